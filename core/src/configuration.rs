@@ -1,0 +1,132 @@
+//! What an agent is told to make true, whoever tells it: a file, or later a control node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{LogicalSwitchName, Mac, PortName, SwitchName, Uuid, Vni};
+use crate::machine::{Certificate, Fingerprint};
+
+/// Everything that one agent is configured with.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// How every session behaves.
+    pub session: SessionOptions,
+    /// The networks, by their UUID.
+    pub networks: BTreeMap<Uuid, Network>,
+    /// The switches, by `Physical_Switch.name`.
+    pub switches: BTreeMap<SwitchName, Switch>,
+}
+
+/// How a session behaves, whichever switch is at the other end.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct SessionOptions {
+    /// Our own name, for the comments in the switch's log.
+    pub agent: String,
+    /// The tunnel end of our services node: where a broadcast goes.
+    pub tsn: Ipv4Addr,
+    /// The OVSDB lock that says who may write; an `<id>` of RFC 7047.
+    pub lock: String,
+    /// What precedes the UUID of the network in `Logical_Switch.name`.
+    pub logical_switch_prefix: String,
+    /// T of the keepalive; `None` switches it off.
+    pub keepalive: Option<Duration>,
+    /// How long a switch has for taking its own local MACs back before a logical switch is deleted over them.
+    pub local_macs_grace: Duration,
+    /// What we set in the switch's `Manager` row where nobody has set it; `None` leaves the row alone.
+    pub manager: Option<ManagerTimers>,
+}
+
+/// What a `Manager` row should say.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ManagerTimers {
+    /// The row to set, by its target; `None` means the only row there is.
+    pub target: Option<String>,
+    /// `Manager.max_backoff` in milliseconds; 1000 at least.
+    pub max_backoff_ms: u32,
+    /// `Manager.inactivity_probe` in milliseconds.
+    pub inactivity_probe_ms: u32,
+}
+
+/// A network: one logical switch on every switch that has a port in it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// What people call it.
+    pub name: String,
+    /// Its VXLAN network identifier.
+    pub vni: Vni,
+    /// The MAC addresses that are known to live elsewhere, and the tunnel end of each.
+    pub remote_macs: BTreeMap<Mac, Ipv4Addr>,
+}
+
+/// A switch that we may be asked to manage.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Its tunnel end. Routes that point there never go south.
+    pub vtep: Option<Ipv4Addr>,
+    /// Which certificate it must present; `None` takes every one that the CA signed.
+    pub certificate: Option<CertificateRule>,
+    /// Which network each port and VLAN belongs to.
+    pub ports: BTreeMap<PortName, BTreeMap<VlanId, Uuid>>,
+    /// No other manager writes to this switch, so it needs no lock if it has none.
+    pub sole_manager: bool,
+    /// Rows that one transaction may touch; `None` means our own default.
+    pub rows_per_transaction_max: Option<usize>,
+}
+
+impl Switch {
+    /// The networks that have a port here.
+    pub fn networks(&self) -> BTreeSet<Uuid> {
+        self.ports.values().flat_map(BTreeMap::values).copied().collect()
+    }
+}
+
+/// A key of `Physical_Port.vlan_bindings`: 0 (untagged) to 4095.
+pub type VlanId = u16;
+
+/// What ties a switch's certificate to its name.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateRule {
+    /// Exactly this certificate.
+    Pinned(Fingerprint),
+    /// Any certificate of the CA with this common name or DNS name.
+    Named(String),
+}
+
+impl CertificateRule {
+    /// Whether the peer's certificate keeps the rule.
+    pub fn admits(&self, certificate: Option<&Certificate>) -> bool {
+        match (self, certificate) {
+            (_, None) => false,
+            (Self::Pinned(pin), Some(shown)) => *pin == shown.fingerprint,
+            (Self::Named(name), Some(shown)) => shown.names.iter().any(|shown| shown == name),
+        }
+    }
+}
+
+impl SessionOptions {
+    /// What a session does where the configuration is silent.
+    pub fn new(agent: impl Into<String>, tsn: Ipv4Addr) -> Self {
+        Self {
+            agent: agent.into(),
+            tsn,
+            lock: "tandem".into(),
+            logical_switch_prefix: "Contrail-".into(),
+            keepalive: Some(Duration::from_secs(10)),
+            local_macs_grace: Duration::from_secs(15),
+            manager: Some(ManagerTimers {
+                target: None,
+                max_backoff_ms: 1000,
+                inactivity_probe_ms: 5000,
+            }),
+        }
+    }
+
+    /// The name of a network's logical switch.
+    pub fn logical_switch(&self, network: Uuid) -> LogicalSwitchName {
+        LogicalSwitchName::of_network(&self.logical_switch_prefix, network)
+    }
+}

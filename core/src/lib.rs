@@ -1,0 +1,16 @@
+//! Every decision that Tandem makes, as state machines that touch nothing.
+//!
+//! This crate has no sockets, no clock, no threads and no source of entropy. Bytes and the time come in
+//! as arguments, bytes and events go out as values, and the same machines run on real sockets in
+//! production and inside the seeded simulator. Each of them keeps the contract in [`machine`].
+
+pub mod bounds;
+pub mod configuration;
+pub mod ids;
+pub mod machine;
+pub mod status;
+pub mod time;
+
+pub use ids::{ConnId, Generation, LogicalSwitchName, Mac, SwitchName, Uuid, Vni};
+pub use machine::{CloseWhy, Fault, Machine, Peer};
+pub use time::{Deadline, Time};

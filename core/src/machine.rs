@@ -1,0 +1,186 @@
+//! The shape that every machine has, and the few types that they all share.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{Deadline, Time};
+
+/// Two enums and three methods.
+///
+/// The caller mutates, drains, and mutates again: after each [`handle`](Self::handle) it calls
+/// [`poll_output`](Self::poll_output) until that answers `None`, and then
+/// [`poll_timeout`](Self::poll_timeout) to learn when to come back. `handle` asserts in debug builds that
+/// the outputs were drained.
+pub trait Machine {
+    /// The facts that may arrive.
+    type Input;
+    /// What the machine wants done.
+    type Output;
+    /// Why it may want to be woken.
+    type Why;
+
+    /// One fact arrives. Does a bounded amount of work; what is left continues through a deadline.
+    fn handle(&mut self, now: Time, input: Self::Input);
+
+    /// The next thing to do, in order; `None` when nothing is left.
+    fn poll_output(&mut self) -> Option<Self::Output>;
+
+    /// When to call `handle` with a time-out, and why; `None` when only an input can change anything.
+    fn poll_timeout(&self) -> Option<Deadline<Self::Why>>;
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The peer broke the protocol.
+    PeerMisbehaved,
+    /// The peer keeps the protocol, but lacks or refuses something that we need.
+    PeerIncompatible,
+    /// Neither end: the network, the clock, a file, the configuration.
+    Environment,
+    /// Tandem.
+    OurBug,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeerMisbehaved => "the peer misbehaved",
+            Self::PeerIncompatible => "the peer is incompatible",
+            Self::Environment => "the environment",
+            Self::OurBug => "a bug in Tandem",
+        })
+    }
+}
+
+/// Why a connection was closed, by us or by the other end.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct CloseWhy {
+    /// Whose fault it is; `None` for an orderly close.
+    pub fault: Option<Fault>,
+    /// One sentence for a person.
+    pub what: String,
+}
+
+impl CloseWhy {
+    /// A close that is nobody's fault.
+    pub fn orderly(what: impl Into<String>) -> Self {
+        Self {
+            fault: None,
+            what: what.into(),
+        }
+    }
+
+    /// A close that is somebody's fault.
+    pub fn fault(fault: Fault, what: impl Into<String>) -> Self {
+        Self {
+            fault: Some(fault),
+            what: what.into(),
+        }
+    }
+}
+
+impl fmt::Display for CloseWhy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fault {
+            None => f.write_str(&self.what),
+            Some(fault) => write!(f, "{} ({fault})", self.what),
+        }
+    }
+}
+
+/// What the driver knows of the other end of a connection.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Where the connection comes from, as the socket says: behind a proxy, the proxy.
+    pub address: SocketAddr,
+    /// Where it comes from, as a trusted PROXY header says.
+    pub proxied: Option<SocketAddr>,
+    /// What its certificate says; `None` without TLS.
+    pub certificate: Option<Certificate>,
+}
+
+impl Peer {
+    /// The best known address of the switch itself.
+    pub fn origin(&self) -> SocketAddr {
+        self.proxied.unwrap_or(self.address)
+    }
+}
+
+/// The facts of a certificate that was verified in the handshake.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// SHA-256 over the DER encoding.
+    pub fingerprint: Fingerprint,
+    /// The subject's common name and every DNS name of the subject's alternative names.
+    pub names: Vec<String>,
+    /// Seconds since 1970 at which it ends.
+    pub not_after_unix_s: i64,
+}
+
+/// SHA-256 over a certificate in DER, written `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::str::FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    /// Takes upper and lower case, and colons between the bytes as `openssl x509 -fingerprint` prints them.
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let digits = text.strip_prefix("sha256:").ok_or(FingerprintError)?;
+        let mut nibbles = digits
+            .chars()
+            .filter(|c| *c != ':')
+            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+        let mut bytes = [0; 32];
+        for byte in &mut bytes {
+            match (nibbles.next(), nibbles.next()) {
+                (Some(Some(high)), Some(Some(low))) => *byte = high << 4 | low,
+                _ => return Err(FingerprintError),
+            }
+        }
+        match nibbles.next() {
+            None => Ok(Self(bytes)),
+            Some(_) => Err(FingerprintError),
+        }
+    }
+}
+
+crate::ids::serde_as_text!(Fingerprint);
+
+/// The text is not a fingerprint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a fingerprint is `sha256:` and 64 hexadecimal digits")]
+pub struct FingerprintError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_reads_what_openssl_prints() {
+        let plain = format!("sha256:{}", "ab".repeat(32));
+        let openssl = format!("sha256:{}", vec!["AB"; 32].join(":"));
+        let read: Fingerprint = openssl.parse().expect("a fingerprint");
+        assert_eq!(read.to_string(), plain);
+        for bad in ["ab", "sha256:ab", &format!("{plain}0"), "sha1:00"] {
+            assert_eq!(bad.parse::<Fingerprint>(), Err(FingerprintError), "{bad}");
+        }
+    }
+}

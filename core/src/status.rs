@@ -1,0 +1,95 @@
+//! What `tandem status` shows: the state of an agent, as plain data.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ConnId, Generation, SwitchName};
+
+/// An agent, as `/status` serves it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// The agent's name.
+    pub agent: String,
+    /// Its services node.
+    pub tsn: Ipv4Addr,
+    /// What the health port says: `fit`, `unfit` or `draining`.
+    pub grade: String,
+    /// One entry for every configured switch, with or without a session.
+    pub switches: BTreeMap<SwitchName, SwitchStatus>,
+    /// Connections that have not named a configured switch.
+    pub unidentified: Vec<UnidentifiedStatus>,
+}
+
+/// A configured switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SwitchStatus {
+    /// Its sessions with this agent, the newest last; usually one or none.
+    pub sessions: Vec<SessionStatus>,
+    /// Routes of this switch that are exported at the moment.
+    pub exported: usize,
+}
+
+/// A connection that is open and has not named a configured switch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnidentifiedStatus {
+    /// The connection.
+    pub conn: ConnId,
+    /// Where it comes from.
+    pub from: SocketAddr,
+    /// The switches that it named, none of them configured here.
+    pub named: Vec<SwitchName>,
+}
+
+/// One session with a switch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// The connection.
+    pub conn: ConnId,
+    /// Which session of this agent it is.
+    pub generation: Generation,
+    /// Where the switch is.
+    pub from: SocketAddr,
+    /// `opened`, `identifying`, `reading`, `synced` or `closing`.
+    pub phase: String,
+    /// `waiting`, `held`, `lost` or `lockless`.
+    pub ownership: String,
+    /// The version of the switch's schema.
+    pub schema: String,
+    /// Rows that the switch learned (`Ucast_Macs_Local`).
+    pub rows_local: usize,
+    /// Rows found in `Ucast_Macs_Remote`.
+    pub rows_remote: usize,
+    /// Rows wanted in `Ucast_Macs_Remote`.
+    pub rows_wanted: usize,
+    /// Objects that differ and are not in flight.
+    pub pending: usize,
+    /// Transactions that await their reply.
+    pub in_flight: usize,
+    /// Why some of what is pending cannot be written yet: (object, reason), bounded.
+    pub blocked: Vec<(String, String)>,
+    /// Objects that keep failing: (object, reason).
+    pub quarantine: Vec<(String, String)>,
+    /// Echoes of ours that stayed without any byte for a whole interval.
+    pub keepalive_misses: u64,
+    /// When each step of the takeover was reached, in milliseconds since the connection was accepted.
+    pub takeover_ms: Takeover,
+}
+
+/// The steps of a takeover; `None` where it has not come so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// The TLS handshake was done.
+    pub tls: Option<f64>,
+    /// The switch had named itself.
+    pub identified: Option<f64>,
+    /// The lock was ours.
+    pub locked: Option<f64>,
+    /// The broadcast rows named our services node.
+    pub claimed: Option<f64>,
+    /// Every table was read.
+    pub read: Option<f64>,
+    /// Nothing differed any more from what is wanted.
+    pub audited: Option<f64>,
+}

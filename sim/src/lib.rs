@@ -1,0 +1,1 @@
+//! A world in one thread, in which the production machines are proved.
