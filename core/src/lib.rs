@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod configuration;
 pub mod ids;
 pub mod machine;
+pub mod ovsdb;
 pub mod status;
 pub mod time;
 

@@ -1,0 +1,19 @@
+//! OVSDB as RFC 7047 and `ovsdb-server` speak it: bytes in, typed rows out, and back.
+//!
+//! A stream is cut into messages by the [`framer`]; [`rpc`] says what each message is; [`updates`] walks
+//! the rows of a dump or an update one by one, so that a dump of a hundred thousand rows can be read in
+//! steps; [`rows`] gives them their types; [`transaction`] writes what we want changed and [`reply`] reads
+//! what became of it.
+
+pub mod framer;
+pub mod monitor;
+pub mod notation;
+pub mod reply;
+pub mod rows;
+pub mod rpc;
+pub mod schema;
+pub mod transaction;
+pub mod updates;
+
+/// The database that a switch is managed through.
+pub const DATABASE: &str = "hardware_vtep";

@@ -1,0 +1,127 @@
+//! What became of a transaction.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// The kinds of failure that are told apart, because they are answered in different ways.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// A unique index, a range, an immutable column: for a locator it means that another row won.
+    Constraint,
+    /// A row that was referred to is gone, or one that was deleted is still in use.
+    Referential,
+    /// The lock is not ours.
+    NotOwner,
+    /// The server has no room, or its disk failed.
+    Resource,
+    /// The server does not allow it.
+    Permission,
+    /// Something else.
+    Other,
+}
+
+/// Why a transaction was not applied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The kind.
+    pub failure: Failure,
+    /// The server's own words.
+    pub text: String,
+}
+
+impl Refusal {
+    fn new(error: &str, details: Option<&str>) -> Self {
+        let failure = match error {
+            "constraint violation" | "range error" | "domain error" => Failure::Constraint,
+            "referential integrity violation" => Failure::Referential,
+            "not owner" => Failure::NotOwner,
+            "resources exhausted" | "I/O error" => Failure::Resource,
+            "permission error" | "not allowed" => Failure::Permission,
+            _ => Failure::Other,
+        };
+        let text = match details {
+            Some(details) => format!("{error}: {details}"),
+            None => error.into(),
+        };
+        Self { failure, text }
+    }
+}
+
+/// Reads the result of a `transact`: the first error in it, if there is one.
+///
+/// An operation that fails has an error in its place and nulls after it; a commit that fails has an error
+/// in an extra element at the end.
+pub fn transacted(json: &[u8]) -> Result<Result<(), Refusal>, String> {
+    #[derive(Deserialize)]
+    struct Operation {
+        #[serde(default)]
+        error: Option<String>,
+        #[serde(default)]
+        details: Option<String>,
+    }
+    let result: Vec<Option<Operation>> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let failed = result.into_iter().flatten().find_map(|operation| {
+        let error = operation.error?;
+        Some(Refusal::new(&error, operation.details.as_deref()))
+    });
+    Ok(failed.map_or(Ok(()), Err))
+}
+
+/// Reads the error of a reply that carries no result: a string, or an object with `error` and `details`.
+pub fn refused(json: &[u8]) -> Refusal {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Shape {
+        Text(String),
+        Object {
+            error: String,
+            #[serde(default)]
+            details: Option<String>,
+        },
+        Other(IgnoredAny),
+    }
+    match serde_json::from_slice(json) {
+        Ok(Shape::Text(error)) => Refusal::new(&error, None),
+        Ok(Shape::Object { error, details }) => Refusal::new(&error, details.as_deref()),
+        Ok(Shape::Other(_)) | Err(_) => Refusal::new(&String::from_utf8_lossy(json), None),
+    }
+}
+
+/// Reads the reply to `lock`: whether the lock is ours already.
+pub fn locked(json: &[u8]) -> Result<bool, String> {
+    #[derive(Deserialize)]
+    struct Locked {
+        locked: bool,
+    }
+    let reply: Locked = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    Ok(reply.locked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(json: &str) -> Option<Failure> {
+        transacted(json.as_bytes()).expect("a result").err().map(|refusal| refusal.failure)
+    }
+
+    #[test]
+    fn an_error_is_found_wherever_the_server_puts_it() {
+        assert_eq!(failure(r#"[{},{"uuid":["uuid","x"]},{"count":1}]"#), None);
+        assert_eq!(failure(r#"[{"details":"d","error":"not owner"},null,null]"#), Some(Failure::NotOwner));
+        assert_eq!(failure(r#"[{},{},{"details":"d","error":"constraint violation"}]"#), Some(Failure::Constraint));
+        assert_eq!(failure(r#"[{},{"error":"referential integrity violation"}]"#), Some(Failure::Referential));
+        assert_eq!(failure(r#"[{"error":"resources exhausted"}]"#), Some(Failure::Resource));
+        assert_eq!(failure(r#"[{"error":"something new"}]"#), Some(Failure::Other));
+        assert!(transacted(b"{}").is_err());
+    }
+
+    #[test]
+    fn an_error_instead_of_a_result_keeps_the_servers_words() {
+        assert_eq!(refused(br#""unknown method""#).text, "unknown method");
+        let text = refused(br#"{"details":"no database named x","error":"unknown database","syntax":"[]"}"#).text;
+        assert_eq!(text, "unknown database: no database named x");
+        assert_eq!(refused(b"7").text, "7");
+    }
+}

@@ -1,0 +1,242 @@
+//! Walks table updates row by row: the reply to `monitor`, `update` (RFC 7047 section 4.1.6) and the
+//! `update2` of Open vSwitch.
+
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny};
+
+use crate::ids::Uuid;
+
+/// What happened to a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<R> {
+    /// It is there, with all of its columns; those that are left out have their defaults.
+    Full(R),
+    /// Some of its columns have new values (`update2` only).
+    Modified(R),
+    /// It is gone.
+    Deleted,
+}
+
+/// Reads one row's change. The error says what is wrong with the text.
+pub fn change<'de, R: Deserialize<'de>>(json: &'de [u8]) -> Result<Change<R>, String> {
+    let row: RowUpdate<R> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let full = row.new.or(row.initial).or(row.insert);
+    match (full, row.modify, row.old || row.delete) {
+        (Some(full), _, _) => Ok(Change::Full(full)),
+        (None, Some(modified), _) => Ok(Change::Modified(modified)),
+        (None, None, true) => Ok(Change::Deleted),
+        (None, None, false) => Err("a row update that says nothing".into()),
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(bound = "R: Deserialize<'de>")]
+struct RowUpdate<R> {
+    #[serde(default = "none")]
+    new: Option<R>,
+    #[serde(default, deserialize_with = "present")]
+    old: bool,
+    #[serde(default = "none")]
+    initial: Option<R>,
+    #[serde(default = "none")]
+    insert: Option<R>,
+    #[serde(default = "none")]
+    modify: Option<R>,
+    #[serde(default, deserialize_with = "present")]
+    delete: bool,
+}
+
+fn none<R>() -> Option<R> {
+    None
+}
+
+/// `update2` says `"delete": null`: that the member is there is all it says.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// A place in the text of table updates, `{"Table": {"uuid": {...}, ...}, ...}`.
+///
+/// It advances a row at a time, so that a caller can stop anywhere and go on later. The text was framed
+/// before, so its brackets are known to match.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    at: usize,
+    end: usize,
+    table: Range<usize>,
+    in_table: bool,
+    begun: bool,
+}
+
+/// One row of the updates; the ranges point into the text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Row {
+    /// The table's name.
+    pub table: Range<usize>,
+    /// Which row.
+    pub uuid: Uuid,
+    /// What [`change`] reads.
+    pub change: Range<usize>,
+}
+
+/// The text is no table updates. The peer's fault.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("table updates in which {0}")]
+pub struct UpdatesError(&'static str);
+
+impl Cursor {
+    /// Starts at the beginning of `range`.
+    pub fn new(range: Range<usize>) -> Self {
+        Self {
+            at: range.start,
+            end: range.end,
+            table: 0..0,
+            in_table: false,
+            begun: false,
+        }
+    }
+
+    /// Bytes that were not walked yet.
+    pub fn remaining_bytes(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// The next row; `None` at the end. `text` is the same at every call.
+    pub fn next_row(&mut self, text: &[u8]) -> Result<Option<Row>, UpdatesError> {
+        if !self.begun {
+            self.expect(text, b'{')?;
+            self.begun = true;
+        }
+        loop {
+            match self.token(text)? {
+                b'}' if self.in_table => self.in_table = false,
+                b'}' => return Ok(None),
+                b',' => {}
+                b'"' if self.in_table => {
+                    let name = self.string(text)?;
+                    let uuid = text.get(name).and_then(|name| std::str::from_utf8(name).ok());
+                    let uuid = uuid.and_then(|uuid| uuid.parse().ok());
+                    let uuid = uuid.ok_or(UpdatesError("a row is not named by a UUID"))?;
+                    self.expect(text, b':')?;
+                    let change = self.object(text)?;
+                    let table = self.table.clone();
+                    return Ok(Some(Row { table, uuid, change }));
+                }
+                b'"' => {
+                    self.table = self.string(text)?;
+                    self.expect(text, b':')?;
+                    self.expect(text, b'{')?;
+                    self.in_table = true;
+                }
+                _ => return Err(UpdatesError("something else than a table or a row stands")),
+            }
+        }
+    }
+
+    /// The next byte that is no white space.
+    fn token(&mut self, text: &[u8]) -> Result<u8, UpdatesError> {
+        while self.at < self.end {
+            let byte = text.get(self.at).copied().unwrap_or_default();
+            self.at += 1;
+            if !byte.is_ascii_whitespace() {
+                return Ok(byte);
+            }
+        }
+        Err(UpdatesError("the end comes too early"))
+    }
+
+    fn expect(&mut self, text: &[u8], wanted: u8) -> Result<(), UpdatesError> {
+        match self.token(text)? == wanted {
+            true => Ok(()),
+            false => Err(UpdatesError("a table or a row is no object")),
+        }
+    }
+
+    /// The string whose opening quote was just read, without its quotes.
+    fn string(&mut self, text: &[u8]) -> Result<Range<usize>, UpdatesError> {
+        let start = self.at;
+        let rest = text.get(start..self.end).unwrap_or_default();
+        let length = memchr::memchr(b'"', rest).ok_or(UpdatesError("a name does not end"))?;
+        self.at = start + length + 1;
+        Ok(start..start + length)
+    }
+
+    /// A whole object, however deep.
+    fn object(&mut self, text: &[u8]) -> Result<Range<usize>, UpdatesError> {
+        self.expect(text, b'{')?;
+        let start = self.at - 1;
+        let mut depth = 1;
+        while depth > 0 {
+            match self.token(text)? {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b'"' => self.skip_string(text)?,
+                _ => {}
+            }
+        }
+        Ok(start..self.at)
+    }
+
+    fn skip_string(&mut self, text: &[u8]) -> Result<(), UpdatesError> {
+        loop {
+            let rest = text.get(self.at..self.end).unwrap_or_default();
+            let offset = memchr::memchr2(b'"', b'\\', rest).ok_or(UpdatesError("a string does not end"))?;
+            self.at += offset + 1;
+            if rest.get(offset) == Some(&b'"') {
+                return Ok(());
+            }
+            self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ovsdb::rows::{MacText, UcastRow};
+
+    fn walk(text: &str) -> Result<Vec<(String, Uuid, String)>, UpdatesError> {
+        let mut cursor = Cursor::new(0..text.len());
+        let mut rows = Vec::new();
+        while let Some(row) = cursor.next_row(text.as_bytes())? {
+            rows.push((text[row.table].into(), row.uuid, text[row.change].into()));
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn rows_come_one_by_one_with_their_table() {
+        let [a, b] = [Uuid(1), Uuid(2)];
+        let text = format!(r#"{{"T":{{"{a}":{{"new":{{"x":"}}\""}}}} , "{b}":{{}}}},"U":{{}},"V":{{"{a}":{{"delete":null}}}}}}"#);
+        let rows = walk(&text).expect("rows");
+        let expected = [
+            ("T".into(), a, r#"{"new":{"x":"}\""}}"#.into()),
+            ("T".into(), b, "{}".into()),
+            ("V".into(), a, r#"{"delete":null}"#.into()),
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!(walk("{}"), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_no_table_updates_is_refused() {
+        for text in ["[]", "1", r#"{"T":1}"#, r#"{"T":{"x":{}}}"#, r#"{"T":{"#, r#"{1}"#] {
+            assert!(walk(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_change_is_told_apart() {
+        let read = |text: &'static str| change::<UcastRow>(text.as_bytes());
+        let full = |text| matches!(read(text), Ok(Change::Full(UcastRow { mac: Some(MacText::UnknownDst), .. })));
+        assert!(full(r#"{"new":{"MAC":"unknown-dst"},"old":{"MAC":"a"}}"#));
+        assert!(full(r#"{"initial":{"MAC":"unknown-dst"}}"#));
+        assert!(full(r#"{"insert":{"MAC":"unknown-dst"}}"#));
+        assert!(matches!(read(r#"{"modify":{}}"#), Ok(Change::Modified(_))));
+        assert!(matches!(read(r#"{"delete":null}"#), Ok(Change::Deleted)));
+        assert!(matches!(read(r#"{"old":{}}"#), Ok(Change::Deleted)));
+        assert!(read("{}").is_err());
+        assert!(read(r#"{"new":{"MAC":1}}"#).is_err());
+    }
+}
