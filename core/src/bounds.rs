@@ -1,5 +1,7 @@
 //! Everything that is bounded, in one place; the unit is the last word of the name.
 
+use std::time::Duration;
+
 /// Bytes of one JSON value from a switch that has not yet shown what it is.
 pub const OPENING_MESSAGE_BYTES: usize = 16 << 20;
 
@@ -8,3 +10,66 @@ pub const MESSAGE_BYTES: usize = 128 << 20;
 
 /// How deep a JSON value may nest. The deepest that a switch sends is a schema, at about ten.
 pub const NESTING_LEVELS: usize = 64;
+
+/// Bytes of complete messages that one step of a session works off, so that others are not kept waiting.
+pub const WORK_BYTES_PER_STEP: usize = 128 << 10;
+
+/// Rows that an audit looks at in one step.
+pub const AUDIT_ROWS_PER_STEP: usize = 512;
+
+/// Complete messages that may wait in a session, in bytes beyond the largest.
+pub const BACKLOG_BYTES: usize = MESSAGE_BYTES + (64 << 20);
+
+/// Bytes that the driver has not sent yet, above which a session writes nothing new.
+pub const SEND_QUEUE_BYTES: usize = 4 << 20;
+
+/// Rows in one transaction: what `ovsdb-server` commits fastest.
+pub const ROWS_PER_TRANSACTION: usize = 100;
+
+/// Broadcast rows in one transaction: a claim is one transaction wherever it can be.
+pub const CLAIM_ROWS_PER_TRANSACTION: usize = 1000;
+
+/// Transactions that await their answer at one time.
+pub const TRANSACTIONS_IN_FLIGHT: usize = 8;
+
+/// How often a single object may fail before it is quarantined.
+pub const ATTEMPTS: u32 = 5;
+
+/// After the first failure of a single object; doubles with each one.
+pub const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// How long a quarantined object is left alone.
+pub const QUARANTINE: Duration = Duration::from_secs(60);
+
+/// How long the server may be silent while it renders a dump.
+pub const DUMP_SILENCE: Duration = Duration::from_secs(60);
+
+/// How long a request may stay without an answer.
+pub const REQUEST_ANSWER: Duration = Duration::from_secs(60);
+
+/// How long a request may stay without an answer that stands behind a dump.
+pub const DUMP_ANSWER: Duration = Duration::from_secs(180);
+
+/// How long a doubted line has to show that it is alive.
+pub const PROOF: Duration = Duration::from_secs(1);
+
+/// How long a connection may hold or await the lock before it names a configured switch.
+pub const NAMELESS_LOCK: Duration = Duration::from_secs(2);
+
+/// How long a connection may stay open without naming a configured switch.
+pub const NAMELESS: Duration = Duration::from_secs(60);
+
+/// How long a drain waits for every proxy to hear of it.
+pub const ANNOUNCE: Duration = Duration::from_secs(5);
+
+/// How long a drain may take once every proxy has heard of it.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// Connections of one agent that have not named a configured switch.
+pub const NAMELESS_CONNECTIONS: usize = 256;
+
+/// Entries of a list in `status`.
+pub const STATUS_ENTRIES: usize = 100;
+
+/// Objects that are looked at in one step, of which some are written.
+pub const LOOKS_PER_STEP: usize = 2048;

@@ -4,11 +4,15 @@
 //! as arguments, bytes and events go out as values, and the same machines run on real sockets in
 //! production and inside the seeded simulator. Each of them keeps the contract in [`machine`].
 
+pub mod agent;
 pub mod bounds;
 pub mod configuration;
+pub mod event;
+pub mod health;
 pub mod ids;
 pub mod machine;
 pub mod ovsdb;
+pub mod session;
 pub mod status;
 pub mod time;
 

@@ -1,0 +1,313 @@
+//! The agent: any number of sessions with any number of switches, which know nothing of each other.
+//!
+//! The agent hands out what is wanted, hears what happened, and keeps what all sessions together export. A
+//! session is opened by the agent and run by the driver, on whichever core it likes: between the two there
+//! are only messages.
+
+pub mod exports;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
+use crate::configuration::Configuration;
+use crate::event::{Event, What};
+use crate::health::Grade;
+use crate::ids::{ConnId, Generation, SwitchName};
+use crate::machine::{CloseWhy, Fault, Machine, Peer};
+use crate::session::{Command as SessionCommand, Opening, Session};
+use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
+use crate::time::{Deadline, Time};
+use exports::Exports;
+
+/// What may arrive at an agent.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A switch, or whoever it is, has connected; the handshake is over.
+    Connected { conn: ConnId, peer: Peer, accepted_at: Time },
+    /// Something happened in a session.
+    Heard(Event),
+    /// What is wanted from now on, and whether everything that could want something is known.
+    Configure { configuration: Arc<Configuration>, complete: bool },
+    /// Hand over every switch and go: first the proxies are told, then the switches.
+    Drain,
+    /// Every proxy knows that we are draining.
+    Announced,
+    /// The time that `poll_timeout` named has come.
+    Timeout,
+}
+
+/// What an agent wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Run this session on its connection.
+    Open { conn: ConnId, session: Box<Session> },
+    /// Close a connection that gets no session.
+    Refuse { conn: ConnId, why: CloseWhy },
+    /// Tell a session something.
+    Tell { conn: ConnId, command: SessionCommand },
+    /// The health port says this from now on.
+    Graded(Grade),
+    /// Every session is over: the process may go.
+    Drained,
+}
+
+/// Why an agent wants to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Not every proxy asked us in time: drain all the same.
+    AnnounceOverdue,
+    /// The drain took too long.
+    DrainOverdue,
+}
+
+/// An agent.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    configuration: Arc<Configuration>,
+    complete: bool,
+    grade: Grade,
+    drain: Option<Drain>,
+    generation: Generation,
+    sessions: BTreeMap<ConnId, Known>,
+    exports: Exports,
+    outputs: VecDeque<Output>,
+}
+
+/// How far a drain has come.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    /// The sessions were told.
+    announced: bool,
+    /// When to go on without waiting any longer.
+    due: Time,
+}
+
+/// What the agent knows of a session.
+#[derive(Clone, Debug)]
+struct Known {
+    generation: Generation,
+    peer: Peer,
+    served: BTreeSet<SwitchName>,
+    named: Vec<SwitchName>,
+}
+
+impl Agent {
+    /// An agent that was never configured: it takes connections, and claims nothing.
+    ///
+    /// Generations begin above `generation`, so that those of an earlier life of this agent stay older.
+    pub fn new(configuration: Arc<Configuration>, generation: Generation) -> Self {
+        Self {
+            configuration,
+            complete: false,
+            grade: Grade::Unfit,
+            drain: None,
+            generation,
+            sessions: BTreeMap::new(),
+            exports: Exports::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What the health port says.
+    pub fn grade(&self) -> Grade {
+        self.grade
+    }
+
+    /// What all sessions together export.
+    pub fn exports(&self) -> &Exports {
+        &self.exports
+    }
+
+    /// What an operator may want to know; the driver brings each session's part.
+    pub fn status(&self, sessions: impl IntoIterator<Item = SessionStatus>) -> AgentStatus {
+        let configured = self.configuration.switches.keys();
+        let mut switches: BTreeMap<SwitchName, SwitchStatus> =
+            configured.map(|name| (name.clone(), SwitchStatus::default())).collect();
+        for status in sessions {
+            let Some(known) = self.sessions.get(&status.conn) else {
+                continue;
+            };
+            for name in &known.served {
+                let switch = switches.entry(name.clone()).or_default();
+                switch.sessions.push(status.clone());
+                switch.exported = self.exports.of_generation(known.generation);
+            }
+        }
+        let nameless = self.sessions.iter().filter(|(_, known)| known.served.is_empty());
+        AgentStatus {
+            agent: self.configuration.session.agent.clone(),
+            tsn: self.configuration.session.tsn,
+            grade: self.grade.to_string(),
+            switches,
+            unidentified: nameless
+                .map(|(conn, known)| UnidentifiedStatus {
+                    conn: *conn,
+                    from: known.peer.origin(),
+                    named: known.named.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    fn connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
+        if let Some(why) = self.refuses() {
+            return self.outputs.push_back(Output::Refuse { conn, why });
+        }
+        self.generation = Generation(self.generation.0 + 1);
+        let opening = Opening {
+            conn,
+            generation: self.generation,
+            peer: peer.clone(),
+            accepted_at,
+            configuration: Arc::clone(&self.configuration),
+            complete: self.complete,
+            fit: self.grade == Grade::Fit,
+        };
+        let known = Known {
+            generation: self.generation,
+            peer,
+            served: BTreeSet::new(),
+            named: Vec::new(),
+        };
+        self.sessions.insert(conn, known);
+        let session = Box::new(Session::new(now, opening));
+        self.outputs.push_back(Output::Open { conn, session });
+    }
+
+    fn refuses(&self) -> Option<CloseWhy> {
+        if self.grade == Grade::Draining {
+            return Some(CloseWhy::orderly("the agent is draining"));
+        }
+        let nameless = self.sessions.values().filter(|known| known.served.is_empty()).count();
+        (nameless >= NAMELESS_CONNECTIONS).then(|| {
+            let what = format!("{NAMELESS_CONNECTIONS} connections are open that have not named a configured switch");
+            CloseWhy::fault(Fault::Environment, what)
+        })
+    }
+
+    fn heard(&mut self, event: Event) {
+        let Event { conn, generation, what } = event;
+        match what {
+            What::Identified { switches, .. } => self.identified(conn, generation, switches),
+            What::Unidentified { named } => {
+                if let Some(known) = self.sessions.get_mut(&conn) {
+                    known.named = named;
+                }
+            }
+            What::Exported(route) => self.exports.exported(generation, route),
+            What::Withdrawn(route) => self.exports.withdrawn(generation, route),
+            What::Retracted { .. } => self.exports.retracted(generation),
+            What::Closed { .. } => {
+                self.exports.retracted(generation);
+                self.sessions.remove(&conn);
+                self.conclude_drain();
+            }
+            _ => {}
+        }
+    }
+
+    /// A switch has named itself. If an older session serves it, too, that one has to show that it is alive.
+    fn identified(&mut self, conn: ConnId, generation: Generation, switches: Vec<SwitchName>) {
+        let served: BTreeSet<SwitchName> = switches.into_iter().collect();
+        for (other, known) in &self.sessions {
+            if known.generation < generation && !known.served.is_disjoint(&served) {
+                let command = SessionCommand::Prove;
+                self.outputs.push_back(Output::Tell { conn: *other, command });
+            }
+        }
+        if let Some(known) = self.sessions.get_mut(&conn) {
+            known.served = served;
+        }
+    }
+
+    fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
+        self.configuration = configuration;
+        self.complete = complete;
+        let (configuration, complete) = (&self.configuration, self.complete);
+        for conn in self.sessions.keys() {
+            let configuration = Arc::clone(configuration);
+            let command = SessionCommand::Configure { configuration, complete };
+            self.outputs.push_back(Output::Tell { conn: *conn, command });
+        }
+        if self.grade == Grade::Unfit && self.complete {
+            self.regrade(Grade::Fit);
+            self.tell_all(|| SessionCommand::Fit);
+        }
+    }
+
+    fn begin_drain(&mut self, now: Time) {
+        if self.drain.is_none() {
+            let due = now + ANNOUNCE;
+            self.drain = Some(Drain { announced: false, due });
+            self.regrade(Grade::Draining);
+        }
+    }
+
+    fn announced(&mut self, now: Time) {
+        if let Some(drain) = self.drain.as_mut().filter(|drain| !drain.announced) {
+            let due = now + DRAIN;
+            *drain = Drain { announced: true, due };
+            self.tell_all(|| SessionCommand::Drain);
+            self.conclude_drain();
+        }
+    }
+
+    fn check_drain(&mut self, now: Time) {
+        match self.drain {
+            Some(Drain { announced: false, due }) if due <= now => self.announced(now),
+            Some(Drain { announced: true, due }) if due <= now => {
+                let due = now + DRAIN;
+                self.drain = Some(Drain { announced: true, due });
+                self.tell_all(|| SessionCommand::Close(CloseWhy::orderly("the drain took too long")));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn conclude_drain(&mut self) {
+        if self.drain.is_some_and(|drain| drain.announced) && self.sessions.is_empty() {
+            self.outputs.push_back(Output::Drained);
+        }
+    }
+
+    fn regrade(&mut self, grade: Grade) {
+        self.grade = grade;
+        self.outputs.push_back(Output::Graded(grade));
+    }
+
+    fn tell_all(&mut self, command: impl Fn() -> SessionCommand) {
+        for conn in self.sessions.keys() {
+            let command = command();
+            self.outputs.push_back(Output::Tell { conn: *conn, command });
+        }
+    }
+}
+
+impl Machine for Agent {
+    type Input = Input;
+    type Output = Output;
+    type Why = Why;
+
+    fn handle(&mut self, now: Time, input: Input) {
+        debug_assert!(self.outputs.is_empty(), "drain the outputs first");
+        match input {
+            Input::Connected { conn, peer, accepted_at } => self.connected(now, conn, peer, accepted_at),
+            Input::Heard(event) => self.heard(event),
+            Input::Configure { configuration, complete } => self.configure(configuration, complete),
+            Input::Drain => self.begin_drain(now),
+            Input::Announced => self.announced(now),
+            Input::Timeout => self.check_drain(now),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline<Why>> {
+        let Drain { announced, due } = self.drain.filter(|drain| !(drain.announced && self.sessions.is_empty()))?;
+        let why = if announced { Why::DrainOverdue } else { Why::AnnounceOverdue };
+        Some(Deadline { at: due, why })
+    }
+}

@@ -1,0 +1,276 @@
+//! What happened: logs, metrics, checks and the control side all read these.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::configuration::VlanId;
+use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
+use crate::machine::{CloseWhy, Fault};
+
+/// Something that happened in a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The connection.
+    pub conn: ConnId,
+    /// Which session of this agent: news of an older session never touches a newer one's.
+    pub generation: Generation,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened. The eight words of a route, and what surrounds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "word", rename_all = "snake_case")]
+pub enum What {
+    /// A connection is there, and the first requests are on their way.
+    Opened { from: SocketAddr },
+    /// The database named switches that we are configured to manage.
+    Identified { switches: Vec<SwitchName>, schema: String },
+    /// The database names no switch that we are configured to manage; nothing is claimed.
+    Unidentified { named: Vec<SwitchName> },
+    /// Another connection holds the lock: we read, and wait.
+    Waiting,
+    /// The lock is ours: from now on we write.
+    Locked,
+    /// The server knows no locks.
+    Lockless { may_write: bool, managers: usize },
+    /// Somebody took the lock from us.
+    Stolen,
+    /// Every broadcast row that was there names our services node now.
+    Claimed { rows: usize },
+    /// Every table was read.
+    Read { local: usize, remote: usize },
+    /// After a takeover, nothing differs any more from what is wanted, but for what is `left`.
+    Audited { rows_written: usize, left: usize },
+    /// A route of this switch is to be known elsewhere.
+    Exported(Route),
+    /// The switch took a route back.
+    Withdrawn(Route),
+    /// The session ended, and with it every route that it had exported.
+    Retracted { routes: usize },
+    /// A transaction was applied.
+    Programmed { lane: Lane, objects: usize, rows: usize },
+    /// A transaction was refused, and is split or tried again.
+    Refused { lane: Lane, objects: usize, text: String },
+    /// An object keeps failing and is left alone for a while.
+    Quarantined { object: Object, reason: String },
+    /// Somebody else changed a row of ours, and it was brought back.
+    Repaired { object: Object },
+    /// Somebody bound a port and VLAN of ours to a logical switch of theirs; ours was put in its place.
+    BindingReplaced {
+        switch: SwitchName,
+        port: PortName,
+        vlan: VlanId,
+        foreign: LogicalSwitchName,
+    },
+    /// Nothing was heard for an interval; an echo is on its way.
+    Echoed,
+    /// The agent is going away in an orderly manner.
+    Draining,
+    /// The end.
+    Closed { why: CloseWhy },
+}
+
+/// A MAC behind a tunnel end, in a network. The broadcast MAC is the switch's own flood route.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct Route {
+    /// The network.
+    pub network: Uuid,
+    /// The address.
+    pub mac: Mac,
+    /// Where it is.
+    pub vtep: Ipv4Addr,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} in {}", self.mac, self.vtep, self.network)
+    }
+}
+
+/// The order in which things are written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Where broadcast goes: first, always.
+    Broadcast,
+    /// Which port and VLAN belongs where.
+    Bindings,
+    /// Logical switches and their VNIs, and the switch's `Manager` row.
+    LogicalSwitches,
+    /// Remote MACs.
+    Unicast,
+    /// What is not wanted any more: last.
+    Deletions,
+}
+
+impl Lane {
+    /// Every lane, the first first.
+    pub const ALL: [Self; 5] = [
+        Self::Broadcast,
+        Self::Bindings,
+        Self::LogicalSwitches,
+        Self::Unicast,
+        Self::Deletions,
+    ];
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Broadcast => "broadcast",
+            Self::Bindings => "bindings",
+            Self::LogicalSwitches => "logical switches",
+            Self::Unicast => "unicast",
+            Self::Deletions => "deletions",
+        })
+    }
+}
+
+/// The smallest thing that can be right or wrong on a switch, and that is written, retried and quarantined alone.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Object {
+    /// The broadcast row of a network's logical switch.
+    Broadcast(Uuid),
+    /// The bindings of a port.
+    Port(SwitchName, PortName),
+    /// A network's logical switch.
+    LogicalSwitch(Uuid),
+    /// The rows of a remote MAC in a network.
+    Unicast(Uuid, Mac),
+    /// Remote rows in a network's logical switch that nothing of ours explains.
+    Strays(Uuid),
+    /// The timers of the switch's `Manager` row.
+    Manager,
+}
+
+impl Object {
+    /// The lane of what is to be there; what is to go away takes the last.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Broadcast(_) => Lane::Broadcast,
+            Self::Port(..) => Lane::Bindings,
+            Self::LogicalSwitch(_) | Self::Manager => Lane::LogicalSwitches,
+            Self::Unicast(..) => Lane::Unicast,
+            Self::Strays(_) => Lane::Deletions,
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broadcast(network) => write!(f, "broadcast row of {network}"),
+            Self::Port(switch, port) => write!(f, "port {port} of {switch}"),
+            Self::LogicalSwitch(network) => write!(f, "logical switch of {network}"),
+            Self::Unicast(network, mac) => write!(f, "{mac} in {network}"),
+            Self::Strays(network) => write!(f, "stray rows in {network}"),
+            Self::Manager => f.write_str("Manager row"),
+        }
+    }
+}
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    /// One of many.
+    Debug,
+    /// A transition.
+    Info,
+    /// Somebody should look at it some day.
+    Warn,
+    /// Somebody should look at it now.
+    Error,
+}
+
+impl What {
+    /// The word that stands in the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "Opened",
+            Self::Identified { .. } => "Identified",
+            Self::Unidentified { .. } => "Unidentified",
+            Self::Waiting => "Waiting",
+            Self::Locked => "Locked",
+            Self::Lockless { .. } => "Lockless",
+            Self::Stolen => "Stolen",
+            Self::Claimed { .. } => "Claimed",
+            Self::Read { .. } => "Read",
+            Self::Audited { .. } => "Audited",
+            Self::Exported(_) => "Exported",
+            Self::Withdrawn(_) => "Withdrawn",
+            Self::Retracted { .. } => "Retracted",
+            Self::Programmed { .. } => "Programmed",
+            Self::Refused { .. } => "Refused",
+            Self::Quarantined { .. } => "Quarantined",
+            Self::Repaired { .. } => "Repaired",
+            Self::BindingReplaced { .. } => "BindingReplaced",
+            Self::Echoed => "Echoed",
+            Self::Draining => "Draining",
+            Self::Closed { .. } => "Closed",
+        }
+    }
+
+    /// How loud it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Exported(_) | Self::Withdrawn(_) | Self::Programmed { .. } | Self::Echoed => Level::Debug,
+            Self::Refused { .. } | Self::Quarantined { .. } | Self::Repaired { .. } => Level::Warn,
+            Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
+            Self::Lockless { may_write: false, .. } => Level::Error,
+            Self::Closed { why } => match why.fault {
+                Some(Fault::OurBug) => Level::Error,
+                Some(_) => Level::Warn,
+                None => Level::Info,
+            },
+            Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
+            Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
+            Self::Retracted { .. } | Self::Draining => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    /// What follows the word in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened { from } => write!(f, "from {from}"),
+            Self::Identified { switches, schema } => write!(f, "{} (schema {schema})", names(switches)),
+            Self::Unidentified { named } if named.is_empty() => f.write_str("the database names no switch"),
+            Self::Unidentified { named } => write!(f, "no switch of this name is configured: {}", names(named)),
+            Self::Waiting => f.write_str("another connection holds the lock; reading on"),
+            Self::Locked => f.write_str("the lock is ours"),
+            Self::Lockless { may_write: true, .. } => f.write_str("the switch knows no locks; writing without one"),
+            Self::Lockless { managers, .. } => write!(
+                f,
+                "the switch knows no locks and has {managers} managers; not writing unless `sole_manager = true`"
+            ),
+            Self::Stolen => f.write_str("somebody took the lock; not writing any more"),
+            Self::Claimed { rows } => write!(f, "{rows} broadcast rows repointed"),
+            Self::Read { local, remote } => write!(f, "{local} local and {remote} remote rows"),
+            Self::Audited { rows_written, left } => write!(f, "{rows_written} rows written, {left} objects left"),
+            Self::Exported(route) | Self::Withdrawn(route) => write!(f, "{route}"),
+            Self::Retracted { routes } => write!(f, "{routes} routes"),
+            Self::Programmed { lane, objects, rows } => write!(f, "{lane}: {objects} objects in {rows} rows"),
+            Self::Refused { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
+            Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
+            Self::Repaired { object } => write!(f, "somebody else changed the {object}; brought back"),
+            Self::BindingReplaced { switch, port, vlan, foreign } => write!(
+                f,
+                "VLAN {vlan} of port {port} of {switch} was bound to {foreign}, which is not ours; replaced as configured"
+            ),
+            Self::Echoed => f.write_str("nothing heard for an interval; asking"),
+            Self::Draining => f.write_str("settling writes, then letting go of the lock"),
+            Self::Closed { why } => write!(f, "{why}"),
+        }
+    }
+}
+
+fn names(switches: &[SwitchName]) -> String {
+    let names: Vec<&str> = switches.iter().map(SwitchName::as_str).collect();
+    names.join(", ")
+}

@@ -1,0 +1,146 @@
+//! Whether the line is alive: T of silence and an echo goes out, 2T and the session closes.
+
+use std::time::Duration;
+
+use super::Why;
+use crate::bounds::{DUMP_SILENCE, PROOF};
+use crate::time::{Deadline, Time};
+
+/// Any byte is life, a partial message too, and makes an echo needless.
+#[derive(Clone, Debug)]
+pub struct Keepalive {
+    /// T; `None` is off.
+    interval: Option<Duration>,
+    last_received: Time,
+    /// An echo went out since the last byte.
+    echoed: bool,
+    /// A byte must come by then, because something makes us doubt the line.
+    proof_due: Option<Time>,
+    /// Echoes that went out because an interval was silent.
+    pub misses: u64,
+}
+
+/// What to do about the silence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Nothing yet.
+    Wait,
+    /// Send an echo.
+    Echo,
+    /// Close: silent for so long.
+    Dead(Duration),
+}
+
+impl Keepalive {
+    /// Starts with the connection.
+    pub fn new(now: Time, interval: Option<Duration>) -> Self {
+        Self {
+            interval,
+            last_received: now,
+            echoed: false,
+            proof_due: None,
+            misses: 0,
+        }
+    }
+
+    /// T changed in the configuration.
+    pub fn set_interval(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+    }
+
+    /// Bytes came, any bytes.
+    pub fn received(&mut self, now: Time) {
+        self.last_received = now;
+        self.echoed = false;
+        self.proof_due = None;
+    }
+
+    /// Somebody doubts that the line is alive: a byte is due within a second. The caller sends an echo.
+    pub fn prove(&mut self, now: Time) {
+        self.proof_due.get_or_insert(now + PROOF);
+    }
+
+    /// What to do now. While a dump is awaited, the server is deaf to everyone.
+    pub fn check(&mut self, now: Time, dump_awaited: bool) -> Verdict {
+        let Some(deadline) = self.deadline(dump_awaited).filter(|deadline| deadline.at <= now) else {
+            return Verdict::Wait;
+        };
+        if deadline.why == Why::KeepaliveDue {
+            self.echoed = true;
+            self.misses += 1;
+            return Verdict::Echo;
+        }
+        Verdict::Dead(now.since(self.last_received))
+    }
+
+    /// When to check.
+    pub fn deadline(&self, dump_awaited: bool) -> Option<Deadline<Why>> {
+        let proof = self.proof_due.map(|due| Deadline {
+            at: if dump_awaited { self.last_received + DUMP_SILENCE } else { due },
+            why: Why::ProofOverdue,
+        });
+        let silence = self.interval.map(|interval| match self.echoed {
+            false => Deadline {
+                at: self.last_received + interval,
+                why: Why::KeepaliveDue,
+            },
+            true if dump_awaited => Deadline {
+                at: self.last_received + (interval * 2).max(DUMP_SILENCE),
+                why: Why::KeepaliveOverdue,
+            },
+            true => Deadline {
+                at: self.last_received + interval * 2,
+                why: Why::KeepaliveOverdue,
+            },
+        });
+        Deadline::earliest([proof, silence])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Duration = Duration::from_secs(10);
+
+    fn at(seconds: u64) -> Time {
+        Time::ORIGIN + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_echo_goes_out_after_t_and_the_line_is_dead_after_2t() {
+        let mut keepalive = Keepalive::new(at(0), Some(T));
+        assert_eq!(keepalive.check(at(9), false), Verdict::Wait);
+        assert_eq!(keepalive.check(at(10), false), Verdict::Echo);
+        assert_eq!(keepalive.check(at(19), false), Verdict::Wait);
+        assert_eq!(keepalive.check(at(20), false), Verdict::Dead(2 * T));
+    }
+
+    #[test]
+    fn any_byte_in_the_interval_makes_the_echo_needless() {
+        let mut keepalive = Keepalive::new(at(0), Some(T));
+        for second in [9, 18, 27] {
+            assert_eq!(keepalive.check(at(second), false), Verdict::Wait);
+            keepalive.received(at(second));
+        }
+        assert_eq!(keepalive.misses, 0);
+    }
+
+    #[test]
+    fn while_a_dump_is_awaited_the_server_may_be_deaf_for_a_minute() {
+        let mut keepalive = Keepalive::new(at(0), Some(Duration::from_secs(1)));
+        assert_eq!(keepalive.check(at(1), true), Verdict::Echo);
+        assert_eq!(keepalive.check(at(59), true), Verdict::Wait);
+        assert!(matches!(keepalive.check(at(60), true), Verdict::Dead(_)));
+    }
+
+    #[test]
+    fn zero_is_off_but_a_doubt_still_wants_its_proof() {
+        let mut keepalive = Keepalive::new(at(0), None);
+        assert_eq!(keepalive.deadline(false), None);
+        keepalive.prove(at(100));
+        assert_eq!(keepalive.check(at(101), false), Verdict::Dead(Duration::from_secs(101)));
+        keepalive.received(at(101));
+        assert_eq!(keepalive.check(at(200), false), Verdict::Wait);
+    }
+}

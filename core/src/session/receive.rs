@@ -1,0 +1,294 @@
+//! Bytes become messages, and messages become records: in order, and a bounded amount in one step.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::replica::Touched;
+use super::{Cause, Output, Session, Why};
+use crate::bounds::{BACKLOG_BYTES, OPENING_MESSAGE_BYTES, WORK_BYTES_PER_STEP};
+use crate::event::{Object, What};
+use crate::machine::{CloseWhy, Fault};
+use crate::ovsdb::framer::{Frame, Framer};
+use crate::ovsdb::monitor::Monitor;
+use crate::ovsdb::rpc::{self, Message};
+use crate::ovsdb::updates::Cursor;
+use crate::time::{Deadline, Time};
+
+/// Complete messages that wait for their turn, and the one that is being read row by row.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    pub(super) framer: Framer,
+    backlog: VecDeque<(Frame, Message)>,
+    backlog_bytes: usize,
+    reading: Option<Reading>,
+}
+
+/// Table updates that are being read.
+#[derive(Clone, Debug)]
+struct Reading {
+    frame: Frame,
+    monitor: Monitor,
+    cursor: Cursor,
+    /// It is the answer to `monitor`: when it ends, the tables are known.
+    initial: bool,
+}
+
+impl Receiver {
+    /// Waits for the first byte.
+    pub fn new() -> Self {
+        Self {
+            framer: Framer::new(OPENING_MESSAGE_BYTES),
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            reading: None,
+        }
+    }
+
+    /// Whether there is more to do without any new byte.
+    pub fn has_work(&self) -> bool {
+        self.reading.is_some() || !self.backlog.is_empty()
+    }
+
+    /// When to go on with it: at once.
+    pub fn deadline(&self, now: Time) -> Option<Deadline<Why>> {
+        self.has_work().then_some(Deadline {
+            at: now,
+            why: Why::MoreWork,
+        })
+    }
+}
+
+impl Session {
+    /// Bytes arrived: the line is alive, echoes are answered at once, and the rest waits for its turn.
+    pub(super) fn received(&mut self, now: Time, bytes: &[u8]) {
+        self.keepalive.received(now);
+        self.receiver.framer.push(bytes);
+        loop {
+            match self.receiver.framer.next_frame() {
+                Ok(Some(frame)) => self.received_frame(now, frame),
+                Ok(None) => return,
+                Err(error) => return self.misbehaved(now, error.to_string()),
+            }
+            if self.is_closing() {
+                return;
+            }
+        }
+    }
+
+    fn received_frame(&mut self, now: Time, frame: Frame) {
+        match Message::read(&frame) {
+            Err(error) => self.misbehaved(now, error.to_string()),
+            Ok(Message::Request { id, method, params }) => {
+                let slice = |range: Range<usize>| frame.bytes().get(range).unwrap_or_default();
+                let answer = match method.as_str() {
+                    "echo" => rpc::echo_reply(slice(id), slice(params)),
+                    _ => rpc::unknown_method(slice(id)),
+                };
+                self.outputs.push_back(Output::Send(answer));
+            }
+            Ok(message) => {
+                self.receiver.backlog_bytes += frame.bytes().len();
+                self.receiver.backlog.push_back((frame, message));
+                if self.receiver.backlog_bytes > BACKLOG_BYTES {
+                    self.misbehaved(now, format!("more than {BACKLOG_BYTES} bytes of messages at once"));
+                }
+            }
+        }
+    }
+
+    /// One step of the work that is waiting.
+    pub(super) fn work(&mut self, now: Time) {
+        let mut budget = WORK_BYTES_PER_STEP;
+        while budget > 0 && !self.is_closing() {
+            if let Some(reading) = self.receiver.reading.take() {
+                self.read_on(now, reading, &mut budget);
+            } else if let Some((frame, message)) = self.receiver.backlog.pop_front() {
+                self.receiver.backlog_bytes -= frame.bytes().len();
+                budget = budget.saturating_sub(frame.bytes().len().min(WORK_BYTES_PER_STEP / 256) + 64);
+                self.dispatch(now, frame, message);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn dispatch(&mut self, now: Time, frame: Frame, message: Message) {
+        let slice = |range: Range<usize>| frame.bytes().get(range).unwrap_or_default();
+        match message {
+            Message::Request { .. } => {}
+            Message::Reply { id, outcome } => {
+                let Some(asked) = id.and_then(|id| self.requests.answered(id)) else {
+                    return;
+                };
+                match outcome {
+                    Ok(result) => self.answered(now, asked, frame, result),
+                    Err(error) => self.refused(now, asked, rpc_error(slice(error))),
+                }
+            }
+            Message::Notification { method, params } => match method.as_str() {
+                "update" | "update2" => match update_params(slice(params.clone())) {
+                    Some((monitor, updates)) => {
+                        let range = params.start + updates.start..params.start + updates.end;
+                        self.read_updates(frame, monitor, range, false);
+                    }
+                    None => self.misbehaved(now, "an update that names no monitor of ours".into()),
+                },
+                "locked" | "stolen" => {
+                    let ours = [self.lock_name.as_str()];
+                    if serde_json::from_slice(slice(params)).is_ok_and(|names: Vec<String>| names == ours) {
+                        self.lock_changed(now, method == "locked");
+                    }
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// Begins to read table updates; [`work`](Self::work) goes on with it.
+    pub(super) fn read_updates(&mut self, frame: Frame, monitor: Monitor, range: Range<usize>, initial: bool) {
+        self.receiver.reading = Some(Reading {
+            frame,
+            monitor,
+            cursor: Cursor::new(range),
+            initial,
+        });
+    }
+
+    fn read_on(&mut self, now: Time, mut reading: Reading, budget: &mut usize) {
+        let mut touched = Vec::new();
+        let before = reading.cursor.remaining_bytes();
+        let done = loop {
+            if before - reading.cursor.remaining_bytes() >= *budget {
+                break Ok(false);
+            }
+            let text = reading.frame.bytes();
+            match reading.cursor.next_row(text) {
+                Ok(None) => break Ok(true),
+                Err(error) => break Err(error.to_string()),
+                Ok(Some(row)) => {
+                    let slice = |range: Range<usize>| text.get(range).unwrap_or_default();
+                    let recorded = self.replica.record(
+                        reading.monitor,
+                        slice(row.table),
+                        row.uuid,
+                        slice(row.change),
+                        &mut touched,
+                    );
+                    if let Err(error) = recorded {
+                        break Err(format!("row {} that cannot be read: {error}", row.uuid));
+                    }
+                }
+            }
+        };
+        *budget = budget.saturating_sub(before - reading.cursor.remaining_bytes() + 1);
+        self.touched(touched);
+        match done {
+            Err(error) => self.misbehaved(now, error),
+            Ok(false) => self.receiver.reading = Some(reading),
+            Ok(true) if reading.initial => self.table_read(now, reading.monitor),
+            Ok(true) => {}
+        }
+    }
+
+    /// What changed on the switch may have to be looked at, or exported.
+    fn touched(&mut self, mut touched: Vec<Touched>) {
+        touched.dedup();
+        if touched.contains(&Touched::Ports) {
+            self.replica.ports.index();
+            self.switches_changed = true;
+        }
+        for touched in touched {
+            self.touch(touched);
+        }
+    }
+
+    fn touch(&mut self, touched: Touched) {
+        let network = |session: &Self, row| session.replica.logical_switches.network(row);
+        match touched {
+            Touched::LogicalSwitch { network: found, .. } => {
+                self.lanes.release(|reason| matches!(reason, super::Reason::Vni { .. }));
+                if let Some(network) = found {
+                    self.logical_switch_touched(network);
+                }
+            }
+            Touched::Broadcast(row) => {
+                if let Some(network) = network(self, row) {
+                    self.lanes.mark(Object::Broadcast(network), Cause::Theirs);
+                    self.lanes.mark(Object::Strays(network), Cause::Theirs);
+                }
+            }
+            Touched::Locators => {}
+            Touched::Remote(row, mac) => {
+                if self.tables_read()
+                    && let Some(network) = network(self, row)
+                {
+                    let object = mac.map_or(Object::Strays(network), |mac| Object::Unicast(network, mac));
+                    self.lanes.mark(object, Cause::Theirs);
+                }
+            }
+            Touched::Local(row, mac) => {
+                self.recorded(row, mac);
+                self.lanes.release(|reason| *reason == super::Reason::LocalMacs);
+            }
+            Touched::LocalBroadcast(row) => {
+                self.recorded(row, crate::ids::Mac::BROADCAST);
+                self.lanes.release(|reason| *reason == super::Reason::LocalMacs);
+            }
+            Touched::Port(row) => {
+                if let Some((switch, port)) = self.replica.ports.name(row) {
+                    self.lanes.mark(Object::Port(switch, port), Cause::Theirs);
+                }
+                self.lanes.release(|reason| *reason == super::Reason::Bound);
+            }
+            Touched::Ports => self.lanes.release(|reason| *reason == super::Reason::Bound),
+            Touched::Manager => {}
+        }
+    }
+
+    /// A logical switch of ours came, went or changed: all that stands in it may differ.
+    fn logical_switch_touched(&mut self, network: crate::ids::Uuid) {
+        for object in [Object::LogicalSwitch(network), Object::Broadcast(network)] {
+            self.lanes.mark(object, Cause::Theirs);
+        }
+        let ports: Vec<Object> = self
+            .wanted
+            .ports()
+            .filter(|(switch, port)| {
+                let bindings = self.wanted.bindings(switch, port);
+                bindings.is_some_and(|bindings| bindings.values().any(|of| *of == network))
+            })
+            .map(|(switch, port)| Object::Port(switch.clone(), port.clone()))
+            .collect();
+        for port in ports {
+            self.lanes.mark(port, Cause::Ours);
+        }
+        self.walk.add(network);
+    }
+
+    /// The peer broke the protocol: there is nothing more to say to it.
+    pub(super) fn misbehaved(&mut self, now: Time, what: String) {
+        self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, what));
+    }
+
+    /// Says something happened.
+    pub(super) fn event(&mut self, what: What) {
+        self.outputs.push_back(Output::Event(crate::event::Event {
+            conn: self.conn,
+            generation: self.generation,
+            what,
+        }));
+    }
+}
+
+fn rpc_error(json: &[u8]) -> crate::ovsdb::reply::Refusal {
+    crate::ovsdb::reply::refused(json)
+}
+
+/// The monitor that an update belongs to, and where its rows stand in the parameters.
+fn update_params(params: &[u8]) -> Option<(Monitor, Range<usize>)> {
+    let comma = params.iter().position(|byte| *byte == b',')?;
+    let end = params.iter().rposition(|byte| *byte == b']')?;
+    let open = params.iter().position(|byte| *byte == b'[')?;
+    let monitor = Monitor::of_id(params.get(open + 1..comma)?)?;
+    (comma + 1 < end).then_some((monitor, comma + 1..end))
+}

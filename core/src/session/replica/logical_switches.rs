@@ -1,0 +1,113 @@
+//! Logical switches: ours, which carry a network's UUID in their name, and those of others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Touched;
+use crate::ids::{LogicalSwitchName, Uuid};
+use crate::ovsdb::rows::{LogicalSwitchRow, ReplicationRow};
+
+/// `Logical_Switch`.
+#[derive(Clone, Debug)]
+pub struct LogicalSwitches {
+    prefix: Box<str>,
+    rows: BTreeMap<Uuid, Entry>,
+    by_network: BTreeMap<Uuid, Uuid>,
+    /// The VNI is not unique in the database.
+    by_tunnel_key: BTreeMap<i64, BTreeSet<Uuid>>,
+    /// Rows that replicate at the source, which is not what we want.
+    source_node: BTreeSet<Uuid>,
+}
+
+/// What matters of a row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// Its name.
+    pub name: LogicalSwitchName,
+    /// The network, if it is one of ours.
+    pub network: Option<Uuid>,
+    /// Its VNI.
+    pub tunnel_key: Option<i64>,
+}
+
+impl LogicalSwitches {
+    /// An empty table; names with the prefix are ours.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+            rows: BTreeMap::new(),
+            by_network: BTreeMap::new(),
+            by_tunnel_key: BTreeMap::new(),
+            source_node: BTreeSet::new(),
+        }
+    }
+
+    /// A row.
+    pub fn row(&self, row: Uuid) -> Option<&Entry> {
+        self.rows.get(&row)
+    }
+
+    /// The row of a network.
+    pub fn of_network(&self, network: Uuid) -> Option<Uuid> {
+        self.by_network.get(&network).copied()
+    }
+
+    /// The network of a row, if it is ours.
+    pub fn network(&self, row: Uuid) -> Option<Uuid> {
+        self.rows.get(&row)?.network
+    }
+
+    /// The networks whose logical switches are there.
+    pub fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
+        self.by_network.keys().copied()
+    }
+
+    /// A row other than `except` that has a VNI.
+    pub fn holder(&self, tunnel_key: i64, except: Option<Uuid>) -> Option<Uuid> {
+        let rows = self.by_tunnel_key.get(&tunnel_key)?;
+        rows.iter().find(|row| Some(**row) != except).copied()
+    }
+
+    /// Whether a row asks for replication at the source.
+    pub fn is_source_node(&self, row: Uuid) -> bool {
+        self.source_node.contains(&row)
+    }
+
+    /// Records a row, or that it is gone.
+    pub fn record(&mut self, row: Uuid, columns: Option<LogicalSwitchRow>, touched: &mut Vec<Touched>) {
+        if let Some(old) = self.rows.remove(&row) {
+            if let Some(network) = old.network {
+                self.by_network.remove(&network);
+            }
+            if let Some(rows) = old.tunnel_key.and_then(|key| self.by_tunnel_key.get_mut(&key)) {
+                rows.remove(&row);
+            }
+            touched.push(Touched::LogicalSwitch { row, network: old.network });
+        }
+        if let Some(columns) = columns {
+            let name = LogicalSwitchName::from(columns.name);
+            let network = name.network(&self.prefix);
+            let tunnel_key = columns.tunnel_key.first();
+            if let Some(network) = network {
+                self.by_network.insert(network, row);
+            }
+            if let Some(key) = tunnel_key {
+                self.by_tunnel_key.entry(key).or_default().insert(row);
+            }
+            self.rows.insert(row, Entry { name, network, tunnel_key });
+            touched.push(Touched::LogicalSwitch { row, network });
+        }
+    }
+
+    /// Records how a row wants broadcast to be replicated.
+    pub fn record_replication(&mut self, row: Uuid, columns: Option<ReplicationRow>, touched: &mut Vec<Touched>) {
+        let mode = columns.and_then(|columns| columns.replication_mode.first());
+        let changed = match mode.as_deref() {
+            Some("source_node") => self.source_node.insert(row),
+            _ => self.source_node.remove(&row),
+        };
+        if changed {
+            let network = self.network(row);
+            touched.push(Touched::LogicalSwitch { row, network });
+        }
+    }
+}

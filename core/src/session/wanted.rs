@@ -1,0 +1,129 @@
+//! What this switch is to look like, cut out of the configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::bounds::{CLAIM_ROWS_PER_TRANSACTION, ROWS_PER_TRANSACTION};
+use crate::configuration::{Configuration, Network, SessionOptions, VlanId};
+use crate::event::Lane;
+use crate::ids::{Mac, PortName, SwitchName, Uuid};
+
+/// The configuration, seen from the switches that one database serves.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    configuration: Arc<Configuration>,
+    /// Everything that could want a row is known, so that what is not wanted may go.
+    pub complete: bool,
+    served: BTreeSet<SwitchName>,
+    networks: BTreeSet<Uuid>,
+    /// The switches' own tunnel ends: routes that point there never go south.
+    own_vteps: BTreeSet<Ipv4Addr>,
+    rows_per_transaction: usize,
+}
+
+impl Wanted {
+    /// Nothing is wanted until a switch has named itself.
+    pub fn new(configuration: Arc<Configuration>, complete: bool) -> Self {
+        Self {
+            configuration,
+            complete,
+            served: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            own_vteps: BTreeSet::new(),
+            rows_per_transaction: ROWS_PER_TRANSACTION,
+        }
+    }
+
+    /// The configuration itself.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// How sessions behave.
+    pub fn options(&self) -> &SessionOptions {
+        &self.configuration.session
+    }
+
+    /// Another configuration; call [`serve`](Self::serve) next.
+    pub fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
+        self.configuration = configuration;
+        self.complete = complete;
+    }
+
+    /// These switches are at the other end, with these tunnel ends of their own.
+    pub fn serve(&mut self, served: BTreeSet<SwitchName>, tunnel_ips: impl Iterator<Item = Ipv4Addr>) {
+        let configured = || served.iter().filter_map(|name| self.configuration.switches.get(name));
+        let networks: BTreeSet<Uuid> = configured().flat_map(|switch| switch.networks()).collect();
+        let known = &self.configuration.networks;
+        self.own_vteps = tunnel_ips.chain(configured().filter_map(|switch| switch.vtep)).collect();
+        let caps = configured().filter_map(|switch| switch.rows_per_transaction_max);
+        self.rows_per_transaction = caps.min().map_or(usize::MAX, |cap| cap.max(1));
+        self.networks = networks.into_iter().filter(|network| known.contains_key(network)).collect();
+        self.served = served;
+    }
+
+    /// The switches that are configured and at the other end.
+    pub fn served(&self) -> &BTreeSet<SwitchName> {
+        &self.served
+    }
+
+    /// Whether none of these switches has another writer.
+    pub fn sole_manager(&self) -> bool {
+        let mut served = self.served.iter().filter_map(|name| self.configuration.switches.get(name));
+        served.all(|switch| switch.sole_manager)
+    }
+
+    /// The networks that have a port here.
+    pub fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
+        self.networks.iter().copied()
+    }
+
+    /// A network, if it has a port here.
+    pub fn network(&self, network: Uuid) -> Option<&Network> {
+        self.networks.get(&network)?;
+        self.configuration.networks.get(&network)
+    }
+
+    /// The bindings of a port.
+    pub fn bindings(&self, switch: &SwitchName, port: &PortName) -> Option<&BTreeMap<VlanId, Uuid>> {
+        self.served.get(switch)?;
+        self.configuration.switches.get(switch)?.ports.get(port)
+    }
+
+    /// Every port that has bindings.
+    pub fn ports(&self) -> impl Iterator<Item = (&SwitchName, &PortName)> + '_ {
+        let served = self.served.iter().filter_map(|name| Some((name, self.configuration.switches.get(name)?)));
+        served.flat_map(|(name, switch)| switch.ports.keys().map(move |port| (name, port)))
+    }
+
+    /// Where a MAC of a network is to be found.
+    pub fn vtep(&self, network: Uuid, mac: Mac) -> Option<Ipv4Addr> {
+        let vtep = self.network(network)?.remote_macs.get(&mac)?;
+        Some(*vtep).filter(|vtep| !self.own_vteps.contains(vtep))
+    }
+
+    /// The first wanted MAC of a network that comes after another.
+    pub fn next_mac(&self, network: Uuid, after: Option<Mac>) -> Option<Mac> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let macs = &self.network(network)?.remote_macs;
+        macs.range((from, Bound::Unbounded)).next().map(|(mac, _)| *mac)
+    }
+
+    /// Remote rows that are wanted altogether.
+    pub fn rows(&self) -> usize {
+        let networks = self.networks.iter().filter_map(|network| self.network(*network));
+        let vteps = networks.flat_map(|network| network.remote_macs.values());
+        vteps.filter(|vtep| !self.own_vteps.contains(vtep)).count()
+    }
+
+    /// Rows that one transaction of a lane may write.
+    pub fn rows_per_transaction(&self, lane: Lane) -> usize {
+        let ours = match lane {
+            Lane::Broadcast => CLAIM_ROWS_PER_TRANSACTION,
+            Lane::Bindings | Lane::LogicalSwitches | Lane::Unicast | Lane::Deletions => ROWS_PER_TRANSACTION,
+        };
+        ours.min(self.rows_per_transaction)
+    }
+}
