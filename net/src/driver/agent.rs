@@ -1,0 +1,197 @@
+//! Runs the agent's machine, and a task for each session that it opens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::configuration::Configuration;
+use tandem_core::event::Event;
+use tandem_core::health::Grade;
+use tandem_core::status::{AgentStatus, SessionStatus};
+use tandem_core::{ConnId, Machine, Peer, Time};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::env::Env;
+use super::log;
+use super::session::{self, Order};
+
+/// What the agent's task may be told.
+#[derive(Debug)]
+pub enum Message {
+    /// Something happened in a session.
+    Heard(Event),
+    /// A configuration that was read anew.
+    Configure(Arc<Configuration>),
+    /// Hand over and go.
+    Drain,
+    /// Every proxy knows that we are draining.
+    Announced,
+    /// Somebody asks how things are.
+    Status(oneshot::Sender<AgentStatus>),
+    /// Every session has answered that question.
+    Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
+}
+
+/// A connection that is ready for bytes.
+#[derive(Debug)]
+pub struct Arrived<S> {
+    /// The verified stream.
+    pub stream: S,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// When it was accepted, before the handshake.
+    pub accepted_at: Time,
+}
+
+/// The agent's task.
+pub struct Driver<E: Env, S> {
+    env: E,
+    agent: Agent,
+    messages: mpsc::Receiver<Message>,
+    back: mpsc::Sender<Message>,
+    grade: watch::Sender<Grade>,
+    sessions: BTreeMap<ConnId, mpsc::UnboundedSender<Order>>,
+    arriving: Option<(ConnId, S)>,
+    next_conn: u64,
+}
+
+/// Messages that may wait for the agent.
+const MESSAGES: usize = 1024;
+
+impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
+    /// A driver, where to send it messages, and what the health port is to say.
+    pub fn new(env: E, agent: Agent) -> (Self, mpsc::Sender<Message>, watch::Receiver<Grade>) {
+        let (back, messages) = mpsc::channel(MESSAGES);
+        let (grade, graded) = watch::channel(agent.grade());
+        let driver = Self {
+            env,
+            agent,
+            messages,
+            back: back.clone(),
+            grade,
+            sessions: BTreeMap::new(),
+            arriving: None,
+            next_conn: 1,
+        };
+        (driver, back, graded)
+    }
+
+    /// Runs until the agent is drained.
+    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrived<S>>) {
+        loop {
+            let wake = self.agent.poll_timeout().map(|deadline| deadline.at);
+            let env = self.env.clone();
+            let input = tokio::select! {
+                arrived = arrivals.recv() => match arrived {
+                    Some(arrived) => self.arrived(arrived),
+                    None => Input::Drain,
+                },
+                message = self.messages.recv() => match message {
+                    Some(message) => match self.heard(message) {
+                        Some(input) => input,
+                        None => continue,
+                    },
+                    None => return,
+                },
+                () = async {
+                    match wake {
+                        Some(at) => env.sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                } => Input::Timeout,
+            };
+            self.agent.handle(self.env.now(), input);
+            if self.carry_out() {
+                return;
+            }
+        }
+    }
+
+    fn arrived(&mut self, arrived: Arrived<S>) -> Input {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.arriving = Some((conn, arrived.stream));
+        Input::Connected {
+            conn,
+            peer: arrived.peer,
+            accepted_at: arrived.accepted_at,
+        }
+    }
+
+    fn heard(&mut self, message: Message) -> Option<Input> {
+        Some(match message {
+            Message::Heard(event) => {
+                if matches!(event.what, tandem_core::event::What::Closed { .. }) {
+                    self.sessions.remove(&event.conn);
+                }
+                Input::Heard(event)
+            }
+            Message::Configure(configuration) => Input::Configure { configuration, complete: true },
+            Message::Drain => Input::Drain,
+            Message::Announced => Input::Announced,
+            Message::Status(answer) => {
+                self.gather(answer);
+                return None;
+            }
+            Message::Gathered(sessions, answer) => {
+                let _ = answer.send(self.agent.status(sessions));
+                return None;
+            }
+        })
+    }
+
+    /// Asks every session, in a task of its own: a session that does not answer must not hold up the agent.
+    fn gather(&self, answer: oneshot::Sender<AgentStatus>) {
+        let sessions: Vec<_> = self.sessions.values().cloned().collect();
+        let back = self.back.clone();
+        self.env.spawn(async move {
+            let mut asked = Vec::new();
+            for session in sessions {
+                let (status, answered) = oneshot::channel();
+                if session.send(Order::Status(status)).is_ok() {
+                    asked.push(answered);
+                }
+            }
+            let mut gathered = Vec::new();
+            for answered in asked {
+                // A session that ended meanwhile has no status any more.
+                gathered.extend(answered.await.ok());
+            }
+            let _ = back.send(Message::Gathered(gathered, answer)).await;
+        });
+    }
+
+    /// Drains the outputs. Answers whether everything is over.
+    fn carry_out(&mut self) -> bool {
+        let mut over = false;
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                Output::Open { conn, session } => {
+                    let Some((_, stream)) = self.arriving.take().filter(|(arriving, _)| *arriving == conn) else {
+                        continue;
+                    };
+                    let (orders, inbox) = mpsc::unbounded_channel();
+                    self.sessions.insert(conn, orders);
+                    let (env, back) = (self.env.clone(), self.back.clone());
+                    self.env.spawn(session::run(env, session, stream, inbox, back));
+                }
+                Output::Refuse { conn, why } => {
+                    log::refused(conn, &why);
+                    self.arriving = None;
+                }
+                Output::Tell { conn, command } => {
+                    if let Some(session) = self.sessions.get(&conn) {
+                        let _ = session.send(Order::Command(command));
+                    }
+                }
+                Output::Graded(grade) => {
+                    log::graded(grade);
+                    self.grade.send_replace(grade);
+                }
+                Output::Drained => over = true,
+            }
+        }
+        over
+    }
+}

@@ -1,0 +1,6 @@
+//! Moves bytes, messages and time between sockets and machines. A driver never looks at what a message says.
+
+pub mod agent;
+pub mod env;
+pub mod log;
+pub mod session;
