@@ -4,6 +4,8 @@
 //! as arguments, bytes and events go out as values, and the same machines run on real sockets in
 //! production and inside the seeded simulator. Each of them keeps the contract in [`machine`].
 
+#![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
 pub mod bounds;
 pub mod configuration;
 pub mod ids;
