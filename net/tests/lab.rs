@@ -1,201 +1,21 @@
 //! The lab itself: what every other test with real parts relies on.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
-use serde_json::{Value, json};
 use tandem_net::lab::haproxy::{Backend, Listen};
-use tandem_net::lab::journal::ChangeKind;
 use tandem_net::lab::netns::{self, Namespaces};
-use tandem_net::lab::switch::{Manager, PhysicalSwitch, remote_mac};
 use tandem_net::lab::{
-    Haproxy, HaproxyOptions, Launch, Loopback, Pair, PairOptions, Program, Result, Schema, Scratch, Signal, Switch,
+    Haproxy, HaproxyOptions, Launch, Loopback, Pair, PairOptions, Program, Result, Scratch, Signal, Switch,
     SwitchOptions, program,
 };
 
 /// Generous: it only guards against hanging.
 const SOON: Duration = Duration::from_secs(60);
-
-fn tor(schema: Schema) -> SwitchOptions {
-    SwitchOptions {
-        schema,
-        physical_switches: vec![PhysicalSwitch {
-            name: "tor1".into(),
-            tunnel_ip: "10.0.1.1".into(),
-            ports: vec!["eth1".into(), "eth2".into()],
-        }],
-        managers: vec![Manager::new("ssl:127.0.0.1:1")],
-        ..SwitchOptions::default()
-    }
-}
-
-#[test]
-fn a_switch_comes_up_with_its_ports_and_the_tools_agree() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let switch = Switch::start(&scratch, "tor1", tor(Schema::default()))?;
-    switch.add_logical_switch("blue", 5001)?;
-    switch.add_remote_macs("blue", 250, "10.0.9.1")?;
-
-    assert_eq!(switch.vtep_ctl(&["list-ps"])?.trim(), "tor1");
-    assert_eq!(
-        switch.vtep_ctl(&["list-ports", "tor1"])?.lines().collect::<Vec<_>>(),
-        ["eth1", "eth2"]
-    );
-    assert_eq!(switch.dump("Manager", &["max_backoff"])?[0]["max_backoff"], 1000);
-
-    let mut macs: Vec<Value> = switch
-        .dump("Ucast_Macs_Remote", &["MAC"])?
-        .into_iter()
-        .map(|row| row["MAC"].clone())
-        .collect();
-    macs.sort_by_key(ToString::to_string);
-    assert_eq!(
-        macs,
-        (0..250).map(|number| json!(remote_mac(number))).collect::<Vec<_>>()
-    );
-    let listed = switch.vtep_ctl(&["list-remote-macs", "blue"])?;
-    assert!(
-        macs.iter().all(|mac| listed.contains(mac.as_str().unwrap())),
-        "{listed}"
-    );
-    assert_eq!(switch.dump("Physical_Locator", &[])?.len(), 1);
-    let dumped = switch.ovsdb_client("dump", &["hardware_vtep", "Ucast_Macs_Remote"])?;
-    assert!(dumped.contains(&remote_mac(249)), "{dumped}");
-    Ok(())
-}
-
-#[test]
-fn a_restart_keeps_the_database_or_starts_as_on_the_first_day() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let mut switch = Switch::start(&scratch, "tor1", tor(Schema::default()))?;
-    switch.add_logical_switch("blue", 5001)?;
-    switch.process.kill()?;
-    assert!(switch.dump("Logical_Switch", &[]).is_err());
-    switch.restart_with_database()?;
-    assert_eq!(switch.dump("Logical_Switch", &["name"])?.len(), 1);
-    switch.restart_empty()?;
-    assert_eq!(switch.dump("Logical_Switch", &["name"])?.len(), 0);
-    assert_eq!(switch.dump("Physical_Port", &["name"])?.len(), 2);
-    Ok(())
-}
-
-#[test]
-fn an_older_schema_loads_and_lacks_what_came_later() -> Result<()> {
-    let scratch = Scratch::new()?;
-    for (schema, lacking, having) in [
-        (
-            Schema::V1_0_0,
-            vec!["Tunnel", "ACL", "Arp_Sources_Local"],
-            vec!["Logical_Router"],
-        ),
-        (
-            Schema::V1_3_0,
-            vec!["ACL", "ACL_entry"],
-            vec!["Tunnel", "Arp_Sources_Local"],
-        ),
-    ] {
-        let switch = Switch::start(&scratch, schema.version(), tor(schema))?;
-        let served = switch.client()?.call("get_schema", &json!(["hardware_vtep"]))?;
-        assert_eq!(served["version"], schema.version());
-        for table in lacking {
-            assert!(served["tables"].get(table).is_none(), "{table} in {}", schema.version());
-        }
-        for table in having {
-            assert!(
-                served["tables"].get(table).is_some(),
-                "no {table} in {}",
-                schema.version()
-            );
-        }
-        assert!(switch.dump("Logical_Switch", &["replication_mode"]).is_err());
-        assert!(switch.dump("Physical_Locator", &["tunnel_key"]).is_err());
-        assert_eq!(
-            switch.dump("Physical_Switch", &["tunnels"]).is_ok(),
-            schema == Schema::V1_3_0
-        );
-        switch.add_logical_switch("blue", 5001)?;
-        switch.add_remote_macs("blue", 1, "10.0.9.1")?;
-        assert!(switch.snapshot()?.table("Physical_Locator").count() == 1);
-    }
-    Ok(())
-}
-
-#[test]
-fn the_log_says_who_wrote_what() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let switch = Switch::start(&scratch, "tor1", tor(Schema::default()))?;
-    switch.transact(&json!([
-        { "op": "comment", "comment": "agent-a, \"generation\" 3" },
-        { "op": "insert", "table": "Logical_Switch", "row": { "name": "blue" } },
-    ]))?;
-    switch.transact(&json!([
-        { "op": "comment", "comment": "one" },
-        { "op": "update", "table": "Logical_Switch", "where": [], "row": { "tunnel_key": 7 } },
-        { "op": "comment", "comment": "two" },
-    ]))?;
-    switch.transact(&json!([{ "op": "delete", "table": "Logical_Switch", "where": [] }]))?;
-
-    let log = switch.log()?;
-    let [insert, update, delete] = &log[log.len() - 3..] else {
-        panic!("{log:?}");
-    };
-    assert_eq!(insert.comments, ["agent-a, \"generation\" 3"]);
-    assert_eq!(update.comments, ["one", "two"]);
-    assert!(delete.comments.is_empty());
-    assert!(insert.unix_ms <= update.unix_ms);
-    let kinds = [insert, update, delete].map(|transaction| transaction.changes[0].kind);
-    assert_eq!(kinds, [ChangeKind::Inserted, ChangeKind::Modified, ChangeKind::Deleted]);
-    assert_eq!(insert.changes[0].columns["name"], "blue");
-    assert_eq!(update.changes[0].columns["tunnel_key"], 7);
-
-    // The tool that people use sees as many transactions, and the same comment.
-    let shown = program::run(
-        "ovsdb-tool",
-        ["-mm", "show-log", &switch.database().display().to_string()],
-    )?;
-    assert_eq!(
-        shown.lines().filter(|line| line.starts_with("record ")).count(),
-        log.len() + 1
-    );
-    assert!(shown.contains("\"agent-a, \"generation\" 3\""), "{shown}");
-    Ok(())
-}
-
-#[test]
-fn a_snapshot_shows_even_a_write_that_changes_nothing_else() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let options = SwitchOptions {
-        managers: Vec::new(),
-        ..tor(Schema::default())
-    };
-    let switch = Switch::start(&scratch, "tor1", options)?;
-    switch.add_logical_switch("blue", 5001)?;
-    switch.add_logical_switch("red", 5002)?;
-    let before = switch.snapshot()?;
-    assert_eq!(switch.snapshot()?.since(&before), []);
-
-    switch.transact(&json!([
-        { "op": "update", "table": "Logical_Switch", "where": [["name", "==", "blue"]], "row": { "tunnel_key": 5003 } },
-        { "op": "delete", "table": "Logical_Switch", "where": [["name", "==", "red"]] },
-        { "op": "insert", "table": "Logical_Switch", "row": { "name": "green" } },
-    ]))?;
-    let mut names: Vec<[Option<String>; 2]> = switch
-        .snapshot()?
-        .since(&before)
-        .into_iter()
-        .map(|difference| [difference.before, difference.after].map(|row| Some(row?["name"].as_str()?.to_owned())))
-        .collect();
-    names.sort();
-    let name = |name: &str| Some(name.to_owned());
-    assert_eq!(
-        names,
-        [[None, name("green")], [name("blue"), name("blue")], [name("red"), None]]
-    );
-    Ok(())
-}
 
 /// Set where this program is to be an agent's stand-in: its name and its address.
 const STAND_IN: &str = "TANDEM_LAB_TEST_STAND_IN";
@@ -273,6 +93,25 @@ fn the_proxy_forwards_to_a_healthy_backend_and_notices_its_death() -> Result<()>
     })?;
     assert_eq!(held.read(&mut [0]).unwrap_or(0), 0, "the connection to a is cut");
     assert_eq!(dial(vip).map(|(name, _)| name).as_deref(), Some("b"));
+
+    let plain = haproxy.options().clone();
+    haproxy.reload(HaproxyOptions {
+        send_proxy_v2: true,
+        ..plain.clone()
+    })?;
+    let (_, mut proxied) = scratch.wait_until("b behind a PROXY header", SOON, || dial(vip))?;
+    let mut signature = [0; 12];
+    proxied.read_exact(&mut signature).expect("what b heard first");
+    assert_eq!(&signature, b"\r\n\r\n\0\r\nQUIT\n");
+    scratch.wait_until("a check without a PROXY header", SOON, || {
+        haproxy
+            .servers()
+            .ok()?
+            .iter()
+            .any(|server| server.name == "b" && server.check == "L7OK")
+            .then_some(())
+    })?;
+    haproxy.reload(plain)?;
 
     let (_, mut kept) = dial(vip).expect("b answers");
     haproxy.reload(haproxy.options().clone())?;
@@ -359,7 +198,7 @@ fn a_lab_goes_when_its_process_is_interrupted_or_killed() -> Result<()> {
 
 fn start_a_lab_and_hang() -> Result<()> {
     let scratch = Scratch::new()?;
-    let switch = Switch::start(&scratch, "tor1", tor(Schema::default()))?;
+    let switch = Switch::start(&scratch, "tor1", SwitchOptions::default())?;
     // One write, so that whoever reads the log sees a whole line or none; and before the harness could hold it back.
     let line = format!("lab {} {}\n", switch.process.pid(), scratch.path().display());
     std::io::stdout()
@@ -373,7 +212,7 @@ fn a_lab_goes_when_its_test_panics() -> Result<()> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let panicked = thread::spawn(move || {
         let scratch = Scratch::new().expect("a scratch folder");
-        let switch = Switch::start(&scratch, "tor1", tor(Schema::default())).expect("a switch");
+        let switch = Switch::start(&scratch, "tor1", SwitchOptions::default()).expect("a switch");
         sender
             .send((switch.process.pid(), scratch.path().to_owned()))
             .expect("someone listens");
@@ -464,13 +303,10 @@ fn a_cut_link_is_silent_and_heals() -> Result<()> {
         far_end.set_read_timeout(Some(nothing)).expect("set");
         assert_eq!(
             far_end.read(&mut [0]).map_err(|error| error.kind()),
-            Err(std::io::ErrorKind::WouldBlock)
+            Err(ErrorKind::WouldBlock)
         );
         let dialled = netns::inside(&near, || TcpStream::connect_timeout(&(there, 6640).into(), nothing))?;
-        assert_eq!(
-            dialled.expect_err("nobody answers").kind(),
-            std::io::ErrorKind::TimedOut
-        );
+        assert_eq!(dialled.expect_err("nobody answers").kind(), ErrorKind::TimedOut);
 
         link.heal()?;
         far_end.set_read_timeout(Some(SOON)).expect("set");
@@ -481,10 +317,11 @@ fn a_cut_link_is_silent_and_heals() -> Result<()> {
         // A part may live in there too; its unix socket is reached from here.
         let options = SwitchOptions {
             namespace: Some(near.clone()),
-            ..tor(Schema::default())
+            ..SwitchOptions::default()
         };
         let switch = Switch::start(&scratch, "tor1", options)?;
-        assert_eq!(switch.vtep_ctl(&["list-ps"])?.trim(), "tor1");
+        switch.add_logical_switch("blue", 5001)?;
+        assert!(switch.vtep_ctl(&["list-ls"])?.contains("blue"));
         drop(set);
         assert!(!Path::new("/run/netns").join(near).exists());
         Ok(())
@@ -493,12 +330,7 @@ fn a_cut_link_is_silent_and_heals() -> Result<()> {
 
 #[test]
 fn a_pair_is_wired_together() -> Result<()> {
-    // A stand-in that shows how it was called and stays.
-    let scratch = Scratch::new()?;
-    let binary = scratch.path().join("tandem");
-    fs::write(&binary, "#!/bin/sh\necho \"$@\"\ncat \"$3\"\nexec sleep 600\n").expect("written");
-    fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("made executable");
-
+    let (_scratch, binary) = stay()?;
     let more = toml::toml! { agent = { lock = "other" } };
     let pair = Pair::start(&PairOptions {
         switches: 2,
@@ -530,6 +362,44 @@ fn a_pair_is_wired_together() -> Result<()> {
     let configuration = pair.haproxy.options().configuration();
     assert_eq!(configuration.matches(" backup").count(), 2, "{configuration}");
     Ok(())
+}
+
+#[test]
+fn an_agent_of_a_pair_can_lose_its_link() -> Result<()> {
+    netns::enter("an_agent_of_a_pair_can_lose_its_link", || {
+        let (_scratch, binary) = stay()?;
+        let pair = Pair::start(&PairOptions {
+            namespaces: true,
+            ..PairOptions::new(binary)
+        })?;
+        let island = pair.island.as_ref().expect("there are namespaces");
+        // Nobody listens, so a living node says that, and a dead one says nothing.
+        let dial = |agent: usize| {
+            let address = pair.agents[agent].options().listen.ovsdb;
+            let dialled = netns::inside(&island.hub, || {
+                TcpStream::connect_timeout(&address, Duration::from_millis(300))
+            });
+            dialled.map(|stream| stream.expect_err("nobody listens").kind())
+        };
+        assert_eq!([dial(0)?, dial(1)?], [ErrorKind::ConnectionRefused; 2]);
+        island.links[0].cut()?;
+        assert_eq!(
+            [dial(0)?, dial(1)?],
+            [ErrorKind::TimedOut, ErrorKind::ConnectionRefused]
+        );
+        island.links[0].heal()?;
+        assert_eq!([dial(0)?, dial(1)?], [ErrorKind::ConnectionRefused; 2]);
+        Ok(())
+    })
+}
+
+/// An agent's stand-in that shows how it was called and stays.
+fn stay() -> Result<(Scratch, PathBuf)> {
+    let scratch = Scratch::new()?;
+    let binary = scratch.path().join("tandem");
+    fs::write(&binary, "#!/bin/sh\necho \"$@\"\ncat \"$3\"\nexec sleep 600\n").expect("written");
+    fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).expect("made executable");
+    Ok((scratch, binary))
 }
 
 /// This test program, once more, for one test alone.

@@ -17,7 +17,8 @@ use super::{Error, Result};
 pub struct HaproxyOptions {
     /// One for each target of the switches.
     pub listens: Vec<Listen>,
-    /// Whether it tells the agents where a connection comes from (PROXY protocol version 2).
+    /// Whether it tells the agents where a connection comes from (PROXY protocol version 2). Never on the health port:
+    /// HAProxy leaves the header out of checks that have a `port` of their own.
     pub send_proxy_v2: bool,
     /// The network namespace that it is in.
     pub namespace: Option<String>,
@@ -227,7 +228,6 @@ const SERVER: &str = "weight 100 inter 200 fastinter 100 downinter 500 fall 2 ri
 fn launch(folder: &std::path::Path, options: &HaproxyOptions, old: Option<u32>) -> Result<Program> {
     let file = folder.join("haproxy.cfg");
     let socket = folder.join("admin.sock");
-    // `no-check-no-send-proxy` is the default: the health port never sees a PROXY header.
     let global = format!("global\n  stats socket {} level admin\n", socket.display());
     fs::write(&file, global + &options.configuration()).map_err(Error::io(format!("write {}", file.display())))?;
     program::run(

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Result;
 use super::agent::{Agent, AgentOptions, NetworkSection, PortSection, SwitchSection};
 use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
+use super::netns::{Link, Namespaces};
 use super::pki::Pki;
 use super::port::Loopback;
 use super::schema::Schema;
@@ -37,6 +38,9 @@ pub struct PairOptions {
     pub proxy_protocol: bool,
     /// What both agents' configuration says besides.
     pub more: toml::Table,
+    /// Whether each agent lives in a network namespace of its own, behind a link that can be cut. Only inside
+    /// [`netns::enter`](super::netns::enter).
+    pub namespaces: bool,
 }
 
 impl PairOptions {
@@ -59,6 +63,7 @@ impl PairOptions {
             keepalive: "10s".into(),
             proxy_protocol: false,
             more: toml::Table::new(),
+            namespaces: false,
         }
     }
 }
@@ -73,10 +78,23 @@ pub struct Pair {
     pub agents: [Agent; 2],
     /// Who signed everybody's certificates.
     pub pki: Pki,
+    /// The network namespaces, if there are any.
+    pub island: Option<Island>,
     /// Whose addresses they have.
     pub loopback: Loopback,
     /// Where their files are.
     pub scratch: Scratch,
+}
+
+/// Network namespaces: proxy and switches in a hub, each agent at the other end of a link.
+pub struct Island {
+    /// Where the proxy and the switches are.
+    pub hub: String,
+    /// Where the agents are.
+    pub nodes: [String; 2],
+    /// The only link of each agent.
+    pub links: [Link; 2],
+    _namespaces: Namespaces,
 }
 
 /// Parts of the loopback network.
@@ -92,8 +110,16 @@ impl Pair {
         let scratch = Scratch::new()?;
         let loopback = Loopback::claim()?;
         let pki = Pki::new(scratch.folder("pki")?)?;
-        let start = |(name, part, tsn_ip)| {
-            let mut agent = AgentOptions::new(name, loopback.address(part), tsn_ip, pki.issue(name)?);
+        let island = options.namespaces.then(Island::new).transpose()?;
+        let start = |index: usize| {
+            let (name, part, tsn_ip) = AGENTS[index];
+            let address = if island.is_some() {
+                Island::ends(index).1
+            } else {
+                loopback.address(part)
+            };
+            let mut agent = AgentOptions::new(name, address, tsn_ip, pki.issue(name)?);
+            agent.namespace = island.as_ref().map(|island| island.nodes[index].clone());
             agent.listen.proxy_protocol = options.proxy_protocol;
             agent.keepalive.interval.clone_from(&options.keepalive);
             agent.network.clone_from(&options.networks);
@@ -103,9 +129,9 @@ impl Pair {
             agent.more.clone_from(&options.more);
             Agent::start(&scratch, &options.binary, agent)
         };
-        let [a, b] = AGENTS;
-        let agents = [start(a)?, start(b)?];
-        let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, &loopback, &agents))?;
+        let agents = [start(0)?, start(1)?];
+        let hub = island.as_ref().map(|island| island.hub.clone());
+        let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
         let switches = (1..=options.switches)
             .map(|number| {
                 let name = switch_name(number);
@@ -123,7 +149,7 @@ impl Pair {
                     }],
                     managers: managers.collect(),
                     credentials: Some(pki.issue(&name)?),
-                    namespace: None,
+                    namespace: hub.clone(),
                 };
                 Switch::start(&scratch, &name, switch)
             })
@@ -133,6 +159,7 @@ impl Pair {
             haproxy,
             agents,
             pki,
+            island,
             loopback,
             scratch,
         })
@@ -145,6 +172,31 @@ impl Pair {
             let sessions = status["switches"][switch]["sessions"].as_array();
             sessions.is_some_and(|sessions| sessions.iter().any(owns))
         })
+    }
+}
+
+impl Island {
+    fn new() -> Result<Self> {
+        let set = Namespaces::new()?;
+        let hub = set.add("hub")?;
+        let [a, b] = AGENTS.map(|(name, ..)| set.add(name));
+        let nodes = [a?, b?];
+        let [a, b] = [0, 1].map(|index| {
+            let (near, far) = Self::ends(index);
+            set.connect((&hub, near), (&nodes[index], far))
+        });
+        Ok(Self {
+            hub,
+            links: [a?, b?],
+            nodes,
+            _namespaces: set,
+        })
+    }
+
+    /// The addresses of a link: the hub's, and the agent's.
+    fn ends(index: usize) -> (Ipv4Addr, Ipv4Addr) {
+        let (_, part, _) = AGENTS[index];
+        (Ipv4Addr::new(10, 66, part, 1), Ipv4Addr::new(10, 66, part, 2))
     }
 }
 
@@ -175,7 +227,7 @@ fn switch_section(options: &PairOptions, number: u8) -> SwitchSection {
 }
 
 /// With two targets, each has its own agent first and the other as backup, so that both hold a connection.
-fn proxy(options: &PairOptions, loopback: &Loopback, agents: &[Agent; 2]) -> HaproxyOptions {
+fn proxy(options: &PairOptions, hub: Option<String>, loopback: &Loopback, agents: &[Agent; 2]) -> HaproxyOptions {
     let backend = |agent: &Agent, backup| Backend {
         name: agent.options().agent.name.clone(),
         address: match agent.options().listen.ovsdb.ip() {
@@ -199,6 +251,6 @@ fn proxy(options: &PairOptions, loopback: &Loopback, agents: &[Agent; 2]) -> Hap
     HaproxyOptions {
         listens: (0..u16::from(options.targets)).map(listen).collect(),
         send_proxy_v2: options.proxy_protocol,
-        namespace: None,
+        namespace: hub,
     }
 }
