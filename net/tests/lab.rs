@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, process, thread};
@@ -229,15 +230,22 @@ fn a_lab_goes_when_its_test_panics() -> Result<()> {
 fn a_child_outlives_the_thread_that_started_it() -> Result<()> {
     let scratch = Scratch::new()?;
     let log = scratch.path().join("sleep.log");
-    let child = thread::spawn(move || Launch::new("sleep")?.arg("600").start(log))
-        .join()
-        .expect("no panic")?;
-    // The kernel sends the signal when the thread ends, which `join` has seen.
-    assert!(child.exited().is_none() && alive(child.pid()));
+    let shared = scratch.clone();
+    let start = move || {
+        let child = Launch::new("sleep")?.arg("600").start(log)?;
+        // Only once the program itself runs does the kernel know what the thread's end would mean for it.
+        let name = format!("/proc/{}/comm", child.pid());
+        shared.wait_until("the program itself", SOON, || {
+            (fs::read_to_string(&name).ok()? == "sleep\n").then_some(())
+        })?;
+        Ok(child)
+    };
+    let child = thread::spawn(start).join().expect("no panic")?;
     child.stop()?;
     child.cont()?;
     child.terminate()?;
-    assert!(!child.wait(SOON)?.success());
+    // Had the thread's end killed it, that signal would have come before ours.
+    assert_eq!(child.wait(SOON)?.signal(), Some(Signal::SIGTERM as i32));
     assert!(
         child.signal(Signal::SIGTERM).is_err(),
         "nobody is there to be signalled"
