@@ -5,6 +5,8 @@
 //! production and inside the seeded simulator. Each of them keeps the contract in [`machine`].
 
 pub mod agent;
+#![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
 pub mod bounds;
 pub mod configuration;
 pub mod event;

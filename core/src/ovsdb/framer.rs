@@ -183,7 +183,8 @@ impl Framer {
                     b'"' => self.place = Place::Text { escaped: false },
                     b'{' | b'[' => self.open(byte)?,
                     b'}' | b']' => {
-                        if self.close(byte, at)? {
+                        let complete = self.close(byte, at)?;
+                        if complete {
                             return Ok(Some(self.cut()));
                         }
                     }
@@ -316,8 +317,19 @@ mod tests {
 
     #[test]
     fn what_is_not_an_object_is_refused_at_once() {
-        for stream in [&b"GET / HTTP/1.1"[..], b"[1]", b"\x16\x03\x01", b"{1", b"{\"a\" 1", b"{\"a\":[}", b"{\"a\":1,}"] {
-            assert!(matches!(frames(&[stream]), Err(FrameError::Garbage { .. })), "{stream:?}");
+        for stream in [
+            &b"GET / HTTP/1.1"[..],
+            b"[1]",
+            b"\x16\x03\x01",
+            b"{1",
+            b"{\"a\" 1",
+            b"{\"a\":[}",
+            b"{\"a\":1,}",
+        ] {
+            assert!(
+                matches!(frames(&[stream]), Err(FrameError::Garbage { .. })),
+                "{stream:?}"
+            );
         }
     }
 

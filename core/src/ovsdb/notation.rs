@@ -108,7 +108,10 @@ impl<'de, T: Atom> Visitor<'de> for SetVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Set<T>, A::Error> {
         let set = match next(&mut seq)? {
             Tag::Uuid => one(T::from_uuid(next(&mut seq)?))?,
-            Tag::Set => Set(next::<_, Vec<OneAtom<T>>>(&mut seq)?.into_iter().map(|atom| atom.0).collect()),
+            Tag::Set => Set(next::<_, Vec<OneAtom<T>>>(&mut seq)?
+                .into_iter()
+                .map(|atom| atom.0)
+                .collect()),
             Tag::Map => return Err(A::Error::custom("a map where a set was due")),
         };
         end(&mut seq)?;
@@ -197,11 +200,23 @@ mod tests {
     #[test]
     fn a_set_of_one_may_be_bare() {
         for text in [ONE.to_owned(), format!(r#"["set",[{ONE}]]"#)] {
-            assert_eq!(serde_json::from_str::<Set<Uuid>>(&text).expect("a set"), Set(smallvec![Uuid(1)]));
+            assert_eq!(
+                serde_json::from_str::<Set<Uuid>>(&text).expect("a set"),
+                Set(smallvec![Uuid(1)])
+            );
         }
-        assert_eq!(serde_json::from_str::<Set<i64>>("5001").expect("a set"), Set(smallvec![5001]));
-        assert_eq!(serde_json::from_str::<Set<i64>>(r#"["set",[]]"#).expect("a set"), Set(smallvec![]));
-        assert_eq!(serde_json::from_str::<Set<String>>(r#""a\"b""#).expect("a set"), Set(smallvec!["a\"b".into()]));
+        assert_eq!(
+            serde_json::from_str::<Set<i64>>("5001").expect("a set"),
+            Set(smallvec![5001])
+        );
+        assert_eq!(
+            serde_json::from_str::<Set<i64>>(r#"["set",[]]"#).expect("a set"),
+            Set(smallvec![])
+        );
+        assert_eq!(
+            serde_json::from_str::<Set<String>>(r#""a\"b""#).expect("a set"),
+            Set(smallvec!["a\"b".into()])
+        );
     }
 
     #[test]
@@ -212,7 +227,18 @@ mod tests {
 
     #[test]
     fn other_shapes_are_refused() {
-        for text in ["null", "1.5", "{}", "[]", r#"["set"]"#, r#"["set",[],1]"#, r#"["uuid",1]"#, r#"["set",[["set",[]]]]"#, r#"["map",[]]"#, "\"a\""] {
+        for text in [
+            "null",
+            "1.5",
+            "{}",
+            "[]",
+            r#"["set"]"#,
+            r#"["set",[],1]"#,
+            r#"["uuid",1]"#,
+            r#"["set",[["set",[]]]]"#,
+            r#"["map",[]]"#,
+            "\"a\"",
+        ] {
             assert!(serde_json::from_str::<Set<Uuid>>(text).is_err(), "{text}");
         }
     }

@@ -103,15 +103,27 @@ mod tests {
     use super::*;
 
     fn failure(json: &str) -> Option<Failure> {
-        transacted(json.as_bytes()).expect("a result").err().map(|refusal| refusal.failure)
+        transacted(json.as_bytes())
+            .expect("a result")
+            .err()
+            .map(|refusal| refusal.failure)
     }
 
     #[test]
     fn an_error_is_found_wherever_the_server_puts_it() {
         assert_eq!(failure(r#"[{},{"uuid":["uuid","x"]},{"count":1}]"#), None);
-        assert_eq!(failure(r#"[{"details":"d","error":"not owner"},null,null]"#), Some(Failure::NotOwner));
-        assert_eq!(failure(r#"[{},{},{"details":"d","error":"constraint violation"}]"#), Some(Failure::Constraint));
-        assert_eq!(failure(r#"[{},{"error":"referential integrity violation"}]"#), Some(Failure::Referential));
+        assert_eq!(
+            failure(r#"[{"details":"d","error":"not owner"},null,null]"#),
+            Some(Failure::NotOwner)
+        );
+        assert_eq!(
+            failure(r#"[{},{},{"details":"d","error":"constraint violation"}]"#),
+            Some(Failure::Constraint)
+        );
+        assert_eq!(
+            failure(r#"[{},{"error":"referential integrity violation"}]"#),
+            Some(Failure::Referential)
+        );
         assert_eq!(failure(r#"[{"error":"resources exhausted"}]"#), Some(Failure::Resource));
         assert_eq!(failure(r#"[{"error":"something new"}]"#), Some(Failure::Other));
         assert!(transacted(b"{}").is_err());

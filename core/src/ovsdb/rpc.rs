@@ -118,13 +118,19 @@ mod tests {
         };
         assert_eq!(outcome(r#"{"error":null,"id":5,"result":[]}"#), (Some(5), true));
         assert_eq!(outcome(r#"{"id":5,"error":"unknown method"}"#), (Some(5), false));
-        assert_eq!(outcome(r#"{"id":5,"error":{"error":"x"},"result":null}"#), (Some(5), false));
+        assert_eq!(
+            outcome(r#"{"id":5,"error":{"error":"x"},"result":null}"#),
+            (Some(5), false)
+        );
         assert_eq!(outcome(r#"{"id":"echo","result":[],"error":null}"#), (None, true));
     }
 
     #[test]
     fn a_null_id_makes_a_notification() {
-        for text in [r#"{"id":null,"method":"locked","params":["t"]}"#, r#"{"method":"locked","params":["t"]}"#] {
+        for text in [
+            r#"{"id":null,"method":"locked","params":["t"]}"#,
+            r#"{"method":"locked","params":["t"]}"#,
+        ] {
             assert!(matches!(read(text), Ok(Message::Notification { method, .. }) if method == "locked"));
         }
     }

@@ -73,7 +73,9 @@ mod tests {
 
     fn schema(version: &str, extra: &[(&str, &str)]) -> String {
         let mut tables: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, u8>>> = BTreeMap::new();
-        let required = REQUIRED.iter().flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)));
+        let required = REQUIRED
+            .iter()
+            .flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)));
         for (table, column) in required.chain(extra.iter().copied()) {
             let columns = tables.entry(table).or_default().entry("columns").or_default();
             columns.insert(column, 0);
@@ -85,7 +87,10 @@ mod tests {
     fn later_columns_are_found_where_they_are() {
         let old = Schema::read(schema("1.0.0", &[]).as_bytes()).expect("a schema");
         assert!(!old.locator_tunnel_key && !old.replication_mode);
-        let extra = [("Physical_Locator", "tunnel_key"), ("Logical_Switch", "replication_mode")];
+        let extra = [
+            ("Physical_Locator", "tunnel_key"),
+            ("Logical_Switch", "replication_mode"),
+        ];
         let new = Schema::read(schema("1.7.0", &extra).as_bytes()).expect("a schema");
         assert!(new.locator_tunnel_key && new.replication_mode);
     }
@@ -93,6 +98,9 @@ mod tests {
     #[test]
     fn a_schema_that_lacks_what_we_need_is_named_so() {
         let error = Schema::read(br#"{"name":"Open_vSwitch","version":"8.3.1","tables":{}}"#);
-        assert_eq!(error, Err("its schema (version 8.3.1) has no column Global.managers".into()));
+        assert_eq!(
+            error,
+            Err("its schema (version 8.3.1) has no column Global.managers".into())
+        );
     }
 }

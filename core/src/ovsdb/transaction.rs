@@ -87,7 +87,10 @@ impl Transaction {
 
     /// The tunnel ends that this transaction creates locators for.
     pub fn created_locators(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        let new = self.locators.iter().filter(|(_, reference)| matches!(reference, Ref::New(_)));
+        let new = self
+            .locators
+            .iter()
+            .filter(|(_, reference)| matches!(reference, Ref::New(_)));
         new.map(|(vtep, _)| *vtep)
     }
 
@@ -106,7 +109,10 @@ impl Transaction {
             Some(row) => Ref::Row(row),
             None => {
                 let name = self.insert("Physical_Locator");
-                let _ = write!(self.text, "{{\"dst_ip\":\"{vtep}\",\"encapsulation_type\":\"vxlan_over_ipv4\"}}}}");
+                let _ = write!(
+                    self.text,
+                    "{{\"dst_ip\":\"{vtep}\",\"encapsulation_type\":\"vxlan_over_ipv4\"}}}}"
+                );
                 name
             }
         };
@@ -182,7 +188,10 @@ impl Transaction {
     pub fn insert_ucast(&mut self, mac: Mac, logical_switch: Uuid, locator: Ref) {
         self.rows += 1;
         self.operation("insert");
-        let _ = write!(self.text, ",\"table\":\"Ucast_Macs_Remote\",\"row\":{{\"MAC\":\"{mac}\",\"logical_switch\":");
+        let _ = write!(
+            self.text,
+            ",\"table\":\"Ucast_Macs_Remote\",\"row\":{{\"MAC\":\"{mac}\",\"logical_switch\":"
+        );
         self.reference(Ref::Row(logical_switch));
         self.text.push_str(",\"locator\":");
         self.reference(locator);
@@ -223,14 +232,25 @@ impl Transaction {
         self.text.push_str(",\"mutations\":[");
         if !unbind.is_empty() {
             let keys: Vec<String> = unbind.iter().map(u16::to_string).collect();
-            let _ = write!(self.text, "[\"vlan_bindings\",\"delete\",[\"set\",[{}]]]", keys.join(","));
+            let _ = write!(
+                self.text,
+                "[\"vlan_bindings\",\"delete\",[\"set\",[{}]]]",
+                keys.join(",")
+            );
         }
         if !bind.is_empty() {
             if !unbind.is_empty() {
                 self.text.push(',');
             }
-            let pairs: Vec<String> = bind.iter().map(|(vlan, row)| format!("[{vlan},[\"uuid\",\"{row}\"]]")).collect();
-            let _ = write!(self.text, "[\"vlan_bindings\",\"insert\",[\"map\",[{}]]]", pairs.join(","));
+            let pairs: Vec<String> = bind
+                .iter()
+                .map(|(vlan, row)| format!("[{vlan},[\"uuid\",\"{row}\"]]"))
+                .collect();
+            let _ = write!(
+                self.text,
+                "[\"vlan_bindings\",\"insert\",[\"map\",[{}]]]",
+                pairs.join(",")
+            );
         }
         self.text.push_str("]}");
     }
@@ -238,8 +258,13 @@ impl Transaction {
     /// Sets timers of a `Manager` row, in milliseconds; those that are `None` stay.
     pub fn update_manager(&mut self, row: Uuid, max_backoff_ms: Option<u32>, inactivity_probe_ms: Option<u32>) {
         self.update("Manager", row);
-        let columns = [("max_backoff", max_backoff_ms), ("inactivity_probe", inactivity_probe_ms)];
-        let set = columns.iter().filter_map(|(name, value)| value.map(|value| format!("\"{name}\":{value}")));
+        let columns = [
+            ("max_backoff", max_backoff_ms),
+            ("inactivity_probe", inactivity_probe_ms),
+        ];
+        let set = columns
+            .iter()
+            .filter_map(|(name, value)| value.map(|value| format!("\"{name}\":{value}")));
         let _ = write!(self.text, "{{{}}}}}", set.collect::<Vec<_>>().join(","));
     }
 

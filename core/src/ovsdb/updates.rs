@@ -208,7 +208,9 @@ mod tests {
     #[test]
     fn rows_come_one_by_one_with_their_table() {
         let [a, b] = [Uuid(1), Uuid(2)];
-        let text = format!(r#"{{"T":{{"{a}":{{"new":{{"x":"}}\""}}}} , "{b}":{{}}}},"U":{{}},"V":{{"{a}":{{"delete":null}}}}}}"#);
+        let text = format!(
+            r#"{{"T":{{"{a}":{{"new":{{"x":"}}\""}}}} , "{b}":{{}}}},"U":{{}},"V":{{"{a}":{{"delete":null}}}}}}"#
+        );
         let rows = walk(&text).expect("rows");
         let expected = [
             ("T".into(), a, r#"{"new":{"x":"}\""}}"#.into()),
@@ -229,7 +231,15 @@ mod tests {
     #[test]
     fn each_kind_of_change_is_told_apart() {
         let read = |text: &'static str| change::<UcastRow>(text.as_bytes());
-        let full = |text| matches!(read(text), Ok(Change::Full(UcastRow { mac: Some(MacText::UnknownDst), .. })));
+        let full = |text| {
+            matches!(
+                read(text),
+                Ok(Change::Full(UcastRow {
+                    mac: Some(MacText::UnknownDst),
+                    ..
+                }))
+            )
+        };
         assert!(full(r#"{"new":{"MAC":"unknown-dst"},"old":{"MAC":"a"}}"#));
         assert!(full(r#"{"initial":{"MAC":"unknown-dst"}}"#));
         assert!(full(r#"{"insert":{"MAC":"unknown-dst"}}"#));

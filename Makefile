@@ -1,0 +1,33 @@
+# `make demo` and `make test` are all that a newcomer needs.
+
+CARGO ?= cargo
+ARGS ?=
+
+.PHONY: help demo test lint bench docs deps
+.DEFAULT_GOAL := help
+
+help:             ## what there is
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: deps        ## kill the active agent of a real switch and see what it costs (ARGS="--json")
+	$(CARGO) run --locked --release -p tandem-net -- demo $(ARGS)
+
+# Tests with real parts run one at a time: they measure, and two cores are soon full.
+test: deps        ## every test, against real ovsdb-server and HAProxy
+	$(CARGO) test --locked --workspace --exclude tandem-net
+	$(CARGO) test --locked -p tandem-net --lib --bins
+	$(CARGO) test --locked -p tandem-net --test '*' -- --test-threads=1
+	$(CARGO) test --locked -p tandem-net --doc
+
+lint:             ## formatting and clippy, as strict as CI
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+bench: deps       ## the benchmarks, as ratios
+	$(CARGO) bench --locked -p tandem-benches $(ARGS)
+
+docs:             ## the documentation of the code, in target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+deps:             ## install the Debian packages that tests and demo need, or say which
+	@.ci/deps

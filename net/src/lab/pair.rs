@@ -1,0 +1,256 @@
+//! What every test with real parts starts from: two agents behind a proxy, and switches that dial it.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::Result;
+use super::agent::{Agent, AgentOptions, NetworkSection, PortSection, SwitchSection};
+use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
+use super::netns::{Link, Namespaces};
+use super::pki::Pki;
+use super::port::Loopback;
+use super::schema::Schema;
+use super::scratch::Scratch;
+use super::switch::{Manager, PhysicalSwitch, Switch, SwitchOptions};
+
+/// What a pair is like. Change what a test is about, and leave the rest.
+#[derive(Clone, Debug)]
+pub struct PairOptions {
+    /// The `tandem` program.
+    pub binary: PathBuf,
+    /// How many switches: `tor1`, `tor2` ...
+    pub switches: u8,
+    /// The version of their schema.
+    pub schema: Schema,
+    /// The port numbers of the proxy that every switch dials, each with its own agent first; one or two.
+    pub targets: u8,
+    /// `Manager.max_backoff` and `Manager.inactivity_probe` of the switches.
+    pub max_backoff_ms: Option<u32>,
+    /// See [`Manager::inactivity_probe_ms`].
+    pub inactivity_probe_ms: Option<u32>,
+    /// What both agents know; every switch has the first of them on `eth1`, VLAN 10.
+    pub networks: Vec<NetworkSection>,
+    /// Both agents' `keepalive.interval`.
+    pub keepalive: String,
+    /// Whether the proxy sends a PROXY header, and the agents want one.
+    pub proxy_protocol: bool,
+    /// What both agents' configuration says besides.
+    pub more: toml::Table,
+    /// Whether each agent lives in a network namespace of its own, behind a link that can be cut. Only inside
+    /// [`netns::enter`](super::netns::enter).
+    pub namespaces: bool,
+}
+
+impl PairOptions {
+    /// One switch with one target, and one network `blue` without remote MACs.
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self {
+            binary: binary.into(),
+            switches: 1,
+            schema: Schema::default(),
+            targets: 1,
+            max_backoff_ms: Some(1000),
+            inactivity_probe_ms: None,
+            networks: vec![NetworkSection {
+                name: "blue".into(),
+                uuid: "6f1c0d0e-0000-4000-8000-000000000001".into(),
+                vni: 5001,
+                remote_macs: Vec::new(),
+                remote_macs_file: None,
+            }],
+            keepalive: "10s".into(),
+            proxy_protocol: false,
+            more: toml::Table::new(),
+            namespaces: false,
+        }
+    }
+}
+
+/// Two agents, a proxy and switches, wired together on loopback addresses of their own.
+pub struct Pair {
+    /// The switches, which dial the proxy.
+    pub switches: Vec<Switch>,
+    /// The proxy.
+    pub haproxy: Haproxy,
+    /// `agent-a` and `agent-b`.
+    pub agents: [Agent; 2],
+    /// Who signed everybody's certificates.
+    pub pki: Pki,
+    /// The network namespaces, if there are any.
+    pub island: Option<Island>,
+    /// Whose addresses they have.
+    pub loopback: Loopback,
+    /// Where their files are.
+    pub scratch: Scratch,
+}
+
+/// Network namespaces: proxy and switches in a hub, each agent at the other end of a link.
+pub struct Island {
+    /// Where the proxy and the switches are.
+    pub hub: String,
+    /// Where the agents are.
+    pub nodes: [String; 2],
+    /// The only link of each agent.
+    pub links: [Link; 2],
+    _namespaces: Namespaces,
+}
+
+/// Parts of the loopback network.
+const VIP: u8 = 1;
+const AGENTS: [(&str, u8, Ipv4Addr); 2] = [
+    ("agent-a", 11, Ipv4Addr::new(10, 0, 0, 11)),
+    ("agent-b", 12, Ipv4Addr::new(10, 0, 0, 12)),
+];
+
+impl Pair {
+    /// Starts the agents, the proxy, then the switches; waits for proxy and switches, not for a takeover.
+    pub fn start(options: &PairOptions) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let loopback = Loopback::claim()?;
+        let pki = Pki::new(scratch.folder("pki")?)?;
+        let island = options.namespaces.then(Island::new).transpose()?;
+        let start = |index: usize| {
+            let (name, part, tsn_ip) = AGENTS[index];
+            let address = if island.is_some() {
+                Island::ends(index).1
+            } else {
+                loopback.address(part)
+            };
+            let mut agent = AgentOptions::new(name, address, tsn_ip, pki.issue(name)?);
+            agent.namespace = island.as_ref().map(|island| island.nodes[index].clone());
+            agent.listen.proxy_protocol = options.proxy_protocol;
+            agent.keepalive.interval.clone_from(&options.keepalive);
+            agent.network.clone_from(&options.networks);
+            agent.switch = (1..=options.switches)
+                .map(|number| switch_section(options, number))
+                .collect();
+            agent.more.clone_from(&options.more);
+            Agent::start(&scratch, &options.binary, agent)
+        };
+        let agents = [start(0)?, start(1)?];
+        let hub = island.as_ref().map(|island| island.hub.clone());
+        let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
+        let switches = (1..=options.switches)
+            .map(|number| {
+                let name = switch_name(number);
+                let managers = haproxy.options().listens.iter().map(|listen| Manager {
+                    target: format!("ssl:{}", listen.bind),
+                    max_backoff_ms: options.max_backoff_ms,
+                    inactivity_probe_ms: options.inactivity_probe_ms,
+                });
+                let switch = SwitchOptions {
+                    schema: options.schema,
+                    physical_switches: vec![PhysicalSwitch {
+                        name: name.clone(),
+                        tunnel_ip: tunnel_ip(number).to_string(),
+                        ports: vec!["eth1".into(), "eth2".into()],
+                    }],
+                    managers: managers.collect(),
+                    credentials: Some(pki.issue(&name)?),
+                    namespace: hub.clone(),
+                };
+                Switch::start(&scratch, &name, switch)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            switches,
+            haproxy,
+            agents,
+            pki,
+            island,
+            loopback,
+            scratch,
+        })
+    }
+
+    /// Which of the agents says that it owns this switch; `None` while none does.
+    pub fn owner(&self, switch: &str) -> Option<usize> {
+        self.agents.iter().position(|agent| {
+            let status = agent.status().unwrap_or_default();
+            let sessions = status["switches"][switch]["sessions"].as_array();
+            sessions.is_some_and(|sessions| sessions.iter().any(owns))
+        })
+    }
+}
+
+impl Island {
+    fn new() -> Result<Self> {
+        let set = Namespaces::new()?;
+        let hub = set.add("hub")?;
+        let [a, b] = AGENTS.map(|(name, ..)| set.add(name));
+        let nodes = [a?, b?];
+        let [a, b] = [0, 1].map(|index| {
+            let (near, far) = Self::ends(index);
+            set.connect((&hub, near), (&nodes[index], far))
+        });
+        Ok(Self {
+            hub,
+            links: [a?, b?],
+            nodes,
+            _namespaces: set,
+        })
+    }
+
+    /// The addresses of a link: the hub's, and the agent's.
+    fn ends(index: usize) -> (Ipv4Addr, Ipv4Addr) {
+        let (_, part, _) = AGENTS[index];
+        (Ipv4Addr::new(10, 66, part, 1), Ipv4Addr::new(10, 66, part, 2))
+    }
+}
+
+fn owns(session: &Value) -> bool {
+    matches!(session["ownership"].as_str(), Some("held" | "lockless"))
+}
+
+fn switch_name(number: u8) -> String {
+    format!("tor{number}")
+}
+
+fn tunnel_ip(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 1, number)
+}
+
+fn switch_section(options: &PairOptions, number: u8) -> SwitchSection {
+    let bound = options.networks.first().map(|network| PortSection {
+        port: "eth1".into(),
+        vlan: 10,
+        network: network.name.clone(),
+    });
+    SwitchSection {
+        name: switch_name(number),
+        vtep: tunnel_ip(number),
+        certificate: None,
+        ports: bound.into_iter().collect(),
+    }
+}
+
+/// With two targets, each has its own agent first and the other as backup, so that both hold a connection.
+fn proxy(options: &PairOptions, hub: Option<String>, loopback: &Loopback, agents: &[Agent; 2]) -> HaproxyOptions {
+    let backend = |agent: &Agent, backup| Backend {
+        name: agent.options().agent.name.clone(),
+        address: match agent.options().listen.ovsdb.ip() {
+            std::net::IpAddr::V4(address) => address,
+            std::net::IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
+        },
+        ovsdb: agent.options().listen.ovsdb.port(),
+        health: agent.options().listen.health.port(),
+        agent_check: Some(agent.options().listen.agent_check.port()),
+        backup,
+    };
+    let [a, b] = agents;
+    let listen = |index: u16| Listen {
+        name: format!("ovsdb{index}"),
+        bind: (loopback.address(VIP), 6640 + index).into(),
+        backends: vec![
+            backend(a, options.targets > 1 && index == 1),
+            backend(b, options.targets > 1 && index == 0),
+        ],
+    };
+    HaproxyOptions {
+        listens: (0..u16::from(options.targets)).map(listen).collect(),
+        send_proxy_v2: options.proxy_protocol,
+        namespace: hub,
+    }
+}

@@ -1,0 +1,122 @@
+//! A folder for everything that a lab writes.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::janitor::Janitor;
+use super::{Error, Result};
+
+/// Set to `1`, it leaves every scratch folder where it is and prints where.
+pub const KEEP: &str = "TANDEM_LAB_KEEP";
+
+/// A scratch folder. Clones share it; it is removed with the last of them, or with the process.
+#[derive(Clone)]
+pub struct Scratch(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    _janitor: Option<Janitor>,
+}
+
+/// Parts that were killed with us may still write for a moment.
+const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9; do rm -rf -- "$1" && exit; sleep 0.2; done"#;
+
+impl Scratch {
+    /// An empty folder in the system's folder for temporary files, removed when it is no longer used.
+    pub fn new() -> Result<Self> {
+        if std::env::var(KEEP).is_ok_and(|keep| keep == "1") {
+            return Self::keep();
+        }
+        let path = create()?;
+        let janitor = Janitor::new(REMOVE, &path.to_string_lossy())?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            _janitor: Some(janitor),
+        })))
+    }
+
+    /// One that stays, and says where it is.
+    pub fn keep() -> Result<Self> {
+        let path = create()?;
+        // A closed standard error is no reason to fail.
+        let _ = writeln!(io::stderr(), "the lab is kept in {}", path.display());
+        Ok(Self(Arc::new(Inner { path, _janitor: None })))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The folder of this name in it, created if need be.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::create_dir_all(&path).map_err(Error::io(format!("create {}", path.display())))?;
+        Ok(path)
+    }
+
+    /// Polls until the condition yields something, and fails with `what` and the last lines of all logs.
+    ///
+    /// `within` guards against hanging; it is no measurement.
+    pub fn wait_until<T>(&self, what: &str, within: Duration, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
+        let end = Instant::now() + within;
+        loop {
+            if let Some(result) = condition() {
+                return Ok(result);
+            }
+            if Instant::now() >= end {
+                return Err(Error::Deadline {
+                    what: what.into(),
+                    seconds: within.as_secs(),
+                    logs: self.logs(),
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The last lines of every `*.log` in the folder and in the folders in it.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for folder in std::iter::once(self.path().to_owned()).chain(children(self.path())) {
+            for file in children(&folder) {
+                if file.extension().is_some_and(|extension| extension == "log") {
+                    let log = fs::read(&file).unwrap_or_default();
+                    text += &format!("--- {}\n{}\n", file.display(), tail(&String::from_utf8_lossy(&log)));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn create() -> Result<PathBuf> {
+    tempfile::Builder::new()
+        .prefix("tandem-lab-")
+        .tempdir()
+        .map(tempfile::TempDir::keep)
+        .map_err(Error::io("create a scratch folder"))
+}
+
+/// What is in a folder, sorted; nothing if it is none.
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The last lines of a log.
+fn tail(log: &str) -> String {
+    const LINES: usize = 20;
+    let skip = log.lines().count().saturating_sub(LINES);
+    log.lines().skip(skip).collect::<Vec<_>>().join("\n")
+}
