@@ -1,4 +1,5 @@
 //! Drivers that move bytes, and the `tandem` program.
 
+pub mod listen;
 pub mod proxy_protocol;
 pub mod tls;
