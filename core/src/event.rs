@@ -259,7 +259,12 @@ impl fmt::Display for What {
             Self::Refused { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "somebody else changed the {object}; brought back"),
-            Self::BindingReplaced { switch, port, vlan, foreign } => write!(
+            Self::BindingReplaced {
+                switch,
+                port,
+                vlan,
+                foreign,
+            } => write!(
                 f,
                 "VLAN {vlan} of port {port} of {switch} was bound to {foreign}, which is not ours; replaced as configured"
             ),

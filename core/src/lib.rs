@@ -4,9 +4,9 @@
 //! as arguments, bytes and events go out as values, and the same machines run on real sockets in
 //! production and inside the seeded simulator. Each of them keeps the contract in [`machine`].
 
-pub mod agent;
 #![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+pub mod agent;
 pub mod bounds;
 pub mod configuration;
 pub mod event;

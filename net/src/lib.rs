@@ -2,3 +2,7 @@
 
 pub mod driver;
 pub mod lab;
+pub mod listen;
+pub mod pki;
+pub mod proxy_protocol;
+pub mod tls;

@@ -24,11 +24,18 @@ use exports::Exports;
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A switch, or whoever it is, has connected; the handshake is over.
-    Connected { conn: ConnId, peer: Peer, accepted_at: Time },
+    Connected {
+        conn: ConnId,
+        peer: Peer,
+        accepted_at: Time,
+    },
     /// Something happened in a session.
     Heard(Event),
     /// What is wanted from now on, and whether everything that could want something is known.
-    Configure { configuration: Arc<Configuration>, complete: bool },
+    Configure {
+        configuration: Arc<Configuration>,
+        complete: bool,
+    },
     /// Hand over every switch and go: first the proxies are told, then the switches.
     Drain,
     /// Every proxy knows that we are draining.
@@ -227,7 +234,10 @@ impl Agent {
         let (configuration, complete) = (&self.configuration, self.complete);
         for conn in self.sessions.keys() {
             let configuration = Arc::clone(configuration);
-            let command = SessionCommand::Configure { configuration, complete };
+            let command = SessionCommand::Configure {
+                configuration,
+                complete,
+            };
             self.outputs.push_back(Output::Tell { conn: *conn, command });
         }
         if self.grade == Grade::Unfit && self.complete {
@@ -292,9 +302,16 @@ impl Machine for Agent {
     fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         match input {
-            Input::Connected { conn, peer, accepted_at } => self.connected(now, conn, peer, accepted_at),
+            Input::Connected {
+                conn,
+                peer,
+                accepted_at,
+            } => self.connected(now, conn, peer, accepted_at),
             Input::Heard(event) => self.heard(event),
-            Input::Configure { configuration, complete } => self.configure(configuration, complete),
+            Input::Configure {
+                configuration,
+                complete,
+            } => self.configure(configuration, complete),
             Input::Drain => self.begin_drain(now),
             Input::Announced => self.announced(now),
             Input::Timeout => self.check_drain(now),
@@ -306,8 +323,14 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let Drain { announced, due } = self.drain.filter(|drain| !(drain.announced && self.sessions.is_empty()))?;
-        let why = if announced { Why::DrainOverdue } else { Why::AnnounceOverdue };
+        let Drain { announced, due } = self
+            .drain
+            .filter(|drain| !(drain.announced && self.sessions.is_empty()))?;
+        let why = if announced {
+            Why::DrainOverdue
+        } else {
+            Why::AnnounceOverdue
+        };
         Some(Deadline { at: due, why })
     }
 }

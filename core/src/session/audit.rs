@@ -65,8 +65,15 @@ impl Session {
         for network in self.known_networks() {
             self.audit_logical_switch(network);
         }
-        let wanted = self.wanted.ports().map(|(switch, port)| Object::Port(switch.clone(), port.clone()));
-        let found = self.replica.ports.names().map(|(switch, port)| Object::Port(switch.clone(), port.clone()));
+        let wanted = self
+            .wanted
+            .ports()
+            .map(|(switch, port)| Object::Port(switch.clone(), port.clone()));
+        let found = self
+            .replica
+            .ports
+            .names()
+            .map(|(switch, port)| Object::Port(switch.clone(), port.clone()));
         for port in wanted.chain(found).collect::<BTreeSet<_>>() {
             self.lanes.mark(port, Cause::Ours);
         }
@@ -144,7 +151,12 @@ impl Session {
     /// Networks that are wanted, found or exported.
     fn known_networks(&self) -> Vec<Uuid> {
         let found = self.replica.logical_switches.networks();
-        let known: BTreeSet<Uuid> = self.wanted.networks().chain(found).chain(self.exports.networks()).collect();
+        let known: BTreeSet<Uuid> = self
+            .wanted
+            .networks()
+            .chain(found)
+            .chain(self.exports.networks())
+            .collect();
         known.into_iter().collect()
     }
 }

@@ -95,7 +95,9 @@ impl Session {
         let locators = &self.replica.locators;
         let vteps: BTreeSet<Ipv4Addr> = if mac == Mac::BROADCAST {
             let rows = self.replica.mcast_local.rows_of(row);
-            let sets = rows.filter(|(_, entry)| entry.mac.is_broadcast()).filter_map(|(_, entry)| entry.locator_set);
+            let sets = rows
+                .filter(|(_, entry)| entry.mac.is_broadcast())
+                .filter_map(|(_, entry)| entry.locator_set);
             sets.flat_map(|set| locators.vteps(set)).collect()
         } else {
             let rows = self.replica.ucast_local.rows_of(row, mac).iter().rev();

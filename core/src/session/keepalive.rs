@@ -76,7 +76,11 @@ impl Keepalive {
     /// When to check.
     pub fn deadline(&self, dump_awaited: bool) -> Option<Deadline<Why>> {
         let proof = self.proof_due.map(|due| Deadline {
-            at: if dump_awaited { self.last_received + DUMP_SILENCE } else { due },
+            at: if dump_awaited {
+                self.last_received + DUMP_SILENCE
+            } else {
+                due
+            },
             why: Why::ProofOverdue,
         });
         let silence = self.interval.map(|interval| match self.echoed {

@@ -155,7 +155,12 @@ impl Lanes {
         failing.attempts = failing.attempts.saturating_add(1);
         failing.reason = reason.into();
         let quarantined = failing.attempts >= ATTEMPTS;
-        let until = now + if quarantined { QUARANTINE } else { back_off(failing.attempts) };
+        let until = now
+            + if quarantined {
+                QUARANTINE
+            } else {
+                back_off(failing.attempts)
+            };
         failing.until = Some(until);
         self.retries.insert((until, object.clone()));
         Some(object).filter(|_| quarantined)
@@ -206,7 +211,9 @@ impl Lanes {
 
     /// Objects that wait, and for what.
     pub fn waiting(&self) -> impl Iterator<Item = (&Object, &Reason)> + '_ {
-        self.waiting.iter().flat_map(|(reason, objects)| objects.iter().map(move |object| (object, reason)))
+        self.waiting
+            .iter()
+            .flat_map(|(reason, objects)| objects.iter().map(move |object| (object, reason)))
     }
 
     /// Objects in quarantine, and why.
@@ -235,7 +242,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locator(vtep) => write!(f, "the locator of {vtep} is just being created"),
-            Self::Vni { tunnel_key, holder } => write!(f, "VNI {tunnel_key} is still in use by logical switch {holder}"),
+            Self::Vni { tunnel_key, holder } => {
+                write!(f, "VNI {tunnel_key} is still in use by logical switch {holder}")
+            }
             Self::Incomplete => f.write_str("not deleted before the configuration is complete"),
             Self::Bound => f.write_str("ports are still bound to it"),
             Self::LocalMacs => f.write_str("the switch has not yet taken back the MACs that it learned"),

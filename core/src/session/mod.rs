@@ -65,7 +65,10 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// What is wanted from now on, and whether everything that could want something is known.
-    Configure { configuration: Arc<Configuration>, complete: bool },
+    Configure {
+        configuration: Arc<Configuration>,
+        complete: bool,
+    },
     /// This agent is fit to own a switch.
     Fit,
     /// Show that the line is alive: somebody else claims to be this switch.
@@ -265,7 +268,10 @@ impl Session {
 
     fn command(&mut self, now: Time, command: Command) {
         match command {
-            Command::Configure { configuration, complete } => {
+            Command::Configure {
+                configuration,
+                complete,
+            } => {
                 self.keepalive.set_interval(configuration.session.keepalive);
                 self.wanted.configure(configuration, complete);
                 self.switches_changed = true;
@@ -349,7 +355,10 @@ impl Session {
         let awaited = self.lanes.waiting().any(|(_, reason)| *reason == Reason::LocalMacs);
         let ahead = self.leaving.values().copied().filter(|until| *until > self.now);
         let at = ahead.min().filter(|_| awaited)?;
-        Some(Deadline { at, why: Why::LocalMacsDue })
+        Some(Deadline {
+            at,
+            why: Why::LocalMacsDue,
+        })
     }
 
     fn more_work(&self) -> Option<Deadline<Why>> {

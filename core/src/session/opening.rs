@@ -19,7 +19,9 @@ use crate::time::{Deadline, Time};
 impl Session {
     /// Everything that can be asked before the first answer, in one flight.
     pub(super) fn open(&mut self, now: Time) {
-        self.event(What::Opened { from: self.peer.origin() });
+        self.event(What::Opened {
+            from: self.peer.origin(),
+        });
         self.ask(now, Asked::Schema, "get_schema", format!("[\"{DATABASE}\"]").as_bytes());
         self.ask_monitor(now, Monitor::Small, false);
         self.ask_lock(now);
@@ -67,7 +69,10 @@ impl Session {
     /// An answer with an error.
     pub(super) fn refused(&mut self, now: Time, asked: Asked, refusal: Refusal) {
         match asked {
-            Asked::Monitor { monitor, conditional: true } => self.ask_monitor(now, monitor, false),
+            Asked::Monitor {
+                monitor,
+                conditional: true,
+            } => self.ask_monitor(now, monitor, false),
             Asked::Lock if refusal.text.starts_with("unknown method") => self.lock_unsupported(now),
             Asked::Write(batch) => self.program_refused(now, batch, &refusal),
             Asked::Unlock => self.unlocked(now),
@@ -104,9 +109,18 @@ impl Session {
         if !self.small_read || !std::mem::take(&mut self.switches_changed) {
             return;
         }
-        let named: Vec<SwitchName> = self.replica.ports.switches().map(|switch| switch.name.clone()).collect();
+        let named: Vec<SwitchName> = self
+            .replica
+            .ports
+            .switches()
+            .map(|switch| switch.name.clone())
+            .collect();
         let configured = &self.wanted.configuration().switches;
-        let served: BTreeSet<SwitchName> = named.iter().filter(|name| configured.contains_key(name)).cloned().collect();
+        let served: BTreeSet<SwitchName> = named
+            .iter()
+            .filter(|name| configured.contains_key(name))
+            .cloned()
+            .collect();
         if let Some(what) = self.wrong_certificate(&served) {
             return self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, what));
         }
@@ -125,7 +139,11 @@ impl Session {
         if news {
             self.takeover.identified.get_or_insert(now);
             let switches = self.wanted.served().iter().cloned().collect();
-            let schema = self.schema.as_ref().map(|schema| schema.version.clone()).unwrap_or_default();
+            let schema = self
+                .schema
+                .as_ref()
+                .map(|schema| schema.version.clone())
+                .unwrap_or_default();
             self.event(What::Identified { switches, schema });
             self.ask_lock(now);
         }
@@ -143,7 +161,9 @@ impl Session {
             rule.is_some_and(|rule| !rule.admits(shown))
         })?;
         let shown = shown.map_or("none".into(), |shown| shown.fingerprint.to_string());
-        Some(format!("it calls itself {wrong}, but its certificate ({shown}) is not the one configured for it"))
+        Some(format!(
+            "it calls itself {wrong}, but its certificate ({shown}) is not the one configured for it"
+        ))
     }
 
     /// The database names no switch of ours: nothing is claimed, and the lock is let go.

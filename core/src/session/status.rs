@@ -22,15 +22,25 @@ impl Session {
         let ms = |step: Option<Time>| step.map(|at| at.since(self.accepted_at).as_secs_f64() * 1000.0);
         let steps = self.takeover;
         let no_port = self.missing_ports();
-        let waiting = self.lanes.waiting().map(|(object, reason)| (object.to_string(), reason.to_string()));
-        let quarantine = self.lanes.quarantine().map(|(object, reason)| (object.to_string(), reason.into()));
+        let waiting = self
+            .lanes
+            .waiting()
+            .map(|(object, reason)| (object.to_string(), reason.to_string()));
+        let quarantine = self
+            .lanes
+            .quarantine()
+            .map(|(object, reason)| (object.to_string(), reason.into()));
         SessionStatus {
             conn: self.conn,
             generation: self.generation,
             from: self.peer.origin(),
             phase: self.phase.to_string(),
             ownership: self.ownership().to_string(),
-            schema: self.schema.as_ref().map(|schema| schema.version.clone()).unwrap_or_default(),
+            schema: self
+                .schema
+                .as_ref()
+                .map(|schema| schema.version.clone())
+                .unwrap_or_default(),
             rows_local: self.replica.ucast_local.len(),
             rows_remote: self.replica.ucast_remote.len(),
             rows_wanted: self.wanted.rows(),
@@ -52,7 +62,10 @@ impl Session {
 
     /// Ports that are configured and not there.
     fn missing_ports(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        let missing = self.wanted.ports().filter(|(switch, port)| self.replica.ports.find(switch, port).is_none());
+        let missing = self
+            .wanted
+            .ports()
+            .filter(|(switch, port)| self.replica.ports.find(switch, port).is_none());
         missing.map(|(switch, port)| (format!("port {port} of {switch}"), "the switch has no such port".into()))
     }
 }

@@ -57,10 +57,15 @@ impl Wanted {
         let configured = || served.iter().filter_map(|name| self.configuration.switches.get(name));
         let networks: BTreeSet<Uuid> = configured().flat_map(|switch| switch.networks()).collect();
         let known = &self.configuration.networks;
-        self.own_vteps = tunnel_ips.chain(configured().filter_map(|switch| switch.vtep)).collect();
+        self.own_vteps = tunnel_ips
+            .chain(configured().filter_map(|switch| switch.vtep))
+            .collect();
         let caps = configured().filter_map(|switch| switch.rows_per_transaction_max);
         self.rows_per_transaction = caps.min().map_or(usize::MAX, |cap| cap.max(1));
-        self.networks = networks.into_iter().filter(|network| known.contains_key(network)).collect();
+        self.networks = networks
+            .into_iter()
+            .filter(|network| known.contains_key(network))
+            .collect();
         self.served = served;
     }
 
@@ -71,7 +76,10 @@ impl Wanted {
 
     /// Whether none of these switches has another writer.
     pub fn sole_manager(&self) -> bool {
-        let mut served = self.served.iter().filter_map(|name| self.configuration.switches.get(name));
+        let mut served = self
+            .served
+            .iter()
+            .filter_map(|name| self.configuration.switches.get(name));
         served.all(|switch| switch.sole_manager)
     }
 
@@ -94,7 +102,10 @@ impl Wanted {
 
     /// Every port that has bindings.
     pub fn ports(&self) -> impl Iterator<Item = (&SwitchName, &PortName)> + '_ {
-        let served = self.served.iter().filter_map(|name| Some((name, self.configuration.switches.get(name)?)));
+        let served = self
+            .served
+            .iter()
+            .filter_map(|name| Some((name, self.configuration.switches.get(name)?)));
         served.flat_map(|(name, switch)| switch.ports.keys().map(move |port| (name, port)))
     }
 

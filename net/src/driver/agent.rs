@@ -127,7 +127,10 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                 }
                 Input::Heard(event)
             }
-            Message::Configure(configuration) => Input::Configure { configuration, complete: true },
+            Message::Configure(configuration) => Input::Configure {
+                configuration,
+                complete: true,
+            },
             Message::Drain => Input::Drain,
             Message::Announced => Input::Announced,
             Message::Status(answer) => {

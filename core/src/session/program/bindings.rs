@@ -13,7 +13,12 @@ use crate::session::lanes::Reason;
 impl Session {
     /// Binds what is wanted, and unbinds what is ours and not wanted. What others bound stays, unless it
     /// stands where ours belongs.
-    pub(super) fn look_at_port(&mut self, switch: &SwitchName, port: &PortName, transaction: &mut Transaction) -> Verdict {
+    pub(super) fn look_at_port(
+        &mut self,
+        switch: &SwitchName,
+        port: &PortName,
+        transaction: &mut Transaction,
+    ) -> Verdict {
         if !self.wanted.served().contains(switch) {
             return Verdict::Right;
         }
@@ -28,7 +33,9 @@ impl Session {
             .filter(|(vlan, row)| found.get(vlan) != Some(row))
             .collect();
         let ours = |row: &Uuid| self.replica.logical_switches.network(*row).is_some();
-        let stale = found.iter().filter(|(vlan, row)| !wanted.contains_key(vlan) && ours(row));
+        let stale = found
+            .iter()
+            .filter(|(vlan, row)| !wanted.contains_key(vlan) && ours(row));
         let stale: Vec<VlanId> = stale.map(|(vlan, _)| *vlan).collect();
         if bind.is_empty() && stale.is_empty() {
             return Verdict::Right;
@@ -36,7 +43,11 @@ impl Session {
         if bind.is_empty() && !self.wanted.complete {
             return Verdict::Wait(Reason::Incomplete);
         }
-        let mut unbind: Vec<VlanId> = bind.iter().map(|(vlan, _)| *vlan).filter(|vlan| found.contains_key(vlan)).collect();
+        let mut unbind: Vec<VlanId> = bind
+            .iter()
+            .map(|(vlan, _)| *vlan)
+            .filter(|vlan| found.contains_key(vlan))
+            .collect();
         self.report_replaced(switch, port, &unbind, &found);
         if self.wanted.complete {
             unbind.extend(stale);

@@ -50,7 +50,11 @@ impl Session {
     }
 
     fn change(&self, network: Uuid, row: Uuid, vni: Vni, transaction: &mut Transaction) -> Verdict {
-        let found = self.replica.logical_switches.row(row).and_then(|entry| entry.tunnel_key);
+        let found = self
+            .replica
+            .logical_switches
+            .row(row)
+            .and_then(|entry| entry.tunnel_key);
         let renumber = found != Some(i64::from(vni.value()));
         let replicate = self.replica.logical_switches.is_source_node(row);
         if !renumber && !replicate {

@@ -21,7 +21,11 @@ impl Session {
             return Verdict::Right;
         };
         let max_backoff = found.max_backoff.0.is_empty().then_some(timers.max_backoff_ms);
-        let inactivity_probe = found.inactivity_probe.0.is_empty().then_some(timers.inactivity_probe_ms);
+        let inactivity_probe = found
+            .inactivity_probe
+            .0
+            .is_empty()
+            .then_some(timers.inactivity_probe_ms);
         if max_backoff.is_none() && inactivity_probe.is_none() {
             return Verdict::Right;
         }
@@ -33,7 +37,10 @@ impl Session {
     fn manager_row(&self, target: Option<&str>) -> Option<Uuid> {
         let managers = &self.replica.managers;
         match target {
-            Some(target) => managers.iter().find(|(_, row)| row.target == target).map(|(row, _)| *row),
+            Some(target) => managers
+                .iter()
+                .find(|(_, row)| row.target == target)
+                .map(|(row, _)| *row),
             None if managers.len() == 1 => managers.keys().next().copied(),
             None => None,
         }

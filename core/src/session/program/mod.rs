@@ -59,13 +59,18 @@ impl Session {
     }
 
     fn room(&self) -> bool {
-        self.requests.writes() < TRANSACTIONS_IN_FLIGHT && self.send_queue_bytes < SEND_QUEUE_BYTES && !self.is_closing()
+        self.requests.writes() < TRANSACTIONS_IN_FLIGHT
+            && self.send_queue_bytes < SEND_QUEUE_BYTES
+            && !self.is_closing()
     }
 
     /// Nothing is deleted while something else still differs.
     fn may_enter(&self, lane: Lane) -> bool {
         let last = lane != Lane::Deletions;
-        last || self.walk.is_done() && Lane::ALL.iter().all(|lane| *lane == Lane::Deletions || self.lanes.is_empty(*lane))
+        last || self.walk.is_done()
+            && Lane::ALL
+                .iter()
+                .all(|lane| *lane == Lane::Deletions || self.lanes.is_empty(*lane))
     }
 
     /// Writes one transaction of these objects, or of the next of the lane, if any of them differs.
@@ -113,7 +118,12 @@ impl Session {
         let creates: Vec<_> = transaction.created_locators().collect();
         self.creating.extend(creates.iter().copied());
         let rows = transaction.rows();
-        let batch = Batch { lane, objects, rows, creates };
+        let batch = Batch {
+            lane,
+            objects,
+            rows,
+            creates,
+        };
         self.ask(now, Asked::Write(batch), "transact", &transaction.into_params());
     }
 
@@ -140,16 +150,27 @@ impl Session {
 
     /// A transaction was applied. Its rows have arrived before this answer.
     pub(super) fn programmed(&mut self, _now: Time, batch: Batch) {
-        let Batch { lane, objects, rows, creates } = batch;
+        let Batch {
+            lane,
+            objects,
+            rows,
+            creates,
+        } = batch;
         self.rows_written += rows;
-        self.event(What::Programmed { lane, objects: objects.len(), rows });
+        self.event(What::Programmed {
+            lane,
+            objects: objects.len(),
+            rows,
+        });
         self.lanes.applied(objects);
         self.created(&creates);
     }
 
     /// A transaction was refused, as a whole.
     pub(super) fn program_refused(&mut self, now: Time, batch: Batch, refusal: &Refusal) {
-        let Batch { lane, objects, creates, .. } = batch;
+        let Batch {
+            lane, objects, creates, ..
+        } = batch;
         if refusal.failure == Failure::NotOwner && self.lock == super::Lock::Held {
             self.lock = super::Lock::Stolen;
             self.event(What::Stolen);
@@ -157,7 +178,11 @@ impl Session {
             return self.close(now, CloseWhy::fault(Fault::Environment, what));
         }
         let text = refusal.text.clone();
-        self.event(What::Refused { lane, objects: objects.len(), text });
+        self.event(What::Refused {
+            lane,
+            objects: objects.len(),
+            text,
+        });
         let splits = !matches!(refusal.failure, Failure::Resource | Failure::Permission);
         let groups = if splits {
             vec![objects]

@@ -76,7 +76,11 @@ impl Session {
             return Verdict::Right;
         }
         let unicast: Vec<Uuid> = self.replica.ucast_remote.strays_of(row).collect();
-        let groups = self.replica.mcast_remote.rows_of(row).filter(|(_, entry)| !entry.mac.is_broadcast());
+        let groups = self
+            .replica
+            .mcast_remote
+            .rows_of(row)
+            .filter(|(_, entry)| !entry.mac.is_broadcast());
         let multicast: Vec<Uuid> = groups.map(|(row, _)| row).collect();
         if unicast.is_empty() && multicast.is_empty() {
             return Verdict::Right;

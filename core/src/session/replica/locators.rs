@@ -57,7 +57,10 @@ impl Locators {
             }
         }
         if let Some(columns) = columns {
-            let vtep = columns.dst_ip.0.filter(|_| columns.encapsulation_type == "vxlan_over_ipv4");
+            let vtep = columns
+                .dst_ip
+                .0
+                .filter(|_| columns.encapsulation_type == "vxlan_over_ipv4");
             self.rows.insert(row, vtep);
             if let Some(vtep) = vtep {
                 self.by_vtep.entry(vtep).or_default().insert(row);
@@ -106,7 +109,9 @@ mod tests {
         assert_eq!(locators.find(VTEP), None);
         locators.record(Uuid(2), locator("vxlan_over_ipv4"));
         assert_eq!(locators.find(VTEP), Some(Uuid(2)));
-        let key = LocatorKeyRow { tunnel_key: Set(smallvec![5]) };
+        let key = LocatorKeyRow {
+            tunnel_key: Set(smallvec![5]),
+        };
         locators.record_key(Uuid(2), Some(key));
         assert_eq!(locators.find(VTEP), None);
     }
@@ -115,7 +120,12 @@ mod tests {
     fn a_locator_that_is_gone_is_not_found() {
         let mut locators = Locators::default();
         locators.record(Uuid(2), locator("vxlan_over_ipv4"));
-        locators.record_set(Uuid(3), Some(LocatorSetRow { locators: Set(smallvec![Uuid(2)]) }));
+        locators.record_set(
+            Uuid(3),
+            Some(LocatorSetRow {
+                locators: Set(smallvec![Uuid(2)]),
+            }),
+        );
         assert_eq!(locators.sole_vtep(Uuid(3)), Some(VTEP));
         locators.record(Uuid(2), None);
         assert_eq!((locators.find(VTEP), locators.sole_vtep(Uuid(3))), (None, None));

@@ -81,7 +81,10 @@ impl LogicalSwitches {
             if let Some(rows) = old.tunnel_key.and_then(|key| self.by_tunnel_key.get_mut(&key)) {
                 rows.remove(&row);
             }
-            touched.push(Touched::LogicalSwitch { row, network: old.network });
+            touched.push(Touched::LogicalSwitch {
+                row,
+                network: old.network,
+            });
         }
         if let Some(columns) = columns {
             let name = LogicalSwitchName::from(columns.name);
@@ -93,7 +96,14 @@ impl LogicalSwitches {
             if let Some(key) = tunnel_key {
                 self.by_tunnel_key.entry(key).or_default().insert(row);
             }
-            self.rows.insert(row, Entry { name, network, tunnel_key });
+            self.rows.insert(
+                row,
+                Entry {
+                    name,
+                    network,
+                    tunnel_key,
+                },
+            );
             touched.push(Touched::LogicalSwitch { row, network });
         }
     }

@@ -58,7 +58,10 @@ impl Mcast {
                 locator_set: columns.locator_set.first(),
             };
             touch(new.logical_switch);
-            self.by_logical_switch.entry(new.logical_switch).or_default().insert(row);
+            self.by_logical_switch
+                .entry(new.logical_switch)
+                .or_default()
+                .insert(row);
             self.rows.insert(row, new);
         }
     }

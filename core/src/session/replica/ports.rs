@@ -122,7 +122,9 @@ impl From<PhysicalPortRow> for Port {
         let bindings = columns.vlan_bindings.0.into_iter();
         Self {
             name: columns.name,
-            bindings: bindings.filter_map(|(vlan, row)| Some((vlan.try_into().ok()?, row))).collect(),
+            bindings: bindings
+                .filter_map(|(vlan, row)| Some((vlan.try_into().ok()?, row)))
+                .collect(),
         }
     }
 }

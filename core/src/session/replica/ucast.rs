@@ -183,7 +183,10 @@ mod tests {
         let mut table = Ucast::default();
         table.record(Uuid(1), Change::Full(columns("02:00:00:00:00:01", 7)), |_, _| {});
         let mut touched = Vec::new();
-        let difference = UcastRow { mac: "02:00:00:00:00:02".parse().ok(), ..UcastRow::default() };
+        let difference = UcastRow {
+            mac: "02:00:00:00:00:02".parse().ok(),
+            ..UcastRow::default()
+        };
         table.record(Uuid(1), Change::Modified(difference), |ls, mac| touched.push((ls, mac)));
         let macs = [1, 2].map(|last| Mac([2, 0, 0, 0, 0, last]));
         assert_eq!(touched, macs.map(|mac| (LS, Some(mac))));

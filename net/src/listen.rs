@@ -1,0 +1,244 @@
+//! The door for switches: accept, PROXY header, TLS, all of it bounded in number and in time.
+
+mod refusals;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tandem_core::Peer;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::server::TlsStream;
+
+pub use refusals::Counters;
+
+use crate::proxy_protocol::{self, HeaderError};
+use crate::tls::{Acceptor, Cause, Refusal};
+use refusals::Refusals;
+
+/// How a listener treats its connections.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Whether every connection begins with a PROXY v2 header. It is required then, and refused otherwise.
+    pub proxy_protocol: bool,
+    /// From accept to the end of TLS.
+    pub handshake_deadline: Duration,
+    /// Connections between accept and session. Above it, the newest is closed at once.
+    pub half_open_max: usize,
+    /// Silence after which the kernel probes a connection; it gives up after three more of these.
+    pub tcp_keepalive: Duration,
+    /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+    pub tcp_user_timeout: Duration,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            proxy_protocol: false,
+            handshake_deadline: Duration::from_secs(10),
+            half_open_max: 256,
+            tcp_keepalive: Duration::from_secs(10),
+            tcp_user_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// A switch at the door, verified.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The plaintext inside.
+    pub stream: TlsStream<TcpStream>,
+    /// Who it is, certificate included.
+    pub peer: Peer,
+    /// When the connection was accepted.
+    pub accepted_at: Instant,
+    /// What the PROXY header and TLS took, from then on.
+    pub tls: Duration,
+}
+
+/// Accepts until it is dropped. Dropping it closes the port and every unfinished handshake; sessions live on.
+#[derive(Debug)]
+pub struct Listener {
+    accepted: mpsc::Receiver<Accepted>,
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Opens the port. The error names the address. Needs a tokio runtime.
+    pub fn bind(address: SocketAddr, acceptor: Arc<Acceptor>, options: ListenOptions) -> io::Result<Self> {
+        let listener =
+            open(address).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+        let address = listener.local_addr()?;
+        // A handshake that is done but not yet fetched holds its place among the half-open ones.
+        let (sender, accepted) = mpsc::channel(1);
+        let refusals = Refusals::default();
+        let counters = Arc::clone(&refusals.counters);
+        let door = Door {
+            acceptor,
+            options,
+            refusals,
+            sender,
+        };
+        let task = tokio::spawn(serve(listener, Arc::new(door)));
+        Ok(Self {
+            accepted,
+            address,
+            counters,
+            task,
+        })
+    }
+
+    /// The next verified connection; cancel-safe. `None` only when the accept loop itself died.
+    pub async fn accept(&mut self) -> Option<Accepted> {
+        self.accepted.recv().await
+    }
+
+    /// The address bound, with the port that the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What happened to connections so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// As many connections as may wait in the kernel: a thousand switches may come at once.
+const BACKLOG_CONNECTIONS: u32 = 1024;
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG_CONNECTIONS)
+}
+
+struct Door {
+    acceptor: Arc<Acceptor>,
+    options: ListenOptions,
+    refusals: Refusals,
+    sender: mpsc::Sender<Accepted>,
+}
+
+async fn serve(listener: TcpListener, door: Arc<Door>) {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(1);
+    // Dropped with this future, which ends all handshakes.
+    let mut handshakes = JoinSet::new();
+    let mut pause = SHORTEST;
+    loop {
+        let accepted = listener.accept().await;
+        while handshakes.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, address)) if handshakes.len() < door.options.half_open_max => {
+                pause = SHORTEST;
+                let door = Arc::clone(&door);
+                handshakes.spawn(async move { door.admit(stream, address).await });
+            }
+            Ok((_, address)) => {
+                let max = door.options.half_open_max;
+                let what = format!("{max} handshakes are under way already; the newest is closed");
+                door.refusals.note(address, &Refusal::new(Cause::HalfOpen, what));
+            }
+            // Mostly EMFILE: the connection stays in the backlog, so trying at once again would spin.
+            Err(error) => {
+                let what = format!("cannot accept: {error}");
+                let address = SocketAddr::from(([0, 0, 0, 0], 0));
+                door.refusals.note(address, &Refusal::new(Cause::Accept, what));
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST);
+            }
+        }
+    }
+}
+
+impl Door {
+    async fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let accepted_at = Instant::now();
+        let deadline = accepted_at + self.options.handshake_deadline;
+        let mut waits_for = "anything";
+        let handshake = self.handshake(stream, address, &mut waits_for);
+        let result = timeout_at(deadline, handshake).await.unwrap_or_else(|_| {
+            let what = format!(
+                "the handshake took longer than {:?}; waited for {waits_for}",
+                self.options.handshake_deadline
+            );
+            Err(Refusal::new(Cause::Deadline, what))
+        });
+        match result {
+            Ok((stream, peer)) => {
+                let tls = accepted_at.elapsed();
+                self.refusals.counters.count_accepted();
+                let accepted = Accepted {
+                    stream,
+                    peer,
+                    accepted_at,
+                    tls,
+                };
+                // Fails only when the listener is being dropped.
+                let _closed = self.sender.send(accepted).await;
+            }
+            Err(refusal) => self.refusals.note(address, &refusal),
+        }
+    }
+
+    async fn handshake(
+        &self,
+        mut stream: TcpStream,
+        address: SocketAddr,
+        waits_for: &mut &'static str,
+    ) -> Result<(TlsStream<TcpStream>, Peer), Refusal> {
+        prepare(&stream, &self.options)
+            .map_err(|error| Refusal::new(Cause::Closed, format!("the connection failed at once: {error}")))?;
+        let mut proxied = None;
+        if self.options.proxy_protocol {
+            *waits_for = "the PROXY header";
+            let header = proxy_protocol::read(&mut stream).await;
+            proxied = header.map_err(|error| no_header(&error))?.source;
+        }
+        *waits_for = "TLS";
+        let (stream, certificate) = self.acceptor.accept(stream).await?;
+        let peer = Peer {
+            address,
+            proxied,
+            certificate: Some(certificate),
+        };
+        Ok((stream, peer))
+    }
+}
+
+fn no_header(error: &HeaderError) -> Refusal {
+    let cause = match error {
+        HeaderError::Closed { silent: true } => Cause::Probe,
+        _ => Cause::ProxyRequired,
+    };
+    Refusal::new(cause, error.to_string())
+}
+
+fn prepare(stream: &TcpStream, options: &ListenOptions) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(options.tcp_keepalive)
+        .with_interval(options.tcp_keepalive)
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(options.tcp_user_timeout))
+}

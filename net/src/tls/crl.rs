@@ -1,0 +1,130 @@
+//! Certificate revocation lists, read at load: one that cannot be used keeps the listener shut.
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::asn1_rs::FromDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::x509::X509Version;
+
+use super::error::{Problem, TlsError};
+use super::files::{self, CRL, Files};
+use super::{Settings, x509};
+
+/// The revocation lists of one file.
+#[derive(Debug, Default)]
+pub(super) struct Crls {
+    /// For webpki, which checks ordinary chains itself.
+    pub(super) ders: Vec<CertificateRevocationListDer<'static>>,
+    lists: Vec<List>,
+}
+
+/// One issuer's list, for what webpki does not look at: v1 and pinned certificates.
+#[derive(Debug)]
+struct List {
+    issuer: Vec<u8>,
+    /// Serial numbers in DER.
+    revoked: Vec<Vec<u8>>,
+}
+
+impl Crls {
+    /// Empty when no file is configured. A list whose issuer is among `authorities` must carry its signature.
+    pub(super) fn load(
+        settings: &Settings,
+        files: &Files,
+        authorities: &[CertificateDer<'_>],
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<Self, TlsError> {
+        let (Some(path), Some(pem)) = (&settings.crl, &files.crl) else {
+            return Ok(Self::default());
+        };
+        let fail = |problem| TlsError::new(CRL, path, problem);
+        let ders = CertificateRevocationListDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| fail(Problem::BadPem(files::describe(&e))))?;
+        if ders.is_empty() {
+            return Err(fail(Problem::NoPem("X509 CRL")));
+        }
+        let mut lists = Vec::with_capacity(ders.len());
+        for (index, der) in ders.iter().enumerate() {
+            let number = index + 1;
+            let list = List::parse(der, authorities, algorithms);
+            lists.push(list.map_err(|bad| {
+                fail(match bad {
+                    Bad::Version1 => Problem::CrlVersion1,
+                    Bad::Other(why) => Problem::BadCrl { number, why },
+                })
+            })?);
+        }
+        Ok(Self { ders, lists })
+    }
+
+    /// Whether a list of this certificate's issuer names its serial number.
+    pub(super) fn revokes(&self, certificate: &X509Certificate<'_>) -> bool {
+        self.of_issuer(certificate)
+            .any(|list| list.revoked.iter().any(|s| s == certificate.raw_serial()))
+    }
+
+    /// Whether nothing is said about this certificate, although lists are configured.
+    pub(super) fn is_silent_on(&self, certificate: &X509Certificate<'_>) -> bool {
+        !self.lists.is_empty() && self.of_issuer(certificate).next().is_none()
+    }
+
+    fn of_issuer(&self, certificate: &X509Certificate<'_>) -> impl Iterator<Item = &List> {
+        let issuer = certificate.issuer().as_raw();
+        self.lists.iter().filter(move |list| list.issuer == issuer)
+    }
+}
+
+enum Bad {
+    Version1,
+    Other(String),
+}
+
+impl List {
+    fn parse(
+        der: &[u8],
+        authorities: &[CertificateDer<'_>],
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<Self, Bad> {
+        let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
+            return Err(Bad::Other("it is not a DER encoded X.509 CRL".to_owned()));
+        };
+        // RFC 5280 5.1.2.1: the version stands only in version 2 lists.
+        if list.version() != Some(X509Version::V2) {
+            return Err(Bad::Version1);
+        }
+        let issuer = list.issuer().as_raw();
+        let mut issuers = authorities
+            .iter()
+            .filter_map(|der| x509::parse(der))
+            .filter(|authority| authority.subject().as_raw() == issuer)
+            .peekable();
+        if issuers.peek().is_some() && !issuers.any(|a| x509::is_signed_by(der, a.public_key(), algorithms)) {
+            let name = list.issuer();
+            return Err(Bad::Other(format!("its signature is not by {name}")));
+        }
+        warn_when_outdated(&list);
+        Ok(Self {
+            issuer: issuer.to_vec(),
+            revoked: list
+                .iter_revoked_certificates()
+                .map(|revoked| revoked.raw_serial().to_vec())
+                .collect(),
+        })
+    }
+}
+
+/// An outdated list still counts: to refuse every switch because nobody renewed a file is the worse failure.
+fn warn_when_outdated(list: &CertificateRevocationList<'_>) {
+    let now = rustls_pki_types::UnixTime::now().as_secs();
+    let next = list.next_update().map(|t| t.timestamp());
+    if next.is_some_and(|next| next < now.cast_signed()) {
+        tracing::warn!(
+            target: "tandem::tls",
+            issuer = %list.issuer(),
+            "the CRL is older than its next update; it is still applied, but newer revocations are missing"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! The files of TLS, read once: what is hashed is what is parsed.
+
+use std::fs;
+use std::path::Path;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::{Error as PemError, PemObject};
+use sha2::{Digest, Sha256};
+
+use super::error::{Problem, TlsError};
+use super::{Settings, x509};
+
+/// The bytes of every configured file.
+pub(super) struct Files {
+    pub(super) certificate: Vec<u8>,
+    pub(super) private_key: Vec<u8>,
+    pub(super) ca: Vec<u8>,
+    pub(super) crl: Option<Vec<u8>>,
+}
+
+impl Files {
+    /// Fails on the first file that cannot be read.
+    pub(super) fn read(settings: &Settings) -> Result<Self, TlsError> {
+        Ok(Self {
+            certificate: read(CERTIFICATE, &settings.certificate)?,
+            private_key: read(PRIVATE_KEY, &settings.private_key)?,
+            ca: read(CA, &settings.ca)?,
+            crl: match &settings.crl {
+                Some(path) => Some(read(CRL, path)?),
+                None => None,
+            },
+        })
+    }
+
+    /// A hash over all of them; two states of the files have the same digest only when nothing changed.
+    pub(super) fn digest(settings: &Settings) -> [u8; 32] {
+        match Self::read(settings) {
+            Ok(files) => files.own_digest(),
+            Err(error) => Sha256::digest(error.to_string()).into(),
+        }
+    }
+
+    /// See [`Self::digest`].
+    pub(super) fn own_digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let crl = self.crl.as_deref().unwrap_or_default();
+        for file in [&*self.certificate, &self.private_key, &self.ca, crl] {
+            hash.update(Sha256::digest(file));
+        }
+        hash.finalize().into()
+    }
+}
+
+/// What each file is for, as the configuration names it.
+pub(super) const CERTIFICATE: &str = "tls.certificate";
+pub(super) const PRIVATE_KEY: &str = "tls.private_key";
+pub(super) const CA: &str = "tls.ca";
+pub(super) const CRL: &str = "tls.crl";
+
+/// Every certificate of a PEM file in its order, at least one, each of them X.509.
+pub(super) fn certificates(
+    role: &'static str,
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let fail = |problem| TlsError::new(role, path, problem);
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| fail(Problem::BadPem(describe(&e))))?;
+    if certificates.is_empty() {
+        return Err(fail(Problem::NoPem("CERTIFICATE")));
+    }
+    match certificates.iter().position(|der| x509::parse(der).is_none()) {
+        Some(index) => Err(fail(Problem::BadCertificate(index + 1))),
+        None => Ok(certificates),
+    }
+}
+
+/// What is wrong with PEM, in words.
+pub(super) fn describe(error: &PemError) -> String {
+    match error {
+        PemError::MissingSectionEnd { .. } => "a block has no END line".to_owned(),
+        PemError::IllegalSectionStart { .. } => "a BEGIN line is damaged".to_owned(),
+        PemError::Base64Decode(why) => format!("not base64: {why}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn read(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|e| TlsError::new(role, path, Problem::Unreadable(e)))
+}

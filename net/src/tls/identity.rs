@@ -1,0 +1,75 @@
+//! The certificate and key that this agent shows.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::{Error as PemError, PemObject};
+use tandem_core::machine::Certificate;
+use x509_parser::certificate::X509Certificate;
+
+use super::error::{Problem, TlsError};
+use super::files::{self, CERTIFICATE, Files, PRIVATE_KEY};
+use super::{Settings, x509};
+
+/// One certificate chain, served to every peer exactly as it stands in its file, with its root: a switch
+/// that is started with `--bootstrap-ca-cert` takes the root from there.
+///
+/// rustls's own `with_single_cert` refuses X.509 v1, so this resolves the certificate itself.
+#[derive(Debug)]
+pub(super) struct Identity {
+    key: Arc<CertifiedKey>,
+    /// Of the first certificate.
+    pub(super) facts: Certificate,
+}
+
+impl Identity {
+    pub(super) fn load(settings: &Settings, files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let chain = files::certificates(CERTIFICATE, &settings.certificate, &files.certificate)?;
+        let fail = |problem| TlsError::new(PRIVATE_KEY, &settings.private_key, problem);
+        let der = private_key(&files.private_key).map_err(fail)?;
+        let key = provider
+            .key_provider
+            .load_private_key(der)
+            .map_err(|e| fail(Problem::BadKey(e.to_string())))?;
+
+        let public = key.public_key();
+        let public = public.as_ref().map(AsRef::<[u8]>::as_ref);
+        let belongs = |certificate: X509Certificate<'_>| Some(certificate.public_key().raw) == public;
+        let position = chain.iter().position(|der| x509::parse(der).is_some_and(belongs));
+        if position != Some(0) {
+            return Err(fail(Problem::KeyMismatch {
+                certificate: settings.certificate.clone(),
+                position: position.map(|index| index + 1),
+            }));
+        }
+        let first = chain.first().and_then(|der| Some((der, x509::parse(der)?)));
+        let Some(facts) = first.map(|(der, parsed)| x509::facts(der, &parsed)) else {
+            let problem = Problem::BadCertificate(1);
+            return Err(TlsError::new(CERTIFICATE, &settings.certificate, problem));
+        };
+        Ok(Self {
+            key: Arc::new(CertifiedKey::new(chain, key)),
+            facts,
+        })
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.key))
+    }
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
+    let text = String::from_utf8_lossy(pem);
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(Problem::EncryptedKey);
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        PemError::NoItemsFound => Problem::NoPem("PRIVATE KEY"),
+        error => Problem::BadPem(files::describe(&error)),
+    })
+}

@@ -1,0 +1,196 @@
+//! Mutual TLS 1.2 and 1.3: from files to an acceptor, from an accepted connection to a verified byte stream.
+//!
+//! Every handshake verifies the peer's certificate anew: there is no session resumption, so a reload of CA,
+//! CRL or pins counts from the next connection on. Names are never checked, as in Open vSwitch: a switch is
+//! who its database says, and a pin binds it to a certificate.
+
+mod crl;
+mod error;
+mod files;
+mod identity;
+mod refusal;
+mod v1;
+mod verifier;
+mod x509;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use tandem_core::machine::{Certificate, Fingerprint};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use error::{Problem, TlsError};
+pub use refusal::{Cause, Refusal};
+
+use files::Files;
+use identity::Identity;
+use verifier::{Verifier, Witness};
+
+/// What the configuration says about TLS; every file is PEM.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// The agent's certificate, then its chain with the root, served in this order.
+    pub certificate: PathBuf,
+    /// The key of the first certificate, without a passphrase.
+    pub private_key: PathBuf,
+    /// The CAs that sign switches.
+    pub ca: PathBuf,
+    /// Version 2 CRLs. When set, a certificate is refused unless a list of its issuer clears it.
+    pub crl: Option<PathBuf>,
+    /// Accept X.509 v1 certificates that a CA in `ca` issued directly.
+    pub allow_x509_v1: bool,
+    /// Certificates that are accepted as they are, whoever signed them and whatever their dates; not when a
+    /// list in `crl` revokes them.
+    pub pins: Vec<Fingerprint>,
+}
+
+/// Makes TLS servers out of connections, and takes new certificates while it runs.
+#[derive(Debug)]
+pub struct Acceptor {
+    current: ArcSwap<Loaded>,
+    /// The state of the files that was last tried, good or bad; see [`Self::changed`].
+    tried: Mutex<[u8; 32]>,
+}
+
+impl Acceptor {
+    /// Reads all files. An error names the first file that cannot be used; without an acceptor there is no
+    /// listener.
+    pub fn load(settings: &Settings) -> Result<Self, TlsError> {
+        let files = Files::read(settings)?;
+        Ok(Self {
+            tried: Mutex::new(files.own_digest()),
+            current: ArcSwap::from_pointee(Loaded::new(settings, &files)?),
+        })
+    }
+
+    /// Whether the files differ from what was last loaded or tried: a broken state is tried once, not at
+    /// every look. Reads the files (some kilobytes).
+    pub fn changed(&self) -> bool {
+        Files::digest(&self.current.load().settings) != *self.tried()
+    }
+
+    /// Reads the files again, for new handshakes; sessions stay. Answers whether anything changed. On an
+    /// error the old certificates stay in use.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let settings = self.current.load().settings.clone();
+        self.replace(&settings)
+    }
+
+    /// As [`Self::reload`], with other settings.
+    pub fn replace(&self, settings: &Settings) -> Result<bool, TlsError> {
+        // Held over the whole reload, so that two of them never cross.
+        let mut tried = self.tried();
+        let files = Files::read(settings).inspect_err(|_| *tried = Files::digest(settings))?;
+        *tried = files.own_digest();
+        let current = self.current.load();
+        if current.digest == *tried && current.settings == *settings {
+            return Ok(false);
+        }
+        self.current.store(Arc::new(Loaded::new(settings, &files)?));
+        Ok(true)
+    }
+
+    /// When the agent's own certificate ends, in seconds since 1970.
+    pub fn not_after(&self) -> i64 {
+        self.certificate().not_after_unix_s
+    }
+
+    /// The facts of the agent's own certificate.
+    pub fn certificate(&self) -> Certificate {
+        self.current.load().identity.facts.clone()
+    }
+
+    /// The handshake on a connection whose next bytes are TLS: a PROXY header has been read before. Has no
+    /// deadline of its own. Answers the stream and the facts of the peer's certificate.
+    pub async fn accept(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Certificate), Refusal> {
+        let mut head = [0; 64];
+        let seen = match stream.peek(&mut head).await {
+            Ok(seen) => head.get(..seen).unwrap_or_default(),
+            Err(_) => &[],
+        };
+        if seen.is_empty() {
+            return Err(Refusal::new(Cause::Probe, "the peer closed without a word"));
+        }
+        if let Some(refusal) = refusal::first_look(seen) {
+            if refusal.cause == Cause::OldTls {
+                say_protocol_version(&stream);
+            }
+            return Err(refusal);
+        }
+        let (config, witness) = self.current.load().server()?;
+        let stream = TlsAcceptor::from(config).accept(stream).await;
+        let stream = stream.map_err(|error| {
+            let refused = witness.refusal.get().cloned();
+            refused.unwrap_or_else(|| refusal::explain(&error))
+        })?;
+        let shown = stream.get_ref().1.peer_certificates();
+        let der = shown.and_then(|chain| chain.first());
+        match der.and_then(|der| Some(x509::facts(der, &x509::parse(der)?))) {
+            Some(facts) => Ok((stream, facts)),
+            // The verifier parsed the very same bytes.
+            None => Err(Refusal::new(Cause::NoCertificate, "the peer showed no certificate")),
+        }
+    }
+
+    fn tried(&self) -> std::sync::MutexGuard<'_, [u8; 32]> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells an old peer what it lacks, as far as that goes at once; rustls would say "handshake failure".
+fn say_protocol_version(stream: &TcpStream) {
+    const ALERT: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
+    // Bytes left unread would turn the close into a reset, which overtakes the alert.
+    let mut hello = [0; 4096];
+    let _best_effort = stream.try_read(&mut hello);
+    let _best_effort = stream.try_write(&ALERT);
+}
+
+/// One state of the files.
+#[derive(Debug)]
+struct Loaded {
+    settings: Settings,
+    digest: [u8; 32],
+    provider: Arc<CryptoProvider>,
+    identity: Arc<Identity>,
+    verifier: Arc<Verifier>,
+}
+
+impl Loaded {
+    fn new(settings: &Settings, files: &Files) -> Result<Self, TlsError> {
+        // By name: another crate may switch on rustls's second provider, and then the default panics.
+        let provider = Arc::new(ring::default_provider());
+        let loaded = Self {
+            settings: settings.clone(),
+            digest: files.own_digest(),
+            identity: Arc::new(Identity::load(settings, files, &provider)?),
+            verifier: Arc::new(Verifier::load(settings, files, &provider)?),
+            provider,
+        };
+        loaded.server().map_err(|refusal| {
+            let problem = Problem::Internal(refusal.what);
+            TlsError::new(files::CERTIFICATE, &settings.certificate, problem)
+        })?;
+        Ok(loaded)
+    }
+
+    /// One for every handshake, so that its witness can say what happened in this one. The default of
+    /// rustls stores no sessions and issues no tickets.
+    fn server(&self) -> Result<(Arc<ServerConfig>, Arc<Witness>), Refusal> {
+        let witness = Arc::new(Witness {
+            verifier: Arc::clone(&self.verifier),
+            refusal: OnceLock::new(),
+        });
+        let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Refusal::new(Cause::Handshake, e.to_string()))?
+            .with_client_cert_verifier(Arc::<Witness>::clone(&witness))
+            .with_cert_resolver(Arc::<Identity>::clone(&self.identity));
+        Ok((Arc::new(config), witness))
+    }
+}

@@ -1,0 +1,259 @@
+//! Why a connection was refused: one cause to count, one sentence to read.
+
+use std::io;
+
+use rustls::{AlertDescription, Error, PeerIncompatible};
+use tandem_core::{CloseWhy, Fault};
+
+use crate::proxy_protocol;
+
+/// Why one connection never became a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// What to count.
+    pub cause: Cause,
+    /// One sentence for a person.
+    pub what: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(cause: Cause, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { cause, what }
+    }
+}
+
+impl From<Refusal> for CloseWhy {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            fault: refusal.cause.fault(),
+            what: refusal.what,
+        }
+    }
+}
+
+macro_rules! causes {
+    ($($(#[$doc:meta])* $cause:ident = $label:literal, $fault:expr;)*) => {
+        /// The causes that are counted apart.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Cause { $($(#[$doc])* $cause,)* }
+
+        impl Cause {
+            /// Every cause, in the order of `cause as usize`.
+            pub const ALL: &[Self] = &[$(Self::$cause,)*];
+
+            /// A word for metrics and logs.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$cause => $label,)* }
+            }
+
+            /// Whose fault it is; `None` when nobody did anything wrong.
+            pub fn fault(self) -> Option<Fault> {
+                match self { $(Self::$cause => $fault,)* }
+            }
+        }
+    };
+}
+
+causes! {
+    /// It connected and closed without a word: a health check, a port scan.
+    Probe = "probe", None;
+    /// Something else than TLS.
+    NotTls = "not_tls", Some(Fault::PeerMisbehaved);
+    /// No PROXY v2 header where one is required, or a broken one.
+    ProxyRequired = "proxy_required", Some(Fault::Environment);
+    /// A PROXY header where none is configured.
+    ProxyUnexpected = "proxy_unexpected", Some(Fault::Environment);
+    /// Nothing in common with TLS 1.2 or 1.3 as we speak it.
+    OldTls = "old_tls", Some(Fault::PeerIncompatible);
+    /// The peer showed no certificate.
+    NoCertificate = "no_certificate", Some(Fault::PeerIncompatible);
+    /// The peer's certificate is by a CA that is not configured.
+    UnknownCa = "unknown_ca", Some(Fault::PeerMisbehaved);
+    /// The peer's certificate has ended or not begun.
+    Expired = "expired", Some(Fault::PeerMisbehaved);
+    /// The peer's certificate is revoked, or no list says that it is not.
+    Revoked = "revoked", Some(Fault::PeerMisbehaved);
+    /// Anything else about the peer's certificate.
+    BadCertificate = "bad_certificate", Some(Fault::PeerIncompatible);
+    /// The peer refused ours.
+    RefusedByPeer = "refused_by_peer", Some(Fault::Environment);
+    /// The handshake took too long.
+    Deadline = "deadline", Some(Fault::PeerMisbehaved);
+    /// It closed in the middle of the handshake.
+    Closed = "closed", Some(Fault::PeerMisbehaved);
+    /// Too many handshakes at once.
+    HalfOpen = "half_open", Some(Fault::Environment);
+    /// The handshake failed in another way.
+    Handshake = "handshake", Some(Fault::PeerMisbehaved);
+    /// The system gave us no socket.
+    Accept = "accept", Some(Fault::Environment);
+}
+
+/// Judges the first bytes of a connection; `None` when they may be TLS.
+///
+/// `head` is what one look at the socket showed, seldom less than a whole ClientHello.
+pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
+    let refuse = |cause, what| Some(Refusal::new(cause, what));
+    match head.first()? {
+        // A handshake record (RFC 8446 5.1).
+        0x16 => match offered_version(head) {
+            Some(version) if version < TLS_1_2 => Some(old_tls(&name(version))),
+            _ => None,
+        },
+        _ if proxy_protocol::looks_like_v2(head) || head.starts_with(b"PROXY ") => refuse(
+            Cause::ProxyUnexpected,
+            "the peer sent a PROXY header, but this listener has proxy_protocol = false; set it, or take send-proxy-v2 from the proxy's server line",
+        ),
+        _ if HTTP.iter().any(|method| head.starts_with(method)) => {
+            refuse(Cause::NotTls, "the peer speaks HTTP, not TLS")
+        }
+        b'{' => refuse(
+            Cause::NotTls,
+            "the peer speaks OVSDB without TLS; its Manager target must begin with ssl:, not tcp:",
+        ),
+        _ if is_ssl2_hello(head) => Some(old_tls("SSL 2 or 3")),
+        _ => refuse(Cause::NotTls, "the peer does not speak TLS"),
+    }
+}
+
+/// Turns the failure of a handshake into a sentence.
+pub(super) fn explain(error: &io::Error) -> Refusal {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
+    match (tls, error.kind()) {
+        (Some(error), _) => explain_tls(error),
+        (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            Refusal::new(Cause::Closed, "the peer closed in the middle of the TLS handshake")
+        }
+        (None, _) => Refusal::new(
+            Cause::Handshake,
+            format!("the connection failed in the TLS handshake: {error}"),
+        ),
+    }
+}
+
+const TLS_1_2: u16 = 0x0303;
+const HTTP: &[&[u8]] = &[b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"CONNECT "];
+
+fn explain_tls(error: &Error) -> Refusal {
+    let of = |cause, what: String| Refusal::new(cause, what);
+    match error {
+        Error::NoCertificatesPresented => of(
+            Cause::NoCertificate,
+            "the peer showed no certificate; a switch needs one by a CA in tls.ca".to_owned(),
+        ),
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
+        ) => old_tls("something older than TLS 1.2"),
+        Error::PeerIncompatible(
+            why @ (PeerIncompatible::NoCipherSuitesInCommon
+            | PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::NoSignatureSchemesInCommon
+            | PeerIncompatible::NoEcPointFormatsInCommon
+            | PeerIncompatible::NamedGroupsExtensionRequired),
+        ) => of(
+            Cause::OldTls,
+            format!("the peer offers TLS 1.2 without any of its modern ciphers (ECDHE with AES-GCM or ChaCha20; {why:?}); terminate TLS in HAProxy in front of it"),
+        ),
+        Error::AlertReceived(AlertDescription::UnknownCA) => of(
+            Cause::RefusedByPeer,
+            "the peer does not know the CA of our certificate; give the switch the root of tls.certificate (ovs-pki: controllerca/cacert.pem)".to_owned(),
+        ),
+        Error::AlertReceived(alert) => of(
+            Cause::RefusedByPeer,
+            format!("the peer refused the handshake with the alert {alert:?}"),
+        ),
+        Error::InvalidCertificate(why) => of(
+            Cause::BadCertificate,
+            format!("the peer's proof that it owns its certificate is wrong: {why}"),
+        ),
+        Error::InvalidMessage(why) => of(
+            Cause::NotTls,
+            format!("the peer does not speak TLS as it should: {why:?}"),
+        ),
+        error => of(Cause::Handshake, format!("the TLS handshake failed: {error}")),
+    }
+}
+
+fn old_tls(offered: &str) -> Refusal {
+    Refusal::new(
+        Cause::OldTls,
+        format!(
+            "the peer offers {offered} at most, and Tandem speaks TLS 1.2 and 1.3 alone; upgrade the switch or terminate TLS in HAProxy in front of it"
+        ),
+    )
+}
+
+/// `legacy_version` of a ClientHello at the start of a stream (RFC 8446 4.1.2): the highest version offered
+/// below 1.3, and 1.2 when 1.3 is offered too.
+fn offered_version(head: &[u8]) -> Option<u16> {
+    const CLIENT_HELLO: u8 = 1;
+    match (head.get(5), head.get(9..11)) {
+        (Some(&CLIENT_HELLO), Some(&[high, low])) => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
+}
+
+fn name(version: u16) -> String {
+    match version {
+        0x0302 => "TLS 1.1".to_owned(),
+        0x0301 => "TLS 1.0".to_owned(),
+        0x0300 => "SSL 3".to_owned(),
+        other => format!("version {other:#06x}"),
+    }
+}
+
+/// The hello of SSL 2, which also old clients of SSL 3 and TLS 1.0 send (RFC 5246 E.2).
+fn is_ssl2_hello(head: &[u8]) -> bool {
+    matches!(head, [length, _, 1, 0 | 2 | 3, ..] if length & 0x80 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(head: &[u8]) -> Option<Cause> {
+        first_look(head).map(|refusal| refusal.cause)
+    }
+
+    #[test]
+    fn the_first_bytes_tell_what_the_peer_speaks() {
+        let mut hello = vec![0x16, 3, 1, 0, 100, 1, 0, 0, 96, 3, 3, 0, 0];
+        assert_eq!(cause(&hello), None, "TLS 1.2 and 1.3");
+        assert_eq!(cause(&hello[..6]), None, "too little to tell");
+        for (minor, said) in [(2, "TLS 1.1"), (1, "TLS 1.0"), (0, "SSL 3")] {
+            hello[10] = minor;
+            let refusal = first_look(&hello).expect("refused");
+            assert_eq!(refusal.cause, Cause::OldTls);
+            assert!(
+                refusal.what.contains(said) && refusal.what.contains("HAProxy"),
+                "{refusal:?}"
+            );
+        }
+        assert_eq!(cause(b"\x80\x2e\x01\x03\x01"), Some(Cause::OldTls));
+        assert_eq!(cause(b"GET / HTTP/1.0\r\n"), Some(Cause::NotTls));
+        assert_eq!(cause(b"{\"method\":"), Some(Cause::NotTls));
+        assert_eq!(cause(b"\0"), Some(Cause::NotTls));
+        assert_eq!(cause(b"\r\n\r\n\0\r\nQUIT\n\x21"), Some(Cause::ProxyUnexpected));
+        assert_eq!(
+            cause(b"\r\n\r\n"),
+            Some(Cause::ProxyUnexpected),
+            "a part of the signature"
+        );
+        assert_eq!(cause(b"PROXY TCP4 192.0.2.1"), Some(Cause::ProxyUnexpected));
+    }
+
+    #[test]
+    fn every_cause_has_its_own_label_and_its_own_place() {
+        let mut labels: Vec<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Cause::ALL.len());
+        for (index, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index);
+        }
+    }
+}

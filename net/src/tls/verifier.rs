@@ -1,0 +1,223 @@
+//! Who may connect.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use tandem_core::machine::Fingerprint;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::x509::X509Version;
+
+use super::crl::Crls;
+use super::error::{Problem, TlsError};
+use super::files::{self, CA, CRL, Files};
+use super::refusal::{Cause, Refusal};
+use super::{Settings, v1, x509};
+
+/// Judges client certificates: revoked, pinned, v1, and all others by webpki, in this order.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    webpki: Arc<dyn ClientCertVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+    crls: Crls,
+    allow_x509_v1: bool,
+    pins: Vec<Fingerprint>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Verifier {
+    pub(super) fn load(settings: &Settings, files: &Files, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let authorities = files::certificates(CA, &settings.ca, &files.ca)?;
+        let algorithms = provider.signature_verification_algorithms;
+        let crls = Crls::load(settings, files, &authorities, &algorithms)?;
+        let mut roots = RootCertStore::empty();
+        for (index, authority) in authorities.iter().enumerate() {
+            roots.add(authority.clone()).map_err(|e| {
+                let (number, why) = (index + 1, e.to_string());
+                TlsError::new(CA, &settings.ca, Problem::BadAuthority { number, why })
+            })?;
+        }
+        let webpki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .with_crls(crls.ders.iter().cloned())
+            .build()
+            .map_err(|e| match &settings.crl {
+                Some(path) => TlsError::new(CRL, path, Problem::RefusedCrl(e.to_string())),
+                None => TlsError::new(CA, &settings.ca, Problem::Internal(e.to_string())),
+            })?;
+        Ok(Self {
+            webpki,
+            authorities,
+            crls,
+            allow_x509_v1: settings.allow_x509_v1,
+            pins: settings.pins.clone(),
+            algorithms,
+        })
+    }
+
+    fn judge(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let Some(certificate) = x509::parse(der) else {
+            let what = "the peer's certificate is not X.509".to_owned();
+            return Err(Refusal::new(Cause::BadCertificate, what));
+        };
+        self.judge_parsed(der, &certificate, intermediates, now)
+            .map_err(|(cause, what)| Refusal::new(cause, format!("{} {what}", x509::describe(der, &certificate))))
+    }
+
+    fn judge_parsed(
+        &self,
+        der: &CertificateDer<'_>,
+        certificate: &X509Certificate<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), (Cause, String)> {
+        if self.crls.revokes(certificate) {
+            return Err((Cause::Revoked, "is revoked".to_owned()));
+        }
+        // A pin names one certificate and so stands for everything else: its issuer, signature and dates.
+        if self.pins.contains(&x509::fingerprint(der)) {
+            return Ok(());
+        }
+        match (certificate.version() == X509Version::V1, self.allow_x509_v1) {
+            (true, false) => Err((
+                Cause::BadCertificate,
+                "is X.509 version 1; renew it with the ovs-pki of Open vSwitch 2.11 or later, pin it, or set tls.allow_x509_v1 = true".to_owned(),
+            )),
+            (true, true) => v1::verify(
+                der,
+                certificate,
+                &self.authorities,
+                &self.crls,
+                &self.algorithms,
+                now,
+            ),
+            (false, _) => self
+                .webpki
+                .verify_client_cert(der, intermediates, now)
+                .map(|_| ())
+                .map_err(|error| explain(&error, certificate, now)),
+        }
+    }
+}
+
+/// The verifier of one handshake: it remembers in words why it refused, which rustls's error cannot carry.
+#[derive(Debug)]
+pub(super) struct Witness {
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) refusal: OnceLock<Refusal>,
+}
+
+impl Witness {
+    fn bad_signature(&self) -> Error {
+        CertificateError::BadSignature.into()
+    }
+}
+
+impl ClientCertVerifier for Witness {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // Empty when certificates are pinned: a client that finds no CA of its own in the list sends none.
+        match self.verifier.pins.is_empty() {
+            true => self.verifier.webpki.root_hint_subjects(),
+            false => &[],
+        }
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        match self.verifier.judge(end_entity, intermediates, now) {
+            Ok(()) => Ok(ClientCertVerified::assertion()),
+            Err(refusal) => {
+                let error = alert(refusal.cause);
+                let _first = self.refusal.set(refusal);
+                Err(error.into())
+            }
+        }
+    }
+
+    // rustls's own helpers parse the certificate with webpki, which refuses v1; hence the bare key.
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let certificate = x509::parse(cert).ok_or_else(|| self.bad_signature())?;
+        let key = certificate.public_key();
+        let algorithms = &self.verifier.algorithms;
+        match x509::is_message_signed_by(message, dss.scheme, dss.signature(), key, algorithms) {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(self.bad_signature()),
+        }
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let certificate = x509::parse(cert).ok_or_else(|| self.bad_signature())?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.public_key().raw);
+        verify_tls13_signature_with_raw_key(message, &key, dss, &self.verifier.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.algorithms.supported_schemes()
+    }
+}
+
+/// What the peer is told by the alert.
+fn alert(cause: Cause) -> CertificateError {
+    match cause {
+        Cause::Expired => CertificateError::Expired,
+        Cause::Revoked => CertificateError::Revoked,
+        Cause::UnknownCa => CertificateError::UnknownIssuer,
+        _ => CertificateError::BadEncoding,
+    }
+}
+
+/// webpki's verdict as the end of a sentence.
+fn explain(error: &Error, certificate: &X509Certificate<'_>, now: UnixTime) -> (Cause, String) {
+    let issuer = certificate.issuer();
+    let Error::InvalidCertificate(error) = error else {
+        return (Cause::BadCertificate, format!("is refused: {error}"));
+    };
+    match error {
+        CertificateError::UnknownIssuer => (
+            Cause::UnknownCa,
+            format!(
+                "is issued by \"{issuer}\", which does not lead to a CA in tls.ca (ovs-pki: the agent's tls.ca is switchca/cacert.pem)"
+            ),
+        ),
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            let what = x509::outside_validity(certificate, now);
+            let of_ca = || "is issued by a CA certificate outside its dates".to_owned();
+            (Cause::Expired, what.unwrap_or_else(of_ca))
+        }
+        CertificateError::Revoked => (Cause::Revoked, "is revoked, or the CA between is".to_owned()),
+        CertificateError::UnknownRevocationStatus => (
+            Cause::Revoked,
+            format!("cannot be checked: no CRL of \"{issuer}\" is in tls.crl"),
+        ),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => (
+            Cause::BadCertificate,
+            "or its CA is signed by an algorithm that does not count (MD5, SHA-1); renew or pin it".to_owned(),
+        ),
+        error => (Cause::BadCertificate, format!("is refused: {error}")),
+    }
+}

@@ -1,0 +1,8 @@
+//! From an accepted connection to a verified byte stream, against rustls, openssl and Open vSwitch.
+
+mod authority;
+mod certificates;
+mod door;
+mod files;
+mod programs;
+mod real;
