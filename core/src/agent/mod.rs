@@ -210,7 +210,10 @@ impl Agent {
                 self.sessions.remove(&conn);
                 self.conclude_drain();
             }
-            _ => {}
+            What::Opened { .. } | What::Waiting | What::Locked | What::Lockless { .. } | What::Stolen => {}
+            What::Claimed { .. } | What::Read { .. } | What::Audited { .. } | What::Programmed { .. } => {}
+            What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
+            What::BindingReplaced { .. } | What::Echoed | What::Draining => {}
         }
     }
 

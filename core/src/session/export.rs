@@ -14,7 +14,7 @@ pub struct Exports(BTreeSet<Route>);
 
 impl Exports {
     /// Routes that are exported.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 

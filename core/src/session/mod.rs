@@ -223,7 +223,7 @@ impl Session {
             unicast_asked: false,
             switches_changed: true,
             named: None,
-            receiver: Receiver::new(),
+            receiver: Receiver::default(),
             keepalive: Keepalive::new(now, options.keepalive),
             requests: Requests::default(),
             replica: Replica::new(&options.logical_switch_prefix),
@@ -259,7 +259,7 @@ impl Session {
 
     /// Routes that are exported.
     pub fn exported(&self) -> usize {
-        self.exports.len()
+        self.exports.count()
     }
 
     fn is_closing(&self) -> bool {

@@ -67,14 +67,14 @@ impl Session {
     }
 
     /// An answer with an error.
-    pub(super) fn refused(&mut self, now: Time, asked: Asked, refusal: Refusal) {
+    pub(super) fn refused(&mut self, now: Time, asked: Asked, refusal: &Refusal) {
         match asked {
             Asked::Monitor {
                 monitor,
                 conditional: true,
             } => self.ask_monitor(now, monitor, false),
             Asked::Lock if refusal.text.starts_with("unknown method") => self.lock_unsupported(now),
-            Asked::Write(batch) => self.program_refused(now, batch, &refusal),
+            Asked::Write(batch) => self.program_refused(now, batch, refusal),
             Asked::Unlock => self.unlocked(now),
             Asked::Schema | Asked::Monitor { .. } | Asked::Lock => {
                 let what = format!("it refuses {}: {}", asked.name(), refusal.text);
@@ -93,7 +93,7 @@ impl Session {
         }
         if matches!(monitor, Monitor::Local | Monitor::Remote) && self.tables_read() {
             self.takeover.read = Some(now);
-            let (local, remote) = (self.replica.ucast_local.len(), self.replica.ucast_remote.len());
+            let (local, remote) = (self.replica.ucast_local.count(), self.replica.ucast_remote.count());
             self.event(What::Read { local, remote });
             self.audit_all();
         }
@@ -160,7 +160,7 @@ impl Session {
             let rule = configured.get(name).and_then(|switch| switch.certificate.as_ref());
             rule.is_some_and(|rule| !rule.admits(shown))
         })?;
-        let shown = shown.map_or("none".into(), |shown| shown.fingerprint.to_string());
+        let shown = shown.map_or_else(|| "none".into(), |shown| shown.fingerprint.to_string());
         Some(format!(
             "it calls itself {wrong}, but its certificate ({shown}) is not the one configured for it"
         ))

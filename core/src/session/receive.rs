@@ -10,6 +10,7 @@ use crate::event::{Object, What};
 use crate::machine::{CloseWhy, Fault};
 use crate::ovsdb::framer::{Frame, Framer};
 use crate::ovsdb::monitor::Monitor;
+use crate::ovsdb::reply;
 use crate::ovsdb::rpc::{self, Message};
 use crate::ovsdb::updates::Cursor;
 use crate::time::{Deadline, Time};
@@ -33,9 +34,9 @@ struct Reading {
     initial: bool,
 }
 
-impl Receiver {
+impl Default for Receiver {
     /// Waits for the first byte.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             framer: Framer::new(OPENING_MESSAGE_BYTES),
             backlog: VecDeque::new(),
@@ -43,7 +44,9 @@ impl Receiver {
             reading: None,
         }
     }
+}
 
+impl Receiver {
     /// Whether there is more to do without any new byte.
     pub fn has_work(&self) -> bool {
         self.reading.is_some() || !self.backlog.is_empty()
@@ -122,7 +125,7 @@ impl Session {
                 };
                 match outcome {
                     Ok(result) => self.answered(now, asked, frame, result),
-                    Err(error) => self.refused(now, asked, rpc_error(slice(error))),
+                    Err(error) => self.refused(now, asked, &reply::refused(slice(error))),
                 }
             }
             Message::Notification { method, params } => match method.as_str() {
@@ -278,10 +281,6 @@ impl Session {
             what,
         }));
     }
-}
-
-fn rpc_error(json: &[u8]) -> crate::ovsdb::reply::Refusal {
-    crate::ovsdb::reply::refused(json)
 }
 
 /// The monitor that an update belongs to, and where its rows stand in the parameters.

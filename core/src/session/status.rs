@@ -41,8 +41,8 @@ impl Session {
                 .as_ref()
                 .map(|schema| schema.version.clone())
                 .unwrap_or_default(),
-            rows_local: self.replica.ucast_local.len(),
-            rows_remote: self.replica.ucast_remote.len(),
+            rows_local: self.replica.ucast_local.count(),
+            rows_remote: self.replica.ucast_remote.count(),
             rows_wanted: self.wanted.rows(),
             pending: self.lanes.pending(),
             in_flight: self.requests.writes(),

@@ -33,7 +33,6 @@ impl Counters {
 
     fn of(&self, cause: Cause) -> &AtomicU64 {
         // In range by construction: one place for each cause.
-        #[allow(clippy::indexing_slicing)]
         &self.refused[cause as usize]
     }
 }

@@ -36,7 +36,7 @@ pub struct Entry {
 
 impl Ucast {
     /// Rows in the table.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.rows.len()
     }
 
