@@ -79,7 +79,11 @@ pub struct Switch {
 impl Switch {
     /// The networks that have a port here.
     pub fn networks(&self) -> BTreeSet<Uuid> {
-        self.ports.values().flat_map(BTreeMap::values).copied().collect()
+        self.ports
+            .values()
+            .flat_map(BTreeMap::values)
+            .copied()
+            .collect()
     }
 }
 

@@ -59,7 +59,9 @@ impl fmt::Display for ConnId {
 }
 
 /// Which session of this agent a fact belongs to: a later session has a higher generation.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
@@ -173,7 +175,11 @@ impl FromStr for Uuid {
                 value = value << 4 | u128::from(nibble & 0x0f);
             }
         }
-        if bad == 0 { Ok(Self(value)) } else { Err(error()) }
+        if bad == 0 {
+            Ok(Self(value))
+        } else {
+            Err(error())
+        }
     }
 }
 
@@ -311,9 +317,15 @@ mod tests {
     fn a_logical_switch_is_ours_by_prefix_and_uuid() {
         let network = Uuid(7);
         let name = LogicalSwitchName::of_network("Contrail-", network);
-        assert_eq!(name.as_str(), "Contrail-00000000-0000-0000-0000-000000000007");
+        assert_eq!(
+            name.as_str(),
+            "Contrail-00000000-0000-0000-0000-000000000007"
+        );
         assert_eq!(name.network("Contrail-"), Some(network));
-        assert_eq!(LogicalSwitchName::from("Contrail-blue").network("Contrail-"), None);
+        assert_eq!(
+            LogicalSwitchName::from("Contrail-blue").network("Contrail-"),
+            None
+        );
         assert_eq!(name.network("Other-"), None);
     }
 

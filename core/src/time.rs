@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Microseconds since an origin that the driver chose.
 ///
 /// It never comes from a clock in this crate, and it never goes backwards between two calls of one machine.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Time(u64);
 

@@ -1,1 +1,3 @@
 //! Drivers that move bytes, and the `tandem` program.
+
+pub mod config;
