@@ -18,10 +18,9 @@ pub(super) fn read(
     routes: &mut BTreeMap<Mac, Ipv4Addr>,
     problems: &mut Problems,
 ) {
-    let source = Source::of_file(path, bytes, problems);
-    if std::str::from_utf8(bytes).is_err() {
+    let Some(source) = Source::of_file(path, bytes, problems) else {
         return;
-    }
+    };
     let mut lines: BTreeMap<Mac, Range<usize>> = BTreeMap::new();
     let mut start = 0;
     for (index, line) in source.text().split_inclusive('\n').enumerate() {

@@ -15,6 +15,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -154,10 +155,12 @@ pub fn load(path: &Path) -> Result<AgentConfig, LoadError> {
 /// Every problem that was found, in the order of the file.
 pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig, Problems> {
     let mut problems = Problems::default();
-    let source = Source::of_file(path, bytes, &mut problems);
+    let Some(source) = Source::of_file(path, bytes, &mut problems) else {
+        return Err(problems);
+    };
     let document = Document::parse(&source, &mut problems);
     if problems.is_empty() {
-        let base = path.parent().unwrap_or(Path::new(""));
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
         let config = sections::read(&document, &source, base, files, &mut problems);
         if let Some(config) = config.filter(|_| problems.is_empty()) {
             return Ok(config);
@@ -189,12 +192,10 @@ impl AgentConfig {
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = std::fs::File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
         let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        open(path)?
+            .take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(io::Error::other(format!(
                 "it is larger than {} MiB",
@@ -205,10 +206,15 @@ impl Files for Disk {
     }
 
     fn readable(&self, path: &Path) -> io::Result<()> {
-        if std::fs::File::open(path)?.metadata()?.is_file() {
-            Ok(())
-        } else {
-            Err(io::Error::other("it is not a regular file"))
-        }
+        open(path).map(drop)
+    }
+}
+
+/// Looks before it opens: opening a pipe would wait for whoever writes to it.
+fn open(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
     }
 }

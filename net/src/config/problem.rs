@@ -1,5 +1,6 @@
 //! What is wrong with a file: where, why, and what to write instead.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -37,6 +38,9 @@ pub struct Problems {
 
 /// How many problems are kept. Whoever has more has one cause.
 const PROBLEMS_MAX: usize = 50;
+
+/// Bytes of the lines that are shown with one problem. A list of a thousand MACs in one line is too long.
+const PICTURE_BYTES_MAX: usize = 4000;
 
 /// Lines that may lie between two labels of one picture.
 const LINES_SHOWN: usize = 12;
@@ -105,6 +109,22 @@ impl Problem {
     /// The file that is wrong.
     pub fn file(&self) -> &str {
         self.source.0.name()
+    }
+
+    /// Whether the lines around the problem are short enough to be shown.
+    fn has_picture(&self) -> bool {
+        let text = self.source.text();
+        let before = self.before.as_ref().map_or(&self.here.0, |(span, _)| span);
+        let (start, end) = (
+            before.start.min(self.here.0.start),
+            before.end.max(self.here.0.end),
+        );
+        let (Some(head), Some(tail)) = (text.get(..start), text.get(end..)) else {
+            return true;
+        };
+        let above: usize = head.rsplit('\n').take(2).map(str::len).sum();
+        let below: usize = tail.split('\n').take(2).map(str::len).sum();
+        above + (end - start) + below < PICTURE_BYTES_MAX
     }
 
     /// Where it is wrong.
@@ -176,22 +196,30 @@ impl Problems {
 }
 
 impl Source {
-    /// The text of a file; where it is not UTF-8, that is a problem.
-    pub(super) fn of_file(path: &Path, bytes: &[u8], problems: &mut Problems) -> Self {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let source = Self(Arc::new(NamedSource::new(path.display().to_string(), text)));
-        if let Err(error) = std::str::from_utf8(bytes) {
-            let at = error.valid_up_to();
-            problems.add(
-                Problem::new(
-                    &source,
-                    at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
-                    "this is not UTF-8 text",
-                )
-                .help("save the file as UTF-8"),
-            );
-        }
-        source
+    /// The text of a file; where it is no text, that is a problem, and worth no further reading.
+    ///
+    /// Neither TOML nor a list of MACs has control characters. They never get into the text, so that no
+    /// report can bring one to a terminal.
+    pub(super) fn of_file(path: &Path, bytes: &[u8], problems: &mut Problems) -> Option<Self> {
+        let (text, bad) = match std::str::from_utf8(bytes) {
+            Ok(text) => (Cow::Borrowed(text), text.find(forbidden)),
+            Err(error) => (String::from_utf8_lossy(bytes), Some(error.valid_up_to())),
+        };
+        let source =
+            |text: String| Self(Arc::new(NamedSource::new(path.display().to_string(), text)));
+        let Some(at) = bad else {
+            return Some(source(text.into_owned()));
+        };
+        let source = source(text.replace(forbidden, "?"));
+        problems.add(
+            Problem::new(
+                &source,
+                at..at + 1,
+                "this is no text in UTF-8 without control characters",
+            )
+            .help("remove what is marked, and save the file as UTF-8"),
+        );
+        None
     }
 
     pub(super) fn name(&self) -> &str {
@@ -205,6 +233,10 @@ impl Source {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.has_picture() {
+            let Location { line, column } = self.location();
+            write!(f, "{}:{line}:{column}: ", self.file())?;
+        }
         f.write_str(&self.message)
     }
 }
@@ -230,7 +262,7 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&*self.source.0)
+        self.has_picture().then_some(&*self.source.0)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -251,6 +283,10 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+fn forbidden(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
+}
 
 fn locate(text: &str, at: usize) -> Location {
     let mut at = at.min(text.len());

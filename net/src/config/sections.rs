@@ -327,8 +327,10 @@ fn listener<'a>(
 
 /// Whether the second bind would fail. Port 0 asks the system for any free port.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    let any = |ip: IpAddr| ip.is_unspecified();
-    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
+    // `[::]` takes IPv4 as well, as long as nobody told the kernel otherwise.
+    let covers = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
+    let (ip, other) = (a.ip(), b.ip());
+    a.port() != 0 && a.port() == b.port() && (ip == other || covers(ip, other) || covers(other, ip))
 }
 
 fn tls(

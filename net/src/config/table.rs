@@ -119,11 +119,7 @@ impl<'d> Table<'d> {
     }
 
     /// The section of this name, such as `[tls]`.
-    pub(super) fn section(
-        &mut self,
-        name: &'static str,
-        problems: &mut Problems,
-    ) -> Option<Table<'d>> {
+    pub(super) fn section(&mut self, name: &'static str, problems: &mut Problems) -> Option<Self> {
         self.known.push(name);
         let value = self.entries.get(name)?;
         let DeValue::Table(_) = value.get_ref() else {
@@ -147,7 +143,7 @@ impl<'d> Table<'d> {
         name: &'static str,
         keys: &str,
         problems: &mut Problems,
-    ) -> Option<Table<'d>> {
+    ) -> Option<Self> {
         if !self.entries.contains_key(name) {
             problems.add(
                 self.problem(0..0, format!("section `[{name}]` is missing"))
@@ -166,7 +162,7 @@ impl<'d> Table<'d> {
         name: &'static str,
         example: &str,
         problems: &mut Problems,
-    ) -> Vec<Table<'d>> {
+    ) -> Vec<Self> {
         self.known.push(name);
         let Some(value) = self.entries.get(name) else {
             return Vec::new();
@@ -218,7 +214,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    fn inner(&self, name: String, value: &'d Spanned<DeValue<'d>>) -> Option<Table<'d>> {
+    fn inner(&self, name: String, value: &'d Spanned<DeValue<'d>>) -> Option<Self> {
         let DeValue::Table(entries) = value.get_ref() else {
             return None;
         };
