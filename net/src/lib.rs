@@ -1,3 +1,5 @@
 //! Drivers that move bytes, and the `tandem` program.
 
 pub mod config;
+pub mod health;
+mod ports;
