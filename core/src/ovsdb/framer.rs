@@ -29,7 +29,11 @@ impl Frame {
     /// Where that value lies in [`bytes`](Self::bytes).
     pub fn member_range(&self, name: &str) -> Option<Range<usize>> {
         let named = |member: &&Member| self.slice(member.name.clone()) == Some(name.as_bytes());
-        self.members.iter().rev().find(named).map(|member| member.value.clone())
+        self.members
+            .iter()
+            .rev()
+            .find(named)
+            .map(|member| member.value.clone())
     }
 
     /// The whole message.
@@ -272,7 +276,11 @@ impl Framer {
             self.scanned = 0;
             whole
         } else {
-            let whole = self.buffer.get(self.start..end).unwrap_or_default().to_vec();
+            let whole = self
+                .buffer
+                .get(self.start..end)
+                .unwrap_or_default()
+                .to_vec();
             self.start = end;
             whole
         };
@@ -310,14 +318,28 @@ mod tests {
         let frames = frames(&[stream]).expect("two messages");
         assert_eq!(frames.len(), 2);
         assert_eq!(frames[0].member("id"), Some(&br#""}\"" "#[..]));
-        assert_eq!(frames[0].member("result"), Some(&br#" {"a":[1,{"id":9}]}"#[..]));
+        assert_eq!(
+            frames[0].member("result"),
+            Some(&br#" {"a":[1,{"id":9}]}"#[..])
+        );
         assert_eq!(frames[0].member("method"), None);
     }
 
     #[test]
     fn what_is_not_an_object_is_refused_at_once() {
-        for stream in [&b"GET / HTTP/1.1"[..], b"[1]", b"\x16\x03\x01", b"{1", b"{\"a\" 1", b"{\"a\":[}", b"{\"a\":1,}"] {
-            assert!(matches!(frames(&[stream]), Err(FrameError::Garbage { .. })), "{stream:?}");
+        for stream in [
+            &b"GET / HTTP/1.1"[..],
+            b"[1]",
+            b"\x16\x03\x01",
+            b"{1",
+            b"{\"a\" 1",
+            b"{\"a\":[}",
+            b"{\"a\":1,}",
+        ] {
+            assert!(
+                matches!(frames(&[stream]), Err(FrameError::Garbage { .. })),
+                "{stream:?}"
+            );
         }
     }
 
@@ -326,7 +348,10 @@ mod tests {
         let mut framer = Framer::new(100);
         framer.push(b"{\"a\":\"");
         framer.push(&[b'x'; 200]);
-        assert_eq!(framer.next_frame(), Err(FrameError::TooLong { limit_bytes: 100 }));
+        assert_eq!(
+            framer.next_frame(),
+            Err(FrameError::TooLong { limit_bytes: 100 })
+        );
         let deep = format!("{{\"a\":{}", "[".repeat(NESTING_LEVELS));
         assert_eq!(frames(&[deep.as_bytes()]), Err(FrameError::TooDeep));
     }

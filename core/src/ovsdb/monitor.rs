@@ -31,8 +31,13 @@ impl Monitor {
     /// The monitor with an id, given as JSON text.
     pub fn of_id(json: &[u8]) -> Option<Self> {
         let id = json.trim_ascii();
-        let is = |monitor: &Self| id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\"")) == Some(monitor.id().as_bytes());
-        [Self::Small, Self::Extras, Self::Local, Self::Remote].into_iter().find(is)
+        let is = |monitor: &Self| {
+            id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\""))
+                == Some(monitor.id().as_bytes())
+        };
+        [Self::Small, Self::Extras, Self::Local, Self::Remote]
+            .into_iter()
+            .find(is)
     }
 
     /// The parameters of the request, for `monitor` and `monitor_cond` alike; `None` if there is nothing to watch.
@@ -42,8 +47,12 @@ impl Monitor {
             Self::Local => required(|table| table == "Ucast_Macs_Local"),
             Self::Remote => required(|table| table == "Ucast_Macs_Remote"),
             Self::Extras => [
-                schema.locator_tunnel_key.then(|| ("Physical_Locator", vec!["tunnel_key"])),
-                schema.replication_mode.then(|| ("Logical_Switch", vec!["replication_mode"])),
+                schema
+                    .locator_tunnel_key
+                    .then(|| ("Physical_Locator", vec!["tunnel_key"])),
+                schema
+                    .replication_mode
+                    .then(|| ("Logical_Switch", vec!["replication_mode"])),
             ]
             .into_iter()
             .flatten()
@@ -57,13 +66,22 @@ impl Monitor {
             .iter()
             .map(|(table, names)| format!("\"{table}\":{}", columns(names)))
             .collect();
-        Some(format!("[\"{DATABASE}\",\"{}\",{{{}}}]", self.id(), tables.join(",")).into_bytes())
+        Some(
+            format!(
+                "[\"{DATABASE}\",\"{}\",{{{}}}]",
+                self.id(),
+                tables.join(",")
+            )
+            .into_bytes(),
+        )
     }
 }
 
 fn required(wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, Vec<&'static str>)> {
     let tables = REQUIRED.iter().filter(|(table, _)| wanted(table));
-    tables.map(|(table, columns)| (*table, columns.to_vec())).collect()
+    tables
+        .map(|(table, columns)| (*table, columns.to_vec()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -77,8 +95,19 @@ mod tests {
             locator_tunnel_key: true,
             replication_mode: true,
         };
-        let ask = |monitor: Monitor| String::from_utf8(monitor.params(&schema).expect("parameters")).expect("text");
-        insta::assert_snapshot!([Monitor::Small, Monitor::Extras, Monitor::Local, Monitor::Remote].map(ask).join("\n"));
+        let ask = |monitor: Monitor| {
+            String::from_utf8(monitor.params(&schema).expect("parameters")).expect("text")
+        };
+        insta::assert_snapshot!(
+            [
+                Monitor::Small,
+                Monitor::Extras,
+                Monitor::Local,
+                Monitor::Remote
+            ]
+            .map(ask)
+            .join("\n")
+        );
         assert_eq!(Monitor::Extras.params(&Schema::default()), None);
     }
 

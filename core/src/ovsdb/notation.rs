@@ -108,7 +108,10 @@ impl<'de, T: Atom> Visitor<'de> for SetVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Set<T>, A::Error> {
         let set = match next(&mut seq)? {
             Tag::Uuid => one(T::from_uuid(next(&mut seq)?))?,
-            Tag::Set => Set(next::<_, Vec<OneAtom<T>>>(&mut seq)?.into_iter().map(|atom| atom.0).collect()),
+            Tag::Set => Set(next::<_, Vec<OneAtom<T>>>(&mut seq)?
+                .into_iter()
+                .map(|atom| atom.0)
+                .collect()),
             Tag::Map => return Err(A::Error::custom("a map where a set was due")),
         };
         end(&mut seq)?;
@@ -131,7 +134,10 @@ impl<'de, K: Atom, V: Atom> Visitor<'de> for MapVisitor<K, V> {
         }
         let pairs: Vec<(OneAtom<K>, OneAtom<V>)> = next(&mut seq)?;
         end(&mut seq)?;
-        Ok(Map(pairs.into_iter().map(|(key, value)| (key.0, value.0)).collect()))
+        Ok(Map(pairs
+            .into_iter()
+            .map(|(key, value)| (key.0, value.0))
+            .collect()))
     }
 }
 
@@ -141,7 +147,10 @@ struct OneAtom<T>(T);
 impl<'de, T: Atom> Deserialize<'de> for OneAtom<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let set: Set<T> = Set::deserialize(deserializer)?;
-        let [atom] = set.0.into_inner().map_err(|_| D::Error::custom("one atom was due"))?;
+        let [atom] = set
+            .0
+            .into_inner()
+            .map_err(|_| D::Error::custom("one atom was due"))?;
         Ok(Self(atom))
     }
 }
@@ -173,7 +182,8 @@ impl<'de> Deserialize<'de> for Tag {
 }
 
 fn next<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(seq: &mut A) -> Result<T, A::Error> {
-    seq.next_element()?.ok_or_else(|| A::Error::custom("too few elements"))
+    seq.next_element()?
+        .ok_or_else(|| A::Error::custom("too few elements"))
 }
 
 fn end<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<(), A::Error> {
@@ -197,22 +207,46 @@ mod tests {
     #[test]
     fn a_set_of_one_may_be_bare() {
         for text in [ONE.to_owned(), format!(r#"["set",[{ONE}]]"#)] {
-            assert_eq!(serde_json::from_str::<Set<Uuid>>(&text).expect("a set"), Set(smallvec![Uuid(1)]));
+            assert_eq!(
+                serde_json::from_str::<Set<Uuid>>(&text).expect("a set"),
+                Set(smallvec![Uuid(1)])
+            );
         }
-        assert_eq!(serde_json::from_str::<Set<i64>>("5001").expect("a set"), Set(smallvec![5001]));
-        assert_eq!(serde_json::from_str::<Set<i64>>(r#"["set",[]]"#).expect("a set"), Set(smallvec![]));
-        assert_eq!(serde_json::from_str::<Set<String>>(r#""a\"b""#).expect("a set"), Set(smallvec!["a\"b".into()]));
+        assert_eq!(
+            serde_json::from_str::<Set<i64>>("5001").expect("a set"),
+            Set(smallvec![5001])
+        );
+        assert_eq!(
+            serde_json::from_str::<Set<i64>>(r#"["set",[]]"#).expect("a set"),
+            Set(smallvec![])
+        );
+        assert_eq!(
+            serde_json::from_str::<Set<String>>(r#""a\"b""#).expect("a set"),
+            Set(smallvec!["a\"b".into()])
+        );
     }
 
     #[test]
     fn a_map_is_a_list_of_pairs() {
-        let map: Map<i64, Uuid> = serde_json::from_str(&format!(r#"["map",[[10,{ONE}]]]"#)).expect("a map");
+        let map: Map<i64, Uuid> =
+            serde_json::from_str(&format!(r#"["map",[[10,{ONE}]]]"#)).expect("a map");
         assert_eq!(map, Map(vec![(10, Uuid(1))]));
     }
 
     #[test]
     fn other_shapes_are_refused() {
-        for text in ["null", "1.5", "{}", "[]", r#"["set"]"#, r#"["set",[],1]"#, r#"["uuid",1]"#, r#"["set",[["set",[]]]]"#, r#"["map",[]]"#, "\"a\""] {
+        for text in [
+            "null",
+            "1.5",
+            "{}",
+            "[]",
+            r#"["set"]"#,
+            r#"["set",[],1]"#,
+            r#"["uuid",1]"#,
+            r#"["set",[["set",[]]]]"#,
+            r#"["map",[]]"#,
+            "\"a\"",
+        ] {
             assert!(serde_json::from_str::<Set<Uuid>>(text).is_err(), "{text}");
         }
     }

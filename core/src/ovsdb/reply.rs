@@ -60,7 +60,8 @@ pub fn transacted(json: &[u8]) -> Result<Result<(), Refusal>, String> {
         #[serde(default)]
         details: Option<String>,
     }
-    let result: Vec<Option<Operation>> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let result: Vec<Option<Operation>> =
+        serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let failed = result.into_iter().flatten().find_map(|operation| {
         let error = operation.error?;
         Some(Refusal::new(&error, operation.details.as_deref()))
@@ -103,24 +104,45 @@ mod tests {
     use super::*;
 
     fn failure(json: &str) -> Option<Failure> {
-        transacted(json.as_bytes()).expect("a result").err().map(|refusal| refusal.failure)
+        transacted(json.as_bytes())
+            .expect("a result")
+            .err()
+            .map(|refusal| refusal.failure)
     }
 
     #[test]
     fn an_error_is_found_wherever_the_server_puts_it() {
         assert_eq!(failure(r#"[{},{"uuid":["uuid","x"]},{"count":1}]"#), None);
-        assert_eq!(failure(r#"[{"details":"d","error":"not owner"},null,null]"#), Some(Failure::NotOwner));
-        assert_eq!(failure(r#"[{},{},{"details":"d","error":"constraint violation"}]"#), Some(Failure::Constraint));
-        assert_eq!(failure(r#"[{},{"error":"referential integrity violation"}]"#), Some(Failure::Referential));
-        assert_eq!(failure(r#"[{"error":"resources exhausted"}]"#), Some(Failure::Resource));
-        assert_eq!(failure(r#"[{"error":"something new"}]"#), Some(Failure::Other));
+        assert_eq!(
+            failure(r#"[{"details":"d","error":"not owner"},null,null]"#),
+            Some(Failure::NotOwner)
+        );
+        assert_eq!(
+            failure(r#"[{},{},{"details":"d","error":"constraint violation"}]"#),
+            Some(Failure::Constraint)
+        );
+        assert_eq!(
+            failure(r#"[{},{"error":"referential integrity violation"}]"#),
+            Some(Failure::Referential)
+        );
+        assert_eq!(
+            failure(r#"[{"error":"resources exhausted"}]"#),
+            Some(Failure::Resource)
+        );
+        assert_eq!(
+            failure(r#"[{"error":"something new"}]"#),
+            Some(Failure::Other)
+        );
         assert!(transacted(b"{}").is_err());
     }
 
     #[test]
     fn an_error_instead_of_a_result_keeps_the_servers_words() {
         assert_eq!(refused(br#""unknown method""#).text, "unknown method");
-        let text = refused(br#"{"details":"no database named x","error":"unknown database","syntax":"[]"}"#).text;
+        let text = refused(
+            br#"{"details":"no database named x","error":"unknown database","syntax":"[]"}"#,
+        )
+        .text;
         assert_eq!(text, "unknown database: no database named x");
         assert_eq!(refused(b"7").text, "7");
     }

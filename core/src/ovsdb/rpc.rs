@@ -42,11 +42,14 @@ impl Message {
     ///
     /// `ovsdb-server` leaves `result` out of an error, and both sides leave `id` out or null in a notification.
     pub fn read(frame: &Frame) -> Result<Self, RpcError> {
-        let id = frame.member_range("id").filter(|range| !is_null(frame, range));
+        let id = frame
+            .member_range("id")
+            .filter(|range| !is_null(frame, range));
         let Some(method) = frame.member("method") else {
             return Self::read_reply(frame, id);
         };
-        let method = serde_json::from_slice(method).map_err(|_| RpcError("the method is no string"))?;
+        let method =
+            serde_json::from_slice(method).map_err(|_| RpcError("the method is no string"))?;
         let params = frame.member_range("params").unwrap_or_default();
         Ok(match id {
             Some(id) => Self::Request { id, method, params },
@@ -56,8 +59,13 @@ impl Message {
 
     fn read_reply(frame: &Frame, id: Option<Range<usize>>) -> Result<Self, RpcError> {
         let id = id.ok_or(RpcError("neither a method nor an id"))?;
-        let id = frame.bytes().get(id).and_then(|id| serde_json::from_slice(id).ok());
-        let error = frame.member_range("error").filter(|range| !is_null(frame, range));
+        let id = frame
+            .bytes()
+            .get(id)
+            .and_then(|id| serde_json::from_slice(id).ok());
+        let error = frame
+            .member_range("error")
+            .filter(|range| !is_null(frame, range));
         let outcome = match (error, frame.member_range("result")) {
             (Some(error), _) => Err(error),
             (None, Some(result)) => Ok(result),
@@ -91,12 +99,24 @@ pub const ECHO: &[u8] = br#"{"id":"echo","method":"echo","params":[]}"#;
 /// Answers an echo: the same parameters come back. `id` and `params` are JSON text.
 pub fn echo_reply(id: &[u8], params: &[u8]) -> Vec<u8> {
     let params = if params.is_empty() { b"[]" } else { params };
-    [br#"{"id":"#, id, br#","result":"#, params, br#","error":null}"#].concat()
+    [
+        br#"{"id":"#,
+        id,
+        br#","result":"#,
+        params,
+        br#","error":null}"#,
+    ]
+    .concat()
 }
 
 /// Refuses a request that a manager does not serve.
 pub fn unknown_method(id: &[u8]) -> Vec<u8> {
-    [br#"{"id":"#, id, br#","result":null,"error":"unknown method"}"#].concat()
+    [
+        br#"{"id":"#,
+        id,
+        br#","result":null,"error":"unknown method"}"#,
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -107,7 +127,12 @@ mod tests {
     fn read(text: &str) -> Result<Message, RpcError> {
         let mut framer = Framer::new(1000);
         framer.push(text.as_bytes());
-        Message::read(&framer.next_frame().expect("a frame").expect("a whole frame"))
+        Message::read(
+            &framer
+                .next_frame()
+                .expect("a frame")
+                .expect("a whole frame"),
+        )
     }
 
     #[test]
@@ -116,16 +141,33 @@ mod tests {
             Ok(Message::Reply { id, outcome }) => (id, outcome.is_ok()),
             other => panic!("{other:?}"),
         };
-        assert_eq!(outcome(r#"{"error":null,"id":5,"result":[]}"#), (Some(5), true));
-        assert_eq!(outcome(r#"{"id":5,"error":"unknown method"}"#), (Some(5), false));
-        assert_eq!(outcome(r#"{"id":5,"error":{"error":"x"},"result":null}"#), (Some(5), false));
-        assert_eq!(outcome(r#"{"id":"echo","result":[],"error":null}"#), (None, true));
+        assert_eq!(
+            outcome(r#"{"error":null,"id":5,"result":[]}"#),
+            (Some(5), true)
+        );
+        assert_eq!(
+            outcome(r#"{"id":5,"error":"unknown method"}"#),
+            (Some(5), false)
+        );
+        assert_eq!(
+            outcome(r#"{"id":5,"error":{"error":"x"},"result":null}"#),
+            (Some(5), false)
+        );
+        assert_eq!(
+            outcome(r#"{"id":"echo","result":[],"error":null}"#),
+            (None, true)
+        );
     }
 
     #[test]
     fn a_null_id_makes_a_notification() {
-        for text in [r#"{"id":null,"method":"locked","params":["t"]}"#, r#"{"method":"locked","params":["t"]}"#] {
-            assert!(matches!(read(text), Ok(Message::Notification { method, .. }) if method == "locked"));
+        for text in [
+            r#"{"id":null,"method":"locked","params":["t"]}"#,
+            r#"{"method":"locked","params":["t"]}"#,
+        ] {
+            assert!(
+                matches!(read(text), Ok(Message::Notification { method, .. }) if method == "locked")
+            );
         }
     }
 

@@ -14,8 +14,14 @@ pub const REQUIRED: &[(&str, &[&str])] = &[
     ("Logical_Switch", &["name", "tunnel_key"]),
     ("Physical_Locator", &["encapsulation_type", "dst_ip"]),
     ("Physical_Locator_Set", &["locators"]),
-    ("Mcast_Macs_Local", &["MAC", "logical_switch", "locator_set"]),
-    ("Mcast_Macs_Remote", &["MAC", "logical_switch", "locator_set"]),
+    (
+        "Mcast_Macs_Local",
+        &["MAC", "logical_switch", "locator_set"],
+    ),
+    (
+        "Mcast_Macs_Remote",
+        &["MAC", "logical_switch", "locator_set"],
+    ),
     ("Ucast_Macs_Local", &["MAC", "logical_switch", "locator"]),
     ("Ucast_Macs_Remote", &["MAC", "logical_switch", "locator"]),
 ];
@@ -34,7 +40,8 @@ pub struct Schema {
 impl Schema {
     /// Reads the reply to `get_schema`. The error names what is missing: the peer is incompatible.
     pub fn read(json: &[u8]) -> Result<Self, String> {
-        let text: Text = serde_json::from_slice(json).map_err(|error| format!("its schema cannot be read: {error}"))?;
+        let text: Text = serde_json::from_slice(json)
+            .map_err(|error| format!("its schema cannot be read: {error}"))?;
         let has = |table: &str, column: &str| {
             let table = text.tables.get(table);
             table.is_some_and(|table| table.columns.contains_key(column))
@@ -73,19 +80,29 @@ mod tests {
 
     fn schema(version: &str, extra: &[(&str, &str)]) -> String {
         let mut tables: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, u8>>> = BTreeMap::new();
-        let required = REQUIRED.iter().flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)));
+        let required = REQUIRED
+            .iter()
+            .flat_map(|(table, columns)| columns.iter().map(move |column| (*table, *column)));
         for (table, column) in required.chain(extra.iter().copied()) {
-            let columns = tables.entry(table).or_default().entry("columns").or_default();
+            let columns = tables
+                .entry(table)
+                .or_default()
+                .entry("columns")
+                .or_default();
             columns.insert(column, 0);
         }
-        serde_json::json!({"name": "hardware_vtep", "version": version, "tables": tables}).to_string()
+        serde_json::json!({"name": "hardware_vtep", "version": version, "tables": tables})
+            .to_string()
     }
 
     #[test]
     fn later_columns_are_found_where_they_are() {
         let old = Schema::read(schema("1.0.0", &[]).as_bytes()).expect("a schema");
         assert!(!old.locator_tunnel_key && !old.replication_mode);
-        let extra = [("Physical_Locator", "tunnel_key"), ("Logical_Switch", "replication_mode")];
+        let extra = [
+            ("Physical_Locator", "tunnel_key"),
+            ("Logical_Switch", "replication_mode"),
+        ];
         let new = Schema::read(schema("1.7.0", &extra).as_bytes()).expect("a schema");
         assert!(new.locator_tunnel_key && new.replication_mode);
     }
@@ -93,6 +110,9 @@ mod tests {
     #[test]
     fn a_schema_that_lacks_what_we_need_is_named_so() {
         let error = Schema::read(br#"{"name":"Open_vSwitch","version":"8.3.1","tables":{}}"#);
-        assert_eq!(error, Err("its schema (version 8.3.1) has no column Global.managers".into()));
+        assert_eq!(
+            error,
+            Err("its schema (version 8.3.1) has no column Global.managers".into())
+        );
     }
 }

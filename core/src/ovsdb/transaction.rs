@@ -87,7 +87,10 @@ impl Transaction {
 
     /// The tunnel ends that this transaction creates locators for.
     pub fn created_locators(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        let new = self.locators.iter().filter(|(_, reference)| matches!(reference, Ref::New(_)));
+        let new = self
+            .locators
+            .iter()
+            .filter(|(_, reference)| matches!(reference, Ref::New(_)));
         new.map(|(vtep, _)| *vtep)
     }
 
@@ -106,7 +109,10 @@ impl Transaction {
             Some(row) => Ref::Row(row),
             None => {
                 let name = self.insert("Physical_Locator");
-                let _ = write!(self.text, "{{\"dst_ip\":\"{vtep}\",\"encapsulation_type\":\"vxlan_over_ipv4\"}}}}");
+                let _ = write!(
+                    self.text,
+                    "{{\"dst_ip\":\"{vtep}\",\"encapsulation_type\":\"vxlan_over_ipv4\"}}}}"
+                );
                 name
             }
         };
@@ -156,14 +162,16 @@ impl Transaction {
     /// Brings a logical switch back to replication by one services node.
     pub fn update_replication_mode(&mut self, row: Uuid) {
         self.update("Logical_Switch", row);
-        self.text.push_str("{\"replication_mode\":\"service_node\"}}");
+        self.text
+            .push_str("{\"replication_mode\":\"service_node\"}}");
     }
 
     /// Inserts the broadcast row of a logical switch.
     pub fn insert_broadcast(&mut self, logical_switch: Ref, locator_set: Ref) {
         self.rows += 1;
         self.insert("Mcast_Macs_Remote");
-        self.text.push_str("{\"MAC\":\"unknown-dst\",\"logical_switch\":");
+        self.text
+            .push_str("{\"MAC\":\"unknown-dst\",\"logical_switch\":");
         self.reference(logical_switch);
         self.text.push_str(",\"locator_set\":");
         self.reference(locator_set);
@@ -173,7 +181,8 @@ impl Transaction {
     /// Points a broadcast row somewhere else, in place.
     pub fn update_broadcast(&mut self, row: Uuid, locator_set: Ref) {
         self.update("Mcast_Macs_Remote", row);
-        self.text.push_str("{\"MAC\":\"unknown-dst\",\"locator_set\":");
+        self.text
+            .push_str("{\"MAC\":\"unknown-dst\",\"locator_set\":");
         self.reference(locator_set);
         self.text.push_str("}}");
     }
@@ -182,7 +191,10 @@ impl Transaction {
     pub fn insert_ucast(&mut self, mac: Mac, logical_switch: Uuid, locator: Ref) {
         self.rows += 1;
         self.operation("insert");
-        let _ = write!(self.text, ",\"table\":\"Ucast_Macs_Remote\",\"row\":{{\"MAC\":\"{mac}\",\"logical_switch\":");
+        let _ = write!(
+            self.text,
+            ",\"table\":\"Ucast_Macs_Remote\",\"row\":{{\"MAC\":\"{mac}\",\"logical_switch\":"
+        );
         self.reference(Ref::Row(logical_switch));
         self.text.push_str(",\"locator\":");
         self.reference(locator);
@@ -223,23 +235,44 @@ impl Transaction {
         self.text.push_str(",\"mutations\":[");
         if !unbind.is_empty() {
             let keys: Vec<String> = unbind.iter().map(u16::to_string).collect();
-            let _ = write!(self.text, "[\"vlan_bindings\",\"delete\",[\"set\",[{}]]]", keys.join(","));
+            let _ = write!(
+                self.text,
+                "[\"vlan_bindings\",\"delete\",[\"set\",[{}]]]",
+                keys.join(",")
+            );
         }
         if !bind.is_empty() {
             if !unbind.is_empty() {
                 self.text.push(',');
             }
-            let pairs: Vec<String> = bind.iter().map(|(vlan, row)| format!("[{vlan},[\"uuid\",\"{row}\"]]")).collect();
-            let _ = write!(self.text, "[\"vlan_bindings\",\"insert\",[\"map\",[{}]]]", pairs.join(","));
+            let pairs: Vec<String> = bind
+                .iter()
+                .map(|(vlan, row)| format!("[{vlan},[\"uuid\",\"{row}\"]]"))
+                .collect();
+            let _ = write!(
+                self.text,
+                "[\"vlan_bindings\",\"insert\",[\"map\",[{}]]]",
+                pairs.join(",")
+            );
         }
         self.text.push_str("]}");
     }
 
     /// Sets timers of a `Manager` row, in milliseconds; those that are `None` stay.
-    pub fn update_manager(&mut self, row: Uuid, max_backoff_ms: Option<u32>, inactivity_probe_ms: Option<u32>) {
+    pub fn update_manager(
+        &mut self,
+        row: Uuid,
+        max_backoff_ms: Option<u32>,
+        inactivity_probe_ms: Option<u32>,
+    ) {
         self.update("Manager", row);
-        let columns = [("max_backoff", max_backoff_ms), ("inactivity_probe", inactivity_probe_ms)];
-        let set = columns.iter().filter_map(|(name, value)| value.map(|value| format!("\"{name}\":{value}")));
+        let columns = [
+            ("max_backoff", max_backoff_ms),
+            ("inactivity_probe", inactivity_probe_ms),
+        ];
+        let set = columns
+            .iter()
+            .filter_map(|(name, value)| value.map(|value| format!("\"{name}\":{value}")));
         let _ = write!(self.text, "{{{}}}}}", set.collect::<Vec<_>>().join(","));
     }
 
@@ -255,7 +288,10 @@ impl Transaction {
         let name = self.names;
         self.names += 1;
         self.operation("insert");
-        let _ = write!(self.text, ",\"table\":\"{table}\",\"uuid-name\":\"r{name}\",\"row\":");
+        let _ = write!(
+            self.text,
+            ",\"table\":\"{table}\",\"uuid-name\":\"r{name}\",\"row\":"
+        );
         Ref::New(name)
     }
 
@@ -278,7 +314,10 @@ impl Transaction {
     }
 
     fn where_uuid(&mut self, row: Uuid) {
-        let _ = write!(self.text, ",\"where\":[[\"_uuid\",\"==\",[\"uuid\",\"{row}\"]]]");
+        let _ = write!(
+            self.text,
+            ",\"where\":[[\"_uuid\",\"==\",[\"uuid\",\"{row}\"]]]"
+        );
     }
 
     fn reference(&mut self, reference: Ref) {
@@ -316,7 +355,11 @@ mod tests {
     /// One operation a line.
     fn lines(transaction: Transaction) -> String {
         let operations = read(transaction);
-        let lines = operations.as_array().expect("an array").iter().map(ToString::to_string);
+        let lines = operations
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(ToString::to_string);
         lines.collect::<Vec<_>>().join("\n")
     }
 

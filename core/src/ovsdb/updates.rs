@@ -115,13 +115,19 @@ impl Cursor {
                 b',' => {}
                 b'"' if self.in_table => {
                     let name = self.string(text)?;
-                    let uuid = text.get(name).and_then(|name| std::str::from_utf8(name).ok());
+                    let uuid = text
+                        .get(name)
+                        .and_then(|name| std::str::from_utf8(name).ok());
                     let uuid = uuid.and_then(|uuid| uuid.parse().ok());
                     let uuid = uuid.ok_or(UpdatesError("a row is not named by a UUID"))?;
                     self.expect(text, b':')?;
                     let change = self.object(text)?;
                     let table = self.table.clone();
-                    return Ok(Some(Row { table, uuid, change }));
+                    return Ok(Some(Row {
+                        table,
+                        uuid,
+                        change,
+                    }));
                 }
                 b'"' => {
                     self.table = self.string(text)?;
@@ -181,7 +187,8 @@ impl Cursor {
     fn skip_string(&mut self, text: &[u8]) -> Result<(), UpdatesError> {
         loop {
             let rest = text.get(self.at..self.end).unwrap_or_default();
-            let offset = memchr::memchr2(b'"', b'\\', rest).ok_or(UpdatesError("a string does not end"))?;
+            let offset =
+                memchr::memchr2(b'"', b'\\', rest).ok_or(UpdatesError("a string does not end"))?;
             self.at += offset + 1;
             if rest.get(offset) == Some(&b'"') {
                 return Ok(());
@@ -208,7 +215,9 @@ mod tests {
     #[test]
     fn rows_come_one_by_one_with_their_table() {
         let [a, b] = [Uuid(1), Uuid(2)];
-        let text = format!(r#"{{"T":{{"{a}":{{"new":{{"x":"}}\""}}}} , "{b}":{{}}}},"U":{{}},"V":{{"{a}":{{"delete":null}}}}}}"#);
+        let text = format!(
+            r#"{{"T":{{"{a}":{{"new":{{"x":"}}\""}}}} , "{b}":{{}}}},"U":{{}},"V":{{"{a}":{{"delete":null}}}}}}"#
+        );
         let rows = walk(&text).expect("rows");
         let expected = [
             ("T".into(), a, r#"{"new":{"x":"}\""}}"#.into()),
@@ -221,7 +230,14 @@ mod tests {
 
     #[test]
     fn what_is_no_table_updates_is_refused() {
-        for text in ["[]", "1", r#"{"T":1}"#, r#"{"T":{"x":{}}}"#, r#"{"T":{"#, r#"{1}"#] {
+        for text in [
+            "[]",
+            "1",
+            r#"{"T":1}"#,
+            r#"{"T":{"x":{}}}"#,
+            r#"{"T":{"#,
+            r#"{1}"#,
+        ] {
             assert!(walk(text).is_err(), "{text}");
         }
     }
@@ -229,7 +245,15 @@ mod tests {
     #[test]
     fn each_kind_of_change_is_told_apart() {
         let read = |text: &'static str| change::<UcastRow>(text.as_bytes());
-        let full = |text| matches!(read(text), Ok(Change::Full(UcastRow { mac: Some(MacText::UnknownDst), .. })));
+        let full = |text| {
+            matches!(
+                read(text),
+                Ok(Change::Full(UcastRow {
+                    mac: Some(MacText::UnknownDst),
+                    ..
+                }))
+            )
+        };
         assert!(full(r#"{"new":{"MAC":"unknown-dst"},"old":{"MAC":"a"}}"#));
         assert!(full(r#"{"initial":{"MAC":"unknown-dst"}}"#));
         assert!(full(r#"{"insert":{"MAC":"unknown-dst"}}"#));

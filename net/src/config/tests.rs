@@ -481,7 +481,7 @@ fn every_prefix_of_a_file_is_a_configuration_or_a_report() {
     let mut right = 0;
     for cut in 0..=EVERYTHING.len() {
         match parse(
-            Path::new("agent.toml"),
+            Path::new("/etc/tandem/agent.toml"),
             &EVERYTHING.as_bytes()[..cut],
             &folder,
         ) {
@@ -498,7 +498,7 @@ proptest! {
         let mut bytes = EVERYTHING.as_bytes().to_vec();
         let end = (at + len).min(bytes.len());
         bytes.splice(at..end, put);
-        if let Err(problems) = parse(Path::new("agent.toml"), &bytes, &Folder::of_the_book()) {
+        if let Err(problems) = parse(Path::new("/etc/tandem/agent.toml"), &bytes, &Folder::of_the_book()) {
             prop_assert!(!problems.is_empty());
             prop_assert!(!problems.render(true).is_empty());
         }
