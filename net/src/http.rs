@@ -100,7 +100,7 @@ async fn status<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
 
 async fn health<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     match ask(&*shared.source).await {
-        Some(status) if status.grade == Grade::Fit.as_str() => {
+        Some(status) if status.grade == Grade::Fit.to_string() => {
             format!("{}\n", status.grade).into_response()
         }
         Some(status) => (

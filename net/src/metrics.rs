@@ -167,7 +167,7 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     ];
     metrics.gauges("agent_info", "This agent", [(labels, 1.0)]);
     let grades = [Grade::Fit, Grade::Unfit, Grade::Draining].map(|grade| {
-        let is = if status.grade == grade.as_str() {
+        let is = if status.grade == grade.to_string() {
             1.0
         } else {
             0.0

@@ -19,7 +19,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tandem_core::configuration::Configuration;
 
@@ -35,8 +34,6 @@ pub struct AgentConfig {
     pub listen: Listen,
     /// How it proves who it is, and whom it believes. The paths are resolved against the file's folder.
     pub tls: Tls,
-    /// How long a drain may take.
-    pub drain: Drain,
     /// How it logs.
     pub log: Log,
     /// What it makes true.
@@ -71,15 +68,6 @@ pub struct Tls {
     pub crl: Option<PathBuf>,
     /// Takes X.509 v1 client certificates, as Open vSwitch 2.10 and older made them.
     pub allow_x509_v1: bool,
-}
-
-/// The longest that each step of a drain may take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Drain {
-    /// Until every proxy has fetched the word `drain`.
-    pub announce: Duration,
-    /// Until the writes that are under way are answered.
-    pub settle: Duration,
 }
 
 /// How the agent logs.
@@ -170,24 +158,34 @@ pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig
 }
 
 impl AgentConfig {
-    /// What differs in `new` and takes effect only when the agent is started again.
-    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let (old_session, new_session) = (&self.configuration.session, &new.configuration.session);
+    /// Takes over what `new` says, except for what only a new start can change; the answer names that.
+    ///
+    /// For SIGHUP: afterwards this is what the agent runs with.
+    pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
+        let old = std::mem::replace(self, new);
+        let (ours, theirs) = (&mut self.configuration.session, old.configuration.session);
         [
-            ("[agent] name", old_session.agent != new_session.agent),
-            ("[agent] tsn_ip", old_session.tsn != new_session.tsn),
-            ("[agent] lock", old_session.lock != new_session.lock),
-            (
+            keep(&mut ours.agent, theirs.agent, "[agent] name"),
+            keep(&mut ours.tsn, theirs.tsn, "[agent] tsn_ip"),
+            keep(&mut ours.lock, theirs.lock, "[agent] lock"),
+            keep(
+                &mut ours.logical_switch_prefix,
+                theirs.logical_switch_prefix,
                 "[agent] logical_switch_prefix",
-                old_session.logical_switch_prefix != new_session.logical_switch_prefix,
             ),
-            ("[listen]", self.listen != new.listen),
-            ("[log]", self.log != new.log),
+            keep(&mut self.listen, old.listen, "[listen]"),
+            keep(&mut self.log, old.log, "[log]"),
         ]
         .into_iter()
-        .filter_map(|(what, differs)| differs.then_some(what))
+        .flatten()
         .collect()
     }
+}
+
+/// Puts the old value back; its name, if it differs.
+fn keep<T: PartialEq>(ours: &mut T, old: T, name: &'static str) -> Option<&'static str> {
+    let new = std::mem::replace(ours, old);
+    (new != *ours).then_some(name)
 }
 
 impl Files for Disk {

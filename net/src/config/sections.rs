@@ -9,7 +9,7 @@ use tandem_core::configuration::{Configuration, ManagerTimers, SessionOptions};
 use super::problem::{Problem, Problems, Source};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Drain, Files, Listen, Log, LogFormat, Tls, networks, switches};
+use super::{AgentConfig, Files, Listen, Log, LogFormat, Tls, networks, switches};
 
 const NAME: Key<String> = Key {
     name: "name",
@@ -131,18 +131,6 @@ const INACTIVITY_PROBE: Key<u32> = Key {
     example: r#""5s""#,
     what: "the silence after which the switch itself sends an echo",
 };
-const ANNOUNCE: Key<Duration> = Key {
-    name: "announce",
-    read: values::duration,
-    example: r#""5s""#,
-    what: "the longest wait for the proxies to learn of a drain",
-};
-const SETTLE: Key<Duration> = Key {
-    name: "settle",
-    read: values::duration,
-    example: r#""5s""#,
-    what: "the longest wait for writes that are under way when a drain begins",
-};
 const FORMAT: Key<LogFormat> = Key {
     name: "format",
     read: values::log_format,
@@ -168,7 +156,6 @@ pub(super) fn read(
     let session = session(&mut root, problems);
     let listen = listen(&mut root, problems);
     let tls = tls(&mut root, base, files, problems);
-    let drain = drain(&mut root, problems);
     let log = log(&mut root, problems);
     let networks = networks::read(&mut root, base, files, problems);
     let switches = switches::read(&mut root, &networks, problems);
@@ -176,7 +163,6 @@ pub(super) fn read(
     Some(AgentConfig {
         listen: listen?,
         tls: tls?,
-        drain,
         log,
         configuration: Configuration {
             session: session?,
@@ -383,19 +369,6 @@ pub(super) fn unreadable(
         .problem(at.span.clone(), format!("cannot read {}: {why}", path.display()))
         .label("named here")
         .help("write a path that this user may read; a relative one starts at the folder of this file")
-}
-
-fn drain(root: &mut Table<'_>, problems: &mut Problems) -> Drain {
-    let mut drain = Drain {
-        announce: Duration::from_secs(5),
-        settle: Duration::from_secs(5),
-    };
-    if let Some(mut table) = root.section("drain", problems) {
-        drain.announce = or(table.optional(&ANNOUNCE, problems), drain.announce);
-        drain.settle = or(table.optional(&SETTLE, problems), drain.settle);
-        table.finish(problems);
-    }
-    drain
 }
 
 fn log(root: &mut Table<'_>, problems: &mut Problems) -> Log {

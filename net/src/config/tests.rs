@@ -206,9 +206,6 @@ max_backoff = "2s"
 inactivity_probe = "0s"
 [audit]
 local_macs_grace = "1m"
-[drain]
-announce = "3s"
-settle = "4s"
 [log]
 format = "json"
 level = "debug"
@@ -242,7 +239,6 @@ fn unknown_key_reports() -> Vec<Problem> {
         "[keepalive]\n",
         "[manager]\n",
         "[audit]\n",
-        "[drain]\n",
         "[log]\n",
         "[[network]]\n",
         "[[switch]]\n",
@@ -456,14 +452,16 @@ fn a_very_long_line_is_not_printed() {
 }
 
 #[test]
-fn only_what_a_restart_needs_is_said_to_need_one() {
-    let (old, new) = (
-        parsed(LEAST).expect("least"),
-        parsed(EVERYTHING).expect("everything"),
-    );
-    assert_eq!(old.needs_restart(&old), [""; 0]);
+fn a_reload_takes_over_everything_but_what_only_a_new_start_can_change() {
+    let old = parsed(LEAST).expect("least");
+    let new = parsed(EVERYTHING).expect("everything");
+    let mut running = old.clone();
+    assert_eq!(running.reload(old.clone()), [""; 0]);
+    assert_eq!(running, old);
+
+    let waiting = running.reload(new.clone());
     assert_eq!(
-        old.needs_restart(&new),
+        waiting,
         [
             "[agent] name",
             "[agent] tsn_ip",
@@ -472,6 +470,20 @@ fn only_what_a_restart_needs_is_said_to_need_one() {
             "[listen]",
             "[log]"
         ]
+    );
+    assert_eq!((&running.listen, &running.log), (&old.listen, &old.log));
+    assert_eq!(running.tls, new.tls);
+    assert_eq!(running.configuration.networks, new.configuration.networks);
+    assert_eq!(running.configuration.switches, new.configuration.switches);
+    let (session, old, new) = (
+        running.configuration.session,
+        old.configuration.session,
+        new.configuration.session,
+    );
+    assert_eq!((session.tsn, &session.lock), (old.tsn, &old.lock));
+    assert_eq!(
+        (session.keepalive, session.manager),
+        (new.keepalive, new.manager)
     );
 }
 
