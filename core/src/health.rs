@@ -28,6 +28,14 @@ impl Grade {
             Self::Draining => "drain",
         }
     }
+
+    /// Whether a proxy's health check passes. A draining agent passes: failing would cut its sessions at once.
+    pub const fn passes(self) -> bool {
+        match self {
+            Self::Fit | Self::Draining => true,
+            Self::Unfit => false,
+        }
+    }
 }
 
 impl fmt::Display for Grade {
@@ -37,5 +45,30 @@ impl fmt::Display for Grade {
             Self::Unfit => "unfit",
             Self::Draining => "draining",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Grade; 3] = [Grade::Fit, Grade::Unfit, Grade::Draining];
+
+    #[test]
+    fn only_ready_up_100_undoes_a_drain_so_a_fit_agent_always_says_it() {
+        assert_eq!(ALL.map(Grade::agent_check_text), ["ready up 100%", "down", "drain"]);
+    }
+
+    #[test]
+    fn a_draining_agent_passes_health_checks_and_an_unfit_one_does_not() {
+        assert_eq!(ALL.map(Grade::passes), [true, false, true]);
+    }
+
+    #[test]
+    fn the_word_in_status_is_the_word_in_json() {
+        for grade in ALL {
+            let json = serde_json::to_string(&grade).expect("JSON");
+            assert_eq!(json, format!("\"{grade}\""));
+        }
     }
 }

@@ -1,8 +1,16 @@
 //! Drivers that move bytes, and the `tandem` program.
 
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod driver;
+pub mod health;
+pub mod http;
 pub mod lab;
 pub mod listen;
+pub mod logging;
+pub mod metrics;
 pub mod pki;
+mod ports;
 pub mod proxy_protocol;
 pub mod tls;

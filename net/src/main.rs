@@ -1,3 +1,7 @@
 //! The `tandem` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tandem_net::cli::main()
+}

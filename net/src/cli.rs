@@ -1,0 +1,97 @@
+//! The command line: one definition feeds parsing, help and dispatch.
+
+use std::io::{self, ErrorKind, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{Exit, Output, check, status};
+
+/// A highly available ToR agent that manages switches through OVSDB
+#[derive(Debug, Parser)]
+#[command(
+    name = "tandem",
+    version,
+    after_help = "\
+Example:
+  tandem check /etc/tandem/agent.toml
+
+Exit codes: 0 good, 1 a check failed, 2 usage or environment"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Status(status::Args),
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut output = Output {
+        out: &mut io::stdout().lock(),
+        err: &mut io::stderr(),
+        colour,
+    };
+    let exit = match run(&cli, &mut output) {
+        Ok(exit) => exit,
+        // Whoever reads us has read enough, as in `tandem status | head -1`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Good,
+        Err(error) => {
+            let _ = writeln!(output.err, "cannot write the output: {error}");
+            Exit::Environment
+        }
+    };
+    exit.into()
+}
+
+fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
+    let exit = match &cli.command {
+        Command::Check(args) => check::run(args, output),
+        Command::Status(args) => status::run(args, output),
+    }?;
+    output.out.flush()?;
+    Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example_that_parses() {
+        let mut program = Cli::command();
+        let commands: Vec<_> = program
+            .get_subcommands_mut()
+            .map(|command| command.render_long_help().to_string())
+            .collect();
+        for help in [vec![Cli::command().render_long_help().to_string()], commands].concat() {
+            let (_, examples) = help
+                .split_once("Example")
+                .unwrap_or_else(|| panic!("an example in {help}"));
+            let lines: Vec<&str> = examples.lines().skip(1).take_while(|line| !line.is_empty()).collect();
+            assert!(!lines.is_empty(), "{help}");
+            for line in lines {
+                assert!(Cli::try_parse_from(line.split_whitespace()).is_ok(), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_url_and_a_configuration_exclude_each_other() {
+        let both = Cli::try_parse_from(["tandem", "status", "http://127.0.0.1:1", "--config", "f"]);
+        assert_eq!(both.expect_err("refused").exit_code(), 2);
+    }
+}

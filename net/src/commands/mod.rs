@@ -1,0 +1,50 @@
+//! One file for each subcommand: its arguments, and what it does.
+
+pub mod check;
+pub mod status;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// How a command ended, as its exit code says it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// 0: it did what was asked.
+    Good,
+    /// 1: what was checked is wrong.
+    Failed,
+    /// 2: it could not do what was asked: the arguments, a file, the network.
+    Environment,
+}
+
+/// Where a command writes. Results go to `out`, everything else to `err`.
+pub struct Output<'a> {
+    /// Standard output.
+    pub out: &'a mut dyn Write,
+    /// Standard error.
+    pub err: &'a mut dyn Write,
+    /// Whether a person looks at `err`, in colours.
+    pub colour: bool,
+}
+
+impl Output<'_> {
+    /// One JSON object on a line of its own, the last that a command writes.
+    fn json(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
+        writeln!(self.out, "{}", serde_json::to_string(value)?)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Good => 0,
+            Exit::Failed => 1,
+            Exit::Environment => 2,
+        })
+    }
+}
+
+/// `1 switch`, `2 switches`.
+fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

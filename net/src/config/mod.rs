@@ -1,0 +1,216 @@
+//! The agent's configuration file: TOML in, [`AgentConfig`] or every problem at once out.
+//!
+//! Parsing is pure: [`parse`] takes the bytes of the file and asks [`Files`] for the files that it names,
+//! so it can be tested and fuzzed without a disk. The tree is walked by hand and not by serde's derive,
+//! because serde stops at the first error and an operator wants to see them all.
+
+mod macs;
+mod networks;
+mod problem;
+mod sections;
+mod switches;
+mod table;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tandem_core::configuration::Configuration;
+
+pub use problem::{Location, Problem, Problems};
+
+use problem::Source;
+use table::Document;
+
+/// Everything that `tandem agent` reads from its file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentConfig {
+    /// Where the agent listens.
+    pub listen: Listen,
+    /// How it proves who it is, and whom it believes. The paths are resolved against the file's folder.
+    pub tls: Tls,
+    /// How it logs.
+    pub log: Log,
+    /// What it makes true.
+    pub configuration: Configuration,
+}
+
+/// The addresses that the agent listens on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listen {
+    /// TLS: switches dial in here, through the proxy.
+    pub ovsdb: SocketAddr,
+    /// The echo that tells a proxy that the worker lives; `None` is off.
+    pub health: Option<SocketAddr>,
+    /// HAProxy's `agent-check`; `None` is off.
+    pub agent_check: Option<SocketAddr>,
+    /// `/status` and `/metrics`; `None` is off.
+    pub http: Option<SocketAddr>,
+    /// `ovsdb` requires a PROXY protocol v2 header; otherwise it refuses one.
+    pub proxy_protocol: bool,
+}
+
+/// The certificates of the TLS port, as paths of PEM files.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tls {
+    /// The agent's certificate, and what leads from it to its root.
+    pub certificate: PathBuf,
+    /// The key of the certificate.
+    pub private_key: PathBuf,
+    /// The authorities whose switches are believed.
+    pub ca: PathBuf,
+    /// What these authorities have revoked.
+    pub crl: Option<PathBuf>,
+    /// Takes X.509 v1 client certificates, as Open vSwitch 2.10 and older made them.
+    pub allow_x509_v1: bool,
+}
+
+/// How the agent logs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// What a line looks like.
+    pub format: LogFormat,
+    /// The least level that is logged; `RUST_LOG` overrides it.
+    pub level: tracing::Level,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The files that a configuration names.
+pub trait Files {
+    /// The whole of the file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Whether the file could be read.
+    fn readable(&self, path: &Path) -> io::Result<()> {
+        self.read(path).map(drop)
+    }
+}
+
+/// The files of this machine, as long as they are regular and not larger than [`FILE_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+/// Bytes of a configuration or of a list of MACs: some two million routes.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The environment: the file cannot be read.
+    #[error("cannot read {}: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// The operator: the file is not right.
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+}
+
+/// Reads and parses a configuration file.
+///
+/// # Errors
+/// The file cannot be read, or it is wrong; then every problem is in the error.
+pub fn load(path: &Path) -> Result<AgentConfig, LoadError> {
+    let bytes = Disk.read(path).map_err(|why| LoadError::Unreadable {
+        path: path.to_owned(),
+        why,
+    })?;
+    Ok(parse(path, &bytes, &Disk)?)
+}
+
+/// Parses the bytes of the configuration file at `path`.
+///
+/// The path is what problems name, and relative paths in the file start at its folder.
+///
+/// # Errors
+/// Every problem that was found, in the order of the file.
+pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig, Problems> {
+    let mut problems = Problems::default();
+    let Some(source) = Source::of_file(path, bytes, &mut problems) else {
+        return Err(problems);
+    };
+    let document = Document::parse(&source, &mut problems);
+    if problems.is_empty() {
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        let config = sections::read(&document, &source, base, files, &mut problems);
+        if let Some(config) = config.filter(|_| problems.is_empty()) {
+            return Ok(config);
+        }
+    }
+    Err(problems.in_order(&source))
+}
+
+impl AgentConfig {
+    /// Takes over what `new` says, except for what only a new start can change; the answer names that.
+    ///
+    /// For SIGHUP: afterwards this is what the agent runs with.
+    pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
+        let old = std::mem::replace(self, new);
+        let (ours, theirs) = (&mut self.configuration.session, old.configuration.session);
+        [
+            keep(&mut ours.agent, theirs.agent, "[agent] name"),
+            keep(&mut ours.tsn, theirs.tsn, "[agent] tsn_ip"),
+            keep(&mut ours.lock, theirs.lock, "[agent] lock"),
+            keep(
+                &mut ours.logical_switch_prefix,
+                theirs.logical_switch_prefix,
+                "[agent] logical_switch_prefix",
+            ),
+            keep(&mut self.listen, old.listen, "[listen]"),
+            keep(&mut self.log, old.log, "[log]"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Puts the old value back; its name, if it differs.
+fn keep<T: PartialEq>(ours: &mut T, old: T, name: &'static str) -> Option<&'static str> {
+    let new = std::mem::replace(ours, old);
+    (new != *ours).then_some(name)
+}
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!(
+                "it is larger than {} MiB",
+                FILE_BYTES_MAX >> 20
+            )));
+        }
+        Ok(bytes)
+    }
+
+    fn readable(&self, path: &Path) -> io::Result<()> {
+        open(path).map(drop)
+    }
+}
+
+/// Looks before it opens: opening a pipe would wait for whoever writes to it.
+fn open(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}

@@ -1,0 +1,241 @@
+//! Walks the tables of a TOML document and reports whatever is missing, unknown or of the wrong kind.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problem, Problems, Source};
+
+/// A key that a table may have.
+pub(super) struct Key<T> {
+    pub(super) name: &'static str,
+    /// Reads the value, or says why not.
+    pub(super) read: fn(&DeValue<'_>) -> Result<T, String>,
+    /// A value that is right, as it stands in a file.
+    pub(super) example: &'static str,
+    /// What the value is.
+    pub(super) what: &'static str,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// A document whose syntax is right.
+pub(super) struct Document<'s> {
+    root: DeTable<'s>,
+}
+
+/// One table, and which of its keys were asked for.
+pub(super) struct Table<'d> {
+    /// `[agent]`, or `top level`.
+    name: String,
+    span: Range<usize>,
+    source: &'d Source,
+    entries: &'d DeTable<'d>,
+    known: Vec<&'static str>,
+}
+
+impl<T> Key<T> {
+    pub(super) fn help(&self) -> String {
+        format!("write `{} = {}`: {}", self.name, self.example, self.what)
+    }
+}
+
+impl<'s> Document<'s> {
+    pub(super) fn parse(source: &'s Source, problems: &mut Problems) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(source.text());
+        for error in errors {
+            let span = error.span().unwrap_or_default();
+            problems.add(
+                Problem::new(source, span, format!("this is not TOML: {}", error.message()))
+                    .help("a line is `key = value`, `[section]` or `# a comment`; texts stand in double quotes"),
+            );
+        }
+        Self {
+            root: root.into_inner(),
+        }
+    }
+
+    pub(super) fn root<'d>(&'d self, source: &'d Source) -> Table<'d> {
+        Table {
+            name: "the file".into(),
+            span: 0..0,
+            source,
+            entries: &self.root,
+            known: Vec::new(),
+        }
+    }
+}
+
+impl<'d> Table<'d> {
+    /// The table's header, or the whole of an inline table.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// A problem in the same file.
+    pub(super) fn problem(&self, span: Range<usize>, message: impl Into<String>) -> Problem {
+        Problem::new(self.source, span, message)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<T>(&mut self, key: &Key<T>, problems: &mut Problems) -> Option<At<T>> {
+        let value = self.optional(key, problems);
+        if !self.entries.contains_key(key.name) {
+            problems.add(
+                self.problem(self.span(), format!("`{}` is missing in {}", key.name, self.name))
+                    .label("in this table")
+                    .help(key.help()),
+            );
+        }
+        value
+    }
+
+    /// The value of a key that may be left out. One that is wrong is reported and counts as left out.
+    pub(super) fn optional<T>(&mut self, key: &Key<T>, problems: &mut Problems) -> Option<At<T>> {
+        self.known.push(key.name);
+        let value = self.entries.get(key.name)?;
+        match (key.read)(value.get_ref()) {
+            Ok(read) => Some(At {
+                value: read,
+                span: value.span(),
+            }),
+            Err(why) => {
+                problems.add(
+                    self.problem(value.span(), format!("`{}`: {why}", key.name))
+                        .help(key.help()),
+                );
+                None
+            }
+        }
+    }
+
+    /// The section of this name, such as `[tls]`.
+    pub(super) fn section(&mut self, name: &'static str, problems: &mut Problems) -> Option<Self> {
+        self.known.push(name);
+        let value = self.entries.get(name)?;
+        let DeValue::Table(_) = value.get_ref() else {
+            problems.add(
+                self.problem(
+                    value.span(),
+                    format!("`{name}` is {}, not a section", kind(value.get_ref())),
+                )
+                .help(format!("write `[{name}]` on a line of its own, and its keys below")),
+            );
+            return None;
+        };
+        self.inner(format!("[{name}]"), value)
+    }
+
+    /// The section of this name, which must be there; `keys` are those that it cannot do without.
+    pub(super) fn required_section(&mut self, name: &'static str, keys: &str, problems: &mut Problems) -> Option<Self> {
+        if !self.entries.contains_key(name) {
+            problems.add(
+                self.problem(0..0, format!("section `[{name}]` is missing"))
+                    .label("anywhere in this file")
+                    .help(format!("write `[{name}]` on a line of its own, and below it {keys}")),
+            );
+        }
+        self.section(name, problems)
+    }
+
+    /// The tables of a list: `[[network]]` sections, or `ports = [ { .. } ]`.
+    pub(super) fn tables(&mut self, name: &'static str, example: &str, problems: &mut Problems) -> Vec<Self> {
+        self.known.push(name);
+        let Some(value) = self.entries.get(name) else {
+            return Vec::new();
+        };
+        let help = format!("write {example}");
+        let DeValue::Array(items) = value.get_ref() else {
+            let message = format!("`{name}` is {}, not a list of tables", kind(value.get_ref()));
+            problems.add(self.problem(value.span(), message).help(help));
+            return Vec::new();
+        };
+        let mut tables = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            match self.inner(format!("`{name}`"), item) {
+                Some(table) => tables.push(table),
+                None => {
+                    let message = format!("an entry of `{name}` is {}, not a table", kind(item.get_ref()));
+                    problems.add(self.problem(item.span(), message).help(help.as_str()));
+                }
+            }
+        }
+        tables
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(&self, problems: &mut Problems) {
+        for (key, _) in self.entries.iter() {
+            let name: &str = key.get_ref();
+            if !self.known.contains(&name) {
+                let known: Vec<String> = self.known.iter().map(|known| format!("`{known}`")).collect();
+                let hint = nearest(name, self.known.iter().copied());
+                let mean = hint.map(|hint| format!("did you mean `{hint}`? ")).unwrap_or_default();
+                problems.add(
+                    self.problem(key.span(), format!("unknown key `{name}` in {}", self.name))
+                        .help(format!("{mean}known here: {}", known.join(", "))),
+                );
+            }
+        }
+    }
+
+    fn inner(&self, name: String, value: &'d Spanned<DeValue<'d>>) -> Option<Self> {
+        let DeValue::Table(entries) = value.get_ref() else {
+            return None;
+        };
+        Some(Table {
+            name,
+            span: value.span(),
+            source: self.source,
+            entries,
+            known: Vec::new(),
+        })
+    }
+}
+
+/// What a value is, for "is a number, not a text".
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a truth value",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// The known word that was probably meant.
+pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let near = 1 + word.chars().count() / 4;
+    known
+        .map(|known| (distance(word, known), known))
+        .filter(|(distance, _)| *distance <= near)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// How many letters must be changed, added or removed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    // Words of a configuration are short; a longer text is no typing error, and would cost its square.
+    if a.len() > 100 || b.len() > 100 {
+        return usize::MAX;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,261 @@
+//! Reads single values; the errors complete the sentence "`key`: ...".
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tandem_core::configuration::{CertificateRule, VlanId};
+use tandem_core::ids::{Mac, Uuid, Vni};
+use toml::de::DeValue;
+
+use super::LogFormat;
+use super::table::kind;
+
+/// Nothing here is longer than a day; it keeps sums of durations far from any overflow.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A text that is neither empty nor has line breaks or other control characters.
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+    let text = quoted(value)?;
+    if text.trim().is_empty() {
+        Err("this text is empty".into())
+    } else if text.chars().any(char::is_control) {
+        Err("this text has control characters".into())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// A path, still as it stands in the file.
+pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    text(value).map(PathBuf::from)
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+    match value {
+        DeValue::Boolean(value) => Ok(*value),
+        other => Err(format!("this is {}, not `true` or `false`", kind(other))),
+    }
+}
+
+/// An `<id>` of RFC 7047, section 3.1: what a lock may be called.
+pub(super) fn id(value: &DeValue<'_>) -> Result<String, String> {
+    let id = text(value)?;
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    if id.starts_with(letter) && id.chars().all(|c| letter(c) || c.is_ascii_digit()) {
+        Ok(id)
+    } else {
+        Err(format!(
+            "{} is not made of letters, digits and `_`, beginning with a letter",
+            shown(&id)
+        ))
+    }
+}
+
+/// What precedes a UUID in the name of a logical switch.
+pub(super) fn prefix(value: &DeValue<'_>) -> Result<String, String> {
+    let prefix = text(value)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if prefix.starts_with(|c: char| c.is_ascii_alphabetic()) && prefix.len() <= 64 && prefix.chars().all(allowed) {
+        Ok(prefix)
+    } else {
+        Err(format!(
+            "{} is not up to 64 letters, digits, `-`, `_` or `.`, beginning with a letter",
+            shown(&prefix)
+        ))
+    }
+}
+
+/// A duration as text: `10s`, `1500ms`, `0s`; up to a day.
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
+    if matches!(value, DeValue::Integer(_) | DeValue::Float(_)) {
+        return Err("a duration is a text with its unit, not a bare number".into());
+    }
+    let text = quoted(value)?;
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let duration = number.parse().ok().and_then(|number: u64| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    });
+    match duration {
+        Some(duration) if duration <= DURATION_MAX => Ok(duration),
+        Some(_) => Err(format!("{} is longer than a day", shown(text))),
+        None => Err(format!("{} is not a whole number and one of ms, s, m, h", shown(text))),
+    }
+}
+
+/// T of the keepalive: off, or a second at least.
+pub(super) fn interval(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
+    match duration(value)? {
+        Duration::ZERO => Ok(None),
+        short if short < Duration::from_secs(1) => {
+            Err("this is shorter than 1s; a busy switch needs longer than that".into())
+        }
+        interval => Ok(Some(interval)),
+    }
+}
+
+/// `Manager.max_backoff` in milliseconds; the schema takes 1000 and more.
+pub(super) fn backoff_ms(value: &DeValue<'_>) -> Result<u32, String> {
+    match milliseconds(value)? {
+        short if short < 1000 => Err("this is shorter than 1s, which a switch refuses".into()),
+        backoff => Ok(backoff),
+    }
+}
+
+/// A duration in milliseconds.
+pub(super) fn milliseconds(value: &DeValue<'_>) -> Result<u32, String> {
+    u32::try_from(duration(value)?.as_millis()).map_err(|_| "this is too long".into())
+}
+
+/// An address and a port to listen on.
+pub(super) fn socket(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let text = quoted(value)?;
+    text.parse()
+        .map_err(|_| format!("{} is not an address with a port", shown(text)))
+}
+
+/// An address and a port to listen on, or `off`.
+pub(super) fn socket_or_off(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
+    match quoted(value)? {
+        "off" => Ok(None),
+        _ => socket(value).map(Some).map_err(|why| format!("{why}, nor `off`")),
+    }
+}
+
+/// A tunnel end: an IPv4 address that one machine can have.
+pub(super) fn tunnel_end(value: &DeValue<'_>) -> Result<Ipv4Addr, String> {
+    parse_tunnel_end(quoted(value)?)
+}
+
+/// The same, from plain text.
+pub(super) fn parse_tunnel_end(text: &str) -> Result<Ipv4Addr, String> {
+    let ip: Ipv4Addr = text
+        .parse()
+        .map_err(|_| format!("{} is not an IPv4 address", shown(text)))?;
+    if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
+        return Err(format!("{ip} is not the address of one machine"));
+    }
+    Ok(ip)
+}
+
+/// A MAC address that one host can have.
+pub(super) fn unicast_mac(value: &DeValue<'_>) -> Result<Mac, String> {
+    parse_unicast_mac(quoted(value)?)
+}
+
+/// The same, from plain text.
+pub(super) fn parse_unicast_mac(text: &str) -> Result<Mac, String> {
+    let mac: Mac = text
+        .parse()
+        .map_err(|_| format!("{} is not a MAC address", shown(text)))?;
+    if mac.is_multicast() {
+        Err(format!("{mac} is a multicast address, which no host has"))
+    } else if mac == Mac([0; 6]) {
+        Err(format!("{mac} is no host's address"))
+    } else {
+        Ok(mac)
+    }
+}
+
+/// A network's UUID.
+pub(super) fn uuid(value: &DeValue<'_>) -> Result<Uuid, String> {
+    let text = quoted(value)?;
+    text.parse().map_err(|_| format!("{} is not a UUID", shown(text)))
+}
+
+/// A VXLAN network identifier.
+pub(super) fn vni(value: &DeValue<'_>) -> Result<Vni, String> {
+    let number = integer(value)?;
+    u32::try_from(number)
+        .ok()
+        .and_then(Vni::new)
+        .ok_or_else(|| format!("{number} is not between 1 and 16777215"))
+}
+
+/// A VLAN of a port; 0 is untagged.
+pub(super) fn vlan(value: &DeValue<'_>) -> Result<VlanId, String> {
+    let number = integer(value)?;
+    VlanId::try_from(number)
+        .ok()
+        .filter(|vlan| *vlan <= 4095)
+        .ok_or_else(|| format!("{number} is not between 0 (untagged) and 4095"))
+}
+
+/// How many rows; one at least.
+pub(super) fn rows(value: &DeValue<'_>) -> Result<usize, String> {
+    let number = integer(value)?;
+    usize::try_from(number)
+        .ok()
+        .filter(|rows| *rows >= 1)
+        .ok_or_else(|| format!("{number} is less than 1"))
+}
+
+/// What ties a certificate to a switch.
+pub(super) fn certificate_rule(value: &DeValue<'_>) -> Result<CertificateRule, String> {
+    let rule = text(value)?;
+    match rule.strip_prefix("name:") {
+        Some("") => Err("the name after `name:` is empty".into()),
+        Some(name) => Ok(CertificateRule::Named(name.to_owned())),
+        None if rule.starts_with("sha256:") => rule
+            .parse()
+            .map(CertificateRule::Pinned)
+            .map_err(|why| format!("{why}")),
+        None => Err(format!(
+            "{} begins neither with `sha256:` nor with `name:`",
+            shown(&rule)
+        )),
+    }
+}
+
+/// What a line of the log looks like.
+pub(super) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
+    match quoted(value)? {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("{} is neither `text` nor `json`", shown(other))),
+    }
+}
+
+/// How much is logged.
+pub(super) fn log_level(value: &DeValue<'_>) -> Result<tracing::Level, String> {
+    match quoted(value)? {
+        "error" => Ok(tracing::Level::ERROR),
+        "warn" => Ok(tracing::Level::WARN),
+        "info" => Ok(tracing::Level::INFO),
+        "debug" => Ok(tracing::Level::DEBUG),
+        "trace" => Ok(tracing::Level::TRACE),
+        other => Err(format!(
+            "{} is none of `error`, `warn`, `info`, `debug`, `trace`",
+            shown(other)
+        )),
+    }
+}
+
+fn quoted<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+    match value {
+        DeValue::String(text) => Ok(text),
+        other => Err(format!("this is {}, not a text in double quotes", kind(other))),
+    }
+}
+
+fn integer(value: &DeValue<'_>) -> Result<i64, String> {
+    match value {
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| format!("{number} is too large"))
+        }
+        other => Err(format!("this is {}, not a whole number", kind(other))),
+    }
+}
+
+/// A text of the file as a message may repeat it: short, and without control characters.
+pub(super) fn shown(text: &str) -> String {
+    let short: String = text.chars().take(60).collect();
+    let dots = if short.len() < text.len() { "..." } else { "" };
+    format!("`{}{dots}`", short.escape_debug())
+}

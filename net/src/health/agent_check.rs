@@ -1,0 +1,47 @@
+//! The agent-check port: HAProxy connects, reads one line, and does what the line says.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::debug;
+
+use super::{Announcements, LIMITS, Pulse, grade};
+use crate::ports;
+
+/// Bytes that a peer may send (`agent-send`); they are thrown away.
+const AGENT_SEND_BYTES_MAX: u64 = 4096;
+
+/// Answers agent checks for as long as it is polled, and notes in `announcements` who was told what.
+pub async fn serve_agent_check(listener: TcpListener, pulse: Arc<impl Pulse>, announcements: Arc<Announcements>) {
+    let handle = |stream: TcpStream, peer: SocketAddr| {
+        let (pulse, announcements) = (Arc::clone(&pulse), Arc::clone(&announcements));
+        async move {
+            if let Err(error) = tell(stream, peer.ip(), &*pulse, &announcements).await {
+                debug!(%peer, %error, "an agent check ended early");
+            }
+        }
+    };
+    ports::serve("agent_check", listener, LIMITS, handle).await;
+}
+
+async fn tell(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    pulse: &impl Pulse,
+    announcements: &Announcements,
+) -> std::io::Result<()> {
+    let grade = grade(pulse).await;
+    announcements.polled(peer, Instant::now());
+    let line = format!("{}\n", grade.agent_check_text());
+    stream.write_all(line.as_bytes()).await?;
+    stream.shutdown().await?;
+    // The peer closes when it has read the line: only then was it told. What it sent must be read all the
+    // same, because closing on unread bytes resets the connection and may take the line with it.
+    let (mut unread, _) = stream.split();
+    tokio::io::copy(&mut (&mut unread).take(AGENT_SEND_BYTES_MAX), &mut tokio::io::sink()).await?;
+    announcements.told(peer, grade, Instant::now());
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! What Prometheus scrapes, computed from the status at the moment of the scrape.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use tandem_core::health::Grade;
+use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus};
+
+/// What the status does not know, because it happens outside the worker.
+#[derive(Debug, Default)]
+pub struct Counters {
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+    certificates: Mutex<BTreeMap<String, i64>>,
+}
+
+impl Counters {
+    /// A connection was refused before it became a session; `cause` is a short word such as `tls_version`.
+    pub fn refused(&self, cause: &'static str) {
+        *self
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(cause)
+            .or_default() += 1;
+    }
+
+    /// One of our certificates was loaded, under a name such as `agent`; it ends this many seconds after 1970.
+    pub fn certificate(&self, name: impl Into<String>, not_after_unix_s: i64) {
+        let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        certificates.insert(name.into(), not_after_unix_s);
+    }
+}
+
+/// The text of `/metrics`. Without a status, because the worker does not answer, `tandem_worker_up` is 0.
+///
+/// # Errors
+/// None in practice: writing to a text cannot fail.
+pub fn render(status: Option<&AgentStatus>, counters: &Counters, now: SystemTime) -> Result<String, fmt::Error> {
+    let mut metrics = Metrics(Registry::with_prefix("tandem"));
+    let up = [(vec![], if status.is_some() { 1.0 } else { 0.0 })];
+    metrics.gauges("worker_up", "Whether the worker that handles the sessions answers", up);
+    process(&mut metrics, counters, now);
+    if let Some(status) = status {
+        agent(&mut metrics, status);
+        switches(&mut metrics, status);
+        takeovers(&mut metrics, status);
+    }
+    let mut text = String::new();
+    encode(&mut text, &metrics.0)?;
+    Ok(text)
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+struct Metrics(Registry);
+
+impl Metrics {
+    fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
+        self.0.register(name, help, Gauges(values.into_iter().collect()));
+    }
+
+    /// The encoder appends `_total` to the name.
+    fn counters(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, u64)>) {
+        self.0.register(name, help, Counts(values.into_iter().collect()));
+    }
+}
+
+/// Values that are known already, in the order in which they are shown.
+#[derive(Debug)]
+struct Gauges(Vec<(Labels, f64)>);
+
+#[derive(Debug)]
+struct Counts(Vec<(Labels, u64)>);
+
+impl EncodeMetric for Gauges {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(labels, value)| match labels.as_slice() {
+            [] => encoder.encode_gauge(value),
+            labels => encoder.encode_family(&labels)?.encode_gauge(value),
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
+impl EncodeMetric for Counts {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(labels, value)| {
+            encoder
+                .encode_family(labels)?
+                .encode_counter::<NoLabelSet, _, u64>(value, None)
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
+    let refused = counters.refused.lock().unwrap_or_else(PoisonError::into_inner);
+    let refused = refused
+        .iter()
+        .map(|(cause, count)| (vec![("cause", (*cause).to_owned())], *count));
+    metrics.counters(
+        "refused_connections",
+        "Connections that were refused before they became a session",
+        refused,
+    );
+
+    let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let certificates = counters.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+    let days = certificates.iter().map(|(name, not_after)| {
+        (
+            vec![("certificate", name.clone())],
+            (*not_after as f64 - now_unix_s) / 86_400.0,
+        )
+    });
+    metrics.gauges(
+        "certificate_days_to_expiry",
+        "Days until a certificate ends; negative when it has ended",
+        days,
+    );
+}
+
+fn agent(metrics: &mut Metrics, status: &AgentStatus) {
+    let labels = vec![("agent", status.agent.clone()), ("tsn", status.tsn.to_string())];
+    metrics.gauges("agent_info", "This agent", [(labels, 1.0)]);
+    let grades = [Grade::Fit, Grade::Unfit, Grade::Draining].map(|grade| {
+        let is = if status.grade == grade.to_string() { 1.0 } else { 0.0 };
+        (vec![("grade", grade.to_string())], is)
+    });
+    metrics.gauges("agent_grade", "1 for the grade that the health ports announce", grades);
+    let unidentified = [(vec![], status.unidentified.len() as f64)];
+    metrics.gauges(
+        "unidentified_connections",
+        "Connections that have not named a configured switch",
+        unidentified,
+    );
+}
+
+fn switches(metrics: &mut Metrics, status: &AgentStatus) {
+    let switch = |name: &dyn fmt::Display| vec![("switch", name.to_string())];
+    let sessions = status
+        .switches
+        .iter()
+        .map(|(name, it)| (switch(name), it.sessions.len() as f64));
+    metrics.gauges("switch_sessions", "Sessions of a switch with this agent", sessions);
+    let exported = status
+        .switches
+        .iter()
+        .map(|(name, it)| (switch(name), it.exported as f64));
+    metrics.gauges(
+        "switch_exported_routes",
+        "Routes of a switch that are exported",
+        exported,
+    );
+    let phases = leading(status).map(|(name, session)| {
+        let mut labels = switch(name);
+        labels.push(("phase", session.phase.clone()));
+        labels.push(("ownership", session.ownership.clone()));
+        (labels, 1.0)
+    });
+    metrics.gauges(
+        "switch_session_info",
+        "Phase and ownership of a switch's leading session",
+        phases,
+    );
+    let rows = leading(status).flat_map(|(name, session)| {
+        let counts = [
+            ("local", session.rows_local),
+            ("remote", session.rows_remote),
+            ("wanted", session.rows_wanted),
+        ];
+        counts.map(|(kind, count)| {
+            let mut labels = switch(name);
+            labels.push(("kind", kind.to_owned()));
+            (labels, count as f64)
+        })
+    });
+    metrics.gauges(
+        "switch_rows",
+        "Unicast MAC rows: learned by the switch, found in its remote table, wanted there",
+        rows,
+    );
+
+    type Count = fn(&SessionStatus) -> usize;
+    let counts: [(&str, &str, Count); 4] = [
+        (
+            "switch_pending_objects",
+            "Objects that differ and are not in flight",
+            |it| it.pending,
+        ),
+        (
+            "switch_in_flight_transactions",
+            "Transactions that await their reply",
+            |it| it.in_flight,
+        ),
+        ("switch_blocked_objects", "Objects that cannot be written yet", |it| {
+            it.blocked.len()
+        }),
+        ("switch_quarantined_objects", "Objects that keep failing", |it| {
+            it.quarantine.len()
+        }),
+    ];
+    for (metric, help, count) in counts {
+        let values = leading(status).map(|(name, session)| (switch(name), count(session) as f64));
+        metrics.gauges(metric, help, values);
+    }
+    let misses = leading(status).map(|(name, session)| (switch(name), session.keepalive_misses));
+    metrics.counters(
+        "switch_keepalive_misses",
+        "Echoes without any byte for an interval; starts anew with each session",
+        misses,
+    );
+}
+
+fn takeovers(metrics: &mut Metrics, status: &AgentStatus) {
+    let takeovers = leading(status).flat_map(|(name, session)| {
+        let reached = |(phase, ms): (&'static str, Option<f64>)| {
+            let labels = vec![("switch", name.to_string()), ("phase", phase.to_owned())];
+            ms.map(|ms| (labels, (ms * 1000.0).round() / 1e6))
+        };
+        phases(session).into_iter().filter_map(reached)
+    });
+    metrics.gauges(
+        "takeover_seconds",
+        "Since the connection was accepted, when the leading session reached each phase",
+        takeovers,
+    );
+}
+
+/// The phases of a session's takeover, in their usual order, in milliseconds.
+pub(crate) fn phases(session: &SessionStatus) -> [(&'static str, Option<f64>); 6] {
+    let takeover = session.takeover_ms;
+    [
+        ("tls", takeover.tls),
+        ("identified", takeover.identified),
+        ("locked", takeover.locked),
+        ("claimed", takeover.claimed),
+        ("read", takeover.read),
+        ("audited", takeover.audited),
+    ]
+}
+
+/// Of each switch the session that counts: the one that may write, or else the newest.
+fn leading(status: &AgentStatus) -> impl Iterator<Item = (&tandem_core::SwitchName, &SessionStatus)> {
+    let leader = |switch: &'_ SwitchStatus| {
+        let owns = |session: &SessionStatus| matches!(session.ownership.as_str(), "held" | "lockless");
+        switch
+            .sessions
+            .iter()
+            .rposition(owns)
+            .or_else(|| switch.sessions.len().checked_sub(1))
+    };
+    status
+        .switches
+        .iter()
+        .filter_map(move |(name, switch)| Some((name, switch.sessions.get(leader(switch)?)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::commands::status::samples;
+
+    #[test]
+    fn an_agent_at_work_is_told_in_prometheus_text() {
+        let counters = Counters::default();
+        counters.refused("tls_version");
+        counters.refused("tls_version");
+        counters.refused("too_many");
+        counters.certificate("agent", 86_400 * 40);
+        let now = UNIX_EPOCH + Duration::from_secs(86_400 * 10);
+        insta::assert_snapshot!(render(Some(&samples::busy()), &counters, now).expect("text"));
+    }
+
+    #[test]
+    fn a_wedged_worker_is_told_and_what_is_known_without_it_stays() {
+        let counters = Counters::default();
+        counters.refused("too_many");
+        let text = render(None, &counters, UNIX_EPOCH).expect("text");
+        assert!(text.contains("tandem_worker_up 0.0\n"), "{text}");
+        assert!(
+            text.contains("tandem_refused_connections_total{cause=\"too_many\"} 1\n"),
+            "{text}"
+        );
+        assert!(!text.contains("tandem_switch"), "{text}");
+    }
+
+    #[test]
+    fn a_name_with_quotes_and_line_breaks_cannot_break_the_text() {
+        let mut status = samples::busy();
+        let tor1 = status.switches.remove(&"tor1".into()).expect("tor1");
+        status.switches.insert("a\"b\\\nc".into(), tor1);
+        let text = render(Some(&status), &Counters::default(), UNIX_EPOCH).expect("text");
+        assert!(
+            text.contains(r#"tandem_switch_sessions{switch="a\"b\\\nc"} 1"#),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! The accept loop of the small ports: bounded in connections and in the time that each may take.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{debug, warn};
+
+/// What the connections of one port may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections at once. One more closes the oldest, so that those who connect and say nothing cannot
+    /// keep a health check out.
+    pub(crate) connections: usize,
+    /// How long a connection may last.
+    pub(crate) time: Duration,
+}
+
+/// How long to wait after an accept that failed: the usual cause, too many open files, lasts.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Hands every connection to `handle`, for as long as the future is polled; dropping it closes them all.
+pub(crate) async fn serve<F>(
+    port: &'static str,
+    listener: TcpListener,
+    limits: Limits,
+    handle: impl Fn(TcpStream, SocketAddr) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    by_age.retain(|connection| !connection.is_finished());
+                    if by_age.len() >= limits.connections && let Some(oldest) = by_age.pop_front() {
+                        debug!(port, "too many connections: the oldest is closed");
+                        oldest.abort();
+                    }
+                    let handled = tokio::time::timeout(limits.time, handle(stream, peer));
+                    by_age.push_back(connections.spawn(async move {
+                        if handled.await.is_err() {
+                            debug!(port, %peer, "took too long and is closed");
+                        }
+                    }));
+                }
+                Err(error) => {
+                    warn!(port, %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}

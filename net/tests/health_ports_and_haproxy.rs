@@ -1,0 +1,160 @@
+//! The health port and the agent check against a real HAProxy.
+#![allow(clippy::print_stderr, reason = "what was measured is for whoever runs the test")]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tandem_core::health::Grade;
+use tandem_net::health::{Announcements, Pulse, serve_agent_check, serve_echo};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixStream};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_follows_the_grade_and_sees_a_wedged_worker() {
+    let worker = Arc::new(Worker(Mutex::new(Some(Grade::Fit))));
+    let announcements = Arc::new(Announcements::default());
+    let (health, agent_check) = (listen().await, listen().await);
+    let proxy = Proxy::start(port(&health), port(&agent_check));
+    tokio::spawn(serve_echo(health, Arc::clone(&worker)));
+    tokio::spawn(serve_agent_check(
+        agent_check,
+        Arc::clone(&worker),
+        Arc::clone(&announcements),
+    ));
+
+    proxy.until("UP").await;
+
+    worker.set(Some(Grade::Draining));
+    let told = announcements.everyone_told(Grade::Draining, PATIENCE).await;
+    assert_eq!(told, Ok(()), "the proxy fetched the word");
+    proxy.until("DRAIN").await;
+
+    worker.set(Some(Grade::Fit));
+    proxy.until("UP").await;
+
+    worker.set(Some(Grade::Unfit));
+    proxy.until("DOWN").await;
+
+    worker.set(Some(Grade::Fit));
+    proxy.until("UP").await;
+
+    worker.set(None);
+    proxy.until("DOWN").await;
+}
+
+/// The longest that anything here may take; nothing waits for it unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `None` is wedged: it never answers.
+struct Worker(Mutex<Option<Grade>>);
+
+impl Worker {
+    fn set(&self, grade: Option<Grade>) {
+        *self.0.lock().expect("not poisoned") = grade;
+    }
+}
+
+impl Pulse for Worker {
+    async fn grade(&self) -> Option<Grade> {
+        let grade = *self.0.lock().expect("not poisoned");
+        match grade {
+            Some(grade) => Some(grade),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+fn port(listener: &TcpListener) -> u16 {
+    listener.local_addr().expect("its address").port()
+}
+
+/// A HAProxy of our own, in a scratch folder; it ends with this value.
+struct Proxy {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Proxy {
+    fn start(health: u16, agent_check: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let configuration = format!(
+            r#"
+global
+  stats socket {stats} level admin
+defaults
+  mode tcp
+  timeout connect 300ms
+  timeout client 1h
+  timeout server 1h
+listen ovsdb
+  bind unix@{front}
+  balance leastconn
+  option redispatch 1
+  timeout check 300ms
+  option tcp-check
+  tcp-check connect
+  tcp-check send-binary {echo}
+  tcp-check expect string result
+  server a 127.0.0.1:{health} check port {health} weight 100 inter 200 fastinter 100 downinter 500 fall 2 rise 2 agent-check agent-port {agent_check} agent-inter 200 on-marked-down shutdown-sessions
+"#,
+            stats = path("stats.sock"),
+            front = path("front.sock"),
+            echo = hex(br#"{"method":"echo","params":[],"id":"h"}"#),
+        );
+        let file: PathBuf = folder.path().join("haproxy.cfg");
+        std::fs::write(&file, configuration).expect("written");
+        let process = Command::new("haproxy")
+            .arg("-db")
+            .arg("-f")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("haproxy starts: install the Debian package haproxy");
+        Self { process, folder }
+    }
+
+    /// Waits until the proxy says this of the server, and prints how long that took.
+    async fn until(&self, wanted: &str) {
+        let started = Instant::now();
+        let mut said = String::from("nothing");
+        while started.elapsed() < PATIENCE {
+            said = self.server().await.unwrap_or(said);
+            if said.starts_with(wanted) {
+                eprintln!("{wanted} after {} ms", started.elapsed().as_millis());
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the proxy should say {wanted}, but says {said}");
+    }
+
+    /// The column `status` of the only server; `None` while the proxy starts.
+    async fn server(&self) -> Option<String> {
+        let mut stats = UnixStream::connect(self.folder.path().join("stats.sock")).await.ok()?;
+        stats.write_all(b"show stat -1 4 -1\n").await.ok()?;
+        let mut table = String::new();
+        stats.read_to_string(&mut table).await.ok()?;
+        let mut lines = table.lines();
+        let column = lines.next()?.split(',').position(|title| title == "status")?;
+        lines.next()?.split(',').nth(column).map(str::to_owned)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
