@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Exit, Output, check, status};
+use crate::commands::{Exit, Output, agent, check, pki, status};
 
 /// A highly available ToR agent that manages switches through OVSDB
 #[derive(Debug, Parser)]
@@ -25,7 +25,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Agent(agent::Args),
     Check(check::Args),
+    Pki(pki::Args),
     Status(status::Args),
 }
 
@@ -52,7 +54,9 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
     let exit = match &cli.command {
+        Command::Agent(args) => agent::run(args, output),
         Command::Check(args) => check::run(args, output),
+        Command::Pki(args) => pki::run(args, output),
         Command::Status(args) => status::run(args, output),
     }?;
     output.out.flush()?;

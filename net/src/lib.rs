@@ -13,4 +13,5 @@ pub mod metrics;
 pub mod pki;
 mod ports;
 pub mod proxy_protocol;
+pub mod service;
 pub mod tls;

@@ -21,6 +21,7 @@ pub struct Wanted {
     /// The switches' own tunnel ends: routes that point there never go south.
     own_vteps: BTreeSet<Ipv4Addr>,
     rows_per_transaction: usize,
+    rows: usize,
 }
 
 impl Wanted {
@@ -33,6 +34,7 @@ impl Wanted {
             networks: BTreeSet::new(),
             own_vteps: BTreeSet::new(),
             rows_per_transaction: ROWS_PER_TRANSACTION,
+            rows: 0,
         }
     }
 
@@ -67,6 +69,7 @@ impl Wanted {
             .filter(|network| known.contains_key(network))
             .collect();
         self.served = served;
+        self.rows = self.count_rows();
     }
 
     /// The switches that are configured and at the other end.
@@ -124,6 +127,10 @@ impl Wanted {
 
     /// Remote rows that are wanted altogether.
     pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn count_rows(&self) -> usize {
         let networks = self.networks.iter().filter_map(|network| self.network(*network));
         let vteps = networks.flat_map(|network| network.remote_macs.values());
         vteps.filter(|vtep| !self.own_vteps.contains(vtep)).count()

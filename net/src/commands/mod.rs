@@ -1,6 +1,8 @@
 //! One file for each subcommand: its arguments, and what it does.
 
+pub mod agent;
 pub mod check;
+pub mod pki;
 pub mod status;
 
 use std::io::{self, Write};

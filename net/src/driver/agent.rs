@@ -31,6 +31,8 @@ pub enum Message {
     Status(oneshot::Sender<AgentStatus>),
     /// Every session has answered that question.
     Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
+    /// A proxy asks whether the agent and all of its sessions are alive, and how fit they are.
+    Pulse(oneshot::Sender<Grade>),
 }
 
 /// A connection that is ready for bytes.
@@ -141,28 +143,44 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                 let _ = answer.send(self.agent.status(sessions));
                 return None;
             }
+            Message::Pulse(answer) => {
+                let grade = self.agent.grade();
+                let alive = self.ask_all(Order::Pulse);
+                self.env.spawn(async move {
+                    alive.await;
+                    let _ = answer.send(grade);
+                });
+                return None;
+            }
         })
     }
 
-    /// Asks every session, in a task of its own: a session that does not answer must not hold up the agent.
+    /// Gathers the status in a task of its own: a session that does not answer must not hold up the agent.
     fn gather(&self, answer: oneshot::Sender<AgentStatus>) {
-        let sessions: Vec<_> = self.sessions.values().cloned().collect();
+        let gathered = self.ask_all(Order::Status);
         let back = self.back.clone();
         self.env.spawn(async move {
-            let mut asked = Vec::new();
-            for session in sessions {
-                let (status, answered) = oneshot::channel();
-                if session.send(Order::Status(status)).is_ok() {
-                    asked.push(answered);
-                }
-            }
-            let mut gathered = Vec::new();
-            for answered in asked {
-                // A session that ended meanwhile has no status any more.
-                gathered.extend(answered.await.ok());
-            }
-            let _ = back.send(Message::Gathered(gathered, answer)).await;
+            let _ = back.send(Message::Gathered(gathered.await, answer)).await;
         });
+    }
+
+    /// Asks every session. One that ends meanwhile has no answer any more; one that is wedged never answers.
+    fn ask_all<T: Send + 'static>(
+        &self,
+        question: fn(oneshot::Sender<T>) -> Order,
+    ) -> impl Future<Output = Vec<T>> + Send + use<T, E, S> {
+        let ask = |session: &mpsc::UnboundedSender<Order>| {
+            let (answer, answered) = oneshot::channel();
+            session.send(question(answer)).ok().map(|()| answered)
+        };
+        let asked: Vec<_> = self.sessions.values().filter_map(ask).collect();
+        async move {
+            let mut answers = Vec::new();
+            for answered in asked {
+                answers.extend(answered.await.ok());
+            }
+            answers
+        }
     }
 
     /// Drains the outputs. Answers whether everything is over.

@@ -16,8 +16,10 @@ use super::log;
 pub enum Order {
     /// For the machine.
     Command(Command),
-    /// For an operator. That it is answered shows that the session is not wedged.
+    /// For an operator.
     Status(oneshot::Sender<SessionStatus>),
+    /// For the health check: that it is answered shows that the session is not wedged.
+    Pulse(oneshot::Sender<()>),
 }
 
 /// Bytes that are read at once: no more than the machine works off in one step.
@@ -71,6 +73,10 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
                 Some(Order::Command(command)) => Input::Command(command),
                 Some(Order::Status(answer)) => {
                     let _ = answer.send(session.status());
+                    continue;
+                }
+                Some(Order::Pulse(answer)) => {
+                    let _ = answer.send(());
                     continue;
                 }
                 None => Input::Command(Command::Close(CloseWhy::orderly("the agent is gone"))),

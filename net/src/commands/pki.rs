@@ -1,0 +1,54 @@
+//! `tandem pki`: certificates to start with.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Exit, Output};
+use crate::pki;
+
+/// Makes certificates to start with
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tandem pki init /etc/tandem/pki
+  tandem pki init --shared-agent /etc/tandem/pki
+
+Exit codes: 0 the files are there, 2 they could not be made")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Makes a CA for agents and one for switches, and a certificate for two agents and a switch
+    ///
+    /// Nothing that is there is overwritten.
+    Init {
+        /// The folder; it is made if it is not there
+        dir: PathBuf,
+        /// One certificate for both agents, for switches that pin the certificate of their manager
+        #[arg(long)]
+        shared_agent: bool,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    let Command::Init { dir, shared_agent } = &args.command;
+    match pki::init(dir, *shared_agent) {
+        Ok(files) => {
+            for file in files {
+                writeln!(output.out, "{}", file.display())?;
+            }
+            Ok(Exit::Good)
+        }
+        Err(error) => {
+            writeln!(output.err, "{error}")?;
+            Ok(Exit::Environment)
+        }
+    }
+}

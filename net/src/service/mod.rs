@@ -1,0 +1,203 @@
+//! The agent as a process: its ports, its signals, its files, and the machine in the middle.
+
+mod handle;
+mod watchdog;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tandem_core::Generation;
+use tandem_core::agent::Agent;
+use tandem_core::bounds::ANNOUNCE;
+use tandem_core::configuration::{Configuration, Switch};
+use tandem_core::health::Grade;
+use tandem_core::machine::Fingerprint;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use crate::config::{self, AgentConfig};
+use crate::driver::agent::{Arrived, Driver, Message};
+use crate::driver::env::TokioEnv;
+use crate::health::{self, Announcements};
+use crate::http;
+use crate::listen::{ListenOptions, Listener};
+use crate::metrics::Counters;
+use crate::tls::{Acceptor, Settings};
+use handle::Handle;
+
+/// How often the certificate files are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// Runs the agent until it is drained. Returns early if a port cannot be opened.
+pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
+    let env = TokioEnv::begin();
+    let configuration = Arc::new(config.configuration.clone());
+    let agent = Agent::new(Arc::clone(&configuration), first_generation());
+    let (driver, messages, grade) = Driver::new(env, agent);
+    let options = ListenOptions {
+        proxy_protocol: config.listen.proxy_protocol,
+        ..ListenOptions::default()
+    };
+    let mut signals = Signals::catch()?;
+    let mut listener = Listener::bind(config.listen.ovsdb, Arc::clone(&acceptor), options)?;
+    let counters = Arc::new(Counters::default());
+    counters.certificate("agent", acceptor.not_after());
+    let handle = Arc::new(Handle::new(messages.clone(), listener.counters(), Arc::clone(&counters)));
+    let announcements = Arc::new(Announcements::default());
+    if let Some(port) = open("health", config.listen.health).await? {
+        tokio::spawn(health::serve_echo(port, Arc::clone(&handle)));
+    }
+    if let Some(port) = open("agent_check", config.listen.agent_check).await? {
+        let announcements = Arc::clone(&announcements);
+        tokio::spawn(health::serve_agent_check(port, Arc::clone(&handle), announcements));
+    }
+    if let Some(port) = open("http", config.listen.http).await? {
+        tokio::spawn(http::serve(port, Arc::clone(&handle), Arc::clone(&counters)));
+    }
+    let (arrivals, arriving) = mpsc::channel(1);
+    let mut running = tokio::spawn(driver.run(arriving));
+    tokio::spawn(async move {
+        while let Some(accepted) = listener.accept().await {
+            let arrived = Arrived {
+                stream: accepted.stream,
+                peer: accepted.peer,
+                accepted_at: env.time(accepted.accepted_at),
+            };
+            if arrivals.send(arrived).await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(announce(grade, announcements, messages.clone()));
+    let _ = messages.send(Message::Configure(configuration)).await;
+    info!(target: "tandem", "Started: agent {} at {}", config.configuration.session.agent, config.listen.ovsdb);
+    watchdog::ready();
+    tokio::spawn(watchdog::feed(Arc::clone(&handle)));
+    let mut look = tokio::time::interval(CERTIFICATES);
+    loop {
+        tokio::select! {
+            _ = &mut running => break,
+            _ = signals.reload.recv() => reload(&path, &mut config, &acceptor, &counters, &messages).await,
+            _ = look.tick() => if acceptor.changed() {
+                reload_certificates(acceptor.reload(), &acceptor, &counters);
+            },
+            _ = signals.drain.recv() => drain(&messages).await,
+            _ = signals.interrupt.recv() => drain(&messages).await,
+        }
+    }
+    info!(target: "tandem", "Stopped: every switch is handed over");
+    Ok(())
+}
+
+/// What TLS needs of the configuration. A pin of a switch admits its certificate whoever signed it.
+pub fn tls_settings(config: &AgentConfig) -> Settings {
+    let tls = &config.tls;
+    Settings {
+        certificate: tls.certificate.clone(),
+        private_key: tls.private_key.clone(),
+        ca: tls.ca.clone(),
+        crl: tls.crl.clone(),
+        allow_x509_v1: tls.allow_x509_v1,
+        pins: pins(&config.configuration),
+    }
+}
+
+fn pins(configuration: &Configuration) -> Vec<Fingerprint> {
+    let pin = |switch: &Switch| match &switch.certificate {
+        Some(tandem_core::configuration::CertificateRule::Pinned(pin)) => Some(*pin),
+        Some(tandem_core::configuration::CertificateRule::Named(_)) | None => None,
+    };
+    configuration.switches.values().filter_map(pin).collect()
+}
+
+/// Generations of an earlier life of this agent are lower: it had fewer sessions than seconds.
+fn first_generation() -> Generation {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Generation(since.as_secs())
+}
+
+async fn open(name: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("[listen] {name} at {address}: {error}"));
+    TcpListener::bind(address).await.map(Some).map_err(named)
+}
+
+struct Signals {
+    reload: Signal,
+    drain: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            drain: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn drain(messages: &mpsc::Sender<Message>) {
+    watchdog::stopping();
+    let _ = messages.send(Message::Drain).await;
+}
+
+/// When the agent drains, waits until every proxy has heard of it.
+async fn announce(
+    mut grade: watch::Receiver<Grade>,
+    announcements: Arc<Announcements>,
+    messages: mpsc::Sender<Message>,
+) {
+    if grade.wait_for(|grade| *grade == Grade::Draining).await.is_err() {
+        return;
+    }
+    if let Err(untold) = announcements.everyone_told(Grade::Draining, ANNOUNCE).await {
+        warn!(target: "tandem", "Draining: {untold:?} did not ask in {ANNOUNCE:?}; going on");
+    }
+    let _ = messages.send(Message::Announced).await;
+}
+
+/// Reads the configuration again. What is wrong with it changes nothing.
+async fn reload(
+    path: &std::path::Path,
+    config: &mut AgentConfig,
+    acceptor: &Acceptor,
+    counters: &Counters,
+    messages: &mpsc::Sender<Message>,
+) {
+    match config::load(path) {
+        Err(problem) => error!(target: "tandem", "Reload: {problem}; everything stays as it was"),
+        Ok(new) => {
+            for name in config.reload(new) {
+                warn!(target: "tandem", "Reload: {name} changes with a new start only");
+            }
+            reload_certificates(acceptor.replace(&tls_settings(config)), acceptor, counters);
+            info!(target: "tandem", "Reload: {} is read", path.display());
+            let configuration = Arc::new(config.configuration.clone());
+            let _ = messages.send(Message::Configure(configuration)).await;
+        }
+    }
+}
+
+fn reload_certificates(
+    outcome: Result<bool, crate::tls::TlsError>,
+    acceptor: &Acceptor,
+    counters: &Counters,
+) {
+    match outcome {
+        Ok(true) => {
+            counters.certificate("agent", acceptor.not_after());
+            info!(target: "tandem", "Reload: new certificates; open sessions keep theirs");
+        }
+        Ok(false) => {}
+        Err(problem) => error!(target: "tandem", "Reload: {problem}; the old certificates stay"),
+    }
+}

@@ -1,0 +1,39 @@
+//! What systemd is told: that we are ready, that we live, that we go.
+
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+
+use super::handle::Handle;
+use crate::health::Pulse;
+
+/// The ports are open.
+pub fn ready() {
+    notify(NotifyState::Ready);
+}
+
+/// We are going, in an orderly manner.
+pub fn stopping() {
+    notify(NotifyState::Stopping);
+}
+
+/// Feeds the watchdog of `WatchdogSec=`, for as long as the worker answers.
+pub async fn feed(handle: Arc<Handle>) {
+    let Some(period) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let mut tick = tokio::time::interval(period / 2);
+    loop {
+        tick.tick().await;
+        if handle.grade().await.is_some() {
+            notify(NotifyState::Watchdog);
+        }
+    }
+}
+
+/// Without systemd there is nobody to tell, and that is fine.
+fn notify(state: NotifyState<'_>) {
+    if let Err(problem) = sd_notify::notify(&[state]) {
+        tracing::debug!(target: "tandem", "systemd was not told: {problem}");
+    }
+}
