@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
@@ -12,22 +12,20 @@ use prometheus_client::registry::Registry;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus};
 
+use crate::listen;
+use crate::tls::Cause;
+
 /// What the status does not know, because it happens outside the worker.
 #[derive(Debug, Default)]
 pub struct Counters {
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    door: OnceLock<Arc<listen::Counters>>,
     certificates: Mutex<BTreeMap<String, i64>>,
 }
 
 impl Counters {
-    /// A connection was refused before it became a session; `cause` is a short word such as `tls_version`.
-    pub fn refused(&self, cause: &'static str) {
-        *self
-            .refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(cause)
-            .or_default() += 1;
+    /// The TLS port is open, and counts there. It stays open: a second call changes nothing.
+    pub fn opened(&self, door: Arc<listen::Counters>) {
+        let _ = self.door.set(door);
     }
 
     /// One of our certificates was loaded, under a name such as `agent`; it ends this many seconds after 1970.
@@ -93,10 +91,11 @@ impl EncodeMetric for Gauges {
 
 impl EncodeMetric for Counts {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(labels, value)| {
-            encoder
-                .encode_family(labels)?
-                .encode_counter::<NoLabelSet, _, u64>(value, None)
+        self.0.iter().try_for_each(|(labels, value)| match labels.as_slice() {
+            [] => encoder.encode_counter::<NoLabelSet, _, u64>(value, None),
+            labels => encoder
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(value, None),
         })
     }
 
@@ -106,10 +105,17 @@ impl EncodeMetric for Counts {
 }
 
 fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
-    let refused = counters.refused.lock().unwrap_or_else(PoisonError::into_inner);
-    let refused = refused
-        .iter()
-        .map(|(cause, count)| (vec![("cause", (*cause).to_owned())], *count));
+    let door = counters.door.get();
+    let accepted = door.map_or(0, |door| door.accepted());
+    metrics.counters(
+        "accepted_connections",
+        "Connections whose handshake ended well",
+        [(vec![], accepted)],
+    );
+    let refused = Cause::ALL.iter().map(|cause| {
+        let labels = vec![("cause", cause.label().to_owned())];
+        (labels, door.map_or(0, |door| door.refused(*cause)))
+    });
     metrics.counters(
         "refused_connections",
         "Connections that were refused before they became a session",
@@ -277,9 +283,6 @@ mod tests {
     #[test]
     fn an_agent_at_work_is_told_in_prometheus_text() {
         let counters = Counters::default();
-        counters.refused("tls_version");
-        counters.refused("tls_version");
-        counters.refused("too_many");
         counters.certificate("agent", 86_400 * 40);
         let now = UNIX_EPOCH + Duration::from_secs(86_400 * 10);
         insta::assert_snapshot!(render(Some(&samples::busy()), &counters, now).expect("text"));
@@ -288,13 +291,16 @@ mod tests {
     #[test]
     fn a_wedged_worker_is_told_and_what_is_known_without_it_stays() {
         let counters = Counters::default();
-        counters.refused("too_many");
+        counters.opened(listen::Counters::sample(3, Cause::Expired, 2));
         let text = render(None, &counters, UNIX_EPOCH).expect("text");
-        assert!(text.contains("tandem_worker_up 0.0\n"), "{text}");
-        assert!(
-            text.contains("tandem_refused_connections_total{cause=\"too_many\"} 1\n"),
-            "{text}"
-        );
+        for line in [
+            "tandem_worker_up 0.0\n",
+            "tandem_accepted_connections_total 3\n",
+            "tandem_refused_connections_total{cause=\"expired\"} 2\n",
+            "tandem_refused_connections_total{cause=\"unknown_ca\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
         assert!(!text.contains("tandem_switch"), "{text}");
     }
 

@@ -27,13 +27,16 @@ pub use problem::{Location, Problem, Problems};
 use problem::Source;
 use table::Document;
 
+use crate::tls::Settings;
+
 /// Everything that `tandem agent` reads from its file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AgentConfig {
     /// Where the agent listens.
     pub listen: Listen,
-    /// How it proves who it is, and whom it believes. The paths are resolved against the file's folder.
-    pub tls: Tls,
+    /// How it proves who it is, and whom it believes. The paths are resolved against the file's folder, and
+    /// every certificate that a switch is pinned to is in it.
+    pub tls: Settings,
     /// How it logs.
     pub log: Log,
     /// What it makes true.
@@ -53,21 +56,6 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// `ovsdb` requires a PROXY protocol v2 header; otherwise it refuses one.
     pub proxy_protocol: bool,
-}
-
-/// The certificates of the TLS port, as paths of PEM files.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Tls {
-    /// The agent's certificate, and what leads from it to its root.
-    pub certificate: PathBuf,
-    /// The key of the certificate.
-    pub private_key: PathBuf,
-    /// The authorities whose switches are believed.
-    pub ca: PathBuf,
-    /// What these authorities have revoked.
-    pub crl: Option<PathBuf>,
-    /// Takes X.509 v1 client certificates, as Open vSwitch 2.10 and older made them.
-    pub allow_x509_v1: bool,
 }
 
 /// How the agent logs.

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tandem_core::configuration::{Configuration, ManagerTimers, SessionOptions};
+use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, SessionOptions};
 
 use super::problem::{Problem, Problems, Source};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Files, Listen, Log, LogFormat, Tls, networks, switches};
+use super::{AgentConfig, Files, Listen, Log, LogFormat, networks, switches};
+use crate::tls::Settings;
 
 const NAME: Key<String> = Key {
     name: "name",
@@ -160,9 +161,16 @@ pub(super) fn read(
     let networks = networks::read(&mut root, base, files, problems);
     let switches = switches::read(&mut root, &networks, problems);
     root.finish(problems);
+    let pins = switches.values().filter_map(|switch| match &switch.certificate {
+        Some(CertificateRule::Pinned(fingerprint)) => Some(*fingerprint),
+        Some(CertificateRule::Named(_)) | None => None,
+    });
     Some(AgentConfig {
         listen: listen?,
-        tls: tls?,
+        tls: Settings {
+            pins: pins.collect(),
+            ..tls?
+        },
         log,
         configuration: Configuration {
             session: session?,
@@ -308,7 +316,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0 && a.port() == b.port() && (ip == other || covers(ip, other) || covers(other, ip))
 }
 
-fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Tls> {
+fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Settings> {
     let mut table = root.required_section("tls", "`certificate`, `private_key` and `ca`", problems)?;
     let certificate = table.required(&CERTIFICATE, problems);
     let private_key = table.required(&PRIVATE_KEY, problems);
@@ -327,12 +335,13 @@ fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Prob
         })
     };
     let (certificate, private_key, ca, crl) = (resolve(certificate), resolve(private_key), resolve(ca), resolve(crl));
-    Some(Tls {
+    Some(Settings {
         certificate: certificate?,
         private_key: private_key?,
         ca: ca?,
         crl,
         allow_x509_v1: or(allow_x509_v1, false),
+        pins: Vec::new(),
     })
 }
 

@@ -27,6 +27,15 @@ impl Counters {
         self.of(cause).load(Ordering::Relaxed)
     }
 
+    /// A door that has seen this many good handshakes, and refusals for one cause.
+    #[cfg(test)]
+    pub(crate) fn sample(accepted: u64, cause: Cause, refused: u64) -> Arc<Self> {
+        let counters = Self::default();
+        counters.accepted.store(accepted, Ordering::Relaxed);
+        counters.of(cause).store(refused, Ordering::Relaxed);
+        Arc::new(counters)
+    }
+
     pub(super) fn count_accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
