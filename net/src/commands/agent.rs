@@ -40,13 +40,15 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             return Ok(Exit::Environment);
         }
     };
-    let started = logging::init(config.log).map_err(|error| error.to_string()).and_then(|()| {
-        let acceptor = Acceptor::load(&service::tls_settings(&config)).map_err(|error| error.to_string())?;
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-        runtime
-            .block_on(service::run(args.config.clone(), config, Arc::new(acceptor)))
-            .map_err(|error| error.to_string())
-    });
+    let started = logging::init(config.log)
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            let acceptor = Acceptor::load(&config.tls).map_err(|error| error.to_string())?;
+            let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+            runtime
+                .block_on(service::run(args.config.clone(), config, Arc::new(acceptor)))
+                .map_err(|error| error.to_string())
+        });
     match started {
         Ok(()) => Ok(Exit::Good),
         Err(error) => {

@@ -25,9 +25,9 @@ pub trait Pulse: Send + Sync + 'static {
     fn grade(&self) -> impl Future<Output = Option<Grade>> + Send;
 }
 
-/// How long the worker may take. A proxy that checks every 200 ms and gives up after 300 ms has then seen
+/// How long the worker may take. A proxy that asks every 200 ms and gives up after 300 ms has then seen
 /// within 500 ms that nobody answers.
-pub const PULSE: Duration = Duration::from_millis(400);
+pub const PULSE: Duration = Duration::from_millis(250);
 
 /// A check takes milliseconds; whoever stays longer is no proxy.
 const LIMITS: Limits = Limits {

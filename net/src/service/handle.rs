@@ -9,34 +9,20 @@ use tokio::sync::{mpsc, oneshot};
 use crate::driver::agent::Message;
 use crate::health::Pulse;
 use crate::http::StatusSource;
-use crate::tls::Cause;
-use crate::{listen, metrics};
 
 /// Asks the agent's task; whoever asks brings the deadline.
 #[derive(Debug)]
-pub struct Handle {
-    messages: mpsc::Sender<Message>,
-    door: Arc<listen::Counters>,
-    counters: Arc<metrics::Counters>,
-}
+pub struct Handle(mpsc::Sender<Message>);
 
 impl Handle {
     /// A handle for the ports.
-    pub fn new(
-        messages: mpsc::Sender<Message>,
-        door: Arc<listen::Counters>,
-        counters: Arc<metrics::Counters>,
-    ) -> Self {
-        Self {
-            messages,
-            door,
-            counters,
-        }
+    pub fn new(messages: mpsc::Sender<Message>) -> Self {
+        Self(messages)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        self.messages.send(question(answer)).await.ok()?;
+        self.0.send(question(answer)).await.ok()?;
         answered.await.ok()
     }
 }
@@ -49,9 +35,6 @@ impl Pulse for Handle {
 
 impl StatusSource for Handle {
     async fn status(&self) -> Option<AgentStatus> {
-        for cause in Cause::ALL {
-            self.counters.refused(cause.label(), self.door.refused(*cause));
-        }
         self.ask(Message::Status).await
     }
 }

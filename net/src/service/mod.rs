@@ -12,9 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_core::Generation;
 use tandem_core::agent::Agent;
 use tandem_core::bounds::ANNOUNCE;
-use tandem_core::configuration::{Configuration, Switch};
 use tandem_core::health::Grade;
-use tandem_core::machine::Fingerprint;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -27,7 +25,7 @@ use crate::health::{self, Announcements};
 use crate::http;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
-use crate::tls::{Acceptor, Settings};
+use crate::tls::{Acceptor, TlsError};
 use handle::Handle;
 
 /// How often the certificate files are looked at.
@@ -46,8 +44,9 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let mut signals = Signals::catch()?;
     let mut listener = Listener::bind(config.listen.ovsdb, Arc::clone(&acceptor), options)?;
     let counters = Arc::new(Counters::default());
+    counters.opened(listener.counters());
     counters.certificate("agent", acceptor.not_after());
-    let handle = Arc::new(Handle::new(messages.clone(), listener.counters(), Arc::clone(&counters)));
+    let handle = Arc::new(Handle::new(messages.clone()));
     let announcements = Arc::new(Announcements::default());
     if let Some(port) = open("health", config.listen.health).await? {
         tokio::spawn(health::serve_echo(port, Arc::clone(&handle)));
@@ -92,27 +91,6 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     }
     info!(target: "tandem", "Stopped: every switch is handed over");
     Ok(())
-}
-
-/// What TLS needs of the configuration. A pin of a switch admits its certificate whoever signed it.
-pub fn tls_settings(config: &AgentConfig) -> Settings {
-    let tls = &config.tls;
-    Settings {
-        certificate: tls.certificate.clone(),
-        private_key: tls.private_key.clone(),
-        ca: tls.ca.clone(),
-        crl: tls.crl.clone(),
-        allow_x509_v1: tls.allow_x509_v1,
-        pins: pins(&config.configuration),
-    }
-}
-
-fn pins(configuration: &Configuration) -> Vec<Fingerprint> {
-    let pin = |switch: &Switch| match &switch.certificate {
-        Some(tandem_core::configuration::CertificateRule::Pinned(pin)) => Some(*pin),
-        Some(tandem_core::configuration::CertificateRule::Named(_)) | None => None,
-    };
-    configuration.switches.values().filter_map(pin).collect()
 }
 
 /// Generations of an earlier life of this agent are lower: it had fewer sessions than seconds.
@@ -179,7 +157,7 @@ async fn reload(
             for name in config.reload(new) {
                 warn!(target: "tandem", "Reload: {name} changes with a new start only");
             }
-            reload_certificates(acceptor.replace(&tls_settings(config)), acceptor, counters);
+            reload_certificates(acceptor.replace(&config.tls), acceptor, counters);
             info!(target: "tandem", "Reload: {} is read", path.display());
             let configuration = Arc::new(config.configuration.clone());
             let _ = messages.send(Message::Configure(configuration)).await;
@@ -187,11 +165,7 @@ async fn reload(
     }
 }
 
-fn reload_certificates(
-    outcome: Result<bool, crate::tls::TlsError>,
-    acceptor: &Acceptor,
-    counters: &Counters,
-) {
+fn reload_certificates(outcome: Result<bool, TlsError>, acceptor: &Acceptor, counters: &Counters) {
     match outcome {
         Ok(true) => {
             counters.certificate("agent", acceptor.not_after());
