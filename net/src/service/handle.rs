@@ -1,7 +1,5 @@
 //! How the ports reach the agent's task.
 
-use std::sync::Arc;
-
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
 use tokio::sync::{mpsc, oneshot};
@@ -12,11 +10,11 @@ use crate::http::StatusSource;
 
 /// Asks the agent's task; whoever asks brings the deadline.
 #[derive(Debug)]
-pub struct Handle(mpsc::Sender<Message>);
+pub(super) struct Handle(mpsc::Sender<Message>);
 
 impl Handle {
     /// A handle for the ports.
-    pub fn new(messages: mpsc::Sender<Message>) -> Self {
+    pub(super) fn new(messages: mpsc::Sender<Message>) -> Self {
         Self(messages)
     }
 

@@ -8,17 +8,17 @@ use super::handle::Handle;
 use crate::health::Pulse;
 
 /// The ports are open.
-pub fn ready() {
+pub(super) fn ready() {
     notify(NotifyState::Ready);
 }
 
 /// We are going, in an orderly manner.
-pub fn stopping() {
+pub(super) fn stopping() {
     notify(NotifyState::Stopping);
 }
 
 /// Feeds the watchdog of `WatchdogSec=`, for as long as the worker answers.
-pub async fn feed(handle: Arc<Handle>) {
+pub(super) async fn feed(handle: Arc<Handle>) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
     };
