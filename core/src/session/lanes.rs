@@ -91,8 +91,13 @@ impl Lanes {
 
     /// Whether objects of a lane wait for a locator that another transaction is creating.
     pub fn awaits_locator(&self, lane: Lane) -> bool {
-        let mut waiting = self.waiting();
-        waiting.any(|(object, reason)| object.lane() == lane && matches!(reason, Reason::Locator(_)))
+        let mut waiting = self.waiting.iter().filter(|(reason, _)| matches!(reason, Reason::Locator(_)));
+        waiting.any(|(_, objects)| objects.iter().any(|object| object.lane() == lane))
+    }
+
+    /// Whether anything waits for this.
+    pub fn awaits(&self, reason: Reason) -> bool {
+        self.waiting.contains_key(&reason)
     }
 
     /// Whether an object is on the wire.

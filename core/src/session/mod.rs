@@ -352,7 +352,7 @@ impl Session {
     }
 
     fn leaving_deadline(&self) -> Option<Deadline<Why>> {
-        let awaited = self.lanes.waiting().any(|(_, reason)| *reason == Reason::LocalMacs);
+        let awaited = self.lanes.awaits(Reason::LocalMacs);
         let ahead = self.leaving.values().copied().filter(|until| *until > self.now);
         let at = ahead.min().filter(|_| awaited)?;
         Some(Deadline {
