@@ -1,0 +1,233 @@
+//! The rows, and what the transaction under way has changed of them.
+//!
+//! A transaction changes rows in place and remembers what they were; it ends by `commit` (in `commit.rs`) or
+//! by `rollback`. Between transactions nothing is remembered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tandem_core::Uuid;
+
+use super::condition::Condition;
+use super::schema::{Schema, TableSchema};
+use super::value::{Atom, Datum};
+
+/// One row: every column of its table, `_uuid` and `_version` included.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Row(BTreeMap<&'static str, Datum>);
+
+impl Row {
+    /// A row of default values.
+    pub(super) fn new(table: &TableSchema) -> Self {
+        let columns = table.columns.values();
+        Self(
+            columns
+                .map(|column| (column.name, Datum::default_of(&column.ty)))
+                .collect(),
+        )
+    }
+
+    /// What a column holds; `None` if the table has no such column.
+    pub fn datum(&self, column: &str) -> Option<&Datum> {
+        self.0.get(column)
+    }
+
+    /// The text of a column that holds exactly one.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        self.datum(column)?.only()?.as_str()
+    }
+
+    /// The number of a column that holds exactly one.
+    pub fn integer(&self, column: &str) -> Option<i64> {
+        self.datum(column)?.only()?.as_integer()
+    }
+
+    /// The row that a column refers to, if exactly one.
+    pub fn reference(&self, column: &str) -> Option<Uuid> {
+        self.datum(column)?.only()?.as_uuid()
+    }
+
+    /// The rows that a column refers to.
+    pub fn references(&self, column: &str) -> impl Iterator<Item = Uuid> {
+        self.datum(column).into_iter().flat_map(Datum::uuids)
+    }
+
+    /// Whether both rows hold the same in these columns.
+    pub(super) fn agrees<'a>(&self, other: &Self, mut columns: impl Iterator<Item = &'a &'static str>) -> bool {
+        columns.all(|column| self.0.get(column) == other.0.get(column))
+    }
+
+    /// What the named columns hold, in that order.
+    pub(super) fn project(&self, columns: &[&'static str]) -> Vec<Datum> {
+        columns
+            .iter()
+            .filter_map(|column| self.0.get(column))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn set(&mut self, column: &'static str, datum: Datum) {
+        self.0.insert(column, datum);
+    }
+
+    pub(super) fn datum_mut(&mut self, column: &str) -> Option<&mut Datum> {
+        self.0.get_mut(column)
+    }
+
+    pub(super) fn set_version(&mut self, version: Uuid) {
+        self.set("_version", Datum::one(Atom::Uuid(version)));
+    }
+
+    /// The named columns as a JSON object.
+    pub(super) fn to_json<'a>(
+        &self,
+        table: &TableSchema,
+        columns: impl IntoIterator<Item = &'a &'static str>,
+    ) -> Value {
+        let columns = columns.into_iter().filter_map(|column| table.columns.get(column));
+        let members: Map<_, _> = columns
+            .filter_map(|column| Some((column.name.into(), self.0.get(column.name)?.to_json(&column.ty))))
+            .collect();
+        members.into()
+    }
+}
+
+/// A row's table and identity.
+pub(super) type Key = (&'static str, Uuid);
+
+/// Every table of a switch.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    pub(super) schema: Arc<Schema>,
+    pub(super) tables: BTreeMap<&'static str, Table>,
+    /// What the rows were that this transaction touched; `None` for a row that it inserted.
+    pub(super) before: BTreeMap<Key, Option<Row>>,
+}
+
+/// The rows of one table, and what speeds up commit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub(super) rows: BTreeMap<Uuid, Row>,
+    /// How often each row is referred to; rows that never are do not occur.
+    pub(super) references: BTreeMap<Uuid, usize>,
+    /// For each index of the schema, the committed row that has these values.
+    pub(super) indexes: Vec<BTreeMap<Vec<Datum>, Uuid>>,
+}
+
+impl Database {
+    pub(super) fn new(schema: Arc<Schema>) -> Self {
+        let tables = schema.tables.values().map(|table| {
+            let indexes = vec![BTreeMap::new(); table.indexes.len()];
+            let empty = Table {
+                indexes,
+                ..Table::default()
+            };
+            (table.name, empty)
+        });
+        Self {
+            tables: tables.collect(),
+            schema,
+            before: BTreeMap::new(),
+        }
+    }
+
+    /// The rows of a table, by uuid.
+    pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Row)> {
+        let table = self.tables.get(table).into_iter();
+        table.flat_map(|table| table.rows.iter().map(|(uuid, row)| (*uuid, row)))
+    }
+
+    pub(super) fn row(&self, (table, uuid): Key) -> Option<&Row> {
+        self.tables.get(table)?.rows.get(&uuid)
+    }
+
+    /// The rows that meet every clause.
+    pub(super) fn query(&self, table: &str, condition: &Condition) -> Vec<Uuid> {
+        let Some(rows) = self.tables.get(table).map(|table| &table.rows) else {
+            return Vec::new();
+        };
+        if let Some(uuid) = condition.only_uuid() {
+            let row = rows.get(&uuid).filter(|row| condition.all(row));
+            return row.map(|_| uuid).into_iter().collect();
+        }
+        let matching = rows.iter().filter(|(_, row)| condition.all(row));
+        matching.map(|(uuid, _)| *uuid).collect()
+    }
+
+    /// Whether a row of this transaction may have this identity.
+    pub(super) fn may_insert(&self, key: Key) -> bool {
+        self.row(key).is_none() && !self.before.contains_key(&key)
+    }
+
+    pub(super) fn insert(&mut self, (table, uuid): Key, mut row: Row) {
+        row.set("_uuid", Datum::one(Atom::Uuid(uuid)));
+        if let Some(table) = self.tables.get_mut(table) {
+            table.rows.insert(uuid, row);
+        }
+        self.before.insert((table, uuid), None);
+    }
+
+    /// The row, to be changed; what it was is remembered.
+    pub(super) fn modify(&mut self, key: Key) -> Option<&mut Row> {
+        let row = self.tables.get_mut(key.0)?.rows.get_mut(&key.1)?;
+        self.before.entry(key).or_insert_with(|| Some(row.clone()));
+        Some(row)
+    }
+
+    pub(super) fn delete(&mut self, key: Key) {
+        let Some(row) = self.tables.get_mut(key.0).and_then(|table| table.rows.remove(&key.1)) else {
+            return;
+        };
+        if self.before.get(&key) == Some(&None) {
+            // Inserted by this very transaction: it never was.
+            self.before.remove(&key);
+        } else {
+            self.before.entry(key).or_insert(Some(row));
+        }
+    }
+
+    /// Undoes the transaction.
+    pub(super) fn rollback(&mut self) {
+        for ((table, uuid), row) in std::mem::take(&mut self.before) {
+            let Some(table) = self.tables.get_mut(table) else {
+                continue;
+            };
+            match row {
+                Some(row) => table.rows.insert(uuid, row),
+                None => table.rows.remove(&uuid),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::SchemaVersion;
+    use super::*;
+
+    #[test]
+    fn a_rollback_restores_changed_deleted_and_inserted_rows() {
+        let schema = Arc::new(Schema::new(SchemaVersion::V1_7_0));
+        let mut database = Database::new(Arc::clone(&schema));
+        let table = &schema.tables["Logical_Switch"];
+        let key = |number| ("Logical_Switch", Uuid(number));
+        for number in [1, 2] {
+            database.insert(key(number), Row::new(table));
+        }
+        database.before.clear();
+        let rows = |database: &Database| database.tables["Logical_Switch"].rows.clone();
+        let before = rows(&database);
+        let changed = Datum::one(Atom::String("changed".into()));
+        database.modify(key(1)).expect("a row").set("name", changed);
+        database.delete(key(1));
+        database.delete(key(2));
+        database.insert(key(3), Row::new(table));
+        database.delete(key(3));
+        database.insert(key(4), Row::new(table));
+        assert_ne!(rows(&database), before);
+        database.rollback();
+        assert_eq!(rows(&database), before);
+        assert!(database.before.is_empty());
+    }
+}

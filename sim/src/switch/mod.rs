@@ -1,0 +1,513 @@
+//! An emulated switch: the OVSDB server that a top-of-rack switch with the `hardware_vtep` schema runs.
+//!
+//! It was compared, conversation by conversation, with ovsdb-server 3.1.0 (`net/tests/emulated_switch`).
+//! Where it is knowingly different:
+//!
+//! - `list_dbs` answers the one database; there is no `_Server`. `convert` and `monitor_cond_change` are
+//!   unknown methods. Only `hardware_vtep` can be served.
+//! - Rows come in the order of their uuids; the real server's order is arbitrary. So is which of several errors
+//!   in one request or one commit it tells, and which of two rows in conflict it calls the first.
+//! - Every commit is told at once. The real server merges what a slow client has not fetched.
+//! - Answers take no time, however large.
+//! - A number such as `1.0` is no integer.
+//! - Several requests for one table in one `monitor_cond` share the last of their conditions.
+
+mod commit;
+mod condition;
+mod database;
+mod error;
+mod execution;
+mod locks;
+mod members;
+mod monitor;
+mod mutation;
+mod names;
+mod schema;
+mod session;
+mod splitter;
+mod tables;
+#[cfg(test)]
+mod testing;
+mod transact;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, Time, Uuid};
+
+pub use commit::RowChange;
+pub use database::Row;
+pub use schema::{Base, Column, DATABASE, Schema, SchemaVersion, TableSchema, Type};
+pub use value::{Atom, Datum};
+
+use database::Database;
+use error::OpError;
+use execution::Waiting;
+use locks::Locks;
+use names::UuidSource;
+use session::Session;
+use transact::Outcome;
+
+/// What happens to a switch.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection is there; the switch is the JSON-RPC server on it, whoever dialled.
+    Connected {
+        /// Its number, never used before.
+        conn: ConnId,
+    },
+    /// Bytes arrived: any piece of the stream.
+    Bytes {
+        /// On this connection.
+        conn: ConnId,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// The other end closed, or the connection broke.
+    Closed {
+        /// This connection.
+        conn: ConnId,
+    },
+    /// The deadline was reached.
+    Timeout,
+}
+
+/// What a switch wants done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Send these bytes, one whole message.
+    Send {
+        /// On this connection.
+        conn: ConnId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Close the connection; nothing more will come for it.
+    Close {
+        /// This connection.
+        conn: ConnId,
+        /// Whose fault it is.
+        why: CloseWhy,
+    },
+}
+
+/// Why a switch wants to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// The `wait` of a transaction times out.
+    WaitTimesOut,
+    /// A silent client is probed, or has not answered the probe.
+    ProbeDue,
+}
+
+/// What kind of switch it is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its schema.
+    pub schema: SchemaVersion,
+    /// Whether it knows `lock`, `steal` and `unlock`.
+    pub locks: bool,
+    /// Whether it knows `monitor_cond` and `monitor_cond_since` (Open vSwitch 2.6 and 2.12).
+    pub monitor_cond: bool,
+    /// Whether an insert may choose its uuid (Open vSwitch 2.13).
+    pub client_uuids: bool,
+    /// How long a client may be silent before it is sent an echo; as long again, and it is cut off. The real
+    /// server's default is 5 s on TLS and TCP, and none on a unix socket.
+    pub probe: Option<Duration>,
+}
+
+impl Options {
+    /// A switch with this schema that knows locks and `monitor_cond`, takes no chosen uuids and does not probe.
+    pub fn new(schema: SchemaVersion) -> Self {
+        Self {
+            schema,
+            locks: true,
+            monitor_cond: true,
+            client_uuids: false,
+            probe: None,
+        }
+    }
+}
+
+/// Who committed a transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Writer {
+    /// The switch itself, or a program on it.
+    Local,
+    /// The client of this connection.
+    Remote(ConnId),
+}
+
+/// A transaction that changed something, as an observer sees it.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// When.
+    pub at: Time,
+    /// By whom.
+    pub by: Writer,
+    /// The locks that the writer held at that moment.
+    pub locks: BTreeSet<String>,
+    /// Its `comment` operations.
+    pub comments: Vec<String>,
+    /// What changed, by table and uuid.
+    pub changes: Vec<RowChange>,
+}
+
+/// An emulated switch.
+///
+/// The side doors ([`local`](Self::local), [`add_physical_switch`](Self::add_physical_switch)) may leave outputs,
+/// which are to be drained before the next `handle`.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    options: Options,
+    schema: Arc<Schema>,
+    database: Database,
+    uuids: UuidSource,
+    server_id: Uuid,
+    locks: Locks,
+    sessions: BTreeMap<ConnId, Session>,
+    waiting: Vec<Waiting>,
+    refusals: VecDeque<OpError>,
+    commits: Vec<Commit>,
+    outputs: VecDeque<Output>,
+    now: Time,
+}
+
+impl Machine for Switch {
+    type Input = Input;
+    type Output = Output;
+    type Why = Why;
+
+    fn handle(&mut self, now: Time, input: Input) {
+        debug_assert!(self.outputs.is_empty(), "the outputs were not drained");
+        self.now = now;
+        match input {
+            Input::Connected { conn } => drop(self.sessions.insert(conn, Session::new(now))),
+            Input::Bytes { conn, data } => self.receive(conn, &data),
+            Input::Closed { conn } => self.forget(conn),
+            Input::Timeout => {}
+        }
+        self.probe();
+        if self
+            .waiting
+            .iter()
+            .any(|waiting| waiting.until.is_some_and(|until| until <= now))
+        {
+            self.retry_waiting();
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline<Why>> {
+        let at = |why| move |at| Deadline { at, why };
+        let waits = self.waiting.iter().filter_map(|waiting| waiting.until).min();
+        let probes = self
+            .sessions
+            .values()
+            .filter_map(|session| self.probe_at(session))
+            .min();
+        Deadline::earliest([waits.map(at(Why::WaitTimesOut)), probes.map(at(Why::ProbeDue))])
+    }
+}
+
+impl Switch {
+    /// A switch with an empty database. The seed decides every uuid that the switch makes.
+    pub fn new(seed: u64, schema: SchemaVersion) -> Self {
+        Self::with_options(seed, Options::new(schema))
+    }
+
+    /// A switch with an empty database, of another kind than the usual.
+    pub fn with_options(seed: u64, options: Options) -> Self {
+        let schema = Arc::new(Schema::new(options.schema));
+        let mut uuids = UuidSource::new(seed);
+        Self {
+            options,
+            database: Database::new(Arc::clone(&schema)),
+            schema,
+            server_id: uuids.next(),
+            uuids,
+            locks: Locks::default(),
+            sessions: BTreeMap::new(),
+            waiting: Vec::new(),
+            refusals: VecDeque::new(),
+            commits: Vec::new(),
+            outputs: VecDeque::new(),
+            now: Time::ORIGIN,
+        }
+    }
+
+    /// Runs a transaction as a program on the switch would: `operations` is an array of operations, the answer is
+    /// the array of their results. Monitors see it. A `wait` that is not satisfied fails at once.
+    pub fn local(&mut self, now: Time, operations: Value) -> Value {
+        self.now = now;
+        let Value::Array(operations) = operations else {
+            return OpError::syntax(&operations, "array expected").to_json();
+        };
+        match self.run(Writer::Local, &operations, None) {
+            Outcome::Done { results, committed } => {
+                if committed.is_some() {
+                    self.retry_waiting();
+                }
+                results
+            }
+            Outcome::Waiting { .. } => Value::Null,
+        }
+    }
+
+    /// Adds a `Physical_Switch` with one tunnel address and these ports, and the `Global` row if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The results of the transaction when it failed: the name is taken.
+    pub fn add_physical_switch(&mut self, name: &str, tunnel_ip: &str, ports: &[&str]) -> Result<Uuid, Value> {
+        let mut operations: Vec<_> = ports
+            .iter()
+            .enumerate()
+            .map(|(number, port)| {
+                json!({"op": "insert", "table": "Physical_Port", "uuid-name": format!("port{number}"), "row": {"name": port}})
+            })
+            .collect();
+        let names: Vec<_> = (0..ports.len())
+            .map(|number| json!(["named-uuid", format!("port{number}")]))
+            .collect();
+        let row = json!({"name": name, "tunnel_ips": tunnel_ip, "ports": ["set", names]});
+        operations.push(json!({"op": "insert", "table": "Physical_Switch", "uuid-name": "switch", "row": row}));
+        let switches = json!(["set", [["named-uuid", "switch"]]]);
+        operations.push(if self.rows("Global").next().is_none() {
+            json!({"op": "insert", "table": "Global", "row": {"switches": switches}})
+        } else {
+            json!({"op": "mutate", "table": "Global", "where": [], "mutations": [["switches", "insert", switches]]})
+        });
+        let results = self.local(self.now, operations.into());
+        let inserted = results.pointer(&format!("/{}/uuid/1", ports.len()));
+        let uuid = inserted.and_then(|uuid| uuid.as_str()?.parse().ok());
+        uuid.filter(|uuid| self.database.row(("Physical_Switch", *uuid)).is_some())
+            .ok_or(results)
+    }
+
+    /// The rows of a table, by uuid; none if the schema has no such table.
+    pub fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Row)> {
+        self.database.rows(table)
+    }
+
+    /// Lets the next transactions of remote clients that write anything fail: the first operation that writes
+    /// ends with this error, and nothing is changed.
+    pub fn refuse_next(&mut self, transactions: usize, error: &str, details: &str) {
+        let error = OpError::new(error.to_owned(), details);
+        self.refusals.extend(std::iter::repeat_n(error, transactions));
+    }
+
+    /// Every transaction that changed something since the beginning, or since they were taken.
+    pub fn commits(&self) -> &[Commit] {
+        &self.commits
+    }
+
+    /// The same, and forgets them.
+    pub fn take_commits(&mut self) -> Vec<Commit> {
+        std::mem::take(&mut self.commits)
+    }
+
+    /// Who holds a lock.
+    pub fn lock_holder(&self, name: &str) -> Option<ConnId> {
+        self.locks.holder(name)
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn probe_at(&self, session: &Session) -> Option<Time> {
+        let probe = self.options.probe?;
+        Some(session.heard + if session.probed { probe * 2 } else { probe })
+    }
+
+    /// Sends an echo to clients that have been silent, and cuts off those that did not answer.
+    fn probe(&mut self) {
+        let due = |session: &&Session| self.probe_at(session).is_some_and(|at| at <= self.now);
+        let due: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| due(session))
+            .map(|(conn, session)| (*conn, session.probed))
+            .collect();
+        for (conn, probed) in due {
+            if probed {
+                let what = "it did not answer the inactivity probe";
+                self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+            } else {
+                self.send(conn, &json!({"id": "echo", "method": "echo", "params": []}));
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.probed = true;
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, why: CloseWhy) {
+        self.forget(conn);
+        self.outputs.push_back(Output::Close { conn, why });
+    }
+
+    /// Everything that a session had ends with it.
+    fn forget(&mut self, conn: ConnId) {
+        if self.sessions.remove(&conn).is_none() {
+            return;
+        }
+        self.waiting.retain(|waiting| waiting.conn != conn);
+        for (first, lock) in self.locks.release(conn) {
+            self.notify(first, "locked", &lock);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Bench, insert_mac};
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_physical_switch_is_there_with_its_ports_and_its_name_is_taken() {
+        let mut switch = Switch::new(1, SchemaVersion::V1_0_0);
+        let tor1 = switch
+            .add_physical_switch("tor1", "10.0.1.1", &["eth1", "eth2"])
+            .expect("added");
+        let tor2 = switch.add_physical_switch("tor2", "10.0.1.2", &[]).expect("added");
+        let kept: Vec<_> = switch
+            .rows("Global")
+            .flat_map(|(_, row)| row.references("switches"))
+            .collect();
+        assert_eq!(kept.len(), 2);
+        assert!(kept.contains(&tor1) && kept.contains(&tor2));
+        let ports: BTreeSet<_> = switch
+            .rows("Physical_Port")
+            .filter_map(|(_, row)| row.text("name"))
+            .collect();
+        assert_eq!(ports, BTreeSet::from(["eth1", "eth2"]));
+        let error = switch
+            .add_physical_switch("tor1", "10.0.1.3", &[])
+            .expect_err("a duplicate");
+        assert_eq!(error[2]["error"], "constraint violation");
+    }
+
+    #[test]
+    fn the_same_seed_and_inputs_give_the_same_bytes() {
+        let run = || {
+            let mut bench = Bench::new(SchemaVersion::V1_7_0);
+            bench.connect(1);
+            let reply = bench.transact(1, insert_mac("blue", "00:01", "10.0.0.1"));
+            (
+                reply,
+                bench
+                    .switch
+                    .rows("Ucast_Macs_Remote")
+                    .map(|(uuid, _)| uuid)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn the_observer_sees_writer_locks_comments_and_rows() {
+        let mut bench = Bench::new(SchemaVersion::V1_7_0);
+        bench.connect(1);
+        bench.ask(1, "lock", json!(["tandem"]));
+        let comment = json!({"op": "comment", "comment": "agent-a 7"});
+        let insert = json!({"op": "insert", "table": "Logical_Switch", "row": {"name": "blue"}});
+        bench.transact(1, json!([comment, insert]));
+        bench.transact(1, json!([{"op": "comment", "comment": "nothing changed"}]));
+        bench.switch.local(
+            Time::ORIGIN,
+            json!([{"op": "delete", "table": "Logical_Switch", "where": []}]),
+        );
+        bench.drain();
+        let [remote, local] = bench.switch.commits() else {
+            panic!("two commits, not {:?}", bench.switch.commits());
+        };
+        assert_eq!(remote.by, Writer::Remote(ConnId(1)));
+        assert_eq!(remote.locks, BTreeSet::from(["tandem".to_owned()]));
+        assert_eq!(remote.comments, ["agent-a 7"]);
+        let [inserted] = remote.changes.as_slice() else {
+            panic!("one row, not {:?}", remote.changes);
+        };
+        assert_eq!((inserted.table, &inserted.old), ("Logical_Switch", &None));
+        assert_eq!(inserted.new.as_ref().and_then(|row| row.text("name")), Some("blue"));
+        assert_eq!(
+            (local.by, local.locks.len(), &local.changes[0].new),
+            (Writer::Local, 0, &None)
+        );
+    }
+
+    #[test]
+    fn a_refusal_hits_remote_writers_only_and_as_often_as_asked() {
+        let mut bench = Bench::new(SchemaVersion::V1_7_0);
+        bench.connect(1);
+        bench.switch.refuse_next(1, "resources exhausted", "the table is full");
+        let select = json!([{"op": "select", "table": "Logical_Switch", "where": []}]);
+        assert_eq!(bench.transact(1, select), json!([{"rows": []}]));
+        let insert = |name| json!([{"op": "comment", "comment": "x"}, {"op": "insert", "table": "Logical_Switch", "row": {"name": name}}]);
+        assert!(bench.switch.local(Time::ORIGIN, insert("local"))[1]["uuid"].is_array());
+        let refused = json!([{}, {"error": "resources exhausted", "details": "the table is full"}]);
+        assert_eq!(bench.transact(1, insert("remote")), refused);
+        assert!(bench.transact(1, insert("remote"))[1]["uuid"].is_array());
+    }
+
+    #[test]
+    fn a_wait_holds_up_only_its_own_transaction_until_it_is_met_or_times_out() {
+        let mut bench = Bench::new(SchemaVersion::V1_7_0);
+        bench.connect(1);
+        let wait = |name: &str| {
+            json!(["hardware_vtep", {"op": "wait", "table": "Logical_Switch", "timeout": 5000, "until": "==",
+                "where": [["name", "==", name]], "columns": ["name"], "rows": [{"name": name}]}])
+        };
+        bench.send(1, &json!({"id": "met", "method": "transact", "params": wait("blue")}));
+        bench.send(1, &json!({"id": "late", "method": "transact", "params": wait("red")}));
+        assert_eq!(bench.ask(1, "echo", json!([7]))["result"], json!([7]));
+        assert_eq!(bench.arrived(1), [Value::Null; 0]);
+        bench.transact(
+            1,
+            json!([{"op": "insert", "table": "Logical_Switch", "row": {"name": "blue"}}]),
+        );
+        assert_eq!(bench.arrived(1), [json!({"id": "met", "result": [{}], "error": null})]);
+        let deadline = bench.switch.poll_timeout().expect("a deadline");
+        assert_eq!(
+            (deadline.at, deadline.why),
+            (Time::ORIGIN + 5 * SECOND, Why::WaitTimesOut)
+        );
+        bench.handle(deadline.at, Input::Timeout);
+        let [late] = bench.arrived(1).try_into().expect("one reply");
+        assert_eq!(late["result"][0]["details"], "\"wait\" timed out after 5000 ms");
+        assert_eq!(bench.switch.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_silent_client_is_probed_and_then_cut_off_and_any_byte_counts() {
+        let options = Options {
+            probe: Some(5 * SECOND),
+            ..Options::new(SchemaVersion::V1_7_0)
+        };
+        let mut bench = Bench::with_options(options);
+        bench.connect(1);
+        let probe = json!({"id": "echo", "method": "echo", "params": []});
+        let at = |seconds: u32| Time::ORIGIN + seconds * SECOND;
+        bench.handle(at(5), Input::Timeout);
+        assert_eq!(bench.arrived(1), std::slice::from_ref(&probe));
+        let data = b" ".to_vec();
+        bench.handle(at(7), Input::Bytes { conn: ConnId(1), data });
+        assert_eq!(bench.switch.poll_timeout().map(|deadline| deadline.at), Some(at(12)));
+        bench.handle(at(12), Input::Timeout);
+        assert_eq!(bench.arrived(1), [probe]);
+        bench.handle(at(17), Input::Timeout);
+        assert_eq!(bench.arrived(1), [json!("closed")]);
+        assert_eq!(bench.switch.poll_timeout(), None);
+    }
+}
