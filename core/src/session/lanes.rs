@@ -91,7 +91,10 @@ impl Lanes {
 
     /// Whether objects of a lane wait for a locator that another transaction is creating.
     pub fn awaits_locator(&self, lane: Lane) -> bool {
-        let mut waiting = self.waiting.iter().filter(|(reason, _)| matches!(reason, Reason::Locator(_)));
+        let mut waiting = self
+            .waiting
+            .iter()
+            .filter(|(reason, _)| matches!(reason, Reason::Locator(_)));
         waiting.any(|(_, objects)| objects.iter().any(|object| object.lane() == lane))
     }
 
