@@ -303,6 +303,11 @@ impl Switch {
         self.refusals.extend(std::iter::repeat_n(error, transactions));
     }
 
+    /// Lets no further transactions fail that [`refuse_next`](Self::refuse_next) had planned to.
+    pub fn refuse_no_more(&mut self) {
+        self.refusals.clear();
+    }
+
     /// Every transaction that changed something since the beginning, or since they were taken.
     pub fn commits(&self) -> &[Commit] {
         &self.commits

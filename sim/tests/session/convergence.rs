@@ -1,1 +1,406 @@
+//! Any interleaving of wanted-state changes, bytes, errors, lock changes, other writers and disconnects
+//! converges, and nothing foreign is touched on the way.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tandem_core::configuration::Configuration;
+use tandem_core::event::{Route, What};
+use tandem_core::session::Ownership;
+use tandem_core::{ConnId, Uuid};
+use tandem_sim::switch::{Input as SwitchInput, Row, Writer};
+
+use crate::contents::{found, ours, wanted};
+use crate::world::{TUNNEL_IP, Wanted, World, find_locator, find_logical_switch, find_port, mac, name, network, ops, vtep};
+
+/// What a configuration says, in small numbers.
+#[derive(Clone, Debug)]
+struct Wish {
+    /// For each of four networks: its VNI of five, and the VLAN of `eth1` or `eth2` that it is bound to.
+    networks: Vec<Option<(u32, bool)>>,
+    /// (network, MAC, tunnel end).
+    macs: Vec<(usize, u32, u8)>,
+    /// Rotates the VNIs, so that wishes differ by swaps.
+    rotation: u32,
+}
+
+impl Wish {
+    fn configuration(&self, agent_b: bool) -> Configuration {
+        let mut wanted = Wanted::new();
+        for (n, wish) in (1..).zip(&self.networks) {
+            if let Some((vlan, first)) = wish {
+                let vni = 5000 + (n + self.rotation) % 5;
+                let vlan = u16::try_from(*vlan).expect("small") + 10 * u16::try_from(n).expect("small");
+                wanted = wanted.unbound(n, vni).bind(if *first { "eth1" } else { "eth2" }, vlan, n);
+            }
+        }
+        for (n, address, end) in &self.macs {
+            if self.networks[*n].is_some() {
+                let at = if *end == 0 { TUNNEL_IP } else { vtep(*end) };
+                wanted = wanted.mac(u32::try_from(*n).expect("small") + 1, mac(*address), at);
+            }
+        }
+        if agent_b { wanted.agent_b().0 } else { wanted.0 }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    ToSwitch(u8, u16),
+    ToSession(u8, u16),
+    Work,
+    Pass(u16),
+    Configure(u8, Wish),
+    Connect(bool, Wish),
+    Disconnect(u8),
+    Refuse(u8, &'static str),
+    Steal,
+    LetGo,
+    Edit(Edit),
+}
+
+/// What other writers do, with numbers that pick a row.
+#[derive(Clone, Debug)]
+enum Edit {
+    DeleteRemote(u8),
+    InsertRemote(u8, u32, u8),
+    MoveRemote(u8, u8),
+    DoubleBroadcast(u8, bool),
+    DeleteBroadcast(u8),
+    Bind(bool, u8, u8),
+    Unbind(bool),
+    Foreign(u8),
+    DeleteLogicalSwitch(u8),
+    Renumber(u8, u32),
+    Learn(u8, u32),
+    Unlearn(u8),
+    ReplacePort(bool),
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let one = prop::option::weighted(0.7, (0..3u32, any::<bool>()));
+    let macs = prop::collection::vec((0..4usize, 0..5u32, 0..4u8), 0..10);
+    (prop::collection::vec(one, 4), macs, 0..5u32).prop_map(|(networks, macs, rotation)| Wish { networks, macs, rotation })
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        any::<u8>().prop_map(Edit::DeleteRemote),
+        (any::<u8>(), 0..5u32, 1..4u8).prop_map(|(ls, mac, end)| Edit::InsertRemote(ls, mac, end)),
+        (any::<u8>(), 1..4u8).prop_map(|(row, end)| Edit::MoveRemote(row, end)),
+        (any::<u8>(), any::<bool>()).prop_map(|(ls, old)| Edit::DoubleBroadcast(ls, old)),
+        any::<u8>().prop_map(Edit::DeleteBroadcast),
+        (any::<bool>(), any::<u8>(), 0..40u8).prop_map(|(port, ls, vlan)| Edit::Bind(port, ls, vlan)),
+        any::<bool>().prop_map(Edit::Unbind),
+        any::<u8>().prop_map(Edit::Foreign),
+        any::<u8>().prop_map(Edit::DeleteLogicalSwitch),
+        (any::<u8>(), 5000..5005u32).prop_map(|(ls, vni)| Edit::Renumber(ls, vni)),
+        (any::<u8>(), 0..5u32).prop_map(|(ls, mac)| Edit::Learn(ls, mac)),
+        any::<u8>().prop_map(Edit::Unlearn),
+        any::<bool>().prop_map(Edit::ReplacePort),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let errors = prop::sample::select(vec![
+        "constraint violation",
+        "referential integrity violation",
+        "resources exhausted",
+        "something new",
+    ]);
+    prop_oneof![
+        6 => (any::<u8>(), 1..2000u16).prop_map(|(conn, bytes)| Action::ToSwitch(conn, bytes)),
+        6 => (any::<u8>(), 1..2000u16).prop_map(|(conn, bytes)| Action::ToSession(conn, bytes)),
+        4 => Just(Action::Work),
+        2 => (1..3000u16).prop_map(Action::Pass),
+        2 => (any::<u8>(), wish()).prop_map(|(conn, wish)| Action::Configure(conn, wish)),
+        2 => (any::<bool>(), wish()).prop_map(|(agent_b, wish)| Action::Connect(agent_b, wish)),
+        1 => any::<u8>().prop_map(Action::Disconnect),
+        1 => (1..4u8, errors).prop_map(|(times, error)| Action::Refuse(times, error)),
+        1 => Just(Action::Steal),
+        1 => Just(Action::LetGo),
+        6 => edit().prop_map(Action::Edit),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_interleaving_converges_and_nothing_foreign_is_touched(
+        first in wish(),
+        actions in prop::collection::vec(action(), 0..80),
+        last in wish(),
+        last_is_b: bool,
+    ) {
+        let mut run = Run::new();
+        run.connect(false, &first);
+        for action in actions {
+            run.act(action);
+            run.judge();
+        }
+        run.heal(last_is_b, &last);
+    }
+}
+
+const THIEF: ConnId = ConnId(1_000_000);
+
+struct Run {
+    world: World,
+    agents: BTreeMap<ConnId, bool>,
+    /// Every logical switch that ever was.
+    names: BTreeMap<Uuid, String>,
+    thief: bool,
+}
+
+impl Run {
+    fn new() -> Self {
+        let mut world = World::new();
+        world.switch.take_commits();
+        Self {
+            world,
+            agents: BTreeMap::new(),
+            names: BTreeMap::new(),
+            thief: false,
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::ToSwitch(pick, bytes) => {
+                if let Some(conn) = self.conn(pick) {
+                    self.world.deliver_to_switch(conn, bytes.into());
+                }
+            }
+            Action::ToSession(pick, bytes) => {
+                if let Some(conn) = self.conn(pick) {
+                    self.world.deliver_to_session(conn, bytes.into());
+                }
+            }
+            Action::Work => {
+                self.world.wake_sessions();
+            }
+            Action::Pass(ms) => {
+                self.world.now = self.world.now + Duration::from_millis(ms.into());
+                self.world.wake_sessions();
+            }
+            Action::Configure(pick, wish) => {
+                if let Some(conn) = self.conn(pick) {
+                    let configuration = wish.configuration(self.agents[&conn]).into();
+                    let complete = true;
+                    self.world.tell(conn, tandem_core::session::Command::Configure { configuration, complete });
+                }
+            }
+            Action::Connect(agent_b, wish) => self.connect(agent_b, &wish),
+            Action::Disconnect(pick) => {
+                if let Some(conn) = self.conn(pick) {
+                    self.world.disconnect(conn);
+                }
+            }
+            Action::Refuse(times, error) => self.world.switch.refuse_next(times.into(), error, "as planned"),
+            Action::Steal => self.steal("steal"),
+            Action::LetGo => self.let_go(),
+            Action::Edit(edit) => self.edit(&edit),
+        }
+    }
+
+    fn connect(&mut self, agent_b: bool, wish: &Wish) {
+        if self.world.sessions.len() < 3 {
+            let conn = self.world.connect(&wish.configuration(agent_b));
+            self.agents.insert(conn, agent_b);
+        }
+    }
+
+    fn conn(&self, pick: u8) -> Option<ConnId> {
+        self.world.sessions.keys().nth(usize::from(pick) % self.world.sessions.len().max(1)).copied()
+    }
+
+    fn steal(&mut self, method: &str) {
+        if !self.thief {
+            self.thief = true;
+            self.thief_says(SwitchInput::Connected { conn: THIEF });
+            let request = json!({"id": 1, "method": method, "params": ["tandem"]});
+            self.thief_says(SwitchInput::Bytes { conn: THIEF, data: request.to_string().into_bytes() });
+        }
+    }
+
+    fn let_go(&mut self) {
+        if std::mem::take(&mut self.thief) {
+            self.thief_says(SwitchInput::Closed { conn: THIEF });
+        }
+    }
+
+    fn thief_says(&mut self, input: SwitchInput) {
+        self.world.tell_switch(input);
+    }
+
+    fn edit(&mut self, edit: &Edit) {
+        let world = &self.world;
+        let pick = |table: &str, pick: u8| {
+            let rows: Vec<Uuid> = world.switch.rows(table).map(|(row, _)| row).collect();
+            rows.get(usize::from(pick) % rows.len().max(1)).copied()
+        };
+        let port = |first: bool| find_port(world, if first { "eth1" } else { "eth2" });
+        let locator = |end: u8| match find_locator(world, vtep(end)) {
+            Some(row) => (Vec::new(), ops::uuid(row)),
+            None => (vec![ops::locator("l", vtep(end))], ops::named("l")),
+        };
+        let operations: Option<Vec<Value>> = match edit {
+            Edit::DeleteRemote(row) => pick("Ucast_Macs_Remote", *row).map(|row| vec![ops::delete("Ucast_Macs_Remote", row)]),
+            Edit::InsertRemote(ls, address, end) => pick("Logical_Switch", *ls).map(|ls| {
+                let (mut operations, locator) = locator(*end);
+                operations.push(ops::ucast("Ucast_Macs_Remote", &mac(*address).to_string(), &ops::uuid(ls), &locator));
+                operations
+            }),
+            Edit::MoveRemote(row, end) => pick("Ucast_Macs_Remote", *row).map(|row| {
+                let (mut operations, locator) = locator(*end);
+                let to = json!({"locator": locator});
+                operations.push(json!({"op": "update", "table": "Ucast_Macs_Remote", "where": [["_uuid", "==", ops::uuid(row)]], "row": to}));
+                operations
+            }),
+            Edit::DoubleBroadcast(ls, old) => pick("Logical_Switch", *ls).map(|ls| {
+                let (mut operations, locator) = locator(3);
+                operations.push(json!({"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}}));
+                let mac = if *old { "ff:ff:ff:ff:ff:ff" } else { "unknown-dst" };
+                operations.push(ops::mcast("Mcast_Macs_Remote", mac, &ops::uuid(ls), "s"));
+                operations
+            }),
+            Edit::DeleteBroadcast(row) => pick("Mcast_Macs_Remote", *row).map(|row| vec![ops::delete("Mcast_Macs_Remote", row)]),
+            Edit::Bind(first, ls, vlan) => port(*first).zip(pick("Logical_Switch", *ls)).map(|(port, ls)| {
+                let map = json!(["map", [[vlan, ops::uuid(ls)]]]);
+                vec![json!({"op": "mutate", "table": "Physical_Port", "where": [["_uuid", "==", ops::uuid(port)]], "mutations": [["vlan_bindings", "insert", map]]})]
+            }),
+            Edit::Unbind(first) => port(*first).map(|port| {
+                vec![json!({"op": "update", "table": "Physical_Port", "where": [["_uuid", "==", ops::uuid(port)]], "row": {"vlan_bindings": ["map", []]}})]
+            }),
+            Edit::Foreign(n) => Some(vec![ops::logical_switch(&format!("foreign-{}", n % 3), 6000 + u32::from(n % 3))]),
+            Edit::DeleteLogicalSwitch(ls) => pick("Logical_Switch", *ls).map(|ls| {
+                let of = json!([["logical_switch", "==", ops::uuid(ls)]]);
+                let tables = ["Ucast_Macs_Remote", "Mcast_Macs_Remote", "Ucast_Macs_Local", "Mcast_Macs_Local"];
+                let rows = tables.map(|table| json!({"op": "delete", "table": table, "where": of}));
+                let unbind = json!({"op": "update", "table": "Physical_Port", "where": [], "row": {"vlan_bindings": ["map", []]}});
+                [unbind].into_iter().chain(rows).chain([ops::delete("Logical_Switch", ls)]).collect()
+            }),
+            Edit::Renumber(ls, vni) => pick("Logical_Switch", *ls).filter(|ls| is_ours(world, *ls)).map(|ls| {
+                vec![json!({"op": "update", "table": "Logical_Switch", "where": [["_uuid", "==", ops::uuid(ls)]], "row": {"tunnel_key": vni}})]
+            }),
+            Edit::Learn(ls, address) => pick("Logical_Switch", *ls).map(|ls| {
+                let (mut operations, locator) = match find_locator(world, TUNNEL_IP) {
+                    Some(row) => (Vec::new(), ops::uuid(row)),
+                    None => (vec![ops::locator("l", TUNNEL_IP)], ops::named("l")),
+                };
+                operations.push(ops::ucast("Ucast_Macs_Local", &mac(100 + address).to_string(), &ops::uuid(ls), &locator));
+                operations
+            }),
+            Edit::Unlearn(row) => pick("Ucast_Macs_Local", *row).map(|row| vec![ops::delete("Ucast_Macs_Local", row)]),
+            Edit::ReplacePort(first) => port(*first).map(|port| {
+                let switch = json!(["uuid", pick("Physical_Switch", 0).expect("tor1").to_string()]);
+                let change = |how: &str, what: Value| {
+                    json!({"op": "mutate", "table": "Physical_Switch", "where": [["_uuid", "==", switch]], "mutations": [["ports", how, what]]})
+                };
+                let name = if *first { "eth1" } else { "eth2" };
+                vec![
+                    change("delete", ops::uuid(port)),
+                    json!({"op": "insert", "table": "Physical_Port", "uuid-name": "p", "row": {"name": name}}),
+                    change("insert", ops::named("p")),
+                ]
+            }),
+        };
+        // What the database refuses does not happen.
+        if let Some(operations) = operations {
+            self.world.local(Value::Array(operations));
+        }
+    }
+
+    /// Every write was allowed when it was made.
+    fn judge(&mut self) {
+        for commit in self.world.switch.take_commits() {
+            if let Writer::Remote(conn) = commit.by {
+                assert!(commit.locks.contains("tandem"), "{conn} wrote without the lock: {commit:?}");
+                for change in &commit.changes {
+                    if let Some(old) = &change.old {
+                        assert!(!self.is_foreign(change.table, change.uuid, old), "{conn} touched what is foreign: {change:?}");
+                    }
+                    assert!(!change.table.ends_with("_Local") || change.new.is_none(), "{conn} wrote what is the switch's: {change:?}");
+                }
+            }
+            for change in commit.changes.iter().filter(|change| change.table == "Logical_Switch") {
+                if let Some(name) = change.new.as_ref().and_then(|row| row.text("name")) {
+                    self.names.insert(change.uuid, name.to_owned());
+                }
+            }
+        }
+    }
+
+    fn is_foreign(&self, table: &str, row: Uuid, columns: &Row) -> bool {
+        let logical_switch = match table {
+            "Logical_Switch" => Some(row),
+            "Ucast_Macs_Remote" | "Mcast_Macs_Remote" | "Ucast_Macs_Local" | "Mcast_Macs_Local" => columns.reference("logical_switch"),
+            _ => None,
+        };
+        logical_switch.and_then(|row| self.names.get(&row)).is_some_and(|name| name.starts_with("foreign-"))
+    }
+
+    /// From here on nothing fails and nobody interferes: the switch must come to hold what is wanted.
+    fn heal(&mut self, agent_b: bool, wish: &Wish) {
+        self.let_go();
+        self.world.switch.refuse_no_more();
+        let configuration = wish.configuration(agent_b);
+        let others: Vec<ConnId> = self.world.sessions.keys().filter(|conn| self.agents[conn] != agent_b).copied().collect();
+        for conn in others {
+            self.world.disconnect(conn);
+        }
+        for conn in self.world.sessions.keys().copied().collect::<Vec<_>>() {
+            self.world.configure(conn, &configuration);
+        }
+        // Long enough for every quarantine, and for MACs that the switch does not take back.
+        self.world.pass(Duration::from_secs(300));
+        if self.world.sessions.is_empty() {
+            self.connect(agent_b, wish);
+        }
+        self.world.pass(Duration::from_secs(300));
+        self.judge();
+        assert_eq!(ours(&found(&self.world.switch)), ours(&wanted(&configuration)), "{:#?}", self.statuses());
+        assert_eq!(self.exported(), self.learned(&configuration));
+    }
+
+    fn statuses(&self) -> Vec<tandem_core::status::SessionStatus> {
+        self.world.sessions.values().map(tandem_core::session::Session::status).collect()
+    }
+
+    /// What the owner exports, as its events tell it.
+    fn exported(&self) -> BTreeSet<Route> {
+        let owner = self.world.sessions.iter().find(|(_, session)| session.ownership() == Ownership::Held);
+        let (owner, _) = owner.expect("an owner");
+        let mut routes = BTreeSet::new();
+        for event in self.world.events.iter().filter(|event| event.conn == *owner) {
+            match &event.what {
+                What::Exported(route) => assert!(routes.insert(*route), "exported twice: {route}"),
+                What::Withdrawn(route) => assert!(routes.remove(route), "never exported: {route}"),
+                _ => {}
+            }
+        }
+        routes
+    }
+
+    fn learned(&self, configuration: &Configuration) -> BTreeSet<Route> {
+        let mut routes = BTreeSet::new();
+        let networks = configuration.switches[&"tor1".into()].networks();
+        for n in (1..5).filter(|n| networks.contains(&network(*n))) {
+            let ls = find_logical_switch(&self.world, &name(n)).expect("it is wanted");
+            let rows = self.world.switch.rows("Ucast_Macs_Local");
+            for (_, row) in rows.filter(|(_, row)| row.reference("logical_switch") == Some(ls)) {
+                let mac = row.text("MAC").expect("a MAC").parse().expect("a MAC");
+                routes.insert(Route { network: network(n), mac, vtep: TUNNEL_IP });
+            }
+        }
+        routes
+    }
+}
+
+fn is_ours(world: &World, logical_switch: Uuid) -> bool {
+    let mut rows = world.switch.rows("Logical_Switch");
+    rows.any(|(row, columns)| row == logical_switch && columns.text("name").is_some_and(|name| name.starts_with("Contrail-")))
+}

@@ -239,7 +239,7 @@ impl World {
         }
     }
 
-    fn tell_switch(&mut self, input: SwitchInput) {
+    pub(crate) fn tell_switch(&mut self, input: SwitchInput) {
         self.switch.handle(self.now, input);
         self.drain_switch();
     }
