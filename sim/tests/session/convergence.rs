@@ -13,7 +13,9 @@ use tandem_core::{ConnId, Uuid};
 use tandem_sim::switch::{Input as SwitchInput, Row, Writer};
 
 use crate::contents::{found, ours, wanted};
-use crate::world::{TUNNEL_IP, Wanted, World, find_locator, find_logical_switch, find_port, mac, name, network, ops, vtep};
+use crate::world::{
+    TUNNEL_IP, Wanted, World, find_locator, find_logical_switch, find_port, mac, name, network, ops, vtep,
+};
 
 /// What a configuration says, in small numbers.
 #[derive(Clone, Debug)]
@@ -33,7 +35,9 @@ impl Wish {
             if let Some((vlan, first)) = wish {
                 let vni = 5000 + (n + self.rotation) % 5;
                 let vlan = u16::try_from(*vlan).expect("small") + 10 * u16::try_from(n).expect("small");
-                wanted = wanted.unbound(n, vni).bind(if *first { "eth1" } else { "eth2" }, vlan, n);
+                wanted = wanted
+                    .unbound(n, vni)
+                    .bind(if *first { "eth1" } else { "eth2" }, vlan, n);
             }
         }
         for (n, address, end) in &self.macs {
@@ -51,6 +55,7 @@ enum Action {
     ToSwitch(u8, u16),
     ToSession(u8, u16),
     Work,
+    Settle,
     Pass(u16),
     Configure(u8, Wish),
     Connect(bool, Wish),
@@ -82,7 +87,11 @@ enum Edit {
 fn wish() -> impl Strategy<Value = Wish> {
     let one = prop::option::weighted(0.7, (0..3u32, any::<bool>()));
     let macs = prop::collection::vec((0..4usize, 0..5u32, 0..4u8), 0..10);
-    (prop::collection::vec(one, 4), macs, 0..5u32).prop_map(|(networks, macs, rotation)| Wish { networks, macs, rotation })
+    (prop::collection::vec(one, 4), macs, 0..5u32).prop_map(|(networks, macs, rotation)| Wish {
+        networks,
+        macs,
+        rotation,
+    })
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -103,6 +112,11 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
+/// A few bytes, some messages, or everything that is under way.
+fn bytes() -> impl Strategy<Value = u16> {
+    prop_oneof![1..100u16, 100..4000u16, Just(u16::MAX)]
+}
+
 fn action() -> impl Strategy<Value = Action> {
     let errors = prop::sample::select(vec![
         "constraint violation",
@@ -111,9 +125,10 @@ fn action() -> impl Strategy<Value = Action> {
         "something new",
     ]);
     prop_oneof![
-        6 => (any::<u8>(), 1..2000u16).prop_map(|(conn, bytes)| Action::ToSwitch(conn, bytes)),
-        6 => (any::<u8>(), 1..2000u16).prop_map(|(conn, bytes)| Action::ToSession(conn, bytes)),
+        6 => (any::<u8>(), bytes()).prop_map(|(conn, bytes)| Action::ToSwitch(conn, bytes)),
+        6 => (any::<u8>(), bytes()).prop_map(|(conn, bytes)| Action::ToSession(conn, bytes)),
         4 => Just(Action::Work),
+        3 => Just(Action::Settle),
         2 => (1..3000u16).prop_map(Action::Pass),
         2 => (any::<u8>(), wish()).prop_map(|(conn, wish)| Action::Configure(conn, wish)),
         2 => (any::<bool>(), wish()).prop_map(|(agent_b, wish)| Action::Connect(agent_b, wish)),
@@ -126,7 +141,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_interleaving_converges_and_nothing_foreign_is_touched(
@@ -182,6 +197,7 @@ impl Run {
             Action::Work => {
                 self.world.wake_sessions();
             }
+            Action::Settle => self.world.run(),
             Action::Pass(ms) => {
                 self.world.now = self.world.now + Duration::from_millis(ms.into());
                 self.world.wake_sessions();
@@ -190,7 +206,13 @@ impl Run {
                 if let Some(conn) = self.conn(pick) {
                     let configuration = wish.configuration(self.agents[&conn]).into();
                     let complete = true;
-                    self.world.tell(conn, tandem_core::session::Command::Configure { configuration, complete });
+                    self.world.tell(
+                        conn,
+                        tandem_core::session::Command::Configure {
+                            configuration,
+                            complete,
+                        },
+                    );
                 }
             }
             Action::Connect(agent_b, wish) => self.connect(agent_b, &wish),
@@ -214,7 +236,11 @@ impl Run {
     }
 
     fn conn(&self, pick: u8) -> Option<ConnId> {
-        self.world.sessions.keys().nth(usize::from(pick) % self.world.sessions.len().max(1)).copied()
+        self.world
+            .sessions
+            .keys()
+            .nth(usize::from(pick) % self.world.sessions.len().max(1))
+            .copied()
     }
 
     fn steal(&mut self, method: &str) {
@@ -222,7 +248,10 @@ impl Run {
             self.thief = true;
             self.thief_says(SwitchInput::Connected { conn: THIEF });
             let request = json!({"id": 1, "method": method, "params": ["tandem"]});
-            self.thief_says(SwitchInput::Bytes { conn: THIEF, data: request.to_string().into_bytes() });
+            self.thief_says(SwitchInput::Bytes {
+                conn: THIEF,
+                data: request.to_string().into_bytes(),
+            });
         }
     }
 
@@ -318,12 +347,21 @@ impl Run {
     fn judge(&mut self) {
         for commit in self.world.switch.take_commits() {
             if let Writer::Remote(conn) = commit.by {
-                assert!(commit.locks.contains("tandem"), "{conn} wrote without the lock: {commit:?}");
+                assert!(
+                    commit.locks.contains("tandem"),
+                    "{conn} wrote without the lock: {commit:?}"
+                );
                 for change in &commit.changes {
                     if let Some(old) = &change.old {
-                        assert!(!self.is_foreign(change.table, change.uuid, old), "{conn} touched what is foreign: {change:?}");
+                        assert!(
+                            !self.is_foreign(change.table, change.uuid, old),
+                            "{conn} touched what is foreign: {change:?}"
+                        );
                     }
-                    assert!(!change.table.ends_with("_Local") || change.new.is_none(), "{conn} wrote what is the switch's: {change:?}");
+                    assert!(
+                        !change.table.ends_with("_Local") || change.new.is_none(),
+                        "{conn} wrote what is the switch's: {change:?}"
+                    );
                 }
             }
             for change in commit.changes.iter().filter(|change| change.table == "Logical_Switch") {
@@ -337,10 +375,14 @@ impl Run {
     fn is_foreign(&self, table: &str, row: Uuid, columns: &Row) -> bool {
         let logical_switch = match table {
             "Logical_Switch" => Some(row),
-            "Ucast_Macs_Remote" | "Mcast_Macs_Remote" | "Ucast_Macs_Local" | "Mcast_Macs_Local" => columns.reference("logical_switch"),
+            "Ucast_Macs_Remote" | "Mcast_Macs_Remote" | "Ucast_Macs_Local" | "Mcast_Macs_Local" => {
+                columns.reference("logical_switch")
+            }
             _ => None,
         };
-        logical_switch.and_then(|row| self.names.get(&row)).is_some_and(|name| name.starts_with("foreign-"))
+        logical_switch
+            .and_then(|row| self.names.get(&row))
+            .is_some_and(|name| name.starts_with("foreign-"))
     }
 
     /// From here on nothing fails and nobody interferes: the switch must come to hold what is wanted.
@@ -348,7 +390,13 @@ impl Run {
         self.let_go();
         self.world.switch.refuse_no_more();
         let configuration = wish.configuration(agent_b);
-        let others: Vec<ConnId> = self.world.sessions.keys().filter(|conn| self.agents[conn] != agent_b).copied().collect();
+        let others: Vec<ConnId> = self
+            .world
+            .sessions
+            .keys()
+            .filter(|conn| self.agents[conn] != agent_b)
+            .copied()
+            .collect();
         for conn in others {
             self.world.disconnect(conn);
         }
@@ -362,17 +410,30 @@ impl Run {
         }
         self.world.pass(Duration::from_secs(300));
         self.judge();
-        assert_eq!(ours(&found(&self.world.switch)), ours(&wanted(&configuration)), "{:#?}", self.statuses());
+        assert_eq!(
+            ours(&found(&self.world.switch)),
+            ours(&wanted(&configuration)),
+            "{:#?}",
+            self.statuses()
+        );
         assert_eq!(self.exported(), self.learned(&configuration));
     }
 
     fn statuses(&self) -> Vec<tandem_core::status::SessionStatus> {
-        self.world.sessions.values().map(tandem_core::session::Session::status).collect()
+        self.world
+            .sessions
+            .values()
+            .map(tandem_core::session::Session::status)
+            .collect()
     }
 
     /// What the owner exports, as its events tell it.
     fn exported(&self) -> BTreeSet<Route> {
-        let owner = self.world.sessions.iter().find(|(_, session)| session.ownership() == Ownership::Held);
+        let owner = self
+            .world
+            .sessions
+            .iter()
+            .find(|(_, session)| session.ownership() == Ownership::Held);
         let (owner, _) = owner.expect("an owner");
         let mut routes = BTreeSet::new();
         for event in self.world.events.iter().filter(|event| event.conn == *owner) {
@@ -393,7 +454,11 @@ impl Run {
             let rows = self.world.switch.rows("Ucast_Macs_Local");
             for (_, row) in rows.filter(|(_, row)| row.reference("logical_switch") == Some(ls)) {
                 let mac = row.text("MAC").expect("a MAC").parse().expect("a MAC");
-                routes.insert(Route { network: network(n), mac, vtep: TUNNEL_IP });
+                routes.insert(Route {
+                    network: network(n),
+                    mac,
+                    vtep: TUNNEL_IP,
+                });
             }
         }
         routes
@@ -402,5 +467,7 @@ impl Run {
 
 fn is_ours(world: &World, logical_switch: Uuid) -> bool {
     let mut rows = world.switch.rows("Logical_Switch");
-    rows.any(|(row, columns)| row == logical_switch && columns.text("name").is_some_and(|name| name.starts_with("Contrail-")))
+    rows.any(|(row, columns)| {
+        row == logical_switch && columns.text("name").is_some_and(|name| name.starts_with("Contrail-"))
+    })
 }

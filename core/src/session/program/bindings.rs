@@ -33,9 +33,9 @@ impl Session {
             .filter(|(vlan, row)| found.get(vlan) != Some(row))
             .collect();
         let ours = |row: &Uuid| self.replica.logical_switches.network(*row).is_some();
-        let stale = found
-            .iter()
-            .filter(|(vlan, row)| !wanted.contains_key(vlan) && ours(row));
+        // A logical switch that is still to come may wait for the VNI of one that can only go when this VLAN lets go.
+        let awaits = |vlan: &VlanId| wanted.get(vlan).is_none_or(Option::is_none);
+        let stale = found.iter().filter(|(vlan, row)| awaits(vlan) && ours(row));
         let stale: Vec<VlanId> = stale.map(|(vlan, _)| *vlan).collect();
         if bind.is_empty() && stale.is_empty() {
             return Verdict::Right;
