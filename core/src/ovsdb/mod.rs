@@ -5,6 +5,8 @@
 //! steps; [`rows`] gives them their types; [`transaction`] writes what we want changed and [`reply`] reads
 //! what became of it.
 
+#![warn(clippy::indexing_slicing)]
+
 pub mod framer;
 pub mod monitor;
 pub mod notation;

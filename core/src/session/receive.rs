@@ -253,15 +253,8 @@ impl Session {
         for object in [Object::LogicalSwitch(network), Object::Broadcast(network)] {
             self.lanes.mark(object, Cause::Theirs);
         }
-        let ports: Vec<Object> = self
-            .wanted
-            .ports()
-            .filter(|(switch, port)| {
-                let bindings = self.wanted.bindings(switch, port);
-                bindings.is_some_and(|bindings| bindings.values().any(|of| *of == network))
-            })
-            .map(|(switch, port)| Object::Port(switch.clone(), port.clone()))
-            .collect();
+        let ports = self.wanted.ports_of(network).cloned();
+        let ports: Vec<Object> = ports.map(|(switch, port)| Object::Port(switch, port)).collect();
         for port in ports {
             self.lanes.mark(port, Cause::Ours);
         }

@@ -17,7 +17,8 @@ pub struct Wanted {
     /// Everything that could want a row is known, so that what is not wanted may go.
     pub complete: bool,
     served: BTreeSet<SwitchName>,
-    networks: BTreeSet<Uuid>,
+    /// The networks that have a port here, and which ports.
+    networks: BTreeMap<Uuid, BTreeSet<(SwitchName, PortName)>>,
     /// The switches' own tunnel ends: routes that point there never go south.
     own_vteps: BTreeSet<Ipv4Addr>,
     rows_per_transaction: usize,
@@ -31,7 +32,7 @@ impl Wanted {
             configuration,
             complete,
             served: BTreeSet::new(),
-            networks: BTreeSet::new(),
+            networks: BTreeMap::new(),
             own_vteps: BTreeSet::new(),
             rows_per_transaction: ROWS_PER_TRANSACTION,
             rows: 0,
@@ -56,18 +57,30 @@ impl Wanted {
 
     /// These switches are at the other end, with these tunnel ends of their own.
     pub fn serve(&mut self, served: BTreeSet<SwitchName>, tunnel_ips: impl Iterator<Item = Ipv4Addr>) {
-        let configured = || served.iter().filter_map(|name| self.configuration.switches.get(name));
-        let networks: BTreeSet<Uuid> = configured().flat_map(|switch| switch.networks()).collect();
-        let known = &self.configuration.networks;
-        self.own_vteps = tunnel_ips
-            .chain(configured().filter_map(|switch| switch.vtep))
-            .collect();
-        let caps = configured().filter_map(|switch| switch.rows_per_transaction_max);
+        let configured = || {
+            let switches = &self.configuration.switches;
+            served.iter().filter_map(|name| Some((name, switches.get(name)?)))
+        };
+        let mut networks: BTreeMap<Uuid, BTreeSet<(SwitchName, PortName)>> = BTreeMap::new();
+        for (name, switch) in configured() {
+            for (port, bindings) in &switch.ports {
+                for network in bindings
+                    .values()
+                    .filter(|network| self.configuration.networks.contains_key(network))
+                {
+                    networks
+                        .entry(*network)
+                        .or_default()
+                        .insert((name.clone(), port.clone()));
+                }
+            }
+        }
+        let caps = configured().filter_map(|(_, switch)| switch.rows_per_transaction_max);
         self.rows_per_transaction = caps.min().map_or(usize::MAX, |cap| cap.max(1));
-        self.networks = networks
-            .into_iter()
-            .filter(|network| known.contains_key(network))
+        self.own_vteps = tunnel_ips
+            .chain(configured().filter_map(|(_, switch)| switch.vtep))
             .collect();
+        self.networks = networks;
         self.served = served;
         self.rows = self.count_rows();
     }
@@ -88,7 +101,7 @@ impl Wanted {
 
     /// The networks that have a port here.
     pub fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.networks.iter().copied()
+        self.networks.keys().copied()
     }
 
     /// A network, if it has a port here.
@@ -112,6 +125,11 @@ impl Wanted {
         served.flat_map(|(name, switch)| switch.ports.keys().map(move |port| (name, port)))
     }
 
+    /// The ports that a network has here.
+    pub fn ports_of(&self, network: Uuid) -> impl Iterator<Item = &(SwitchName, PortName)> + '_ {
+        self.networks.get(&network).into_iter().flatten()
+    }
+
     /// Where a MAC of a network is to be found.
     pub fn vtep(&self, network: Uuid, mac: Mac) -> Option<Ipv4Addr> {
         let vtep = self.network(network)?.remote_macs.get(&mac)?;
@@ -131,7 +149,7 @@ impl Wanted {
     }
 
     fn count_rows(&self) -> usize {
-        let networks = self.networks.iter().filter_map(|network| self.network(*network));
+        let networks = self.networks.keys().filter_map(|network| self.network(*network));
         let vteps = networks.flat_map(|network| network.remote_macs.values());
         vteps.filter(|vtep| !self.own_vteps.contains(vtep)).count()
     }
