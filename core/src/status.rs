@@ -73,6 +73,8 @@ pub struct SessionStatus {
     pub quarantine: Vec<(String, String)>,
     /// Echoes of ours that stayed without any byte for a whole interval.
     pub keepalive_misses: u64,
+    /// How long ago the connection was accepted, in milliseconds.
+    pub age_ms: f64,
     /// When each step of the takeover was reached, in milliseconds since the connection was accepted.
     pub takeover_ms: Takeover,
 }

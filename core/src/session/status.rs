@@ -17,8 +17,8 @@ pub(super) struct Steps {
 }
 
 impl Session {
-    /// What an operator may want to know.
-    pub fn status(&self) -> SessionStatus {
+    /// What an operator may want to know at this time.
+    pub fn status(&self, now: Time) -> SessionStatus {
         let ms = |step: Option<Time>| step.map(|at| at.since(self.accepted_at).as_secs_f64() * 1000.0);
         let steps = self.takeover;
         let no_port = self.missing_ports();
@@ -49,6 +49,7 @@ impl Session {
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),
             quarantine: quarantine.take(STATUS_ENTRIES).collect(),
             keepalive_misses: self.keepalive.misses,
+            age_ms: now.since(self.accepted_at).as_secs_f64() * 1000.0,
             takeover_ms: Takeover {
                 tls: ms(steps.opened),
                 identified: ms(steps.identified),

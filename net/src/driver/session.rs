@@ -72,7 +72,7 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
             order = orders.recv() => match order {
                 Some(Order::Command(command)) => Input::Command(command),
                 Some(Order::Status(answer)) => {
-                    let _ = answer.send(session.status());
+                    let _ = answer.send(session.status(env.now()));
                     continue;
                 }
                 Some(Order::Pulse(answer)) => {

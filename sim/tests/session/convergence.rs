@@ -423,7 +423,7 @@ impl Run {
         self.world
             .sessions
             .values()
-            .map(tandem_core::session::Session::status)
+            .map(|session| session.status(self.world.now))
             .collect()
     }
 

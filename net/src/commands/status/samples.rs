@@ -89,6 +89,7 @@ fn session(number: u8, phase: &str, ownership: &str) -> SessionStatus {
         blocked: vec![],
         quarantine: vec![],
         keepalive_misses: 0,
+        age_ms: 5000.0,
         takeover_ms: Takeover {
             tls: Some(11.0),
             identified: Some(12.0),
