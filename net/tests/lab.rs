@@ -294,6 +294,37 @@ fn two_labs_never_share_an_address() -> Result<()> {
 }
 
 #[test]
+fn a_lab_goes_round_a_server_that_has_the_usual_port_on_all_addresses() -> Result<()> {
+    netns::enter(
+        "a_lab_goes_round_a_server_that_has_the_usual_port_on_all_addresses",
+        || {
+            let set = Namespaces::new()?;
+            let node = set.add("node")?;
+            let before = netns::inside(&node, Loopback::claim)??;
+            assert_eq!(before.port(6650), 6650);
+            let _server = netns::inside(&node, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, 6640)))?.expect("bound");
+            let lab = netns::inside(&node, Loopback::claim)??;
+            let listener = netns::inside(&node, || TcpListener::bind((lab.address(1), lab.port(6640))))?;
+            listener.expect("free");
+            Ok(())
+        },
+    )
+}
+
+#[test]
+fn a_folder_that_is_preserved_outlives_its_lab() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let path = scratch.path().to_owned();
+    fs::write(scratch.folder("part")?.join("part.log"), "why\n").expect("written");
+    let kept = scratch.preserve()?;
+    drop(scratch);
+    assert!(!path.exists());
+    assert_eq!(fs::read_to_string(kept.join("part/part.log")).expect("kept"), "why\n");
+    fs::remove_dir_all(&kept).expect("removed");
+    Ok(())
+}
+
+#[test]
 fn a_cut_link_is_silent_and_heals() -> Result<()> {
     netns::enter("a_cut_link_is_silent_and_heals", || {
         let scratch = Scratch::new()?;

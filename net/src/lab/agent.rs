@@ -131,6 +131,15 @@ pub struct PortSection {
     pub network: String,
 }
 
+impl ListenSection {
+    /// Moves every port.
+    pub(crate) fn shift(&mut self, shift: impl Fn(u16) -> u16) {
+        for listen in [&mut self.ovsdb, &mut self.health, &mut self.agent_check, &mut self.http] {
+            listen.set_port(shift(listen.port()));
+        }
+    }
+}
+
 impl AgentOptions {
     /// An agent that listens on 6640, 6650, 6651 and 6652 of its own address, with no network and no switch.
     pub fn new(name: &str, address: Ipv4Addr, tsn_ip: Ipv4Addr, credentials: Credentials) -> Self {

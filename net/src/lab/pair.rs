@@ -121,6 +121,7 @@ impl Pair {
             let mut agent = AgentOptions::new(name, address, tsn_ip, pki.issue(name)?);
             agent.namespace = island.as_ref().map(|island| island.nodes[index].clone());
             agent.listen.proxy_protocol = options.proxy_protocol;
+            agent.listen.shift(|port| loopback.port(port));
             agent.keepalive.interval.clone_from(&options.keepalive);
             agent.network.clone_from(&options.networks);
             agent.switch = (1..=options.switches)
@@ -242,7 +243,7 @@ fn proxy(options: &PairOptions, hub: Option<String>, loopback: &Loopback, agents
     let [a, b] = agents;
     let listen = |index: u16| Listen {
         name: format!("ovsdb{index}"),
-        bind: (loopback.address(VIP), 6640 + index).into(),
+        bind: (loopback.address(VIP), loopback.port(6640 + index)).into(),
         backends: vec![
             backend(a, options.targets > 1 && index == 1),
             backend(b, options.targets > 1 && index == 0),

@@ -61,6 +61,14 @@ impl Schema {
         }
     }
 
+    /// Fails with [`Error::Missing`] where the one that all are cut from is not installed.
+    pub fn find() -> Result<()> {
+        match Path::new(INSTALLED).is_file() {
+            true => Ok(()),
+            false => Err(missing()),
+        }
+    }
+
     /// Writes it for `ovsdb-tool create`, and returns the names of its tables.
     pub(crate) fn write(self, file: &Path) -> Result<Vec<String>> {
         let mut schema = installed()?;
@@ -89,11 +97,15 @@ impl Schema {
 }
 
 fn installed() -> Result<Value> {
-    let text = fs::read(INSTALLED).map_err(|_| Error::Missing {
+    let text = fs::read(INSTALLED).map_err(|_| missing())?;
+    serde_json::from_slice(&text).map_err(|error| Error::failed(format!("read {INSTALLED}"), error))
+}
+
+fn missing() -> Error {
+    Error::Missing {
         program: INSTALLED.into(),
         package: "openvswitch-vtep".into(),
-    })?;
-    serde_json::from_slice(&text).map_err(|error| Error::failed(format!("read {INSTALLED}"), error))
+    }
 }
 
 /// Removes a table, or a column together with its part in the table's indexes.

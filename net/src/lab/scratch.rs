@@ -19,7 +19,7 @@ pub struct Scratch(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    _janitor: Option<Janitor>,
+    janitor: Option<Janitor>,
 }
 
 /// Parts that were killed with us may still write for a moment.
@@ -35,7 +35,7 @@ impl Scratch {
         let janitor = Janitor::new(REMOVE, &path.to_string_lossy())?;
         Ok(Self(Arc::new(Inner {
             path,
-            _janitor: Some(janitor),
+            janitor: Some(janitor),
         })))
     }
 
@@ -44,12 +44,25 @@ impl Scratch {
         let path = create()?;
         // A closed standard error is no reason to fail.
         let _ = writeln!(io::stderr(), "the lab is kept in {}", path.display());
-        Ok(Self(Arc::new(Inner { path, _janitor: None })))
+        Ok(Self(Arc::new(Inner { path, janitor: None })))
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Moves the folder away from its removal, and answers where it is from now on.
+    ///
+    /// For what went wrong: parts that run may still write their logs, and are good for nothing else.
+    pub fn preserve(&self) -> Result<PathBuf> {
+        if self.0.janitor.is_none() {
+            return Ok(self.path().into());
+        }
+        let mut kept = self.path().as_os_str().to_owned();
+        kept.push("-kept");
+        fs::rename(self.path(), &kept).map_err(Error::io(format!("keep {}", self.path().display())))?;
+        Ok(kept.into())
     }
 
     /// The folder of this name in it, created if need be.
