@@ -9,8 +9,9 @@ ARGS ?=
 help:             ## what there is
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
+# A development build, because it is there sooner; a failover does not wait for the processor.
 demo: deps        ## kill the active agent of a real switch and see what it costs (ARGS="--json")
-	$(CARGO) run --locked --release -p tandem-net -- demo $(ARGS)
+	$(CARGO) run --locked -p tandem-net -- demo $(ARGS)
 
 # Tests with real parts run one at a time: they measure, and two cores are soon full.
 test: deps        ## every test, against real ovsdb-server and HAProxy

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Exit, Output, agent, check, pki, status};
+use crate::commands::{Exit, Output, agent, check, demo, pki, status};
 
 /// A highly available ToR agent that manages switches through OVSDB
 #[derive(Debug, Parser)]
@@ -13,7 +13,8 @@ use crate::commands::{Exit, Output, agent, check, pki, status};
     name = "tandem",
     version,
     after_help = "\
-Example:
+Examples:
+  tandem demo
   tandem check /etc/tandem/agent.toml
 
 Exit codes: 0 good, 1 a check failed, 2 usage or environment"
@@ -27,6 +28,7 @@ struct Cli {
 enum Command {
     Agent(agent::Args),
     Check(check::Args),
+    Demo(demo::Args),
     Pki(pki::Args),
     Status(status::Args),
 }
@@ -56,6 +58,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
     let exit = match &cli.command {
         Command::Agent(args) => agent::run(args, output),
         Command::Check(args) => check::run(args, output),
+        Command::Demo(args) => demo::run(args, output),
         Command::Pki(args) => pki::run(args, output),
         Command::Status(args) => status::run(args, output),
     }?;

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod check;
+pub mod demo;
 pub mod pki;
 pub mod status;
 
@@ -17,6 +18,8 @@ pub enum Exit {
     Failed,
     /// 2: it could not do what was asked: the arguments, a file, the network.
     Environment,
+    /// 130: somebody pressed Ctrl-C.
+    Interrupted,
 }
 
 /// Where a command writes. Results go to `out`, everything else to `err`.
@@ -42,11 +45,12 @@ impl From<Exit> for ExitCode {
             Exit::Good => 0,
             Exit::Failed => 1,
             Exit::Environment => 2,
+            Exit::Interrupted => 130,
         })
     }
 }
 
 /// `1 switch`, `2 switches`.
-fn count(count: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
