@@ -14,3 +14,4 @@ mod ownership;
 mod retries;
 mod vni;
 mod world;
+mod wire;

@@ -84,7 +84,12 @@ impl World {
     }
 
     pub(crate) fn connect_with(&mut self, conn: ConnId, opening: Opening) -> ConnId {
-        self.sessions.insert(conn, Session::new(self.now, opening));
+        self.adopt(conn, Session::new(self.now, opening))
+    }
+
+    /// The switch connects, and this session is at the other end.
+    pub(crate) fn adopt(&mut self, conn: ConnId, session: Session) -> ConnId {
+        self.sessions.insert(conn, session);
         self.to_switch.insert(conn, VecDeque::new());
         self.to_session.insert(conn, VecDeque::new());
         self.tell_switch(SwitchInput::Connected { conn });
@@ -138,6 +143,23 @@ impl World {
             .iter()
             .any(|result| result.get("error").is_some());
         assert!(!failed, "{results}");
+    }
+
+    /// A client of the database that is no session of ours; its answers are not looked at.
+    pub(crate) fn client(&mut self) -> ConnId {
+        self.connections += 1;
+        let conn = ConnId(self.connections);
+        self.tell_switch(SwitchInput::Connected { conn });
+        conn
+    }
+
+    pub(crate) fn client_says(&mut self, conn: ConnId, message: &Value) {
+        let data = message.to_string().into_bytes();
+        self.tell_switch(SwitchInput::Bytes { conn, data });
+    }
+
+    pub(crate) fn client_leaves(&mut self, conn: ConnId) {
+        self.tell_switch(SwitchInput::Closed { conn });
     }
 
     /// Lets everything happen that needs no time.
