@@ -12,8 +12,8 @@ pub struct Keepalive {
     /// T; `None` is off.
     interval: Option<Duration>,
     last_received: Time,
-    /// An echo went out since the last byte.
-    echoed: bool,
+    /// When an echo went out, if no byte has come since.
+    echoed: Option<Time>,
     /// A byte must come by then, because something makes us doubt the line.
     proof_due: Option<Time>,
     /// Echoes that went out because an interval was silent.
@@ -37,7 +37,7 @@ impl Keepalive {
         Self {
             interval,
             last_received: now,
-            echoed: false,
+            echoed: None,
             proof_due: None,
             misses: 0,
         }
@@ -51,7 +51,7 @@ impl Keepalive {
     /// Bytes came, any bytes.
     pub fn received(&mut self, now: Time) {
         self.last_received = now;
-        self.echoed = false;
+        self.echoed = None;
         self.proof_due = None;
     }
 
@@ -66,7 +66,7 @@ impl Keepalive {
             return Verdict::Wait;
         };
         if deadline.why == Why::KeepaliveDue {
-            self.echoed = true;
+            self.echoed = Some(now);
             self.misses += 1;
             return Verdict::Echo;
         }
@@ -77,25 +77,26 @@ impl Keepalive {
     pub fn deadline(&self, dump_awaited: bool) -> Option<Deadline<Why>> {
         let proof = self.proof_due.map(|due| Deadline {
             at: if dump_awaited {
-                self.last_received + DUMP_SILENCE
+                due.max(self.last_received + DUMP_SILENCE)
             } else {
                 due
             },
             why: Why::ProofOverdue,
         });
         let silence = self.interval.map(|interval| match self.echoed {
-            false => Deadline {
+            None => Deadline {
                 at: self.last_received + interval,
                 why: Why::KeepaliveDue,
             },
-            true if dump_awaited => Deadline {
-                at: self.last_received + (interval * 2).max(DUMP_SILENCE),
-                why: Why::KeepaliveOverdue,
-            },
-            true => Deadline {
-                at: self.last_received + interval * 2,
-                why: Why::KeepaliveOverdue,
-            },
+            Some(echoed) => {
+                let silence = if dump_awaited { DUMP_SILENCE } else { Duration::ZERO };
+                // An echo that went out late, because T changed or we were asleep, has its T all the same.
+                let answer_due = echoed + interval;
+                Deadline {
+                    at: answer_due.max(self.last_received + silence.max(interval * 2)),
+                    why: Why::KeepaliveOverdue,
+                }
+            }
         });
         Deadline::earliest([proof, silence])
     }
@@ -136,6 +137,14 @@ mod tests {
         assert_eq!(keepalive.check(at(1), true), Verdict::Echo);
         assert_eq!(keepalive.check(at(59), true), Verdict::Wait);
         assert!(matches!(keepalive.check(at(60), true), Verdict::Dead(_)));
+    }
+
+    #[test]
+    fn an_echo_that_goes_out_late_has_its_time_for_an_answer() {
+        let mut keepalive = Keepalive::new(at(0), Some(T));
+        assert_eq!(keepalive.check(at(35), false), Verdict::Echo);
+        assert_eq!(keepalive.check(at(44), false), Verdict::Wait);
+        assert_eq!(keepalive.check(at(45), false), Verdict::Dead(Duration::from_secs(45)));
     }
 
     #[test]
