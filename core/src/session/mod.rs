@@ -172,7 +172,9 @@ pub struct Session {
     phase: Phase,
     lock: Lock,
     lock_name: String,
-    lockless_reported: bool,
+    waiting_reported: bool,
+    /// Whether we may write to a server without locks, as it was said last.
+    lockless_reported: Option<bool>,
     fit: bool,
     draining: bool,
     schema: Option<Schema>,
@@ -215,7 +217,8 @@ impl Session {
             phase: Phase::Opened,
             lock: Lock::No,
             lock_name: options.lock,
-            lockless_reported: false,
+            waiting_reported: false,
+            lockless_reported: None,
             fit: opening.fit,
             draining: false,
             schema: None,
@@ -272,6 +275,10 @@ impl Session {
                 configuration,
                 complete,
             } => {
+                if self.needs_fresh_session(&configuration) {
+                    let what = "the lock or the prefix of logical switches is another one now";
+                    return self.close(now, CloseWhy::orderly(what));
+                }
                 self.keepalive.set_interval(configuration.session.keepalive);
                 self.wanted.configure(configuration, complete);
                 self.switches_changed = true;
@@ -291,6 +298,12 @@ impl Session {
             }
             Command::Close(why) => self.close(now, why),
         }
+    }
+
+    /// Whether something changed on which the whole session was built: which lock it holds, and which rows are ours.
+    fn needs_fresh_session(&self, configuration: &Configuration) -> bool {
+        let (old, new) = (self.wanted.options(), &configuration.session);
+        old.lock != new.lock || old.logical_switch_prefix != new.logical_switch_prefix
     }
 
     /// Time has passed: is the line alive, are answers overdue, is somebody's patience at its end?
@@ -318,7 +331,8 @@ impl Session {
         self.work(now);
         self.identify(now);
         self.check_ownership(now);
-        self.report_lockless();
+        self.report_waiting();
+        self.report_lockless(now);
         self.audit_step();
         self.check_leaving(now);
         self.program(now);

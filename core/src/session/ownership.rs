@@ -40,10 +40,14 @@ impl Session {
     pub(super) fn may_write(&self) -> bool {
         let owner = match self.lock {
             Lock::Held => true,
-            Lock::Unsupported => self.wanted.sole_manager() || self.replica.managers.len() <= 1,
+            Lock::Unsupported => self.is_sole_manager(),
             Lock::No | Lock::Asked | Lock::Queued | Lock::Stolen | Lock::LettingGo => false,
         };
         owner && self.small_read && !self.wanted.served().is_empty() && !self.draining && !self.is_closing()
+    }
+
+    fn is_sole_manager(&self) -> bool {
+        self.wanted.sole_manager() || self.replica.managers.len() <= 1
     }
 
     /// Asks for the lock, if this agent is fit.
@@ -64,9 +68,6 @@ impl Session {
             self.lock_held(now);
         } else {
             self.lock = Lock::Queued;
-            if !self.wanted.served().is_empty() {
-                self.event(What::Waiting);
-            }
         }
     }
 
@@ -116,12 +117,29 @@ impl Session {
         self.lock = Lock::Unsupported;
     }
 
-    /// Says once how we stand without locks, as soon as it is known who else may write.
-    pub(super) fn report_lockless(&mut self) {
-        if self.lock == Lock::Unsupported && !self.lockless_reported && !self.wanted.served().is_empty() {
-            self.lockless_reported = true;
-            let (may_write, managers) = (self.may_write(), self.replica.managers.len());
-            self.event(What::Lockless { may_write, managers });
+    /// Says once that somebody else has the lock, as soon as it is known for which switch.
+    pub(super) fn report_waiting(&mut self) {
+        if self.lock == Lock::Queued && !self.wanted.served().is_empty() && !self.waiting_reported {
+            self.waiting_reported = true;
+            self.event(What::Waiting);
+        }
+    }
+
+    /// Says how we stand without locks, as soon as it is known who else may write, and whenever that changes.
+    pub(super) fn report_lockless(&mut self, now: Time) {
+        let may_write = self.is_sole_manager();
+        if self.lock != Lock::Unsupported || self.wanted.served().is_empty() || self.is_closing() {
+            return;
+        }
+        let before = self.lockless_reported.replace(may_write);
+        if before == Some(may_write) {
+            return;
+        }
+        let managers = self.replica.managers.len();
+        self.event(What::Lockless { may_write, managers });
+        if before == Some(true) {
+            let what = "another manager may write now, and the switch knows no locks";
+            self.close(now, CloseWhy::fault(Fault::Environment, what));
         }
     }
 
