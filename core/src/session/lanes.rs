@@ -16,8 +16,8 @@ use crate::time::{Deadline, Time};
 pub struct Lanes {
     /// To be looked at, and whether somebody else's change made it so.
     due: [BTreeMap<Object, Cause>; Lane::ALL.len()],
-    /// Parts of a transaction that failed as a whole: each is tried by itself.
-    parts: VecDeque<(Lane, Vec<Object>)>,
+    /// Parts of a transaction that failed as a whole, and objects that failed alone: each is tried by itself.
+    parts: [VecDeque<Vec<Object>>; Lane::ALL.len()],
     /// On the wire; looked at again when the answer comes.
     in_flight: BTreeSet<Object>,
     waiting: BTreeMap<Reason, BTreeSet<Object>>,
@@ -52,6 +52,7 @@ pub enum Reason {
 /// An object that was refused when it was alone in its transaction.
 #[derive(Clone, Debug)]
 struct Failing {
+    lane: Lane,
     attempts: u32,
     /// Left alone until then; `None` while it is being tried.
     until: Option<Time>,
@@ -79,14 +80,15 @@ impl Lanes {
         self.lane(lane).pop_first()
     }
 
-    /// The next part of a transaction that failed as a whole.
-    pub fn take_part(&mut self) -> Option<(Lane, Vec<Object>)> {
-        self.parts.pop_front()
+    /// The next objects of a lane that are tried by themselves.
+    pub fn take_part(&mut self, lane: Lane) -> Option<Vec<Object>> {
+        self.parts.get_mut(lane as usize)?.pop_front()
     }
 
     /// Whether a lane has nothing to look at.
     pub fn is_empty(&self, lane: Lane) -> bool {
-        self.due.get(lane as usize).is_none_or(BTreeMap::is_empty) && !self.parts.iter().any(|(of, _)| *of == lane)
+        self.due.get(lane as usize).is_none_or(BTreeMap::is_empty)
+            && self.parts.get(lane as usize).is_none_or(VecDeque::is_empty)
     }
 
     /// Whether objects of a lane wait for a locator that another transaction is creating.
@@ -110,7 +112,7 @@ impl Lanes {
 
     /// Whether no lane has anything to look at.
     pub fn all_empty(&self) -> bool {
-        self.due.iter().all(BTreeMap::is_empty) && self.parts.is_empty()
+        Lane::ALL.iter().all(|lane| self.is_empty(*lane))
     }
 
     /// An object has to wait.
@@ -123,7 +125,10 @@ impl Lanes {
         let reasons: Vec<Reason> = self.waiting.keys().filter(|reason| happened(reason)).copied().collect();
         for reason in reasons {
             for object in self.waiting.remove(&reason).unwrap_or_default() {
-                self.mark(object, Cause::Ours);
+                match self.failing.get(&object) {
+                    Some(Failing { until: None, lane, .. }) => self.try_apart(*lane, vec![object]),
+                    Some(_) | None => self.mark(object, Cause::Ours),
+                }
             }
         }
     }
@@ -142,6 +147,11 @@ impl Lanes {
         }
     }
 
+    /// An object is as wanted, whoever made it so.
+    pub fn right(&mut self, object: &Object) {
+        self.failing.remove(object);
+    }
+
     /// A transaction was refused. Several objects are tried in two halves; one alone is tried again later.
     /// Answers the object if it failed too often.
     pub fn refused(&mut self, now: Time, lane: Lane, mut objects: Vec<Object>, reason: &str) -> Option<Object> {
@@ -150,16 +160,18 @@ impl Lanes {
         }
         if objects.len() > 1 {
             let rest = objects.split_off(objects.len() / 2);
-            self.parts.push_back((lane, objects));
-            self.parts.push_back((lane, rest));
+            self.try_apart(lane, objects);
+            self.try_apart(lane, rest);
             return None;
         }
         let object = objects.pop()?;
         let failing = self.failing.entry(object.clone()).or_insert(Failing {
+            lane,
             attempts: 0,
             until: None,
             reason: String::new(),
         });
+        failing.lane = lane;
         failing.attempts = failing.attempts.saturating_add(1);
         failing.reason = reason.into();
         let quarantined = failing.attempts >= ATTEMPTS;
@@ -174,7 +186,7 @@ impl Lanes {
         Some(object).filter(|_| quarantined)
     }
 
-    /// Objects whose time has come are tried again.
+    /// Objects whose time has come are tried again, each alone: others shall not fail with it.
     pub fn retry(&mut self, now: Time) {
         while self.retries.first().is_some_and(|(until, _)| *until <= now) {
             let Some((_, object)) = self.retries.pop_first() else {
@@ -182,7 +194,8 @@ impl Lanes {
             };
             if let Some(failing) = self.failing.get_mut(&object) {
                 failing.until = None;
-                self.mark(object, Cause::Ours);
+                let lane = failing.lane;
+                self.try_apart(lane, vec![object]);
             }
         }
     }
@@ -208,7 +221,7 @@ impl Lanes {
     /// Objects that differ and are not on the wire.
     pub fn pending(&self) -> usize {
         let due: usize = self.due.iter().map(BTreeMap::len).sum();
-        let parts: usize = self.parts.iter().map(|(_, objects)| objects.len()).sum();
+        let parts: usize = self.parts.iter().flatten().map(Vec::len).sum();
         due + parts + self.left()
     }
 
@@ -228,6 +241,12 @@ impl Lanes {
     pub fn quarantine(&self) -> impl Iterator<Item = (&Object, &str)> + '_ {
         let failed = self.failing.iter().filter(|(_, failing)| failing.attempts >= ATTEMPTS);
         failed.map(|(object, failing)| (object, failing.reason.as_str()))
+    }
+
+    fn try_apart(&mut self, lane: Lane, objects: Vec<Object>) {
+        if let Some(parts) = self.parts.get_mut(lane as usize) {
+            parts.push_back(objects);
+        }
     }
 
     fn lane(&mut self, lane: Lane) -> &mut BTreeMap<Object, Cause> {
@@ -273,8 +292,9 @@ mod tests {
         let mut lanes = Lanes::default();
         let culprit = Object::Broadcast(Uuid(5));
         let (mut alone, mut others) = (0, 0);
-        lanes.parts.push_back((Lane::Broadcast, objects(8)));
-        while let Some((lane, part)) = lanes.take_part() {
+        let lane = Lane::Broadcast;
+        lanes.try_apart(lane, objects(8));
+        while let Some(part) = lanes.take_part(lane) {
             lanes.sent(&part);
             if !part.contains(&culprit) {
                 others += part.len();
@@ -298,7 +318,7 @@ mod tests {
             assert!(lanes.all_empty(), "left alone until its time comes");
             now = lanes.deadline().expect("a retry").at;
             lanes.retry(now);
-            assert_eq!(lanes.take(Lane::LogicalSwitches), Some((object.clone(), Cause::Ours)));
+            assert_eq!(lanes.take_part(Lane::LogicalSwitches), Some(vec![object.clone()]));
         }
         assert_eq!(lanes.quarantine().count(), 1);
         lanes.forgive();

@@ -7,11 +7,11 @@ use crate::session::Session;
 
 impl Session {
     /// Sets the timers that nobody has set, once per session: what an operator chose stays.
-    pub(super) fn look_at_manager(&mut self, transaction: &mut Transaction) -> Verdict {
+    pub(super) fn look_at_manager(&self, transaction: &mut Transaction) -> Verdict {
         let Some(timers) = self.wanted.options().manager.clone() else {
             return Verdict::Right;
         };
-        if std::mem::replace(&mut self.manager_done, true) {
+        if self.manager_done {
             return Verdict::Right;
         }
         let Some(row) = self.manager_row(timers.target.as_deref()) else {

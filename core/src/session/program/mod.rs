@@ -37,16 +37,11 @@ impl Session {
         }
         self.lanes.retry(now);
         let mut looks = LOOKS_PER_STEP;
-        while self.room() && looks > 0 {
-            let Some((lane, objects)) = self.lanes.take_part() else {
-                break;
-            };
-            let objects = objects.into_iter().map(|object| (object, Cause::Ours)).collect();
-            self.write(now, lane, objects, &mut looks);
-        }
         for lane in Lane::ALL {
             while looks > 0 && self.room() && self.may_enter(lane) && !self.lanes.is_empty(lane) {
-                self.write(now, lane, Vec::new(), &mut looks);
+                let part = self.lanes.take_part(lane).unwrap_or_default();
+                let part = part.into_iter().map(|object| (object, Cause::Ours)).collect();
+                self.write(now, lane, part, &mut looks);
             }
         }
         self.conclude_claim(now);
@@ -93,7 +88,7 @@ impl Session {
                 continue;
             }
             match self.look(now, lane, &object, &mut transaction) {
-                Verdict::Right => {}
+                Verdict::Right => self.lanes.right(&object),
                 Verdict::Wait(reason) => self.lanes.wait(object, reason),
                 Verdict::Delete => self.lanes.mark_deletion(object, cause),
                 Verdict::Written => {
@@ -157,6 +152,7 @@ impl Session {
             creates,
         } = batch;
         self.rows_written += rows;
+        self.manager_done |= objects.contains(&Object::Manager);
         self.event(What::Programmed {
             lane,
             objects: objects.len(),
