@@ -30,6 +30,14 @@ pub enum MacTable {
 }
 
 impl MacTable {
+    /// Every table of addresses.
+    pub const ALL: [Self; 4] = [Self::UcastRemote, Self::McastRemote, Self::UcastLocal, Self::McastLocal];
+
+    /// Whether its rows are the switch's own.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::UcastLocal | Self::McastLocal)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::UcastRemote => "Ucast_Macs_Remote",
@@ -47,6 +55,7 @@ pub struct Transaction {
     operations: usize,
     rows: usize,
     names: u32,
+    vnis: Vec<Vni>,
     locators: BTreeMap<Ipv4Addr, Ref>,
     locator_sets: BTreeMap<Ipv4Addr, Ref>,
 }
@@ -59,6 +68,7 @@ impl Transaction {
             operations: 0,
             rows: 0,
             names: 0,
+            vnis: Vec::new(),
             locators: BTreeMap::new(),
             locator_sets: BTreeMap::new(),
         };
@@ -92,6 +102,11 @@ impl Transaction {
             .iter()
             .filter(|(_, reference)| matches!(reference, Ref::New(_)));
         new.map(|(vtep, _)| *vtep)
+    }
+
+    /// The VNIs that this transaction gives to logical switches.
+    pub fn given_vnis(&self) -> impl Iterator<Item = Vni> + '_ {
+        self.vnis.iter().copied()
     }
 
     /// The parameters of the request.
@@ -137,6 +152,7 @@ impl Transaction {
     /// Inserts a logical switch.
     pub fn insert_logical_switch(&mut self, name: &str, vni: Vni, replication_mode: bool) -> Ref {
         self.rows += 1;
+        self.vnis.push(vni);
         let reference = self.insert("Logical_Switch");
         self.text.push_str("{\"name\":");
         self.string(name);
@@ -150,6 +166,7 @@ impl Transaction {
 
     /// Sets a logical switch's VNI; `None` leaves it without one for the moment.
     pub fn update_tunnel_key(&mut self, row: Uuid, vni: Option<Vni>) {
+        self.vnis.extend(vni);
         self.update("Logical_Switch", row);
         match vni {
             Some(vni) => {

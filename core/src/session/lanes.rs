@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Why;
 use crate::bounds::{ATTEMPTS, QUARANTINE, RETRY_FIRST};
 use crate::event::{Lane, Object};
-use crate::ids::Uuid;
+use crate::ids::{Uuid, Vni};
 use crate::time::{Deadline, Time};
 
 /// Objects to look at: each stands in one place only.
@@ -41,6 +41,8 @@ pub enum Reason {
     Locator(Ipv4Addr),
     /// Another logical switch, by its row, has the VNI.
     Vni { tunnel_key: i64, holder: Uuid },
+    /// A transaction on the wire gives the VNI to another logical switch.
+    VniUnderWay(Vni),
     /// Nothing is deleted before everything that could want it is known.
     Incomplete,
     /// Ports are still bound to the logical switch.
@@ -272,6 +274,7 @@ impl fmt::Display for Reason {
             Self::Vni { tunnel_key, holder } => {
                 write!(f, "VNI {tunnel_key} is still in use by logical switch {holder}")
             }
+            Self::VniUnderWay(vni) => write!(f, "VNI {vni} is just being given to another logical switch"),
             Self::Incomplete => f.write_str("not deleted before the configuration is complete"),
             Self::Bound => f.write_str("ports are still bound to it"),
             Self::LocalMacs => f.write_str("the switch has not yet taken back the MACs that it learned"),

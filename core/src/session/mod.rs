@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
-use crate::ids::{ConnId, Generation, SwitchName, Uuid};
+use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid, Vni};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
 use crate::ovsdb::rpc;
 use crate::ovsdb::schema::Schema;
@@ -192,6 +192,8 @@ pub struct Session {
     lanes: Lanes,
     /// Tunnel ends for which a transaction on the wire creates a locator.
     creating: BTreeSet<Ipv4Addr>,
+    /// VNIs that a transaction on the wire gives to a logical switch.
+    numbering: BTreeSet<Vni>,
     /// Networks whose logical switch is to go, and until when the switch may take its own MACs back.
     leaving: BTreeMap<Uuid, Time>,
     exports: Exports,
@@ -234,6 +236,7 @@ impl Session {
             walk: Walk::default(),
             lanes: Lanes::default(),
             creating: BTreeSet::new(),
+            numbering: BTreeSet::new(),
             leaving: BTreeMap::new(),
             exports: Exports::default(),
             manager_done: false,

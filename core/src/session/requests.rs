@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use super::Why;
 use crate::bounds::{DUMP_ANSWER, REQUEST_ANSWER};
 use crate::event::{Lane, Object};
+use crate::ids::Vni;
 use crate::ovsdb::monitor::Monitor;
 use crate::time::{Deadline, Time};
 
@@ -35,6 +36,8 @@ pub struct Batch {
     pub rows: usize,
     /// Tunnel ends that it creates locators for.
     pub creates: Vec<Ipv4Addr>,
+    /// VNIs that it gives to logical switches.
+    pub numbers: Vec<Vni>,
 }
 
 impl Asked {

@@ -34,7 +34,7 @@ impl Wanted {
             served: BTreeSet::new(),
             networks: BTreeMap::new(),
             own_vteps: BTreeSet::new(),
-            rows_per_transaction: ROWS_PER_TRANSACTION,
+            rows_per_transaction: usize::MAX,
             rows: 0,
         }
     }
@@ -152,6 +152,11 @@ impl Wanted {
         let networks = self.networks.keys().filter_map(|network| self.network(*network));
         let vteps = networks.flat_map(|network| network.remote_macs.values());
         vteps.filter(|vtep| !self.own_vteps.contains(vtep)).count()
+    }
+
+    /// Whether the switch has no limit of its own.
+    pub fn takes_any_number_of_rows(&self) -> bool {
+        self.rows_per_transaction == usize::MAX
     }
 
     /// Rows that one transaction of a lane may write.

@@ -7,6 +7,8 @@ use crate::ids::{Uuid, Vni};
 use crate::ovsdb::transaction::{MacTable, Transaction};
 use crate::session::Session;
 use crate::session::lanes::Reason;
+use crate::session::replica::mcast::Mcast;
+use crate::session::replica::ucast::Ucast;
 use crate::time::Time;
 
 impl Session {
@@ -34,7 +36,7 @@ impl Session {
     }
 
     fn create(&self, network: Uuid, vni: Vni, transaction: &mut Transaction) -> Verdict {
-        if let Some(reason) = self.vni_taken(vni, None) {
+        if let Some(reason) = self.vni_taken(vni, None, transaction) {
             return Verdict::Wait(reason);
         }
         let options = self.wanted.options();
@@ -61,7 +63,7 @@ impl Session {
             return Verdict::Right;
         }
         if renumber {
-            match self.vni_taken(vni, Some(row)) {
+            match self.vni_taken(vni, Some(row), transaction) {
                 None => transaction.update_tunnel_key(row, Some(vni)),
                 // Two networks that swap their VNIs would wait for each other forever: one steps aside.
                 Some(_) if found.is_some() && self.steps_aside(network) => transaction.update_tunnel_key(row, None),
@@ -76,10 +78,13 @@ impl Session {
     }
 
     /// Some switches cannot hold two logical switches with one VNI, not even for a moment.
-    fn vni_taken(&self, vni: Vni, except: Option<Uuid>) -> Option<Reason> {
+    fn vni_taken(&self, vni: Vni, except: Option<Uuid>, transaction: &Transaction) -> Option<Reason> {
         let tunnel_key = i64::from(vni.value());
-        let holder = self.replica.logical_switches.holder(tunnel_key, except)?;
-        Some(Reason::Vni { tunnel_key, holder })
+        if let Some(holder) = self.replica.logical_switches.holder(tunnel_key, except) {
+            return Some(Reason::Vni { tunnel_key, holder });
+        }
+        let under_way = self.numbering.contains(&vni) || transaction.given_vnis().any(|given| given == vni);
+        under_way.then_some(Reason::VniUnderWay(vni))
     }
 
     /// Whether a network stands in a circle of networks that wait for each other, as the first of them.
@@ -120,12 +125,32 @@ impl Session {
             if now < until {
                 return Verdict::Wait(Reason::LocalMacs);
             }
-            transaction.delete_macs_of(MacTable::UcastLocal, row);
-            transaction.delete_macs_of(MacTable::McastLocal, row);
         }
-        transaction.delete_macs_of(MacTable::UcastRemote, row);
-        transaction.delete_macs_of(MacTable::McastRemote, row);
-        transaction.delete_logical_switch(row);
+        if self.wanted.takes_any_number_of_rows() {
+            for table in MacTable::ALL.into_iter().filter(|table| learned || !table.is_local()) {
+                transaction.delete_macs_of(table, row);
+            }
+            transaction.delete_logical_switch(row);
+        } else {
+            self.delete_bit_by_bit(row, transaction);
+        }
         Verdict::Written
+    }
+
+    /// As much as the switch takes in one transaction; the rest follows when it is applied.
+    fn delete_bit_by_bit(&self, row: Uuid, transaction: &mut Transaction) {
+        let room = self.room_for_deletions(transaction);
+        let unicast = |table, rows: &Ucast| rows.rows_in(row).map(|row| (table, row)).take(room).collect::<Vec<_>>();
+        let multicast = |table, rows: &Mcast| rows.rows_of(row).map(|(row, _)| (table, row)).collect::<Vec<_>>();
+        let mut rows = unicast(MacTable::UcastRemote, &self.replica.ucast_remote);
+        rows.extend(multicast(MacTable::McastRemote, &self.replica.mcast_remote));
+        rows.extend(unicast(MacTable::UcastLocal, &self.replica.ucast_local));
+        rows.extend(multicast(MacTable::McastLocal, &self.replica.mcast_local));
+        for (table, row) in rows.iter().take(room) {
+            transaction.delete_mac(*table, *row);
+        }
+        if rows.len() < room {
+            transaction.delete_logical_switch(row);
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::requests::{Asked, Batch};
 use super::{Cause, Session};
 use crate::bounds::{LOOKS_PER_STEP, SEND_QUEUE_BYTES, TRANSACTIONS_IN_FLIGHT};
 use crate::event::{Lane, Object, What};
+use crate::ids::Vni;
 use crate::machine::{CloseWhy, Fault};
 use crate::ovsdb::reply::{Failure, Refusal};
 use crate::ovsdb::transaction::{Ref, Transaction};
@@ -112,12 +113,15 @@ impl Session {
         self.lanes.sent(&objects);
         let creates: Vec<_> = transaction.created_locators().collect();
         self.creating.extend(creates.iter().copied());
+        let numbers: Vec<_> = transaction.given_vnis().collect();
+        self.numbering.extend(numbers.iter().copied());
         let rows = transaction.rows();
         let batch = Batch {
             lane,
             objects,
             rows,
             creates,
+            numbers,
         };
         self.ask(now, Asked::Write(batch), "transact", &transaction.into_params());
     }
@@ -143,6 +147,12 @@ impl Session {
         Ok(transaction.locator(vtep, found))
     }
 
+    /// Rows that may still be deleted by this transaction.
+    fn room_for_deletions(&self, transaction: &Transaction) -> usize {
+        let limit = self.wanted.rows_per_transaction(Lane::Deletions);
+        limit.saturating_sub(transaction.rows())
+    }
+
     /// A transaction was applied. Its rows have arrived before this answer.
     pub(super) fn programmed(&mut self, _now: Time, batch: Batch) {
         let Batch {
@@ -150,6 +160,7 @@ impl Session {
             objects,
             rows,
             creates,
+            numbers,
         } = batch;
         self.rows_written += rows;
         self.manager_done |= objects.contains(&Object::Manager);
@@ -159,13 +170,17 @@ impl Session {
             rows,
         });
         self.lanes.applied(objects);
-        self.created(&creates);
+        self.answered_for(&creates, &numbers);
     }
 
     /// A transaction was refused, as a whole.
     pub(super) fn program_refused(&mut self, now: Time, batch: Batch, refusal: &Refusal) {
         let Batch {
-            lane, objects, creates, ..
+            lane,
+            objects,
+            creates,
+            numbers,
+            ..
         } = batch;
         if refusal.failure == Failure::NotOwner && self.lock == super::Lock::Held {
             self.lock = super::Lock::Stolen;
@@ -191,11 +206,15 @@ impl Session {
                 self.event(What::Quarantined { object, reason });
             }
         }
-        self.created(&creates);
+        self.answered_for(&creates, &numbers);
     }
 
-    /// Locators that a transaction was creating are there now, or will not come from it.
-    fn created(&mut self, creates: &[std::net::Ipv4Addr]) {
+    /// Locators that a transaction was creating and VNIs that it gave are there now, or will not come from it.
+    fn answered_for(&mut self, creates: &[std::net::Ipv4Addr], numbers: &[Vni]) {
+        for vni in numbers {
+            self.numbering.remove(vni);
+            self.lanes.release(|reason| *reason == Reason::VniUnderWay(*vni));
+        }
         for vtep in creates {
             self.creating.remove(vtep);
             self.lanes.release(|reason| *reason == Reason::Locator(*vtep));

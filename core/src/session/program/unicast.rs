@@ -88,11 +88,11 @@ impl Session {
         if !self.wanted.complete {
             return Verdict::Wait(Reason::Incomplete);
         }
-        for row in unicast {
-            transaction.delete_mac(MacTable::UcastRemote, row);
-        }
-        for row in multicast {
-            transaction.delete_mac(MacTable::McastRemote, row);
+        let unicast = unicast.into_iter().map(|row| (MacTable::UcastRemote, row));
+        let multicast = multicast.into_iter().map(|row| (MacTable::McastRemote, row));
+        // What does not fit follows when this is applied.
+        for (table, row) in unicast.chain(multicast).take(self.room_for_deletions(transaction)) {
+            transaction.delete_mac(table, row);
         }
         Verdict::Written
     }

@@ -75,7 +75,8 @@ impl LogicalSwitches {
     /// Records a row, or that it is gone.
     pub fn record(&mut self, row: Uuid, columns: Option<LogicalSwitchRow>, touched: &mut Vec<Touched>) {
         if let Some(old) = self.rows.remove(&row) {
-            if let Some(network) = old.network {
+            // A row that took over the name in the same transaction may have been told before.
+            if let Some(network) = old.network.filter(|network| self.of_network(*network) == Some(row)) {
                 self.by_network.remove(&network);
             }
             if let Some(rows) = old.tunnel_key.and_then(|key| self.by_tunnel_key.get_mut(&key)) {

@@ -65,6 +65,13 @@ impl Ucast {
         self.by_mac.range((from, to)).next().map(|((_, mac), _)| *mac)
     }
 
+    /// Every row in a logical switch.
+    pub fn rows_in(&self, logical_switch: Uuid) -> impl Iterator<Item = Uuid> + '_ {
+        let all = (logical_switch, Mac([0; 6]))..=(logical_switch, Mac::BROADCAST);
+        let rows = self.by_mac.range(all).flat_map(|(_, rows)| rows.iter().copied());
+        rows.chain(self.strays_of(logical_switch))
+    }
+
     /// Whether a logical switch has any row here.
     pub fn any_of(&self, logical_switch: Uuid) -> bool {
         self.next_mac(logical_switch, None).is_some() || self.strays.contains_key(&logical_switch)
