@@ -64,7 +64,12 @@ impl Session {
         if !self.may_write() {
             return;
         }
-        let new = self.learned(network, mac);
+        let (new, placed) = self.learned(network, mac);
+        if placed {
+            self.unplaced.remove(&(network, mac));
+        } else {
+            self.unplaced.insert((network, mac));
+        }
         let old = self.exports.of_mac(network, mac);
         for gone in old.difference(&new) {
             self.exports.0.remove(gone);
@@ -76,6 +81,13 @@ impl Session {
         }
     }
 
+    /// Locators came: MACs that were learned behind them may be exported now.
+    pub(super) fn place(&mut self) {
+        for (network, mac) in std::mem::take(&mut self.unplaced) {
+            self.export(network, mac);
+        }
+    }
+
     /// The session ends: everything that it exported is void.
     pub(super) fn retract(&mut self) {
         let routes = std::mem::take(&mut self.exports.0).len();
@@ -84,27 +96,30 @@ impl Session {
         }
     }
 
-    /// Where the switch says a MAC is. Of several rows of one MAC the last counts: it is one place.
-    fn learned(&self, network: Uuid, mac: Mac) -> BTreeSet<Route> {
-        let Some(row) = self.replica.logical_switches.of_network(network) else {
-            return BTreeSet::new();
+    /// Where the switch says a MAC is, and whether all locators that it names are there: one transaction is told
+    /// to several monitors, in any order. Of several rows of one MAC the last counts: it is one place.
+    fn learned(&self, network: Uuid, mac: Mac) -> (BTreeSet<Route>, bool) {
+        let row = self.replica.logical_switches.of_network(network);
+        let Some(row) = row.filter(|_| self.wanted.network(network).is_some()) else {
+            return (BTreeSet::new(), true);
         };
-        if self.wanted.network(network).is_none() {
-            return BTreeSet::new();
-        }
         let locators = &self.replica.locators;
+        let mut placed = true;
         let vteps: BTreeSet<Ipv4Addr> = if mac == Mac::BROADCAST {
             let rows = self.replica.mcast_local.rows_of(row);
             let sets = rows
                 .filter(|(_, entry)| entry.mac.is_broadcast())
                 .filter_map(|(_, entry)| entry.locator_set);
+            let sets = sets.inspect(|set| placed &= locators.is_whole(*set));
             sets.flat_map(|set| locators.vteps(set)).collect()
         } else {
             let rows = self.replica.ucast_local.rows_of(row, mac).iter().rev();
             let entries = rows.filter_map(|row| self.replica.ucast_local.row(*row));
-            let mut vteps = entries.filter_map(|entry| locators.vtep(entry.locator?));
+            let vteps = entries.map(|entry| locators.vtep(entry.locator?));
+            let mut vteps = vteps.inspect(|vtep| placed &= vtep.is_some()).flatten();
             vteps.next().into_iter().collect()
         };
-        vteps.into_iter().map(|vtep| route(network, mac, vtep)).collect()
+        let routes = vteps.into_iter().map(|vtep| route(network, mac, vtep));
+        (routes.collect(), placed)
     }
 }

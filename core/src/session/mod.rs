@@ -197,6 +197,8 @@ pub struct Session {
     /// Networks whose logical switch is to go, and until when the switch may take its own MACs back.
     leaving: BTreeMap<Uuid, Time>,
     exports: Exports,
+    /// Learned MACs whose locator has not arrived yet.
+    unplaced: BTreeSet<(Uuid, Mac)>,
     manager_done: bool,
     takeover: status::Steps,
     rows_written: usize,
@@ -239,6 +241,7 @@ impl Session {
             numbering: BTreeSet::new(),
             leaving: BTreeMap::new(),
             exports: Exports::default(),
+            unplaced: BTreeSet::new(),
             manager_done: false,
             takeover: status::Steps {
                 opened: Some(now),

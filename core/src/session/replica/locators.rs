@@ -46,6 +46,12 @@ impl Locators {
         locators.filter_map(|locator| self.vtep(*locator))
     }
 
+    /// Whether a set is there, and everything in it.
+    pub fn is_whole(&self, set: Uuid) -> bool {
+        let locators = self.sets.get(&set);
+        locators.is_some_and(|locators| locators.iter().all(|locator| self.rows.contains_key(locator)))
+    }
+
     /// Records a locator, or that it is gone.
     pub fn record(&mut self, row: Uuid, columns: Option<LocatorRow>) {
         if let Some(Some(vtep)) = self.rows.remove(&row)
