@@ -138,7 +138,7 @@ impl Agent {
             for name in &known.served {
                 let switch = switches.entry(name.clone()).or_default();
                 switch.sessions.push(status.clone());
-                switch.exported = self.exports.of_generation(known.generation);
+                switch.exported += self.exports.of_generation(known.generation);
             }
         }
         let nameless = self.sessions.iter().filter(|(_, known)| known.served.is_empty());

@@ -1,5 +1,6 @@
 //! The production session against an emulated switch, with every byte, every message and every second in our hands.
 
+mod agents;
 mod audit;
 mod bindings;
 mod broadcast;
@@ -7,6 +8,7 @@ mod contents;
 mod convergence;
 mod deletion;
 mod export;
+mod fleet;
 mod keepalive;
 mod locators;
 mod opening;
