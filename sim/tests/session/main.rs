@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod bindings;
+mod book;
 mod broadcast;
 mod contents;
 mod convergence;
@@ -15,5 +16,5 @@ mod opening;
 mod ownership;
 mod retries;
 mod vni;
-mod world;
 mod wire;
+mod world;
