@@ -12,6 +12,7 @@
 //! Everything here blocks. Waiting is polling a condition ([`Scratch::wait_until`]), never sleeping and hoping.
 
 pub mod agent;
+pub mod contents;
 mod error;
 pub mod haproxy;
 mod janitor;
@@ -25,9 +26,11 @@ pub mod program;
 pub mod schema;
 pub mod scratch;
 pub mod snapshot;
+pub mod stage;
 pub mod switch;
 
 pub use agent::{Agent, AgentOptions};
+pub use contents::Contents;
 pub use error::{Error, Result};
 pub use haproxy::{Haproxy, HaproxyOptions};
 pub use pair::{Pair, PairOptions};
@@ -36,4 +39,5 @@ pub use port::Loopback;
 pub use program::{Launch, Program, Signal};
 pub use schema::Schema;
 pub use scratch::Scratch;
+pub use stage::Stage;
 pub use switch::{Switch, SwitchOptions};
