@@ -1,0 +1,10 @@
+//! Whatever stands in a switch's database when the agent comes: afterwards it is exactly what is wanted, with the
+//! fewest writes, and what belongs to others was not touched.
+
+mod certificates;
+mod dirt;
+mod kinds;
+mod random;
+mod schemas;
+mod stale;
+mod wanted;
