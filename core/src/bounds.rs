@@ -11,6 +11,12 @@ pub const MESSAGE_BYTES: usize = 128 << 20;
 /// How deep a JSON value may nest. The deepest that a switch sends is a schema, at about ten.
 pub const NESTING_LEVELS: usize = 64;
 
+/// Members of one message. JSON-RPC knows five.
+pub const MEMBERS: usize = 32;
+
+/// Rows of one switch's database.
+pub const ROWS: usize = 1 << 20;
+
 /// Bytes of complete messages that one step of a session works off, so that others are not kept waiting.
 pub const WORK_BYTES_PER_STEP: usize = 128 << 10;
 
@@ -22,6 +28,10 @@ pub const BACKLOG_BYTES: usize = MESSAGE_BYTES + (64 << 20);
 
 /// Bytes that the driver has not sent yet, above which a session writes nothing new.
 pub const SEND_QUEUE_BYTES: usize = 4 << 20;
+
+/// Bytes that the driver has not sent yet, above which it reads nothing more: a peer that only asks cannot fill our
+/// memory with answers.
+pub const UNSENT_BYTES: usize = 16 << 20;
 
 /// Rows in one transaction: what `ovsdb-server` commits fastest.
 pub const ROWS_PER_TRANSACTION: usize = 100;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
 use crate::machine::{CloseWhy, Fault};
+use crate::text::short;
 
 /// Something that happened in a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -266,7 +267,8 @@ impl fmt::Display for What {
                 foreign,
             } => write!(
                 f,
-                "VLAN {vlan} of port {port} of {switch} was bound to {foreign}, which is not ours; replaced as configured"
+                "VLAN {vlan} of port {port} of {switch} was bound to {foreign}, which is not ours; replaced as configured",
+                foreign = short(foreign.as_str())
             ),
             Self::Echoed => f.write_str("nothing heard for an interval; asking"),
             Self::Draining => f.write_str("settling writes, then letting go of the lock"),

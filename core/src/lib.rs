@@ -16,6 +16,7 @@ pub mod machine;
 pub mod ovsdb;
 pub mod session;
 pub mod status;
+mod text;
 pub mod time;
 
 pub use ids::{ConnId, Generation, LogicalSwitchName, Mac, SwitchName, Uuid, Vni};

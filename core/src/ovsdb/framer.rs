@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::bounds::NESTING_LEVELS;
+use crate::bounds::{MEMBERS, NESTING_LEVELS};
 
 /// One complete message, and where its top-level members lie.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -62,6 +62,9 @@ pub enum FrameError {
     /// One message nests deeper than the bound.
     #[error("a message that nests deeper than {NESTING_LEVELS} levels")]
     TooDeep,
+    /// One message has more members than the bound: noting where they lie would take more memory than they do.
+    #[error("a message with more than {MEMBERS} members")]
+    TooManyMembers,
 }
 
 /// Holds the bytes of the message that is still arriving.
@@ -126,10 +129,11 @@ impl Framer {
 
     /// Adds bytes to the end of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
+        // A peer that is always in the middle of a message must not make us keep all that went before.
+        if self.start > self.buffer.len() / 2 {
+            self.buffer.drain(..self.start);
+            self.scanned -= self.start;
             self.start = 0;
-            self.scanned = 0;
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -152,6 +156,7 @@ impl Framer {
                 },
                 Place::BeforeName { may_end } => match byte {
                     b' ' | b'\t' | b'\r' | b'\n' => {}
+                    b'"' if self.members.len() == MEMBERS => return Err(FrameError::TooManyMembers),
                     b'"' => {
                         self.members.push(Member {
                             name: at + 1..at + 1,
@@ -313,6 +318,30 @@ mod tests {
         assert_eq!(frames[0].member("id"), Some(&br#""}\"" "#[..]));
         assert_eq!(frames[0].member("result"), Some(&br#" {"a":[1,{"id":9}]}"#[..]));
         assert_eq!(frames[0].member("method"), None);
+    }
+
+    #[test]
+    fn a_stream_that_is_never_between_two_messages_is_not_kept() {
+        let mut framer = Framer::new(1 << 20);
+        framer.push(br#"{"id":"#);
+        for _ in 0..10_000 {
+            framer.push(br#"1}{"id":"#);
+            let frame = framer.next_frame().expect("no error").expect("a message");
+            assert_eq!(frame.member("id"), Some(&b"1"[..]));
+            assert_eq!(framer.next_frame(), Ok(None));
+        }
+        assert!(framer.buffer.capacity() < 1000, "{} bytes", framer.buffer.capacity());
+    }
+
+    #[test]
+    fn a_message_of_members_only_is_refused() {
+        let members = vec![r#""a":1"#; MEMBERS + 1];
+        let message = |count| format!("{{{}}}", members[..count].join(","));
+        assert!(frames(&[message(MEMBERS).as_bytes()]).is_ok());
+        assert_eq!(
+            frames(&[message(MEMBERS + 1).as_bytes()]),
+            Err(FrameError::TooManyMembers)
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::text::short;
+
 /// The kinds of failure that are told apart, because they are answered in different ways.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,7 +28,7 @@ pub enum Failure {
 pub struct Refusal {
     /// The kind.
     pub failure: Failure,
-    /// The server's own words.
+    /// The server's own words, on one line and not too many.
     pub text: String,
 }
 
@@ -44,6 +46,7 @@ impl Refusal {
             Some(details) => format!("{error}: {details}"),
             None => error.into(),
         };
+        let text = short(&text);
         Self { failure, text }
     }
 }

@@ -88,6 +88,9 @@ pub fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
 /// The keepalive of RFC 7047 section 4.1.11, with the id that Open vSwitch uses, too.
 pub const ECHO: &[u8] = br#"{"id":"echo","method":"echo","params":[]}"#;
 
+/// The id in it, as JSON text.
+pub const ECHO_ID: &[u8] = br#""echo""#;
+
 /// Answers an echo: the same parameters come back. `id` and `params` are JSON text.
 pub fn echo_reply(id: &[u8], params: &[u8]) -> Vec<u8> {
     let params = if params.is_empty() { b"[]" } else { params };

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::text::short;
+
 /// The tables without which a switch cannot be managed, and the columns of schema 1.0 that we read.
 pub const REQUIRED: &[(&str, &[&str])] = &[
     ("Global", &["managers", "switches"]),
@@ -43,14 +45,14 @@ impl Schema {
             if let Some(column) = columns.iter().find(|column| !has(table, column)) {
                 return Err(format!(
                     "its schema (version {}) has no column {table}.{column}",
-                    text.version
+                    short(&text.version)
                 ));
             }
         }
         Ok(Self {
             locator_tunnel_key: has("Physical_Locator", "tunnel_key"),
             replication_mode: has("Logical_Switch", "replication_mode"),
-            version: text.version,
+            version: short(&text.version),
         })
     }
 }

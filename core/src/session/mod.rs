@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use crate::bounds::UNSENT_BYTES;
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid, Vni};
@@ -319,6 +320,10 @@ impl Session {
             Verdict::Echo => {
                 self.event(What::Echoed);
                 self.outputs.push_back(Output::Send(rpc::ECHO.to_vec()));
+            }
+            Verdict::Dead(_) if self.send_queue_bytes > UNSENT_BYTES => {
+                let what = format!("it reads nothing: {} bytes wait to be sent", self.send_queue_bytes);
+                return self.misbehaved(now, what);
             }
             Verdict::Dead(silence) => {
                 let what = format!("nothing heard for {:.1} s", silence.as_secs_f64());

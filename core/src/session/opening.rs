@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::requests::Asked;
 use super::{Lock, Output, Phase, Session, Why};
-use crate::bounds::{MESSAGE_BYTES, NAMELESS, NAMELESS_LOCK};
+use crate::bounds::{MESSAGE_BYTES, NAMELESS, NAMELESS_LOCK, STATUS_ENTRIES};
 use crate::event::What;
 use crate::ids::SwitchName;
 use crate::machine::{CloseWhy, Fault};
@@ -14,6 +14,7 @@ use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::reply::{self, Refusal};
 use crate::ovsdb::schema::Schema;
 use crate::ovsdb::{DATABASE, rpc};
+use crate::text::short;
 use crate::time::{Deadline, Time};
 
 impl Session {
@@ -172,7 +173,9 @@ impl Session {
             let what = "the database no longer names a switch that is configured here";
             return self.close(now, CloseWhy::orderly(what));
         }
-        if self.named != Some(named.clone()) {
+        let named = named.into_iter().take(STATUS_ENTRIES);
+        let named: Vec<SwitchName> = named.map(|name| short(name.as_str()).into()).collect();
+        if self.named.as_ref() != Some(&named) {
             self.event(What::Unidentified { named: named.clone() });
             self.named = Some(named);
         }

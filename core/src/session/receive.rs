@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::replica::Touched;
 use super::{Cause, Output, Session, Why};
-use crate::bounds::{BACKLOG_BYTES, OPENING_MESSAGE_BYTES, WORK_BYTES_PER_STEP};
+use crate::bounds::{BACKLOG_BYTES, OPENING_MESSAGE_BYTES, ROWS, WORK_BYTES_PER_STEP};
 use crate::event::{Object, What};
 use crate::machine::{CloseWhy, Fault};
 use crate::ovsdb::framer::{Frame, Framer};
@@ -13,6 +13,7 @@ use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::reply;
 use crate::ovsdb::rpc::{self, Message};
 use crate::ovsdb::updates::Cursor;
+use crate::text::short;
 use crate::time::{Deadline, Time};
 
 /// Complete messages that wait for their turn, and the one that is being read row by row.
@@ -90,7 +91,7 @@ impl Session {
                 self.outputs.push_back(Output::Send(answer));
             }
             Ok(message) => {
-                self.receiver.backlog_bytes += frame.bytes().len();
+                self.receiver.backlog_bytes += held_bytes(&frame);
                 self.receiver.backlog.push_back((frame, message));
                 if self.receiver.backlog_bytes > BACKLOG_BYTES {
                     self.misbehaved(now, format!("more than {BACKLOG_BYTES} bytes of messages at once"));
@@ -106,7 +107,7 @@ impl Session {
             if let Some(reading) = self.receiver.reading.take() {
                 self.read_on(now, reading, &mut budget);
             } else if let Some((frame, message)) = self.receiver.backlog.pop_front() {
-                self.receiver.backlog_bytes -= frame.bytes().len();
+                self.receiver.backlog_bytes -= held_bytes(&frame);
                 budget = budget.saturating_sub(frame.bytes().len().min(WORK_BYTES_PER_STEP / 256) + 64);
                 self.dispatch(now, frame, message);
             } else {
@@ -121,6 +122,9 @@ impl Session {
             Message::Request { .. } => {}
             Message::Reply { id, outcome } => {
                 let Some(asked) = id.and_then(|id| self.requests.answered(id)) else {
+                    if frame.member("id").map(<[u8]>::trim_ascii) != Some(rpc::ECHO_ID) {
+                        self.misbehaved(now, "an answer to a request that was never made".into());
+                    }
                     return;
                 };
                 match outcome {
@@ -130,6 +134,10 @@ impl Session {
             }
             Message::Notification { method, params } => match method.as_str() {
                 "update" | "update2" => match update_params(slice(params.clone())) {
+                    Some((monitor, _)) if !self.requests.monitors(monitor) => {
+                        let what = format!("an update of the {} tables, which were never asked for", monitor.id());
+                        self.misbehaved(now, what);
+                    }
                     Some((monitor, updates)) => {
                         let range = params.start + updates.start..params.start + updates.end;
                         self.read_updates(frame, monitor, range, false);
@@ -179,6 +187,9 @@ impl Session {
                     );
                     if let Err(error) = recorded {
                         break Err(format!("row {} that cannot be read: {error}", row.uuid));
+                    }
+                    if self.replica.rows() > ROWS {
+                        break Err(format!("more than {ROWS} rows"));
                     }
                 }
             }
@@ -263,7 +274,7 @@ impl Session {
 
     /// The peer broke the protocol: there is nothing more to say to it.
     pub(super) fn misbehaved(&mut self, now: Time, what: String) {
-        self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, what));
+        self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, short(&what)));
     }
 
     /// Says something happened.
@@ -274,6 +285,11 @@ impl Session {
             what,
         }));
     }
+}
+
+/// What a message takes while it waits: a small one is mostly ours.
+fn held_bytes(frame: &Frame) -> usize {
+    frame.bytes().len() + size_of::<(Frame, Message)>()
 }
 
 /// The monitor that an update belongs to, and where its rows stand in the parameters.

@@ -1,6 +1,6 @@
 //! What we asked the switch and have no answer to yet. Every request has a deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::Why;
@@ -64,6 +64,7 @@ pub struct Requests {
     open: BTreeMap<u64, (Asked, Time)>,
     dumps: usize,
     writes: usize,
+    monitors: BTreeSet<Monitor>,
 }
 
 impl Requests {
@@ -72,6 +73,9 @@ impl Requests {
         let id = self.next;
         self.next += 1;
         self.dumps += usize::from(asked.is_dump());
+        if let Asked::Monitor { monitor, .. } = &asked {
+            self.monitors.insert(*monitor);
+        }
         self.writes += usize::from(matches!(asked, Asked::Write(_)));
         let patience = if self.dumps > 0 { DUMP_ANSWER } else { REQUEST_ANSWER };
         self.open.insert(id, (asked, now + patience));
@@ -89,6 +93,11 @@ impl Requests {
     /// Whether an answer to some monitor is due, before which the server may be deaf.
     pub fn dump_awaited(&self) -> bool {
         self.dumps > 0
+    }
+
+    /// Whether these tables were ever asked for.
+    pub fn monitors(&self, monitor: Monitor) -> bool {
+        self.monitors.contains(&monitor)
     }
 
     /// Transactions on the wire.

@@ -1,5 +1,8 @@
 //! Moves the bytes of one session between its socket and its machine.
 
+use std::collections::VecDeque;
+
+use tandem_core::bounds::UNSENT_BYTES;
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::session::{Command, Input, Output, Session};
 use tandem_core::status::SessionStatus;
@@ -38,12 +41,13 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
 ) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut read = vec![0; READ_BYTES];
-    let mut unsent: Vec<u8> = Vec::new();
+    let mut unsent = VecDeque::new();
+    let mut full = false;
     loop {
         let over = carry_out(&mut session, &mut unsent, &agent).await;
         if over {
             let flush = async {
-                let _ = writer.write_all(&unsent).await;
+                let _ = writer.write_all(unsent.make_contiguous()).await;
                 let _ = writer.shutdown().await;
             };
             tokio::select! {
@@ -52,14 +56,24 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
             }
             return;
         }
+        if full != (unsent.len() > UNSENT_BYTES) {
+            full = !full;
+            session.handle(
+                env.now(),
+                Input::Sent {
+                    queued_bytes: unsent.len(),
+                },
+            );
+            continue;
+        }
         let wake = session.poll_timeout().map(|deadline| deadline.at);
         let input = tokio::select! {
-            got = reader.read(&mut read) => match got {
+            got = reader.read(&mut read), if !full => match got {
                 Ok(0) => Input::Closed(CloseWhy::orderly("the switch closed the connection")),
                 Ok(length) => Input::Bytes(read[..length].to_vec()),
                 Err(error) => Input::Closed(CloseWhy::fault(Fault::Environment, format!("the connection broke: {error}"))),
             },
-            sent = writer.write(&unsent), if !unsent.is_empty() => match sent {
+            sent = writer.write(unsent.as_slices().0), if !unsent.is_empty() => match sent {
                 Ok(length) => {
                     unsent.drain(..length);
                     if unsent.is_empty() {
@@ -88,11 +102,11 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
 }
 
 /// Drains the outputs. Answers whether the session is over.
-async fn carry_out(session: &mut Session, unsent: &mut Vec<u8>, agent: &mpsc::Sender<Message>) -> bool {
+async fn carry_out(session: &mut Session, unsent: &mut VecDeque<u8>, agent: &mpsc::Sender<Message>) -> bool {
     let mut over = false;
     while let Some(output) = session.poll_output() {
         match output {
-            Output::Send(bytes) => unsent.extend_from_slice(&bytes),
+            Output::Send(bytes) => unsent.extend(bytes),
             Output::Close(_) => over = true,
             Output::Event(event) => {
                 log::event(&event, session.served());

@@ -20,6 +20,11 @@ pub struct Locators {
 }
 
 impl Locators {
+    /// Entries for the rows of both tables.
+    pub fn count(&self) -> usize {
+        self.rows.len() + self.keyed.len() + self.sets.len()
+    }
+
     /// The locator of a tunnel end that we may refer to.
     pub fn find(&self, vtep: Ipv4Addr) -> Option<Uuid> {
         let rows = self.by_vtep.get(&vtep)?;

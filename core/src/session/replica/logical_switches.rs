@@ -41,6 +41,11 @@ impl LogicalSwitches {
         }
     }
 
+    /// Entries for the rows of the table.
+    pub fn count(&self) -> usize {
+        self.rows.len() + self.source_node.len()
+    }
+
     /// A row.
     pub fn row(&self, row: Uuid) -> Option<&Entry> {
         self.rows.get(&row)

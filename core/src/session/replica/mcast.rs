@@ -24,6 +24,11 @@ pub struct Entry {
 }
 
 impl Mcast {
+    /// Rows in the table.
+    pub fn count(&self) -> usize {
+        self.rows.len()
+    }
+
     /// A row.
     pub fn row(&self, row: Uuid) -> Option<&Entry> {
         self.rows.get(&row)

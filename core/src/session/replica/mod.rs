@@ -71,6 +71,14 @@ impl Replica {
         }
     }
 
+    /// Rows in all tables together.
+    pub fn rows(&self) -> usize {
+        let macs = self.ucast_local.count() + self.ucast_remote.count();
+        let broadcast = self.mcast_local.count() + self.mcast_remote.count();
+        let others = self.logical_switches.count() + self.locators.count() + self.ports.count();
+        macs + broadcast + others + self.managers.len()
+    }
+
     /// Records one row's change; `json` is what [`updates::change`] reads.
     pub fn record(
         &mut self,

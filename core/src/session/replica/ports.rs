@@ -39,6 +39,11 @@ pub struct Port {
 }
 
 impl Ports {
+    /// Rows in both tables.
+    pub fn count(&self) -> usize {
+        self.switches.len() + self.rows.len()
+    }
+
     /// Every switch in the database.
     pub fn switches(&self) -> impl Iterator<Item = &PhysicalSwitch> + '_ {
         self.switches.values()

@@ -1,0 +1,362 @@
+//! What a session makes of a switch that breaks the rules: it closes, says why, and keeps nothing without a bound.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tandem_core::bounds::{DUMP_ANSWER, NAMELESS, REQUEST_ANSWER, ROWS, UNSENT_BYTES};
+use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
+use tandem_core::machine::{CloseWhy, Fault};
+use tandem_core::ovsdb::schema::REQUIRED;
+use tandem_core::session::{Input, Opening, Output, Session};
+use tandem_core::{ConnId, Generation, Machine, Peer, Time, Uuid, Vni};
+
+const T: Duration = Duration::from_secs(10);
+
+/// A session, and the hand that feeds it.
+struct World {
+    now: Time,
+    session: Session,
+    /// Requests that were not answered yet: id, method, first parameter but the database.
+    asked: Vec<(u64, String)>,
+    closed: Option<CloseWhy>,
+    /// What happened, as it stands in the log.
+    log: Vec<String>,
+    /// Answers every echo, whatever else it does.
+    echoes: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut options = SessionOptions::new("agent-a", Ipv4Addr::new(10, 0, 0, 11));
+        options.keepalive = Some(T);
+        let network = Network {
+            name: "blue".into(),
+            vni: Vni::new(5001).expect("a VNI"),
+            remote_macs: BTreeMap::new(),
+        };
+        let mut switch = Switch::default();
+        switch.ports.insert("eth1".into(), [(10, Uuid(1))].into());
+        let configuration = Configuration {
+            session: options,
+            networks: [(Uuid(1), network)].into(),
+            switches: [("tor1".into(), switch)].into(),
+        };
+        let opening = Opening {
+            conn: ConnId(1),
+            generation: Generation(1),
+            peer: Peer {
+                address: SocketAddr::from(([192, 0, 2, 1], 6640)),
+                proxied: None,
+                certificate: None,
+            },
+            accepted_at: Time::ORIGIN,
+            configuration: Arc::new(configuration),
+            complete: true,
+            fit: true,
+        };
+        let mut world = Self {
+            now: Time::ORIGIN,
+            session: Session::new(Time::ORIGIN, opening),
+            asked: Vec::new(),
+            closed: None,
+            log: Vec::new(),
+            echoes: true,
+        };
+        world.drain();
+        world
+    }
+
+    /// One that has answered everything but what it was asked to write.
+    fn owned() -> Self {
+        let mut world = Self::new();
+        let table = |columns: &[&str]| {
+            let columns = columns.iter().map(|name| ((*name).to_owned(), json!({})));
+            json!({ "columns": columns.collect::<serde_json::Map<_, _>>() })
+        };
+        let tables = REQUIRED
+            .iter()
+            .map(|(name, columns)| ((*name).to_owned(), table(columns)));
+        let schema = json!({ "version": "1.3.0", "tables": tables.collect::<serde_json::Map<_, _>>() });
+        world.answer("get_schema", &schema);
+        let row = json!({ "new": { "name": "tor1", "ports": ["set", []], "tunnel_ips": "10.0.1.1" } });
+        world.answer(
+            "monitor small",
+            &json!({ "Physical_Switch": { Uuid(9).to_string(): row } }),
+        );
+        world.answer("lock", &json!({ "locked": true }));
+        world
+    }
+
+    fn bytes(&mut self, bytes: impl AsRef<[u8]>) {
+        self.handle(Input::Bytes(bytes.as_ref().to_vec()));
+    }
+
+    fn answer(&mut self, asked: &str, result: &Value) {
+        let place = self.asked.iter().position(|(_, request)| request == asked);
+        let (id, _) = self
+            .asked
+            .remove(place.unwrap_or_else(|| panic!("{asked} was asked: {:?}", self.asked)));
+        self.bytes(json!({ "id": id, "result": result, "error": null }).to_string());
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.session.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let mut answers = Vec::new();
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Send(bytes) => answers.extend(self.sent(&bytes)),
+                Output::Close(why) => self.closed = Some(why),
+                Output::Event(event) => self.log.push(event.what.to_string()),
+            }
+        }
+        for answer in answers {
+            self.bytes(answer);
+        }
+    }
+
+    /// Notes a request; answers what is answered at once.
+    fn sent(&mut self, bytes: &[u8]) -> Option<String> {
+        let message: Value = serde_json::from_slice(bytes).expect("JSON");
+        let method = message["method"].as_str()?;
+        if method == "echo" {
+            let answer = json!({ "id": message["id"], "result": message["params"], "error": null });
+            return self.echoes.then(|| answer.to_string());
+        }
+        let name = match method {
+            "monitor" | "monitor_cond" => format!("monitor {}", message["params"][1].as_str().expect("an id")),
+            _ => method.into(),
+        };
+        self.asked.push((message["id"].as_u64().expect("a number"), name));
+        None
+    }
+
+    /// Lets time pass until the session closes; answers when, and why.
+    fn until_closed(&mut self) -> (Duration, CloseWhy) {
+        while self.closed.is_none() {
+            let deadline = self.session.poll_timeout().expect("a session without an end");
+            self.now = deadline.at.max(self.now);
+            assert!(
+                self.now.since(Time::ORIGIN) < Duration::from_secs(3600),
+                "it stays forever"
+            );
+            self.handle(Input::Timeout);
+        }
+        let why = self.closed.clone().expect("closed");
+        (self.now.since(Time::ORIGIN), why)
+    }
+
+    /// Works off what is there, without any time passing.
+    fn work(&mut self) {
+        while self.closed.is_none()
+            && self
+                .session
+                .poll_timeout()
+                .is_some_and(|deadline| deadline.at <= self.now)
+        {
+            self.handle(Input::Timeout);
+        }
+    }
+
+    fn assert_misbehaved(&mut self, words: &str) {
+        self.work();
+        let why = self.closed.clone().expect("closed");
+        assert!(why.what.contains(words), "{why}");
+        assert_eq!(why.fault, Some(Fault::PeerMisbehaved), "{why}");
+    }
+}
+
+#[test]
+fn a_peer_that_answers_echoes_and_never_a_request_is_closed_and_the_request_named() {
+    let mut world = World::new();
+    let (after, why) = world.until_closed();
+    assert_eq!(after, REQUEST_ANSWER);
+    assert_eq!(why.what, "no answer to get_schema");
+    assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
+}
+
+#[test]
+fn a_peer_that_never_answers_a_dump_is_closed_and_the_tables_named() {
+    let mut world = World::owned();
+    for transact in world.asked.clone().iter().filter(|(_, name)| name == "transact") {
+        world.answer(&transact.1, &json!([]));
+    }
+    let (after, why) = world.until_closed();
+    assert_eq!(after, DUMP_ANSWER);
+    assert_eq!(why.what, "no answer to monitor of the local tables");
+}
+
+#[test]
+fn a_peer_that_never_answers_a_transaction_is_closed_and_the_transaction_named() {
+    let mut world = World::owned();
+    world.answer("monitor local", &json!({}));
+    world.answer("monitor remote", &json!({}));
+    world.work();
+    assert_eq!(world.asked.len(), 1, "{:?}", world.asked);
+    let (after, why) = world.until_closed();
+    assert!(after <= DUMP_ANSWER, "{after:?}");
+    assert_eq!(why.what, "no answer to transact (logical switches, 2 rows)");
+}
+
+#[test]
+fn a_peer_that_answers_nothing_at_all_is_closed() {
+    let mut world = World::new();
+    world.echoes = false;
+    let (after, why) = world.until_closed();
+    assert!(after <= NAMELESS, "{after:?}");
+    assert_eq!(why.what, "nothing heard for 60.0 s", "as long as a dump may take");
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_told_from_one_that_is_silent() {
+    let mut world = World::owned();
+    world.answer("monitor local", &json!({}));
+    world.answer("monitor remote", &json!({}));
+    world.echoes = false;
+    let queued_bytes = UNSENT_BYTES + 1;
+    world.handle(Input::Sent { queued_bytes });
+    let (after, why) = world.until_closed();
+    assert_eq!(after, 2 * T);
+    assert_eq!(
+        why.what,
+        format!("it reads nothing: {queued_bytes} bytes wait to be sent")
+    );
+    assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
+}
+
+#[test]
+fn an_answer_to_nothing_is_refused_but_those_to_echoes_are_not() {
+    let mut world = World::new();
+    world.bytes(r#"{"id":"echo","result":[],"error":null}{"id" : "echo" ,"result":[]}"#);
+    world.work();
+    assert_eq!(world.closed, None);
+    for answer in [
+        r#"{"id":99,"result":{},"error":null}"#,
+        r#"{"id":"x","error":"y"}"#,
+        r#"{"id":-1,"result":[]}"#,
+    ] {
+        let mut world = World::new();
+        world.bytes(answer);
+        world.assert_misbehaved("an answer to a request that was never made");
+    }
+}
+
+#[test]
+fn a_second_answer_to_one_request_is_refused() {
+    let mut world = World::new();
+    world.asked.push(world.asked[0].clone());
+    world.answer("lock", &json!({ "locked": false }));
+    world.bytes(r#"{"id":2,"result":{"locked":true},"error":null}"#);
+    world.assert_misbehaved("an answer to a request that was never made");
+}
+
+#[test]
+fn an_update_of_tables_that_were_not_asked_for_is_refused() {
+    for (monitor, words) in [
+        ("remote", "an update of the remote tables, which were never asked for"),
+        ("somebody", "an update that names no monitor of ours"),
+    ] {
+        let mut world = World::new();
+        world.bytes(format!(
+            r#"{{"id":null,"method":"update","params":["{monitor}",{{}}]}}"#
+        ));
+        world.assert_misbehaved(words);
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_refused_and_named() {
+    let uuid = Uuid(7).to_string();
+    for (result, words) in [
+        (
+            json!({ "Physical_Switch": { "x": {} } }),
+            "a row is not named by a UUID",
+        ),
+        (json!({ "Physical_Switch": [] }), "a table or a row is no object"),
+        (json!([]), "a table or a row is no object"),
+        (
+            json!({ "Physical_Switch": { &uuid: {} } }),
+            "a row update that says nothing",
+        ),
+        (
+            json!({ "Physical_Switch": { &uuid: { "new": { "name": 5 } } } }),
+            uuid.as_str(),
+        ),
+        (
+            json!({ "Physical_Port": { &uuid: { "new": { "vlan_bindings": ["set", []] } } } }),
+            uuid.as_str(),
+        ),
+        (
+            json!({ "Logical_Switch": { &uuid: { "modify": {} } } }),
+            "a difference where a whole row was due",
+        ),
+    ] {
+        let mut world = World::new();
+        world.answer("monitor small", &result);
+        world.assert_misbehaved(words);
+    }
+}
+
+#[test]
+fn rows_without_end_are_refused() {
+    let mut world = World::owned();
+    world.answer("monitor local", &json!({}));
+    let mut rows = 0u128;
+    while world.closed.is_none() {
+        let row = |number: u128| format!(r#""{}":{{"insert":{{}}}}"#, Uuid(number));
+        let many: Vec<String> = (rows..rows + 5000).map(row).collect();
+        rows += 5000;
+        let update = many.join(",");
+        world.bytes(format!(
+            r#"{{"id":null,"method":"update2","params":["local",{{"Ucast_Macs_Local":{{{update}}}}}]}}"#
+        ));
+        world.work();
+        assert!(rows < 2 * ROWS as u128, "they are all taken");
+    }
+    world.assert_misbehaved(&format!("more than {ROWS} rows"));
+}
+
+#[test]
+fn small_messages_that_wait_are_counted_with_what_they_cost() {
+    let mut world = World::new();
+    let flood = r#"{"method":"x"}"#.repeat(4096);
+    let mut bytes = 0;
+    // Nobody gives the session time for its work.
+    while world.closed.is_none() {
+        world.bytes(&flood);
+        bytes += flood.len();
+        assert!(bytes < 192 << 20, "they take many times what they say");
+    }
+    world.assert_misbehaved("bytes of messages at once");
+}
+
+#[test]
+fn what_a_peer_says_stays_short_and_on_one_line() {
+    let mut world = World::new();
+    let name = format!("tor9\nINFO: all is well {}", "x".repeat(1 << 20));
+    let row = json!({ "new": { "name": name } });
+    world.answer(
+        "monitor small",
+        &json!({ "Physical_Switch": { Uuid(9).to_string(): row } }),
+    );
+    world.work();
+    let line = world.log.pop().expect("a line");
+    assert!(
+        line.starts_with("no switch of this name is configured: tor9\\nINFO"),
+        "{line}"
+    );
+    assert!(line.len() < 500, "{} bytes", line.len());
+    let mut world = World::new();
+    let complaint = json!({ "id": 0, "error": name, "result": null });
+    world.bytes(complaint.to_string());
+    world.work();
+    let why = world.closed.clone().expect("closed").to_string();
+    assert!(why.starts_with("it refuses get_schema: tor9\\nINFO"), "{why}");
+    assert!(why.len() < 500, "{} bytes", why.len());
+}
