@@ -201,6 +201,11 @@ fn explain(error: &Error, certificate: &X509Certificate<'_>, now: UnixTime) -> (
                 "is issued by \"{issuer}\", which does not lead to a CA in tls.ca (ovs-pki: the agent's tls.ca is switchca/cacert.pem)"
             ),
         ),
+        // webpki tries every authority of that name.
+        CertificateError::BadSignature => (
+            Cause::UnknownCa,
+            format!("is issued by another \"{issuer}\" than the CA of that name in tls.ca"),
+        ),
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet

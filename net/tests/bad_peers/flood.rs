@@ -1,0 +1,71 @@
+//! Too much of anything.
+
+use std::io::Write;
+
+use crate::peer::Rig;
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_message_of_200_mb_is_cut_off_at_the_bound() {
+    let rig = Rig::new("1s");
+    let mut peer = rig.peer();
+    let chunk = vec![b'a'; MIB];
+    let mut sent = 0;
+    let mut said = peer.0.write_all(br#"{"id":1,"method":"echo","params":[""#);
+    while said.is_ok() && sent < 200 * MIB {
+        said = peer.0.write_all(&chunk);
+        sent += chunk.len();
+    }
+    println!("cut off after {} MiB", sent / MIB);
+    println!(
+        "{}",
+        rig.line(&["WARN", "Closed: a message of more than 16777216 bytes"])
+    );
+    assert!(sent < 200 * MIB, "all of it was taken");
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn echoes_whose_answers_are_never_read_end_with_the_session() {
+    let rig = Rig::new("2s");
+    let mut peer = rig.peer();
+    let params = "x".repeat(1000);
+    let flood = format!(r#"{{"id":1,"method":"echo","params":["{params}"]}}"#).repeat(1000);
+    let mut sent = 0;
+    // Writing gets stuck when the agent stops reading, and fails when it hangs up.
+    while peer.0.write_all(flood.as_bytes()).is_ok() {
+        sent += flood.len();
+        assert!(sent < 2000 * MIB, "it takes echoes without end");
+    }
+    println!("{} MiB of echoes were taken", sent / MIB);
+    println!("{}", rig.line(&["WARN", "Closed: it reads nothing: "]));
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn small_messages_without_end_take_bounded_memory() {
+    let rig = Rig::new("2s");
+    let mut peer = rig.peer();
+    // Notifications that mean nothing, cut so that the agent is never between two of them.
+    let flood = r#""method":"x","params":[]}{"#.repeat(40_000);
+    peer.say("{");
+    let mut sent = 0;
+    while sent < 300 * MIB && peer.0.write_all(flood.as_bytes()).is_ok() {
+        sent += flood.len();
+    }
+    println!("{} MiB of small messages were taken", sent / MIB);
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn requests_that_a_manager_does_not_serve_are_refused_one_by_one() {
+    let rig = Rig::new("2s");
+    let mut peer = rig.peer();
+    peer.say(r#"{"id":"a","method":"transact","params":["hardware_vtep"]}"#.repeat(10_000));
+    peer.say("nonsense");
+    let answered = peer.hung_up();
+    let one = r#"{"id":"a","result":null,"error":"unknown method"}"#;
+    assert!(answered >= 10_000 * one.len(), "{answered} bytes");
+    rig.assert_undisturbed();
+}
