@@ -215,9 +215,7 @@ fn a_peer_that_answers_nothing_at_all_is_closed() {
 
 #[test]
 fn a_peer_that_reads_nothing_is_told_from_one_that_is_silent() {
-    let mut world = World::owned();
-    world.answer("monitor local", &json!({}));
-    world.answer("monitor remote", &json!({}));
+    let mut world = World::new();
     world.echoes = false;
     let queued_bytes = UNSENT_BYTES + 1;
     world.handle(Input::Sent { queued_bytes });

@@ -315,7 +315,7 @@ impl Session {
 
     /// Time has passed: is the line alive, are answers overdue, is somebody's patience at its end?
     fn timeout(&mut self, now: Time) {
-        match self.keepalive.check(now, self.requests.dump_awaited()) {
+        match self.keepalive.check(now, self.may_be_deaf()) {
             Verdict::Wait => {}
             Verdict::Echo => {
                 self.event(What::Echoed);
@@ -376,6 +376,11 @@ impl Session {
         }
     }
 
+    /// A server that renders a dump hears nobody. One that asks and asks and reads no answer is not busy with ours.
+    fn may_be_deaf(&self) -> bool {
+        self.requests.dump_awaited() && self.send_queue_bytes <= UNSENT_BYTES
+    }
+
     fn leaving_deadline(&self) -> Option<Deadline<Why>> {
         let awaited = self.lanes.awaits(Reason::LocalMacs);
         let ahead = self.leaving.values().copied().filter(|until| *until > self.now);
@@ -430,7 +435,7 @@ impl Machine for Session {
         }
         Deadline::earliest([
             self.more_work(),
-            self.keepalive.deadline(self.requests.dump_awaited()),
+            self.keepalive.deadline(self.may_be_deaf()),
             self.requests.deadline(),
             self.lanes.deadline().filter(|_| self.may_write()),
             self.leaving_deadline(),

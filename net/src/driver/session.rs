@@ -43,6 +43,8 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     let mut read = vec![0; READ_BYTES];
     let mut unsent = VecDeque::new();
     let mut full = false;
+    // The stream itself holds bytes that have to leave.
+    let mut held = false;
     loop {
         let over = carry_out(&mut session, &mut unsent, &agent).await;
         if over {
@@ -73,12 +75,10 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
                 Ok(length) => Input::Bytes(read[..length].to_vec()),
                 Err(error) => Input::Closed(CloseWhy::fault(Fault::Environment, format!("the connection broke: {error}"))),
             },
-            sent = writer.write(unsent.as_slices().0), if !unsent.is_empty() => match sent {
+            sent = send(&mut writer, &unsent), if held || !unsent.is_empty() => match sent {
                 Ok(length) => {
+                    held = !unsent.is_empty();
                     unsent.drain(..length);
-                    if unsent.is_empty() {
-                        let _ = writer.flush().await;
-                    }
                     Input::Sent { queued_bytes: unsent.len() }
                 }
                 Err(error) => Input::Closed(CloseWhy::fault(Fault::Environment, format!("the connection broke: {error}"))),
@@ -116,6 +116,17 @@ async fn carry_out(session: &mut Session, unsent: &mut VecDeque<u8>, agent: &mps
         }
     }
     over
+}
+
+/// Gives the stream what it takes, and once it has taken everything, sees that it keeps nothing back.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &VecDeque<u8>) -> std::io::Result<usize> {
+    match unsent.as_slices().0 {
+        [] => writer.flush().await.map(|()| 0),
+        first => match writer.write(first).await {
+            Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
+            sent => sent,
+        },
+    }
 }
 
 async fn sleep<E: Env>(env: &E, at: Option<Time>) {
