@@ -102,6 +102,6 @@ fn a_port_scan_leaves_no_trace_but_in_the_log() {
         }
     }
     println!("{}", rig.lines(&["DEBUG", "refused: ", "probe"], 10)[0]);
-    println!("{}", rig.lines(&["WARN", "refused: ", "not_tls"], 4)[0]);
+    println!("{}", rig.lines(&["WARN", "refused: ", "not_tls"], 3)[0]);
     rig.assert_undisturbed();
 }

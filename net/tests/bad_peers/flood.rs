@@ -1,6 +1,6 @@
 //! Too much of anything.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use crate::peer::Rig;
 
@@ -40,6 +40,24 @@ fn echoes_whose_answers_are_never_read_end_with_the_session() {
     }
     println!("{} MiB of echoes were taken", sent / MIB);
     println!("{}", rig.line(&["WARN", "Closed: it reads nothing: "]));
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn a_peer_that_does_not_read_wedges_nobody() {
+    let rig = Rig::new("0s");
+    let mut peer = rig.peer();
+    let patience = Some(std::time::Duration::from_secs(1));
+    peer.0.sock.set_write_timeout(patience).expect("a timeout");
+    let flood = r#"{"id":1,"method":"echo","params":[]}"#.repeat(10_000);
+    while peer.0.write_all(flood.as_bytes()).is_ok() {}
+    // Health and status are answered through every session, its own too.
+    let status = rig.agent.status().expect("a status");
+    assert_eq!(status["unidentified"].as_array().map(Vec::len), Some(1));
+    let mut health = crate::peer::dial(rig.agent.options().listen.health).expect("connected");
+    let echo = br#"{"id":"echo","method":"echo","params":[]}"#;
+    health.write_all(echo).expect("sent");
+    assert!(health.read(&mut [0; 64]).expect("an answer") > 0);
     rig.assert_undisturbed();
 }
 

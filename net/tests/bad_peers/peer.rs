@@ -71,7 +71,10 @@ impl Rig {
         let what = format!("{count} lines with {words:?}");
         let lines = || Some(self.agent.lines(words)).filter(|lines| lines.len() >= count);
         let found = self.stage.wait(&what, lines);
-        found.unwrap_or_else(|error| panic!("{error}"))
+        found.unwrap_or_else(|_| {
+            let warnings = self.agent.lines(&["WARN"]).join("\n");
+            panic!("waited in vain for {what}; warnings:\n{warnings}")
+        })
     }
 
     /// The switch beside it has the session that it had and is served, and the agent did not take too much memory.
