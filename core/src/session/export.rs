@@ -10,18 +10,22 @@ use crate::ids::{Mac, Uuid};
 
 /// What this session has exported, so that it can be retracted.
 #[derive(Clone, Debug, Default)]
-pub struct Exports(BTreeSet<Route>);
+pub struct Exports {
+    routes: BTreeSet<Route>,
+    /// MACs with a row whose locator we have not seen: the two are of different monitors, and come in any order.
+    unplaced: BTreeSet<(Uuid, Mac)>,
+}
 
 impl Exports {
     /// Routes that are exported.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.routes.len()
     }
 
     /// The networks that have any.
     pub fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
         let mut last = None;
-        self.0.iter().filter_map(move |route| {
+        self.routes.iter().filter_map(move |route| {
             let new = last != Some(route.network);
             last = Some(route.network);
             new.then_some(route.network)
@@ -35,13 +39,13 @@ impl Exports {
             None => Bound::Included(route(network, Mac([0; 6]), Ipv4Addr::UNSPECIFIED)),
         };
         let to = Bound::Included(route(network, Mac::BROADCAST, Ipv4Addr::BROADCAST));
-        self.0.range((from, to)).next().map(|route| route.mac)
+        self.routes.range((from, to)).next().map(|route| route.mac)
     }
 
     fn of_mac(&self, network: Uuid, mac: Mac) -> BTreeSet<Route> {
         let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].map(|vtep| route(network, mac, vtep));
         let [from, to] = ends;
-        self.0.range(from..=to).copied().collect()
+        self.routes.range(from..=to).copied().collect()
     }
 }
 
@@ -64,21 +68,40 @@ impl Session {
         if !self.may_write() {
             return;
         }
+        if self.is_unplaced(network, mac) {
+            self.exports.unplaced.insert((network, mac));
+        }
         let new = self.learned(network, mac);
         let old = self.exports.of_mac(network, mac);
         for gone in old.difference(&new) {
-            self.exports.0.remove(gone);
+            self.exports.routes.remove(gone);
             self.event(What::Withdrawn(*gone));
         }
         for learned in new.difference(&old) {
-            self.exports.0.insert(*learned);
+            self.exports.routes.insert(*learned);
             self.event(What::Exported(*learned));
         }
     }
 
+    /// A locator came, maybe one that rows of local MACs were waiting for.
+    pub(super) fn export_unplaced(&mut self) {
+        for (network, mac) in std::mem::take(&mut self.exports.unplaced) {
+            self.export(network, mac);
+        }
+    }
+
+    fn is_unplaced(&self, network: Uuid, mac: Mac) -> bool {
+        let Some(row) = self.replica.logical_switches.of_network(network) else {
+            return false;
+        };
+        let rows = self.replica.ucast_local.rows_of(row, mac).iter();
+        let mut locators = rows.filter_map(|row| self.replica.ucast_local.row(*row)?.locator);
+        locators.any(|locator| !self.replica.locators.knows(locator))
+    }
+
     /// The session ends: everything that it exported is void.
     pub(super) fn retract(&mut self) {
-        let routes = std::mem::take(&mut self.exports.0).len();
+        let routes = std::mem::take(&mut self.exports.routes).len();
         if routes > 0 {
             self.event(What::Retracted { routes });
         }

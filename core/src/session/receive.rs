@@ -220,7 +220,7 @@ impl Session {
                     self.lanes.mark(Object::Strays(network), Cause::Theirs);
                 }
             }
-            Touched::Locators => {}
+            Touched::Locators => self.export_unplaced(),
             Touched::Remote(row, mac) => {
                 if self.tables_read()
                     && let Some(network) = network(self, row)

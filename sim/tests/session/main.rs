@@ -12,5 +12,6 @@ mod locators;
 mod opening;
 mod ownership;
 mod retries;
+mod unplaced;
 mod vni;
 mod world;

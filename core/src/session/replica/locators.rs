@@ -26,6 +26,11 @@ impl Locators {
         rows.iter().find(|row| !self.keyed.contains(row)).copied()
     }
 
+    /// Whether a locator is on record, of our kind or not.
+    pub fn knows(&self, locator: Uuid) -> bool {
+        self.rows.contains_key(&locator)
+    }
+
     /// Where a locator points; `None` if it is gone, or is not of our kind.
     pub fn vtep(&self, locator: Uuid) -> Option<Ipv4Addr> {
         let vtep = self.rows.get(&locator).copied().flatten()?;
