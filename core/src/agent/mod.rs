@@ -196,7 +196,8 @@ impl Agent {
     fn heard(&mut self, event: Event) {
         let Event { conn, generation, what } = event;
         match what {
-            What::Identified { switches, .. } => self.identified(conn, generation, switches),
+            What::Identified { switches, .. } => self.identified(conn, switches),
+            What::Read { .. } => self.read(conn, generation),
             What::Unidentified { named } => {
                 if let Some(known) = self.sessions.get_mut(&conn) {
                     known.named = named;
@@ -211,23 +212,30 @@ impl Agent {
                 self.conclude_drain();
             }
             What::Opened { .. } | What::Waiting | What::Locked | What::Lockless { .. } | What::Stolen => {}
-            What::Claimed { .. } | What::Read { .. } | What::Audited { .. } | What::Programmed { .. } => {}
+            What::Claimed { .. } | What::Audited { .. } | What::Programmed { .. } => {}
             What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
             What::BindingReplaced { .. } | What::Echoed | What::Draining => {}
         }
     }
 
-    /// A switch has named itself. If an older session serves it, too, that one has to show that it is alive.
-    fn identified(&mut self, conn: ConnId, generation: Generation, switches: Vec<SwitchName>) {
-        let served: BTreeSet<SwitchName> = switches.into_iter().collect();
+    /// A switch has named itself.
+    fn identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) {
+        if let Some(known) = self.sessions.get_mut(&conn) {
+            known.served = switches.into_iter().collect();
+        }
+    }
+
+    /// A session has read everything. If an older one serves the same switch, that has to show that it is alive; not
+    /// earlier, because a server that renders a dump for the newer is deaf to the older.
+    fn read(&mut self, conn: ConnId, generation: Generation) {
+        let Some(newer) = self.sessions.get(&conn) else {
+            return;
+        };
         for (other, known) in &self.sessions {
-            if known.generation < generation && !known.served.is_disjoint(&served) {
+            if known.generation < generation && !known.served.is_disjoint(&newer.served) {
                 let command = SessionCommand::Prove;
                 self.outputs.push_back(Output::Tell { conn: *other, command });
             }
-        }
-        if let Some(known) = self.sessions.get_mut(&conn) {
-            known.served = served;
         }
     }
 
@@ -335,5 +343,67 @@ impl Machine for Agent {
             Why::AnnounceOverdue
         };
         Some(Deadline { at: due, why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::configuration::SessionOptions;
+
+    #[test]
+    fn an_older_session_is_doubted_when_the_newer_has_read_everything_and_not_before() {
+        let configuration = Configuration {
+            session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
+            networks: BTreeMap::new(),
+            switches: BTreeMap::new(),
+        };
+        let mut agent = Agent::new(Arc::new(configuration), Generation(0));
+        let mut doubted = |input| {
+            agent.handle(Time::ORIGIN, input);
+            let mut doubted = Vec::new();
+            while let Some(output) = agent.poll_output() {
+                match output {
+                    Output::Tell {
+                        conn,
+                        command: SessionCommand::Prove,
+                    } => doubted.push(conn.0),
+                    Output::Open { .. } | Output::Refuse { .. } | Output::Tell { .. } => {}
+                    Output::Graded(_) | Output::Drained => {}
+                }
+            }
+            doubted
+        };
+        let heard = |conn, what| {
+            Input::Heard(Event {
+                conn: ConnId(conn),
+                generation: Generation(conn),
+                what,
+            })
+        };
+        let read = || What::Read { local: 0, remote: 0 };
+        for (conn, switch) in [(1, "tor1"), (2, "tor2"), (3, "tor1")] {
+            let peer = Peer {
+                address: (Ipv4Addr::LOCALHOST, 1).into(),
+                proxied: None,
+                certificate: None,
+            };
+            let connected = Input::Connected {
+                conn: ConnId(conn),
+                peer,
+                accepted_at: Time::ORIGIN,
+            };
+            assert!(doubted(connected).is_empty());
+            let identified = What::Identified {
+                switches: vec![switch.into()],
+                schema: "1.7.0".into(),
+            };
+            assert!(doubted(heard(conn, identified)).is_empty());
+        }
+        assert!(doubted(heard(1, read())).is_empty(), "nobody is older");
+        assert!(doubted(heard(2, read())).is_empty(), "that is another switch");
+        assert_eq!(doubted(heard(3, read())), [1]);
     }
 }

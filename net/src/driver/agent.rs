@@ -1,39 +1,18 @@
 //! Runs the agent's machine, and a task for each session that it opens.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tandem_core::agent::{Agent, Input, Output};
-use tandem_core::configuration::Configuration;
-use tandem_core::event::Event;
 use tandem_core::health::Grade;
-use tandem_core::status::{AgentStatus, SessionStatus};
+use tandem_core::status::AgentStatus;
 use tandem_core::{ConnId, Machine, Peer, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::env::Env;
 use super::log;
-use super::session::{self, Order};
-
-/// What the agent's task may be told.
-#[derive(Debug)]
-pub enum Message {
-    /// Something happened in a session.
-    Heard(Event),
-    /// A configuration that was read anew.
-    Configure(Arc<Configuration>),
-    /// Hand over and go.
-    Drain,
-    /// Every proxy knows that we are draining.
-    Announced,
-    /// Somebody asks how things are.
-    Status(oneshot::Sender<AgentStatus>),
-    /// Every session has answered that question.
-    Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
-    /// A proxy asks whether the agent and all of its sessions are alive, and how fit they are.
-    Pulse(oneshot::Sender<Grade>),
-}
+use super::message::{Message, Order};
+use super::session;
 
 /// A connection that is ready for bytes.
 #[derive(Debug)]

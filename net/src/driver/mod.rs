@@ -2,5 +2,7 @@
 
 pub mod agent;
 pub mod env;
+mod line;
 pub mod log;
+pub mod message;
 pub mod session;

@@ -1,35 +1,21 @@
 //! Moves the bytes of one session between its socket and its machine.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
-use tandem_core::bounds::UNSENT_BYTES;
-use tandem_core::machine::{CloseWhy, Fault};
+use tandem_core::Machine;
+use tandem_core::event::What;
+use tandem_core::machine::CloseWhy;
 use tandem_core::session::{Command, Input, Output, Session};
-use tandem_core::status::SessionStatus;
-use tandem_core::{Machine, Time};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 
-use super::agent::Message;
 use super::env::Env;
+use super::line::Line;
 use super::log;
-
-/// What the agent's task may tell a session's.
-#[derive(Debug)]
-pub enum Order {
-    /// For the machine.
-    Command(Command),
-    /// For an operator.
-    Status(oneshot::Sender<SessionStatus>),
-    /// For the health check: that it is answered shows that the session is not wedged.
-    Pulse(oneshot::Sender<()>),
-}
-
-/// Bytes that are read at once: no more than the machine works off in one step.
-const READ_BYTES: usize = 64 << 10;
+use super::message::{Message, Order};
 
 /// How long the last bytes may take to leave.
-const FLUSH: std::time::Duration = std::time::Duration::from_secs(1);
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs a session until it ends.
 pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
@@ -39,78 +25,74 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     mut orders: mpsc::UnboundedReceiver<Order>,
     agent: mpsc::Sender<Message>,
 ) {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut read = vec![0; READ_BYTES];
-    let mut unsent = VecDeque::new();
-    let mut full = false;
-    // The stream itself holds bytes that have to leave.
-    let mut held = false;
-    loop {
-        let over = carry_out(&mut session, &mut unsent, &agent).await;
-        if over {
-            let flush = async {
-                let _ = writer.write_all(unsent.make_contiguous()).await;
-                let _ = writer.shutdown().await;
-            };
+    let mut line = Line::new(stream);
+    let mut was_full = false;
+    let mut timed_out = false;
+    while !carry_out(&mut session, &mut line, &agent).await {
+        let input = if was_full != line.is_full() {
+            was_full = line.is_full();
+            let queued_bytes = line.unsent_bytes();
+            Input::Sent { queued_bytes }
+        } else if timed_out {
+            timed_out = false;
+            Input::Timeout
+        } else {
+            let wake = session.poll_timeout().map(|deadline| deadline.at);
             tokio::select! {
-                () = flush => {}
-                () = env.sleep_until(env.now() + FLUSH) => {}
-            }
-            return;
-        }
-        if full != (unsent.len() > UNSENT_BYTES) {
-            full = !full;
-            session.handle(
-                env.now(),
-                Input::Sent {
-                    queued_bytes: unsent.len(),
+                // Orders are few and come first: a pulse that draws lots with endless work looks like a wedged worker.
+                biased;
+                order = orders.recv() => match obey(order, &env, &session) {
+                    Some(command) => Input::Command(command),
+                    None => continue,
                 },
-            );
-            continue;
-        }
-        let wake = session.poll_timeout().map(|deadline| deadline.at);
-        let input = tokio::select! {
-            got = reader.read(&mut read), if !full => match got {
-                Ok(0) => Input::Closed(CloseWhy::orderly("the switch closed the connection")),
-                Ok(length) => Input::Bytes(read[..length].to_vec()),
-                Err(error) => Input::Closed(CloseWhy::fault(Fault::Environment, format!("the connection broke: {error}"))),
-            },
-            sent = send(&mut writer, &unsent), if held || !unsent.is_empty() => match sent {
-                Ok(length) => {
-                    held = !unsent.is_empty();
-                    unsent.drain(..length);
-                    Input::Sent { queued_bytes: unsent.len() }
-                }
-                Err(error) => Input::Closed(CloseWhy::fault(Fault::Environment, format!("the connection broke: {error}"))),
-            },
-            order = orders.recv() => match order {
-                Some(Order::Command(command)) => Input::Command(command),
-                Some(Order::Status(answer)) => {
-                    let _ = answer.send(session.status(env.now()));
-                    continue;
-                }
-                Some(Order::Pulse(answer)) => {
-                    let _ = answer.send(());
-                    continue;
-                }
-                None => Input::Command(Command::Close(CloseWhy::orderly("the agent is gone"))),
-            },
-            () = sleep(&env, wake) => Input::Timeout,
+                input = line.next(&env, wake) => match input {
+                    // Time passes for a session only once it has heard what was said before.
+                    Input::Timeout => {
+                        let unread = line.unread().await;
+                        timed_out = unread.is_some();
+                        unread.unwrap_or(Input::Timeout)
+                    }
+                    other => other,
+                },
+            }
         };
         session.handle(env.now(), input);
     }
+    tokio::select! {
+        () = line.finish() => {}
+        () = env.sleep_until(env.now() + FLUSH) => {}
+    }
+}
+
+/// Answers a question, or hands on what is for the machine.
+fn obey<E: Env>(order: Option<Order>, env: &E, session: &Session) -> Option<Command> {
+    match order {
+        Some(Order::Command(command)) => return Some(command),
+        Some(Order::Status(answer)) => {
+            let _ = answer.send(session.status(env.now()));
+        }
+        Some(Order::Pulse(answer)) => {
+            let _ = answer.send(());
+        }
+        None => return Some(Command::Close(CloseWhy::orderly("the agent is gone"))),
+    }
+    None
 }
 
 /// Drains the outputs. Answers whether the session is over.
-async fn carry_out(session: &mut Session, unsent: &mut VecDeque<u8>, agent: &mpsc::Sender<Message>) -> bool {
+async fn carry_out<S: AsyncRead + AsyncWrite>(
+    session: &mut Session,
+    line: &mut Line<S>,
+    agent: &mpsc::Sender<Message>,
+) -> bool {
     let mut over = false;
     while let Some(output) = session.poll_output() {
         match output {
-            Output::Send(bytes) => unsent.extend(bytes),
+            Output::Send(bytes) => line.send(bytes),
             Output::Close(_) => over = true,
             Output::Event(event) => {
                 log::event(&event, session.served());
-                over |= matches!(event.what, tandem_core::event::What::Closed { .. });
+                over |= matches!(event.what, What::Closed { .. });
                 let _ = agent.send(Message::Heard(event)).await;
             }
         }
@@ -118,20 +100,113 @@ async fn carry_out(session: &mut Session, unsent: &mut VecDeque<u8>, agent: &mps
     over
 }
 
-/// Gives the stream what it takes, and once it has taken everything, sees that it keeps nothing back.
-async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &VecDeque<u8>) -> std::io::Result<usize> {
-    match unsent.as_slices().0 {
-        [] => writer.flush().await.map(|()| 0),
-        first => match writer.write(first).await {
-            Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
-            sent => sent,
-        },
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
 
-async fn sleep<E: Env>(env: &E, at: Option<Time>) {
-    match at {
-        Some(at) => env.sleep_until(at).await,
-        None => std::future::pending().await,
+    use tandem_core::configuration::{Configuration, SessionOptions};
+    use tandem_core::session::Opening;
+    use tandem_core::{ConnId, Generation, Peer, Time};
+    use tokio::io::{ReadBuf, Repeat, Sink};
+    use tokio::sync::oneshot;
+
+    use super::super::env::TokioEnv;
+    use super::*;
+
+    /// A switch that never stops talking; at every hundredth read somebody asks whether the session lives.
+    struct Endless {
+        blanks: Repeat,
+        sink: Sink,
+        reads: usize,
+        orders: mpsc::UnboundedSender<Order>,
+        asked: Option<oneshot::Receiver<()>>,
+        /// How many reads each answer took.
+        took: mpsc::UnboundedSender<usize>,
+    }
+
+    const ASK: usize = 100;
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let this = &mut *self;
+            if this.asked.as_mut().is_some_and(|asked| asked.try_recv().is_ok()) {
+                let _ = this.took.send(this.reads % ASK);
+                this.asked = None;
+            }
+            let mut few = into.take(16);
+            let polled = Pin::new(&mut this.blanks).poll_read(cx, &mut few);
+            let length = few.filled().len();
+            if polled.is_ready() {
+                into.advance(length);
+                this.reads += 1;
+                if this.reads.is_multiple_of(ASK) {
+                    let (answer, answered) = oneshot::channel();
+                    this.asked = this.orders.send(Order::Pulse(answer)).ok().map(|()| answered);
+                }
+            }
+            polled
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+            Pin::new(&mut self.sink).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.sink).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.sink).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pulse_is_answered_before_more_is_read_however_much_there_is() {
+        let env = TokioEnv::begin();
+        let opening = Opening {
+            conn: ConnId(1),
+            generation: Generation(1),
+            peer: Peer {
+                address: (Ipv4Addr::LOCALHOST, 1).into(),
+                proxied: None,
+                certificate: None,
+            },
+            accepted_at: Time::ORIGIN,
+            configuration: Arc::new(Configuration {
+                session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
+                networks: Default::default(),
+                switches: Default::default(),
+            }),
+            complete: true,
+            fit: true,
+        };
+        let session = Box::new(Session::new(env.now(), opening));
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (took, mut answers) = mpsc::unbounded_channel();
+        let (agent, _events) = mpsc::channel(16);
+        let switch = Endless {
+            blanks: tokio::io::repeat(b' '),
+            sink: tokio::io::sink(),
+            reads: 0,
+            orders,
+            asked: None,
+            took,
+        };
+        let running = tokio::spawn(run(env, session, switch, inbox, agent));
+        let mut reads = Vec::new();
+        for _ in 0..20 {
+            reads.push(answers.recv().await);
+        }
+        running.abort();
+        assert_eq!(reads, [Some(0); 20]);
     }
 }

@@ -1,5 +1,6 @@
 //! The agent-check port: HAProxy connects, reads one line, and does what the line says.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,7 +42,11 @@ async fn tell(
     // The peer closes when it has read the line: only then was it told. What it sent must be read all the
     // same, because closing on unread bytes resets the connection and may take the line with it.
     let (mut unread, _) = stream.split();
-    tokio::io::copy(&mut (&mut unread).take(AGENT_SEND_BYTES_MAX), &mut tokio::io::sink()).await?;
+    match tokio::io::copy(&mut (&mut unread).take(AGENT_SEND_BYTES_MAX), &mut tokio::io::sink()).await {
+        // HAProxy ends its checks with a reset.
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
     announcements.told(peer, grade, Instant::now());
     Ok(())
 }

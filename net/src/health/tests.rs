@@ -153,6 +153,22 @@ async fn the_agent_check_says_the_grade_in_one_line_even_to_a_peer_that_sends_so
 }
 
 #[tokio::test]
+async fn a_proxy_that_ends_its_check_with_a_reset_was_told() {
+    let worker = Worker::new(Some(Grade::Draining));
+    let announcements = Arc::new(Announcements::default());
+    let address = agent_port(&worker, &announcements).await;
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.read_to_string(&mut String::new()).await.expect("a line");
+    let reset = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    reset.expect("no lingering");
+    drop(stream);
+    let told = announcements
+        .everyone_told(Grade::Draining, Duration::from_secs(30))
+        .await;
+    assert_eq!(told, Ok(()));
+}
+
+#[tokio::test]
 async fn a_drain_waits_until_every_proxy_that_polls_has_fetched_it() {
     let worker = Worker::new(Some(Grade::Fit));
     let announcements = Arc::new(Announcements::default());

@@ -4,7 +4,7 @@ use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::agent::Message;
+use crate::driver::message::Message;
 use crate::health::Pulse;
 use crate::http::StatusSource;
 

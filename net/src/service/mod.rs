@@ -19,8 +19,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config::{self, AgentConfig};
-use crate::driver::agent::{Arrived, Driver, Message};
+use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
+use crate::driver::message::Message;
 use crate::health::{self, Announcements};
 use crate::http;
 use crate::listen::{ListenOptions, Listener};
@@ -93,10 +94,13 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     Ok(())
 }
 
-/// Generations of an earlier life of this agent are lower: it had fewer sessions than seconds.
 fn first_generation() -> Generation {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Generation(since.as_secs())
+    generation_at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Generations of an earlier life of this agent are lower: it had fewer sessions than microseconds.
+fn generation_at(since_1970: Duration) -> Generation {
+    Generation(u64::try_from(since_1970.as_micros()).unwrap_or_default())
 }
 
 async fn open(name: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
@@ -173,5 +177,23 @@ fn reload_certificates(outcome: Result<bool, TlsError>, acceptor: &Acceptor, cou
         }
         Ok(false) => {}
         Err(problem) => error!(target: "tandem", "Reload: {problem}; the old certificates stay"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_life_with_a_thousand_sessions_numbers_them_lower_than_the_next_life() {
+        let born = Duration::from_secs(1_800_000_000);
+        let last_session = generation_at(born).0 + 1000;
+        assert!(last_session < generation_at(born + Duration::from_millis(100)).0);
+    }
+
+    #[test]
+    fn generations_are_exact_in_json_readers_that_know_only_floating_point() {
+        let in_a_century = generation_at(Duration::from_secs(5_000_000_000));
+        assert!(in_a_century.0 < 1 << 53);
     }
 }

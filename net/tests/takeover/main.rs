@@ -1,5 +1,20 @@
 //! Two agents behind a real HAProxy, real switches, and whatever dies: the switch is managed again at once.
+#![allow(clippy::print_stdout, reason = "what was measured is for whoever runs the tests")]
 
+mod both_down;
+mod certificates;
+mod drain;
+mod events;
 mod fresh;
+mod hung;
 mod kill;
+mod link;
+mod one_writer;
 mod pair;
+mod proxy;
+mod reload;
+mod switch_restart;
+mod two_targets;
+mod watch;
+mod wedged;
+mod writers;

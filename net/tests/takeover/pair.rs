@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tandem_net::lab::agent::RemoteMac;
 use tandem_net::lab::pair::{Pair, PairOptions};
+use tandem_net::lab::snapshot::{Difference, Snapshot};
 use tandem_net::lab::switch::{Switch, remote_mac};
+
+use crate::events::opened;
 
 /// Generous: it guards against hanging, nothing else.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -50,10 +54,109 @@ pub(crate) fn audited(pair: &Pair, switch: &str) -> usize {
     })
 }
 
+/// Waits until this agent owns the switch and has nothing left to write. Asks nobody else: the other may hang.
+pub(crate) fn audited_by(pair: &Pair, agent: usize, switch: &str) {
+    let done = |session: &Value| session["ownership"] == "held" && !session["takeover_ms"]["audited"].is_null();
+    wait(pair, &format!("the audit of {switch} by {}", TSN[agent]), || {
+        sessions(pair, agent, switch).iter().any(done).then_some(())
+    });
+}
+
+/// Waits until one of these agents owns the switch. Asks no other: it may hang.
+pub(crate) fn owner_among(pair: &Pair, agents: &[usize]) -> usize {
+    wait(pair, "an owner", || {
+        let owns = |agent: &&usize| {
+            let sessions = sessions(pair, **agent, "tor1");
+            sessions.iter().any(|session| session["ownership"] == "held")
+        };
+        agents.iter().find(owns).copied()
+    })
+}
+
 /// The newest session of an agent with a switch.
 pub(crate) fn session(pair: &Pair, agent: usize, switch: &str) -> Option<Value> {
-    let status = pair.agents[agent].status().ok()?;
-    status["switches"][switch]["sessions"].as_array()?.last().cloned()
+    sessions(pair, agent, switch).pop()
+}
+
+/// Every session of an agent with a switch, the newest last.
+pub(crate) fn sessions(pair: &Pair, agent: usize, switch: &str) -> Vec<Value> {
+    let status = pair.agents[agent].status().unwrap_or_default();
+    let sessions = status["switches"][switch]["sessions"].as_array();
+    sessions.cloned().unwrap_or_default()
+}
+
+/// Waits until an agent has so many sessions with the only switch, and has read everything in each.
+pub(crate) fn warm(pair: &Pair, agent: usize, count: usize) {
+    wait(pair, &format!("{count} warm sessions of {}", TSN[agent]), || {
+        let sessions = sessions(pair, agent, "tor1");
+        let warm = sessions
+            .iter()
+            .filter(|session| !session["takeover_ms"]["read"].is_null());
+        (warm.count() == count && sessions.len() == count).then_some(())
+    });
+}
+
+/// Waits until the proxy says this of an agent wherever it knows it: `UP`, `DOWN` ...
+pub(crate) fn proxied(pair: &Pair, agent: usize, status: &str) {
+    let name = &pair.agents[agent].options().agent.name;
+    wait(pair, &format!("{name} to be {status} for the proxy"), || {
+        let servers = pair.haproxy.servers().ok()?;
+        let mut ours = servers.iter().filter(|server| server.name == *name);
+        ours.all(|server| server.status == status).then_some(())
+    });
+}
+
+/// Looks on for some seconds: no session is accepted, and no switch is written to.
+pub(crate) fn nothing_flaps(pair: &Pair) {
+    let count = || {
+        let written = pair.switches.iter().map(|switch| switch.log().expect("a log").len());
+        (opened(pair), written.collect::<Vec<_>>())
+    };
+    let before = count();
+    thread::sleep(QUIET);
+    assert_eq!(count(), before, "sessions accepted, transactions of each switch");
+}
+
+/// A switch that flaps between two sessions of one agent does so every second or three.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// The switch learns a MAC behind its own tunnel end, in `blue`.
+pub(crate) fn learn(switch: &Switch, mac: &str) {
+    let blue = by_uuid(switch, "Logical_Switch")
+        .into_iter()
+        .find(|(_, row)| row["name"] == BLUE);
+    let (blue, _) = blue.expect("a logical switch");
+    let locator = json!({ "encapsulation_type": "vxlan_over_ipv4", "dst_ip": "10.0.1.1" });
+    let learned = switch.transact(&json!([
+        { "op": "comment", "comment": "test: the switch learns a MAC" },
+        { "op": "insert", "table": "Physical_Locator", "uuid-name": "here", "row": locator },
+        { "op": "insert", "table": "Ucast_Macs_Local", "row": {
+            "MAC": mac, "logical_switch": ["uuid", blue], "locator": ["named-uuid", "here"],
+        }},
+    ]));
+    learned.expect("a transaction");
+}
+
+/// Routes of the only switch that an agent exports.
+pub(crate) fn exported(pair: &Pair, agent: usize) -> u64 {
+    let status = pair.agents[agent].status().unwrap_or_default();
+    status["switches"]["tor1"]["exported"].as_u64().unwrap_or_default()
+}
+
+/// Deletes a row of `Ucast_Macs_Remote` behind everybody's back.
+pub(crate) fn delete_remote_mac(switch: &Switch, mac: &str) {
+    let deleted = switch.transact(&json!([
+        { "op": "comment", "comment": "test: somebody deletes a MAC" },
+        { "op": "delete", "table": "Ucast_Macs_Remote", "where": [["MAC", "==", mac]] },
+    ]));
+    assert_eq!(deleted.expect("a transaction")[1]["count"], 1);
+}
+
+/// What differs from an earlier moment. The server writes its `Manager` rows by itself, every few seconds.
+pub(crate) fn changed(switch: &Switch, before: &Snapshot) -> Vec<Difference> {
+    let mut differences = switch.snapshot().expect("a snapshot").since(before);
+    differences.retain(|difference| difference.table != "Manager");
+    differences
 }
 
 pub(crate) fn wait<T>(pair: &Pair, what: &str, condition: impl FnMut() -> Option<T>) -> T {
@@ -63,12 +166,16 @@ pub(crate) fn wait<T>(pair: &Pair, what: &str, condition: impl FnMut() -> Option
 }
 
 /// Logical switch to the tunnel ends of its broadcast rows: `unknown-dst` only, every row a list.
-pub(crate) fn broadcast(switch: &Switch) -> BTreeMap<String, Vec<Vec<String>>> {
-    let mut found: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
-    let locators = by_uuid(switch, "Physical_Locator");
-    let sets = by_uuid(switch, "Physical_Locator_Set");
-    let names = by_uuid(switch, "Logical_Switch");
-    for row in by_uuid(switch, "Mcast_Macs_Remote").values() {
+pub(crate) type Broadcast = BTreeMap<String, Vec<Vec<String>>>;
+
+/// The broadcast rows as they are now.
+pub(crate) fn broadcast(switch: &Switch) -> Broadcast {
+    let mut found = Broadcast::new();
+    let snapshot = switch.snapshot().expect("a snapshot");
+    let locators = rows(&snapshot, "Physical_Locator");
+    let sets = rows(&snapshot, "Physical_Locator_Set");
+    let names = rows(&snapshot, "Logical_Switch");
+    for row in rows(&snapshot, "Mcast_Macs_Remote").values() {
         assert_eq!(row["MAC"], "unknown-dst");
         let set = &sets[&reference(&row["logical_switch"], &row["locator_set"]).1];
         let ends = references(&set["locators"])
@@ -82,9 +189,10 @@ pub(crate) fn broadcast(switch: &Switch) -> BTreeMap<String, Vec<Vec<String>>> {
 
 /// (logical switch, MAC, tunnel end) of every remote row.
 pub(crate) fn remote(switch: &Switch) -> Vec<(String, String, String)> {
-    let locators = by_uuid(switch, "Physical_Locator");
-    let names = by_uuid(switch, "Logical_Switch");
-    let mut rows: Vec<_> = by_uuid(switch, "Ucast_Macs_Remote")
+    let snapshot = switch.snapshot().expect("a snapshot");
+    let locators = rows(&snapshot, "Physical_Locator");
+    let names = rows(&snapshot, "Logical_Switch");
+    let mut rows: Vec<_> = rows(&snapshot, "Ucast_Macs_Remote")
         .values()
         .map(|row| {
             let (logical_switch, locator) = reference(&row["logical_switch"], &row["locator"]);
@@ -97,9 +205,13 @@ pub(crate) fn remote(switch: &Switch) -> Vec<(String, String, String)> {
 }
 
 pub(crate) fn by_uuid(switch: &Switch, table: &str) -> BTreeMap<String, Map<String, Value>> {
-    let rows = switch.dump(table, &[]).expect("a table");
-    rows.into_iter()
-        .map(|row| (references(&row["_uuid"]).remove(0), row))
+    rows(&switch.snapshot().expect("a snapshot"), table)
+}
+
+/// A table of one moment: what refers to what is only right within one.
+fn rows(snapshot: &Snapshot, table: &str) -> BTreeMap<String, Map<String, Value>> {
+    let rows = snapshot.table(table);
+    rows.map(|row| (references(&row["_uuid"]).remove(0), row.clone()))
         .collect()
 }
 
@@ -126,12 +238,30 @@ fn reference(first: &Value, second: &Value) -> (String, String) {
 }
 
 /// The tables of the rows that differ, apart from the broadcast rows and what they consist of.
-pub(crate) fn rewritten(differences: &[tandem_net::lab::snapshot::Difference]) -> BTreeSet<String> {
-    let broadcast = ["Mcast_Macs_Remote", "Physical_Locator_Set", "Physical_Locator"];
+/// The server writes its `Manager` rows by itself, every few seconds.
+pub(crate) fn rewritten(differences: &[Difference]) -> BTreeSet<String> {
+    let broadcast = [
+        "Mcast_Macs_Remote",
+        "Physical_Locator_Set",
+        "Physical_Locator",
+        "Manager",
+    ];
     let others = differences.iter().map(|difference| difference.table.clone());
     others.filter(|table| !broadcast.contains(&table.as_str())).collect()
 }
 
 pub(crate) fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Milliseconds between two moments, for people.
+pub(crate) fn between(from: SystemTime, to: SystemTime) -> String {
+    match to.duration_since(from) {
+        Ok(later) => format!("{:.1} ms", later.as_secs_f64() * 1000.0),
+        Err(earlier) => format!("-{:.1} ms", earlier.duration().as_secs_f64() * 1000.0),
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("no such long time")
 }

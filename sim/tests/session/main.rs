@@ -15,6 +15,7 @@ mod locators;
 mod opening;
 mod ownership;
 mod retries;
+mod unplaced;
 mod vni;
 mod wire;
 mod world;

@@ -1,0 +1,40 @@
+//! What the agent's task and those of the sessions tell each other.
+
+use std::sync::Arc;
+
+use tandem_core::configuration::Configuration;
+use tandem_core::event::Event;
+use tandem_core::health::Grade;
+use tandem_core::session::Command;
+use tandem_core::status::{AgentStatus, SessionStatus};
+use tokio::sync::oneshot;
+
+/// What the agent's task may be told.
+#[derive(Debug)]
+pub enum Message {
+    /// Something happened in a session.
+    Heard(Event),
+    /// A configuration that was read anew.
+    Configure(Arc<Configuration>),
+    /// Hand over and go.
+    Drain,
+    /// Every proxy knows that we are draining.
+    Announced,
+    /// Somebody asks how things are.
+    Status(oneshot::Sender<AgentStatus>),
+    /// Every session has answered that question.
+    Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
+    /// A proxy asks whether the agent and all of its sessions are alive, and how fit they are.
+    Pulse(oneshot::Sender<Grade>),
+}
+
+/// What the agent's task may tell a session's.
+#[derive(Debug)]
+pub enum Order {
+    /// For the machine.
+    Command(Command),
+    /// For an operator.
+    Status(oneshot::Sender<SessionStatus>),
+    /// For the health check: that it is answered shows that the session is not wedged.
+    Pulse(oneshot::Sender<()>),
+}
