@@ -11,6 +11,9 @@ pub const MESSAGE_BYTES: usize = 128 << 20;
 /// How deep a JSON value may nest. The deepest that a switch sends is a schema, at about ten.
 pub const NESTING_LEVELS: usize = 64;
 
+/// Members of one message. JSON-RPC has four.
+pub const MESSAGE_MEMBERS: usize = 16;
+
 /// Bytes of complete messages that one step of a session works off, so that others are not kept waiting.
 pub const WORK_BYTES_PER_STEP: usize = 128 << 10;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::bounds::NESTING_LEVELS;
+use crate::bounds::{MESSAGE_MEMBERS, NESTING_LEVELS};
 
 /// One complete message, and where its top-level members lie.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -62,6 +62,9 @@ pub enum FrameError {
     /// One message nests deeper than the bound.
     #[error("a message that nests deeper than {NESTING_LEVELS} levels")]
     TooDeep,
+    /// One message has more members than the bound.
+    #[error("a message of more than {MESSAGE_MEMBERS} members")]
+    TooManyMembers,
 }
 
 /// Holds the bytes of the message that is still arriving.
@@ -124,12 +127,18 @@ impl Framer {
         self.buffer.len() - self.start
     }
 
+    /// Bytes of memory that the stream takes.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Adds bytes to the end of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
+        // What was handed out goes once it is the larger part, so that no byte is moved often.
+        if self.start > self.buffer.len() / 2 {
+            self.buffer.drain(..self.start);
+            self.scanned -= self.start;
             self.start = 0;
-            self.scanned = 0;
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -153,6 +162,9 @@ impl Framer {
                 Place::BeforeName { may_end } => match byte {
                     b' ' | b'\t' | b'\r' | b'\n' => {}
                     b'"' => {
+                        if self.members.len() == MESSAGE_MEMBERS {
+                            return Err(FrameError::TooManyMembers);
+                        }
                         self.members.push(Member {
                             name: at + 1..at + 1,
                             value: 0..0,
@@ -341,6 +353,23 @@ mod tests {
         assert_eq!(framer.next_frame(), Err(FrameError::TooLong { limit_bytes: 100 }));
         let deep = format!("{{\"a\":{}", "[".repeat(NESTING_LEVELS));
         assert_eq!(frames(&[deep.as_bytes()]), Err(FrameError::TooDeep));
+    }
+
+    #[test]
+    fn the_buffer_does_not_grow_with_what_was_handed_out() {
+        let mut framer = Framer::new(1000);
+        framer.push(b"{\"a\":");
+        for _ in 0..10_000 {
+            framer.push(b"1}{\"a\":");
+            assert!(framer.next_frame().is_ok_and(|frame| frame.is_some()));
+        }
+        assert!(framer.buffer_bytes() < 1000, "{} bytes", framer.buffer_bytes());
+    }
+
+    #[test]
+    fn a_message_of_more_members_than_any_rpc_has_is_refused() {
+        let stream = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(MESSAGE_MEMBERS));
+        assert_eq!(frames(&[stream.as_bytes()]), Err(FrameError::TooManyMembers));
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
