@@ -315,16 +315,25 @@ impl Session {
 
     /// From bytes to records, from records to differences, from differences to transactions.
     fn advance(&mut self, now: Time) {
-        self.work(now);
-        self.identify(now);
-        self.check_ownership(now);
-        self.report_lockless();
-        self.audit_step();
-        self.check_leaving(now);
-        self.program(now);
-        self.ask_unicast(now);
-        self.conclude_audit(now);
-        self.drain_on(now);
+        let steps: [fn(&mut Self, Time); 10] = [
+            Self::work,
+            Self::identify,
+            Self::check_ownership,
+            |session, _| session.report_lockless(),
+            |session, _| session.audit_step(),
+            Self::check_leaving,
+            Self::program,
+            Self::ask_unicast,
+            Self::conclude_audit,
+            Self::drain_on,
+        ];
+        for step in steps {
+            // Each of them may find a reason to close, and nothing is said after that.
+            if self.is_closing() {
+                return;
+            }
+            step(self, now);
+        }
     }
 
     fn close(&mut self, _now: Time, why: CloseWhy) {

@@ -7,6 +7,7 @@ mod contents;
 mod convergence;
 mod deletion;
 mod export;
+mod hostile;
 mod keepalive;
 mod locators;
 mod opening;
