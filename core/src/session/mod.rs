@@ -416,7 +416,7 @@ impl Machine for Session {
             self.more_work(),
             self.keepalive.deadline(self.requests.dump_awaited()),
             self.requests.deadline(),
-            self.lanes.deadline(),
+            self.lanes.deadline().filter(|_| self.may_write()),
             self.leaving_deadline(),
             self.nameless_deadline(),
         ])

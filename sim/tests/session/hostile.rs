@@ -1,9 +1,12 @@
 //! What a broken or hostile switch can do to a session: end it, and nothing else.
 
-use tandem_core::Machine;
-use tandem_core::session::{Input, Output, Session};
+use std::time::Duration;
 
-use crate::world::{Wanted, World};
+use tandem_core::Machine;
+use tandem_core::event::What;
+use tandem_core::session::{Command, Input, Output, Session};
+
+use crate::world::{Wanted, World, mac, vtep};
 
 #[test]
 fn nothing_is_said_after_the_end_even_if_the_same_bytes_say_more() {
@@ -16,6 +19,22 @@ fn nothing_is_said_after_the_end_even_if_the_same_bytes_say_more() {
     let outputs = handle(&world, &mut session, Input::Bytes(bytes.to_vec()));
     let end = outputs.iter().position(|output| matches!(output, Output::Close(_)));
     assert_eq!(end, Some(outputs.len() - 1), "{outputs:?}");
+}
+
+#[test]
+fn what_may_not_be_written_any_more_wakes_nobody_to_be_tried_again() {
+    let configuration = Wanted::new().network(1, 5001).mac(1, mac(1), vtep(1)).0;
+    let mut world = World::new();
+    world.switch.refuse_next(100, "constraint violation", "as planned");
+    let conn = world.manage(&configuration);
+    assert!(world.happened(|what| matches!(what, What::Refused { .. })));
+    let mut session = world.sessions.remove(&conn).expect("a session");
+    // The answer to `unlock` never comes.
+    handle(&world, &mut session, Input::Command(Command::Drain));
+    world.now = world.now + Duration::from_secs(1);
+    handle(&world, &mut session, Input::Timeout);
+    let next = session.poll_timeout().expect("a deadline");
+    assert!(next.at > world.now, "{next:?}");
 }
 
 fn handle(world: &World, session: &mut Session, input: Input) -> Vec<Output> {
