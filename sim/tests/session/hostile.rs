@@ -6,6 +6,7 @@ use tandem_core::Machine;
 use tandem_core::event::What;
 use tandem_core::session::{Command, Input, Output, Session};
 
+use crate::contents::assert_as_wanted;
 use crate::world::{Wanted, World, mac, vtep};
 
 #[test]
@@ -35,6 +36,16 @@ fn what_may_not_be_written_any_more_wakes_nobody_to_be_tried_again() {
     handle(&world, &mut session, Input::Timeout);
     let next = session.poll_timeout().expect("a deadline");
     assert!(next.at > world.now, "{next:?}");
+}
+
+#[test]
+fn the_lock_that_is_held_is_asserted_whatever_a_new_configuration_calls_it() {
+    let mut world = World::new();
+    let conn = world.manage(&Wanted::new().network(1, 5001).0);
+    let mut configuration = Wanted::new().network(1, 5001).mac(1, mac(1), vtep(1)).0;
+    configuration.session.lock = "other".into();
+    world.configure(conn, &configuration);
+    assert_as_wanted(&world, &configuration);
 }
 
 fn handle(world: &World, session: &mut Session, input: Input) -> Vec<Output> {
