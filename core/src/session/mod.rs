@@ -198,6 +198,8 @@ pub struct Session {
     rows_written: usize,
     broadcast_rows_written: usize,
     send_queue_bytes: usize,
+    /// Bytes of answers to the switch's own requests that may still be in that queue.
+    answers_bytes: usize,
     outputs: VecDeque<Output>,
 }
 
@@ -241,6 +243,7 @@ impl Session {
             rows_written: 0,
             broadcast_rows_written: 0,
             send_queue_bytes: 0,
+            answers_bytes: 0,
             outputs: VecDeque::new(),
         };
         session.open(now);
@@ -392,7 +395,10 @@ impl Machine for Session {
         }
         match input {
             Input::Bytes(bytes) => self.received(now, &bytes),
-            Input::Sent { queued_bytes } => self.send_queue_bytes = queued_bytes,
+            Input::Sent { queued_bytes } => {
+                self.send_queue_bytes = queued_bytes;
+                self.answers_bytes = self.answers_bytes.min(queued_bytes);
+            }
             Input::Closed(why) => {
                 self.end(&why);
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::replica::Touched;
 use super::{Cause, Output, Session, Why};
-use crate::bounds::{BACKLOG_BYTES, OPENING_MESSAGE_BYTES, WORK_BYTES_PER_STEP};
+use crate::bounds::{ANSWERS_BYTES, BACKLOG_BYTES, OPENING_MESSAGE_BYTES, WORK_BYTES_PER_STEP};
 use crate::event::{Object, What};
 use crate::machine::{CloseWhy, Fault};
 use crate::ovsdb::framer::{Frame, Framer};
@@ -87,6 +87,11 @@ impl Session {
                     "echo" => rpc::echo_reply(slice(id), slice(params)),
                     _ => rpc::unknown_method(slice(id)),
                 };
+                self.answers_bytes += answer.len();
+                if self.answers_bytes > ANSWERS_BYTES {
+                    let what = format!("it asks on and does not take the answers: more than {ANSWERS_BYTES} bytes");
+                    return self.misbehaved(now, what);
+                }
                 self.outputs.push_back(Output::Send(answer));
             }
             Ok(message) => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tandem_core::Machine;
+use tandem_core::bounds::ANSWERS_BYTES;
 use tandem_core::event::What;
 use tandem_core::session::{Command, Input, Output, Session};
 
@@ -48,7 +49,42 @@ fn the_lock_that_is_held_is_asserted_whatever_a_new_configuration_calls_it() {
     assert_as_wanted(&world, &configuration);
 }
 
+#[test]
+fn a_switch_that_asks_and_never_reads_the_answers_is_cut_off() {
+    let mut world = World::new();
+    let conn = world.manage(&Wanted::new().network(1, 5001).0);
+    let mut session = world.sessions.remove(&conn).expect("a session");
+    let echo = format!(r#"{{"id":1,"method":"echo","params":["{}"]}}"#, "x".repeat(60_000));
+    let mut sent = 0;
+    let closed = (0..1000).any(|_| {
+        let outputs = handle(&world, &mut session, Input::Bytes(echo.clone().into_bytes()));
+        sent += outputs.iter().map(bytes).sum::<usize>();
+        outputs.iter().any(|output| matches!(output, Output::Close(_)))
+    });
+    assert!(closed && sent <= ANSWERS_BYTES, "{sent} bytes");
+}
+
+#[test]
+fn a_switch_that_asks_and_reads_the_answers_may_go_on() {
+    let mut world = World::new();
+    let conn = world.manage(&Wanted::new().network(1, 5001).0);
+    let mut session = world.sessions.remove(&conn).expect("a session");
+    let echo = format!(r#"{{"id":1,"method":"echo","params":["{}"]}}"#, "x".repeat(60_000));
+    for _ in 0..100 {
+        let outputs = handle(&world, &mut session, Input::Bytes(echo.clone().into_bytes()));
+        assert!(matches!(outputs.as_slice(), [Output::Send(_)]), "{outputs:?}");
+        handle(&world, &mut session, Input::Sent { queued_bytes: 0 });
+    }
+}
+
 fn handle(world: &World, session: &mut Session, input: Input) -> Vec<Output> {
     session.handle(world.now, input);
     std::iter::from_fn(|| session.poll_output()).collect()
+}
+
+fn bytes(output: &Output) -> usize {
+    match output {
+        Output::Send(bytes) => bytes.len(),
+        Output::Close(_) | Output::Event(_) => 0,
+    }
 }
