@@ -29,9 +29,8 @@ pub const BACKLOG_BYTES: usize = MESSAGE_BYTES + (64 << 20);
 /// Bytes that the driver has not sent yet, above which a session writes nothing new.
 pub const SEND_QUEUE_BYTES: usize = 4 << 20;
 
-/// Bytes that the driver has not sent yet, above which it reads nothing more: a peer that only asks cannot fill our
-/// memory with answers.
-pub const UNSENT_BYTES: usize = 16 << 20;
+/// Bytes of answers to the switch's own requests that it has not taken yet; above that it is cut off.
+pub const ANSWERS_BYTES: usize = 1 << 20;
 
 /// Rows in one transaction: what `ovsdb-server` commits fastest.
 pub const ROWS_PER_TRANSACTION: usize = 100;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_core::bounds::{DUMP_ANSWER, NAMELESS, REQUEST_ANSWER, ROWS, UNSENT_BYTES};
+use tandem_core::bounds::{DUMP_ANSWER, NAMELESS, REQUEST_ANSWER, ROWS};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::ovsdb::schema::REQUIRED;
@@ -211,21 +211,6 @@ fn a_peer_that_answers_nothing_at_all_is_closed() {
     let (after, why) = world.until_closed();
     assert!(after <= NAMELESS, "{after:?}");
     assert_eq!(why.what, "nothing heard for 60.0 s", "as long as a dump may take");
-}
-
-#[test]
-fn a_peer_that_reads_nothing_is_told_from_one_that_is_silent() {
-    let mut world = World::new();
-    world.echoes = false;
-    let queued_bytes = UNSENT_BYTES + 1;
-    world.handle(Input::Sent { queued_bytes });
-    let (after, why) = world.until_closed();
-    assert_eq!(after, 2 * T);
-    assert_eq!(
-        why.what,
-        format!("it reads nothing: {queued_bytes} bytes wait to be sent")
-    );
-    assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
 }
 
 #[test]

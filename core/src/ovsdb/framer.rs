@@ -127,6 +127,11 @@ impl Framer {
         self.buffer.len() - self.start
     }
 
+    /// Bytes of memory that the stream takes.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Adds bytes to the end of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         // A peer that is always in the middle of a message must not make us keep all that went before.
@@ -370,6 +375,23 @@ mod tests {
         assert_eq!(framer.next_frame(), Err(FrameError::TooLong { limit_bytes: 100 }));
         let deep = format!("{{\"a\":{}", "[".repeat(NESTING_LEVELS));
         assert_eq!(frames(&[deep.as_bytes()]), Err(FrameError::TooDeep));
+    }
+
+    #[test]
+    fn the_buffer_does_not_grow_with_what_was_handed_out() {
+        let mut framer = Framer::new(1000);
+        framer.push(b"{\"a\":");
+        for _ in 0..10_000 {
+            framer.push(b"1}{\"a\":");
+            assert!(framer.next_frame().is_ok_and(|frame| frame.is_some()));
+        }
+        assert!(framer.buffer_bytes() < 1000, "{} bytes", framer.buffer_bytes());
+    }
+
+    #[test]
+    fn a_message_of_more_members_than_any_rpc_has_is_refused() {
+        let stream = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(MEMBERS));
+        assert_eq!(frames(&[stream.as_bytes()]), Err(FrameError::TooManyMembers));
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use super::framer::Frame;
 
 /// What a message is. Ranges point into the frame.
@@ -47,11 +49,21 @@ impl Message {
             return Self::read_reply(frame, id);
         };
         let method = serde_json::from_slice(method).map_err(|_| RpcError("the method is no string"))?;
-        let params = frame.member_range("params").unwrap_or_default();
-        Ok(match id {
-            Some(id) => Self::Request { id, method, params },
-            None => Self::Notification { method, params },
-        })
+        let params = frame.member_range("params");
+        let Some(id) = id else {
+            let params = params.unwrap_or_default();
+            return Ok(Self::Notification { method, params });
+        };
+        // They are sent back as they came.
+        if ![Some(&id), params.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|range| is_json(frame, range))
+        {
+            return Err(RpcError("an id or parameters that are no JSON"));
+        }
+        let params = params.unwrap_or_default();
+        Ok(Self::Request { id, method, params })
     }
 
     fn read_reply(frame: &Frame, id: Option<Range<usize>>) -> Result<Self, RpcError> {
@@ -70,6 +82,11 @@ impl Message {
 fn is_null(frame: &Frame, range: &Range<usize>) -> bool {
     let value = frame.bytes().get(range.clone()).unwrap_or_default();
     value.trim_ascii() == b"null"
+}
+
+fn is_json(frame: &Frame, range: &Range<usize>) -> bool {
+    let value = frame.bytes().get(range.clone()).unwrap_or_default();
+    serde_json::from_slice::<&RawValue>(value).is_ok()
 }
 
 /// Writes a request; `params` is JSON text.
@@ -136,6 +153,23 @@ mod tests {
         ] {
             assert!(matches!(read(text), Ok(Message::Notification { method, .. }) if method == "locked"));
         }
+    }
+
+    #[test]
+    fn a_request_whose_id_or_parameters_are_no_json_is_refused() {
+        for text in [
+            r#"{"id": ,"method":"echo","params":[]}"#,
+            r#"{"id":x,"method":"echo","params":[]}"#,
+            r#"{"id":1,"method":"echo","params":[,]}"#,
+            r#"{"id":1,"method":"echo","params":}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        let mut framer = Framer::new(1000);
+        framer.push(b"{\"id\":\"\xff\",\"method\":\"echo\"}");
+        let frame = framer.next_frame().expect("a frame").expect("a whole frame");
+        assert!(Message::read(&frame).is_err(), "an id that is no text");
+        assert!(read(r#"{"id":[1,{"a":null}],"method":"echo"}"#).is_ok());
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Session {
         if self.phase == Phase::Reading && self.tables_read() && self.walk.is_done() {
             self.phase = Phase::Synced;
         }
-        let quiet = self.lanes.all_empty() && self.requests.writes() == 0;
+        let quiet = self.walk.is_done() && self.lanes.all_empty() && self.requests.writes() == 0;
         if self.phase == Phase::Synced && self.may_write() && self.takeover.audited.is_none() && quiet {
             self.takeover.audited = Some(now);
             let (rows_written, left) = (self.rows_written, self.lanes.left());

@@ -72,6 +72,12 @@ impl Lanes {
         }
     }
 
+    /// An object was made right by somebody else: there is nothing to look at.
+    pub fn unmark(&mut self, object: &Object) {
+        self.lane(object.lane()).remove(object);
+        self.lane(Lane::Deletions).remove(object);
+    }
+
     /// What is not wanted any more goes last.
     pub fn mark_deletion(&mut self, object: Object, cause: Cause) {
         self.lane(Lane::Deletions).insert(object, cause);

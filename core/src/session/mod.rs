@@ -23,13 +23,13 @@ pub mod receive;
 pub mod replica;
 pub mod requests;
 pub mod status;
+pub mod touch;
 pub mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::bounds::UNSENT_BYTES;
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid, Vni};
@@ -205,6 +205,8 @@ pub struct Session {
     rows_written: usize,
     broadcast_rows_written: usize,
     send_queue_bytes: usize,
+    /// Bytes of answers to the switch's own requests that may still be in that queue.
+    answers_bytes: usize,
     outputs: VecDeque<Output>,
 }
 
@@ -251,6 +253,7 @@ impl Session {
             rows_written: 0,
             broadcast_rows_written: 0,
             send_queue_bytes: 0,
+            answers_bytes: 0,
             outputs: VecDeque::new(),
         };
         session.open(now);
@@ -315,15 +318,11 @@ impl Session {
 
     /// Time has passed: is the line alive, are answers overdue, is somebody's patience at its end?
     fn timeout(&mut self, now: Time) {
-        match self.keepalive.check(now, self.may_be_deaf()) {
+        match self.keepalive.check(now, self.requests.dump_awaited()) {
             Verdict::Wait => {}
             Verdict::Echo => {
                 self.event(What::Echoed);
                 self.outputs.push_back(Output::Send(rpc::ECHO.to_vec()));
-            }
-            Verdict::Dead(_) if self.send_queue_bytes > UNSENT_BYTES => {
-                let what = format!("it reads nothing: {} bytes wait to be sent", self.send_queue_bytes);
-                return self.misbehaved(now, what);
             }
             Verdict::Dead(silence) => {
                 let what = format!("nothing heard for {:.1} s", silence.as_secs_f64());
@@ -339,17 +338,26 @@ impl Session {
 
     /// From bytes to records, from records to differences, from differences to transactions.
     fn advance(&mut self, now: Time) {
-        self.work(now);
-        self.identify(now);
-        self.check_ownership(now);
-        self.report_waiting();
-        self.report_lockless(now);
-        self.audit_step();
-        self.check_leaving(now);
-        self.program(now);
-        self.ask_unicast(now);
-        self.conclude_audit(now);
-        self.drain_on(now);
+        let steps: [fn(&mut Self, Time); 11] = [
+            Self::work,
+            Self::identify,
+            Self::check_ownership,
+            |session, _| session.report_waiting(),
+            Self::report_lockless,
+            |session, _| session.audit_step(),
+            Self::check_leaving,
+            Self::program,
+            Self::ask_unicast,
+            Self::conclude_audit,
+            Self::drain_on,
+        ];
+        for step in steps {
+            // Each of them may find a reason to close, and nothing is said after that.
+            if self.is_closing() {
+                return;
+            }
+            step(self, now);
+        }
     }
 
     fn close(&mut self, _now: Time, why: CloseWhy) {
@@ -374,11 +382,6 @@ impl Session {
         if self.leaving.values().any(|until| *until <= now) {
             self.lanes.release(|reason| *reason == Reason::LocalMacs);
         }
-    }
-
-    /// A server that renders a dump hears nobody. One that asks and asks and reads no answer is not busy with ours.
-    fn may_be_deaf(&self) -> bool {
-        self.requests.dump_awaited() && self.send_queue_bytes <= UNSENT_BYTES
     }
 
     fn leaving_deadline(&self) -> Option<Deadline<Why>> {
@@ -413,7 +416,10 @@ impl Machine for Session {
         }
         match input {
             Input::Bytes(bytes) => self.received(now, &bytes),
-            Input::Sent { queued_bytes } => self.send_queue_bytes = queued_bytes,
+            Input::Sent { queued_bytes } => {
+                self.send_queue_bytes = queued_bytes;
+                self.answers_bytes = self.answers_bytes.min(queued_bytes);
+            }
             Input::Closed(why) => {
                 self.end(&why);
             }
@@ -435,7 +441,7 @@ impl Machine for Session {
         }
         Deadline::earliest([
             self.more_work(),
-            self.keepalive.deadline(self.may_be_deaf()),
+            self.keepalive.deadline(self.requests.dump_awaited()),
             self.requests.deadline(),
             self.lanes.deadline().filter(|_| self.may_write()),
             self.leaving_deadline(),

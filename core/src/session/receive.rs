@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::replica::Touched;
-use super::{Cause, Output, Session, Why};
-use crate::bounds::{BACKLOG_BYTES, OPENING_MESSAGE_BYTES, ROWS, WORK_BYTES_PER_STEP};
-use crate::event::{Object, What};
+use super::{Output, Session, Why};
+use crate::bounds::{ANSWERS_BYTES, BACKLOG_BYTES, OPENING_MESSAGE_BYTES, ROWS, WORK_BYTES_PER_STEP};
+use crate::event::What;
 use crate::machine::{CloseWhy, Fault};
 use crate::ovsdb::framer::{Frame, Framer};
 use crate::ovsdb::monitor::Monitor;
@@ -88,6 +87,11 @@ impl Session {
                     "echo" => rpc::echo_reply(slice(id), slice(params)),
                     _ => rpc::unknown_method(slice(id)),
                 };
+                self.answers_bytes += answer.len();
+                if self.answers_bytes > ANSWERS_BYTES {
+                    let what = format!("it asks on and does not take the answers: more than {ANSWERS_BYTES} bytes");
+                    return self.misbehaved(now, what);
+                }
                 self.outputs.push_back(Output::Send(answer));
             }
             Ok(message) => {
@@ -202,74 +206,6 @@ impl Session {
             Ok(true) if reading.initial => self.table_read(now, reading.monitor),
             Ok(true) => {}
         }
-    }
-
-    /// What changed on the switch may have to be looked at, or exported.
-    fn touched(&mut self, mut touched: Vec<Touched>) {
-        touched.dedup();
-        if touched.contains(&Touched::Ports) {
-            self.replica.ports.index();
-            self.switches_changed = true;
-        }
-        for touched in touched {
-            self.touch(touched);
-        }
-    }
-
-    fn touch(&mut self, touched: Touched) {
-        let network = |session: &Self, row| session.replica.logical_switches.network(row);
-        match touched {
-            Touched::LogicalSwitch { network: found, .. } => {
-                self.lanes.release(|reason| matches!(reason, super::Reason::Vni { .. }));
-                if let Some(network) = found {
-                    self.logical_switch_touched(network);
-                }
-            }
-            Touched::Broadcast(row) => {
-                if let Some(network) = network(self, row) {
-                    self.lanes.mark(Object::Broadcast(network), Cause::Theirs);
-                    self.lanes.mark(Object::Strays(network), Cause::Theirs);
-                }
-            }
-            Touched::Locators => self.place(),
-            Touched::Remote(row, mac) => {
-                if self.tables_read()
-                    && let Some(network) = network(self, row)
-                {
-                    let object = mac.map_or(Object::Strays(network), |mac| Object::Unicast(network, mac));
-                    self.lanes.mark(object, Cause::Theirs);
-                }
-            }
-            Touched::Local(row, mac) => {
-                self.recorded(row, mac);
-                self.lanes.release(|reason| *reason == super::Reason::LocalMacs);
-            }
-            Touched::LocalBroadcast(row) => {
-                self.recorded(row, crate::ids::Mac::BROADCAST);
-                self.lanes.release(|reason| *reason == super::Reason::LocalMacs);
-            }
-            Touched::Port(row) => {
-                if let Some((switch, port)) = self.replica.ports.name(row) {
-                    self.lanes.mark(Object::Port(switch, port), Cause::Theirs);
-                }
-                self.lanes.release(|reason| *reason == super::Reason::Bound);
-            }
-            Touched::Ports => self.lanes.release(|reason| *reason == super::Reason::Bound),
-            Touched::Manager => {}
-        }
-    }
-
-    /// A logical switch of ours came, went or changed: all that stands in it may differ.
-    fn logical_switch_touched(&mut self, network: crate::ids::Uuid) {
-        for object in [Object::LogicalSwitch(network), Object::Broadcast(network)] {
-            self.lanes.mark(object, Cause::Theirs);
-        }
-        let ports = self.wanted.ports_of(network).cloned();
-        let ports: Vec<Object> = ports.map(|(switch, port)| Object::Port(switch, port)).collect();
-        for port in ports {
-            self.lanes.mark(port, Cause::Ours);
-        }
-        self.walk.add(network);
     }
 
     /// The peer broke the protocol: there is nothing more to say to it.

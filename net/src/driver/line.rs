@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 
 use tandem_core::Time;
-use tandem_core::bounds::UNSENT_BYTES;
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::session::Input;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -42,22 +41,11 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
         self.unsent.extend(bytes);
     }
 
-    /// Bytes that the stream has not taken yet.
-    pub(super) fn unsent_bytes(&self) -> usize {
-        self.unsent.len()
-    }
-
-    /// Whether so much waits to go out that nothing more is read: a peer that only asks cannot fill our memory.
-    pub(super) fn is_full(&self) -> bool {
-        self.unsent.len() > UNSENT_BYTES
-    }
-
     /// The next thing that happens: bytes, room for bytes, or the time.
     pub(super) async fn next<E: Env>(&mut self, env: &E, wake: Option<Time>) -> Input {
-        let full = self.is_full();
         let sends = self.held || !self.unsent.is_empty();
         tokio::select! {
-            got = self.reader.read(&mut self.read), if !full => arrived(got, &self.read),
+            got = self.reader.read(&mut self.read) => arrived(got, &self.read),
             sent = send(&mut self.writer, &self.unsent), if sends => match sent {
                 Ok(length) => {
                     self.held = !self.unsent.is_empty();
@@ -72,9 +60,6 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
 
     /// What has arrived and was not read yet. Silence counts only when there is nothing to hear.
     pub(super) async fn unread(&mut self) -> Option<Input> {
-        if self.is_full() {
-            return None;
-        }
         tokio::select! {
             biased;
             got = self.reader.read(&mut self.read) => Some(arrived(got, &self.read)),

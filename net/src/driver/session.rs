@@ -26,14 +26,9 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     agent: mpsc::Sender<Message>,
 ) {
     let mut line = Line::new(stream);
-    let mut was_full = false;
     let mut timed_out = false;
     while !carry_out(&mut session, &mut line, &agent).await {
-        let input = if was_full != line.is_full() {
-            was_full = line.is_full();
-            let queued_bytes = line.unsent_bytes();
-            Input::Sent { queued_bytes }
-        } else if timed_out {
+        let input = if timed_out {
             timed_out = false;
             Input::Timeout
         } else {

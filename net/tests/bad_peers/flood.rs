@@ -33,13 +33,16 @@ fn echoes_whose_answers_are_never_read_end_with_the_session() {
     let params = "x".repeat(1000);
     let flood = format!(r#"{{"id":1,"method":"echo","params":["{params}"]}}"#).repeat(1000);
     let mut sent = 0;
-    // Writing gets stuck when the agent stops reading, and fails when it hangs up.
+    // Writing fails when the agent hangs up.
     while peer.0.write_all(flood.as_bytes()).is_ok() {
         sent += flood.len();
         assert!(sent < 2000 * MIB, "it takes echoes without end");
     }
     println!("{} MiB of echoes were taken", sent / MIB);
-    println!("{}", rig.line(&["WARN", "Closed: it reads nothing: "]));
+    println!(
+        "{}",
+        rig.line(&["WARN", "Closed: it asks on and does not take the answers"])
+    );
     rig.assert_undisturbed();
 }
 
@@ -51,9 +54,9 @@ fn a_peer_that_does_not_read_wedges_nobody() {
     peer.0.sock.set_write_timeout(patience).expect("a timeout");
     let flood = r#"{"id":1,"method":"echo","params":[]}"#.repeat(10_000);
     while peer.0.write_all(flood.as_bytes()).is_ok() {}
-    // Health and status are answered through every session, its own too.
+    // Health and status are answered through every session.
     let status = rig.agent.status().expect("a status");
-    assert_eq!(status["unidentified"].as_array().map(Vec::len), Some(1));
+    assert_eq!(status["grade"], "fit");
     let mut health = crate::peer::dial(rig.agent.options().listen.health).expect("connected");
     let echo = br#"{"id":"echo","method":"echo","params":[]}"#;
     health.write_all(echo).expect("sent");

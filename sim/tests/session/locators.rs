@@ -9,7 +9,9 @@ use tandem_core::{ConnId, Uuid};
 
 use crate::contents::assert_as_wanted;
 use crate::wire::{SECOND, mentions};
-use crate::world::{TSN_A, TUNNEL_IP, Wanted, World, find_locator, learn, leave_behind, mac, name, ops, vtep};
+use crate::world::{
+    TSN_A, TUNNEL_IP, Wanted, World, find_locator, find_remote, learn, leave_behind, mac, name, ops, vtep,
+};
 
 fn refusals(world: &World) -> usize {
     world.count(|what| matches!(what, What::Refused { .. }))
@@ -189,4 +191,23 @@ fn the_tunnel_end_of_a_mac_changes_and_an_end_that_is_gone_takes_the_row_with_it
     assert_eq!(crate::world::find_remote(&world, &mac(1).to_string()), row);
     world.configure(conn, &Wanted::new().network(1, 5001).0);
     assert_eq!(crate::world::find_remote(&world, &mac(1).to_string()), []);
+}
+
+#[test]
+fn a_locator_that_gets_a_key_of_its_own_is_left_to_whoever_gave_it() {
+    let configuration = Wanted::new().network(1, 5001).mac(1, mac(1), vtep(1)).0;
+    let mut world = World::new();
+    world.manage(&configuration);
+    let keyed = find_locator(&world, vtep(1)).expect("a locator");
+    let change = serde_json::json!({"op": "update", "table": "Physical_Locator", "where": [["_uuid", "==", ops::uuid(keyed)]], "row": {"tunnel_key": 77}});
+    world.edit(serde_json::json!([change]));
+    world.run();
+    let row = find_remote(&world, &mac(1).to_string())[0];
+    let rows: Vec<_> = world
+        .switch
+        .rows("Ucast_Macs_Remote")
+        .filter(|(uuid, _)| *uuid == row)
+        .collect();
+    assert_ne!(rows[0].1.reference("locator"), Some(keyed));
+    assert_as_wanted(&world, &configuration);
 }

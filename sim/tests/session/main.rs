@@ -10,6 +10,7 @@ mod convergence;
 mod deletion;
 mod export;
 mod fleet;
+mod hostile;
 mod keepalive;
 mod locators;
 mod opening;

@@ -404,3 +404,15 @@ fn another_lock_or_prefix_in_the_configuration_counts_from_a_fresh_session_on() 
         assert!(world.words().ends_with(&["Audited"]));
     }
 }
+
+#[test]
+fn who_waits_keeps_nothing_of_what_the_owner_sets_right() {
+    let mut world = World::new();
+    let owner = world.manage(&Wanted::new().network(1, 5001).0);
+    let configuration = Wanted::new().network(1, 5001).macs(1, 1000).0;
+    let waiting = world.manage(&configuration);
+    world.configure(owner, &configuration);
+    assert_as_wanted(&world, &configuration);
+    let pending = world.sessions[&waiting].status(world.now).pending;
+    assert!(pending < 20, "{pending}");
+}

@@ -72,7 +72,7 @@ impl Session {
     /// Writes one transaction of these objects, or of the next of the lane, if any of them differs.
     fn write(&mut self, now: Time, lane: Lane, mut objects: Vec<(Object, Cause)>, looks: &mut usize) {
         let options = self.wanted.options();
-        let lock = (self.lock == super::Lock::Held).then_some(options.lock.as_str());
+        let lock = (self.lock == super::Lock::Held).then_some(self.lock_name.as_str());
         let comment = format!("tandem {} generation {}: {lane}", options.agent, self.generation);
         let mut transaction = Transaction::new(lock, &comment);
         let limit = self.wanted.rows_per_transaction(lane);

@@ -79,12 +79,12 @@ impl Locators {
         }
     }
 
-    /// Records the tunnel key that a locator has of its own.
-    pub fn record_key(&mut self, row: Uuid, columns: Option<LocatorKeyRow>) {
+    /// Records the tunnel key that a locator has of its own. Answers whether it got or lost one.
+    pub fn record_key(&mut self, row: Uuid, columns: Option<LocatorKeyRow>) -> bool {
         if columns.is_some_and(|columns| columns.tunnel_key.first().is_some()) {
-            self.keyed.insert(row);
+            self.keyed.insert(row)
         } else {
-            self.keyed.remove(&row);
+            self.keyed.remove(&row)
         }
     }
 

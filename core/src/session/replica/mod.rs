@@ -42,6 +42,8 @@ pub enum Touched {
     Broadcast(Uuid),
     /// A locator or a set came or went.
     Locators,
+    /// A locator got or lost a tunnel key of its own: whoever refers to it may have to refer to another.
+    LocatorKeys,
     /// A remote unicast row; `None` for one whose MAC is none.
     Remote(Uuid, Option<Mac>),
     /// A row that the switch learned.
@@ -103,8 +105,9 @@ impl Replica {
                 self.logical_switches.record_replication(row, whole(json)?, touched);
             }
             (Monitor::Extras, b"Physical_Locator") => {
-                self.locators.record_key(row, whole(json)?);
-                touched.push(Touched::Locators);
+                if self.locators.record_key(row, whole(json)?) {
+                    touched.push(Touched::LocatorKeys);
+                }
             }
             (Monitor::Small, b"Logical_Switch") => self.logical_switches.record(row, whole(json)?, touched),
             (Monitor::Small, b"Physical_Locator") => {
