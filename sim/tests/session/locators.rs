@@ -199,8 +199,8 @@ fn a_locator_that_gets_a_key_of_its_own_is_left_to_whoever_gave_it() {
     let mut world = World::new();
     world.manage(&configuration);
     let keyed = find_locator(&world, vtep(1)).expect("a locator");
-    let change = serde_json::json!({"op": "update", "table": "Physical_Locator", "where": [["_uuid", "==", ops::uuid(keyed)]], "row": {"tunnel_key": 77}});
-    world.edit(serde_json::json!([change]));
+    let change = json!({"op": "update", "table": "Physical_Locator", "where": [["_uuid", "==", ops::uuid(keyed)]], "row": {"tunnel_key": 77}});
+    world.edit(json!([change]));
     world.run();
     let row = find_remote(&world, &mac(1).to_string())[0];
     let rows: Vec<_> = world

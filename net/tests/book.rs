@@ -1,0 +1,482 @@
+//! What the book says is true: its links lead somewhere, its configurations load, its walk works when pasted.
+#![allow(clippy::print_stderr, reason = "what was seen is for whoever runs the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+use tandem_core::bounds;
+use tandem_core::status::AgentStatus;
+use tandem_net::config::{self, Files};
+use tandem_net::lab::haproxy::{Backend, HaproxyOptions, Listen};
+use tandem_net::lab::{Loopback, Pair, PairOptions, Scratch, program};
+use tandem_net::metrics::{self, Counters};
+use tandem_net::pki;
+
+#[test]
+fn every_chapter_is_in_the_summary() {
+    let summary = read(&root().join("docs/src/SUMMARY.md"));
+    let listed: BTreeSet<&str> = links(&summary).into_iter().collect();
+    let chapters = markdown(&root().join("docs/src"));
+    assert!(chapters.len() > 5, "{chapters:?}");
+    for chapter in chapters {
+        let name = chapter.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(
+            name == "SUMMARY.md" || listed.contains(name),
+            "{name} is not in SUMMARY.md"
+        );
+    }
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let mut missing = Vec::new();
+    for page in pages() {
+        for link in links(&read(&page)) {
+            let file = link.split('#').next().unwrap_or_default();
+            let elsewhere = file.contains("://") || file.starts_with("mailto:") || file.is_empty();
+            if !elsewhere && !page.with_file_name(file).exists() {
+                missing.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these links lead nowhere: {missing:#?}");
+    assert_eq!(
+        links("[a](b.md) `[c](d)` [e](f#g)\n```\n[h](i)\n```\n"),
+        ["b.md", "f#g"]
+    );
+}
+
+#[test]
+fn every_name_in_the_architecture_exists() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let names = names(&text);
+    assert!(names.len() > 50, "{names:?}");
+    for (file, name) in names {
+        let code = read(&root().join(file));
+        let kinds = ["fn", "struct", "enum", "trait"];
+        let found = kinds.iter().any(|kind| {
+            let declared = format!("{kind} {name}");
+            let mut places = code.match_indices(&declared);
+            places.any(|(at, _)| !code[at + declared.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        });
+        assert!(found, "{file} has no {name}");
+    }
+}
+
+#[test]
+fn every_invariant_names_what_holds_it() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let invariants: Vec<&str> = text.split("**Invariant:**").skip(1).collect();
+    assert!(invariants.len() > 10, "{invariants:?}");
+    for invariant in invariants {
+        let paragraph = invariant.split("\n\n").next().unwrap_or_default();
+        assert!(!names(paragraph).is_empty(), "held by nothing:{paragraph}");
+    }
+}
+
+/// The table is made of the code; when this fails, it says what belongs between the marks.
+#[test]
+fn the_limits_of_the_book_are_those_of_the_code() {
+    let code = read(&root().join("core/src/bounds.rs"));
+    let book = read(&root().join("docs/src/limits.md"));
+    let (_, rest) = book.split_once("<!-- bounds -->\n").expect("the mark");
+    let (table, _) = rest.split_once("<!-- /bounds -->").expect("the other mark");
+    let right = limits(&code);
+    assert_eq!(
+        table, right,
+        "between the marks in docs/src/limits.md belongs:\n{right}"
+    );
+}
+
+macro_rules! values {
+    ($($name:ident),* $(,)?) => { BTreeMap::from([$((stringify!($name), bounds::$name.shown(stringify!($name)))),*]) };
+}
+
+fn limits(code: &str) -> String {
+    let values: BTreeMap<&str, String> = values![
+        ANNOUNCE,
+        ANSWERS_BYTES,
+        ATTEMPTS,
+        AUDIT_ROWS_PER_STEP,
+        BACKLOG_BYTES,
+        CLAIM_ROWS_PER_TRANSACTION,
+        DRAIN,
+        DUMP_ANSWER,
+        DUMP_SILENCE,
+        LOOKS_PER_STEP,
+        MEMBERS,
+        MESSAGE_BYTES,
+        NAMELESS,
+        NAMELESS_CONNECTIONS,
+        NAMELESS_LOCK,
+        NESTING_LEVELS,
+        OPENING_MESSAGE_BYTES,
+        PROOF,
+        QUARANTINE,
+        REQUEST_ANSWER,
+        RETRY_FIRST,
+        ROWS,
+        ROWS_PER_TRANSACTION,
+        SEND_QUEUE_BYTES,
+        STATUS_ENTRIES,
+        TRANSACTIONS_IN_FLIGHT,
+        WORK_BYTES_PER_STEP,
+    ];
+    let mut table = String::from("| bound | value | what it bounds |\n|---|---|---|\n");
+    let mut comment = Vec::new();
+    let mut seen = 0;
+    for line in code.lines() {
+        if let Some(text) = line.strip_prefix("///") {
+            comment.push(text.trim());
+        } else if let Some(rest) = line.strip_prefix("pub const ") {
+            let name = rest.split(':').next().unwrap_or_default();
+            let value = values
+                .get(name)
+                .unwrap_or_else(|| panic!("{name} is new: name it here"));
+            table += &format!("| `{name}` | {value} | {} |\n", comment.join(" "));
+            seen += 1;
+        }
+        if !line.starts_with("///") {
+            comment.clear();
+        }
+    }
+    assert_eq!(seen, values.len(), "every bound of this list is in the code");
+    table
+}
+
+trait Shown {
+    fn shown(&self, name: &str) -> String;
+}
+
+impl Shown for Duration {
+    fn shown(&self, _: &str) -> String {
+        match self.as_millis() {
+            ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+            ms => format!("{ms} ms"),
+        }
+    }
+}
+
+impl Shown for usize {
+    fn shown(&self, name: &str) -> String {
+        match (name.contains("BYTES"), self) {
+            (true, bytes) if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+            (true, bytes) if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+            (_, number) => number.to_string(),
+        }
+    }
+}
+
+impl Shown for u32 {
+    fn shown(&self, _: &str) -> String {
+        self.to_string()
+    }
+}
+
+#[test]
+fn the_metrics_of_the_book_are_those_of_the_agent() {
+    let served = served();
+    assert!(served.len() > 10, "{served:?}");
+    let crates = ["tandem_core", "tandem_net", "tandem_sim", "tandem_benches"];
+    for page in pages() {
+        let text = read(&page);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("tandem_") && !crates.contains(word)) {
+            assert!(
+                served.contains(word),
+                "{}: the agent serves no metric {word}",
+                page.display()
+            );
+        }
+    }
+    let operating = read(&root().join("docs/src/operating.md"));
+    for metric in served {
+        assert!(
+            operating.contains(&format!("`{metric}`")),
+            "operating.md does not explain {metric}"
+        );
+    }
+}
+
+/// The names of the metrics of an agent with a switch.
+fn served() -> BTreeSet<String> {
+    let session = json!({
+        "conn": 1, "generation": 1, "from": "127.0.0.1:1", "phase": "synced", "ownership": "held", "schema": "1.7.0",
+        "age_ms": 1.0, "rows_local": 0, "rows_remote": 0, "rows_wanted": 0, "pending": 0, "in_flight": 0, "blocked": [],
+        "quarantine": [], "keepalive_misses": 0, "takeover_ms": { "tls": 1.0 },
+    });
+    let status: AgentStatus = serde_json::from_value(json!({
+        "agent": "agent-a", "tsn": "10.0.0.11", "grade": "fit", "unidentified": [],
+        "switches": { "tor1": { "sessions": [session], "exported": 0 } },
+    }))
+    .expect("a status");
+    let counters = Counters::default();
+    counters.certificate("agent", 0);
+    let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = types.map(|line| match line.split_once(' ').expect("name and type") {
+        (name, "counter") => format!("{name}_total"),
+        (name, _) => name.to_owned(),
+    });
+    names.collect()
+}
+
+#[test]
+fn every_agent_configuration_of_the_book_is_right() {
+    let reference = read(&root().join("docs/src/configuration.md"));
+    let example = &blocks(&reference, "toml")[0];
+    let mut seen = 0;
+    for page in pages() {
+        for block in blocks(&read(&page), "toml") {
+            // A fingerprint that is left out, and keys that a fragment leaves out, are filled up.
+            let block = block.replace("\"sha256:...\"", &format!("\"sha256:{}\"", "0".repeat(64)));
+            let mut whole: toml::Table = toml::from_str(example).expect("the example is TOML");
+            let part: toml::Table =
+                toml::from_str(&block).unwrap_or_else(|error| panic!("{}: {error}\n{block}", page.display()));
+            let text = if part.contains_key("agent") {
+                block
+            } else {
+                whole.extend(part);
+                whole.to_string()
+            };
+            let parsed = config::parse(Path::new("/etc/tandem/agent.toml"), text.as_bytes(), &Anything);
+            if let Err(problems) = parsed {
+                panic!("{}: {problems}\n{text}", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} blocks");
+}
+
+/// Every file is there.
+struct Anything;
+
+impl Files for Anything {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let macs = path.extension().is_some_and(|extension| extension == "macs");
+        Ok(if macs { "02:00:00:00:00:02 10.0.9.1\n" } else { "PEM" }.into())
+    }
+}
+
+#[test]
+fn every_proxy_configuration_of_the_book_passes_haproxy() {
+    let scratch = Scratch::new().expect("a folder");
+    let folder = scratch.folder("haproxy").expect("a folder");
+    certificates(&folder);
+    let mut seen = 0;
+    for page in pages() {
+        for block in blocks(&read(&page), "haproxy") {
+            let defaults = "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  timeout server 1h\n";
+            let start = if block.contains("defaults\n") { "" } else { defaults };
+            let block = block.replace("/etc/haproxy", &folder.display().to_string());
+            let file = folder.join("haproxy.cfg");
+            fs::write(&file, format!("{start}{block}")).expect("written");
+            let output = Command::new(program::find("haproxy").unwrap_or_else(|error| panic!("{error}")))
+                .args(["-c", "-f"])
+                .arg(&file)
+                .output()
+                .expect("haproxy runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            let good = output.status.success() && !said.contains("WARNING");
+            assert!(good, "{}: {said}\n{block}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} blocks");
+}
+
+/// What the block in `certificates.md` refers to.
+fn certificates(folder: &Path) {
+    pki::init(folder, false).expect("certificates");
+    let pem = |name: &str| read(&folder.join(name));
+    let pair = |name: &str| pem(&format!("{name}-cert.pem")) + &pem(&format!("{name}-key.pem"));
+    let files = [
+        ("agent.pem", pair("agent-a")),
+        ("proxy.pem", pair("switch")),
+        ("old-switch-ca.pem", pem("switch-ca.pem")),
+    ];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).expect("written");
+    }
+}
+
+/// So whatever the tests with a real HAProxy prove, they prove it of the recipe.
+#[test]
+fn the_recipe_of_the_book_is_the_one_that_the_lab_runs() {
+    let chapter = read(&root().join("docs/src/haproxy.md"));
+    let recipes = blocks(&chapter, "haproxy");
+    let backend = |name: &str, part, backup| Backend {
+        name: name.into(),
+        address: Ipv4Addr::new(10, 0, 0, part),
+        ovsdb: 6640,
+        health: 6650,
+        agent_check: Some(6651),
+        backup,
+    };
+    let listen = |index: u16, a_is_backup, b_is_backup| Listen {
+        name: format!("ovsdb{index}"),
+        bind: (Ipv4Addr::new(192, 0, 2, 10), 6640 + index).into(),
+        backends: vec![backend("agent-a", 11, a_is_backup), backend("agent-b", 12, b_is_backup)],
+    };
+    let one = vec![listen(0, false, false)];
+    let two = vec![listen(0, false, true), listen(1, true, false)];
+    let options = [(one.clone(), false), (two, false), (one, true)];
+    assert_eq!(recipes.len(), options.len());
+    for (recipe, (listens, send_proxy_v2)) in recipes.iter().zip(options) {
+        let lab = HaproxyOptions {
+            listens,
+            send_proxy_v2,
+            namespace: None,
+        };
+        assert_eq!(lines(recipe), lines(&lab.configuration()));
+    }
+}
+
+/// Each recipe, with real parts: one target, two targets, PROXY headers.
+#[test]
+fn every_recipe_of_the_book_hands_a_switch_over() {
+    for (targets, proxy_protocol) in [(1, false), (2, false), (1, true)] {
+        let mut options = PairOptions::new(env!("CARGO_BIN_EXE_tandem"));
+        (options.targets, options.proxy_protocol) = (targets, proxy_protocol);
+        let pair = Pair::start(&options).expect("a pair");
+        let wait = |what: &str, condition: &dyn Fn() -> Option<()>| {
+            let waited = pair.scratch.wait_until(what, Duration::from_secs(60), condition);
+            waited.unwrap_or_else(|error| panic!("{error}"));
+        };
+        let session = |agent: usize| {
+            let status = pair.agents[agent].status().ok()?;
+            status["switches"]["tor1"]["sessions"].as_array()?.last().cloned()
+        };
+        let audited = |agent: usize| {
+            let session = session(agent).filter(|session| session["ownership"] == "held")?;
+            session["takeover_ms"]["audited"].is_number().then_some(())
+        };
+        wait("an owner", &|| (0..2).find_map(audited));
+        let owner = usize::from(audited(0).is_none());
+        if targets == 2 {
+            wait("a warm agent", &|| {
+                let warm = session(1 - owner)?;
+                (warm["phase"] == "synced" && warm["ownership"] == "waiting").then_some(())
+            });
+        }
+        let killed = Instant::now();
+        pair.agents[owner].process.kill().expect("killed");
+        wait("the other owner", &|| audited(1 - owner));
+        let ms = killed.elapsed().as_millis();
+        eprintln!("{targets} targets, PROXY protocol {proxy_protocol}: audited by the other after {ms} ms");
+    }
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_quick_start_works_when_pasted() {
+    for name in ["haproxy", "ovsdb-server", "ovsdb-tool", "vtep-ctl"] {
+        program::find(name).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let scratch = Scratch::new().expect("a folder");
+    let loopback = Loopback::claim().expect("a network");
+    let network = loopback.address(0).to_string();
+    let prefix = network.strip_suffix('0').expect("the first address");
+    let walk = blocks(&read(&root().join("docs/src/quick-start.md")), "bash").concat();
+    let walk = walk.replace("127.0.0.", prefix);
+    let tandem = Path::new(env!("CARGO_BIN_EXE_tandem")).parent().expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    // What the walk has started goes with its shell, and the shell goes after two minutes.
+    let output = Command::new("timeout")
+        .args(["-k", "5", "120", "bash", "-ec"])
+        .arg(format!("trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{walk}"))
+        .current_dir(scratch.path())
+        .env("PATH", format!("{}:{path}:/usr/sbin", tandem.display()))
+        .stdin(Stdio::null())
+        .output()
+        .expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    let all = format!("{said}\n{complained}\n{}", scratch.logs());
+    assert!(output.status.success(), "{all}");
+    let broadcast = |tsn: &str| said.find(&format!("unknown-dst -> vxlan_over_ipv4/{tsn}"));
+    let (first, other) = (broadcast("10.0.0.11"), broadcast("10.0.0.12"));
+    assert!(
+        first.is_some() && first < other,
+        "first agent-a owns, then agent-b: {all}"
+    );
+    assert!(said.contains("\"tandem agent-b generation "), "{all}");
+    eprintln!("{said}");
+}
+
+/// The pages that are looked at: those of the book, and those beside the code.
+fn pages() -> Vec<PathBuf> {
+    [root(), root().join("docs"), root().join("docs/src")]
+        .iter()
+        .flat_map(|folder| markdown(folder))
+        .collect()
+}
+
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The contents of every fenced block of a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, String)> = None;
+    for line in text.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(found)) => open = Some((found.trim() == language, String::new())),
+            (Some((wanted, block)), Some(_)) => {
+                if *wanted {
+                    blocks.push(std::mem::take(block));
+                }
+                open = None;
+            }
+            (Some((_, block)), None) => *block += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// The targets of all links outside code.
+fn links(text: &str) -> Vec<&str> {
+    let prose = text.split("```").step_by(2);
+    let prose = prose.flat_map(|part| part.split('`').step_by(2));
+    prose
+        .flat_map(|part| part.split("](").skip(1))
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target)
+        .collect()
+}
+
+/// Every `file.rs: name` in backticks.
+fn names(text: &str) -> Vec<(&str, &str)> {
+    let prose = text.split("```").step_by(2);
+    let spans = prose.flat_map(|part| part.split('`').skip(1).step_by(2));
+    spans
+        .filter_map(|span| span.split_once(": "))
+        .filter(|(file, _)| file.ends_with(".rs"))
+        .collect()
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
