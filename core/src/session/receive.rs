@@ -23,6 +23,8 @@ pub struct Receiver {
     backlog: VecDeque<(Frame, Message)>,
     backlog_bytes: usize,
     reading: Option<Reading>,
+    /// Something was ignored, and it was said.
+    ignored: bool,
 }
 
 /// Table updates that are being read.
@@ -43,6 +45,7 @@ impl Default for Receiver {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             reading: None,
+            ignored: false,
         }
     }
 }
@@ -123,7 +126,7 @@ impl Session {
             Message::Reply { id, outcome } => {
                 let Some(asked) = id.and_then(|id| self.requests.answered(id)) else {
                     if frame.member("id").map(<[u8]>::trim_ascii) != Some(rpc::ECHO_ID) {
-                        self.misbehaved(now, "an answer to a request that was never made".into());
+                        self.ignore("an answer to a request that was never made");
                     }
                     return;
                 };
@@ -270,6 +273,13 @@ impl Session {
             self.lanes.mark(port, Cause::Ours);
         }
         self.walk.add(network);
+    }
+
+    /// The peer says what means nothing to us: said once, for it may go on saying it.
+    fn ignore(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.receiver.ignored, true) {
+            self.event(What::Ignored { what: what.into() });
+        }
     }
 
     /// The peer broke the protocol: there is nothing more to say to it.
