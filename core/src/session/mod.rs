@@ -323,7 +323,7 @@ impl Session {
             }
             Verdict::Dead(_) if self.send_queue_bytes > UNSENT_BYTES => {
                 let what = format!("it reads nothing: {} bytes wait to be sent", self.send_queue_bytes);
-                return self.misbehaved(now, what);
+                return self.misbehaved(now, &what);
             }
             Verdict::Dead(silence) => {
                 let what = format!("nothing heard for {:.1} s", silence.as_secs_f64());

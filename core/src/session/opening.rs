@@ -56,13 +56,13 @@ impl Session {
             Asked::Monitor { monitor, .. } => self.read_updates(frame, monitor, result, true),
             Asked::Lock => match reply::locked(json) {
                 Ok(held) => self.lock_answered(now, held),
-                Err(error) => self.misbehaved(now, format!("an answer to lock that cannot be read: {error}")),
+                Err(error) => self.misbehaved(now, &format!("an answer to lock that cannot be read: {error}")),
             },
             Asked::Unlock => self.unlocked(now),
             Asked::Write(batch) => match reply::transacted(json) {
                 Ok(Ok(())) => self.programmed(now, batch),
                 Ok(Err(refusal)) => self.program_refused(now, batch, &refusal),
-                Err(error) => self.misbehaved(now, format!("an answer to transact that cannot be read: {error}")),
+                Err(error) => self.misbehaved(now, &format!("an answer to transact that cannot be read: {error}")),
             },
         }
     }

@@ -74,7 +74,7 @@ impl Session {
             match self.receiver.framer.next_frame() {
                 Ok(Some(frame)) => self.received_frame(now, frame),
                 Ok(None) => return,
-                Err(error) => return self.misbehaved(now, error.to_string()),
+                Err(error) => return self.misbehaved(now, &error.to_string()),
             }
             if self.is_closing() {
                 return;
@@ -84,7 +84,7 @@ impl Session {
 
     fn received_frame(&mut self, now: Time, frame: Frame) {
         match Message::read(&frame) {
-            Err(error) => self.misbehaved(now, error.to_string()),
+            Err(error) => self.misbehaved(now, &error.to_string()),
             Ok(Message::Request { id, method, params }) => {
                 let slice = |range: Range<usize>| frame.bytes().get(range).unwrap_or_default();
                 let answer = match method.as_str() {
@@ -97,7 +97,7 @@ impl Session {
                 self.receiver.backlog_bytes += held_bytes(&frame);
                 self.receiver.backlog.push_back((frame, message));
                 if self.receiver.backlog_bytes > BACKLOG_BYTES {
-                    self.misbehaved(now, format!("more than {BACKLOG_BYTES} bytes of messages at once"));
+                    self.misbehaved(now, &format!("more than {BACKLOG_BYTES} bytes of messages at once"));
                 }
             }
         }
@@ -139,13 +139,13 @@ impl Session {
                 "update" | "update2" => match update_params(slice(params.clone())) {
                     Some((monitor, _)) if !self.requests.monitors(monitor) => {
                         let what = format!("an update of the {} tables, which were never asked for", monitor.id());
-                        self.misbehaved(now, what);
+                        self.misbehaved(now, &what);
                     }
                     Some((monitor, updates)) => {
                         let range = params.start + updates.start..params.start + updates.end;
                         self.read_updates(frame, monitor, range, false);
                     }
-                    None => self.misbehaved(now, "an update that names no monitor of ours".into()),
+                    None => self.misbehaved(now, "an update that names no monitor of ours"),
                 },
                 "locked" | "stolen" => {
                     let ours = [self.lock_name.as_str()];
@@ -200,7 +200,7 @@ impl Session {
         *budget = budget.saturating_sub(before - reading.cursor.remaining_bytes() + 1);
         self.touched(touched);
         match done {
-            Err(error) => self.misbehaved(now, error),
+            Err(error) => self.misbehaved(now, &error),
             Ok(false) => self.receiver.reading = Some(reading),
             Ok(true) if reading.initial => self.table_read(now, reading.monitor),
             Ok(true) => {}
@@ -283,8 +283,8 @@ impl Session {
     }
 
     /// The peer broke the protocol: there is nothing more to say to it.
-    pub(super) fn misbehaved(&mut self, now: Time, what: String) {
-        self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, short(&what)));
+    pub(super) fn misbehaved(&mut self, now: Time, what: &str) {
+        self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, short(what)));
     }
 
     /// Says something happened.

@@ -1,5 +1,7 @@
 //! A hundred thousand remote rows: broadcast heals before they are even asked for, and nobody is cut off meanwhile.
 
+#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
