@@ -69,6 +69,8 @@ pub enum What {
     },
     /// Nothing was heard for an interval; an echo is on its way.
     Echoed,
+    /// The peer said something that means nothing to us; the first of its kind in this session.
+    Ignored { what: String },
     /// The agent is going away in an orderly manner.
     Draining,
     /// The end.
@@ -211,6 +213,7 @@ impl What {
             Self::Repaired { .. } => "Repaired",
             Self::BindingReplaced { .. } => "BindingReplaced",
             Self::Echoed => "Echoed",
+            Self::Ignored { .. } => "Ignored",
             Self::Draining => "Draining",
             Self::Closed { .. } => "Closed",
         }
@@ -220,7 +223,9 @@ impl What {
     pub fn level(&self) -> Level {
         match self {
             Self::Exported(_) | Self::Withdrawn(_) | Self::Programmed { .. } | Self::Echoed => Level::Debug,
-            Self::Refused { .. } | Self::Quarantined { .. } | Self::Repaired { .. } => Level::Warn,
+            Self::Ignored { .. } | Self::Refused { .. } | Self::Quarantined { .. } | Self::Repaired { .. } => {
+                Level::Warn
+            }
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
             Self::Lockless { may_write: false, .. } => Level::Error,
             Self::Closed { why } => match why.fault {
@@ -271,6 +276,7 @@ impl fmt::Display for What {
                 foreign = short(foreign.as_str())
             ),
             Self::Echoed => f.write_str("nothing heard for an interval; asking"),
+            Self::Ignored { what } => write!(f, "{what} (the peer misbehaved)"),
             Self::Draining => f.write_str("settling writes, then letting go of the lock"),
             Self::Closed { why } => write!(f, "{why}"),
         }

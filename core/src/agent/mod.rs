@@ -214,7 +214,7 @@ impl Agent {
             What::Opened { .. } | What::Waiting | What::Locked | What::Lockless { .. } | What::Stolen => {}
             What::Claimed { .. } | What::Audited { .. } | What::Programmed { .. } => {}
             What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
-            What::BindingReplaced { .. } | What::Echoed | What::Draining => {}
+            What::BindingReplaced { .. } | What::Echoed | What::Ignored { .. } | What::Draining => {}
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Receiver {
     backlog: VecDeque<(Frame, Message)>,
     backlog_bytes: usize,
     reading: Option<Reading>,
+    /// Something was ignored, and it was said.
+    ignored: bool,
 }
 
 /// Table updates that are being read.
@@ -42,6 +44,7 @@ impl Default for Receiver {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             reading: None,
+            ignored: false,
         }
     }
 }
@@ -127,7 +130,7 @@ impl Session {
             Message::Reply { id, outcome } => {
                 let Some(asked) = id.and_then(|id| self.requests.answered(id)) else {
                     if frame.member("id").map(<[u8]>::trim_ascii) != Some(rpc::ECHO_ID) {
-                        self.misbehaved(now, "an answer to a request that was never made");
+                        self.ignore("an answer to a request that was never made");
                     }
                     return;
                 };
@@ -205,6 +208,13 @@ impl Session {
             Ok(false) => self.receiver.reading = Some(reading),
             Ok(true) if reading.initial => self.table_read(now, reading.monitor),
             Ok(true) => {}
+        }
+    }
+
+    /// The peer says what means nothing to us: said once, for it may go on saying it.
+    fn ignore(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.receiver.ignored, true) {
+            self.event(What::Ignored { what: what.into() });
         }
     }
 

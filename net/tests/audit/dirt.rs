@@ -43,7 +43,8 @@ impl Dirt {
         self.operations.push(operation);
     }
 
-    pub(crate) fn insert(&mut self, table: &str, row: Value) -> Value {
+    pub(crate) fn insert(&mut self, table: &str, row: impl Into<Value>) -> Value {
+        let row = row.into();
         let name = format!("row{}", self.operations.len());
         self.operation(json!({ "op": "insert", "table": table, "uuid-name": name, "row": row }));
         json!(["named-uuid", name])
@@ -117,11 +118,13 @@ impl Dirt {
     }
 
     /// Changes the rows of a MAC, or whichever rows have this value in this column.
-    pub(crate) fn update(&mut self, table: &str, column: &str, value: &str, row: Value) {
+    pub(crate) fn update(&mut self, table: &str, column: &str, value: &str, row: impl Into<Value>) {
+        let row = row.into();
         self.operation(json!({ "op": "update", "table": table, "where": [[column, "==", value]], "row": row }));
     }
 
-    pub(crate) fn delete(&mut self, table: &str, column: &str, value: Value) {
+    pub(crate) fn delete(&mut self, table: &str, column: &str, value: impl Into<Value>) {
+        let value = value.into();
         self.operation(json!({ "op": "delete", "table": table, "where": [[column, "==", value]] }));
     }
 
@@ -143,7 +146,8 @@ impl Dirt {
         self.locators.clear();
     }
 
-    fn mutate(&mut self, port: &str, mutation: Value) {
+    fn mutate(&mut self, port: &str, mutation: impl Into<Value>) {
+        let mutation = mutation.into();
         let mut ports = self.snapshot.table("Physical_Port");
         let row = ports.find(|row| row["name"] == port).expect("a port")["_uuid"].clone();
         drop(ports);

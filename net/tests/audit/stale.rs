@@ -72,7 +72,7 @@ fn local_macs_that_the_switch_takes_back_end_the_wait() {
         })
         .expect("blocked");
     let mut dirt = Dirt::on(&switch);
-    dirt.delete("Ucast_Macs_Local", "MAC", "02:77:00:00:00:01".into());
+    dirt.delete("Ucast_Macs_Local", "MAC", "02:77:00:00:00:01");
     dirt.write(&switch);
     settled(&stage, &agent);
     assert_eq!(found(&switch), contents(&["tor1"]));

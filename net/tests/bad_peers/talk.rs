@@ -34,11 +34,6 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "a message that is no JSON-RPC: neither a method nor an id",
         ),
         (
-            "an answer to nothing",
-            text(r#"{"id":77,"result":{},"error":null}"#),
-            "an answer to a request that was never made",
-        ),
-        (
             "an update of nothing",
             text(r#"{"id":null,"method":"update","params":["hello",{}]}"#),
             "an update that names no monitor of ours",
@@ -101,5 +96,21 @@ fn a_name_that_is_not_configured_gets_no_lock_and_one_line_however_it_is_written
     let status = rig.agent.status().expect("a status");
     assert_eq!(status["unidentified"].as_array().map(Vec::len), Some(1));
     println!("{line}");
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn answers_to_nothing_are_said_once_and_ignored() {
+    let rig = Rig::new("1s");
+    let mut peer = rig.peer();
+    peer.say(r#"{"id":77,"result":{},"error":null}"#.repeat(1000));
+    peer.say("nonsense");
+    peer.hung_up();
+    rig.line(&["WARN", "Closed: ", "this is not OVSDB"]);
+    let lines = rig
+        .agent
+        .lines(&["WARN", "Ignored: an answer to a request that was never made"]);
+    assert_eq!(lines.len(), 1);
+    println!("{}", lines[0]);
     rig.assert_undisturbed();
 }

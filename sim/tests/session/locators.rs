@@ -185,12 +185,12 @@ fn the_tunnel_end_of_a_mac_changes_and_an_end_that_is_gone_takes_the_row_with_it
     let mut world = World::new();
     let wanted = |end| Wanted::new().network(1, 5001).mac(1, mac(1), end);
     let conn = world.manage(&wanted(vtep(1)).0);
-    let row = crate::world::find_remote(&world, &mac(1).to_string());
+    let row = find_remote(&world, &mac(1).to_string());
     world.configure(conn, &wanted(vtep(2)).0);
     assert_as_wanted(&world, &wanted(vtep(2)).0);
-    assert_eq!(crate::world::find_remote(&world, &mac(1).to_string()), row);
+    assert_eq!(find_remote(&world, &mac(1).to_string()), row);
     world.configure(conn, &Wanted::new().network(1, 5001).0);
-    assert_eq!(crate::world::find_remote(&world, &mac(1).to_string()), []);
+    assert_eq!(find_remote(&world, &mac(1).to_string()), []);
 }
 
 #[test]

@@ -290,9 +290,10 @@ fn a_server_of_another_database_is_incompatible_and_told_so_by_name() {
 }
 
 #[test]
-fn a_late_echo_answer_or_a_notification_that_nobody_waits_for_is_ignored() {
+fn an_answer_or_a_notification_that_nobody_waits_for_is_ignored() {
     let (mut world, conn) = with_a_peer_of_our_own();
     for message in [
+        json!({"id": 999, "result": {}, "error": null}),
         json!({"id": "echo", "result": [], "error": null}),
         json!({"id": null, "method": "something new", "params": []}),
         json!({"id": null, "method": "stolen", "params": ["tandem"]}),
