@@ -65,9 +65,10 @@ impl Stage {
         })
     }
 
-    /// Polls until the condition yields something; see [`Scratch::wait_until`]. Generous: it guards against hanging.
+    /// Polls until the condition yields something; see [`Scratch::wait_until`]. Guards against hanging only: what was
+    /// quarantined is left alone for a minute.
     pub fn wait<T>(&self, what: &str, condition: impl FnMut() -> Option<T>) -> Result<T> {
-        self.scratch.wait_until(what, Duration::from_secs(90), condition)
+        self.scratch.wait_until(what, Duration::from_secs(180), condition)
     }
 
     /// Waits until the agent owns the switch and has nothing left to do, and answers its session's status.
