@@ -3,8 +3,6 @@
 #![allow(clippy::needless_pass_by_value, reason = "operations are made on the spot")]
 #![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
 
-#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
-
 mod certificates;
 mod dirt;
 mod kinds;

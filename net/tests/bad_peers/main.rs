@@ -1,8 +1,6 @@
 //! Whatever comes to the TLS port: a clear line in the log, memory within bounds, and the switch beside it undisturbed.
 #![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
 
-#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
-
 mod door;
 mod flood;
 mod peer;
