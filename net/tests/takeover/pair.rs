@@ -14,7 +14,7 @@ use tandem_net::lab::switch::{Switch, remote_mac};
 use crate::events::opened;
 
 /// Generous: it guards against hanging, nothing else.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 
 pub(crate) const BLUE: &str = "Contrail-6f1c0d0e-0000-4000-8000-000000000001";
 

@@ -34,11 +34,11 @@ async fn a_certificate_of_another_ca_is_refused_by_name_and_fingerprint() {
     let stranger = Ca::new("strangers").issue("tor1", |_| {});
     // The same name of CA, but another key.
     let forged = Ca::new("switches").issue("tor1", |_| {});
-    for (switch, cause) in [(&stranger, Cause::UnknownCa), (&forged, Cause::BadCertificate)] {
+    for switch in [&stranger, &forged] {
         let refusal = meet(&folder.acceptor(), &Client::new(switch))
             .await
             .expect_err("refused");
-        assert_eq!(refusal.cause, cause, "{refusal:?}");
+        assert_eq!(refusal.cause, Cause::UnknownCa, "{refusal:?}");
         assert!(refusal.what.contains("\"tor1\""), "{refusal:?}");
         assert!(refusal.what.contains(&fingerprint(switch).to_string()), "{refusal:?}");
     }
