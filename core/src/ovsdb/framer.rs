@@ -335,7 +335,7 @@ mod tests {
             assert_eq!(frame.member("id"), Some(&b"1"[..]));
             assert_eq!(framer.next_frame(), Ok(None));
         }
-        assert!(framer.buffer.capacity() < 1000, "{} bytes", framer.buffer.capacity());
+        assert!(framer.buffer_bytes() < 1000, "{} bytes", framer.buffer_bytes());
     }
 
     #[test]
