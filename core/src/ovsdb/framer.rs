@@ -335,7 +335,7 @@ mod tests {
             assert_eq!(frame.member("id"), Some(&b"1"[..]));
             assert_eq!(framer.next_frame(), Ok(None));
         }
-        assert!(framer.buffer.capacity() < 1000, "{} bytes", framer.buffer.capacity());
+        assert!(framer.buffer_bytes() < 1000, "{} bytes", framer.buffer_bytes());
     }
 
     #[test]
@@ -375,23 +375,6 @@ mod tests {
         assert_eq!(framer.next_frame(), Err(FrameError::TooLong { limit_bytes: 100 }));
         let deep = format!("{{\"a\":{}", "[".repeat(NESTING_LEVELS));
         assert_eq!(frames(&[deep.as_bytes()]), Err(FrameError::TooDeep));
-    }
-
-    #[test]
-    fn the_buffer_does_not_grow_with_what_was_handed_out() {
-        let mut framer = Framer::new(1000);
-        framer.push(b"{\"a\":");
-        for _ in 0..10_000 {
-            framer.push(b"1}{\"a\":");
-            assert!(framer.next_frame().is_ok_and(|frame| frame.is_some()));
-        }
-        assert!(framer.buffer_bytes() < 1000, "{} bytes", framer.buffer_bytes());
-    }
-
-    #[test]
-    fn a_message_of_more_members_than_any_rpc_has_is_refused() {
-        let stream = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(MEMBERS));
-        assert_eq!(frames(&[stream.as_bytes()]), Err(FrameError::TooManyMembers));
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
