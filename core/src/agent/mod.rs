@@ -78,6 +78,8 @@ pub struct Agent {
     generation: Generation,
     sessions: BTreeMap<ConnId, Known>,
     exports: Exports,
+    /// Nameless sessions that were told to close, and have not closed yet.
+    leaving: BTreeSet<ConnId>,
     outputs: VecDeque<Output>,
 }
 
@@ -112,6 +114,7 @@ impl Agent {
             generation,
             sessions: BTreeMap::new(),
             exports: Exports::default(),
+            leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -158,9 +161,11 @@ impl Agent {
     }
 
     fn connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
-        if let Some(why) = self.refuses() {
+        if self.grade == Grade::Draining {
+            let why = CloseWhy::orderly("the agent is draining");
             return self.outputs.push_back(Output::Refuse { conn, why });
         }
+        self.make_room();
         self.generation = Generation(self.generation.0 + 1);
         let opening = Opening {
             conn,
@@ -182,15 +187,20 @@ impl Agent {
         self.outputs.push_back(Output::Open { conn, session });
     }
 
-    fn refuses(&self) -> Option<CloseWhy> {
-        if self.grade == Grade::Draining {
-            return Some(CloseWhy::orderly("the agent is draining"));
+    /// Of too many connections that name no configured switch, the one that has waited longest goes: those
+    /// that connect and say nothing must not keep a switch out.
+    fn make_room(&mut self) {
+        let nameless = || self.sessions.iter().filter(|(_, known)| known.served.is_empty());
+        if nameless().count() < NAMELESS_CONNECTIONS {
+            return;
         }
-        let nameless = self.sessions.values().filter(|known| known.served.is_empty()).count();
-        (nameless >= NAMELESS_CONNECTIONS).then(|| {
-            let what = format!("{NAMELESS_CONNECTIONS} connections are open that have not named a configured switch");
-            CloseWhy::fault(Fault::Environment, what)
-        })
+        let leaving = |conn: &&ConnId| !self.leaving.contains(conn);
+        if let Some(conn) = nameless().map(|(conn, _)| conn).find(leaving).copied() {
+            self.leaving.insert(conn);
+            let what = format!("it names no configured switch, and neither do {NAMELESS_CONNECTIONS} others");
+            let command = SessionCommand::Close(CloseWhy::fault(Fault::Environment, what));
+            self.outputs.push_back(Output::Tell { conn, command });
+        }
     }
 
     fn heard(&mut self, event: Event) {
@@ -209,6 +219,7 @@ impl Agent {
             What::Closed { .. } => {
                 self.exports.retracted(generation);
                 self.sessions.remove(&conn);
+                self.leaving.remove(&conn);
                 self.conclude_drain();
             }
             What::Opened { .. } | What::Waiting | What::Locked | What::Lockless { .. } | What::Stolen => {}

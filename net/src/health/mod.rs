@@ -5,6 +5,7 @@
 mod agent_check;
 mod announcements;
 mod echo;
+mod thread;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use tandem_core::health::Grade;
 pub use agent_check::serve_agent_check;
 pub use announcements::Announcements;
 pub use echo::serve_echo;
+pub use thread::serve_on_a_thread;
 
 use crate::ports::Limits;
 

@@ -1,10 +1,10 @@
 //! The agent as a process: its ports, its signals, its files, and the machine in the middle.
 
 mod handle;
+mod ports;
 mod watchdog;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,6 @@ use tandem_core::Generation;
 use tandem_core::agent::Agent;
 use tandem_core::bounds::ANNOUNCE;
 use tandem_core::health::Grade;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
@@ -22,8 +21,7 @@ use crate::config::{self, AgentConfig};
 use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
-use crate::health::{self, Announcements};
-use crate::http;
+use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
 use crate::tls::{Acceptor, TlsError};
@@ -37,30 +35,25 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let env = TokioEnv::begin();
     let configuration = Arc::new(config.configuration.clone());
     let agent = Agent::new(Arc::clone(&configuration), first_generation());
-    let (driver, messages, grade) = Driver::new(env, agent);
+    let (driver, messages, mut grade) = Driver::new(env, agent);
+    let mut signals = Signals::catch()?;
+    let handle = Arc::new(Handle::new(messages.clone()));
+    let counters = Arc::new(Counters::default());
+    let announcements = Arc::new(Announcements::default());
+    ports::open_health(&config.listen, &handle, &announcements)?;
+    ports::open_http(&config.listen, &handle, &counters)?;
+    let (arrivals, arriving) = mpsc::channel(1);
+    let mut running = tokio::spawn(driver.run(arriving));
+    let _ = messages.send(Message::Configure(configuration)).await;
+    // A switch that came earlier would find nobody who could claim it.
+    let _ = grade.wait_for(|grade| *grade == Grade::Fit).await;
     let options = ListenOptions {
         proxy_protocol: config.listen.proxy_protocol,
         ..ListenOptions::default()
     };
-    let mut signals = Signals::catch()?;
     let mut listener = Listener::bind(config.listen.ovsdb, Arc::clone(&acceptor), options)?;
-    let counters = Arc::new(Counters::default());
     counters.opened(listener.counters());
     counters.certificate("agent", acceptor.not_after());
-    let handle = Arc::new(Handle::new(messages.clone()));
-    let announcements = Arc::new(Announcements::default());
-    if let Some(port) = open("health", config.listen.health).await? {
-        tokio::spawn(health::serve_echo(port, Arc::clone(&handle)));
-    }
-    if let Some(port) = open("agent_check", config.listen.agent_check).await? {
-        let announcements = Arc::clone(&announcements);
-        tokio::spawn(health::serve_agent_check(port, Arc::clone(&handle), announcements));
-    }
-    if let Some(port) = open("http", config.listen.http).await? {
-        tokio::spawn(http::serve(port, Arc::clone(&handle), Arc::clone(&counters)));
-    }
-    let (arrivals, arriving) = mpsc::channel(1);
-    let mut running = tokio::spawn(driver.run(arriving));
     tokio::spawn(async move {
         while let Some(accepted) = listener.accept().await {
             let arrived = Arrived {
@@ -74,7 +67,6 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
         }
     });
     tokio::spawn(announce(grade, announcements, messages.clone()));
-    let _ = messages.send(Message::Configure(configuration)).await;
     info!(target: "tandem", "Started: agent {} at {}", config.configuration.session.agent, config.listen.ovsdb);
     watchdog::ready();
     tokio::spawn(watchdog::feed(Arc::clone(&handle)));
@@ -101,14 +93,6 @@ fn first_generation() -> Generation {
 /// Generations of an earlier life of this agent are lower: it had fewer sessions than microseconds.
 fn generation_at(since_1970: Duration) -> Generation {
     Generation(u64::try_from(since_1970.as_micros()).unwrap_or_default())
-}
-
-async fn open(name: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("[listen] {name} at {address}: {error}"));
-    TcpListener::bind(address).await.map(Some).map_err(named)
 }
 
 struct Signals {

@@ -20,7 +20,7 @@ use tandem_core::{Generation, Peer};
 use tandem_net::driver::agent::{Arrived, Driver};
 use tandem_net::driver::env::{Env, TokioEnv};
 use tandem_net::driver::message::Message;
-use tandem_net::health::{Announcements, Pulse, serve_agent_check, serve_echo};
+use tandem_net::health::{Announcements, Pulse, serve_on_a_thread};
 use tandem_net::lab::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
 use tandem_net::lab::port::Loopback;
 use tandem_net::lab::scratch::Scratch;
@@ -144,10 +144,14 @@ impl InProcess {
         let (driver, messages, _) = Driver::new(env, agent);
         let (arrivals, arriving) = mpsc::channel(1);
         let listen = |port| runtime.block_on(TcpListener::bind((address, port))).expect("a port");
-        let (ovsdb, health, check) = (listen(6640), listen(6650), listen(6651));
+        let ovsdb = listen(6640);
+        let [health, check] = [6650, 6651].map(|port| {
+            let port = std::net::TcpListener::bind((address, port)).expect("a port");
+            port.set_nonblocking(true).expect("set");
+            Some(port)
+        });
         let worker = Arc::new(Worker(messages.clone()));
-        runtime.spawn(serve_echo(health, Arc::clone(&worker)));
-        runtime.spawn(serve_agent_check(check, worker, Arc::new(Announcements::default())));
+        serve_on_a_thread(health, check, worker, Arc::new(Announcements::default())).expect("health ports");
         runtime.spawn(driver.run(arriving));
         let stuck = Arc::clone(&wedge);
         runtime.spawn(async move {
@@ -187,7 +191,7 @@ impl InProcess {
         }
     }
 
-    /// Whether its health port answers an echo. A wedge may hold up the whole runtime: then there is not even a refusal.
+    /// Whether its health port answers an echo.
     fn answers(&self, within: Duration) -> bool {
         let mut stream = Blocking::connect((self.address, 6650)).expect("connected");
         stream.set_read_timeout(Some(within)).expect("set");

@@ -1,0 +1,37 @@
+//! Opens the small ports: health, agent check, HTTP.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use super::handle::Handle;
+use crate::config::Listen;
+use crate::health::{self, Announcements};
+use crate::http;
+use crate::metrics::Counters;
+
+/// Opens the health port and the agent check, where they are configured. The error names the port.
+pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, told: &Arc<Announcements>) -> io::Result<()> {
+    let health = bind("health", listen.health)?;
+    let agent_check = bind("agent_check", listen.agent_check)?;
+    health::serve_on_a_thread(health, agent_check, Arc::clone(handle), Arc::clone(told))
+}
+
+/// Opens `/status` and `/metrics`, where they are configured. The error names the port.
+pub(super) fn open_http(listen: &Listen, handle: &Arc<Handle>, counters: &Arc<Counters>) -> io::Result<()> {
+    if let Some(port) = bind("http", listen.http)? {
+        let port = tokio::net::TcpListener::from_std(port)?;
+        tokio::spawn(http::serve(port, Arc::clone(handle), Arc::clone(counters)));
+    }
+    Ok(())
+}
+
+fn bind(name: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("[listen] {name} at {address}: {error}"));
+    let port = TcpListener::bind(address).map_err(named)?;
+    port.set_nonblocking(true)?;
+    Ok(Some(port))
+}
