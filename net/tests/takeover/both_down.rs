@@ -7,8 +7,8 @@ use crate::pair::{TSN, audited, audited_by, between, nothing_flaps, proxied, rew
 use crate::watch::Watch;
 use crate::writers::writers;
 
-/// A switch whose back-off nobody pinned would have tried after 1, 2, 4 and 8 s, and would now wait for 8 s more.
-const OUTAGE: Duration = Duration::from_secs(16);
+/// Long enough for a switch whose back-off nobody pinned to reach the ceiling of 8 s.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_switch_comes_back_to_the_first_agent_that_does() {
