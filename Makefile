@@ -11,7 +11,7 @@ help:             ## what there is
 
 # A development build, because it is there sooner; a failover does not wait for the processor.
 demo: deps        ## kill the active agent of a real switch and see what it costs (ARGS="--json")
-	$(CARGO) run --locked -p tandem-net -- demo $(ARGS)
+	@$(CARGO) run --locked -p tandem-net -- demo $(ARGS)
 
 # Tests with real parts run one at a time: they measure, and two cores are soon full.
 test: deps        ## every test, against real ovsdb-server and HAProxy

@@ -58,7 +58,7 @@ pub enum What {
     Refused { lane: Lane, objects: usize, text: String },
     /// An object keeps failing and is left alone for a while.
     Quarantined { object: Object, reason: String },
-    /// Somebody else changed a row of ours, and it was brought back.
+    /// Somebody else changed a row of ours, and it is on its way back.
     Repaired { object: Object },
     /// Somebody bound a port and VLAN of ours to a logical switch of theirs; ours was put in its place.
     BindingReplaced {
@@ -264,7 +264,7 @@ impl fmt::Display for What {
             Self::Programmed { lane, objects, rows } => write!(f, "{lane}: {objects} objects in {rows} rows"),
             Self::Refused { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
-            Self::Repaired { object } => write!(f, "somebody else changed the {object}; brought back"),
+            Self::Repaired { object } => write!(f, "somebody else changed what is ours, {object}; bringing it back"),
             Self::BindingReplaced {
                 switch,
                 port,

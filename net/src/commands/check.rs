@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Exit, Output, count};
 use crate::config::{self, AgentConfig, LoadError, Problem};
+use crate::tls::Acceptor;
 
 /// Says whether a configuration file is right; if not, where it is wrong and what to write instead
 ///
@@ -31,12 +32,27 @@ pub struct Args {
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let (exit, verdict) = match config::load(&args.file) {
-        Ok(config) => {
-            if !args.json {
-                writeln!(output.out, "{} is right: {}", args.file.display(), summary(&config))?;
+        Ok(config) => match Acceptor::load(&config.tls) {
+            Ok(_) => {
+                if !args.json {
+                    writeln!(output.out, "{} is right: {}", args.file.display(), summary(&config))?;
+                }
+                (Exit::Good, Verdict::default())
             }
-            (Exit::Good, Verdict::default())
-        }
+            Err(error) => {
+                if !args.json {
+                    writeln!(output.err, "{}: {error}", args.file.display())?;
+                }
+                let error = Some(error.to_string());
+                (
+                    Exit::Failed,
+                    Verdict {
+                        error,
+                        ..Verdict::default()
+                    },
+                )
+            }
+        },
         Err(LoadError::Wrong(problems)) => {
             if !args.json {
                 writeln!(output.err, "{}", problems.render(output.colour))?;
@@ -133,7 +149,7 @@ mod tests {
     const RIGHT: &str = r#"
 agent = { name = "agent-a", tsn_ip = "10.0.0.11" }
 listen = { ovsdb = "127.0.0.1:0" }
-tls = { certificate = "pem", private_key = "pem", ca = "pem" }
+tls = { certificate = "pki/agent-cert.pem", private_key = "pki/agent-key.pem", ca = "pki/switch-ca.pem" }
 network = [ { name = "blue", uuid = "6f1c0d0e-0000-4000-8000-000000000001", vni = 1, remote_macs_file = "blue.macs" } ]
 switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue" } ] } ]
 "#;
@@ -142,7 +158,7 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
     fn check(config: Option<&str>, json: bool) -> (Exit, String, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
-        write("pem", "");
+        crate::pki::init(&folder.path().join("pki"), true).expect("certificates");
         write("blue.macs", "02:00:00:00:00:01 10.0.9.1\n");
         config.into_iter().for_each(|config| write("agent.toml", config));
         let file = folder.path().join("agent.toml");
@@ -190,6 +206,14 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
         let (exit, out, err) = check(Some(&wrong), true);
         assert_eq!((exit, err.as_str()), (Exit::Failed, ""));
         insta::assert_snapshot!(out);
+    }
+
+    #[test]
+    fn certificates_that_the_agent_could_not_start_with_are_said_to_be_wrong() {
+        let wrong = RIGHT.replace("pki/agent-key.pem", "pki/switch-key.pem");
+        let (exit, out, err) = check(Some(&wrong), false);
+        assert_eq!((exit, out.as_str()), (Exit::Failed, ""));
+        assert!(err.contains("the private key does not belong to"), "{err}");
     }
 
     #[test]

@@ -83,7 +83,10 @@ fn arrived(got: io::Result<usize>, read: &[u8]) -> Input {
 }
 
 fn broke(error: &io::Error) -> Input {
-    let what = format!("the connection broke: {error}");
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the switch, or a proxy, dropped the connection".into(),
+        _ => format!("the connection broke: {error}"),
+    };
     Input::Closed(CloseWhy::fault(Fault::Environment, what))
 }
 

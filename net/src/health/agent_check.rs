@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::debug;
+use tracing::trace;
 
 use super::{Announcements, LIMITS, Pulse, grade};
 use crate::ports;
@@ -21,7 +21,7 @@ pub async fn serve_agent_check(listener: TcpListener, pulse: Arc<impl Pulse>, an
         let (pulse, announcements) = (Arc::clone(&pulse), Arc::clone(&announcements));
         async move {
             if let Err(error) = tell(stream, peer.ip(), &*pulse, &announcements).await {
-                debug!(%peer, %error, "an agent check ended early");
+                trace!(%peer, %error, "an agent check ended early");
             }
         }
     };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::debug;
+use tracing::trace;
 
 use super::{LIMITS, Pulse, grade};
 use crate::ports;
@@ -24,7 +24,7 @@ pub async fn serve_echo(listener: TcpListener, pulse: Arc<impl Pulse>) {
         let pulse = Arc::clone(&pulse);
         async move {
             if let Err(error) = answer(&mut stream, &*pulse).await {
-                debug!(%peer, %error, "a health check ended early");
+                trace!(%peer, %error, "a health check ended early");
             }
         }
     };

@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::config::{self, AgentConfig};
+use crate::config::{self, AgentConfig, LoadError};
 use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
@@ -29,6 +29,9 @@ use handle::Handle;
 
 /// How often the certificate files are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// Problems of a file that the log names one by one.
+const PROBLEMS: usize = 10;
 
 /// Runs the agent until it is drained. Returns early if a port cannot be opened.
 pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
@@ -76,13 +79,13 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
             _ = &mut running => break,
             _ = signals.reload.recv() => reload(&path, &mut config, &acceptor, &counters, &messages).await,
             _ = look.tick() => if acceptor.changed() {
-                reload_certificates(acceptor.reload(), &acceptor, &counters);
+                reload_certificates(&acceptor.reload(), &acceptor, &counters);
             },
             _ = signals.drain.recv() => drain(&messages).await,
             _ = signals.interrupt.recv() => drain(&messages).await,
         }
     }
-    info!(target: "tandem", "Stopped: every switch is handed over");
+    info!(target: "tandem", "Stopped: every switch is let go");
     Ok(())
 }
 
@@ -140,12 +143,25 @@ async fn reload(
     messages: &mpsc::Sender<Message>,
 ) {
     match config::load(path) {
-        Err(problem) => error!(target: "tandem", "Reload: {problem}; everything stays as it was"),
+        Err(LoadError::Wrong(problems)) => {
+            for problem in problems.iter().take(PROBLEMS) {
+                let (file, at, message) = (problem.file(), problem.location(), problem.message());
+                error!(target: "tandem", "Reload: {file}:{}:{}: {message}", at.line, at.column);
+            }
+            let count = problems.iter().count();
+            error!(target: "tandem", "Reload: {count} problems; everything stays as it was; `tandem check` shows them");
+        }
+        Err(problem @ LoadError::Unreadable { .. }) => {
+            error!(target: "tandem", "Reload: {problem}; everything stays as it was");
+        }
         Ok(new) => {
+            // All or nothing: with wrong certificates the rest of the file stays out, too.
+            if !reload_certificates(&acceptor.replace(&new.tls), acceptor, counters) {
+                return;
+            }
             for name in config.reload(new) {
                 warn!(target: "tandem", "Reload: {name} changes with a new start only");
             }
-            reload_certificates(acceptor.replace(&config.tls), acceptor, counters);
             info!(target: "tandem", "Reload: {} is read", path.display());
             let configuration = Arc::new(config.configuration.clone());
             let _ = messages.send(Message::Configure(configuration)).await;
@@ -153,15 +169,17 @@ async fn reload(
     }
 }
 
-fn reload_certificates(outcome: Result<bool, TlsError>, acceptor: &Acceptor, counters: &Counters) {
+/// Says what became of the certificates. Answers whether they are right.
+fn reload_certificates(outcome: &Result<bool, TlsError>, acceptor: &Acceptor, counters: &Counters) -> bool {
     match outcome {
         Ok(true) => {
             counters.certificate("agent", acceptor.not_after());
             info!(target: "tandem", "Reload: new certificates; open sessions keep theirs");
         }
         Ok(false) => {}
-        Err(problem) => error!(target: "tandem", "Reload: {problem}; the old certificates stay"),
+        Err(problem) => warn!(target: "tandem", "Reload: {problem}; everything stays as it was"),
     }
+    outcome.is_ok()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use tandem_net::lab::switch::remote_mac;
 
 use crate::events::{opened, said};
 use crate::pair::{
-    BLUE, TSN, audited, audited_by, between, broadcast, changed, nothing_flaps, remote, rewritten, sessions, start,
-    vtep, wait, warm, with_macs,
+    BLUE, TSN, audited, audited_by, between, broadcast, changed, delete_remote_mac, nothing_flaps, remote, rewritten,
+    sessions, start, vtep, wait, warm, with_macs,
 };
 use crate::watch::Watch;
 use crate::writers::writers;
@@ -169,4 +169,31 @@ fn ports(bindings: &[(&str, u16, &str)]) -> Vec<PortSection> {
         network: (*network).into(),
     };
     bindings.iter().map(section).collect()
+}
+
+#[test]
+fn a_new_file_with_a_wrong_key_changes_nothing_at_all() {
+    let mut pair = start(&with_macs(10));
+    let owner = audited(&pair, "tor1");
+    let before = pair.switches[0].snapshot().expect("a snapshot");
+    let mut options = pair.agents[owner].options().clone();
+    options.tls.private_key = pair.agents[1 - owner].options().tls.private_key.clone();
+    options.network[0].vni = 7777;
+    pair.agents[owner].reload(options).expect("told");
+    wait(&pair, "a line that says so", || {
+        let log = pair.agents[owner].log();
+        log.iter()
+            .any(|line| line.contains("everything stays as it was"))
+            .then_some(())
+    });
+    // A change that arrives after it: whatever the refused file had brought would be there by then.
+    delete_remote_mac(&pair.switches[0], &remote_mac(3));
+    wait(&pair, "the row to be put back", || {
+        (remote(&pair.switches[0]).len() == 10).then_some(())
+    });
+    let changed = changed(&pair.switches[0], &before);
+    assert!(
+        changed.iter().all(|row| row.table == "Ucast_Macs_Remote"),
+        "{changed:?}"
+    );
 }
