@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smallvec::SmallVec;
+
 use crate::event::Route;
 use crate::ids::Generation;
 
-/// Each route, and the session that vouches for it. The control side reads it from here.
+/// Each route, and the sessions that vouch for it. The control side reads it from here.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
-    owners: BTreeMap<Route, Generation>,
+    /// Nearly always one; two switches that share a tunnel end export the same routes.
+    owners: BTreeMap<Route, SmallVec<[Generation; 1]>>,
     by_generation: BTreeMap<Generation, BTreeSet<Route>>,
 }
 
@@ -23,40 +26,47 @@ impl Exports {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }
 
-    /// A session exports a route. From a newer session of the switch it takes the route over.
-    pub fn exported(&mut self, generation: Generation, route: Route) {
-        match self.owners.get(&route) {
-            Some(owner) if *owner > generation => return,
-            Some(owner) => {
-                let owner = *owner;
-                self.disown(owner, &route);
+    /// A session exports a route. From an older session of the same switch it takes the route over; `same_switch`
+    /// says which of the others are that.
+    pub fn exported(&mut self, generation: Generation, route: Route, same_switch: impl Fn(Generation) -> bool) {
+        let owners = self.owners.get(&route).cloned().unwrap_or_default();
+        let rivals = owners
+            .into_iter()
+            .filter(|owner| *owner != generation && same_switch(*owner));
+        for rival in rivals.collect::<SmallVec<[Generation; 1]>>() {
+            if rival > generation {
+                return;
             }
-            None => {}
+            self.withdrawn(rival, route);
         }
-        self.owners.insert(route, generation);
-        self.by_generation.entry(generation).or_default().insert(route);
+        if self.by_generation.entry(generation).or_default().insert(route) {
+            self.owners.entry(route).or_default().push(generation);
+        }
     }
 
-    /// A session takes a route back. News of an older session than the one that vouches for it counts nothing.
+    /// A session takes a route back. It stays while another one vouches for it.
     pub fn withdrawn(&mut self, generation: Generation, route: Route) {
-        if self.owners.get(&route) == Some(&generation) {
-            self.owners.remove(&route);
+        if let Some(routes) = self.by_generation.get_mut(&generation) {
+            routes.remove(&route);
+            if routes.is_empty() {
+                self.by_generation.remove(&generation);
+            }
+        }
+        self.disown(generation, &route);
+    }
+
+    /// A session is over: whatever it alone still vouches for goes.
+    pub fn retracted(&mut self, generation: Generation) {
+        for route in self.by_generation.remove(&generation).unwrap_or_default() {
             self.disown(generation, &route);
         }
     }
 
-    /// A session is over: whatever it still vouches for goes.
-    pub fn retracted(&mut self, generation: Generation) {
-        for route in self.by_generation.remove(&generation).unwrap_or_default() {
-            self.owners.remove(&route);
-        }
-    }
-
     fn disown(&mut self, generation: Generation, route: &Route) {
-        if let Some(routes) = self.by_generation.get_mut(&generation) {
-            routes.remove(route);
-            if routes.is_empty() {
-                self.by_generation.remove(&generation);
+        if let Some(owners) = self.owners.get_mut(route) {
+            owners.retain(|owner| *owner != generation);
+            if owners.is_empty() {
+                self.owners.remove(route);
             }
         }
     }
@@ -79,8 +89,8 @@ mod tests {
     #[test]
     fn a_late_retraction_of_the_older_session_removes_nothing_of_the_newer() {
         let mut exports = Exports::default();
-        exports.exported(OLD, ROUTE);
-        exports.exported(NEW, ROUTE);
+        exports.exported(OLD, ROUTE, |_| true);
+        exports.exported(NEW, ROUTE, |_| true);
         exports.withdrawn(OLD, ROUTE);
         exports.retracted(OLD);
         assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
@@ -89,10 +99,23 @@ mod tests {
     }
 
     #[test]
+    fn a_route_of_two_switches_with_one_tunnel_end_stays_while_one_of_them_exports_it() {
+        for (first, second) in [(OLD, NEW), (NEW, OLD)] {
+            let mut exports = Exports::default();
+            exports.exported(OLD, ROUTE, |_| false);
+            exports.exported(NEW, ROUTE, |_| false);
+            exports.withdrawn(first, ROUTE);
+            assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
+            exports.retracted(second);
+            assert_eq!(exports.routes().count(), 0);
+        }
+    }
+
+    #[test]
     fn a_late_export_of_the_older_session_takes_nothing_from_the_newer() {
         let mut exports = Exports::default();
-        exports.exported(NEW, ROUTE);
-        exports.exported(OLD, ROUTE);
+        exports.exported(NEW, ROUTE, |_| true);
+        exports.exported(OLD, ROUTE, |_| true);
         exports.retracted(OLD);
         assert_eq!(exports.of_generation(NEW), 1);
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
 use crate::configuration::Configuration;
-use crate::event::{Event, What};
+use crate::event::{Event, Route, What};
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
@@ -213,7 +213,7 @@ impl Agent {
                     known.named = named;
                 }
             }
-            What::Exported(route) => self.exports.exported(generation, route),
+            What::Exported(route) => self.exported(conn, generation, route),
             What::Withdrawn(route) => self.exports.withdrawn(generation, route),
             What::Retracted { .. } => self.exports.retracted(generation),
             What::Closed { .. } => {
@@ -227,6 +227,17 @@ impl Agent {
             What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
             What::BindingReplaced { .. } | What::Echoed | What::Ignored { .. } | What::Draining => {}
         }
+    }
+
+    /// A session exports a route. An older session of the same switch has no say in it any more.
+    fn exported(&mut self, conn: ConnId, generation: Generation, route: Route) {
+        let served = self.sessions.get(&conn).map(|known| &known.served);
+        let same_switch = |other| {
+            let other = self.sessions.values().find(|known| known.generation == other);
+            let both = other.zip(served);
+            both.is_some_and(|(other, served)| !other.served.is_disjoint(served))
+        };
+        self.exports.exported(generation, route, same_switch);
     }
 
     /// A switch has named itself.

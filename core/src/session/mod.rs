@@ -260,6 +260,11 @@ impl Session {
         session
     }
 
+    /// Which of this agent's sessions it is.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
     /// What we know of the switch.
     pub fn phase(&self) -> Phase {
         self.phase

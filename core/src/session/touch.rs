@@ -57,7 +57,8 @@ impl Session {
 
     /// A logical switch of ours came, went or changed: all that stands in it may differ.
     fn logical_switch_touched(&mut self, network: Uuid) {
-        for object in [Object::LogicalSwitch(network), Object::Broadcast(network)] {
+        let all = [Object::LogicalSwitch, Object::Broadcast, Object::Strays];
+        for object in all.map(|object| object(network)) {
             self.lanes.mark(object, Cause::Theirs);
         }
         let ports = self.wanted.ports_of(network).cloned();

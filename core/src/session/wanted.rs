@@ -159,6 +159,11 @@ impl Wanted {
         self.rows_per_transaction == usize::MAX
     }
 
+    /// Rows that the switch takes in one transaction.
+    pub fn rows_per_transaction_max(&self) -> usize {
+        self.rows_per_transaction
+    }
+
     /// Rows that one transaction of a lane may write.
     pub fn rows_per_transaction(&self, lane: Lane) -> usize {
         let ours = match lane {

@@ -1,11 +1,13 @@
 //! Runs the agent's machine, and a task for each session that it opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
+use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::status::AgentStatus;
-use tandem_core::{ConnId, Machine, Peer, Time};
+use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -103,7 +105,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
     fn heard(&mut self, message: Message) -> Option<Input> {
         Some(match message {
             Message::Heard(event) => {
-                if matches!(event.what, tandem_core::event::What::Closed { .. }) {
+                if matches!(event.what, What::Closed { .. }) {
                     self.sessions.remove(&event.conn);
                 }
                 Input::Heard(event)
@@ -174,7 +176,16 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                     let (orders, inbox) = mpsc::unbounded_channel();
                     self.sessions.insert(conn, orders);
                     let (env, back) = (self.env.clone(), self.back.clone());
-                    self.env.spawn(session::run(env, session, stream, inbox, back));
+                    let mourner = Mourner {
+                        env: env.clone(),
+                        agent: back.clone(),
+                        conn,
+                        generation: session.generation(),
+                    };
+                    self.env.spawn(async move {
+                        let _mourner = mourner;
+                        session::run(env, session, stream, inbox, back).await;
+                    });
                 }
                 Output::Refuse { conn, why } => {
                     log::refused(conn, &why);
@@ -193,5 +204,104 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
             }
         }
         over
+    }
+}
+
+/// Tells the agent of a session that panicked: it can no longer say itself that it is over, and its routes would stay.
+struct Mourner<E: Env> {
+    env: E,
+    agent: mpsc::Sender<Message>,
+    conn: ConnId,
+    generation: Generation,
+}
+
+impl<E: Env> Drop for Mourner<E> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let event = Event {
+            conn: self.conn,
+            generation: self.generation,
+            what: What::Closed {
+                why: CloseWhy::fault(Fault::OurBug, "the session panicked"),
+            },
+        };
+        log::event(&event, &BTreeSet::new());
+        let agent = self.agent.clone();
+        self.env.spawn(async move {
+            let _ = agent.send(Message::Heard(event)).await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::Ipv4Addr;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use tandem_core::configuration::{Configuration, SessionOptions};
+    use tokio::io::ReadBuf;
+
+    use super::super::env::TokioEnv;
+    use super::*;
+
+    /// Stands for a bug that a peer can reach.
+    struct Bug;
+
+    impl AsyncRead for Bug {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            panic!("on purpose");
+        }
+    }
+
+    impl AsyncWrite for Bug {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_panics_is_over_and_a_drain_does_not_wait_for_it() {
+        let configuration = Arc::new(Configuration {
+            session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
+            networks: BTreeMap::new(),
+            switches: BTreeMap::new(),
+        });
+        let agent = Agent::new(Arc::clone(&configuration), Generation(0));
+        let (driver, messages, _grade) = Driver::new(TokioEnv::begin(), agent);
+        let (arrivals, arriving) = mpsc::channel(1);
+        let running = tokio::spawn(driver.run(arriving));
+        let peer = Peer {
+            address: (Ipv4Addr::LOCALHOST, 1).into(),
+            proxied: None,
+            certificate: None,
+        };
+        let arrived = Arrived {
+            stream: Bug,
+            peer,
+            accepted_at: Time::ORIGIN,
+        };
+        assert!(arrivals.send(arrived).await.is_ok());
+        while arrivals.capacity() == 0 {
+            tokio::task::yield_now().await;
+        }
+        for message in [Message::Configure(configuration), Message::Drain, Message::Announced] {
+            assert!(messages.send(message).await.is_ok());
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(60), running).await;
+        assert!(matches!(ended, Ok(Ok(()))), "{ended:?}");
     }
 }

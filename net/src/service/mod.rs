@@ -33,7 +33,10 @@ const CERTIFICATES: Duration = Duration::from_secs(5);
 /// Problems of a file that the log names one by one.
 const PROBLEMS: usize = 10;
 
-/// Runs the agent until it is drained. Returns early if a port cannot be opened.
+/// Runs the agent until it is drained.
+///
+/// # Errors
+/// A port cannot be opened, or the agent's task died by a bug: then nothing was handed over.
 pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
     let env = TokioEnv::begin();
     let configuration = Arc::new(config.configuration.clone());
@@ -76,7 +79,10 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let mut look = tokio::time::interval(CERTIFICATES);
     loop {
         tokio::select! {
-            _ = &mut running => break,
+            ended = &mut running => {
+                ended.map_err(io::Error::other)?;
+                break;
+            }
             _ = signals.reload.recv() => reload(&path, &mut config, &acceptor, &counters, &messages).await,
             _ = look.tick() => if acceptor.changed() {
                 reload_certificates(&acceptor.reload(), &acceptor, &counters);

@@ -1,9 +1,12 @@
 //! What is found against what is wanted: the fewest writes.
 
+use serde_json::json;
 use tandem_sim::switch::{Options, SchemaVersion};
 
-use crate::contents::{assert_as_wanted, found, wanted};
-use crate::world::{TSN_A, TSN_B, Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, ops, vtep};
+use crate::contents::{assert_as_wanted, found, ours, wanted};
+use crate::world::{
+    TSN_A, TSN_B, Wanted, World, find_locator, find_logical_switch, find_remote, leave_behind, mac, name, ops, vtep,
+};
 
 #[test]
 fn an_empty_switch_gets_everything() {
@@ -228,4 +231,29 @@ fn a_switch_that_was_left_by_the_other_agent_needs_no_second_look() {
             "tandem agent-a generation 1: bindings"
         ]
     );
+}
+
+#[test]
+fn what_stands_in_a_logical_switch_that_gets_our_name_is_audited_groups_and_gibberish_too() {
+    let mut world = World::new();
+    let configuration = Wanted::new().network(1, 5001).0;
+    let conn = world.manage(&configuration);
+    let old = find_logical_switch(&world, &name(1)).expect("there");
+    leave_behind(&mut world, "foreign", 6001, TSN_A, &[("gibberish".to_owned(), vtep(1))]);
+    let foreign = find_logical_switch(&world, "foreign").expect("there");
+    let locator = ops::uuid(find_locator(&world, vtep(1)).expect("there"));
+    world.edit(json!([
+        {"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}},
+        ops::mcast("Mcast_Macs_Remote", "01:00:5e:00:00:01", &ops::uuid(foreign), "s"),
+    ]));
+    world.run();
+    let change = |row, columns| {
+        let row = ops::uuid(row);
+        json!([{"op": "update", "table": "Logical_Switch", "where": [["_uuid", "==", row]], "row": columns}])
+    };
+    world.edit(change(old, json!({"name": "aside", "tunnel_key": 6002})));
+    world.edit(change(foreign, json!({"name": name(1), "tunnel_key": 5001})));
+    world.run();
+    assert!(world.sessions.contains_key(&conn));
+    assert_eq!(ours(&found(&world.switch)), wanted(&configuration));
 }

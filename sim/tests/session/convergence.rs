@@ -63,6 +63,11 @@ enum Action {
     Refuse(u8, &'static str),
     Steal,
     LetGo,
+    Drain(u8),
+    Prove(u8),
+    Incomplete(u8, Wish),
+    Open(bool, bool, bool, Wish),
+    Fit(u8),
     Edit(Edit),
 }
 
@@ -82,6 +87,13 @@ enum Edit {
     Learn(u8, u32),
     Unlearn(u8),
     ReplacePort(bool),
+    RenamePort,
+    RenameSwitch,
+    Adopt(u8, u8),
+    Group(u8),
+    Gibberish(u8),
+    LearnBroadcast(u8),
+    UnlearnBroadcast(u8),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -109,6 +121,13 @@ fn edit() -> impl Strategy<Value = Edit> {
         (any::<u8>(), 0..5u32).prop_map(|(ls, mac)| Edit::Learn(ls, mac)),
         any::<u8>().prop_map(Edit::Unlearn),
         any::<bool>().prop_map(Edit::ReplacePort),
+        Just(Edit::RenamePort),
+        Just(Edit::RenameSwitch),
+        (any::<u8>(), 1..5u8).prop_map(|(ls, n)| Edit::Adopt(ls, n)),
+        any::<u8>().prop_map(Edit::Group),
+        any::<u8>().prop_map(Edit::Gibberish),
+        any::<u8>().prop_map(Edit::LearnBroadcast),
+        any::<u8>().prop_map(Edit::UnlearnBroadcast),
     ]
 }
 
@@ -136,6 +155,11 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (1..4u8, errors).prop_map(|(times, error)| Action::Refuse(times, error)),
         1 => Just(Action::Steal),
         1 => Just(Action::LetGo),
+        1 => any::<u8>().prop_map(Action::Drain),
+        1 => any::<u8>().prop_map(Action::Prove),
+        1 => any::<u8>().prop_map(Action::Fit),
+        2 => (any::<u8>(), wish()).prop_map(|(conn, wish)| Action::Incomplete(conn, wish)),
+        2 => (any::<bool>(), any::<bool>(), any::<bool>(), wish()).prop_map(|(b, complete, fit, wish)| Action::Open(b, complete, fit, wish)),
         6 => edit().prop_map(Action::Edit),
     ]
 }
@@ -149,8 +173,10 @@ proptest! {
         actions in prop::collection::vec(action(), 0..80),
         last in wish(),
         last_is_b: bool,
+        cap in prop::option::of(1..4usize),
     ) {
         let mut run = Run::new();
+        run.cap = cap;
         run.connect(false, &first);
         for action in actions {
             run.act(action);
@@ -168,6 +194,8 @@ struct Run {
     /// Every logical switch that ever was.
     names: BTreeMap<Uuid, String>,
     thief: bool,
+    /// Rows that the switch takes in one transaction.
+    cap: Option<usize>,
 }
 
 impl Run {
@@ -179,6 +207,7 @@ impl Run {
             agents: BTreeMap::new(),
             names: BTreeMap::new(),
             thief: false,
+            cap: None,
         }
     }
 
@@ -204,7 +233,7 @@ impl Run {
             }
             Action::Configure(pick, wish) => {
                 if let Some(conn) = self.conn(pick) {
-                    let configuration = wish.configuration(self.agents[&conn]).into();
+                    let configuration = self.configuration(self.agents[&conn], &wish).into();
                     let complete = true;
                     self.world.tell(
                         conn,
@@ -216,6 +245,28 @@ impl Run {
                 }
             }
             Action::Connect(agent_b, wish) => self.connect(agent_b, &wish),
+            Action::Open(agent_b, complete, fit, wish) => {
+                if self.world.sessions.len() < 3 {
+                    let conn = self.world.open(&self.configuration(agent_b, &wish), complete, fit);
+                    self.agents.insert(conn, agent_b);
+                }
+            }
+            Action::Incomplete(pick, wish) => {
+                if let Some(conn) = self.conn(pick) {
+                    let configuration = self.configuration(self.agents[&conn], &wish).into();
+                    let complete = false;
+                    self.world.tell(
+                        conn,
+                        tandem_core::session::Command::Configure {
+                            configuration,
+                            complete,
+                        },
+                    );
+                }
+            }
+            Action::Drain(pick) => self.tell(pick, tandem_core::session::Command::Drain),
+            Action::Prove(pick) => self.tell(pick, tandem_core::session::Command::Prove),
+            Action::Fit(pick) => self.tell(pick, tandem_core::session::Command::Fit),
             Action::Disconnect(pick) => {
                 if let Some(conn) = self.conn(pick) {
                     self.world.disconnect(conn);
@@ -228,9 +279,23 @@ impl Run {
         }
     }
 
+    fn tell(&mut self, pick: u8, command: tandem_core::session::Command) {
+        if let Some(conn) = self.conn(pick) {
+            self.world.tell(conn, command);
+        }
+    }
+
+    fn configuration(&self, agent_b: bool, wish: &Wish) -> Configuration {
+        let mut configuration = wish.configuration(agent_b);
+        for switch in configuration.switches.values_mut() {
+            switch.rows_per_transaction_max = self.cap;
+        }
+        configuration
+    }
+
     fn connect(&mut self, agent_b: bool, wish: &Wish) {
         if self.world.sessions.len() < 3 {
-            let conn = self.world.connect(&wish.configuration(agent_b));
+            let conn = self.world.connect(&self.configuration(agent_b, wish));
             self.agents.insert(conn, agent_b);
         }
     }
@@ -324,6 +389,39 @@ impl Run {
                 operations
             }),
             Edit::Unlearn(row) => pick("Ucast_Macs_Local", *row).map(|row| vec![ops::delete("Ucast_Macs_Local", row)]),
+            Edit::RenamePort => {
+                let (from, to) = if port(true).is_some() { ("eth1", "eth9") } else { ("eth9", "eth1") };
+                Some(vec![json!({"op": "update", "table": "Physical_Port", "where": [["name", "==", from]], "row": {"name": to}})])
+            }
+            Edit::RenameSwitch => {
+                let tor1 = world.switch.rows("Physical_Switch").any(|(_, row)| row.text("name") == Some("tor1"));
+                let to = if tor1 { "tor9" } else { "tor1" };
+                Some(vec![json!({"op": "update", "table": "Physical_Switch", "where": [], "row": {"name": to}})])
+            }
+            Edit::Adopt(ls, n) => pick("Logical_Switch", *ls).filter(|ls| !is_ours(world, *ls)).map(|ls| {
+                vec![json!({"op": "update", "table": "Logical_Switch", "where": [["_uuid", "==", ops::uuid(ls)]], "row": {"name": name((*n).into())}})]
+            }),
+            Edit::Group(ls) => pick("Logical_Switch", *ls).map(|ls| {
+                let (mut operations, locator) = locator(3);
+                operations.push(json!({"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}}));
+                operations.push(ops::mcast("Mcast_Macs_Remote", "01:00:5e:00:00:01", &ops::uuid(ls), "s"));
+                operations
+            }),
+            Edit::Gibberish(ls) => pick("Logical_Switch", *ls).map(|ls| {
+                let (mut operations, locator) = locator(2);
+                operations.push(ops::ucast("Ucast_Macs_Remote", "gibberish", &ops::uuid(ls), &locator));
+                operations
+            }),
+            Edit::LearnBroadcast(ls) => pick("Logical_Switch", *ls).map(|ls| {
+                let (mut operations, locator) = match find_locator(world, TUNNEL_IP) {
+                    Some(row) => (Vec::new(), ops::uuid(row)),
+                    None => (vec![ops::locator("l", TUNNEL_IP)], ops::named("l")),
+                };
+                operations.push(json!({"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}}));
+                operations.push(ops::mcast("Mcast_Macs_Local", "unknown-dst", &ops::uuid(ls), "s"));
+                operations
+            }),
+            Edit::UnlearnBroadcast(row) => pick("Mcast_Macs_Local", *row).map(|row| vec![ops::delete("Mcast_Macs_Local", row)]),
             Edit::ReplacePort(first) => port(*first).map(|port| {
                 let switch = json!(["uuid", pick("Physical_Switch", 0).expect("tor1").to_string()]);
                 let change = |how: &str, what: Value| {
@@ -350,6 +448,15 @@ impl Run {
                 assert!(
                     commit.locks.contains("tandem"),
                     "{conn} wrote without the lock: {commit:?}"
+                );
+                let rows = commit
+                    .changes
+                    .iter()
+                    .filter(|change| !change.table.starts_with("Physical_Locator"));
+                let rows = rows.count();
+                assert!(
+                    self.cap.is_none_or(|cap| rows <= cap),
+                    "{rows} rows at once: {commit:?}"
                 );
                 for change in &commit.changes {
                     if let Some(old) = &change.old {
@@ -389,7 +496,18 @@ impl Run {
     fn heal(&mut self, agent_b: bool, wish: &Wish) {
         self.let_go();
         self.world.switch.refuse_no_more();
-        let configuration = wish.configuration(agent_b);
+        if find_port(&self.world, "eth9").is_some() {
+            self.edit(&Edit::RenamePort);
+        }
+        if !self
+            .world
+            .switch
+            .rows("Physical_Switch")
+            .any(|(_, row)| row.text("name") == Some("tor1"))
+        {
+            self.edit(&Edit::RenameSwitch);
+        }
+        let configuration = self.configuration(agent_b, wish);
         let others: Vec<ConnId> = self
             .world
             .sessions
@@ -401,6 +519,7 @@ impl Run {
             self.world.disconnect(conn);
         }
         for conn in self.world.sessions.keys().copied().collect::<Vec<_>>() {
+            self.world.tell(conn, tandem_core::session::Command::Fit);
             self.world.configure(conn, &configuration);
         }
         // Long enough for every quarantine, and for MACs that the switch does not take back.
@@ -457,6 +576,14 @@ impl Run {
                 routes.insert(Route {
                     network: network(n),
                     mac,
+                    vtep: TUNNEL_IP,
+                });
+            }
+            let mut rows = self.world.switch.rows("Mcast_Macs_Local");
+            if rows.any(|(_, row)| row.reference("logical_switch") == Some(ls)) {
+                routes.insert(Route {
+                    network: network(n),
+                    mac: tandem_core::Mac::BROADCAST,
                     vtep: TUNNEL_IP,
                 });
             }

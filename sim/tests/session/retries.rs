@@ -10,7 +10,7 @@ use tandem_core::{ConnId, Machine};
 
 use crate::contents::{assert_as_wanted, found};
 use crate::wire::{SECOND, mentions};
-use crate::world::{Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, ops, vtep};
+use crate::world::{TSN_B, Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, ops, vtep};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -69,6 +69,26 @@ fn a_switch_that_can_take_less_gets_less() {
     let mut world = World::new();
     let conn = world.manage(&wanted.0);
     assert_eq!(rows_per_transaction(&world, conn, "Ucast_Macs_Remote"), [10, 10, 5]);
+    assert_as_wanted(&world, &wanted.0);
+}
+
+#[test]
+fn a_switch_that_takes_one_row_at_a_time_never_gets_two() {
+    let mut world = World::new();
+    let old = [
+        ("02:00:00:00:00:01".to_owned(), vtep(8)),
+        ("02:00:00:00:00:01".to_owned(), vtep(9)),
+    ];
+    leave_behind(&mut world, &name(1), 5001, TSN_B, &old);
+    let mut wanted = macs(3).network(2, 5002);
+    let switch = wanted.0.switches.get_mut(&"tor1".into()).expect("tor1");
+    switch.rows_per_transaction_max = Some(1);
+    world.switch.take_commits();
+    world.manage(&wanted.0);
+    let commits = world.switch.take_commits().into_iter();
+    let is_row = |table: &str| !table.starts_with("Physical_Locator");
+    let rows = commits.map(|commit| commit.changes.iter().filter(|change| is_row(change.table)).count());
+    assert_eq!(rows.max(), Some(1));
     assert_as_wanted(&world, &wanted.0);
 }
 

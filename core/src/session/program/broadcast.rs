@@ -38,7 +38,8 @@ impl Session {
                     let set = set(transaction);
                     transaction.update_broadcast(*kept, set);
                 }
-                for (row, _) in double {
+                // What does not fit follows when this is applied.
+                for (row, _) in double.iter().take(self.rows_left(transaction)) {
                     transaction.delete_mac(MacTable::McastRemote, *row);
                 }
             }

@@ -40,14 +40,18 @@ impl Session {
             return Verdict::Wait(reason);
         }
         let options = self.wanted.options();
-        if let Err(reason) = self.locator(options.tsn, transaction) {
+        // Where there is no room for both, the broadcast row follows when the logical switch is there.
+        let with_broadcast = self.rows_left(transaction) > 1;
+        if with_broadcast && let Err(reason) = self.locator(options.tsn, transaction) {
             return Verdict::Wait(reason);
         }
         let name = options.logical_switch(network);
         let replication_mode = self.schema.as_ref().is_some_and(|schema| schema.replication_mode);
         let row = transaction.insert_logical_switch(name.as_str(), vni, replication_mode);
-        let set = transaction.locator_set(options.tsn, self.replica.locators.find(options.tsn));
-        transaction.insert_broadcast(row, set);
+        if with_broadcast {
+            let set = transaction.locator_set(options.tsn, self.replica.locators.find(options.tsn));
+            transaction.insert_broadcast(row, set);
+        }
         Verdict::Written
     }
 

@@ -147,6 +147,12 @@ impl Session {
         Ok(transaction.locator(vtep, found))
     }
 
+    /// Rows that the switch still takes in this transaction; at least one for each object that is looked at.
+    fn rows_left(&self, transaction: &Transaction) -> usize {
+        let max = self.wanted.rows_per_transaction_max();
+        max.saturating_sub(transaction.rows())
+    }
+
     /// Rows that may still be deleted by this transaction.
     fn room_for_deletions(&self, transaction: &Transaction) -> usize {
         let limit = self.wanted.rows_per_transaction(Lane::Deletions);

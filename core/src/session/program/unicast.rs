@@ -41,7 +41,7 @@ impl Session {
                 (false, _) => Verdict::Wait(Reason::Incomplete),
                 (true, false) => Verdict::Delete,
                 (true, true) => {
-                    delete(&rows, transaction);
+                    self.fold(&rows, transaction);
                     Verdict::Written
                 }
             };
@@ -49,7 +49,7 @@ impl Session {
         let canonical = |row: Uuid| self.replica.ucast_remote.row(row).is_some_and(|entry| entry.canonical);
         rows.sort_by_key(|(row, found)| (*found != Some(vtep), !canonical(*row), *row));
         match rows.split_first() {
-            Some(((_, found), double)) if *found == Some(vtep) => delete(double, transaction),
+            Some(((_, found), double)) if *found == Some(vtep) => self.fold(double, transaction),
             kept => {
                 let locator = match self.locator(vtep, transaction) {
                     Ok(locator) => locator,
@@ -59,7 +59,7 @@ impl Session {
                     None => transaction.insert_ucast(mac, row, locator),
                     Some(((kept, _), double)) => {
                         transaction.update_ucast(*kept, locator);
-                        delete(double, transaction);
+                        self.fold(double, transaction);
                     }
                 }
             }
@@ -97,17 +97,18 @@ impl Session {
         Verdict::Written
     }
 
+    /// Deletes as many of these rows as the switch takes; the rest follows when that is applied.
+    fn fold(&self, rows: &[(Uuid, Option<Ipv4Addr>)], transaction: &mut Transaction) {
+        for (row, _) in rows.iter().take(self.rows_left(transaction)) {
+            transaction.delete_mac(MacTable::UcastRemote, *row);
+        }
+    }
+
     /// The rows of a MAC, and where each points.
     fn unicast_rows(&self, logical_switch: Uuid, mac: Mac) -> Vec<(Uuid, Option<Ipv4Addr>)> {
         let table = &self.replica.ucast_remote;
         let rows = table.rows_of(logical_switch, mac).iter();
         let place = |row: &Uuid| self.replica.locators.vtep(table.row(*row)?.locator?);
         rows.map(|row| (*row, place(row))).collect()
-    }
-}
-
-fn delete(rows: &[(Uuid, Option<Ipv4Addr>)], transaction: &mut Transaction) {
-    for (row, _) in rows {
-        transaction.delete_mac(MacTable::UcastRemote, *row);
     }
 }

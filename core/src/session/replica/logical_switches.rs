@@ -84,8 +84,13 @@ impl LogicalSwitches {
             if let Some(network) = old.network.filter(|network| self.of_network(*network) == Some(row)) {
                 self.by_network.remove(&network);
             }
-            if let Some(rows) = old.tunnel_key.and_then(|key| self.by_tunnel_key.get_mut(&key)) {
+            if let Some(key) = old.tunnel_key
+                && let Some(rows) = self.by_tunnel_key.get_mut(&key)
+            {
                 rows.remove(&row);
+                if rows.is_empty() {
+                    self.by_tunnel_key.remove(&key);
+                }
             }
             touched.push(Touched::LogicalSwitch {
                 row,
@@ -125,5 +130,26 @@ impl LogicalSwitches {
             let network = self.network(row);
             touched.push(Touched::LogicalSwitch { row, network });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ovsdb::notation::Set;
+    use smallvec::smallvec;
+
+    #[test]
+    fn vnis_that_a_row_had_once_are_forgotten() {
+        let mut table = LogicalSwitches::new("Contrail-");
+        for tunnel_key in 1..100 {
+            let columns = LogicalSwitchRow {
+                name: "restless".into(),
+                tunnel_key: Set(smallvec![tunnel_key]),
+            };
+            table.record(Uuid(1), Some(columns), &mut vec![]);
+        }
+        assert_eq!(table.by_tunnel_key.keys().collect::<Vec<_>>(), [&99]);
+        assert_eq!(table.holder(99, None), Some(Uuid(1)));
     }
 }
