@@ -62,13 +62,18 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
 
     /// Runs until the agent is drained.
     pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrived<S>>) {
+        // When nobody can arrive any more, there is nothing to wait for but the end.
+        let mut open = true;
         loop {
             let wake = self.agent.poll_timeout().map(|deadline| deadline.at);
             let env = self.env.clone();
             let input = tokio::select! {
-                arrived = arrivals.recv() => match arrived {
+                arrived = arrivals.recv(), if open => match arrived {
                     Some(arrived) => self.arrived(arrived),
-                    None => Input::Drain,
+                    None => {
+                        open = false;
+                        Input::Drain
+                    }
                 },
                 message = self.messages.recv() => match message {
                     Some(message) => match self.heard(message) {
