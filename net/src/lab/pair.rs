@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -97,6 +98,9 @@ pub struct Island {
     _namespaces: Namespaces,
 }
 
+/// How long the proxy may take to see both agents: it asks five times a second.
+const PROXY: Duration = Duration::from_secs(60);
+
 /// Parts of the loopback network.
 const VIP: u8 = 1;
 const AGENTS: [(&str, u8, Ipv4Addr); 2] = [
@@ -133,6 +137,14 @@ impl Pair {
         let agents = [start(0)?, start(1)?];
         let hub = island.as_ref().map(|island| island.hub.clone());
         let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
+        // A switch that dials earlier lands where it can, and not where the test wants it.
+        scratch.wait_until("both agents UP at the proxy", PROXY, || {
+            let servers = haproxy.servers().ok()?;
+            servers
+                .iter()
+                .all(|server| server.status.starts_with("UP"))
+                .then_some(())
+        })?;
         let switches = (1..=options.switches)
             .map(|number| {
                 let name = switch_name(number);
