@@ -372,6 +372,7 @@ fn a_pair_is_wired_together() -> Result<()> {
     let (_scratch, binary) = stay()?;
     let more = toml::toml! { agent = { lock = "other" } };
     let pair = Pair::start(&PairOptions {
+        serves: false,
         switches: 2,
         targets: 2,
         more,
@@ -452,4 +453,18 @@ fn alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
     !matches!(state, None | Some('Z' | 'X'))
+}
+
+#[test]
+fn a_sweep_removes_a_scratch_folder_and_no_other() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [scratch, other] = ["tandem-lab-x", "other"].map(|name| folder.path().join(name));
+    for path in [&scratch, &other] {
+        fs::create_dir_all(path.join("deep")).expect("created");
+    }
+    Scratch::sweep(&scratch)?;
+    assert!(Scratch::sweep(&other).is_err());
+    assert!(!scratch.exists() && other.join("deep").exists());
+    // Somebody else was faster.
+    Scratch::sweep(&scratch)
 }

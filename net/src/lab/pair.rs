@@ -21,6 +21,8 @@ use super::switch::{Manager, PhysicalSwitch, Switch, SwitchOptions};
 pub struct PairOptions {
     /// The `tandem` program.
     pub binary: PathBuf,
+    /// Whether it serves switches; the lab's own tests start programs that do not.
+    pub serves: bool,
     /// How many switches: `tor1`, `tor2` ...
     pub switches: u8,
     /// The version of their schema.
@@ -49,6 +51,7 @@ impl PairOptions {
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
             binary: binary.into(),
+            serves: true,
             switches: 1,
             schema: Schema::default(),
             targets: 1,
@@ -116,28 +119,17 @@ impl Pair {
         let pki = Pki::new(scratch.folder("pki")?)?;
         let island = options.namespaces.then(Island::new).transpose()?;
         let start = |index: usize| {
-            let (name, part, tsn_ip) = AGENTS[index];
-            let address = if island.is_some() {
-                Island::ends(index).1
-            } else {
-                loopback.address(part)
-            };
-            let mut agent = AgentOptions::new(name, address, tsn_ip, pki.issue(name)?);
-            agent.namespace = island.as_ref().map(|island| island.nodes[index].clone());
-            agent.listen.proxy_protocol = options.proxy_protocol;
-            agent.listen.shift(|port| loopback.port(port));
-            agent.keepalive.interval.clone_from(&options.keepalive);
-            agent.network.clone_from(&options.networks);
-            agent.switch = (1..=options.switches)
-                .map(|number| switch_section(options, number))
-                .collect();
-            agent.more.clone_from(&options.more);
+            let mut agent = agent(options, index, &loopback, &pki)?;
+            if let Some(island) = &island {
+                agent.namespace = Some(island.nodes[index].clone());
+                agent.listen.move_to(Island::ends(index).1);
+            }
             Agent::start(&scratch, &options.binary, agent)
         };
         let agents = [start(0)?, start(1)?];
         let hub = island.as_ref().map(|island| island.hub.clone());
         let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
-        if options.targets > 1 {
+        if options.serves && options.targets > 1 {
             // A switch that dials earlier lands with both targets on the same agent.
             scratch.wait_until("both agents UP at the proxy", PROXY, || {
                 let servers = haproxy.servers().ok()?;
@@ -213,15 +205,30 @@ impl Island {
     }
 }
 
+/// What an agent is told, on loopback.
+pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pki: &Pki) -> Result<AgentOptions> {
+    let (name, part, tsn_ip) = AGENTS[index];
+    let mut agent = AgentOptions::new(name, loopback.address(part), tsn_ip, pki.issue(name)?);
+    agent.listen.proxy_protocol = options.proxy_protocol;
+    agent.listen.shift(|port| loopback.port(port));
+    agent.keepalive.interval.clone_from(&options.keepalive);
+    agent.network.clone_from(&options.networks);
+    agent.switch = (1..=options.switches)
+        .map(|number| switch_section(options, number))
+        .collect();
+    agent.more.clone_from(&options.more);
+    Ok(agent)
+}
+
 fn owns(session: &Value) -> bool {
     matches!(session["ownership"].as_str(), Some("held" | "lockless"))
 }
 
-fn switch_name(number: u8) -> String {
+pub(super) fn switch_name(number: u8) -> String {
     format!("tor{number}")
 }
 
-fn tunnel_ip(number: u8) -> Ipv4Addr {
+pub(super) fn tunnel_ip(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 1, number)
 }
 
@@ -240,7 +247,12 @@ fn switch_section(options: &PairOptions, number: u8) -> SwitchSection {
 }
 
 /// With two targets, each has its own agent first and the other as backup, so that both hold a connection.
-fn proxy(options: &PairOptions, hub: Option<String>, loopback: &Loopback, agents: &[Agent; 2]) -> HaproxyOptions {
+pub(super) fn proxy(
+    options: &PairOptions,
+    hub: Option<String>,
+    loopback: &Loopback,
+    agents: &[Agent; 2],
+) -> HaproxyOptions {
     let backend = |agent: &Agent, backup| Backend {
         name: agent.options().agent.name.clone(),
         address: match agent.options().listen.ovsdb.ip() {
