@@ -37,6 +37,10 @@ pub struct SessionOptions {
     pub local_macs_grace: Duration,
     /// What we set in the switch's `Manager` row where nobody has set it; `None` leaves the row alone.
     pub manager: Option<ManagerTimers>,
+    /// The planted bug to have.
+    #[cfg(feature = "mutants")]
+    #[serde(skip)]
+    pub mutant: Option<crate::mutant::Mutant>,
 }
 
 /// What a `Manager` row should say.
@@ -122,6 +126,8 @@ impl SessionOptions {
                 max_backoff_ms: 1000,
                 inactivity_probe_ms: 5000,
             }),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 

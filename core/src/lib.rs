@@ -6,6 +6,9 @@
 
 #![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+#[macro_use]
+mod planted;
+
 pub mod agent;
 pub mod bounds;
 pub mod configuration;
@@ -13,6 +16,8 @@ pub mod event;
 pub mod health;
 pub mod ids;
 pub mod machine;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod ovsdb;
 pub mod session;
 pub mod status;

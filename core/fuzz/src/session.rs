@@ -362,7 +362,7 @@ impl World {
                 SwitchOutput::Close { conn: CONN, .. } if !self.over => {
                     self.handle(Input::Closed(CloseWhy::orderly("cut")));
                 }
-                SwitchOutput::Send { .. } | SwitchOutput::Close { .. } => {}
+                SwitchOutput::Send { .. } | SwitchOutput::Close { .. } | SwitchOutput::Read { .. } => {}
             }
         }
         for commit in self.switch.take_commits() {

@@ -160,6 +160,11 @@ impl Agent {
         }
     }
 
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.configuration.session.mutant
+    }
+
     fn connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
         if self.grade == Grade::Draining {
             let why = CloseWhy::orderly("the agent is draining");
@@ -205,6 +210,12 @@ impl Agent {
 
     fn heard(&mut self, event: Event) {
         let Event { conn, generation, what } = event;
+        if planted!(self, LateRetractionWins) && matches!(what, What::Retracted { .. }) {
+            let ended = self.sessions.get(&conn).map(|known| &known.served);
+            let newer = self.sessions.values().filter(|known| known.generation > generation);
+            let same_switch = newer.filter(|known| ended.is_some_and(|ended| !ended.is_disjoint(&known.served)));
+            same_switch.for_each(|known| self.exports.retracted(known.generation));
+        }
         match what {
             What::Identified { switches, .. } => self.identified(conn, switches),
             What::Read { .. } => self.read(conn, generation),
@@ -263,7 +274,7 @@ impl Agent {
 
     fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
         self.configuration = configuration;
-        self.complete = complete;
+        self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (&self.configuration, self.complete);
         for conn in self.sessions.keys() {
             let configuration = Arc::clone(configuration);

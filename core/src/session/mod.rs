@@ -280,6 +280,11 @@ impl Session {
         self.exports.count()
     }
 
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.wanted.options().mutant
+    }
+
     fn is_closing(&self) -> bool {
         self.phase == Phase::Closing
     }
@@ -329,6 +334,7 @@ impl Session {
                 self.event(What::Echoed);
                 self.outputs.push_back(Output::Send(rpc::ECHO.to_vec()));
             }
+            Verdict::Dead(_) if planted!(self, SilentLineStays) => self.keepalive.received(now),
             Verdict::Dead(silence) => {
                 let what = format!("nothing heard for {:.1} s", silence.as_secs_f64());
                 return self.close(now, CloseWhy::fault(Fault::Environment, what));

@@ -179,7 +179,9 @@ impl Session {
             self.event(What::Unidentified { named: named.clone() });
             self.named = Some(named);
         }
-        self.let_go(now);
+        if !planted!(self, ProbeClaims) {
+            self.let_go(now);
+        }
     }
 
     /// Asks for the unicast tables once the claim is on its way, or somebody else is the owner.
@@ -209,7 +211,7 @@ impl Session {
 
     /// When to do so.
     pub(super) fn nameless_deadline(&self) -> Option<Deadline<Why>> {
-        if !self.wanted.served().is_empty() {
+        if !self.wanted.served().is_empty() || planted!(self, ProbeClaims) {
             return None;
         }
         let holding = matches!(self.lock, Lock::Asked | Lock::Queued | Lock::Held);

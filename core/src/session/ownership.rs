@@ -41,7 +41,8 @@ impl Session {
         let owner = match self.lock {
             Lock::Held => true,
             Lock::Unsupported => self.is_sole_manager(),
-            Lock::No | Lock::Asked | Lock::Queued | Lock::Stolen | Lock::LettingGo => false,
+            Lock::Queued => planted!(self, WrittenWithoutLock),
+            Lock::No | Lock::Asked | Lock::Stolen | Lock::LettingGo => false,
         };
         owner && self.small_read && !self.wanted.served().is_empty() && !self.draining && !self.is_closing()
     }
@@ -75,6 +76,7 @@ impl Session {
     pub(super) fn lock_changed(&mut self, now: Time, locked: bool) {
         match (self.lock, locked) {
             (Lock::Queued | Lock::Asked, true) => self.lock_held(now),
+            (Lock::Held, false) if planted!(self, StolenLockIgnored) => {}
             (Lock::Held, false) => {
                 self.lock = Lock::Stolen;
                 self.event(What::Stolen);

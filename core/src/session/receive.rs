@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Output, Session, Why};
+use super::{Lock, Output, Phase, Session, Why};
 use crate::bounds::{ANSWERS_BYTES, BACKLOG_BYTES, OPENING_MESSAGE_BYTES, ROWS, WORK_BYTES_PER_STEP};
 use crate::event::What;
 use crate::machine::{CloseWhy, Fault};
@@ -67,7 +67,9 @@ impl Receiver {
 impl Session {
     /// Bytes arrived: the line is alive, echoes are answered at once, and the rest waits for its turn.
     pub(super) fn received(&mut self, now: Time, bytes: &[u8]) {
-        self.keepalive.received(now);
+        if !planted!(self, PartialNotLife) {
+            self.keepalive.received(now);
+        }
         self.receiver.framer.push(bytes);
         loop {
             match self.receiver.framer.next_frame() {
@@ -82,8 +84,14 @@ impl Session {
     }
 
     fn received_frame(&mut self, now: Time, frame: Frame) {
+        if planted!(self, PartialNotLife) {
+            self.keepalive.received(now);
+        }
         match Message::read(&frame) {
             Err(error) => self.misbehaved(now, &error.to_string()),
+            Ok(Message::Request { .. })
+                if planted!(self, EchoStarvedByDump)
+                    && self.takeover.read.is_some_and(|read| now.since(read).as_secs() < 15) => {}
             Ok(Message::Request { id, method, params }) => {
                 let slice = |range: Range<usize>| frame.bytes().get(range).unwrap_or_default();
                 let answer = match method.as_str() {
@@ -145,6 +153,9 @@ impl Session {
                         let what = format!("an update of the {} tables, which were never asked for", monitor.id());
                         self.misbehaved(now, &what);
                     }
+                    Some(_)
+                        if planted!(self, WaiterDoesNotReadOn)
+                            && (self.lock, self.phase) == (Lock::Queued, Phase::Synced) => {}
                     Some((monitor, updates)) => {
                         let range = params.start + updates.start..params.start + updates.end;
                         self.read_updates(frame, monitor, range, false);

@@ -77,6 +77,8 @@ impl Session {
         match mac {
             // The audit comes to it when every table was read.
             _ if !self.tables_read() => {}
+            Some(mac)
+                if planted!(self, DeletedMacNotPutBack) && self.replica.ucast_remote.rows_of(row, mac).is_empty() => {}
             None => self.lanes.mark(Object::Strays(network), Cause::Theirs),
             Some(mac) if self.unicast_differs(network, mac) => {
                 self.lanes.mark(Object::Unicast(network, mac), Cause::Theirs);

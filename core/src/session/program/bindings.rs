@@ -32,7 +32,8 @@ impl Session {
             .filter_map(|(vlan, row)| Some((*vlan, (*row)?)))
             .filter(|(vlan, row)| found.get(vlan) != Some(row))
             .collect();
-        let ours = |row: &Uuid| self.replica.logical_switches.network(*row).is_some();
+        let ours =
+            |row: &Uuid| planted!(self, ForeignBindingDeleted) || self.replica.logical_switches.network(*row).is_some();
         // A logical switch that is still to come may wait for the VNI of one that can only go when this VLAN lets go.
         let awaits = |vlan: &VlanId| wanted.get(vlan).is_none_or(Option::is_none);
         let stale = found.iter().filter(|(vlan, row)| awaits(vlan) && ours(row));

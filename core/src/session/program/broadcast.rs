@@ -55,7 +55,8 @@ impl Session {
             .filter(|(_, entry)| entry.mac.is_broadcast())
             .map(|(row, entry)| {
                 let vtep = entry.locator_set.and_then(|set| self.replica.locators.sole_vtep(set));
-                (row, entry.mac == MacText::UnknownDst && vtep == Some(tsn))
+                let unchecked = planted!(self, BroadcastNotChecked);
+                (row, unchecked || entry.mac == MacText::UnknownDst && vtep == Some(tsn))
             })
             .collect();
         rows.sort_by_key(|(row, right)| (!right, *row));

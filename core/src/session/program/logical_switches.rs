@@ -93,6 +93,9 @@ impl Session {
 
     /// Whether a network stands in a circle of networks that wait for each other, as the first of them.
     fn steps_aside(&self, network: Uuid) -> bool {
+        if planted!(self, VniSwapDeadlock) {
+            return false;
+        }
         let mut circle = BTreeSet::from([network]);
         let mut at = network;
         while let Some(next) = self.awaited_by(at) {

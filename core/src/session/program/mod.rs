@@ -55,7 +55,7 @@ impl Session {
     }
 
     fn room(&self) -> bool {
-        self.requests.writes() < TRANSACTIONS_IN_FLIGHT
+        (self.requests.writes() < TRANSACTIONS_IN_FLIGHT || planted!(self, WindowUnbounded))
             && self.send_queue_bytes < SEND_QUEUE_BYTES
             && !self.is_closing()
     }
@@ -72,7 +72,8 @@ impl Session {
     /// Writes one transaction of these objects, or of the next of the lane, if any of them differs.
     fn write(&mut self, now: Time, lane: Lane, mut objects: Vec<(Object, Cause)>, looks: &mut usize) {
         let options = self.wanted.options();
-        let lock = (self.lock == super::Lock::Held).then_some(self.lock_name.as_str());
+        let asserts = self.lock == super::Lock::Held && !planted!(self, LockNotAsserted);
+        let lock = asserts.then_some(self.lock_name.as_str());
         let comment = format!("tandem {} generation {}: {lane}", options.agent, self.generation);
         let mut transaction = Transaction::new(lock, &comment);
         let limit = self.wanted.rows_per_transaction(lane);
@@ -188,7 +189,8 @@ impl Session {
             numbers,
             ..
         } = batch;
-        if refusal.failure == Failure::NotOwner && self.lock == super::Lock::Held {
+        let stolen = refusal.failure == Failure::NotOwner && self.lock == super::Lock::Held;
+        if stolen && !planted!(self, StolenLockIgnored) {
             self.lock = super::Lock::Stolen;
             self.event(What::Stolen);
             let what = "the switch says that the lock is not ours";
@@ -200,6 +202,12 @@ impl Session {
             objects: objects.len(),
             text,
         });
+        if planted!(self, LocatorRaceNotRetried) && refusal.failure == Failure::Constraint {
+            return;
+        }
+        if planted!(self, FailureForgotten) {
+            return;
+        }
         let splits = !matches!(refusal.failure, Failure::Resource | Failure::Permission);
         let groups = if splits {
             vec![objects]

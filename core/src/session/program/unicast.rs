@@ -17,6 +17,9 @@ impl Session {
         match (self.wanted.vtep(network, mac), self.unicast_rows(row, mac).as_slice()) {
             (None, []) => false,
             (Some(vtep), [(_, found)]) => *found != Some(vtep),
+            (Some(vtep), rows) if planted!(self, DuplicatesNotFolded) && !rows.is_empty() => {
+                rows.iter().all(|(_, found)| *found != Some(vtep))
+            }
             (None | Some(_), _) => self.wanted.network(network).is_some(),
         }
     }

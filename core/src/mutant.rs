@@ -1,0 +1,153 @@
+//! Planted bugs: what a simulator that is worth its name must find. Never in a plain build.
+//!
+//! One is chosen by `SessionOptions::mutant`, before the agent or the session is made, and counts for every session
+//! with that configuration. Nothing differs where none is chosen. Each stands at the `planted!` of its name. Most of
+//! them were bugs of other ToR agents once; a number such as 1439519 is that of the report at Launchpad.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Mutant {
+    /// Any broadcast row counts as right, wherever it points (1439519): a takeover leaves it with the dead.
+    BroadcastNotChecked,
+    /// The switch's echoes go unanswered for 15 s after a dump, as if it were worked off in one go: the switch gives up.
+    EchoStarvedByDump,
+    /// Only a whole message counts as life (1464312): a line on which a long one arrives slowly is cut.
+    PartialNotLife,
+    /// Every configuration counts as complete: what a later part of it wants is deleted first.
+    DeleteBeforeComplete,
+    /// Two rows of one MAC count as right if one of them is (1426513).
+    DuplicatesNotFolded,
+    /// A constraint violation is final (1462056): who loses the race for a locator never writes its rows.
+    LocatorRaceNotRetried,
+    /// Transactions do not assert the lock: one that is on the wire when the lock goes is applied all the same.
+    LockNotAsserted,
+    /// A session writes and exports while it still waits for the lock.
+    WrittenWithoutLock,
+    /// The theft of the lock is overheard, also when the switch says it again: the session goes on and exports.
+    StolenLockIgnored,
+    /// A session that waits for the lock reads everything once and ignores what changes after that.
+    WaiterDoesNotReadOn,
+    /// Nobody steps aside when networks swap their VNIs (1466731): each waits for the other forever.
+    VniSwapDeadlock,
+    /// A transaction that fails is never tried again, and what it was to write neither.
+    FailureForgotten,
+    /// A wanted MAC that somebody else deletes stays away.
+    DeletedMacNotPutBack,
+    /// A connection that names no configured switch takes the lock and keeps it.
+    ProbeClaims,
+    /// When a session ends, the routes of newer sessions of the same switch go with its own.
+    LateRetractionWins,
+    /// A line that has been silent for 2T is not closed.
+    SilentLineStays,
+    /// Bindings to foreign logical switches are removed like our own.
+    ForeignBindingDeleted,
+    /// The number of transactions on the wire has no bound.
+    WindowUnbounded,
+}
+
+impl Mutant {
+    /// Every one.
+    pub const ALL: [Self; 18] = [
+        Self::BroadcastNotChecked,
+        Self::EchoStarvedByDump,
+        Self::PartialNotLife,
+        Self::DeleteBeforeComplete,
+        Self::DuplicatesNotFolded,
+        Self::LocatorRaceNotRetried,
+        Self::LockNotAsserted,
+        Self::WrittenWithoutLock,
+        Self::StolenLockIgnored,
+        Self::WaiterDoesNotReadOn,
+        Self::VniSwapDeadlock,
+        Self::FailureForgotten,
+        Self::DeletedMacNotPutBack,
+        Self::ProbeClaims,
+        Self::LateRetractionWins,
+        Self::SilentLineStays,
+        Self::ForeignBindingDeleted,
+        Self::WindowUnbounded,
+    ];
+
+    /// What it is called on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BroadcastNotChecked => "broadcast-not-checked",
+            Self::EchoStarvedByDump => "echo-starved-by-dump",
+            Self::PartialNotLife => "partial-not-life",
+            Self::DeleteBeforeComplete => "delete-before-complete",
+            Self::DuplicatesNotFolded => "duplicates-not-folded",
+            Self::LocatorRaceNotRetried => "locator-race-not-retried",
+            Self::LockNotAsserted => "lock-not-asserted",
+            Self::WrittenWithoutLock => "written-without-lock",
+            Self::StolenLockIgnored => "stolen-lock-ignored",
+            Self::WaiterDoesNotReadOn => "waiter-does-not-read-on",
+            Self::VniSwapDeadlock => "vni-swap-deadlock",
+            Self::FailureForgotten => "failure-forgotten",
+            Self::DeletedMacNotPutBack => "deleted-mac-not-put-back",
+            Self::ProbeClaims => "probe-claims",
+            Self::LateRetractionWins => "late-retraction-wins",
+            Self::SilentLineStays => "silent-line-stays",
+            Self::ForeignBindingDeleted => "foreign-binding-deleted",
+            Self::WindowUnbounded => "window-unbounded",
+        }
+    }
+
+    /// The check that must find it: "S1" to "S8", or "L" for convergence once the faults are over.
+    pub const fn caught_by(self) -> &'static str {
+        match self {
+            Self::LockNotAsserted | Self::WrittenWithoutLock => "S1",
+            Self::BroadcastNotChecked | Self::ProbeClaims => "S2",
+            Self::DuplicatesNotFolded
+            | Self::LocatorRaceNotRetried
+            | Self::StolenLockIgnored
+            | Self::WaiterDoesNotReadOn
+            | Self::FailureForgotten
+            | Self::DeletedMacNotPutBack
+            | Self::LateRetractionWins => "S4",
+            Self::EchoStarvedByDump | Self::PartialNotLife | Self::SilentLineStays => "S5",
+            Self::WindowUnbounded => "S7",
+            Self::DeleteBeforeComplete | Self::ForeignBindingDeleted => "S8",
+            Self::VniSwapDeadlock => "L",
+        }
+    }
+}
+
+impl fmt::Display for Mutant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No planted bug has this name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no planted bug is called {0:?}; there are {names}", names = Mutant::ALL.map(Mutant::name).join(", "))]
+pub struct UnknownMutant(pub String);
+
+impl FromStr for Mutant {
+    type Err = UnknownMutant;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMutant> {
+        let known = Self::ALL.into_iter().find(|mutant| mutant.name() == name);
+        known.ok_or_else(|| UnknownMutant(name.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_read_back_and_another_is_answered_with_the_names_there_are() {
+        for mutant in Mutant::ALL {
+            assert_eq!(mutant.to_string().parse(), Ok(mutant));
+        }
+        let error = "lock".parse::<Mutant>().expect_err("none of them").to_string();
+        assert!(
+            error.contains("\"lock\"") && error.contains("lock-not-asserted"),
+            "{error}"
+        );
+    }
+}
