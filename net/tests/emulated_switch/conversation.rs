@@ -5,32 +5,39 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 use tandem_core::Uuid;
-use tandem_sim::switch::{Base, Column, DATABASE, Schema, Switch, TableSchema, Type};
+use tandem_sim::switch::{DATABASE, Schema, Switch};
+
+use super::transactions::Draft;
 
 /// One thing that happens.
 #[derive(Debug)]
 pub(crate) enum Step {
     Connect(u64),
     Close(u64),
-    Send(u64, String),
+    Send(u64, Vec<String>),
+    /// Sends these, and no more, and goes on reading.
+    Last(u64, Vec<String>),
 }
 
 /// Thinks of the next thing.
 pub(crate) struct Talker {
-    rng: ChaCha8Rng,
+    pub(crate) rng: ChaCha8Rng,
     open: Vec<u64>,
     next_conn: u64,
     next_id: u64,
+    /// Monitors that were asked for.
+    monitors: Vec<Watching>,
     /// Whether something wrong was put into the transaction under way; once is enough.
-    spoilt: bool,
+    pub(crate) spoilt: bool,
 }
 
-/// The operations of a transaction so far.
-#[derive(Default)]
-struct Draft {
-    operations: Vec<Value>,
-    /// Names of rows inserted in it, by table.
-    names: Vec<(&'static str, String)>,
+/// A monitor that was asked for.
+#[derive(Clone)]
+struct Watching {
+    conn: u64,
+    id: String,
+    /// Tables of the database, and the columns that are watched.
+    tables: Vec<(&'static str, Vec<&'static str>)>,
 }
 
 impl Talker {
@@ -40,6 +47,7 @@ impl Talker {
             open: vec![0, 1, 2],
             next_conn: 3,
             next_id: 0,
+            monitors: Vec::new(),
             spoilt: false,
         }
     }
@@ -61,7 +69,7 @@ impl Talker {
                     "{\"id\":1,\"result\":{}}",
                     "{\"method\":\"echo\",\"id\":1,\"params\":{}}",
                 ];
-                Step::Send(conn, (*nonsense.choose(&mut self.rng).expect("some")).into())
+                Step::Send(conn, vec![(*nonsense.choose(&mut self.rng).expect("some")).into()])
             }
             3..=6 if self.open.len() < 4 => {
                 let conn = self.next_conn;
@@ -69,29 +77,47 @@ impl Talker {
                 self.open.push(conn);
                 Step::Connect(conn)
             }
-            number => {
-                self.next_id += 1;
-                let (method, params) = match number {
-                    0..16 => self.monitor(switch.schema()),
-                    16..26 => self.lock(),
-                    26..32 => self.other(),
-                    _ => ("transact", self.transaction(switch)),
-                };
-                let mut id = json!(self.next_id);
-                if method == "cancel" {
-                    id = Value::Null;
+            7 | 8 if self.open.len() > 1 => {
+                self.open.remove(place);
+                let mut texts = self.requests(0, conn, switch);
+                if self.chance(20) {
+                    texts.push("{\"id\":".into());
                 }
-                Step::Send(conn, json!({"id": id, "method": method, "params": params}).to_string())
+                Step::Last(conn, texts)
             }
+            _ => Step::Send(conn, self.requests(1, conn, switch)),
         }
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    fn requests(&mut self, least: usize, conn: u64, switch: &Switch) -> Vec<String> {
+        let count = self.rng.random_range(least..4);
+        (0..count).map(|_| self.request(conn, switch)).collect()
+    }
+
+    fn request(&mut self, conn: u64, switch: &Switch) -> String {
+        self.next_id += 1;
+        let (method, params) = match self.rng.random_range(0..100) {
+            0..12 => self.monitor(conn, switch.schema()),
+            12..17 => self.change_condition(conn, switch.schema()),
+            17..21 => self.server(conn),
+            21..30 => self.lock(),
+            30..36 => self.other(),
+            _ => ("transact", self.transaction(switch)),
+        };
+        let id = if method == "cancel" {
+            Value::Null
+        } else {
+            json!(self.next_id)
+        };
+        json!({"id": id, "method": method, "params": params}).to_string()
+    }
+
+    pub(crate) fn chance(&mut self, percent: u32) -> bool {
         self.rng.random_range(0..100) < percent
     }
 
     /// Whether to put something wrong in; at most once in a request.
-    fn spoil(&mut self, percent: u32) -> bool {
+    pub(crate) fn spoil(&mut self, percent: u32) -> bool {
         let spoils = !self.spoilt && self.chance(percent);
         self.spoilt |= spoils;
         spoils
@@ -131,9 +157,9 @@ impl Talker {
         (method, params[..weight].choose(&mut self.rng).cloned().expect("some"))
     }
 
-    fn monitor(&mut self, schema: &Schema) -> (&'static str, Value) {
+    fn monitor(&mut self, conn: u64, schema: &Schema) -> (&'static str, Value) {
         self.spoilt = self.chance(60);
-        let id = json!(format!("m{}", self.rng.random_range(0..8)));
+        let id = format!("m{}", self.rng.random_range(0..8));
         if self.chance(12) {
             return ("monitor_cancel", json!([id]));
         }
@@ -141,16 +167,19 @@ impl Talker {
             .choose(&mut self.rng)
             .expect("some");
         let mut requests = Map::new();
+        let mut tables = Vec::new();
         for _ in 0..self.rng.random_range(0..4) {
             let table = self.table(schema);
             let columns: Vec<_> = table.columns.values().filter(|column| column.name != "_uuid").collect();
             let mut request = Map::new();
+            let mut watched: Vec<_> = columns.iter().map(|column| column.name).collect();
             if self.chance(60) {
                 let mut names: Vec<_> = (0..self.rng.random_range(0..4))
                     .filter_map(|_| columns.choose(&mut self.rng).map(|column| column.name))
                     .collect();
                 names.sort_unstable();
                 names.dedup();
+                watched.clone_from(&names);
                 if self.spoil(5) {
                     names.push("no_such_column");
                 }
@@ -175,6 +204,7 @@ impl Talker {
             } else if method == "monitor" && self.spoil(5) {
                 request.insert("where".into(), json!([]));
             }
+            tables.push((table.name, watched));
             let request = Value::from(request);
             requests.insert(
                 table.name.into(),
@@ -185,407 +215,115 @@ impl Talker {
             requests.clear();
             requests.insert("No_Such_Table".into(), json!({}));
         }
-        let mut params = vec![json!(DATABASE), id, requests.into()];
+        let asked = id.clone();
+        self.monitors.push(Watching {
+            conn,
+            id: asked,
+            tables,
+        });
+        let mut params = vec![json!(DATABASE), json!(id), requests.into()];
         if method == "monitor_cond_since" {
             params.push(json!(Uuid(0)));
         }
         (method, params.into())
     }
 
-    fn transaction(&mut self, switch: &Switch) -> Value {
-        self.spoilt = self.chance(65);
-        let mut draft = Draft::default();
-        for _ in 0..self.rng.random_range(1..4) {
-            match self.rng.random_range(0..100) {
-                0..38 => drop(self.insert(switch, None, 0, &mut draft)),
-                38..46 => self.select(switch, &mut draft),
-                46..60 => self.update(switch, &mut draft),
-                60..74 => self.mutate(switch, &mut draft),
-                74..84 => self.delete(switch, &mut draft),
-                84..90 => self.wait(switch, &mut draft),
-                _ => self.small(&mut draft),
-            }
-        }
-        let operations = std::iter::once(json!(DATABASE)).chain(draft.operations);
-        Value::Array(operations.collect())
-    }
-
-    fn small(&mut self, draft: &mut Draft) {
-        let operations = [
-            json!({"op": "comment", "comment": "hello"}),
-            json!({"op": "assert", "lock": "tandem"}),
-            json!({"op": "commit", "durable": false}),
-            json!({"op": "abort"}),
-            json!({"op": "no_such_operation"}),
-            json!({"op": "assert", "lock": "tor-agent"}),
-            json!({"op": "comment"}),
-            json!({"op": "comment", "comment": "hello", "extra": 1}),
-            json!(7),
-            json!({"op": "insert", "table": "No_Such_Table", "row": {}}),
-        ];
-        let most = if self.chance(80) { 3 } else { operations.len() };
-        draft
-            .operations
-            .push(operations[..most].choose(&mut self.rng).cloned().expect("some"));
-    }
-
-    fn table<'a>(&mut self, schema: &'a Schema) -> &'a TableSchema {
-        // What the agent writes comes up most.
-        let usual = [
-            "Logical_Switch",
-            "Ucast_Macs_Remote",
-            "Mcast_Macs_Remote",
-            "Physical_Locator",
-            "Physical_Port",
-            "Physical_Locator_Set",
-            "Global",
-        ];
-        if self.chance(60) {
-            return &schema.tables[usual.choose(&mut self.rng).expect("some")];
-        }
-        let tables: Vec<_> = schema.tables.values().collect();
-        tables.choose(&mut self.rng).expect("some")
-    }
-
-    /// Inserts a row, and rows that it refers to. Answers its name.
-    fn insert(&mut self, switch: &Switch, table: Option<&'static str>, depth: u32, draft: &mut Draft) -> String {
-        let table = match table {
-            Some(name) => &switch.schema().tables[name],
-            None => self.table(switch.schema()),
+    /// Changes the conditions of a monitor: mostly one that is there, and mostly of tables that it watches.
+    fn change_condition(&mut self, conn: u64, schema: &Schema) -> (&'static str, Value) {
+        self.spoilt = self.chance(75);
+        let monitors: Vec<_> = self.monitors.iter().filter(|monitor| monitor.conn == conn).collect();
+        let Some(monitor) = monitors.choose(&mut self.rng).map(|monitor| (*monitor).clone()) else {
+            return ("monitor_cond_change", json!(["nobody", "nobody", {}]));
         };
-        let mut row = Map::new();
-        for column in table.columns.values().filter(|column| !column.name.starts_with('_')) {
-            let is_needed = column.ty.min == 1 && !matches!(column.ty.key, Base::Integer { .. } | Base::Boolean);
-            if self.chance(if is_needed { 98 } else { 40 }) {
-                let datum = self.datum(switch, &column.ty, depth, draft);
-                row.insert(column.name.into(), datum);
-            }
-        }
-        if self.spoil(3) {
-            row.insert("no_such_column".into(), json!(1));
-        }
-        let name = format!("row{}", draft.operations.len());
-        let mut operation = json!({"op": "insert", "table": table.name, "row": row, "uuid-name": name});
-        if self.chance(5) {
-            operation["uuid"] = json!(Uuid(self.rng.random()));
-        }
-        if self.spoil(1) {
-            operation["uuid-name"] = json!("row0");
-        }
-        draft.operations.push(operation);
-        draft.names.push((table.name, name.clone()));
-        name
-    }
-
-    fn select(&mut self, switch: &Switch, draft: &mut Draft) {
-        let table = self.table(switch.schema());
-        let condition = self.condition(switch, table, draft);
-        let mut operation = json!({"op": "select", "table": table.name, "where": condition});
-        let columns: Vec<_> = table
-            .columns
-            .keys()
-            .copied()
-            .filter(|name| *name != "_version")
-            .collect();
-        match self.rng.random_range(0..4) {
-            0 => {
-                // One plain column, sorted by it: the order is certain.
-                let plain = |name: &&&str| matches!(table.columns[**name].ty.key, Base::String | Base::Integer { .. });
-                if let Some(column) = columns.iter().find(plain) {
-                    operation["columns"] = json!([column]);
-                    operation["sort"] = json!([column]);
-                }
-            }
-            1 => operation["columns"] = json!([columns[0], columns[1]]),
-            2 if self.spoil(10) => operation["columns"] = json!(["no_such_column"]),
-            _ => {}
-        }
-        draft.operations.push(operation);
-    }
-
-    fn update(&mut self, switch: &Switch, draft: &mut Draft) {
-        let table = self.table(switch.schema());
-        let condition = self.condition(switch, table, draft);
-        let mutable: Vec<_> = table.columns.values().filter(|column| column.mutable).collect();
-        let immutable: Vec<_> = table.columns.values().filter(|column| !column.mutable).collect();
-        let mut row = Map::new();
-        for _ in 0..2 {
-            if let Some(column) = mutable.choose(&mut self.rng) {
-                let datum = self.datum(switch, &column.ty, 1, draft);
-                row.insert(column.name.into(), datum);
-            }
-        }
-        if self.spoil(5) {
-            let column = immutable.choose(&mut self.rng).expect("_uuid at least");
-            let datum = self.datum(switch, &column.ty, 9, draft);
-            row.insert(column.name.into(), datum);
-        }
-        draft
-            .operations
-            .push(json!({"op": "update", "table": table.name, "where": condition, "row": row}));
-    }
-
-    fn mutate(&mut self, switch: &Switch, draft: &mut Draft) {
-        let table = self.table(switch.schema());
-        let columns: Vec<_> = table.columns.values().collect();
-        let changeable: Vec<_> = columns
-            .iter()
-            .copied()
-            .filter(|column| column.mutable && !column.ty.is_scalar())
-            .collect();
-        let condition = self.row_condition(switch, table, draft);
-        let mut mutations = Vec::new();
-        for _ in 0..self.rng.random_range(1..3) {
-            let spoils = self.spoil(6);
-            let Some(column) = (if spoils { &columns } else { &changeable })
+        let Watching { id, tables, .. } = &monitor;
+        let mut requests = Map::new();
+        // Of several tables, an error would let those change that happen to come before it.
+        if let Some((name, columns)) = tables.choose(&mut self.rng) {
+            let table = &schema.tables[name];
+            // A column that the monitor does not watch may be the end of the real server.
+            let column = columns
                 .choose(&mut self.rng)
-                .copied()
-            else {
-                continue;
+                .and_then(|column| table.columns.get(column));
+            let clause = match column {
+                Some(column) if self.chance(70) => self.clause(column, None, &mut Draft::default()),
+                _ => self.chance(50).into(),
             };
-            let is_number = matches!(column.ty.key, Base::Integer { .. }) && column.ty.value.is_none();
-            let (mutator, argument) = if is_number && self.chance(60) {
-                let mutator = *["+=", "-=", "*=", "/=", "%=", "^="]
-                    .choose(&mut self.rng)
-                    .expect("some");
-                let operand = *[0, 1, 2, 7, -1, i64::MAX, i64::MIN]
-                    .choose(&mut self.rng)
-                    .expect("some");
-                (mutator, json!(operand))
-            } else if self.chance(50) {
-                ("insert", self.datum(switch, &column.ty, 1, draft))
-            } else {
-                ("delete", self.removable(switch, column, table, draft))
-            };
-            if let (Some(base), Some(key)) = (column.ty.value, argument.pointer("/1/0/0").cloned()) {
-                // The same key with another value: who wins?
-                let pair = json!(["map", [[key, self.atom(switch, base, 9, draft)]]]);
-                mutations.push(json!([column.name, "insert", pair]));
+            let mut request = json!({"where": [clause]});
+            if self.chance(20) {
+                request["where"] = json!([]);
             }
-            mutations.push(json!([column.name, mutator, argument]));
-        }
-        draft
-            .operations
-            .push(json!({"op": "mutate", "table": table.name, "where": condition, "mutations": mutations}));
-    }
-
-    /// Something that is in the column of some row; of a map often only its keys.
-    fn removable(&mut self, switch: &Switch, column: &Column, table: &TableSchema, draft: &mut Draft) -> Value {
-        let there: Vec<_> = switch
-            .rows(table.name)
-            .filter_map(|(_, row)| row.datum(column.name))
-            .filter(|datum| !datum.is_empty())
-            .collect();
-        let Some(datum) = there.choose(&mut self.rng) else {
-            return self.datum(switch, &column.ty, 9, draft);
-        };
-        let keys: Vec<_> = datum.atoms().take(2).map(|atom| atom.to_json()).collect();
-        if column.ty.value.is_some() && self.chance(50) {
-            let pairs: Vec<_> = datum
-                .pairs()
-                .take(1)
-                .map(|(key, value)| json!([key.to_json(), value.to_json()]))
-                .collect();
-            return json!(["map", pairs]);
-        }
-        json!(["set", keys])
-    }
-
-    fn delete(&mut self, switch: &Switch, draft: &mut Draft) {
-        let table = self.table(switch.schema());
-        let condition = self.condition(switch, table, draft);
-        draft
-            .operations
-            .push(json!({"op": "delete", "table": table.name, "where": condition}));
-    }
-
-    fn wait(&mut self, switch: &Switch, draft: &mut Draft) {
-        let table = self.table(switch.schema());
-        let condition = self.condition(switch, table, draft);
-        let until = *["==", "!="].choose(&mut self.rng).expect("some");
-        let column = *table
-            .columns
-            .keys()
-            .find(|name| !name.starts_with('_'))
-            .expect("a column");
-        let rows: Vec<_> = switch
-            .rows(table.name)
-            .filter_map(|(_, row)| row.datum(column))
-            .take(2)
-            .collect();
-        let ty = &table.columns[column].ty;
-        let rows: Vec<_> = rows
-            .into_iter()
-            .filter(|datum| ty.is_scalar() && datum.len() == 1)
-            .filter_map(|datum| datum.only())
-            .map(|atom| json!({column: atom.to_json()}))
-            .collect();
-        let mut operation = json!({"op": "wait", "table": table.name, "where": condition, "columns": [column], "until": until, "rows": rows});
-        if self.chance(70) {
-            operation["timeout"] = json!(0);
-        }
-        if self.spoil(5) {
-            operation["until"] = json!("<");
-        }
-        draft.operations.push(operation);
-    }
-
-    fn condition(&mut self, switch: &Switch, table: &TableSchema, draft: &mut Draft) -> Value {
-        match self.rng.random_range(0..10) {
-            0 | 1 => json!([]),
-            2..6 => self.row_condition(switch, table, draft),
-            _ => {
-                let columns: Vec<_> = table.columns.values().collect();
-                let column = columns.choose(&mut self.rng).expect("some");
-                json!([self.clause(column, Some(switch), draft)])
+            if self.spoil(10) {
+                request["columns"] = json!(["name"]);
             }
+            let request = if self.spoil(10) { request } else { json!([request]) };
+            requests.insert((*name).into(), request);
         }
-    }
-
-    /// A condition that one row meets, if there is any.
-    fn row_condition(&mut self, switch: &Switch, table: &TableSchema, draft: &mut Draft) -> Value {
-        let uuid = self.reference(switch, table.name, 9, draft);
-        json!([["_uuid", "==", uuid]])
-    }
-
-    fn clause(&mut self, column: &Column, switch: Option<&Switch>, draft: &mut Draft) -> Value {
-        let mut functions = vec!["==", "!=", "includes", "excludes"];
-        let is_number = matches!(column.ty.key, Base::Integer { .. });
-        if (is_number && column.ty.value.is_none() && column.ty.max == 1) || self.spoil(3) {
-            functions.extend(["<", "<=", ">", ">="]);
+        if self.spoil(10) {
+            let table = ["No_Such_Table", "Physical_Locator_Set"]
+                .choose(&mut self.rng)
+                .expect("some");
+            requests = Map::from_iter([((*table).to_owned(), json!([]))]);
         }
-        if self.spoil(2) {
-            functions = vec!["~="];
-        }
-        let function = functions.choose(&mut self.rng).copied().expect("some");
-        let argument = match switch {
-            Some(switch) => self.datum(switch, &column.ty, 9, draft),
-            None => self.unreferring(&column.ty),
+        let new_id = if self.chance(70) {
+            id.clone()
+        } else {
+            format!("m{}", self.rng.random_range(0..8))
         };
-        if self.spoil(2) {
-            return json!(["no_such_column", function, argument]);
-        }
-        json!([column.name, function, argument])
+        let renamed = new_id.clone();
+        self.monitors.push(Watching {
+            id: renamed,
+            ..monitor.clone()
+        });
+        let params = [
+            json!([id, new_id, requests]),
+            json!([id, new_id, 7]),
+            json!([id, requests]),
+        ];
+        let place = if self.spoil(15) { self.rng.random_range(1..3) } else { 0 };
+        ("monitor_cond_change", params[place].clone())
     }
 
-    /// A value for a monitor's condition, where rows are named by bogus uuids only.
-    fn unreferring(&mut self, ty: &Type) -> Value {
-        let plain = |base: Base| {
-            if matches!(base, Base::Ref(_)) { Base::Uuid } else { base }
-        };
-        let ty = Type {
-            key: plain(ty.key),
-            value: ty.value.map(plain),
-            ..ty.clone()
-        };
-        let pair = (self.plain(ty.key), ty.value.map(|base| self.plain(base)));
-        match pair {
-            (key, Some(value)) => json!(["map", [[key, value]]]),
-            (key, None) => key,
-        }
-    }
-
-    fn datum(&mut self, switch: &Switch, ty: &Type, depth: u32, draft: &mut Draft) -> Value {
-        if self.spoil(1) {
-            return json!({"not": "a value"});
-        }
-        if ty.is_scalar() {
-            return self.atom(switch, ty.key, depth, draft);
-        }
-        let most = if ty.max == 1 && !self.spoil(2) { 1 } else { 3 };
-        let count = self.rng.random_range(ty.min..=most);
-        let mut elements = Vec::new();
-        for _ in 0..count {
-            let key = self.atom(switch, ty.key, depth, draft);
-            elements.push(match ty.value {
-                Some(base) => json!([key, self.atom(switch, base, depth, draft)]),
-                None => key,
-            });
-        }
-        if !self.spoil(1) {
-            elements.sort_by_key(|element| {
-                element
-                    .get(0)
-                    .filter(|_| ty.value.is_some())
-                    .unwrap_or(element)
-                    .to_string()
-            });
-            elements.dedup_by_key(|element| {
-                element
-                    .get(0)
-                    .filter(|_| ty.value.is_some())
-                    .unwrap_or(element)
-                    .to_string()
-            });
-        }
-        match elements.as_slice() {
-            [only] if ty.value.is_none() && self.chance(50) => only.clone(),
-            _ => json!([if ty.value.is_some() { "map" } else { "set" }, elements]),
-        }
-    }
-
-    fn atom(&mut self, switch: &Switch, base: Base, depth: u32, draft: &mut Draft) -> Value {
-        match base {
-            Base::Ref(table) => self.reference(switch, table, depth, draft),
-            Base::Integer { .. } | Base::Boolean | Base::String | Base::Enum(_) | Base::Uuid => self.plain(base),
-        }
-    }
-
-    fn plain(&mut self, base: Base) -> Value {
-        if self.spoil(1) {
-            return json!(["x"]);
-        }
-        match base {
-            Base::Integer { min, .. } => {
-                let wild = self.spoil(2);
-                let number = self.rng.random_range(1..5);
-                json!(if wild { 5000 * (number - 2) } else { min.max(0) + number })
-            }
-            Base::Boolean => self.chance(50).into(),
-            Base::String if self.chance(50) => {
-                json!(format!("name-{}", self.rng.random_range(0..99)))
-            }
-            Base::String => json!(
-                ["blue", "red", "green", "10.0.0.1", "true", "", "a \"b\" ü"]
-                    .choose(&mut self.rng)
-                    .expect("some")
+    /// Asks the server about itself.
+    fn server(&mut self, conn: u64) -> (&'static str, Value) {
+        let id = format!("m{}", self.rng.random_range(0..8));
+        let operation = |op: &str| json!({"op": op, "table": "Database", "where": [["name", "==", DATABASE]]});
+        let requests = [
+            ("list_dbs", json!([])),
+            ("get_schema", json!(["_Server"])),
+            ("set_db_change_aware", json!([true])),
+            ("monitor", json!(["_Server", id, {"Database": {}}])),
+            (
+                "monitor_cond",
+                json!(["_Server", id, {"Database": [{"where": [["name", "==", DATABASE]]}]}]),
             ),
-            Base::Enum(words) if !self.spoil(2) => {
-                json!(words.choose(&mut self.rng).expect("some"))
-            }
-            Base::Enum(_) => json!("no_such_word"),
-            Base::Uuid | Base::Ref(_) => json!(["uuid", Uuid(self.rng.random_range(0..3))]),
+            (
+                "monitor_cond_since",
+                json!(["_Server", id, {"Database": [{"columns": ["name", "leader", "cid"]}]}, Uuid(0)]),
+            ),
+            (
+                "monitor_cond_change",
+                json!([id, id, {"Database": [{"where": [["index", "!=", 7]]}]}]),
+            ),
+            (
+                "monitor_cond_change",
+                json!([id, id, {"Database": [{"where": [["name", "==", "_Server"]]}]}]),
+            ),
+            ("transact", json!(["_Server", operation("select")])),
+            (
+                "transact",
+                json!(["_Server", operation("select"), operation("delete"), operation("select")]),
+            ),
+            ("transact", json!(["_Server", {"op": "commit"}])),
+            (
+                "transact",
+                json!(["_Server", {"op": "comment", "comment": "x"}, {"op": "insert", "table": "Database", "row": {}}]),
+            ),
+        ];
+        let request = requests.choose(&mut self.rng).cloned().expect("some");
+        if request.0.starts_with("monitor") {
+            let tables = Vec::new();
+            self.monitors.push(Watching { conn, id, tables });
         }
-    }
-
-    /// A row of the table: one that is there, one of this transaction, a new one, or one that never was.
-    fn reference(&mut self, switch: &Switch, table: &'static str, depth: u32, draft: &mut Draft) -> Value {
-        if self.spoil(2) {
-            return [
-                json!(["named-uuid", "nobody"]),
-                json!(["uuid", Uuid(1)]),
-                json!(["uuid", "x"]),
-            ]
-            .choose(&mut self.rng)
-            .cloned()
-            .expect("some");
-        }
-        let there: Vec<_> = switch.rows(table).map(|(uuid, _)| uuid).collect();
-        let named: Vec<_> = draft
-            .names
-            .iter()
-            .filter(|(of, _)| *of == table)
-            .map(|(_, name)| name.clone())
-            .collect();
-        if !there.is_empty() && self.chance(60) {
-            return json!(["uuid", there.choose(&mut self.rng)]);
-        }
-        if !named.is_empty() && self.chance(60) {
-            return json!(["named-uuid", named.choose(&mut self.rng)]);
-        }
-        if depth < 4 {
-            return json!(["named-uuid", self.insert(switch, Some(table), depth + 1, draft)]);
-        }
-        json!(["uuid", Uuid(2)])
+        request
     }
 }

@@ -4,25 +4,30 @@
 //! as inserts are answered; what nobody can foresee (`_version`, the order of rows, which of two rows in conflict
 //! comes first) is levelled out on both sides.
 
+mod backlog;
 mod conversation;
 mod sides;
+mod tools;
+mod transactions;
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 use tandem_net::lab::Result;
-use tandem_sim::switch::{DATABASE, SchemaVersion};
+use tandem_sim::switch::{DATABASE, SchemaVersion, Switch};
 
 use conversation::{Step, Talker};
 use sides::{Arrived, Emulated, Real};
 
-const CONVERSATIONS: u64 = 200;
-const STEPS: usize = 40;
+const CONVERSATIONS: u64 = 2000;
+const STEPS: usize = 20;
 
 /// What must come up, again and again.
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 22] = [
     "result",
     "inserted",
     "update",
@@ -43,17 +48,22 @@ const KINDS: [&str; 20] = [
     "not owner",
     "aborted",
     "unknown method",
+    "unknown database",
+    "not allowed",
 ];
 
 #[test]
 #[allow(clippy::print_stdout, reason = "how much was talked about")]
 fn seeded_conversations_are_answered_alike() -> Result<()> {
-    let mut seen = BTreeMap::new();
-    for (seed, version) in (0..CONVERSATIONS).zip(SchemaVersion::ALL.into_iter().cycle()) {
-        for kind in Pair::new(seed, version)?.converse(seed)? {
-            *seen.entry(kind).or_insert(0) += 1;
+    let (some, others) = SchemaVersion::ALL.split_at(SchemaVersion::ALL.len() / 2);
+    let seen = thread::scope(|scope| {
+        let others = scope.spawn(|| converse(others));
+        let mut seen = converse(some)?;
+        for (kind, count) in others.join().unwrap_or_else(|panic| resume_unwind(panic))? {
+            *seen.entry(kind).or_insert(0) += count;
         }
-    }
+        Result::Ok(seen)
+    })?;
     println!("{CONVERSATIONS} conversations; messages and errors compared: {seen:#?}");
     // The talker must go on talking about everything.
     for kind in KINDS {
@@ -74,32 +84,50 @@ fn the_newest_schema_is_the_installed_one() -> Result<()> {
     real.connect(0)?;
     emulated.send(0, &request.to_string());
     real.send(0, &request.to_string());
-    assert_alike(&emulated.settle(0), &real.settle(0), "the schema");
+    assert_alike(&emulated.settle(), &real.settle(0), "the schema");
     Ok(())
 }
 
+/// Talks with servers of these schemas, each of which is emptied for the next conversation. Answers what was seen.
+fn converse(versions: &[SchemaVersion]) -> Result<BTreeMap<String, u64>> {
+    let mut seen = BTreeMap::new();
+    let per_version = CONVERSATIONS / SchemaVersion::ALL.len() as u64;
+    for version in versions {
+        let empty = Switch::new(0, *version);
+        let mut real = Real::from_schema(&empty.schema().to_json())?;
+        let first = *version as u64 * per_version;
+        for seed in first..first + per_version {
+            for kind in Pair::new(seed, *version, &mut real).converse(seed)? {
+                *seen.entry(kind).or_insert(0) += 1;
+            }
+            real.clear(empty.schema().tables.keys().copied())?;
+        }
+    }
+    Ok(seen)
+}
+
 /// Both sides, and what their uuids have to do with each other.
-struct Pair {
+struct Pair<'a> {
     emulated: Emulated,
-    real: Real,
-    /// From the server's uuids to the emulated ones.
-    known: BTreeMap<String, String>,
+    real: &'a mut Real,
+    /// From the server's uuids to the emulated ones, and back.
+    ours: BTreeMap<String, String>,
+    theirs: BTreeMap<String, String>,
     seed: u64,
     /// The kinds of messages and errors that both sides agreed on.
     agreed: Vec<String>,
 }
 
-impl Pair {
-    fn new(seed: u64, version: SchemaVersion) -> Result<Self> {
-        let emulated = Emulated::new(seed, version);
-        let real = Real::from_schema(&emulated.switch.schema().to_json())?;
-        Ok(Self {
-            emulated,
+impl<'a> Pair<'a> {
+    fn new(seed: u64, version: SchemaVersion, real: &'a mut Real) -> Self {
+        Self {
+            emulated: Emulated::new(seed, version),
             real,
-            known: BTreeMap::new(),
+            ours: BTreeMap::new(),
+            theirs: BTreeMap::new(),
             seed,
             agreed: Vec::new(),
-        })
+        }
     }
 
     /// Answers what kinds of messages and errors were compared.
@@ -109,6 +137,7 @@ impl Pair {
         for conn in 0..3 {
             self.step(&Step::Connect(conn))?;
         }
+        self.learn_of_the_server();
         for _ in 0..STEPS {
             let step = talker.next(&self.emulated.switch);
             self.step(&step)?;
@@ -120,7 +149,7 @@ impl Pair {
             .collect();
         let params: Vec<_> = std::iter::once(json!(DATABASE)).chain(selects).collect();
         let contents = json!({"id": "contents", "method": "transact", "params": params});
-        self.step(&Step::Send(99, contents.to_string()))?;
+        self.step(&Step::Send(99, vec![contents.to_string()]))?;
         Ok(self.agreed)
     }
 
@@ -136,13 +165,18 @@ impl Pair {
                 self.real.close(*conn);
                 *conn
             }
-            Step::Send(conn, text) => {
-                self.emulated.send(*conn, text);
-                self.real.send(*conn, &self.for_the_server(text));
+            Step::Send(conn, texts) => {
+                self.send(*conn, texts);
+                *conn
+            }
+            Step::Last(conn, texts) => {
+                self.send(*conn, texts);
+                self.emulated.finish(*conn);
+                self.real.finish(*conn);
                 *conn
             }
         };
-        let (emulated, real) = (self.emulated.settle(conn), self.real.settle(conn));
+        let (emulated, real) = (self.emulated.settle(), self.real.settle(conn));
         self.learn(&emulated, &real);
         let real: BTreeMap<_, _> = real
             .into_iter()
@@ -159,6 +193,12 @@ impl Pair {
         Ok(())
     }
 
+    fn send(&mut self, conn: u64, texts: &[String]) {
+        let text = texts.concat();
+        self.emulated.send(conn, &text);
+        self.real.send(conn, &self.for_the_server(&text));
+    }
+
     /// Pairs the uuids of rows that both sides inserted.
     fn learn(&mut self, emulated: &BTreeMap<u64, Vec<Value>>, real: &BTreeMap<u64, Vec<Value>>) {
         for (conn, messages) in real {
@@ -171,31 +211,42 @@ impl Pair {
                 let results = twin.and_then(|twin| twin["result"].as_array()).into_iter().flatten();
                 for (ours, theirs) in results.zip(reply["result"].as_array().into_iter().flatten()) {
                     if let (Some(ours), Some(theirs)) = (ours["uuid"][1].as_str(), theirs["uuid"][1].as_str()) {
-                        self.known.insert(theirs.into(), ours.into());
+                        self.twins(ours, theirs);
                     }
                 }
             }
         }
     }
 
+    /// Pairs the uuids of the rows in which each side tells about itself.
+    fn learn_of_the_server(&mut self) {
+        for name in [DATABASE, "_Server"] {
+            let select = json!({"op": "select", "table": "Database", "where": [["name", "==", name]]});
+            let request = json!({"id": name, "method": "transact", "params": ["_Server", select]}).to_string();
+            self.emulated.send(0, &request);
+            self.real.send(0, &request);
+            let row = |arrived: &Arrived| arrived[&0][0]["result"][0]["rows"][0]["_uuid"][1].clone();
+            let (ours, theirs) = (row(&self.emulated.settle()), row(&self.real.settle(0)));
+            self.twins(ours.as_str().expect("a uuid"), theirs.as_str().expect("a uuid"));
+        }
+    }
+
+    fn twins(&mut self, ours: &str, theirs: &str) {
+        self.ours.insert(theirs.into(), ours.into());
+        self.theirs.insert(ours.into(), theirs.into());
+    }
+
     fn for_the_server(&self, text: &str) -> String {
-        let ours: BTreeMap<&str, &str> = self
-            .known
-            .iter()
-            .map(|(theirs, ours)| (ours.as_str(), theirs.as_str()))
-            .collect();
-        replace_uuids(text, |uuid| {
-            ours.get(uuid).map_or_else(|| uuid.into(), |theirs| (*theirs).into())
-        })
+        replace_uuids(text, |uuid| self.theirs.get(uuid).map_or(uuid, String::as_str).into())
     }
 
     /// Makes messages comparable: known uuids are the emulated ones, all others are `?`.
     fn level(&self, messages: &[Value], is_real: bool) -> Vec<Value> {
         let name = |uuid: &str| {
-            if is_real && let Some(ours) = self.known.get(uuid) {
+            if is_real && let Some(ours) = self.ours.get(uuid) {
                 return ours.clone();
             }
-            let is_ours = !is_real && self.known.values().any(|ours| ours == uuid);
+            let is_ours = !is_real && self.theirs.contains_key(uuid);
             if is_ours || uuid.starts_with("00000000-") {
                 uuid.into()
             } else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tandem_core::{ConnId, Machine, Time};
 use tandem_net::lab::{Launch, Program, Result, Scratch, program};
-use tandem_sim::switch::{Input, Options, Output, SchemaVersion, Switch};
+use tandem_sim::switch::{DATABASE, Input, Options, Output, SchemaVersion, Switch};
 
 /// Messages that arrived, by connection.
 pub(crate) type Arrived = BTreeMap<u64, Vec<Value>>;
@@ -47,8 +48,18 @@ impl Emulated {
         });
     }
 
+    /// Lets so many bytes stand before a client that does not take them.
+    pub(crate) fn stall(&mut self, conn: u64, queued_bytes: usize) {
+        let conn = ConnId(conn);
+        self.handle(Input::Sent { conn, queued_bytes });
+    }
+
+    pub(crate) fn finish(&mut self, conn: u64) {
+        self.handle(Input::Finished { conn: ConnId(conn) });
+    }
+
     /// What arrived since the last time.
-    pub(crate) fn settle(&mut self, _talking: u64) -> Arrived {
+    pub(crate) fn settle(&mut self) -> Arrived {
         std::mem::take(&mut self.arrived)
     }
 
@@ -57,6 +68,7 @@ impl Emulated {
         while let Some(output) = self.switch.poll_output() {
             let (conn, message) = match output {
                 Output::Send { conn, bytes } => (conn, serde_json::from_slice(&bytes).expect("JSON")),
+                Output::Read { .. } => continue,
                 Output::Close { conn, .. } => (conn, json!("closed")),
             };
             self.arrived.entry(conn.0).or_default().push(message);
@@ -76,6 +88,8 @@ pub(crate) struct Real {
 struct Connection {
     stream: UnixStream,
     partial: Vec<u8>,
+    /// Whether we send no more.
+    finished: bool,
 }
 
 /// Generous: it only guards against hanging.
@@ -117,9 +131,59 @@ impl Real {
         let listens = || UnixStream::connect(&socket).ok();
         let stream = self.scratch.wait_until("ovsdb-server listens", PATIENCE, listens)?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a read time-out");
-        let partial = Vec::new();
-        self.connections.insert(conn, Connection { stream, partial });
+        let connection = Connection {
+            stream,
+            partial: Vec::new(),
+            finished: false,
+        };
+        self.connections.insert(conn, connection);
         Ok(())
+    }
+
+    /// Ends every connection and empties the database, for somebody else to talk.
+    pub(crate) fn clear(&mut self, tables: impl Iterator<Item = &'static str>) -> Result<()> {
+        self.connections.clear();
+        self.someone_left = true;
+        self.connect(0)?;
+        // A transaction that still waits must not be woken by this one, and locks have to be free.
+        self.settle(0);
+        for lock in ["tandem", "other"] {
+            self.wait_for_lock(lock);
+        }
+        let deletes = tables.map(|table| json!({"op": "delete", "table": table, "where": []}));
+        let params: Vec<_> = std::iter::once(json!(DATABASE)).chain(deletes).collect();
+        self.send(
+            0,
+            &json!({"id": "clear", "method": "transact", "params": params}).to_string(),
+        );
+        let arrived = self.settle(0);
+        assert!(
+            !json!(arrived).to_string().contains("details"),
+            "not emptied: {arrived:?}"
+        );
+        self.connections.clear();
+        Ok(())
+    }
+
+    /// Gets a lock and gives it back. Whoever held it before is gone then.
+    fn wait_for_lock(&mut self, lock: &str) {
+        self.send(
+            0,
+            &json!({"id": "lock", "method": "lock", "params": [lock]}).to_string(),
+        );
+        let connection = self.connections.get_mut(&0);
+        let messages = connection
+            .into_iter()
+            .flat_map(|connection| std::iter::from_fn(|| connection.receive()));
+        for message in messages {
+            if message["method"] == "locked" || message["result"]["locked"] == true {
+                break;
+            }
+        }
+        self.send(
+            0,
+            &json!({"id": "unlock", "method": "unlock", "params": [lock]}).to_string(),
+        );
     }
 
     pub(crate) fn close(&mut self, conn: u64) {
@@ -128,9 +192,25 @@ impl Real {
     }
 
     pub(crate) fn send(&mut self, conn: u64, text: &str) {
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        let connection = self.connections.get_mut(&conn);
+        if let Some(connection) = connection.filter(|connection| !connection.finished) {
             // That it is closed is seen when reading.
             let _ = connection.stream.write_all(text.as_bytes());
+        }
+    }
+
+    /// Sends, and waits for the answer of this connection only.
+    pub(crate) fn tell(&mut self, conn: u64, text: &str) {
+        self.send(conn, text);
+        self.hear(&[conn], &mut Arrived::new());
+    }
+
+    /// Sends no more, and goes on reading.
+    pub(crate) fn finish(&mut self, conn: u64) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.finished = true;
+            // That it is closed is seen when reading.
+            let _ = connection.stream.shutdown(Shutdown::Write);
         }
     }
 
@@ -139,35 +219,35 @@ impl Real {
     /// some more until it has noticed, and told others, that a client is gone.
     pub(crate) fn settle(&mut self, talking: u64) -> Arrived {
         let mut arrived = Arrived::new();
-        self.hear(talking, &mut arrived);
+        self.hear(&[talking], &mut arrived);
         let mut rounds = 2;
         while rounds > 0 {
             if std::mem::take(&mut self.someone_left) {
                 rounds = 6;
             }
-            for conn in self.connections.keys().copied().collect::<Vec<_>>() {
-                self.hear(conn, &mut arrived);
-            }
+            let all: Vec<_> = self.connections.keys().copied().collect();
+            self.hear(&all, &mut arrived);
             rounds -= 1;
         }
         arrived
     }
 
-    /// Everything that comes before the answer to an echo.
-    fn hear(&mut self, conn: u64, arrived: &mut Arrived) {
+    /// Everything that comes before the answer to an echo, or to the end of a connection that has finished.
+    fn hear(&mut self, conns: &[u64], arrived: &mut Arrived) {
         self.barriers += 1;
         let barrier = json!({"id": format!("barrier {}", self.barriers), "method": "echo", "params": []});
-        self.send(conn, &barrier.to_string());
-        let Some(connection) = self.connections.get_mut(&conn) else {
-            return;
-        };
-        loop {
-            match connection.receive() {
-                Some(message) if message["id"] == barrier["id"] => return,
-                Some(message) => arrived.entry(conn).or_default().push(message),
-                None => {
-                    arrived.entry(conn).or_default().push(json!("closed"));
-                    return self.close(conn);
+        for conn in conns {
+            self.send(*conn, &barrier.to_string());
+        }
+        for conn in conns {
+            while let Some(connection) = self.connections.get_mut(conn) {
+                match connection.receive() {
+                    Some(message) if message["id"] == barrier["id"] => break,
+                    Some(message) => arrived.entry(*conn).or_default().push(message),
+                    None => {
+                        arrived.entry(*conn).or_default().push(json!("closed"));
+                        self.close(*conn);
+                    }
                 }
             }
         }

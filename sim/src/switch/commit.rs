@@ -2,6 +2,7 @@
 //! referred to stay, rows that nothing keeps vanish, tables keep their size and indexes stay unique.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tandem_core::Uuid;
 
@@ -19,9 +20,9 @@ pub struct RowChange {
     /// Its identity.
     pub uuid: Uuid,
     /// What it was; `None` if it was inserted.
-    pub old: Option<Row>,
+    pub old: Option<Arc<Row>>,
     /// What it is; `None` if it was deleted, by an operation or because nothing refers to it any more.
-    pub new: Option<Row>,
+    pub new: Option<Arc<Row>>,
 }
 
 impl Database {
@@ -226,7 +227,7 @@ impl Database {
 
     /// Makes the changes last and answers them.
     fn conclude(&mut self, references: &BTreeMap<Key, usize>, uuids: &mut UuidSource) -> Vec<RowChange> {
-        let schema = std::sync::Arc::clone(&self.schema);
+        let schema = Arc::clone(&self.schema);
         for ((name, uuid), count) in references {
             let Some(table) = self.tables.get_mut(name) else {
                 continue;
@@ -245,7 +246,7 @@ impl Database {
             if old.is_some()
                 && let Some(row) = table.rows.get_mut(&uuid)
             {
-                row.set_version(uuids.next());
+                Arc::make_mut(row).set_version(uuids.next());
             }
             let new = table.rows.get(&uuid).cloned();
             for (columns, index) in schema.indexes.iter().zip(&mut table.indexes) {

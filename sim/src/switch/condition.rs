@@ -200,7 +200,7 @@ mod tests {
     use serde_json::json;
 
     fn holds(json: Value) -> Result<bool, String> {
-        let schema = Schema::new(SchemaVersion::V1_7_0);
+        let schema = Schema::of(SchemaVersion::V1_7_0);
         let table = &schema.tables["Logical_Switch"];
         let mut row = Row::new(table);
         row.set("name", Datum::one(Atom::String("blue".into())));

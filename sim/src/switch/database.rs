@@ -33,6 +33,11 @@ impl Row {
         self.0.get(column)
     }
 
+    /// The names of its columns.
+    pub fn columns(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+
     /// The text of a column that holds exactly one.
     pub fn text(&self, column: &str) -> Option<&str> {
         self.datum(column)?.only()?.as_str()
@@ -102,13 +107,13 @@ pub(super) struct Database {
     pub(super) schema: Arc<Schema>,
     pub(super) tables: BTreeMap<&'static str, Table>,
     /// What the rows were that this transaction touched; `None` for a row that it inserted.
-    pub(super) before: BTreeMap<Key, Option<Row>>,
+    pub(super) before: BTreeMap<Key, Option<Arc<Row>>>,
 }
 
 /// The rows of one table, and what speeds up commit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    pub(super) rows: BTreeMap<Uuid, Row>,
+    pub(super) rows: BTreeMap<Uuid, Arc<Row>>,
     /// How often each row is referred to; rows that never are do not occur.
     pub(super) references: BTreeMap<Uuid, usize>,
     /// For each index of the schema, the committed row that has these values.
@@ -135,11 +140,11 @@ impl Database {
     /// The rows of a table, by uuid.
     pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Row)> {
         let table = self.tables.get(table).into_iter();
-        table.flat_map(|table| table.rows.iter().map(|(uuid, row)| (*uuid, row)))
+        table.flat_map(|table| table.rows.iter().map(|(uuid, row)| (*uuid, &**row)))
     }
 
     pub(super) fn row(&self, (table, uuid): Key) -> Option<&Row> {
-        self.tables.get(table)?.rows.get(&uuid)
+        self.tables.get(table)?.rows.get(&uuid).map(|row| &**row)
     }
 
     /// The rows that meet every clause.
@@ -163,7 +168,7 @@ impl Database {
     pub(super) fn insert(&mut self, (table, uuid): Key, mut row: Row) {
         row.set("_uuid", Datum::one(Atom::Uuid(uuid)));
         if let Some(table) = self.tables.get_mut(table) {
-            table.rows.insert(uuid, row);
+            table.rows.insert(uuid, Arc::new(row));
         }
         self.before.insert((table, uuid), None);
     }
@@ -171,8 +176,8 @@ impl Database {
     /// The row, to be changed; what it was is remembered.
     pub(super) fn modify(&mut self, key: Key) -> Option<&mut Row> {
         let row = self.tables.get_mut(key.0)?.rows.get_mut(&key.1)?;
-        self.before.entry(key).or_insert_with(|| Some(row.clone()));
-        Some(row)
+        self.before.entry(key).or_insert_with(|| Some(Arc::clone(row)));
+        Some(Arc::make_mut(row))
     }
 
     pub(super) fn delete(&mut self, key: Key) {
@@ -208,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_rollback_restores_changed_deleted_and_inserted_rows() {
-        let schema = Arc::new(Schema::new(SchemaVersion::V1_7_0));
+        let schema = Schema::of(SchemaVersion::V1_7_0);
         let mut database = Database::new(Arc::clone(&schema));
         let table = &schema.tables["Logical_Switch"];
         let key = |number| ("Logical_Switch", Uuid(number));

@@ -7,14 +7,17 @@ use serde_json::Value;
 use tandem_core::{ConnId, Time};
 
 use super::commit::RowChange;
+use super::schema::RESERVED;
+use super::server::Served;
 use super::transact::{self, Context, Outcome};
-use super::{Commit, Switch, Writer};
+use super::{Commit, Output, Switch, Writer};
 
 /// A transaction whose `wait` is not satisfied yet.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) conn: ConnId,
     pub(super) id: Value,
+    served: Served,
     params: Vec<Value>,
     since: Time,
     /// When the `wait` times out.
@@ -23,50 +26,63 @@ pub(super) struct Waiting {
 
 impl Switch {
     /// Takes a transaction of a client on; `params` begins with the database.
-    pub(super) fn transact(&mut self, conn: ConnId, id: Value, params: Vec<Value>) {
+    pub(super) fn transact(&mut self, conn: ConnId, id: Value, served: Served, params: Vec<Value>) {
         let waiting = Waiting {
             conn,
             id,
+            served,
             params,
             since: self.now,
             until: None,
         };
-        if self.attempt(waiting) {
-            self.retry_waiting();
+        if let Some((id, results)) = self.attempt(waiting) {
+            self.reply(conn, &id, &results);
         }
     }
 
-    /// Answers a transaction, or lets it wait. Answers whether it changed anything.
-    fn attempt(&mut self, mut waiting: Waiting) -> bool {
+    /// Answers the request's id and the results of a transaction, or lets it wait.
+    fn attempt(&mut self, mut waiting: Waiting) -> Option<(Value, Value)> {
         let operations = waiting.params.get(1..).unwrap_or_default();
         let waited = self.now.since(waiting.since);
-        match self.run(Writer::Remote(waiting.conn), operations, Some(waited)) {
-            Outcome::Done { results, committed } => {
-                self.reply(waiting.conn, &waiting.id, &results);
-                committed.is_some()
-            }
+        match self.run(Writer::Remote(waiting.conn), waiting.served, operations, Some(waited)) {
+            Outcome::Done { results, .. } => Some((waiting.id, results)),
             Outcome::Waiting { timeout } => {
                 waiting.until = timeout.map(|timeout| waiting.since + timeout);
                 self.waiting.push(waiting);
-                false
+                None
             }
         }
     }
 
     /// Runs operations, and tells monitors and observers; without `waited`, a `wait` fails at once.
-    pub(super) fn run(&mut self, by: Writer, operations: &[Value], waited: Option<Duration>) -> Outcome {
-        let (locks, mut refusal) = match by {
-            Writer::Local => (BTreeSet::new(), None),
-            Writer::Remote(conn) => (self.locks.held_by(conn), self.refusals.front().cloned()),
+    pub(super) fn run(
+        &mut self,
+        by: Writer,
+        served: Served,
+        operations: &[Value],
+        waited: Option<Duration>,
+    ) -> Outcome {
+        let locks = match by {
+            Writer::Local => BTreeSet::new(),
+            Writer::Remote(conn) => self.locks.held_by(conn),
+        };
+        let mut refusal = match (by, served) {
+            (Writer::Remote(_), Served::Switch) => self.refusals.front().cloned(),
+            (Writer::Local, _) | (Writer::Remote(_), Served::Server) => None,
         };
         let is_refusal = refusal.is_some();
         let context = Context {
             locks: locks.clone(),
             client_uuids: self.options.client_uuids,
+            reserved: (served == Served::Server).then_some(RESERVED),
             waited,
             refusal: &mut refusal,
         };
-        let mut outcome = transact::run(&mut self.database, &mut self.uuids, operations, context);
+        let database = match served {
+            Served::Switch => &mut self.database,
+            Served::Server => &mut self.reserved,
+        };
+        let mut outcome = transact::run(database, &mut self.uuids, operations, context);
         if is_refusal && refusal.is_none() {
             self.refusals.pop_front();
         }
@@ -75,39 +91,61 @@ impl Switch {
             ..
         } = &mut outcome
         {
+            self.retry = true;
             let changes = std::mem::take(&mut committed.changes);
             self.publish(&changes);
-            self.commits.push(Commit {
-                at: self.now,
-                by,
-                locks,
-                comments: std::mem::take(&mut committed.comments),
-                changes,
-            });
+            if self.options.keeps_commits {
+                self.commits.push(Commit {
+                    at: self.now,
+                    by,
+                    locks,
+                    comments: std::mem::take(&mut committed.comments),
+                    changes,
+                });
+            }
         }
         outcome
     }
 
+    /// Tells every monitor, or merges the changes if it cannot be told at once: its client has not taken all that was
+    /// sent, or transactions wait, which may change something before it has its turn.
     fn publish(&mut self, changes: &[RowChange]) {
-        let notifications: Vec<_> = self
-            .sessions
-            .iter()
-            .flat_map(|(conn, session)| session.monitors.iter().map(|monitor| (*conn, monitor)))
-            .filter_map(|(conn, monitor)| Some((conn, monitor.notification(changes)?)))
-            .collect();
-        for (conn, notification) in notifications {
-            self.send(conn, &notification);
+        let is_late = self.is_deaf() || self.retrying || !self.waiting.is_empty();
+        for (conn, session) in &mut self.sessions {
+            let takes = !is_late && session.queued_bytes == 0;
+            for monitor in &mut session.monitors {
+                if monitor.served != Served::Switch {
+                } else if !takes || monitor.is_behind() {
+                    monitor.merge(changes);
+                    self.ready.insert(*conn);
+                } else if let Some(bytes) = monitor.notification(changes) {
+                    self.outputs.push_back(Output::Send { conn: *conn, bytes });
+                }
+            }
         }
     }
 
-    /// Tries waiting transactions again, as long as one of them changes something for the others.
-    pub(super) fn retry_waiting(&mut self) {
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for waiting in std::mem::take(&mut self.waiting) {
-                changed |= self.attempt(waiting);
+    /// Tells a session what was merged for it.
+    pub(super) fn tell(&mut self, conn: ConnId) {
+        let monitors = self.sessions.get_mut(&conn).map(|session| &mut session.monitors);
+        for monitor in monitors.into_iter().flatten().filter(|monitor| monitor.is_behind()) {
+            if let Some(bytes) = monitor.catch_up() {
+                self.outputs.push_back(Output::Send { conn, bytes });
             }
         }
+    }
+
+    /// Tries waiting transactions again. Those that are over are answered when their sessions have their turn.
+    pub(super) fn retry_waiting(&mut self) {
+        self.retrying = true;
+        for waiting in std::mem::take(&mut self.waiting) {
+            let conn = waiting.conn;
+            let completed = self.attempt(waiting);
+            if let Some((completed, session)) = completed.zip(self.sessions.get_mut(&conn)) {
+                session.completed.push(completed);
+                self.ready.insert(conn);
+            }
+        }
+        self.retrying = false;
     }
 }

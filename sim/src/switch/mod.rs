@@ -3,18 +3,28 @@
 //! It was compared, conversation by conversation, with ovsdb-server 3.1.0 (`net/tests/emulated_switch`).
 //! Where it is knowingly different:
 //!
-//! - `list_dbs` answers the one database; there is no `_Server`. `convert` and `monitor_cond_change` are
-//!   unknown methods. Only `hardware_vtep` can be served.
+//! - `convert` is an unknown method. Only `hardware_vtep` and `_Server` are served, and `_Server` never changes.
 //! - Rows come in the order of their uuids; the real server's order is arbitrary. So is which of several errors
 //!   in one request or one commit it tells, and which of two rows in conflict it calls the first.
-//! - Every commit is told at once. The real server merges what a slow client has not fetched.
-//! - Answers take no time, however large.
+//! - Commits are told one by one to everybody who has taken what was sent before, except while
+//!   transactions wait. The real server merges what happens in one round over its sessions.
+//! - Only the reply to `monitor` and its kin takes time, by [`Options::dump_us_per_row`].
+//! - What one `handle` sends cannot stall what it does next, however much that is: a stall is known when
+//!   [`Input::Sent`] tells of it.
 //! - A number such as `1.0` is no integer.
 //! - Several requests for one table in one `monitor_cond` share the last of their conditions.
+//! - A `monitor_cond_change` without `where` asks for every row; it makes the real server end by a segmentation fault.
+//! - A negative number times zero is zero; the real server ends by an arithmetic exception.
+//! - What is not JSON inside the braces of a message ends the connection when the message is complete, not at the
+//!   first wrong byte; so do messages that nest more than 64 levels (the real server takes 1000).
+//!
+//! The server is one thread, and reads from a connection only while all that it sent there was taken. The machine
+//! keeps what it is handed meanwhile, and asks by [`Output::Read`] for no more than it can hold.
 
 mod commit;
 mod condition;
 mod database;
+mod elements;
 mod error;
 mod execution;
 mod locks;
@@ -22,21 +32,23 @@ mod members;
 mod monitor;
 mod mutation;
 mod names;
+mod reboot;
 mod schema;
+mod server;
 mod session;
-mod splitter;
 mod tables;
 #[cfg(test)]
 mod testing;
 mod transact;
 mod value;
+mod watch;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, Time, Uuid};
+use tandem_core::{CloseWhy, ConnId, Time, Uuid};
 
 pub use commit::RowChange;
 pub use database::Row;
@@ -48,8 +60,11 @@ use error::OpError;
 use execution::Waiting;
 use locks::Locks;
 use names::UuidSource;
+use server::Served;
 use session::Session;
 use transact::Outcome;
+use work::Busy;
+pub use work::UNANSWERED;
 
 /// What happens to a switch.
 #[derive(Clone, Debug)]
@@ -65,6 +80,19 @@ pub enum Input {
         conn: ConnId,
         /// The bytes.
         data: Vec<u8>,
+    },
+    /// So many bytes that were sent are not taken by the network yet. As long as there are any, the server answers
+    /// nothing on this connection, and merges what it has to tell.
+    Sent {
+        /// On this connection.
+        conn: ConnId,
+        /// How many.
+        queued_bytes: usize,
+    },
+    /// The other end sends no more, and still reads (FIN).
+    Finished {
+        /// On this connection.
+        conn: ConnId,
     },
     /// The other end closed, or the connection broke.
     Closed {
@@ -85,6 +113,13 @@ pub enum Output {
         /// The message.
         bytes: Vec<u8>,
     },
+    /// Whether to hand in bytes of this connection. Told only when it changes.
+    Read {
+        /// This connection.
+        conn: ConnId,
+        /// Whether to.
+        on: bool,
+    },
     /// Close the connection; nothing more will come for it.
     Close {
         /// This connection.
@@ -97,6 +132,8 @@ pub enum Output {
 /// Why a switch wants to be woken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Why {
+    /// A dump is rendered; until then the server is deaf.
+    Busy,
     /// The `wait` of a transaction times out.
     WaitTimesOut,
     /// A silent client is probed, or has not answered the probe.
@@ -110,17 +147,22 @@ pub struct Options {
     pub schema: SchemaVersion,
     /// Whether it knows `lock`, `steal` and `unlock`.
     pub locks: bool,
-    /// Whether it knows `monitor_cond` and `monitor_cond_since` (Open vSwitch 2.6 and 2.12).
+    /// Whether it knows `monitor_cond`, `monitor_cond_change` and `monitor_cond_since` (Open vSwitch 2.6 and 2.12).
     pub monitor_cond: bool,
     /// Whether an insert may choose its uuid (Open vSwitch 2.13).
     pub client_uuids: bool,
     /// How long a client may be silent before it is sent an echo; as long again, and it is cut off. The real
-    /// server's default is 5 s on TLS and TCP, and none on a unix socket.
+    /// server's default is 5 s on TLS and TCP, and none on a unix socket. See [`Switch::set_probe`].
     pub probe: Option<Duration>,
+    /// Microseconds that it takes to render a row of a monitor's first reply. The real server takes about ten.
+    pub dump_us_per_row: u64,
+    /// Whether commits are kept for [`Switch::take_commits`]; somebody must take them then.
+    pub keeps_commits: bool,
 }
 
 impl Options {
-    /// A switch with this schema that knows locks and `monitor_cond`, takes no chosen uuids and does not probe.
+    /// A switch with this schema that knows locks and `monitor_cond`, takes no chosen uuids, does not probe,
+    /// renders in no time and keeps its commits.
     pub fn new(schema: SchemaVersion) -> Self {
         Self {
             schema,
@@ -128,6 +170,8 @@ impl Options {
             monitor_cond: true,
             client_uuids: false,
             probe: None,
+            dump_us_per_row: 0,
+            keeps_commits: true,
         }
     }
 }
@@ -163,57 +207,27 @@ pub struct Commit {
 #[derive(Clone, Debug)]
 pub struct Switch {
     options: Options,
-    schema: Arc<Schema>,
     database: Database,
+    /// `_Server`, in which the server tells of itself.
+    reserved: Database,
     uuids: UuidSource,
     server_id: Uuid,
     locks: Locks,
     sessions: BTreeMap<ConnId, Session>,
+    /// Who has to be told something, or may have said something.
+    ready: BTreeSet<ConnId>,
+    /// Whose turn it is in the round, or was last.
+    turn_of: Option<ConnId>,
+    busy: Option<Busy>,
     waiting: Vec<Waiting>,
+    /// Whether something changed that transactions may have waited for.
+    retry: bool,
+    /// Whether these are tried again at this moment.
+    retrying: bool,
     refusals: VecDeque<OpError>,
     commits: Vec<Commit>,
     outputs: VecDeque<Output>,
     now: Time,
-}
-
-impl Machine for Switch {
-    type Input = Input;
-    type Output = Output;
-    type Why = Why;
-
-    fn handle(&mut self, now: Time, input: Input) {
-        debug_assert!(self.outputs.is_empty(), "the outputs were not drained");
-        self.now = now;
-        match input {
-            Input::Connected { conn } => drop(self.sessions.insert(conn, Session::new(now))),
-            Input::Bytes { conn, data } => self.receive(conn, &data),
-            Input::Closed { conn } => self.forget(conn),
-            Input::Timeout => {}
-        }
-        self.probe();
-        if self
-            .waiting
-            .iter()
-            .any(|waiting| waiting.until.is_some_and(|until| until <= now))
-        {
-            self.retry_waiting();
-        }
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let at = |why| move |at| Deadline { at, why };
-        let waits = self.waiting.iter().filter_map(|waiting| waiting.until).min();
-        let probes = self
-            .sessions
-            .values()
-            .filter_map(|session| self.probe_at(session))
-            .min();
-        Deadline::earliest([waits.map(at(Why::WaitTimesOut)), probes.map(at(Why::ProbeDue))])
-    }
 }
 
 impl Switch {
@@ -224,17 +238,22 @@ impl Switch {
 
     /// A switch with an empty database, of another kind than the usual.
     pub fn with_options(seed: u64, options: Options) -> Self {
-        let schema = Arc::new(Schema::new(options.schema));
+        let schema = Schema::of(options.schema);
         let mut uuids = UuidSource::new(seed);
         Self {
             options,
-            database: Database::new(Arc::clone(&schema)),
-            schema,
             server_id: uuids.next(),
+            reserved: server::database(&schema, &mut uuids),
+            database: Database::new(schema),
             uuids,
             locks: Locks::default(),
             sessions: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            turn_of: None,
+            busy: None,
             waiting: Vec::new(),
+            retry: false,
+            retrying: false,
             refusals: VecDeque::new(),
             commits: Vec::new(),
             outputs: VecDeque::new(),
@@ -243,19 +262,17 @@ impl Switch {
     }
 
     /// Runs a transaction as a program on the switch would: `operations` is an array of operations, the answer is
-    /// the array of their results. Monitors see it. A `wait` that is not satisfied fails at once.
+    /// the array of their results. Monitors see it. A `wait` that is not satisfied fails at once. It is done even while
+    /// the server is busy; clients hear of it later.
     pub fn local(&mut self, now: Time, operations: Value) -> Value {
         self.now = now;
         let Value::Array(operations) = operations else {
             return OpError::syntax(&operations, "array expected").to_json();
         };
-        match self.run(Writer::Local, &operations, None) {
-            Outcome::Done { results, committed } => {
-                if committed.is_some() {
-                    self.retry_waiting();
-                }
-                results
-            }
+        let outcome = self.run(Writer::Local, Served::Switch, &operations, None);
+        self.work();
+        match outcome {
+            Outcome::Done { results, .. } => results,
             Outcome::Waiting { .. } => Value::Null,
         }
     }
@@ -296,6 +313,11 @@ impl Switch {
         self.database.rows(table)
     }
 
+    /// One row of a table.
+    pub fn row(&self, table: &'static str, uuid: Uuid) -> Option<&Row> {
+        self.database.row((table, uuid))
+    }
+
     /// Lets the next transactions of remote clients that write anything fail: the first operation that writes
     /// ends with this error, and nothing is changed.
     pub fn refuse_next(&mut self, transactions: usize, error: &str, details: &str) {
@@ -308,7 +330,8 @@ impl Switch {
         self.refusals.clear();
     }
 
-    /// Every transaction that changed something since the beginning, or since they were taken.
+    /// Every transaction that changed something since the beginning, or since they were taken; none if
+    /// [`Options::keeps_commits`] is off.
     pub fn commits(&self) -> &[Commit] {
         &self.commits
     }
@@ -325,59 +348,24 @@ impl Switch {
 
     /// The schema.
     pub fn schema(&self) -> &Schema {
-        &self.schema
+        &self.database.schema
     }
 
-    fn probe_at(&self, session: &Session) -> Option<Time> {
-        let probe = self.options.probe?;
-        Some(session.heard + if session.probed { probe * 2 } else { probe })
-    }
-
-    /// Sends an echo to clients that have been silent, and cuts off those that did not answer.
-    fn probe(&mut self) {
-        let due = |session: &&Session| self.probe_at(session).is_some_and(|at| at <= self.now);
-        let due: Vec<_> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| due(session))
-            .map(|(conn, session)| (*conn, session.probed))
-            .collect();
-        for (conn, probed) in due {
-            if probed {
-                let what = "it did not answer the inactivity probe";
-                self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
-            } else {
-                self.send(conn, &json!({"id": "echo", "method": "echo", "params": []}));
-                if let Some(session) = self.sessions.get_mut(&conn) {
-                    session.probed = true;
-                }
-            }
-        }
-    }
-
-    fn close(&mut self, conn: ConnId, why: CloseWhy) {
-        self.forget(conn);
-        self.outputs.push_back(Output::Close { conn, why });
-    }
-
-    /// Everything that a session had ends with it.
-    fn forget(&mut self, conn: ConnId) {
-        if self.sessions.remove(&conn).is_none() {
-            return;
-        }
-        self.waiting.retain(|waiting| waiting.conn != conn);
-        for (first, lock) in self.locks.release(conn) {
-            self.notify(first, "locked", &lock);
+    /// How long this client may be silent, instead of [`Options::probe`]: what `Manager.inactivity_probe` says,
+    /// which the server does not let be less than a second.
+    pub fn set_probe(&mut self, conn: ConnId, probe: Option<Duration>) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.probe = probe.map(|probe| probe.max(Duration::from_secs(1)));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tandem_core::Machine;
+
     use super::testing::{Bench, insert_mac};
     use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_physical_switch_is_there_with_its_ports_and_its_name_is_taken() {
@@ -486,33 +474,11 @@ mod tests {
         let deadline = bench.switch.poll_timeout().expect("a deadline");
         assert_eq!(
             (deadline.at, deadline.why),
-            (Time::ORIGIN + 5 * SECOND, Why::WaitTimesOut)
+            (Time::ORIGIN + Duration::from_secs(5), Why::WaitTimesOut)
         );
         bench.handle(deadline.at, Input::Timeout);
         let [late] = bench.arrived(1).try_into().expect("one reply");
         assert_eq!(late["result"][0]["details"], "\"wait\" timed out after 5000 ms");
-        assert_eq!(bench.switch.poll_timeout(), None);
-    }
-
-    #[test]
-    fn a_silent_client_is_probed_and_then_cut_off_and_any_byte_counts() {
-        let options = Options {
-            probe: Some(5 * SECOND),
-            ..Options::new(SchemaVersion::V1_7_0)
-        };
-        let mut bench = Bench::with_options(options);
-        bench.connect(1);
-        let probe = json!({"id": "echo", "method": "echo", "params": []});
-        let at = |seconds: u32| Time::ORIGIN + seconds * SECOND;
-        bench.handle(at(5), Input::Timeout);
-        assert_eq!(bench.arrived(1), std::slice::from_ref(&probe));
-        let data = b" ".to_vec();
-        bench.handle(at(7), Input::Bytes { conn: ConnId(1), data });
-        assert_eq!(bench.switch.poll_timeout().map(|deadline| deadline.at), Some(at(12)));
-        bench.handle(at(12), Input::Timeout);
-        assert_eq!(bench.arrived(1), [probe]);
-        bench.handle(at(17), Input::Timeout);
-        assert_eq!(bench.arrived(1), [json!("closed")]);
         assert_eq!(bench.switch.poll_timeout(), None);
     }
 }

@@ -7,60 +7,35 @@ use serde_json::{Map, Value, json};
 use tandem_core::Uuid;
 
 use super::commit::RowChange;
-use super::condition::Condition;
-use super::database::{Database, Row};
+use super::database::{Database, Key, Row};
 use super::error::OpError;
-use super::members::Members;
-use super::schema::{Column, Schema, TableSchema};
-
-/// How changes are told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Flavour {
-    Update,
-    Update2,
-    Update3,
-}
+use super::schema::Schema;
+use super::server::Served;
+pub(super) use super::watch::Flavour;
+use super::watch::Watch;
 
 /// One monitor of one session.
 #[derive(Clone, Debug)]
 pub(super) struct Monitor {
     /// What the client calls it.
     pub(super) id: Value,
+    /// Which database it watches.
+    pub(super) served: Served,
     flavour: Flavour,
     tables: BTreeMap<&'static str, Watch>,
-}
-
-/// What of a table is watched.
-#[derive(Clone, Debug, Default)]
-struct Watch {
-    columns: Vec<(Column, Select)>,
-    select: Select,
-    condition: Condition,
-}
-
-/// Which kinds of change are told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Select(u8);
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
-    Initial = 1,
-    Insert = 2,
-    Delete = 4,
-    Modify = 8,
-}
-
-impl Select {
-    const ALL: Self = Self(15);
-
-    fn has(self, kind: Kind) -> bool {
-        self.0 & kind as u8 != 0
-    }
+    /// How rows changed since the client was told.
+    behind: BTreeMap<Key, RowChange>,
 }
 
 impl Monitor {
     /// Reads `<monitor-requests>`; one unknown table or column fails all of it.
-    pub(super) fn parse(schema: &Schema, id: Value, requests: &Value, flavour: Flavour) -> Result<Self, OpError> {
+    pub(super) fn parse(
+        schema: &Schema,
+        id: Value,
+        served: Served,
+        requests: &Value,
+        flavour: Flavour,
+    ) -> Result<Self, OpError> {
         let requests = requests
             .as_object()
             .ok_or_else(|| OpError::syntax(requests, "monitor-requests must be object"))?;
@@ -68,220 +43,142 @@ impl Monitor {
         for (name, request) in requests {
             let unknown = || OpError::new("syntax error", format!("no table named {name}"));
             let table = schema.tables.get(name.as_str()).ok_or_else(unknown)?;
-            let mut watch = Watch::default();
-            match request.as_array() {
-                Some(requests) => requests
-                    .iter()
-                    .try_for_each(|request| watch.add(table, request, flavour))?,
-                None => watch.add(table, request, flavour)?,
-            }
-            tables.insert(table.name, watch);
+            tables.insert(table.name, Watch::read(table, request, flavour)?);
         }
-        Ok(Self { id, flavour, tables })
+        Ok(Self {
+            id,
+            served,
+            flavour,
+            tables,
+            behind: BTreeMap::new(),
+        })
     }
 
-    /// The rows that are there: the result of the request.
-    pub(super) fn initial(&self, database: &Database) -> Value {
+    /// The rows that are there: the result of the request, and how many they are.
+    pub(super) fn initial(&self, database: &Database) -> (Value, usize) {
         let mut updates = Map::new();
+        let mut count = 0;
         for (name, watch) in &self.tables {
             let rows: Map<_, _> = database
                 .rows(name)
                 .filter_map(|(uuid, row)| {
-                    let update = self.row_update(watch, None, Some(row), true)?;
+                    let update = watch.row_update(self.flavour, None, Some(row), true)?;
                     Some((uuid.to_string(), update))
                 })
                 .collect();
+            count += rows.len();
             if !rows.is_empty() {
                 updates.insert((*name).into(), rows.into());
             }
         }
-        match self.flavour {
+        let updates = match self.flavour {
             Flavour::Update | Flavour::Update2 => updates.into(),
             // A standalone database keeps no history: never found, no transaction id.
-            Flavour::Update3 => json!([false, Uuid(0), updates]),
+            Flavour::Update3 => json!([false, Uuid(0), Value::from(updates)]),
+        };
+        (updates, count)
+    }
+
+    /// The notification of changes; `None` if they changed nothing that is watched.
+    pub(super) fn notification<'a>(&self, changes: impl IntoIterator<Item = &'a RowChange>) -> Option<Vec<u8>> {
+        let changes = changes.into_iter();
+        self.compose(changes.map(|change| {
+            (
+                (change.table, change.uuid),
+                change.old.as_deref(),
+                change.new.as_deref(),
+            )
+        }))
+    }
+
+    /// Remembers changes, which the client is to be told later, as one.
+    pub(super) fn merge(&mut self, changes: &[RowChange]) {
+        for change in changes.iter().filter(|change| self.tables.contains_key(change.table)) {
+            let key = (change.table, change.uuid);
+            let merged = self.behind.entry(key).or_insert_with(|| change.clone());
+            merged.new.clone_from(&change.new);
+            if merged.old.is_none() && merged.new.is_none() {
+                self.behind.remove(&key);
+            }
         }
     }
 
-    /// The notification of a transaction; `None` if it changed nothing that is watched.
-    pub(super) fn notification(&self, changes: &[RowChange]) -> Option<Value> {
-        let mut updates: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-        for change in changes {
-            let update = self
-                .tables
-                .get(change.table)
-                .and_then(|watch| self.row_update(watch, change.old.as_ref(), change.new.as_ref(), false));
-            if let Some(update) = update {
-                updates
-                    .entry(change.table)
-                    .or_default()
-                    .insert(change.uuid.to_string(), update);
+    /// Whether there is something to tell.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// The notification of everything that was merged; `None` if all of it changed back.
+    pub(super) fn catch_up(&mut self) -> Option<Vec<u8>> {
+        let changes = std::mem::take(&mut self.behind);
+        self.notification(changes.values())
+    }
+
+    /// Gives the monitor other conditions and another name (`monitor_cond_change`). Answers the notification of the
+    /// rows that come or go thereby.
+    pub(super) fn change_condition(
+        &mut self,
+        database: &Database,
+        id: &Value,
+        requests: &Value,
+    ) -> Result<Option<Vec<u8>>, OpError> {
+        let wrong = |details: String| OpError::new("syntax error", details);
+        let requests = requests
+            .as_object()
+            .ok_or_else(|| wrong("monitor-cond-change-requests must be object".into()))?;
+        for (name, request) in requests {
+            let table = database.schema.tables.get(name.as_str());
+            let table = table.ok_or_else(|| wrong(format!("no table named {name}")))?;
+            let watch = self.tables.get_mut(name.as_str());
+            let watch = watch.ok_or_else(|| wrong(format!("no table named {name} in monitor session")))?;
+            let requests = request.as_array();
+            let requests = requests.ok_or_else(|| wrong(format!("table {name} no monitor-cond-change JSON array")))?;
+            for request in requests {
+                watch.ask(table, request, self.flavour)?;
             }
         }
-        if updates.is_empty() {
+        self.id = id.clone();
+        let asked: Vec<_> = self
+            .tables
+            .iter()
+            .filter(|(_, watch)| watch.is_asked())
+            .map(|(name, _)| *name)
+            .collect();
+        let rows = asked.iter().flat_map(|name| {
+            database
+                .rows(name)
+                .map(|(uuid, row)| ((*name, uuid), Some(row), Some(row)))
+        });
+        let notification = self.compose(rows);
+        self.tables.values_mut().for_each(Watch::settle);
+        Ok(notification)
+    }
+
+    /// The notification of changes: what each row was and is.
+    fn compose<'a>(&self, changes: impl Iterator<Item = (Key, Option<&'a Row>, Option<&'a Row>)>) -> Option<Vec<u8>> {
+        let mut tables: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        for ((table, uuid), old, new) in changes {
+            let watch = self.tables.get(table);
+            if let Some(update) = watch.and_then(|watch| watch.row_update(self.flavour, old, new, false)) {
+                tables.entry(table).or_default().insert(uuid.to_string(), update);
+            }
+        }
+        if tables.is_empty() {
             return None;
         }
+        let updates: Map<_, _> = tables
+            .into_iter()
+            .map(|(name, rows)| (name.into(), rows.into()))
+            .collect();
+        let (id, updates) = (&self.id, Value::from(updates));
         let (method, params) = match self.flavour {
-            Flavour::Update => ("update", json!([self.id, updates])),
-            Flavour::Update2 => ("update2", json!([self.id, updates])),
-            Flavour::Update3 => ("update3", json!([self.id, Uuid(0), updates])),
+            Flavour::Update => ("update", format!("{id},{updates}")),
+            Flavour::Update2 => ("update2", format!("{id},{updates}")),
+            Flavour::Update3 => ("update3", format!("{id},\"{}\",{updates}", Uuid(0))),
         };
-        Some(json!({"id": null, "method": method, "params": params}))
+        let message = format!("{{\"id\":null,\"method\":\"{method}\",\"params\":[{params}]}}");
+        Some(message.into_bytes())
     }
-
-    fn row_update(&self, watch: &Watch, old: Option<&Row>, new: Option<&Row>, initial: bool) -> Option<Value> {
-        let kind = watch.kind(old, new, initial).filter(|kind| watch.select.has(*kind))?;
-        if let (Kind::Modify, Some(old), Some(new)) = (kind, old, new) {
-            let mut deciding = watch.deciding_columns();
-            deciding.find(|name| old.datum(name) != new.datum(name))?;
-        }
-        Some(match self.flavour {
-            Flavour::Update => watch.update(kind, old, new),
-            Flavour::Update2 | Flavour::Update3 => watch.update2(kind, old, new),
-        })
-    }
-}
-
-impl Watch {
-    /// Adds one `<monitor-request>`.
-    fn add(&mut self, table: &TableSchema, request: &Value, flavour: Flavour) -> Result<(), OpError> {
-        let mut members = Members::new(request, format!("table {}", table.name));
-        let condition = if flavour == Flavour::Update {
-            None
-        } else {
-            members.optional("where", Value::as_array)
-        };
-        let columns = members.optional("columns", |json| json.as_array().map(|_| json));
-        let select = members.optional("select", |json| json.as_object().map(|_| json));
-        members.finish()?;
-        let select = select.map_or(Ok(Select::ALL), |json| read_select(table, json))?;
-        self.select.0 |= select.0;
-        match columns {
-            None => {
-                for column in table.columns.values().filter(|column| column.name != "_uuid") {
-                    self.watch(column, select, &Value::Null)?;
-                }
-            }
-            Some(json) => {
-                for name in json.as_array().into_iter().flatten() {
-                    let name = name
-                        .as_str()
-                        .ok_or_else(|| OpError::syntax(json, "array of column names expected"))?;
-                    let column = table
-                        .columns
-                        .get(name)
-                        .ok_or_else(|| OpError::syntax(json, format!("{name} is not a valid column name")))?;
-                    self.watch(column, select, json)?;
-                }
-            }
-        }
-        if let Some(clauses) = condition {
-            self.condition = Condition::parse(table, clauses, None)?;
-        }
-        Ok(())
-    }
-
-    fn watch(&mut self, column: &Column, select: Select, json: &Value) -> Result<(), OpError> {
-        if self.columns.iter().any(|(known, _)| known.name == column.name) {
-            let details = format!("column {} mentioned more than once", column.name);
-            return Err(if json.is_null() {
-                OpError::new("syntax error", details)
-            } else {
-                OpError::syntax(json, details)
-            });
-        }
-        self.columns.push((column.clone(), select));
-        Ok(())
-    }
-
-    /// The columns whose change makes a row worth telling, the condition's included.
-    fn deciding_columns(&self) -> impl Iterator<Item = &'static str> {
-        let watched = self.columns.iter().map(|(column, _)| column.name);
-        watched.chain(self.condition.columns())
-    }
-
-    /// What happened to a row in the eyes of someone who sees only rows that meet the condition.
-    fn kind(&self, old: Option<&Row>, new: Option<&Row>, initial: bool) -> Option<Kind> {
-        let seen = |row: Option<&Row>| row.is_some_and(|row| self.condition.any(row));
-        match (seen(old), seen(new)) {
-            (false, false) => None,
-            (false, true) if initial => Some(Kind::Initial),
-            (false, true) => Some(Kind::Insert),
-            (true, false) => Some(Kind::Delete),
-            (true, true) => Some(Kind::Modify),
-        }
-    }
-
-    fn columns(&self, kind: Kind) -> impl Iterator<Item = &Column> {
-        let wanted = self.columns.iter().filter(move |(_, select)| select.has(kind));
-        wanted.map(|(column, _)| column)
-    }
-
-    /// `<row-update>`: `old` has what changed or is gone, `new` has everything.
-    fn update(&self, kind: Kind, old: Option<&Row>, new: Option<&Row>) -> Value {
-        let mut update = Map::new();
-        if let (Kind::Delete | Kind::Modify, Some(old)) = (kind, old) {
-            let changed = |column: &&Column| {
-                kind == Kind::Delete || new.is_none_or(|new| new.datum(column.name) != old.datum(column.name))
-            };
-            update.insert("old".into(), columns_of(old, self.columns(kind).filter(changed)));
-        }
-        if let (Kind::Initial | Kind::Insert | Kind::Modify, Some(new)) = (kind, new) {
-            update.insert("new".into(), columns_of(new, self.columns(kind)));
-        }
-        update.into()
-    }
-
-    /// `<row-update2>`: defaults are left out, and a modification is told by its differences.
-    fn update2(&self, kind: Kind, old: Option<&Row>, new: Option<&Row>) -> Value {
-        let insert = |word: &str| {
-            let is_telling = |row: &Row, column: &&Column| {
-                row.datum(column.name)
-                    .is_some_and(|datum| *datum != super::value::Datum::default_of(&column.ty))
-            };
-            let columns = new.map(|row| columns_of(row, self.columns(kind).filter(|column| is_telling(row, column))));
-            json!({word: columns})
-        };
-        match kind {
-            Kind::Initial => insert("initial"),
-            Kind::Insert => insert("insert"),
-            Kind::Delete => json!({"delete": null}),
-            Kind::Modify => {
-                let differences: Map<_, _> = self
-                    .columns(kind)
-                    .filter_map(|column| {
-                        let (old, new) = (old?.datum(column.name)?, new?.datum(column.name)?);
-                        let difference = old.difference(new, &column.ty).to_json(&column.ty);
-                        (old != new).then(|| (column.name.to_owned(), difference))
-                    })
-                    .collect();
-                json!({"modify": differences})
-            }
-        }
-    }
-}
-
-fn columns_of<'a>(row: &Row, columns: impl Iterator<Item = &'a Column>) -> Value {
-    let members: Map<_, _> = columns
-        .filter_map(|column| Some((column.name.into(), row.datum(column.name)?.to_json(&column.ty))))
-        .collect();
-    members.into()
-}
-
-fn read_select(table: &TableSchema, json: &Value) -> Result<Select, OpError> {
-    let mut members = Members::new(json, format!("table {} select", table.name));
-    let mut select = Select::default();
-    for (name, kind) in [
-        ("initial", Kind::Initial),
-        ("insert", Kind::Insert),
-        ("delete", Kind::Delete),
-        ("modify", Kind::Modify),
-    ] {
-        if members.optional(name, Value::as_bool).unwrap_or(true) {
-            select.0 |= kind as u8;
-        }
-    }
-    members.finish()?;
-    Ok(select)
 }
 
 #[cfg(test)]
@@ -452,5 +349,27 @@ mod tests {
         assert_eq!(monitor(&mut bench, "monitor", json!({}))["result"], json!({}));
         let taken = monitor(&mut bench, "monitor", json!({}));
         assert_eq!(taken["error"]["details"], "duplicate monitor ID");
+    }
+
+    #[test]
+    fn another_condition_tells_what_comes_and_goes_before_its_reply() {
+        let mut bench = bench();
+        let [blue, red] = ["blue", "red"].map(|name| insert(&mut bench, 2, json!({"name": name})));
+        let where_name = |name: &str| json!([{"where": [["name", "==", name]]}]);
+        let mut request = where_name("blue")[0].take();
+        request["columns"] = json!(["description"]);
+        monitor(&mut bench, "monitor_cond", request);
+        let change = json!(["m", "n", {"Logical_Switch": where_name("red")}]);
+        bench.send(1, &json!({"id": 7, "method": "monitor_cond_change", "params": change}));
+        let [update, reply] = bench.arrived(1).try_into().expect("two messages");
+        let rows = json!({blue: {"delete": null}, red.clone(): {"insert": {}}});
+        assert_eq!(update["params"], json!(["n", {"Logical_Switch": rows}]));
+        assert_eq!(reply, json!({"id": 7, "result": {}, "error": null}));
+        bench.transact(2, json!([{"op": "delete", "table": "Logical_Switch", "where": []}]));
+        let [update] = bench.arrived(1).try_into().expect("one message");
+        assert_eq!(
+            update["params"],
+            json!(["n", {"Logical_Switch": {red: {"delete": null}}}])
+        );
     }
 }

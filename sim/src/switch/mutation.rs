@@ -151,7 +151,7 @@ impl Mutator {
         let result = match self {
             Self::Add => value.checked_add(operand),
             Self::Subtract => value.checked_sub(operand),
-            Self::Multiply => value.checked_mul(operand),
+            Self::Multiply => multiply(value, operand),
             Self::Divide => value.checked_div(operand),
             Self::Modulo => value.checked_rem(operand),
             Self::Insert | Self::Delete => Some(value),
@@ -163,6 +163,18 @@ impl Mutator {
     }
 }
 
+/// As the server does it, which gives up a little early where both are positive, and checks the wrong number where both
+/// are negative.
+fn multiply(value: i64, operand: i64) -> Option<i64> {
+    if value > 0 && operand > 0 {
+        return (value < i64::MAX / operand).then(|| value * operand);
+    }
+    if value < 0 && operand < 0 {
+        return (operand >= i64::MAX / operand).then(|| value.wrapping_mul(operand));
+    }
+    value.checked_mul(operand)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::names::UuidSource;
@@ -172,7 +184,7 @@ mod tests {
 
     /// Applies mutations to `Logical_Switch` with these `other_config` and `tunnel_key`.
     fn mutate(json: &[Value]) -> Result<Value, OpError> {
-        let schema = Schema::new(SchemaVersion::V1_7_0);
+        let schema = Schema::of(SchemaVersion::V1_7_0);
         let table = &schema.tables["Logical_Switch"];
         let mut uuids = UuidSource::new(0);
         let mut names = Names::new(&mut uuids);

@@ -3,11 +3,15 @@
 //! Source: the history of `vtep/vtep.ovsschema` in Open vSwitch, 2013 to 2016; nothing was added since.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::{Map, Value, json};
 
 /// The database's name, which begins the parameters of most requests.
 pub const DATABASE: &str = "hardware_vtep";
+
+/// The database in which a server tells which databases it serves.
+pub(super) const RESERVED: &str = "_Server";
 
 /// A version of the schema. Real switches are mostly at 1.3.0.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -58,35 +62,75 @@ impl SchemaVersion {
     }
 }
 
-/// The schema of one version.
+/// A schema, as a server knows it.
 #[derive(Debug)]
 pub struct Schema {
-    /// Which version this is.
-    pub version: SchemaVersion,
+    /// The database's name.
+    pub name: &'static str,
+    version: &'static str,
+    cksum: &'static str,
+    text: OnceLock<String>,
     /// By name.
     pub tables: BTreeMap<&'static str, TableSchema>,
 }
 
 impl Schema {
-    /// The schema as it was at `version`.
-    pub fn new(version: SchemaVersion) -> Self {
+    /// The schema of `hardware_vtep` as it was at `version`; everybody shares one.
+    pub fn of(version: SchemaVersion) -> Arc<Self> {
+        static ALL: LazyLock<BTreeMap<SchemaVersion, Arc<Schema>>> = LazyLock::new(|| {
+            let one = |version| (version, Arc::new(Schema::new(version)));
+            SchemaVersion::ALL.into_iter().map(one).collect()
+        });
+        let known = ALL.get(&version).map(Arc::clone);
+        known.unwrap_or_else(|| Arc::new(Self::new(version)))
+    }
+
+    /// The schema of the database in which a server tells about itself (Open vSwitch, ovsdb-server(5)).
+    pub(super) fn of_the_server() -> Arc<Self> {
+        static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+            let table = super::tables::of_the_server();
+            Arc::new(Schema {
+                name: RESERVED,
+                version: "1.2.0",
+                cksum: "3009684573 744",
+                text: OnceLock::new(),
+                tables: BTreeMap::from([(table.name, table)]),
+            })
+        });
+        Arc::clone(&SCHEMA)
+    }
+
+    fn new(version: SchemaVersion) -> Self {
+        let (label, cksum) = version.labels();
         let tables = super::tables::all()
             .into_iter()
             .filter(|table| table.since <= version)
             .map(|table| (table.name, table.at(version)))
             .collect();
-        Self { version, tables }
+        Self {
+            name: DATABASE,
+            version: label,
+            cksum,
+            text: OnceLock::new(),
+            tables,
+        }
+    }
+
+    /// What `get_schema` answers, as text. It is asked at every connect, and written once.
+    pub(super) fn text(&self) -> &str {
+        self.text.get_or_init(|| self.to_json().to_string())
     }
 
     /// What `get_schema` answers.
     pub fn to_json(&self) -> Value {
-        let (version, cksum) = self.version.labels();
+        // Where every table is a root, none says so.
+        let all_roots = self.tables.values().all(|table| table.is_root);
         let tables: Map<_, _> = self
             .tables
             .values()
-            .map(|table| (table.name.to_owned(), table.to_json()))
+            .map(|table| (table.name.to_owned(), table.to_json(all_roots)))
             .collect();
-        json!({"name": DATABASE, "version": version, "cksum": cksum, "tables": tables})
+        json!({"name": self.name, "version": self.version, "cksum": self.cksum, "tables": tables})
     }
 }
 
@@ -118,7 +162,7 @@ impl TableSchema {
         self
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, all_roots: bool) -> Value {
         let columns: Map<_, _> = self
             .columns
             .values()
@@ -127,7 +171,7 @@ impl TableSchema {
             .collect();
         let mut json = Map::new();
         json.insert("columns".into(), columns.into());
-        if self.is_root {
+        if self.is_root && !all_roots {
             json.insert("isRoot".into(), true.into());
         }
         if let Some(rows) = self.max_rows {
@@ -312,7 +356,7 @@ mod tests {
     use super::*;
 
     fn knows(version: SchemaVersion, table: &str, column: &str) -> bool {
-        let schema = Schema::new(version);
+        let schema = Schema::of(version);
         schema
             .tables
             .get(table)
@@ -332,7 +376,7 @@ mod tests {
 
     #[test]
     fn an_index_names_only_columns_that_exist() {
-        let index = |version| Schema::new(version).tables["Physical_Locator"].indexes.clone();
+        let index = |version| Schema::of(version).tables["Physical_Locator"].indexes.clone();
         assert_eq!(index(V1_4_1), [["encapsulation_type", "dst_ip"]]);
         assert_eq!(index(V1_5_0), [["encapsulation_type", "dst_ip", "tunnel_key"]]);
     }
@@ -340,7 +384,7 @@ mod tests {
     #[test]
     fn every_reference_leads_to_a_table_of_the_same_version() {
         for version in SchemaVersion::ALL {
-            let schema = Schema::new(version);
+            let schema = Schema::of(version);
             for column in schema.tables.values().flat_map(|table| table.columns.values()) {
                 for base in [Some(column.ty.key), column.ty.value].into_iter().flatten() {
                     if let Base::Ref(table) = base {

@@ -3,41 +3,95 @@
 //! Shapes (JSON-RPC 1.0 as the server writes it): a result comes with `"error": null`, an error comes without
 //! `result`, a notification has `"id": null`.
 
-use serde_json::{Value, json};
-use tandem_core::{CloseWhy, ConnId, Fault, Time};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tandem_core::bounds::MESSAGE_BYTES;
+use tandem_core::ovsdb::framer::{Frame, Framer};
+use tandem_core::{ConnId, Time};
 
 use super::error::OpError;
 use super::execution::Waiting;
 use super::locks::Mode;
 use super::members::is_id;
 use super::monitor::{Flavour, Monitor};
-use super::schema::DATABASE;
-use super::splitter::Splitter;
+use super::schema::{DATABASE, RESERVED, Schema};
+use super::server::Served;
 use super::{Output, Switch};
 
 /// What the switch knows of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
-    pub(super) splitter: Splitter,
+    pub(super) framer: Framer,
     pub(super) monitors: Vec<Monitor>,
-    /// When bytes arrived last.
+    /// When the server took bytes last.
     pub(super) heard: Time,
-    /// Whether an echo was sent since.
-    pub(super) probed: bool,
+    /// Whether bytes arrived that it has not taken yet.
+    pub(super) unheard: bool,
+    /// When an echo was sent, if nothing was heard since.
+    pub(super) probed: Option<Time>,
+    /// How long it may be silent.
+    pub(super) probe: Option<Duration>,
     /// Whether it asked to be told of transactions that are cancelled (`set_db_change_aware`).
-    pub(super) change_aware: bool,
+    change_aware: bool,
+    /// Bytes that were sent and not taken.
+    pub(super) queued_bytes: usize,
+    /// Whether bytes are handed in.
+    pub(super) reading: bool,
+    /// Transactions that waited and are over: the request's id, and the results.
+    pub(super) completed: Vec<(Value, Value)>,
+    /// Whether the other end sends no more.
+    pub(super) finished: bool,
+    /// Whether the connection is gone.
+    pub(super) lost: bool,
 }
 
 impl Session {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time, probe: Option<Duration>) -> Self {
         Self {
-            splitter: Splitter::default(),
+            framer: Framer::new(MESSAGE_BYTES),
             monitors: Vec::new(),
             heard: now,
-            probed: false,
+            unheard: false,
+            probed: None,
+            probe,
             change_aware: false,
+            queued_bytes: 0,
+            reading: true,
+            completed: Vec::new(),
+            finished: false,
+            lost: false,
         }
     }
+
+    pub(super) fn receive(&mut self, data: &[u8]) {
+        self.framer.push(data);
+        self.unheard = true;
+    }
+
+    /// That the other end takes what was waiting for it is a sign of life.
+    pub(super) fn sent(&mut self, now: Time, queued_bytes: usize) {
+        if queued_bytes < self.queued_bytes {
+            self.heard = now;
+            self.probed = None;
+        }
+        self.queued_bytes = queued_bytes;
+    }
+
+    /// When it is to be probed, or cut off. Never while the server does not listen to it.
+    pub(super) fn probe_at(&self) -> Option<Time> {
+        let since = self.probed.unwrap_or(self.heard);
+        self.probe.filter(|_| self.queued_bytes == 0).map(|probe| since + probe)
+    }
+}
+
+/// What a request is answered with.
+enum Answer {
+    Json(Value),
+    Schema(Arc<Schema>),
+    Dump { updates: Value, rows: usize },
 }
 
 /// A request that is answered with an error: a text, or an `<error>`.
@@ -53,33 +107,11 @@ impl From<OpError> for Refusal {
 }
 
 impl Switch {
-    pub(super) fn receive(&mut self, conn: ConnId, data: &[u8]) {
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(&conn) else {
-            return;
-        };
-        session.heard = now;
-        session.probed = false;
-        let (messages, end) = session.splitter.feed(data);
-        for message in messages {
-            if !self.sessions.contains_key(&conn) {
-                return;
-            }
-            if let Err(what) = self.message(conn, message) {
-                return self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
-            }
-        }
-        if let Err(error) = end {
-            let what = format!("it sent something that is not JSON: {error}");
-            self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
-        }
-    }
-
     /// Handles one message; an error says why the connection cannot go on.
-    fn message(&mut self, conn: ConnId, message: Value) -> Result<(), String> {
-        let Value::Object(mut message) = message else {
-            return Err("it sent a message that is not an object".into());
-        };
+    pub(super) fn message(&mut self, conn: ConnId, frame: &Frame) -> Result<(), String> {
+        let message = serde_json::from_slice(frame.bytes());
+        let mut message: Map<String, Value> =
+            message.map_err(|error| format!("it sent something that is not JSON: {error}"))?;
         let mut take = |name: &str| message.remove(name).filter(|value| !value.is_null());
         let (method, params, id) = (take("method"), take("params"), take("id"));
         let (result, error) = (take("result"), take("error"));
@@ -108,38 +140,47 @@ impl Switch {
 
     fn request(&mut self, conn: ConnId, id: Value, method: &str, params: Vec<Value>) {
         let result = match method {
-            "echo" => Ok(params.into()),
-            "list_dbs" => Ok(json!([DATABASE])),
-            "get_schema" => check_database(method, &params).map(|()| self.schema.to_json()),
-            "get_server_id" => Ok(json!(self.server_id)),
-            "transact" => match check_database(method, &params).and_then(|()| self.check_id(conn, &id, &params)) {
-                Ok(()) => return self.transact(conn, id, params),
+            "echo" => Ok(Answer::Json(params.into())),
+            "list_dbs" => Ok(Answer::Json(json!([DATABASE, RESERVED]))),
+            "get_schema" => served(method, &params).map(|served| Answer::Schema(self.schema_of(served))),
+            "get_server_id" => Ok(Answer::Json(json!(self.server_id))),
+            "transact" => match served(method, &params).and_then(|served| self.check_id(conn, &id, served, &params)) {
+                Ok(served) => return self.transact(conn, id, served, params),
                 Err(refusal) => Err(refusal),
             },
             "monitor" => self.monitor(conn, method, &params, Flavour::Update),
             "monitor_cond" if self.options.monitor_cond => self.monitor(conn, method, &params, Flavour::Update2),
             "monitor_cond_since" if self.options.monitor_cond => self.monitor(conn, method, &params, Flavour::Update3),
-            "monitor_cancel" => self.cancel_monitor(conn, &params),
-            "lock" if self.options.locks => self.lock(conn, method, &params, Mode::Lock),
-            "steal" if self.options.locks => self.lock(conn, method, &params, Mode::Steal),
-            "unlock" if self.options.locks => self.unlock(conn, method, &params),
-            "set_db_change_aware" => self.set_change_aware(conn, method, &params),
+            "monitor_cond_change" if self.options.monitor_cond => {
+                self.change_condition(conn, &params).map(Answer::Json)
+            }
+            "monitor_cancel" => self.cancel_monitor(conn, &params).map(Answer::Json),
+            "lock" if self.options.locks => self.lock(conn, method, &params, Mode::Lock).map(Answer::Json),
+            "steal" if self.options.locks => self.lock(conn, method, &params, Mode::Steal).map(Answer::Json),
+            "unlock" if self.options.locks => self.unlock(conn, method, &params).map(Answer::Json),
+            "set_db_change_aware" => self.set_change_aware(conn, method, &params).map(Answer::Json),
             _ => Err(Refusal::Text("unknown method")),
         };
         match result {
-            Ok(result) => self.reply(conn, &id, &result),
+            Ok(Answer::Json(result)) => self.reply(conn, &id, &result),
+            Ok(Answer::Schema(schema)) => self.reply(conn, &id, &schema.text()),
+            Ok(Answer::Dump { updates, rows }) => {
+                let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+                let time = Duration::from_micros(self.options.dump_us_per_row.saturating_mul(rows));
+                self.send_late(conn, reply(&id, &updates), time);
+            }
             Err(refusal) => {
                 let error = match refusal {
                     Refusal::Text(text) => json!(text),
                     Refusal::Error(error) => error.to_json(),
                 };
-                self.send(conn, &json!({"id": id, "error": error}));
+                self.send_bytes(conn, format!("{{\"id\":{id},\"error\":{error}}}").into_bytes());
             }
         }
     }
 
-    pub(super) fn reply(&mut self, conn: ConnId, id: &Value, result: &Value) {
-        self.send(conn, &json!({"id": id, "result": result, "error": null}));
+    pub(super) fn reply(&mut self, conn: ConnId, id: &Value, result: &impl Display) {
+        self.send_bytes(conn, reply(id, result));
     }
 
     pub(super) fn notify(&mut self, conn: ConnId, method: &str, lock: &str) {
@@ -147,16 +188,28 @@ impl Switch {
     }
 
     pub(super) fn send(&mut self, conn: ConnId, message: &Value) {
+        self.send_bytes(conn, message.to_string().into_bytes());
+    }
+
+    /// Sends a message. Updates come before it, however much is queued already.
+    pub(super) fn send_bytes(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        self.tell(conn);
         if self.sessions.contains_key(&conn) {
-            let bytes = message.to_string().into_bytes();
             self.outputs.push_back(Output::Send { conn, bytes });
         }
     }
 
-    fn check_id(&self, conn: ConnId, id: &Value, params: &[Value]) -> Result<(), Refusal> {
+    fn schema_of(&self, served: Served) -> Arc<Schema> {
+        Arc::clone(match served {
+            Served::Switch => &self.database.schema,
+            Served::Server => &self.reserved.schema,
+        })
+    }
+
+    fn check_id(&self, conn: ConnId, id: &Value, served: Served, params: &[Value]) -> Result<Served, Refusal> {
         let same = |waiting: &&Waiting| waiting.conn == conn && waiting.id == *id;
         match self.waiting.iter().find(same) {
-            None => Ok(()),
+            None => Ok(served),
             Some(_) => Err(syntax(params, "transact: duplicate request ID")),
         }
     }
@@ -172,8 +225,8 @@ impl Switch {
         }
     }
 
-    fn monitor(&mut self, conn: ConnId, method: &str, params: &[Value], flavour: Flavour) -> Result<Value, Refusal> {
-        check_database(method, params)?;
+    fn monitor(&mut self, conn: ConnId, method: &str, params: &[Value], flavour: Flavour) -> Result<Answer, Refusal> {
+        let served = served(method, params)?;
         let (id, requests) = match (params, flavour) {
             ([_, id, requests, ..], Flavour::Update) | ([_, id, requests], Flavour::Update2) => (id, requests),
             ([_, id, requests, last], Flavour::Update3) => {
@@ -185,15 +238,42 @@ impl Switch {
             }
         };
         let Some(session) = self.sessions.get_mut(&conn) else {
-            return Ok(Value::Null);
+            return Ok(Answer::Json(Value::Null));
         };
         if requests.is_object() && session.monitors.iter().any(|monitor| monitor.id == *id) {
             return Err(OpError::syntax(id, "duplicate monitor ID").into());
         }
-        let monitor = Monitor::parse(&self.schema, id.clone(), requests, flavour)?;
-        let initial = monitor.initial(&self.database);
+        let database = match served {
+            Served::Switch => &self.database,
+            Served::Server => &self.reserved,
+        };
+        let monitor = Monitor::parse(&database.schema, id.clone(), served, requests, flavour)?;
+        let (updates, rows) = monitor.initial(database);
         session.monitors.push(monitor);
-        Ok(initial)
+        Ok(Answer::Dump { updates, rows })
+    }
+
+    fn change_condition(&mut self, conn: ConnId, params: &[Value]) -> Result<Value, Refusal> {
+        let [id, new_id, requests] = params else {
+            return Err(syntax(params, "invalid parameters"));
+        };
+        let monitors = self.sessions.get_mut(&conn).map(|session| &mut session.monitors);
+        let monitors = monitors.map(Vec::as_mut_slice).unwrap_or_default();
+        let is_taken = id != new_id && monitors.iter().any(|monitor| monitor.id == *new_id);
+        let Some(monitor) = monitors.iter_mut().find(|monitor| monitor.id == *id) else {
+            return Err(OpError::syntax(id, "unknown monitor session").into());
+        };
+        if is_taken {
+            return Err(OpError::syntax(new_id, "duplicate monitor ID").into());
+        }
+        let database = match monitor.served {
+            Served::Switch => &self.database,
+            Served::Server => &self.reserved,
+        };
+        if let Some(bytes) = monitor.change_condition(database, new_id, requests)? {
+            self.send_bytes(conn, bytes);
+        }
+        Ok(json!({}))
     }
 
     fn cancel_monitor(&mut self, conn: ConnId, params: &[Value]) -> Result<Value, Refusal> {
@@ -251,9 +331,15 @@ fn syntax(params: &[Value], details: &str) -> Refusal {
     OpError::syntax(&json!(params), details).into()
 }
 
-fn check_database(method: &str, params: &[Value]) -> Result<(), Refusal> {
+/// A result comes with `"error": null`.
+fn reply(id: &Value, result: &impl Display) -> Vec<u8> {
+    format!("{{\"id\":{id},\"result\":{result},\"error\":null}}").into_bytes()
+}
+
+fn served(method: &str, params: &[Value]) -> Result<Served, Refusal> {
     match params.first().and_then(Value::as_str) {
-        Some(DATABASE) => Ok(()),
+        Some(DATABASE) => Ok(Served::Switch),
+        Some(RESERVED) => Ok(Served::Server),
         Some(other) => {
             let details = format!("{method} request specifies unknown database {other}");
             Err(OpError::new("unknown database", details).at(&json!(params)).into())

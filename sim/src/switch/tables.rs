@@ -180,6 +180,23 @@ pub(super) fn all() -> Vec<TableSchema> {
     ]
 }
 
+/// The one table of `_Server`.
+pub(super) fn of_the_server() -> TableSchema {
+    root(
+        "Database",
+        [
+            string("name"),
+            one("model", Base::Enum(&["clustered", "relay", "standalone"])),
+            one("connected", Base::Boolean),
+            one("leader", Base::Boolean),
+            optional("schema", Base::String),
+            optional("cid", Base::Uuid),
+            optional("sid", Base::Uuid),
+            optional("index", Base::INTEGER),
+        ],
+    )
+}
+
 /// A table whose rows live by themselves.
 fn root<const N: usize>(name: &'static str, columns: [Column; N]) -> TableSchema {
     let standard = ["_uuid", "_version"].map(|name| one(name, Base::Uuid).immutable());

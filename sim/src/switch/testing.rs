@@ -59,6 +59,7 @@ impl Bench {
         while let Some(output) = self.switch.poll_output() {
             let (conn, message) = match output {
                 Output::Send { conn, bytes } => (conn, serde_json::from_slice(&bytes).expect("JSON")),
+                Output::Read { conn, on } => (conn, json!({"read": on})),
                 Output::Close { conn, .. } => (conn, json!("closed")),
             };
             self.arrived.entry(conn.0).or_default().push(message);

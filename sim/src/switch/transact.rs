@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) locks: BTreeSet<String>,
     /// Whether an insert may choose its uuid (Open vSwitch 2.13 and later).
     pub(super) client_uuids: bool,
+    /// The name of the database, if nobody may write to it.
+    pub(super) reserved: Option<&'static str>,
     /// How long the transaction has waited; `None` if it must not.
     pub(super) waited: Option<Duration>,
     /// An error that the first operation which writes runs into.
@@ -39,7 +41,7 @@ pub(super) enum Outcome {
     },
     /// A `wait` is not satisfied yet.
     Waiting {
-        /// The shortest time-out of its `wait`s, from the beginning.
+        /// The time-out of that `wait`, from the beginning.
         timeout: Option<Duration>,
     },
 }
@@ -144,7 +146,7 @@ impl<'a> Transaction<'a> {
             Some("delete") => self.delete(&mut members),
             Some("wait") => self.wait(&mut members),
             Some("commit") => {
-                members.optional("durable", Value::as_bool);
+                members.required("durable", Value::as_bool);
                 Ok(json!({}))
             }
             Some("abort") => Err(OpError::new("aborted", "aborted by request").into()),
@@ -162,7 +164,15 @@ impl<'a> Transaction<'a> {
         };
         // A complaint about the request comes before any other error.
         members.finish()?;
-        result
+        let result = result?;
+        let word = operation.get("op").and_then(Value::as_str).unwrap_or_default();
+        match self.context.reserved {
+            Some(database) if ["insert", "update", "mutate", "delete", "commit"].contains(&word) => {
+                let details = format!("{word} operation not allowed on table in reserved database {database}");
+                Err(OpError::new("not allowed", details).into())
+            }
+            Some(_) | None => Ok(result),
+        }
     }
 
     fn table(&self, members: &mut Members<'a>) -> Option<&'a TableSchema> {
@@ -341,7 +351,6 @@ impl<'a> Transaction<'a> {
         let condition = Condition::parse(table, clauses, Some(&mut self.names))?;
         let columns = column_names(table, columns)?;
         let timeout = timeout.map(milliseconds).transpose()?;
-        self.timeout = self.timeout.into_iter().chain(timeout).min();
         let equal_wanted = match until.as_str() {
             Some("==") => true,
             Some("!=") => false,
@@ -361,6 +370,7 @@ impl<'a> Transaction<'a> {
         }
         let waited = self.context.waited.unwrap_or_default();
         if timeout.is_none_or(|timeout| waited < timeout) {
+            self.timeout = timeout;
             return Err(Stop::Waiting);
         }
         let details = if waited.is_zero() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tandem_core::Uuid;
 
+use super::elements::Elements;
 use super::error::OpError;
 use super::members::is_id;
 use super::names::Names;
@@ -114,7 +115,7 @@ impl Atom {
 
 /// What a column of a row holds: a set, or a map when every atom has a second one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Datum(BTreeMap<Atom, Option<Atom>>);
+pub struct Datum(Elements);
 
 impl Datum {
     /// What a column holds when an insert does not name it.
@@ -123,9 +124,24 @@ impl Datum {
         Self((0..ty.min).map(|_| pair()).collect())
     }
 
+    /// Whether this is what a column holds when an insert does not name it.
+    pub(super) fn is_default(&self, ty: &Type) -> bool {
+        match self.0.iter().next() {
+            None => ty.min == 0,
+            Some((key, value)) => {
+                let is_default = |atom: &Atom, base| *atom == Atom::default_of(base);
+                let value_is = value
+                    .as_ref()
+                    .zip(ty.value)
+                    .is_none_or(|(value, base)| is_default(value, base));
+                self.0.len() == ty.min && is_default(key, ty.key) && value_is
+            }
+        }
+    }
+
     /// Exactly one atom.
     pub(super) fn one(atom: Atom) -> Self {
-        Self(BTreeMap::from([(atom, None)]))
+        Self(Elements::from_iter([(atom, None)]))
     }
 
     /// Reads the wire's notation; without `names`, named uuids are refused.
@@ -214,7 +230,7 @@ impl Datum {
     }
 
     pub(super) fn check(&self, ty: &Type) -> Result<(), OpError> {
-        for (key, value) in &self.0 {
+        for (key, value) in self.0.iter() {
             key.check(ty.key)?;
             if let (Some(value), Some(base)) = (value, ty.value) {
                 value.check(base)?;
@@ -255,6 +271,20 @@ impl Datum {
         atoms.flatten().filter_map(Atom::as_uuid)
     }
 
+    /// The same datum with rows' identities replaced.
+    pub(super) fn rename(&self, names: &BTreeMap<Uuid, Uuid>) -> Self {
+        let rename = |atom: &Atom| match atom.as_uuid().and_then(|uuid| names.get(&uuid)) {
+            Some(uuid) => Atom::Uuid(*uuid),
+            None => atom.clone(),
+        };
+        let pairs = self.0.iter();
+        Self(
+            pairs
+                .map(|(key, value)| (rename(key), value.as_ref().map(rename)))
+                .collect(),
+        )
+    }
+
     /// Whether every element of `self` is in `other`, values included.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         self.0.iter().all(|(key, value)| other.0.get(key) == Some(value))
@@ -267,8 +297,10 @@ impl Datum {
 
     /// Adds what is missing; a key that is there keeps its value.
     pub(super) fn union(&mut self, other: &Self) {
-        for (key, value) in &other.0 {
-            self.0.entry(key.clone()).or_insert_with(|| value.clone());
+        for (key, value) in other.0.iter() {
+            if self.0.get(key).is_none() {
+                self.0.insert(key.clone(), value.clone());
+            }
         }
     }
 
@@ -286,7 +318,7 @@ impl Datum {
         if ty.max <= 1 {
             return new.clone();
         }
-        let removed = self.0.iter().filter(|(key, _)| !new.0.contains_key(key));
+        let removed = self.0.iter().filter(|(key, _)| new.0.get(key).is_none());
         let changed = new.0.iter().filter(|(key, value)| self.0.get(key) != Some(value));
         Self(
             removed

@@ -275,6 +275,7 @@ impl World {
                     }
                 }
                 SwitchOutput::Close { conn, .. } => self.disconnect(conn),
+                SwitchOutput::Read { .. } => {}
             }
         }
     }
