@@ -1,5 +1,23 @@
 //! A world in one thread, in which the production machines are proved.
 
 #![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one thing"))]
 
+pub mod bounds;
+pub mod check;
+pub mod device;
+pub mod failover;
+pub mod host;
+pub mod kernel;
+pub mod link;
+pub mod model;
+pub mod operator;
+pub mod plan;
+pub mod proxy;
+pub mod run;
+pub mod socket;
 pub mod switch;
+pub mod thief;
+pub mod tls;
+pub mod vip;
+pub mod world;

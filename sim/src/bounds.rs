@@ -1,0 +1,154 @@
+//! How soon what must be true is true again: formulas over the configured timers. The book prints them.
+
+use std::time::Duration;
+
+use crate::operator::firmware::HOSTS;
+use crate::plan::{Plan, Scheduled, Span, Topology};
+use crate::socket::CheckKind;
+
+/// What a kernel takes for the first retries of a SYN that was lost: 1 s + 2 s + 4 s.
+const SYN_RETRIES: Duration = Duration::from_secs(7);
+
+/// How long an object rests in quarantine, and a request may wait for its answer: `core::bounds`.
+const QUARANTINE: Duration = tandem_core::bounds::QUARANTINE;
+const ANSWER: Duration = tandem_core::bounds::REQUEST_ANSWER;
+
+/// How long a switch may wait until it tries again.
+pub fn backoff(plan: &Plan) -> Duration {
+    let default = Duration::from_secs(8);
+    plan.switch.max_backoff.map_or(default, Span::duration).max(default)
+}
+
+/// How long a switch may take to notice that a line is dead: two intervals of its probe.
+pub fn probe(plan: &Plan) -> Duration {
+    let probe = plan
+        .switch
+        .inactivity_probe
+        .map_or(Duration::from_secs(5), Span::duration);
+    probe.max(Duration::from_secs(5)) * 2
+}
+
+/// How long an agent may take to notice that a line is dead: 2T, or as long as a dump may take.
+pub fn keepalive(plan: &Plan) -> Duration {
+    let twice = plan.agent.keepalive.duration() * 2;
+    twice.max(tandem_core::bounds::DUMP_SILENCE)
+}
+
+/// How long a proxy may take to notice that a server is gone.
+pub fn detection(plan: &Plan) -> Duration {
+    let proxy = &plan.proxy;
+    let (inter, timeout) = (
+        proxy.inter.duration().max(proxy.fastinter.duration()),
+        proxy.timeout_check.duration(),
+    );
+    (inter + timeout) * proxy.fall.max(1) + inter
+}
+
+/// How long the virtual IP may take to move: three adverts and the skew, after two failures of the script.
+pub fn vip(plan: &Plan) -> Duration {
+    plan.proxy.advert.duration() * 4 + plan.proxy.track.duration() * 3
+}
+
+/// How long a healed core may take to converge.
+pub fn convergence(plan: &Plan) -> Duration {
+    if let Some(bound) = plan.judgement.converge {
+        return bound.duration();
+    }
+    let notice = probe(plan) + keepalive(plan) + detection(plan) + vip(plan);
+    // A hung server that only the switch notices may be tried as often as the others before it.
+    let tries = if plan.proxy.check == CheckKind::Connect { 4 } else { 2 };
+    let dial = backoff(plan) * 2 + SYN_RETRIES + plan.proxy.timeout_connect.duration() * (plan.proxy.retries + 1);
+    let settle = plan.agent.configured_after.duration() + QUARANTINE + ANSWER;
+    notice + dial * tries + settle
+}
+
+/// How long a switch needs to hear of something and to answer, through a proxy, both ways, when nothing is slow.
+pub fn round_trip(plan: &Plan) -> Duration {
+    let [_, latency] = plan.network.latency;
+    latency.duration() * 4
+}
+
+/// How long a switch may be deaf because it renders its tables for everybody who asks.
+pub fn dumps(plan: &Plan) -> Duration {
+    let topology = &plan.topology;
+    let rows = topology.networks.max(1) * (topology.remote_macs * 3 + usize::from(HOSTS) + 16) + 64;
+    let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+    let clients = u32::try_from((topology.agents + 1) * topology.targets).unwrap_or(u32::MAX);
+    Duration::from_micros(plan.switch.dump_us_per_row.into()) * rows * clients
+}
+
+/// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, and the retries of one that
+/// lost a race.
+pub fn broadcast(plan: &Plan) -> Duration {
+    round_trip(plan) * 20 + dumps(plan) + RETRIES + SECOND
+}
+
+/// S4: from the lock, or a change, to tables that are right: S2, then all that differs, one change waiting for another.
+pub fn tables(plan: &Plan) -> Duration {
+    let rows = u32::try_from(plan.topology.networks * plan.topology.remote_macs).unwrap_or(u32::MAX);
+    let grace = tandem_core::configuration::SessionOptions::new("", std::net::Ipv4Addr::UNSPECIFIED).local_macs_grace;
+    broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows
+}
+
+/// What [`ATTEMPTS`](tandem_core::bounds::ATTEMPTS) attempts may wait for each other.
+const RETRIES: Duration = Duration::from_millis(3_100);
+const SECOND: Duration = Duration::from_secs(1);
+/// What the operator takes from the first agent to the last.
+const OPERATOR: Duration = Duration::from_secs(2);
+/// The slowest that rows are written, on a switch that answers at once.
+const PER_ROW: Duration = Duration::from_millis(1);
+
+/// How long an agent may wait for a byte: 2T, or as long as a dump may take before everything was read.
+/// `None` if its keepalive is off.
+pub fn silence(plan: &Plan, everything_read: bool) -> Option<Duration> {
+    let twice = plan.agent.keepalive.unless_zero()? * 2;
+    Some(if everything_read {
+        twice
+    } else {
+        twice.max(tandem_core::bounds::DUMP_SILENCE)
+    })
+}
+
+/// S7: connections between all hosts. A line is two; each dies slowly, and another is tried meanwhile.
+pub fn connections(plan: &Plan) -> usize {
+    let Topology {
+        switches,
+        agents,
+        proxies,
+        targets,
+        ..
+    } = plan.topology;
+    switches * targets * (agents + proxies) * 2 * generations(plan) + switches + 8
+}
+
+/// S7: what may be planned: bytes on their way, mostly.
+pub fn planned(plan: &Plan) -> usize {
+    2000 + connections(plan) * 50
+}
+
+/// S7: health checks: of each proxy, each server of each port, by echo and by its own word, old processes included.
+pub fn checks(plan: &Plan) -> usize {
+    let Topology {
+        agents,
+        proxies,
+        targets,
+        ..
+    } = plan.topology;
+    proxies * agents * targets * 2 * generations(plan)
+}
+
+/// S7: sessions of one agent: lines that died unnoticed are there as long as the keepalive takes.
+pub fn sessions(plan: &Plan) -> usize {
+    plan.topology.switches * plan.topology.targets * generations(plan)
+}
+
+/// How often a switch may dial before the first of its dead lines is noticed: once a second, as long as the longest
+/// fault lets them pile up at somebody who hangs, and a keepalive longer.
+fn generations(plan: &Plan) -> usize {
+    let lasting = |scheduled: &Scheduled| scheduled.lasts.unwrap_or(plan.duration).duration();
+    let longest = plan.faults.iter().map(lasting).max().unwrap_or_default() + keepalive(plan);
+    usize::try_from(longest.as_secs()).unwrap_or(usize::MAX)
+}
+
+/// S7: steps within one instant, after which nothing moves any more.
+pub const STEPS_AT_ONCE: u64 = 100_000;

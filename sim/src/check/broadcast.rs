@@ -1,0 +1,59 @@
+//! S2: while a switch has had a live owner for long enough, each wanted logical switch sends broadcast to its TSN alone.
+
+use tandem_core::{Time, Uuid};
+
+use super::overdue::Overdue;
+use super::steady::Steady;
+use super::tick::Tick;
+use super::{Check, Findings};
+use crate::world::World;
+use crate::world::log::Entry;
+use crate::{bounds, model};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Broadcast {
+    steady: Steady,
+    wrong: Overdue<(String, Uuid)>,
+    tick: Tick,
+}
+
+impl Check for Broadcast {
+    fn name(&self) -> &'static str {
+        "S2"
+    }
+
+    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
+        self.steady.heard(entry, world);
+    }
+
+    fn looked(&mut self, world: &World, found: &mut Findings) {
+        let now = world.now();
+        if !self.tick.take(now) {
+            return;
+        }
+        self.steady.look(world);
+        let mut wrong = Vec::new();
+        for switch in world.switches() {
+            let Some(master) = world.master(switch) else { continue };
+            let right = model::broadcast_row("unknown-dst", [master.agent.tsn]);
+            let rows = model::broadcast(world, switch.switch).into_iter();
+            let rows = rows.filter(|(_, rows)| *rows != [right.as_str()]);
+            wrong.extend(rows.map(|(network, rows)| {
+                let what = format!("{} is found where {right} should be", rows.join(", "));
+                ((switch.name.to_owned(), network), what)
+            }));
+        }
+        self.wrong.update(now, wrong);
+        let bound = bounds::broadcast(world.plan());
+        for ((switch, network), how) in self.wrong.longer_than(bound, now) {
+            if self.steady.owned_for(switch, now) >= bound {
+                let what = format!("broadcast of {network} on {switch} has been wrong for {bound:?}: {how}");
+                found.add([switch.clone(), network.to_string()], what);
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.tick.due()
+    }
+}

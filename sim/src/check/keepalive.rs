@@ -1,0 +1,159 @@
+//! S5: no keepalive kills a line that carried bytes in its interval, and the agent's always kills a silent one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tandem_core::event::{self, What};
+use tandem_core::{ConnId, SwitchName, Time, bounds as core};
+
+use super::steady::Steady;
+use super::tick::Tick;
+use super::{Check, Findings};
+use crate::bounds;
+use crate::device::{self, Ended};
+use crate::host;
+use crate::switch::UNANSWERED;
+use crate::world::World;
+use crate::world::log::{Entry, Happened};
+
+/// What clocks may go wrong by, and what an agent may be late.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// How an agent says that it closed for silence.
+const SILENT: &str = "nothing heard for ";
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keepalive {
+    steady: Steady,
+    /// What each session of each agent serves.
+    served: BTreeMap<(String, ConnId), BTreeSet<SwitchName>>,
+    /// The same, of sessions that ended a moment ago.
+    former: Vec<(Time, String, BTreeSet<SwitchName>)>,
+    /// Since when each agent has been running.
+    running: BTreeMap<String, Time>,
+    tick: Tick,
+}
+
+impl Check for Keepalive {
+    fn name(&self) -> &'static str {
+        "S5"
+    }
+
+    fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
+        match &entry.what {
+            Happened::Agent(host::Event::Session(event)) => self.heard_session(&entry.who, event, world, found),
+            Happened::Switch(device::Event::Disconnected {
+                conn,
+                why: Ended::Refused(why),
+                ..
+            }) if why == UNANSWERED => {
+                self.killed_by_switch(&entry.who, *conn, world, found);
+            }
+            Happened::World(_) => self.look_who_runs(world),
+            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+        }
+        self.steady.heard(entry, world);
+    }
+
+    fn looked(&mut self, world: &World, found: &mut Findings) {
+        if self.tick.take(world.now()) {
+            self.steady.look(world);
+            self.look_who_runs(world);
+            self.look_for_silence(world, found);
+        }
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.tick.due()
+    }
+}
+
+impl Keepalive {
+    fn heard_session(&mut self, who: &str, event: &event::Event, world: &World, found: &mut Findings) {
+        let key = (who.to_owned(), event.conn);
+        if let What::Identified { switches, .. } = &event.what {
+            self.served.insert(key, switches.iter().cloned().collect());
+        } else if let What::Closed { why } = &event.what {
+            let served = self.served.remove(&key).unwrap_or_default();
+            self.former.retain(|(at, ..)| world.now().since(*at) <= core::PROOF * 2);
+            if why.what.starts_with(SILENT) {
+                self.killed_by_agent(who, event.conn, &served, world, found);
+            }
+            self.former.push((world.now(), who.to_owned(), served));
+        }
+    }
+
+    /// The interval is 2T, or a second where a newer session of the switch made the agent ask for a proof.
+    fn killed_by_agent(
+        &self,
+        who: &str,
+        conn: ConnId,
+        served: &BTreeSet<SwitchName>,
+        world: &World,
+        found: &mut Findings,
+    ) {
+        let Some(agent) = world.agents().find(|agent| agent.name == who) else {
+            return;
+        };
+        let Some(silence) = world.silence(agent, conn) else {
+            return;
+        };
+        let mut others = self.served.iter().filter(|((agent, _), _)| agent == who);
+        // The newer session that made the agent doubt this one may be gone by now.
+        let recent = self
+            .former
+            .iter()
+            .filter(|(at, agent, _)| agent == who && world.now().since(*at) <= core::PROOF * 2);
+        let is_doubted = others.any(|(_, others)| !others.is_disjoint(served))
+            || recent.into_iter().any(|(.., others)| !others.is_disjoint(served));
+        let interval = bounds::silence(world.plan(), true)
+            .filter(|_| !is_doubted)
+            .unwrap_or(core::PROOF);
+        if silence < interval {
+            let what = format!("{who} closed {conn} for silence, and had heard something {silence:?} before");
+            found.add([who], what);
+        }
+    }
+
+    fn killed_by_switch(&self, who: &str, conn: ConnId, world: &World, found: &mut Findings) {
+        let plan = world.plan();
+        let bound = bounds::probe(plan) + bounds::dumps(plan) + bounds::round_trip(plan) * 4 + SLACK;
+        if self.steady.good_for(who, conn, world.now()) >= bound {
+            found.add(
+                [who],
+                format!("{conn} of {who} was open for {bound:?}, and the switch's probe was not answered"),
+            );
+        }
+    }
+
+    fn look_who_runs(&mut self, world: &World) {
+        let before = std::mem::take(&mut self.running);
+        for agent in world.agents().filter(|agent| agent.running) {
+            let since = before.get(agent.name).copied().unwrap_or_else(|| world.now());
+            self.running.insert(agent.name.to_owned(), since);
+        }
+    }
+
+    fn look_for_silence(&self, world: &World, found: &mut Findings) {
+        for agent in world.agents() {
+            let Some(since) = self.running.get(agent.name) else {
+                continue;
+            };
+            let running_for = world.now().since(*since);
+            for (conn, line) in agent.host.into_iter().flat_map(|host| host.sessions()) {
+                let everything_read = line.session.phase() == tandem_core::session::Phase::Synced;
+                let Some(bound) = bounds::silence(world.plan(), everything_read) else {
+                    continue;
+                };
+                let silence = agent.now.since(line.last_received);
+                if silence.min(running_for) > bound + SLACK + bound / 50 {
+                    let what = format!(
+                        "{conn} of {} has been silent for {silence:?}, and is still open",
+                        agent.name
+                    );
+                    found.add([agent.name], what);
+                }
+            }
+        }
+    }
+}

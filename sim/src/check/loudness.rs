@@ -1,0 +1,74 @@
+//! No agent says that something is wrong with itself, or with a switch, that no fault of the plan explains.
+
+use std::time::Duration;
+
+use tandem_core::Time;
+use tandem_core::event::Level;
+
+use super::{Check, Findings};
+use crate::plan::Kind;
+use crate::world::World;
+use crate::world::log::{Entry, Fate, Happened};
+
+/// What an error may be explained by: the word of the event, a part of its text, and a fault that is not long over.
+///
+/// Nothing needs one so far: whatever the faults of a plan do is the environment's fault or the peer's, and those are
+/// warnings. What is left are our own bugs, and switches without locks, of which there are none here.
+const EXCUSES: &[(&str, &str, Kind)] = &[];
+
+/// How long after its end a fault still explains something.
+const RECENT: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Loudness {
+    /// When a fault of each kind last began or ended.
+    faults: Vec<(Kind, Time)>,
+    excused: usize,
+}
+
+impl Check for Loudness {
+    fn name(&self) -> &'static str {
+        "error"
+    }
+
+    fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
+        if let Happened::World(Fate::FaultBegins { fault, .. } | Fate::FaultEnds { fault }) = &entry.what {
+            let kind = world.plan().faults.get(*fault).map(|scheduled| scheduled.fault.kind());
+            self.faults.extend(kind.map(|kind| (kind, entry.at)));
+        }
+        if entry.what.level() < Level::Error {
+            return;
+        }
+        if self.is_excused(entry, world) {
+            self.excused += 1;
+        } else {
+            found.add(
+                [&*entry.who],
+                format!("{} {}: {}", entry.who, entry.what.word(), entry.what),
+            );
+        }
+    }
+
+    fn excused(&self) -> usize {
+        self.excused
+    }
+}
+
+impl Loudness {
+    fn is_excused(&self, entry: &Entry, world: &World) -> bool {
+        let text = entry.what.to_string();
+        let mut fitting = EXCUSES
+            .iter()
+            .filter(|(word, part, _)| *word == entry.what.word() && text.contains(part));
+        fitting.any(|(_, _, kind)| self.is_about(*kind, entry.at, world))
+    }
+
+    fn is_about(&self, kind: Kind, now: Time, world: &World) -> bool {
+        let mut active = world
+            .active_faults()
+            .iter()
+            .filter_map(|place| world.plan().faults.get(*place));
+        let mut recent = self.faults.iter().rev().take_while(|(_, at)| now.since(*at) <= RECENT);
+        active.any(|scheduled| scheduled.fault.kind() == kind) || recent.any(|(recent, _)| *recent == kind)
+    }
+}

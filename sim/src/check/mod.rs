@@ -1,0 +1,158 @@
+//! What must always be true: a small file for each check, which reads events and public state only.
+//!
+//! A check hears what happens and looks at the world when something has changed that it may care about. What it finds
+//! names its objects, so that a shrunk plan can be asked whether it fails the same check on the same objects.
+
+mod broadcast;
+mod foreign;
+mod keepalive;
+mod lock;
+mod loudness;
+mod overdue;
+mod sizes;
+mod steady;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tandem_core::Time;
+
+use crate::switch::Commit;
+use crate::world::World;
+use crate::world::log::Entry;
+
+/// Something that must not be.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Violation {
+    /// Such as `S2`.
+    pub check: &'static str,
+    pub at: Time,
+    /// The event at which it was seen.
+    pub entry: u64,
+    /// What it is about: names of switches, networks, agents.
+    pub objects: BTreeSet<String>,
+    /// One sentence.
+    pub what: String,
+}
+
+/// One thing that must be true.
+trait Check {
+    /// Its name in the design: `S1`, `S2` ...
+    fn name(&self) -> &'static str;
+
+    /// Something happened.
+    fn heard(&mut self, _entry: &Entry, _world: &World, _found: &mut Findings) {}
+
+    /// A transaction changed something on a switch.
+    fn committed(&mut self, _switch: &str, _commit: &Commit, _world: &World, _found: &mut Findings) {}
+
+    /// Something has changed, or the time of [`due`](Self::due) has come.
+    fn looked(&mut self, _world: &World, _found: &mut Findings) {}
+
+    /// When it wants to look although nothing changes.
+    fn due(&self) -> Option<Time> {
+        None
+    }
+
+    /// What it found and excused.
+    fn excused(&self) -> usize {
+        0
+    }
+}
+
+/// What a check found, without what its caller knows.
+#[derive(Clone, Debug, Default)]
+struct Findings(Vec<(BTreeSet<String>, String)>);
+
+impl Findings {
+    /// `objects` are what it is about, `what` is one sentence.
+    fn add<T: Into<String>>(&mut self, objects: impl IntoIterator<Item = T>, what: impl Into<String>) {
+        self.0
+            .push((objects.into_iter().map(Into::into).collect(), what.into()));
+    }
+}
+
+/// Every check.
+#[derive(Clone, Debug, Default)]
+pub struct Judges {
+    lock: lock::Lock,
+    broadcast: broadcast::Broadcast,
+    tables: tables::Tables,
+    keepalive: keepalive::Keepalive,
+    sizes: sizes::Sizes,
+    foreign: foreign::Foreign,
+    loudness: loudness::Loudness,
+}
+
+impl Judges {
+    /// Something happened.
+    pub fn heard(&mut self, entry: &Entry, world: &World) -> Vec<Violation> {
+        self.each(world, entry.id, |check, found| check.heard(entry, world, found))
+    }
+
+    /// A transaction changed something on a switch.
+    pub fn committed(&mut self, switch: &str, commit: &Commit, world: &World, entry: u64) -> Vec<Violation> {
+        self.each(world, entry, |check, found| {
+            check.committed(switch, commit, world, found)
+        })
+    }
+
+    /// Something has changed, or a check is due.
+    pub fn looked(&mut self, world: &World, entry: u64) -> Vec<Violation> {
+        self.each(world, entry, |check, found| check.looked(world, found))
+    }
+
+    /// What was found and excused by the checks' own lists.
+    pub fn excused(&self) -> usize {
+        self.loudness.excused()
+    }
+
+    /// When a check wants to look although nothing changes.
+    pub fn due(&self) -> Option<Time> {
+        let checks: [&dyn Check; 7] = [
+            &self.lock,
+            &self.broadcast,
+            &self.tables,
+            &self.keepalive,
+            &self.sizes,
+            &self.foreign,
+            &self.loudness,
+        ];
+        checks.iter().filter_map(|check| check.due()).min()
+    }
+
+    fn each(
+        &mut self,
+        world: &World,
+        entry: u64,
+        mut ask: impl FnMut(&mut dyn Check, &mut Findings),
+    ) -> Vec<Violation> {
+        let checks: [&mut dyn Check; 7] = [
+            &mut self.lock,
+            &mut self.broadcast,
+            &mut self.tables,
+            &mut self.keepalive,
+            &mut self.sizes,
+            &mut self.foreign,
+            &mut self.loudness,
+        ];
+        let mut violations = Vec::new();
+        for check in checks {
+            let mut found = Findings::default();
+            ask(check, &mut found);
+            let (name, at) = (check.name(), world.now());
+            violations.extend(found.0.into_iter().map(|(objects, what)| Violation {
+                check: name,
+                at,
+                entry,
+                objects,
+                what,
+            }));
+        }
+        violations
+    }
+}

@@ -1,0 +1,123 @@
+//! Since when a switch has had the same owner, and since when nothing has been in the way of its connections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_core::health::Grade;
+use tandem_core::{ConnId, Time};
+
+use crate::device;
+use crate::world::log::{Entry, Happened};
+use crate::world::{Way, World};
+
+/// How the ways and the locks of all switches stand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Steady {
+    ways: BTreeMap<(String, ConnId), Stand>,
+    owners: BTreeMap<String, (ConnId, Time)>,
+}
+
+/// How a way stands.
+#[derive(Clone, Copy, Debug)]
+struct Stand {
+    /// Since when it is good; ahead of us while what was lost may have to be sent again.
+    good: Option<Time>,
+    /// When it ceased to be good.
+    bad: Time,
+}
+
+impl Steady {
+    /// To be called with every event.
+    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+        let changes = match &entry.what {
+            Happened::World(_) | Happened::Vip(_) => true,
+            Happened::Switch(event) => matches!(event, device::Event::LockPassed { .. } | device::Event::Booted { .. }),
+            Happened::Agent(_) | Happened::Proxy(_) | Happened::Thief(_) => false,
+        };
+        if changes {
+            self.look(world);
+        }
+    }
+
+    /// To be called once in a while.
+    pub(super) fn look(&mut self, world: &World) {
+        let now = world.now();
+        let mut before = std::mem::take(&mut self.ways);
+        for switch in world.switches() {
+            for way in world.ways(switch) {
+                let key = (switch.name.to_owned(), way.switch_conn);
+                let is_good = switch.running && way.calm && has_session(&way);
+                let stand = before.remove(&key);
+                self.ways.insert(key, Stand::next(stand, now, is_good));
+            }
+            let is_fit = |way: &Way<'_>| {
+                let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
+                fit && way.agent.complete
+            };
+            let name = switch.name.to_owned();
+            let old = self.owners.remove(&name);
+            if let Some(conn) = world.master(switch).filter(is_fit).map(|way| way.switch_conn) {
+                let since = old.filter(|(old, _)| *old == conn).map_or(now, |(_, since)| since);
+                self.owners.insert(name, (conn, since));
+            }
+        }
+    }
+
+    /// How long a switch has had the same fit owner, with nothing between them; zero if it has none.
+    pub(super) fn owned_for(&self, switch: &str, now: Time) -> Duration {
+        let owner = self.owners.get(switch);
+        owner.map_or(Duration::ZERO, |(conn, since)| {
+            now.since(*since).min(self.good_for(switch, *conn, now))
+        })
+    }
+
+    /// How long nothing has been in the way of a connection; zero if something is.
+    pub(super) fn good_for(&self, switch: &str, conn: ConnId, now: Time) -> Duration {
+        let stand = self.ways.get(&(switch.to_owned(), conn));
+        stand
+            .and_then(|stand| stand.good)
+            .map_or(Duration::ZERO, |good| now.since(good))
+    }
+}
+
+impl Stand {
+    fn next(before: Option<Self>, now: Time, is_good: bool) -> Self {
+        match before {
+            None => Self {
+                good: is_good.then_some(now),
+                bad: now,
+            },
+            Some(Self { good: Some(_), .. }) if !is_good => Self { good: None, bad: now },
+            // TCP sends again after twice the time each time: it takes as long as the trouble did, at most.
+            Some(Self { good: None, bad }) if is_good => Self {
+                good: Some(now + now.since(bad)),
+                bad,
+            },
+            Some(same) => same,
+        }
+    }
+}
+
+/// Whether the agent has a session on it: TLS is done, and it has not closed.
+fn has_session(way: &Way<'_>) -> bool {
+    way.agent
+        .host
+        .is_some_and(|host| host.sessions().contains_key(&way.conn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_is_good_again_when_tcp_may_have_sent_everything_again() {
+        let at = Time::from_micros;
+        let new = Stand::next(None, at(1), true);
+        assert_eq!(new.good, Some(at(1)));
+        let bad = Stand::next(Some(new), at(10), false);
+        assert_eq!(bad.good, None);
+        let healed = Stand::next(Some(Stand::next(Some(bad), at(12), false)), at(15), true);
+        assert_eq!(healed.good, Some(at(20)));
+        assert_eq!(Stand::next(Some(healed), at(30), true).good, Some(at(20)));
+    }
+}

@@ -1,0 +1,164 @@
+//! S4: while a switch has had a live owner for long enough, its tables and its exports are what is wanted; and nobody
+//! exports what he has no session for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tandem_core::Time;
+
+use super::overdue::Overdue;
+use super::steady::Steady;
+use super::tick::{EVERY, Tick};
+use super::{Check, Findings};
+use crate::bounds;
+use crate::model::{self, Thing};
+use crate::world::log::{Entry, Happened};
+use crate::world::{AgentView, SwitchView, World};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    steady: Steady,
+    wrong: Overdue<(String, Thing)>,
+    /// What differed on each switch when it was compared last; switches that changed since are not here.
+    compared: BTreeMap<String, Vec<(Thing, String)>>,
+    /// Agents, and the switches of which they export what they do not own.
+    stray: Overdue<(String, String)>,
+    tick: Tick,
+}
+
+impl Check for Tables {
+    fn name(&self) -> &'static str {
+        "S4"
+    }
+
+    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
+        self.steady.heard(entry, world);
+        match &entry.what {
+            Happened::Switch(_) => drop(self.compared.remove(&*entry.who)),
+            Happened::Agent(_) | Happened::World(_) => self.compared.clear(),
+            Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+        }
+    }
+
+    fn looked(&mut self, world: &World, found: &mut Findings) {
+        if !self.tick.take_every(pause(world), world.now()) {
+            return;
+        }
+        self.steady.look(world);
+        self.look_at_tables(world, found);
+        self.look_at_strangers(world, found);
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.tick.due()
+    }
+}
+
+impl Tables {
+    fn look_at_tables(&mut self, world: &World, found: &mut Findings) {
+        let now = world.now();
+        let mut wrong = Vec::new();
+        for switch in world.switches() {
+            // Who does not own it need not be looked at; what was wrong begins anew.
+            let owner = Some(switch).filter(|_| self.steady.owned_for(switch.name, now) > Duration::ZERO);
+            let Some(owner) = owner.and_then(|switch| world.master(switch)) else {
+                continue;
+            };
+            let compared = self.compared.entry(switch.name.to_owned()).or_insert_with(|| {
+                let differences = model::differences(world, switch, owner.agent);
+                let told = differences.iter().map(|it| (it.thing.clone(), it.to_string()));
+                told.collect()
+            });
+            let told = compared.iter().cloned();
+            wrong.extend(told.map(|(thing, how)| ((switch.name.to_owned(), thing), how)));
+        }
+        self.wrong.update(now, wrong);
+        let bound = bounds::tables(world.plan());
+        for ((switch, thing), how) in self.wrong.longer_than(bound, now) {
+            if self.steady.owned_for(switch, now) >= bound {
+                let view = world.switches().find(|view| view.name == switch);
+                let pending = view.map(|view| model::pending(world, view)).unwrap_or_default();
+                let why = pending.first().map_or("", |pending| &pending.why);
+                let what = format!("{thing} on {switch} has been wrong for {bound:?}: {how} ({why})");
+                found.add([switch.clone(), thing.to_string()], what);
+            }
+        }
+    }
+
+    fn look_at_strangers(&mut self, world: &World, found: &mut Findings) {
+        let mut strays = Vec::new();
+        for agent in world.agents().filter(|agent| agent.running) {
+            let routes = agent.host.into_iter().flat_map(|host| host.agent().exports().routes());
+            let exported: BTreeSet<_> = routes.map(|route| route.vtep).collect();
+            for switch in world.switches().filter(|switch| exported.contains(&switch.tunnel_ip)) {
+                match self.standing(world, agent, switch) {
+                    Standing::Owner | Standing::Unsure => {}
+                    Standing::Stranger => {
+                        let what = format!(
+                            "{} exports routes of {} and has no session with it",
+                            agent.name, switch.name
+                        );
+                        found.add([agent.name, switch.name], what);
+                    }
+                    Standing::Another => strays.push(((agent.name.to_owned(), switch.name.to_owned()), String::new())),
+                }
+            }
+        }
+        let now = world.now();
+        self.stray.update(now, strays);
+        let bound = bounds::broadcast(world.plan());
+        for ((agent, switch), _) in self.stray.longer_than(bound, now) {
+            let what = format!("{agent} exports routes of {switch}, and has not held its lock for {bound:?}");
+            found.add([agent.clone(), switch.clone()], what);
+        }
+    }
+
+    fn standing(&self, world: &World, agent: AgentView<'_>, switch: SwitchView<'_>) -> Standing {
+        let sessions = agent.host.into_iter().flat_map(|host| host.sessions());
+        let serving = sessions.filter(|(_, line)| line.session.served().contains(&switch.name.into()));
+        let conns: BTreeSet<_> = serving.map(|(conn, _)| *conn).collect();
+        if conns.is_empty() {
+            return Standing::Stranger;
+        }
+        let (now, bound) = (world.now(), bounds::broadcast(world.plan()));
+        let ways = world.ways(switch);
+        let ways: Vec<_> = ways
+            .iter()
+            .filter(|way| way.agent.name == agent.name && conns.contains(&way.conn))
+            .collect();
+        let holder = switch.switch.lock_holder(crate::world::LOCK);
+        if ways.iter().any(|way| Some(way.switch_conn) == holder) {
+            Standing::Owner
+        } else if ways.len() == conns.len()
+            && ways
+                .iter()
+                .all(|way| self.steady.good_for(switch.name, way.switch_conn, now) >= bound)
+        {
+            Standing::Another
+        } else {
+            Standing::Unsure
+        }
+    }
+}
+
+/// What an agent is to a switch.
+enum Standing {
+    Owner,
+    /// It has a session and no lock, and may not know that yet.
+    Unsure,
+    /// It has a session, and can hear that another holds the lock.
+    Another,
+    Stranger,
+}
+
+/// From one look to the next: the larger the world, the rarer does each of its rows change.
+fn pause(world: &World) -> Duration {
+    let plan = world.plan();
+    let topology = &plan.topology;
+    let rows = topology.switches * topology.networks * (topology.remote_macs + topology.local_macs);
+    let pause = PAUSE_PER_ROW * u32::try_from(rows).unwrap_or(u32::MAX);
+    pause.clamp(EVERY, bounds::tables(plan) / 4)
+}
+
+/// What comparing a row is worth.
+const PAUSE_PER_ROW: Duration = Duration::from_millis(5);

@@ -1,0 +1,232 @@
+//! Each check finds what it is for, and nothing where nothing is wrong.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use tandem_core::event::{self, What};
+use tandem_core::{CloseWhy, ConnId, Fault, Generation, Time};
+
+use super::*;
+use crate::device::{self, Ended};
+use crate::operator::hand;
+use crate::plan::{Edit, Plan, Workload};
+use crate::switch::{RowChange, UNANSWERED, Writer};
+use crate::world::log::Happened;
+use crate::{host, model};
+
+#[test]
+fn nothing_is_wrong_with_a_quiet_world() {
+    let mut judges = Judges::default();
+    let world = run(|world, entry| {
+        let found = match entry {
+            Some(entry) => judges.heard(entry, world),
+            None => judges.looked(world, 0),
+        };
+        assert_eq!(found, []);
+    });
+    let switch = world.switches().next().expect("a switch");
+    assert_eq!(model::pending(&world, switch), []);
+}
+
+#[test]
+fn a_write_without_the_lock_is_found() {
+    let world = run(|_, _| {});
+    let mut commit = commit(Vec::new());
+    let heard = |commit: &Commit| findings(|found| lock::Lock.committed("tor1", commit, &world, found));
+    assert_eq!(heard(&commit).len(), 1);
+    commit.locks.insert("tandem".into());
+    assert_eq!(heard(&commit).len(), 0);
+}
+
+#[test]
+fn a_broadcast_row_that_stays_wrong_is_found() {
+    let found = spoiled(&mut broadcast::Broadcast::default(), Edit::MisdirectBroadcast);
+    assert!(found.iter().any(|what| what.contains("10.9.9.9")), "{found:?}");
+}
+
+#[test]
+fn a_remote_mac_that_stays_away_is_found() {
+    let found = spoiled(&mut tables::Tables::default(), Edit::DeleteRemote);
+    assert!(found.iter().any(|what| what.contains("nothing is found")), "{found:?}");
+}
+
+#[test]
+fn a_binding_that_stays_away_is_found() {
+    let found = spoiled(&mut tables::Tables::default(), Edit::ClearBindings);
+    assert!(found.iter().any(|what| what.contains("VLAN 101 of eth1")), "{found:?}");
+}
+
+#[test]
+fn a_line_that_is_closed_for_silence_though_bytes_came_is_found() {
+    let mut check = keepalive::Keepalive::default();
+    let world = run(|world, entry| match entry {
+        Some(entry) => check.heard(entry, world, &mut Findings::default()),
+        None => check.looked(world, &mut Findings::default()),
+    });
+    let master = world
+        .master(world.switches().next().expect("a switch"))
+        .expect("an owner");
+    let why = CloseWhy::fault(Fault::Environment, "nothing heard for 20.0 s");
+    let closed = session_event(&master, What::Closed { why });
+    assert_eq!(findings(|found| check.heard(&closed, &world, found)).len(), 1);
+}
+
+#[test]
+fn a_line_that_the_switch_gives_up_though_it_is_open_is_found() {
+    let mut check = keepalive::Keepalive::default();
+    let world = run(|world, entry| match entry {
+        Some(entry) => check.heard(entry, world, &mut Findings::default()),
+        None => check.looked(world, &mut Findings::default()),
+    });
+    let switch = world.switches().next().expect("a switch");
+    let conn = world.master(switch).expect("an owner").switch_conn;
+    let event = device::Event::Disconnected {
+        target: "ssl:10.0.2.1:6640".into(),
+        conn,
+        why: Ended::Refused(UNANSWERED.into()),
+    };
+    let gone = entry("tor1", Happened::Switch(event));
+    assert_eq!(findings(|found| check.heard(&gone, &world, found)).len(), 1);
+}
+
+#[test]
+fn a_bug_that_an_agent_reports_is_found() {
+    let world = run(|_, _| {});
+    let master = world
+        .master(world.switches().next().expect("a switch"))
+        .expect("an owner");
+    let closed = |fault| {
+        let why = CloseWhy::fault(fault, "something");
+        session_event(&master, What::Closed { why })
+    };
+    let heard = |entry: &Entry| findings(|found| loudness::Loudness::default().heard(entry, &world, found)).len();
+    assert_eq!(heard(&closed(Fault::OurBug)), 1);
+    assert_eq!(heard(&closed(Fault::Environment)), 0);
+}
+
+#[test]
+fn a_foreign_row_that_an_agent_deletes_is_found_and_one_of_ours_is_not() {
+    let world = run(|_, _| {});
+    for (table, foreign) in [
+        ("Logical_Switch", "vendor-1"),
+        ("Ucast_Macs_Remote", "vendor-1"),
+        ("Physical_Switch", ""),
+    ] {
+        assert_eq!(
+            deleted(&world, table, |name| name == foreign || foreign.is_empty()),
+            1,
+            "{table}"
+        );
+    }
+    for table in ["Logical_Switch", "Ucast_Macs_Remote", "Mcast_Macs_Remote"] {
+        assert_eq!(
+            deleted(&world, table, |name| name.starts_with("Contrail-")),
+            0,
+            "{table}"
+        );
+    }
+    assert_eq!(deleted(&world, "Ucast_Macs_Local", |_| true), 1);
+}
+
+/// What is found when an agent deletes a row whose logical switch has such a name.
+fn deleted(world: &World, table: &'static str, named: impl Fn(&str) -> bool) -> usize {
+    let server = world.switches().next().expect("a switch").switch;
+    let fits = |row: &crate::switch::Row| {
+        let of = row
+            .reference("logical_switch")
+            .and_then(|uuid| server.row("Logical_Switch", uuid));
+        of.unwrap_or(row).text("name").is_some_and(&named)
+    };
+    let (uuid, row) = server.rows(table).find(|(_, row)| fits(row)).expect("a row");
+    let old = Some(Arc::new(row.clone()));
+    let commit = commit(vec![RowChange {
+        table,
+        uuid,
+        old,
+        new: None,
+    }]);
+    findings(|found| foreign::Foreign::default().committed("tor1", &commit, world, found)).len()
+}
+
+fn commit(changes: Vec<RowChange>) -> Commit {
+    Commit {
+        at: Time::ORIGIN,
+        by: Writer::Remote(ConnId(1)),
+        locks: BTreeSet::new(),
+        comments: vec!["tandem agent-a generation 1: broadcast".into()],
+        changes,
+    }
+}
+
+/// What a check says of a world in which this edit is never mended.
+fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
+    let mut found = Findings::default();
+    run(|world, entry| {
+        if let Some(entry) = entry {
+            return check.heard(entry, world, &mut found);
+        }
+        let mut world = world.clone();
+        if world.now() > Time::from_micros(5_000_000) {
+            let configuration = world.wanted(0);
+            let now = world.now();
+            let device = world.device_mut("tor1");
+            let mut random = ChaCha8Rng::seed_from_u64(1);
+            let operations = hand::edit(edit, device.switch(), &configuration, "tor1", &mut random);
+            device.switch_mut().local(now, operations.expect("something to edit"));
+        }
+        check.looked(&world, &mut found);
+    });
+    found.0.into_iter().map(|(_, what)| what).collect()
+}
+
+/// A minute in which nothing goes on; each event is told, and each second.
+fn run(mut told: impl FnMut(&World, Option<&Entry>)) -> World {
+    let mut plan = Plan::parse("name = 'quiet'\nseed = 1\nduration = '1m'").expect("a plan");
+    plan.workload = Workload {
+        local_changes_per_h: 0,
+        remote_changes_per_h: 0,
+        configuration_changes_per_h: 0,
+    };
+    let mut world = World::new(&plan, false);
+    let end = Time::from_micros(plan.duration.as_micros());
+    let mut second = Time::ORIGIN;
+    while world.next_at().is_some_and(|at| at <= end) {
+        world.step();
+        while let Some(entry) = world.poll_entry() {
+            told(&world, Some(&entry));
+        }
+        if world.now() >= second {
+            second = world.now() + std::time::Duration::from_secs(1);
+            told(&world, None);
+        }
+    }
+    world
+}
+
+fn session_event(master: &crate::world::Way<'_>, what: What) -> Entry {
+    let event = event::Event {
+        conn: master.conn,
+        generation: Generation(1),
+        what,
+    };
+    entry(master.agent.name, Happened::Agent(host::Event::Session(event)))
+}
+
+fn entry(who: &str, what: Happened) -> Entry {
+    Entry {
+        id: 1,
+        at: Time::ORIGIN,
+        who: who.into(),
+        what,
+        cause: 0,
+        session: None,
+    }
+}
+
+fn findings(find: impl FnOnce(&mut Findings)) -> Vec<String> {
+    let mut found = Findings::default();
+    find(&mut found);
+    found.0.into_iter().map(|(_, what)| what).collect()
+}

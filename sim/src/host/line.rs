@@ -1,0 +1,77 @@
+//! A session and what an observer may want to know of its connection.
+
+use tandem_core::session::{Input, Output, Session};
+use tandem_core::{Deadline, Machine, Time};
+
+use super::Why;
+
+/// Bytes that a driver reads at once.
+pub(super) const READ_BYTES: usize = 64 << 10;
+
+/// A session on its connection.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The session's machine.
+    pub session: Box<Session>,
+    /// When the last byte came; before the first, when the session began.
+    pub last_received: Time,
+    /// Bytes of plaintext that came.
+    pub received_bytes: u64,
+    /// Bytes that the network has not taken, as it said last.
+    pub queued_bytes: usize,
+    /// Something was sent since the session heard of that.
+    sent: bool,
+    /// The connection is gone; there is nothing left to close.
+    pub(super) lost: bool,
+}
+
+impl Line {
+    /// A connection that is ready for bytes.
+    pub(super) fn new(now: Time, session: Box<Session>) -> Self {
+        Self {
+            session,
+            last_received: now,
+            received_bytes: 0,
+            queued_bytes: 0,
+            sent: false,
+            lost: false,
+        }
+    }
+
+    /// The session hears something. The caller drains the outputs.
+    pub(super) fn handle(&mut self, now: Time, input: Input) {
+        match &input {
+            Input::Bytes(data) => {
+                self.last_received = now;
+                self.received_bytes += data.len() as u64;
+            }
+            Input::Sent { queued_bytes } => {
+                self.queued_bytes = *queued_bytes;
+                self.sent = false;
+            }
+            Input::Closed(_) | Input::Timeout | Input::Command(_) => {}
+        }
+        self.session.handle(now, input);
+    }
+
+    /// What the session wants done.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        let output = self.session.poll_output();
+        self.sent |= matches!(output, Some(Output::Send(_)));
+        output
+    }
+
+    /// Whether everything that was sent was taken, and the session has yet to hear so. A driver tells after each write;
+    /// a world says nothing when the network takes everything at once.
+    pub(super) fn all_sent(&self) -> bool {
+        self.sent && self.queued_bytes == 0
+    }
+
+    /// When the session wants to be woken.
+    pub(super) fn deadline(&self) -> Option<Deadline<Why>> {
+        self.session.poll_timeout().map(|deadline| Deadline {
+            at: deadline.at,
+            why: Why::Session(deadline.why),
+        })
+    }
+}

@@ -1,0 +1,445 @@
+//! An agent host: what the process does around the machines of core, as an actor.
+//!
+//! The drivers of `net` are the truth that this keeps to. Switches come in through the [`door`]: TLS, bounded in
+//! number and in time. Then one [`Agent`] and a [`Session`](tandem_core::session::Session) on each [`Line`] talk to
+//! each other by messages only. Those wait in a [`mailbox`], and are delivered within the instant in which they were
+//! posted, in an order that hangs on the seed: as tasks on several cores would, and each sender's in order.
+//!
+//! Left out: PROXY headers and what a certificate says (a [`Peer`](tandem_core::Peer) has neither), the HTTP port,
+//! certificate files, panics. A program that hangs or dies is the world's affair: it does not call this machine, or
+//! drops it.
+//!
+//! **For the world**: what has arrived on a socket is to be handed in before [`Timeout`](Input::Timeout), above all
+//! when a hung program goes on: the drivers hear what was said before they count silence.
+
+mod alarms;
+mod announcements;
+mod door;
+mod events;
+mod line;
+mod mailbox;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_core::agent::{self, Agent};
+use tandem_core::configuration::Configuration;
+use tandem_core::event::What;
+use tandem_core::health::Grade;
+use tandem_core::status::AgentStatus;
+use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Generation, Machine, Time, session};
+
+use crate::plan::TlsFault;
+use crate::socket::{CheckKind, Input, Outcome, Output};
+use alarms::Alarms;
+use announcements::Announcements;
+use door::{Door, Reaction, Step};
+pub use door::{HALF_OPEN_MAX, HANDSHAKE_DEADLINE};
+pub use events::Event;
+pub use line::Line;
+use mailbox::{Lane, Letter, Mailbox};
+
+/// How an agent host is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where switches connect; taken once the agent has been fit.
+    pub listen: SocketAddrV4,
+    /// Where a proxy's echo check connects; taken at once.
+    pub health: SocketAddrV4,
+    /// Where a proxy's `agent-check` connects; taken at once.
+    pub agent_check: SocketAddrV4,
+    /// What a flight of TLS takes of the processor.
+    pub tls_work: Duration,
+    /// What is wanted.
+    pub configuration: Arc<Configuration>,
+    /// Whether that is everything that could be wanted. An agent that has never seen everything is unfit.
+    pub complete: bool,
+    /// Above every generation of an earlier life of this agent.
+    pub generation: Generation,
+}
+
+/// What an agent host can be told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// What is wanted from now on, and whether it is everything.
+    Configure {
+        configuration: Arc<Configuration>,
+        complete: bool,
+    },
+    /// Leave in good order (SIGTERM).
+    Drain,
+    /// What TLS does to connections that are accepted from now on.
+    Tls(Option<TlsFault>),
+    /// The agent check of this proxy polls, and hears what it heard last. A world that leaves such polls out says so
+    /// before it drains the host, and when the proxy stops: a drain waits for whoever polled in the last minute.
+    Polled { from: Ipv4Addr },
+}
+
+/// Why an agent host wants to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// A message waits.
+    Mail,
+    /// The agent has its reason.
+    Agent(agent::Why),
+    /// A session has its reason.
+    Session(session::Why),
+    /// A flight of TLS is ready.
+    Flight,
+    /// A handshake takes too long.
+    HandshakeOverdue,
+}
+
+/// An agent, its sessions, and the process around them.
+#[derive(Clone, Debug)]
+pub struct Host {
+    options: Options,
+    agent: Agent,
+    lines: BTreeMap<ConnId, Line>,
+    /// When the last byte came on the sessions that ended at this instant.
+    ended: BTreeMap<ConnId, Time>,
+    door: Door,
+    /// Plaintext that came with the end of a handshake, until the session is there.
+    early: BTreeMap<ConnId, Vec<u8>>,
+    mailbox: Mailbox,
+    alarms: Alarms,
+    announcements: Announcements,
+    listening: bool,
+    /// The process has nothing left to do.
+    over: bool,
+    now: Time,
+    outputs: VecDeque<Output<Event>>,
+}
+
+impl Host {
+    /// A program that has just been started: opening its ports is its first output. The seed decides in which order
+    /// messages of one instant are delivered, and nothing else.
+    pub fn new(seed: u64, options: Options) -> Self {
+        let configuration = Arc::clone(&options.configuration);
+        let mut host = Self {
+            agent: Agent::new(Arc::clone(&configuration), options.generation),
+            lines: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            door: Door::new(options.tls_work),
+            early: BTreeMap::new(),
+            mailbox: Mailbox::new(seed),
+            alarms: Alarms::default(),
+            announcements: Announcements::default(),
+            listening: false,
+            over: false,
+            now: Time::ORIGIN,
+            outputs: VecDeque::new(),
+            options,
+        };
+        let (health, agent_check) = (host.options.health, host.options.agent_check);
+        host.outputs.push_back(Output::Listen { at: health });
+        host.outputs.push_back(Output::Listen { at: agent_check });
+        let complete = host.options.complete;
+        host.command(Command::Configure {
+            configuration,
+            complete,
+        });
+        host.deliver();
+        host
+    }
+
+    /// What a health check by the proxy `from` finds in this program. Changes nothing but the memory of who has
+    /// polled; a drain may go on because of that, so [`poll_timeout`](Machine::poll_timeout) is to be asked again.
+    ///
+    /// Whether the kernel takes the connection at all is for the world to know.
+    pub fn health(&mut self, now: Time, kind: CheckKind, from: Ipv4Addr) -> Outcome {
+        if self.over {
+            return Outcome::Refused;
+        }
+        let grade = self.agent.grade();
+        match kind {
+            CheckKind::Connect => Outcome::Passed,
+            CheckKind::Echo if grade.passes() => Outcome::Passed,
+            CheckKind::Echo => Outcome::Wrong,
+            CheckKind::Tls if !self.listening => Outcome::Refused,
+            CheckKind::Tls => self.door.checked(),
+            CheckKind::Agent => {
+                self.announcements.told(now, from, grade);
+                self.check_announced();
+                Outcome::Said(grade.agent_check_text().into())
+            }
+        }
+    }
+
+    /// The agent's machine.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Every session that is not over, by its connection.
+    pub fn sessions(&self) -> &BTreeMap<ConnId, Line> {
+        &self.lines
+    }
+
+    /// When the last byte came on a session that ended at this instant.
+    pub fn last_heard(&self, conn: ConnId) -> Option<Time> {
+        self.ended.get(&conn).copied()
+    }
+
+    /// What `/status` would say.
+    pub fn status(&self, now: Time) -> AgentStatus {
+        self.agent
+            .status(self.lines.values().map(|line| line.session.status(now)))
+    }
+
+    /// Connections between accept and session; [`HALF_OPEN_MAX`] at most.
+    pub fn half_open(&self) -> usize {
+        self.door.half_open()
+    }
+
+    fn command(&mut self, command: Command) {
+        let input = match command {
+            Command::Configure {
+                configuration,
+                complete,
+            } => agent::Input::Configure {
+                configuration,
+                complete,
+            },
+            Command::Drain => agent::Input::Drain,
+            Command::Tls(fault) => {
+                self.door.fault = fault;
+                return self.report(Event::HealthChanged);
+            }
+            Command::Polled { from } => return self.announcements.polled(self.now, from),
+        };
+        self.mailbox.post(Lane::Environment, Letter::Agent(input));
+    }
+
+    fn accepted(&mut self, conn: ConnId, at: SocketAddrV4, from: SocketAddrV4) {
+        if at != self.options.listen {
+            // The world answers checks without connections; nobody else has any business there.
+            return self.outputs.push_back(Output::Close { conn });
+        }
+        let reaction = self.door.accept(self.now, conn, from);
+        self.react(conn, reaction);
+    }
+
+    /// Carries on with a handshake.
+    fn react(&mut self, conn: ConnId, reaction: Reaction) {
+        for bytes in reaction.flights {
+            self.outputs.push_back(Output::Send { conn, bytes });
+        }
+        self.alarms.set(conn, self.door.deadline(conn));
+        match reaction.step {
+            Step::Wait => {}
+            Step::Open { connected, early } => {
+                self.early.insert(conn, early);
+                self.mailbox.post(Lane::Arrivals, Letter::Agent(connected));
+            }
+            Step::Failed(why) => {
+                self.outputs.push_back(Output::Close { conn });
+                self.report(Event::HandshakeFailed { conn, why });
+            }
+        }
+    }
+
+    fn bytes(&mut self, conn: ConnId, data: &[u8]) {
+        if let Some(reaction) = self.door.bytes(self.now, conn, data) {
+            return self.react(conn, reaction);
+        }
+        // As much as a driver reads at once, so that a session steps as it does in production.
+        for piece in data.chunks(line::READ_BYTES) {
+            if self.lines.get(&conn).is_some_and(Line::all_sent) {
+                self.hear(conn, session::Input::Sent { queued_bytes: 0 });
+            }
+            self.hear(conn, session::Input::Bytes(piece.to_vec()));
+        }
+    }
+
+    /// The other end is gone, or has said all that it will.
+    fn ended(&mut self, conn: ConnId, lost: bool) {
+        if let Some(why) = self.door.ended(conn) {
+            self.alarms.set(conn, None);
+            if !lost {
+                self.outputs.push_back(Output::Close { conn });
+            }
+            return self.report(Event::HandshakeFailed { conn, why });
+        }
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.lost = lost;
+        }
+        let why = if lost {
+            CloseWhy::fault(Fault::Environment, "the connection broke: connection reset")
+        } else {
+            CloseWhy::orderly("the switch closed the connection")
+        };
+        self.hear(conn, session::Input::Closed(why));
+    }
+
+    /// A session hears something.
+    fn hear(&mut self, conn: ConnId, input: session::Input) {
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.handle(self.now, input);
+            self.carry_out_session(conn);
+        }
+    }
+
+    fn carry_out_session(&mut self, conn: ConnId) {
+        let Some(line) = self.lines.get_mut(&conn) else {
+            return;
+        };
+        let mut over = false;
+        while let Some(output) = line.poll_output() {
+            match output {
+                session::Output::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
+                session::Output::Close(_) => over = true,
+                session::Output::Event(event) => {
+                    over |= matches!(event.what, What::Closed { .. });
+                    let heard = Letter::Agent(agent::Input::Heard(event.clone()));
+                    self.mailbox.post(Lane::Heard(conn), heard);
+                    self.outputs.push_back(Output::Event(Event::Session(event)));
+                }
+            }
+        }
+        self.alarms.set(conn, line.deadline());
+        if over {
+            if !line.lost {
+                self.outputs.push_back(Output::Close { conn });
+            }
+            let last_received = self.lines.remove(&conn).map(|line| line.last_received);
+            self.ended.extend(last_received.map(|at| (conn, at)));
+        }
+    }
+
+    /// The agent hears something.
+    fn tell_agent(&mut self, input: agent::Input) {
+        self.agent.handle(self.now, input);
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                agent::Output::Open { conn, session } => {
+                    self.lines.insert(conn, Line::new(self.now, session));
+                    self.carry_out_session(conn);
+                    let early = self.early.remove(&conn).unwrap_or_default();
+                    self.bytes(conn, &early);
+                }
+                agent::Output::Refuse { conn, why } => {
+                    self.early.remove(&conn);
+                    self.outputs.push_back(Output::Close { conn });
+                    self.report(Event::ConnectionRefused { conn, why });
+                }
+                agent::Output::Tell { conn, command } => {
+                    self.mailbox.post(Lane::Session(conn), Letter::Order(conn, command));
+                }
+                agent::Output::Graded(grade) => self.graded(grade),
+                agent::Output::Drained => self.over = true,
+            }
+        }
+    }
+
+    fn graded(&mut self, grade: Grade) {
+        self.report(Event::Graded(grade));
+        // A switch that came earlier would find nobody who could claim it.
+        if grade == Grade::Fit && !self.listening {
+            self.listening = true;
+            let at = self.options.listen;
+            self.outputs.push_back(Output::Listen { at });
+        }
+        self.report(Event::HealthChanged);
+        if grade == Grade::Draining {
+            self.announcements.begin(self.now, grade);
+            self.check_announced();
+        }
+    }
+
+    fn check_announced(&mut self) {
+        if self.announcements.take_announced() {
+            let announced = Letter::Agent(agent::Input::Announced);
+            self.mailbox.post(Lane::Environment, announced);
+        }
+    }
+
+    /// The time of the agent, of sessions or of handshakes has come.
+    fn wake(&mut self) {
+        let due = |deadline: Deadline<agent::Why>| deadline.at <= self.now;
+        if self.agent.poll_timeout().is_some_and(due) {
+            self.mailbox.post(Lane::Clock, Letter::Agent(agent::Input::Timeout));
+        }
+        while let Some(conn) = self.alarms.take_due(self.now) {
+            self.mailbox.post(Lane::Session(conn), Letter::Wake(conn));
+        }
+    }
+
+    /// Delivers what waits, and what comes of it.
+    fn deliver(&mut self) {
+        while !self.over
+            && let Some(letter) = self.mailbox.take()
+        {
+            match letter {
+                Letter::Agent(input) => self.tell_agent(input),
+                Letter::Order(conn, command) => self.hear(conn, session::Input::Command(command)),
+                Letter::Wake(conn) => match self.door.wake(self.now, conn) {
+                    Some(reaction) => self.react(conn, reaction),
+                    None => self.hear(conn, session::Input::Timeout),
+                },
+            }
+            if self.over {
+                self.report(Event::Drained);
+            }
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+impl Machine for Host {
+    type Input = Input<Command>;
+    type Output = Output<Event>;
+    type Why = Why;
+
+    fn handle(&mut self, now: Time, input: Input<Command>) {
+        debug_assert!(self.outputs.is_empty(), "drain the outputs first");
+        if now > self.now {
+            self.ended.clear();
+        }
+        self.now = now;
+        if self.over {
+            return;
+        }
+        match input {
+            Input::Accepted { conn, at, from } => self.accepted(conn, at, from),
+            Input::Bytes { conn, data } => self.bytes(conn, &data),
+            Input::Sent { conn, queued_bytes } => self.hear(conn, session::Input::Sent { queued_bytes }),
+            Input::Finished { conn } => self.ended(conn, false),
+            Input::Lost { conn } => self.ended(conn, true),
+            Input::Timeout => self.wake(),
+            Input::Command(command) => self.command(command),
+            // An agent dials nobody, checks nobody, and has no part in the virtual IP.
+            Input::Connected { .. } | Input::DialFailed { .. } | Input::Checked { .. } | Input::Datagram { .. } => {}
+        }
+        self.deliver();
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Event>> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline<Why>> {
+        if self.over {
+            return None;
+        }
+        let mail = (!self.mailbox.is_empty()).then_some(Deadline {
+            at: self.now,
+            why: Why::Mail,
+        });
+        let agent = self.agent.poll_timeout().map(|deadline| Deadline {
+            at: deadline.at,
+            why: Why::Agent(deadline.why),
+        });
+        Deadline::earliest([mail, agent, self.alarms.first()])
+    }
+}

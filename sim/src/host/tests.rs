@@ -1,0 +1,255 @@
+use super::testing::*;
+use super::*;
+
+const PROXIES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 0, 4)];
+
+fn second(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn said(word: &str) -> Outcome {
+    Outcome::Said(word.into())
+}
+
+#[test]
+fn a_switch_that_connects_is_managed() {
+    let mut bench = Bench::new(1, options());
+    let conn = bench.connect();
+    let tsn = TSN.to_string();
+    let mut locators = bench.switch.rows("Physical_Locator");
+    assert!(locators.any(|(_, row)| row.text("dst_ip") == Some(&tsn)));
+    assert_eq!(bench.switch.rows("Mcast_Macs_Remote").count(), 1);
+    assert_eq!(bench.switch.lock_holder("tandem"), Some(conn));
+    let status = bench.host.status(bench.now);
+    let sessions = &status.switches[&"tor1".into()].sessions;
+    assert_eq!(
+        (sessions[0].phase.as_str(), sessions[0].ownership.as_str()),
+        ("synced", "held")
+    );
+    assert_eq!(sessions[0].generation, Generation(101));
+    // Two flights, one of either end.
+    assert_eq!(sessions[0].takeover_ms.tls, Some(8.0));
+    let line = &bench.host.sessions()[&conn];
+    assert!(line.received_bytes > 0 && line.last_received > Time::ORIGIN);
+    assert_eq!(bench.host.half_open(), 0);
+    let audited = bench.words().contains(&"Audited");
+    assert!(audited, "{:?}", bench.words());
+}
+
+#[test]
+fn switches_are_taken_once_everything_is_known_and_health_checks_at_once() {
+    let mut bench = Bench::new(
+        1,
+        Options {
+            complete: false,
+            ..options()
+        },
+    );
+    assert_eq!(bench.listening, [HEALTH, AGENT_CHECK].into());
+    let find = |bench: &mut Bench| {
+        [CheckKind::Echo, CheckKind::Tls, CheckKind::Agent].map(|kind| bench.host.health(bench.now, kind, PROXIES[0]))
+    };
+    assert_eq!(find(&mut bench), [Outcome::Wrong, Outcome::Refused, said("down")]);
+    bench.tell(Input::Command(Command::Configure {
+        configuration: configuration(),
+        complete: true,
+    }));
+    assert_eq!(bench.listening, [HEALTH, AGENT_CHECK, OVSDB].into());
+    assert_eq!(bench.words(), ["Graded", "HealthChanged"]);
+    let passed = [Outcome::Passed, Outcome::Passed, said("ready up 100%")];
+    assert_eq!(find(&mut bench), passed);
+}
+
+#[test]
+fn a_drain_goes_on_when_the_last_proxy_has_fetched_the_word() {
+    let mut bench = Bench::new(1, options());
+    bench.connect();
+    for proxy in PROXIES {
+        let outcome = bench.host.health(bench.now, CheckKind::Agent, proxy);
+        assert_eq!(outcome, said("ready up 100%"));
+    }
+    bench.events.clear();
+    bench.tell(Input::Command(Command::Drain));
+    bench.pass(second(2));
+    assert_eq!(bench.words(), ["Graded", "HealthChanged"]);
+    for (proxy, drained) in PROXIES.into_iter().zip([false, true]) {
+        assert_eq!(bench.host.health(bench.now, CheckKind::Echo, proxy), Outcome::Passed);
+        assert_eq!(bench.host.health(bench.now, CheckKind::Agent, proxy), said("drain"));
+        bench.run();
+        assert_eq!(bench.words().contains(&"Drained"), drained);
+    }
+    assert_eq!(bench.switch.lock_holder("tandem"), None);
+    let agent = bench.host.health(bench.now, CheckKind::Agent, PROXIES[0]);
+    assert_eq!((agent, bench.host.poll_timeout()), (Outcome::Refused, None));
+}
+
+#[test]
+fn a_drain_waits_five_seconds_for_a_proxy_that_polls_unseen() {
+    let mut bench = Bench::new(1, options());
+    bench.host.health(bench.now, CheckKind::Agent, PROXIES[0]);
+    bench.pass(second(600));
+    let mut alone = bench.clone();
+    alone.tell(Input::Command(Command::Drain));
+    assert!(alone.words().contains(&"Drained"), "nobody polls any more");
+    bench.tell(Input::Command(Command::Polled { from: PROXIES[0] }));
+    bench.tell(Input::Command(Command::Drain));
+    bench.pass(second(60));
+    let drained = bench.events.iter().find(|(_, event)| *event == Event::Drained);
+    assert_eq!(drained.map(|(at, _)| *at), Some(Time::ORIGIN + second(605)));
+}
+
+#[test]
+fn who_comes_while_the_agent_drains_is_refused_behind_tls() {
+    let mut bench = Bench::new(1, options());
+    bench.connect();
+    bench.host.health(bench.now, CheckKind::Agent, PROXIES[0]);
+    bench.tell(Input::Command(Command::Drain));
+    let late = bench.connect();
+    assert!(bench.closed.contains(&late));
+    assert_eq!(bench.ends(), ["the agent is draining"]);
+}
+
+#[test]
+fn a_stalled_handshake_ends_at_its_deadline() {
+    let mut bench = Bench::new(1, options());
+    bench.tell(Input::Command(Command::Tls(Some(TlsFault::Stalled))));
+    let outcome = bench.host.health(bench.now, CheckKind::Tls, PROXIES[0]);
+    assert_eq!(outcome, Outcome::TimedOut);
+    bench.connect();
+    assert_eq!(bench.host.half_open(), 1);
+    bench.pass(second(60));
+    assert_eq!(bench.host.half_open(), 0);
+    assert_eq!(
+        bench.ends(),
+        ["the handshake took longer than 10s; waited for TLS (the peer misbehaved)"]
+    );
+    assert_eq!(
+        bench.events.last().map(|(at, _)| *at),
+        Some(Time::ORIGIN + HANDSHAKE_DEADLINE)
+    );
+    assert_eq!(bench.host.poll_timeout(), None);
+}
+
+#[test]
+fn a_fault_of_tls_concerns_new_connections_alone_and_passes() {
+    let mut bench = Bench::new(1, options());
+    let managed = bench.connect();
+    bench.tell(Input::Command(Command::Tls(Some(TlsFault::Refused))));
+    let refused = bench.connect();
+    assert!(bench.closed.contains(&refused));
+    assert_eq!(bench.ends(), ["the handshake was refused (the environment)"]);
+    assert!(bench.host.sessions().contains_key(&managed));
+    bench.tell(Input::Command(Command::Tls(None)));
+    let next = bench.connect();
+    assert!(bench.host.sessions().contains_key(&next));
+}
+
+#[test]
+fn who_does_not_shake_hands_is_told_apart() {
+    let mut bench = Bench::new(1, options());
+    let [silent, cut, other] = [(); 3].map(|()| bench.dial());
+    bench.tell(Input::Finished { conn: silent });
+    bench.bytes(cut, b"[client");
+    bench.tell(Input::Lost { conn: cut });
+    bench.bytes(other, b"GET / HTTP/1.1");
+    assert_eq!(
+        bench.ends(),
+        [
+            "the peer closed without a word",
+            "the peer closed in the middle of the TLS handshake (the peer misbehaved)",
+            "the peer does not speak TLS (the peer misbehaved)"
+        ]
+    );
+    assert_eq!(bench.closed, [silent, other].into(), "nothing is left of the other one");
+    assert_eq!((bench.host.half_open(), bench.host.poll_timeout()), (0, None));
+}
+
+#[test]
+fn the_newest_of_too_many_handshakes_is_closed_at_once() {
+    let mut bench = Bench::new(1, options());
+    for _ in 0..HALF_OPEN_MAX {
+        bench.dial();
+    }
+    assert!(bench.closed.is_empty());
+    let newest = bench.dial();
+    assert_eq!(bench.closed, [newest].into());
+    assert_eq!(bench.host.half_open(), HALF_OPEN_MAX);
+    bench.pass(HANDSHAKE_DEADLINE);
+    assert_eq!(bench.host.half_open(), 0);
+    let next = bench.connect();
+    assert!(bench.host.sessions().contains_key(&next));
+}
+
+#[test]
+fn a_connection_that_ends_ends_its_session_and_says_how() {
+    let mut bench = Bench::new(1, options());
+    let (finished, lost) = (bench.connect(), bench.connect());
+    bench.tell(Input::Finished { conn: finished });
+    bench.tell(Input::Lost { conn: lost });
+    assert!(bench.host.sessions().is_empty());
+    assert_eq!(
+        bench.ends(),
+        [
+            "the switch closed the connection",
+            "the connection broke: connection reset (the environment)"
+        ]
+    );
+    assert_eq!(bench.closed, [finished].into(), "nothing is left of the other one");
+}
+
+/// Three sessions, of which two wait, are let go. Answers what they say, in order.
+fn let_go(seed: u64) -> Vec<(ConnId, &'static str)> {
+    let mut bench = Bench::new(seed, options());
+    for _ in 0..3 {
+        bench.connect();
+    }
+    bench.events.clear();
+    bench.tell(Input::Command(Command::Drain));
+    bench.run();
+    let said = |event: &Event| match event {
+        Event::Session(event) => Some((event.conn, event.what.word())),
+        Event::HandshakeFailed { .. } | Event::ConnectionRefused { .. } => None,
+        Event::Graded(_) | Event::HealthChanged | Event::Drained => None,
+    };
+    bench.events.iter().filter_map(|(_, event)| said(event)).collect()
+}
+
+#[test]
+fn sessions_act_in_another_order_for_another_seed_and_each_of_them_in_its_own() {
+    let all: Vec<_> = (0..20).map(let_go).collect();
+    assert!(all.iter().any(|said| *said != all[0]), "{:?}", all[0]);
+    for said in &all {
+        for (conn, _) in said {
+            let of_one = |said: &Vec<(ConnId, &'static str)>| -> Vec<_> {
+                let own = said.iter().filter(|(other, _)| other == conn);
+                own.map(|(_, word)| *word).collect()
+            };
+            assert_eq!(of_one(said), of_one(&all[0]));
+        }
+    }
+    assert_eq!(let_go(7), let_go(7));
+}
+
+#[test]
+fn a_switch_that_probes_for_days_and_takes_every_answer_is_not_cut_off() {
+    let mut bench = Bench::new(1, options());
+    let conn = bench.connect();
+    let before = bench.received_bytes;
+    while bench.received_bytes - before < 2 * tandem_core::bounds::ANSWERS_BYTES {
+        bench.bytes(conn, br#"{"id":"echo","method":"echo","params":["once more"]}"#);
+        assert!(bench.closed.is_empty(), "{:?}", bench.ends());
+    }
+}
+
+#[test]
+fn a_switch_that_takes_no_answers_is_cut_off() {
+    let mut bench = Bench::new(1, options());
+    let conn = bench.connect();
+    let queued_bytes = 2 * tandem_core::bounds::ANSWERS_BYTES;
+    bench.tell(Input::Sent { conn, queued_bytes });
+    let echo = br#"{"id":"echo","method":"echo","params":["once more"]}"#;
+    for _ in 0..queued_bytes / echo.len() {
+        bench.bytes(conn, echo);
+    }
+    assert_eq!(bench.closed, [conn].into());
+}

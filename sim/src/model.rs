@@ -1,0 +1,357 @@
+//! The reference: what should stand in the tables of a switch, what does, and what does not yet.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use tandem_core::configuration::Configuration;
+use tandem_core::{LogicalSwitchName, Mac, Uuid};
+
+use crate::operator::PREFIX;
+use crate::switch::{Row, Switch};
+use crate::world::{AgentView, SwitchView, World};
+
+/// Something that can be right or wrong on a switch.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Thing {
+    /// The logical switch of a network.
+    LogicalSwitch(Uuid),
+    /// Where a network's broadcast goes.
+    Broadcast(Uuid),
+    /// A remote MAC in a network.
+    Remote(Uuid, Mac),
+    /// A port and VLAN.
+    Binding(String, i64),
+    /// A local MAC in a network, as its owner exports it.
+    Export(Uuid, Mac),
+}
+
+/// How a row is.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum How {
+    At(Ipv4Addr),
+    Text(String),
+}
+
+/// Things, and how each of their rows is.
+pub type Tables = BTreeMap<Thing, Vec<How>>;
+
+/// A thing that is not as it is wanted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Difference {
+    pub thing: Thing,
+    pub wanted: Vec<How>,
+    pub found: Vec<How>,
+}
+
+/// Something that is not as it is wanted, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pending {
+    /// Such as `tor1`, `broadcast of 6f1c...`.
+    pub objects: Vec<String>,
+    /// Why it is not there yet, as far as can be told.
+    pub why: String,
+}
+
+/// What is not as it is wanted on this switch; nothing when it has converged.
+pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
+    let of_switch = |thing: Option<&Thing>, why: String| Pending {
+        objects: [switch.name.to_owned()]
+            .into_iter()
+            .chain(thing.map(Thing::to_string))
+            .collect(),
+        why,
+    };
+    let Some(master) = world.master(switch) else {
+        return vec![of_switch(
+            None,
+            format!("no agent holds the lock; {}", reachable(world, switch)),
+        )];
+    };
+    let name = master.agent.name;
+    if !(master.live && master.agent.complete) {
+        let what = if master.live {
+            "does not know all that is wanted"
+        } else {
+            "cannot be reached"
+        };
+        return vec![of_switch(None, format!("{name} holds the lock and {what}"))];
+    }
+    let differences = differences(world, switch, master.agent);
+    if differences.is_empty() {
+        return Vec::new();
+    }
+    let line = master.agent.host.and_then(|host| host.sessions().get(&master.conn));
+    let standing = line.map_or_else(|| "no session".to_owned(), |line| standing(line, master.agent));
+    let why = |difference: &Difference| format!("{difference}; {name}: {standing}");
+    differences
+        .iter()
+        .map(|difference| of_switch(Some(&difference.thing), why(difference)))
+        .collect()
+}
+
+/// What differs from what is wanted while this agent owns the switch.
+pub fn differences(world: &World, switch: SwitchView<'_>, owner: AgentView<'_>) -> Vec<Difference> {
+    let configuration = world.wanted(0);
+    let database = Database::read(switch.switch);
+    let wanted = wanted(&configuration, &database, switch, owner);
+    let mut found = found(&configuration, &database, switch, owner);
+    let mut differences = Vec::new();
+    for (thing, wanted) in wanted {
+        let found = found.remove(&thing).unwrap_or_default();
+        if wanted != found {
+            differences.push(Difference { thing, wanted, found });
+        }
+    }
+    let unwanted = found.into_iter().map(|(thing, found)| Difference {
+        thing,
+        wanted: Vec::new(),
+        found,
+    });
+    differences.extend(unwanted);
+    differences
+}
+
+/// What the owner is to bring about, and to export.
+fn wanted(
+    configuration: &Configuration,
+    database: &Database<'_>,
+    switch: SwitchView<'_>,
+    owner: AgentView<'_>,
+) -> Tables {
+    let mut tables = Tables::new();
+    let Some(wanted) = configuration.switches.get(&switch.name.into()) else {
+        return tables;
+    };
+    for network in wanted.networks() {
+        let Some(about) = configuration.networks.get(&network) else {
+            continue;
+        };
+        tables.insert(
+            Thing::LogicalSwitch(network),
+            vec![How::Text(format!("VNI {}", about.vni))],
+        );
+        tables.insert(
+            Thing::Broadcast(network),
+            vec![How::Text(broadcast_row("unknown-dst", [owner.tsn]))],
+        );
+        let elsewhere = about.remote_macs.iter().filter(|(_, vtep)| **vtep != switch.tunnel_ip);
+        tables.extend(elsewhere.map(|(mac, vtep)| (Thing::Remote(network, *mac), vec![How::At(*vtep)])));
+    }
+    for (port, vlans) in &wanted.ports {
+        let thing = |vlan: u16| Thing::Binding(port.to_string(), vlan.into());
+        let name = |network: Uuid| How::Text(LogicalSwitchName::of_network(PREFIX, network).to_string());
+        tables.extend(vlans.iter().map(|(vlan, network)| (thing(*vlan), vec![name(*network)])));
+    }
+    for table in ["Ucast_Macs_Local", "Mcast_Macs_Local"] {
+        let rows = database
+            .rows_of(table)
+            .filter(|(network, _)| configuration.networks.contains_key(network));
+        for (network, row) in rows {
+            let ends = database.tunnel_ends(row).map(How::At).collect();
+            tables.extend(mac(row).map(|mac| (Thing::Export(network, mac), ends)));
+        }
+    }
+    tables
+}
+
+/// What of ours stands in the database, and what the owner exports of it.
+fn found(
+    configuration: &Configuration,
+    database: &Database<'_>,
+    switch: SwitchView<'_>,
+    owner: AgentView<'_>,
+) -> Tables {
+    let mut tables = Tables::new();
+    let mut add = |thing, how| tables.entry(thing).or_default().push(how);
+    for (uuid, network) in &database.networks {
+        let vni = database
+            .server
+            .row("Logical_Switch", *uuid)
+            .and_then(|row| row.integer("tunnel_key"));
+        let how = vni.map_or_else(|| "no VNI".into(), |vni| format!("VNI {vni}"));
+        add(Thing::LogicalSwitch(*network), How::Text(how));
+    }
+    for (network, row) in database.rows_of("Mcast_Macs_Remote") {
+        add(Thing::Broadcast(network), How::Text(database.broadcast_row(row)));
+    }
+    for (network, row) in database.rows_of("Ucast_Macs_Remote") {
+        if let (Some(mac), Some(end)) = (mac(row), database.tunnel_ends(row).next()) {
+            add(Thing::Remote(network, mac), How::At(end));
+        }
+    }
+    let claimed = configuration.switches.get(&switch.name.into());
+    let is_claimed = |port: &str, vlan: i64| {
+        let vlans = claimed.and_then(|claimed| claimed.ports.get(&port.into()));
+        vlans.is_some_and(|vlans| vlans.keys().any(|claimed| i64::from(*claimed) == vlan))
+    };
+    for (port, vlan, bound) in bindings(database.server) {
+        if database.networks.contains_key(&bound) || is_claimed(port, vlan) {
+            let row = database.server.row("Logical_Switch", bound);
+            let name = row.and_then(|row| row.text("name")).unwrap_or_default();
+            add(Thing::Binding(port.to_owned(), vlan), How::Text(name.to_owned()));
+        }
+    }
+    let exports = owner.host.into_iter().flat_map(|host| host.agent().exports().routes());
+    for route in exports.filter(|route| route.vtep == switch.tunnel_ip) {
+        add(Thing::Export(route.network, route.mac), How::At(route.vtep));
+    }
+    tables
+}
+
+/// Whether every wanted logical switch that is there sends broadcast to this services node, and to no other.
+pub fn broadcast_is_right(world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) -> bool {
+    let broadcast = broadcast(world, switch.switch);
+    let right = [broadcast_row("unknown-dst", [tsn])];
+    !broadcast.is_empty() && broadcast.values().all(|rows| *rows == right)
+}
+
+/// The broadcast rows of every wanted logical switch that is there.
+pub fn broadcast(world: &World, server: &Switch) -> BTreeMap<Uuid, Vec<String>> {
+    let mut database = Database::read(server);
+    database.networks.retain(|_, network| world.is_wanted(*network));
+    let networks = database.networks.values();
+    let mut broadcast: BTreeMap<_, Vec<_>> = networks.map(|network| (*network, Vec::new())).collect();
+    for (network, row) in database.rows_of("Mcast_Macs_Remote") {
+        broadcast.entry(network).or_default().push(database.broadcast_row(row));
+    }
+    broadcast
+}
+
+/// How a broadcast row reads.
+pub fn broadcast_row(mac: &str, tunnel_ends: impl IntoIterator<Item = Ipv4Addr>) -> String {
+    let ends: Vec<_> = tunnel_ends.into_iter().map(|end| end.to_string()).collect();
+    format!("{mac} at {}", ends.join(" and "))
+}
+
+/// Every binding of a database: port, VLAN, row of the logical switch.
+pub fn bindings(server: &Switch) -> impl Iterator<Item = (&str, i64, Uuid)> {
+    server.rows("Physical_Port").flat_map(|(_, row)| {
+        let port = row.text("name").unwrap_or_default();
+        let pairs = row
+            .datum("vlan_bindings")
+            .into_iter()
+            .flat_map(|bindings| bindings.pairs());
+        pairs.filter_map(move |(vlan, bound)| Some((port, vlan.as_integer()?, bound.as_uuid()?)))
+    })
+}
+
+/// The network whose logical switch has this name; `None` if it is foreign.
+pub fn network_named(logical_switch: &str) -> Option<Uuid> {
+    LogicalSwitchName::from(logical_switch).network(PREFIX)
+}
+
+/// A database, with what is looked up again and again.
+struct Database<'a> {
+    server: &'a Switch,
+    /// The logical switches that are ours, by their row.
+    networks: BTreeMap<Uuid, Uuid>,
+    locators: BTreeMap<Uuid, Ipv4Addr>,
+}
+
+impl<'a> Database<'a> {
+    fn read(server: &'a Switch) -> Self {
+        let named = |row: &Row| network_named(row.text("name")?);
+        let networks = server
+            .rows("Logical_Switch")
+            .filter_map(|(uuid, row)| Some((uuid, named(row)?)));
+        let end = |row: &Row| row.text("dst_ip")?.parse().ok();
+        let locators = server
+            .rows("Physical_Locator")
+            .filter_map(|(uuid, row)| Some((uuid, end(row)?)));
+        Self {
+            server,
+            networks: networks.collect(),
+            locators: locators.collect(),
+        }
+    }
+
+    /// The rows of a table of MACs that belong to networks of ours.
+    fn rows_of(&self, table: &str) -> impl Iterator<Item = (Uuid, &'a Row)> {
+        let rows = self.server.rows(table);
+        rows.filter_map(|(_, row)| Some((*self.networks.get(&row.reference("logical_switch")?)?, row)))
+    }
+
+    fn tunnel_ends(&self, row: &'a Row) -> impl Iterator<Item = Ipv4Addr> {
+        let set = row
+            .reference("locator_set")
+            .and_then(|set| self.server.row("Physical_Locator_Set", set));
+        let listed = set.into_iter().flat_map(|set| set.references("locators"));
+        let locators = row.reference("locator").into_iter().chain(listed);
+        locators.filter_map(|locator| self.locators.get(&locator).copied())
+    }
+
+    fn broadcast_row(&self, row: &'a Row) -> String {
+        broadcast_row(row.text("MAC").unwrap_or_default(), self.tunnel_ends(row))
+    }
+}
+
+/// As an agent writes it, whatever the switch does.
+fn mac(row: &Row) -> Option<Mac> {
+    match row.text("MAC")? {
+        "unknown-dst" => Some(Mac::BROADCAST),
+        mac => mac.parse().ok(),
+    }
+}
+
+/// Which ways there are, for a switch that nobody owns.
+fn reachable(world: &World, switch: SwitchView<'_>) -> String {
+    let holder = match switch.switch.lock_holder(crate::world::LOCK) {
+        Some(conn) => format!("{conn} does"),
+        None => "nobody does".into(),
+    };
+    let ways = world.ways(switch);
+    let ways: Vec<_> = ways
+        .iter()
+        .map(|way| format!("{} ({})", way.agent.name, if way.live { "open" } else { "not open" }))
+        .collect();
+    if ways.is_empty() {
+        return format!("{holder}; it is connected to no agent");
+    }
+    format!("{holder}; it is connected to: {}", ways.join(", "))
+}
+
+fn standing(line: &crate::host::Line, agent: AgentView<'_>) -> String {
+    let status = line.session.status(agent.now);
+    let list = |what: &str, objects: &[(String, String)]| {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|(object, reason)| format!("{object}: {reason}"))
+            .collect();
+        format!("{what} [{}]", objects.join(", "))
+    };
+    let (blocked, quarantine) = (list("blocked", &status.blocked), list("quarantine", &status.quarantine));
+    let (phase, ownership, pending, in_flight) = (status.phase, status.ownership, status.pending, status.in_flight);
+    format!("{phase}, {ownership}, {pending} pending, {in_flight} on the wire, {blocked}, {quarantine}")
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogicalSwitch(network) => write!(f, "logical switch of {network}"),
+            Self::Broadcast(network) => write!(f, "broadcast of {network}"),
+            Self::Remote(network, mac) => write!(f, "{mac} in {network}"),
+            Self::Binding(port, vlan) => write!(f, "VLAN {vlan} of {port}"),
+            Self::Export(network, mac) => write!(f, "export of {mac} in {network}"),
+        }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(tunnel_end) => tunnel_end.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = |rows: &[How]| match rows {
+            [] => "nothing".to_owned(),
+            rows => rows.iter().map(How::to_string).collect::<Vec<_>>().join(", "),
+        };
+        write!(f, "{} is wanted, {} is found", rows(&self.wanted), rows(&self.found))
+    }
+}

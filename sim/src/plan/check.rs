@@ -1,0 +1,290 @@
+//! Whether a plan makes sense: everything that is wrong, a sentence each.
+
+use super::{Configure, Fault, Plan, Scheduled, Span, Switch};
+use crate::socket::CheckKind;
+use crate::switch::SchemaVersion;
+
+/// What [`super::Judgement`] may name: the checks of a run, and an event of level `error`.
+pub const JUDGED: [&str; 8] = ["S1", "S2", "S4", "S5", "S7", "S8", "L", "error"];
+
+/// The oldest and the newest first, as [`SchemaVersion::ALL`].
+const SCHEMAS: [&str; 10] = [
+    "1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.4.1", "1.5.0", "1.5.1", "1.6.0", "1.7.0",
+];
+
+/// No time in a plan is longer.
+const DAY: Span = Span::seconds(86_400);
+
+impl Plan {
+    /// Whether the world can run it. Every mistake is told.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        let mut wrong = Wrong::default();
+        wrong.unless(!self.name.trim().is_empty(), "`name` is empty");
+        wrong.within("duration", self.duration, Span::millis(1), DAY);
+        self.check_topology(&mut wrong);
+        self.check_settings(&mut wrong);
+        self.check_proxy(&mut wrong);
+        self.check_judgement(&mut wrong);
+        for (index, fault) in self.faults.iter().enumerate() {
+            let mut of_fault = Wrong::default();
+            self.check_fault(index, fault, &mut of_fault);
+            let who = format!("fault {} (`{}` at {})", index + 1, fault.fault.kind(), fault.at);
+            wrong.0.extend(of_fault.0.iter().map(|what| format!("{who}: {what}")));
+        }
+        if wrong.0.is_empty() { Ok(()) } else { Err(wrong.0) }
+    }
+
+    fn check_topology(&self, wrong: &mut Wrong) {
+        let topology = &self.topology;
+        wrong.within("topology.switches", topology.switches, 1, 6);
+        wrong.within("topology.agents", topology.agents, 2, 26);
+        wrong.within("topology.proxies", topology.proxies, 1, 2);
+        wrong.within("topology.targets", topology.targets, 1, 2);
+        wrong.within("topology.networks", topology.networks, 1, 1000);
+        wrong.within("topology.remote_macs", topology.remote_macs, 0, 100_000);
+        wrong.within("topology.local_macs", topology.local_macs, 0, 100_000);
+    }
+
+    fn check_settings(&self, wrong: &mut Wrong) {
+        let [least, most] = self.network.latency;
+        wrong.unless(least <= most, "`network.latency` is [least, most]");
+        wrong.within("network.latency", most, Span::ZERO, Span::seconds(10));
+        wrong.within("network.split_permille", self.network.split_permille, 0, 1000);
+
+        let keepalive = self.agent.keepalive;
+        if keepalive != Span::ZERO {
+            wrong.within("agent.keepalive", keepalive, Span::seconds(1), DAY);
+        }
+        wrong.within("agent.configured_after", self.agent.configured_after, Span::ZERO, DAY);
+        if self.agent.strangers >= self.topology.agents {
+            wrong.say("`agent.strangers` leaves no agent that knows a switch".into());
+        }
+        wrong.within("agent.tls", self.agent.tls, Span::ZERO, Span::seconds(10));
+
+        if self.switch.schema_version().is_none() {
+            let known = SCHEMAS.join(", ");
+            wrong.say(format!(
+                "`switch.schema` is one of {known}, not `{}`",
+                self.switch.schema
+            ));
+        }
+        if let Some(backoff) = self.switch.max_backoff {
+            wrong.within("switch.max_backoff", backoff, Span::seconds(1), DAY);
+        }
+        if let Some(probe) = self.switch.inactivity_probe.filter(|probe| *probe != Span::ZERO) {
+            wrong.within("switch.inactivity_probe", probe, Span::seconds(1), DAY);
+        }
+        let of_manager = [self.switch.max_backoff, self.switch.inactivity_probe];
+        let whole = of_manager.iter().flatten().all(|span| span.as_micros() % 1000 == 0);
+        wrong.unless(
+            whole,
+            "a `Manager` row has whole milliseconds: `switch.max_backoff`, `switch.inactivity_probe`",
+        );
+        wrong.within("switch.dump_us_per_row", self.switch.dump_us_per_row, 0, 100_000);
+        wrong.within("switch.foreign", self.switch.foreign, 0, 100);
+
+        let workload = &self.workload;
+        wrong.within(
+            "workload.local_changes_per_h",
+            workload.local_changes_per_h,
+            0,
+            3_600_000,
+        );
+        wrong.within(
+            "workload.remote_changes_per_h",
+            workload.remote_changes_per_h,
+            0,
+            3_600_000,
+        );
+        let changes = workload.configuration_changes_per_h;
+        wrong.within("workload.configuration_changes_per_h", changes, 0, 3_600_000);
+    }
+
+    fn check_proxy(&self, wrong: &mut Wrong) {
+        let proxy = &self.proxy;
+        wrong.unless(
+            proxy.check != CheckKind::Agent,
+            "`proxy.check` is `connect`, `echo` or `tls`; what the agent says of itself is `agent_check`",
+        );
+        for (key, span) in [
+            ("proxy.inter", proxy.inter),
+            ("proxy.fastinter", proxy.fastinter),
+            ("proxy.downinter", proxy.downinter),
+            ("proxy.timeout_check", proxy.timeout_check),
+            ("proxy.timeout_connect", proxy.timeout_connect),
+        ] {
+            wrong.within(key, span, Span::millis(1), DAY);
+        }
+        wrong.within("proxy.timeout_client", proxy.timeout_client, Span::ZERO, DAY);
+        wrong.within("proxy.timeout_server", proxy.timeout_server, Span::ZERO, DAY);
+        wrong.within("proxy.fall", proxy.fall, 1, 100);
+        wrong.within("proxy.rise", proxy.rise, 1, 100);
+        wrong.within("proxy.retries", proxy.retries, 0, 100);
+        // VRRP version 3 counts in centiseconds, up to 4095.
+        wrong.within("proxy.advert", proxy.advert, Span::millis(10), Span::millis(40_950));
+        wrong.within("proxy.track", proxy.track, Span::ZERO, DAY);
+    }
+
+    fn check_judgement(&self, wrong: &mut Wrong) {
+        let judgement = &self.judgement;
+        for name in judgement.excuse.iter().chain(&judgement.must_fail) {
+            if !JUDGED.contains(&name.as_str()) {
+                wrong.say(format!("`judgement` names one of {}, not `{name}`", JUDGED.join(", ")));
+            }
+        }
+        if let Some(converge) = judgement.converge {
+            wrong.within("judgement.converge", converge, Span::millis(1), DAY);
+        }
+    }
+
+    fn check_fault(&self, index: usize, scheduled: &Scheduled, wrong: &mut Wrong) {
+        let fault = &scheduled.fault;
+        wrong.unless(scheduled.at < self.duration, "it begins when `duration` is over");
+        if let Some(lasts) = scheduled.lasts {
+            wrong.unless(!fault.kind().is_momentary(), "it is of a moment: `for` means nothing");
+            wrong.within("for", lasts, Span::micros(1), DAY);
+        }
+        let nodes = fault.nodes();
+        for (name, role) in &nodes {
+            let found = self.topology.role(name);
+            if found.is_none() {
+                let there = self.topology.nodes().join(", ");
+                wrong.say(format!("there is no `{name}`; there are {there}"));
+            } else if let Some(role) = role.filter(|role| found != Some(*role)) {
+                wrong.say(format!("`{name}` is no {}", role.name()));
+            }
+        }
+        if let [(from, _), (to, _)] = nodes.as_slice() {
+            wrong.unless(from != to, "it is between two different nodes");
+        }
+        match fault {
+            Fault::MoveVip | Fault::SplitVip => {
+                wrong.unless(
+                    self.topology.proxies == 2,
+                    "it needs two proxies: `topology.proxies = 2`",
+                );
+            }
+            Fault::Slow { times, .. } => wrong.within("times", *times, 2, 1_000_000),
+            Fault::Drift { ppm, .. } => {
+                wrong.within("ppm", *ppm, -500_000, 500_000);
+                wrong.unless(*ppm != 0, "`ppm` of 0 is no drift");
+            }
+            Fault::Configure {
+                what: Configure::SwapVnis,
+            } => {
+                wrong.unless(
+                    self.networks_before(index) >= 2,
+                    "it needs two networks: `topology.networks = 2`",
+                );
+            }
+            Fault::Crash { .. }
+            | Fault::PowerLoss { .. }
+            | Fault::Pause { .. }
+            | Fault::Drain { .. }
+            | Fault::Cut { .. }
+            | Fault::Isolate { .. }
+            | Fault::Jam { .. }
+            | Fault::Reset { .. }
+            | Fault::Reload { .. }
+            | Fault::Reboot { .. }
+            | Fault::Edit { .. }
+            | Fault::Steal { .. }
+            | Fault::Tls { .. }
+            | Fault::TsnDeath { .. }
+            | Fault::Configure {
+                what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind,
+            } => {}
+        }
+    }
+
+    /// The most networks that there can be when this fault strikes.
+    fn networks_before(&self, index: usize) -> usize {
+        let at = self.faults.get(index).map_or(Span::ZERO, |fault| fault.at);
+        let add = |fault: &&Scheduled| {
+            let adds = Fault::Configure {
+                what: Configure::AddNetwork,
+            };
+            fault.at <= at && fault.fault == adds
+        };
+        self.topology.networks + self.faults.iter().filter(add).count()
+    }
+}
+
+impl Switch {
+    /// The version that `schema` names, if there was such a version.
+    pub fn schema_version(&self) -> Option<SchemaVersion> {
+        let mut versions = SCHEMAS.into_iter().zip(SchemaVersion::ALL);
+        versions
+            .find(|(name, _)| *name == self.schema)
+            .map(|(_, version)| version)
+    }
+}
+
+#[derive(Default)]
+struct Wrong(Vec<String>);
+
+impl Wrong {
+    fn say(&mut self, what: String) {
+        self.0.push(what);
+    }
+
+    fn unless(&mut self, right: bool, what: &str) {
+        if !right {
+            self.say(what.to_owned());
+        }
+    }
+
+    fn within<T: Copy + PartialOrd + std::fmt::Display>(&mut self, key: &str, value: T, least: T, most: T) {
+        if value < least || value > most {
+            self.say(format!("`{key}` is {value}, and must be {least} to {most}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::switch::Schema;
+
+    const HEAD: &str = "name = \"x\"\nseed = 1\nduration = \"60s\"\n";
+
+    fn check(rest: &str) -> Vec<String> {
+        let plan = Plan::parse(&format!("{HEAD}{rest}")).expect("a plan");
+        plan.check().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn every_version_of_the_schema_is_known_by_its_name() {
+        for (name, version) in SCHEMAS.into_iter().zip(SchemaVersion::ALL) {
+            assert_eq!(Schema::of(version).to_json()["version"], name);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_in_sentences() {
+        let wrong = [
+            "[topology]\nswitches = 7\nagents = 1\n",
+            "[network]\nlatency = [\"2ms\", \"1ms\"]\n",
+            "[agent]\nkeepalive = \"500ms\"\n",
+            "[switch]\nschema = \"1.8.0\"\nmax_backoff = \"1500us\"\n",
+            "[proxy]\ncheck = \"agent\"\nfall = 0\n",
+            "[judgement]\nexcuse = [\"S2\", \"S3\"]\n",
+            "[[fault]]\nat = \"1s\"\nkind = \"crash\"\nnode = \"agent-c\"\n",
+            "[[fault]]\nat = \"1s\"\nkind = \"drain\"\nagent = \"tor1\"\n",
+            "[[fault]]\nat = \"60s\"\nkind = \"split_vip\"\n",
+            "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"reset\"\nbetween = \"tor1\"\nand = \"tor1\"\n",
+            "[[fault]]\nat = \"1s\"\nkind = \"drift\"\nnode = \"tor1\"\nppm = 600000\n",
+        ];
+        let told: Vec<String> = wrong.into_iter().flat_map(check).collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn swapping_vnis_needs_two_networks_by_then() {
+        let one = "[topology]\nnetworks = 1\n";
+        let add = "[[fault]]\nat = \"1s\"\nkind = \"configure\"\nwhat = \"add_network\"\n";
+        let swap = "[[fault]]\nat = \"2s\"\nkind = \"configure\"\nwhat = \"swap_vnis\"\n";
+        assert_eq!(check(&format!("{one}{swap}")).len(), 1);
+        assert_eq!(check(&format!("{one}{swap}{add}")), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,254 @@
+//! A plan for people: every option that was chosen, and what breaks when, about thirty lines.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Configure, Edit, Fault, Kind, Plan, Role, Scheduled, Span, TlsFault, Topology};
+use crate::socket::CheckKind;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            seed,
+            duration,
+            topology,
+            network,
+            agent,
+            proxy,
+            switch,
+            workload,
+            judgement,
+            #[cfg(feature = "mutants")]
+                mutant: _,
+            faults,
+        } = self;
+        writeln!(f, "plan       {name}, seed {seed}, {duration}")?;
+        writeln!(f, "nodes      {}", nodes(topology))?;
+        writeln!(
+            f,
+            "networks   {} with {} remote MACs each, and {} local MACs of each switch",
+            topology.networks, topology.remote_macs, topology.local_macs
+        )?;
+        let [least, most] = network.latency;
+        writeln!(
+            f,
+            "links      {least} to {most} one way, {} of 1000 pieces split",
+            network.split_permille
+        )?;
+        writeln!(
+            f,
+            "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch",
+            unless_zero(agent.keepalive, "off"),
+            agent.configured_after,
+            agent.tls,
+            if agent.manager { "tuned" } else { "left alone" },
+            agent.strangers
+        )?;
+        writeln!(
+            f,
+            "checks     {} every {} (going {}, down {}), {} in time, fall {}, rise {}{}",
+            check(proxy.check),
+            proxy.inter,
+            proxy.fastinter,
+            proxy.downinter,
+            proxy.timeout_check,
+            proxy.fall,
+            proxy.rise,
+            if proxy.agent_check { ", and agent-check" } else { "" }
+        )?;
+        writeln!(
+            f,
+            "proxies    connect {}, client {}, server {}, {} retries{}, {}",
+            proxy.timeout_connect,
+            unless_zero(proxy.timeout_client, "no end"),
+            unless_zero(proxy.timeout_server, "no end"),
+            proxy.retries,
+            if proxy.redispatch { " and redispatch" } else { "" },
+            if proxy.shutdown_sessions {
+                "sessions of a dead server end"
+            } else {
+                "sessions of a dead server stay"
+            }
+        )?;
+        writeln!(
+            f,
+            "virtual IP adverts every {}, proxy looked at every {}",
+            proxy.advert,
+            unless_zero(proxy.track, "never")
+        )?;
+        writeln!(
+            f,
+            "switches   schema {}, {}, {} targets, back-off {}, probe {}",
+            switch.schema,
+            if switch.monitor_cond {
+                "monitor_cond"
+            } else {
+                "plain monitor"
+            },
+            topology.targets,
+            switch
+                .max_backoff
+                .map_or_else(|| "default".into(), |span| format!("up to {span}")),
+            switch
+                .inactivity_probe
+                .map_or_else(|| "default".into(), |span| unless_zero(span, "off"))
+        )?;
+        writeln!(
+            f,
+            "databases  {} foreign logical switches, a dump takes {} us a row",
+            switch.foreign, switch.dump_us_per_row
+        )?;
+        writeln!(
+            f,
+            "workload   {} local, {} remote, {} configuration changes an hour",
+            workload.local_changes_per_h, workload.remote_changes_per_h, workload.configuration_changes_per_h
+        )?;
+        let converge = judgement
+            .converge
+            .map_or_else(|| "what the timers allow".into(), |span| span.to_string());
+        write!(f, "judgement  converges within {converge}")?;
+        if !judgement.excuse.is_empty() {
+            write!(f, ", excused {}", judgement.excuse.join(" "))?;
+        }
+        if let Some(check) = &judgement.must_fail {
+            write!(f, ", must fail {check}")?;
+        }
+        writeln!(f, "\nfaults     {}{}", faults.len(), counts(faults))?;
+        for fault in faults {
+            writeln!(f, "  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `at 10s for 5s  crash agent-a`
+impl fmt::Display for Scheduled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lasts = self.lasts.map_or(String::new(), |span| format!("for {span}"));
+        write!(f, "at {:12} {lasts:16} {}", self.at.to_string(), self.fault)
+    }
+}
+
+/// `crash agent-a`
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind();
+        match self {
+            Self::Crash { node } | Self::PowerLoss { node } | Self::Pause { node } | Self::Isolate { node } => {
+                write!(f, "{kind} {node}")
+            }
+            Self::Drain { agent } | Self::TsnDeath { agent } => write!(f, "{kind} {agent}"),
+            Self::Cut { from, to } => write!(f, "{kind} {from} -> {to}"),
+            Self::Jam { from, to } => write!(f, "{kind} {from} - {to}"),
+            Self::Slow { from, to, times } => write!(f, "{kind} {from} - {to}, {times} times"),
+            Self::Reset { between, and } => write!(f, "{kind} {between} - {and}"),
+            Self::Reload { proxy } => write!(f, "{kind} {proxy}"),
+            Self::MoveVip | Self::SplitVip => write!(f, "{kind}"),
+            Self::Reboot { switch, keeps_database } => {
+                let database = if *keeps_database { "with" } else { "without" };
+                write!(f, "{kind} {switch} {database} its database")
+            }
+            Self::Edit { switch, what } => write!(f, "{kind} {switch}: {what}"),
+            Self::Steal { switch } => write!(f, "{kind} the lock of {switch}"),
+            Self::Tls { agent, how } => write!(f, "{kind} of {agent} {how}"),
+            Self::Drift { node, ppm } => write!(f, "{kind} {node} by {ppm} ppm"),
+            Self::Configure { what } => write!(f, "{kind}: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "refused",
+            Self::Stalled => "stalled",
+            Self::Slow => "slow",
+        })
+    }
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DeleteBroadcast => "delete broadcast",
+            Self::MisdirectBroadcast => "misdirect broadcast",
+            Self::DuplicateBroadcast => "duplicate broadcast",
+            Self::DeleteRemote => "delete remote",
+            Self::DuplicateRemote => "duplicate remote",
+            Self::MisdirectRemote => "misdirect remote",
+            Self::StrayRemote => "stray remote",
+            Self::ClearBindings => "clear bindings",
+            Self::MisbindPort => "misbind port",
+            Self::WrongVni => "wrong vni",
+            Self::DeleteLogicalSwitch => "delete logical switch",
+            Self::AddForeign => "add foreign",
+        })
+    }
+}
+
+impl fmt::Display for Configure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddNetwork => "add network",
+            Self::RemoveNetwork => "remove network",
+            Self::SwapVnis => "swap vnis",
+            Self::Rebind => "rebind",
+        })
+    }
+}
+
+/// `tor1 tor2, agent-a agent-b, proxy-1`
+fn nodes(topology: &Topology) -> String {
+    Role::ALL.map(|role| topology.names(role).join(" ")).join(", ")
+}
+
+/// `: crash 3, cut 2`
+fn counts(faults: &[Scheduled]) -> String {
+    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+    for fault in faults {
+        *counts.entry(fault.fault.kind()).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(kind, number)| format!("{kind} {number}")).collect();
+    if counts.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", counts.join(", "))
+    }
+}
+
+fn check(kind: CheckKind) -> &'static str {
+    match kind {
+        CheckKind::Connect => "connect",
+        CheckKind::Echo => "echo",
+        CheckKind::Tls => "TLS",
+        CheckKind::Agent => "agent",
+    }
+}
+
+fn unless_zero(span: Span, zero: &str) -> String {
+    if span == Span::ZERO {
+        zero.to_owned()
+    } else {
+        span.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_told_in_a_page() {
+        let plan = Plan::of_seed(1);
+        insta::assert_snapshot!(plan.to_string());
+    }
+
+    #[test]
+    fn every_fault_is_told_in_a_line_of_its_own() {
+        for seed in 0..200 {
+            let plan = Plan::of_seed(seed);
+            assert_eq!(plan.to_string().lines().count(), 13 + plan.faults.len(), "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! What a run is: who is there, how fast, what goes on, and what breaks when.
+//!
+//! A plan is the replay artefact. A seed expands to one ([`swarm`]), a person writes one (`scenarios/`), the shrinker
+//! makes a smaller one; the world runs it. Everything random that is left (latencies, who of two comes first) hangs
+//! on `seed` alone, so that a plan runs the same way every time.
+//!
+//! Nodes have fixed names: switches `tor1`, `tor2` ..., agents `agent-a`, `agent-b` ..., proxies `proxy-1`, `proxy-2`.
+
+pub mod check;
+pub mod describe;
+pub mod kind;
+pub mod names;
+pub mod read;
+pub mod shrink;
+pub mod span;
+pub mod swarm;
+pub mod write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::socket::CheckKind;
+pub use kind::Kind;
+pub use names::Role;
+pub use read::PlanError;
+pub use span::Span;
+
+/// A run, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What people call it.
+    pub name: String,
+    /// Decides every latency and every order that the plan leaves open.
+    pub seed: u64,
+    /// How long faults and workload go on. Then a core is healed, and everything must converge.
+    pub duration: Span,
+    #[serde(default)]
+    pub topology: Topology,
+    #[serde(default)]
+    pub network: Network,
+    #[serde(default)]
+    pub agent: Agent,
+    #[serde(default)]
+    pub proxy: Proxy,
+    #[serde(default)]
+    pub switch: Switch,
+    #[serde(default)]
+    pub workload: Workload,
+    #[serde(default)]
+    pub judgement: Judgement,
+    /// The planted bug that every agent has; no file says it.
+    #[cfg(feature = "mutants")]
+    #[serde(skip)]
+    pub mutant: Option<tandem_core::mutant::Mutant>,
+    /// What breaks, by time.
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Scheduled>,
+}
+
+/// Who is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// 1 to 6.
+    pub switches: usize,
+    /// 2 or more, each with its services node.
+    pub agents: usize,
+    /// 1 or 2; two share the virtual IP.
+    pub proxies: usize,
+    /// `Manager` targets of a switch: 1, or 2, each a port of the proxy with its own agent first.
+    pub targets: usize,
+    /// Networks; every switch has the first port in all of them, a VLAN for each.
+    pub networks: usize,
+    /// Remote MACs of each network at the beginning.
+    pub remote_macs: usize,
+    /// MACs that each switch has learned in each network at the beginning.
+    pub local_macs: usize,
+}
+
+/// How the links behave while nothing is broken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// One way, at least and at most.
+    pub latency: [Span; 2],
+    /// How many in a thousand pieces of a stream arrive cut in two.
+    pub split_permille: u32,
+}
+
+/// How the agents are set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// T of the keepalive; `0s` switches it off.
+    pub keepalive: Span,
+    /// From start to a complete configuration; until then only half of it is known.
+    pub configured_after: Span,
+    /// So many agents, the last ones, are configured for no switch of this world.
+    pub strangers: usize,
+    /// Whether the `Manager` row gets timers.
+    pub manager: bool,
+    /// What TLS takes of the processor, at either end.
+    pub tls: Span,
+}
+
+/// How the proxies are set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// What a health check asks.
+    pub check: CheckKind,
+    pub inter: Span,
+    pub fastinter: Span,
+    pub downinter: Span,
+    pub fall: u32,
+    pub rise: u32,
+    pub timeout_check: Span,
+    pub timeout_connect: Span,
+    /// `timeout client`; `0s` is none.
+    pub timeout_client: Span,
+    /// `timeout server`; `0s` is none.
+    pub timeout_server: Span,
+    pub retries: u32,
+    pub redispatch: bool,
+    /// `on-marked-down shutdown-sessions`.
+    pub shutdown_sessions: bool,
+    /// `agent-check`, every `inter`.
+    pub agent_check: bool,
+    /// VRRP: from one advertisement to the next.
+    pub advert: Span,
+    /// VRRP: how often a node looks whether its proxy lives; two failures in a row give the address away. `0s`: never.
+    pub track: Span,
+}
+
+/// How the switches are set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Switch {
+    /// The version of the schema, such as `1.7.0`.
+    pub schema: String,
+    /// `Manager.max_backoff`, if the row says something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_backoff: Option<Span>,
+    /// `Manager.inactivity_probe`, if the row says something; `0s` switches it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inactivity_probe: Option<Span>,
+    /// Whether the server knows `monitor_cond`.
+    pub monitor_cond: bool,
+    /// Microseconds that it is busy with each row of a dump, deaf to everybody.
+    pub dump_us_per_row: u32,
+    /// Foreign logical switches, with MACs and bindings of their own, that nobody may touch.
+    pub foreign: usize,
+}
+
+/// What goes on besides faults. Rates are events an hour of simulated time, of the whole world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workload {
+    /// A switch learns, forgets, or moves a MAC.
+    pub local_changes_per_h: u32,
+    /// A remote MAC comes, goes, or moves.
+    pub remote_changes_per_h: u32,
+    /// A network, a binding or a VNI changes in the configuration.
+    pub configuration_changes_per_h: u32,
+}
+
+/// What is asked of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Judgement {
+    /// How long the healed core may take; without it, what the configured timers allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub converge: Option<Span>,
+    /// Checks whose violation is expected of this plan, such as `S2`; each must be explained in a comment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excuse: Vec<String>,
+    /// This check must fail: for plans that show what a wrong setting costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub must_fail: Option<String>,
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// From the beginning.
+    pub at: Span,
+    /// How long it lasts; without it, until the core is healed. A fault of a moment ([`Kind::is_momentary`]) has none.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Span>,
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+/// What may break. Where it says `node`, any name will do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fault {
+    /// The program ends (its kernel closes its sockets), and is started again afterwards.
+    Crash { node: String },
+    /// The whole host goes dark, without a word, and boots again afterwards.
+    PowerLoss { node: String },
+    /// The program hangs; its kernel still takes connections.
+    Pause { node: String },
+    /// An agent is asked to leave in good order (SIGTERM), and started again afterwards.
+    Drain { agent: String },
+    /// Nothing gets from one to the other; the other way is open. Lost bytes are sent again when it heals.
+    Cut { from: String, to: String },
+    /// Nothing gets through between this node and everybody else.
+    Isolate { node: String },
+    /// Everything between the two takes so many times as long.
+    Slow { from: String, to: String, times: u32 },
+    /// Nothing arrives between the two until it heals, and then everything, in order.
+    Jam { from: String, to: String },
+    /// Every connection between the two is reset, at both ends.
+    Reset { between: String, and: String },
+    /// The proxy is reloaded: a new process takes new connections, the old one keeps the old ones, for ten minutes.
+    Reload { proxy: String },
+    /// The second proxy gets the higher priority, and takes the virtual IP; afterwards the first takes it back.
+    MoveVip,
+    /// Adverts get lost between the proxies, and both hold the virtual IP.
+    SplitVip,
+    /// A switch reboots: it is away for a while, then dials again, with or without what it had been programmed.
+    Reboot { switch: String, keeps_database: bool },
+    /// Somebody edits the database of a switch by hand.
+    Edit { switch: String, what: Edit },
+    /// Somebody steals the lock, and keeps it until the fault ends.
+    Steal { switch: String },
+    /// TLS handshakes with this agent are refused, stall, or are slow.
+    Tls { agent: String, how: TlsFault },
+    /// The clock of a node goes wrong by so many millionths.
+    Drift { node: String, ppm: i32 },
+    /// The services node of an agent dies alone.
+    TsnDeath { agent: String },
+    /// The operator changes the configuration of all agents, one after the other.
+    Configure { what: Configure },
+}
+
+/// What TLS does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsFault {
+    Refused,
+    Stalled,
+    Slow,
+}
+
+/// What people do to a database by hand.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// The broadcast rows of one network go.
+    DeleteBroadcast,
+    /// A broadcast row points to a stranger.
+    MisdirectBroadcast,
+    /// A second broadcast row, with `ff:ff:ff:ff:ff:ff`.
+    DuplicateBroadcast,
+    /// Some wanted remote MACs go.
+    DeleteRemote,
+    /// A wanted remote MAC is there twice.
+    DuplicateRemote,
+    /// A wanted remote MAC points to a stranger.
+    MisdirectRemote,
+    /// A remote MAC that nobody wants, in a network of ours.
+    StrayRemote,
+    /// All bindings of a port go.
+    ClearBindings,
+    /// A wanted binding points to a foreign logical switch.
+    MisbindPort,
+    /// A logical switch of ours gets another VNI.
+    WrongVni,
+    /// A wanted logical switch goes, with everything in it.
+    DeleteLogicalSwitch,
+    /// A foreign logical switch, with MACs in it, comes.
+    AddForeign,
+}
+
+/// What an operator changes in the configuration.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Configure {
+    /// A network more, bound on every switch.
+    AddNetwork,
+    /// The last network goes.
+    RemoveNetwork,
+    /// The first two networks swap their VNIs.
+    SwapVnis,
+    /// The last network moves to another port.
+    Rebind,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            switches: 1,
+            agents: 2,
+            proxies: 1,
+            targets: 1,
+            networks: 2,
+            remote_macs: 10,
+            local_macs: 5,
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            latency: [Span::micros(50), Span::micros(200)],
+            split_permille: 20,
+        }
+    }
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            keepalive: Span::seconds(10),
+            configured_after: Span::ZERO,
+            strangers: 0,
+            manager: true,
+            tls: Span::millis(4),
+        }
+    }
+}
+
+/// As the book's chapter on HAProxy recommends.
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            check: CheckKind::Echo,
+            inter: Span::millis(200),
+            fastinter: Span::millis(100),
+            downinter: Span::millis(500),
+            fall: 2,
+            rise: 2,
+            timeout_check: Span::millis(300),
+            timeout_connect: Span::millis(300),
+            timeout_client: Span::ZERO,
+            timeout_server: Span::ZERO,
+            retries: 3,
+            redispatch: true,
+            shutdown_sessions: true,
+            agent_check: true,
+            advert: Span::seconds(1),
+            track: Span::seconds(1),
+        }
+    }
+}
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self {
+            schema: "1.7.0".into(),
+            max_backoff: None,
+            inactivity_probe: None,
+            monitor_cond: true,
+            dump_us_per_row: 10,
+            foreign: 1,
+        }
+    }
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            local_changes_per_h: 360,
+            remote_changes_per_h: 360,
+            configuration_changes_per_h: 0,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The names of nodes: `tor1` ..., `agent-a` ..., `proxy-1` ...
+
+use super::{Fault, Topology};
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    Switch,
+    Agent,
+    Proxy,
+}
+
+impl Role {
+    /// Each of them, once.
+    pub const ALL: [Self; 3] = [Self::Switch, Self::Agent, Self::Proxy];
+
+    /// The name of the node of this role with this index, from 0 on. Agents are at most 26.
+    pub fn node(self, index: usize) -> String {
+        match self {
+            Self::Switch => format!("tor{}", index + 1),
+            Self::Agent => {
+                let letter = ('a'..='z').nth(index).unwrap_or('?');
+                format!("agent-{letter}")
+            }
+            Self::Proxy => format!("proxy-{}", index + 1),
+        }
+    }
+
+    /// As a plan calls it: `switch`, `agent`, `proxy`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Agent => "agent",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+impl Topology {
+    /// How many nodes have this role.
+    pub const fn count(&self, role: Role) -> usize {
+        match role {
+            Role::Switch => self.switches,
+            Role::Agent => self.agents,
+            Role::Proxy => self.proxies,
+        }
+    }
+
+    /// The names of all nodes of this role, in order.
+    pub fn names(&self, role: Role) -> Vec<String> {
+        (0..self.count(role)).map(|index| role.node(index)).collect()
+    }
+
+    /// The names of all nodes: switches, agents, proxies.
+    pub fn nodes(&self) -> Vec<String> {
+        Role::ALL.into_iter().flat_map(|role| self.names(role)).collect()
+    }
+
+    /// What the node of this name is, if it exists.
+    pub fn role(&self, node: &str) -> Option<Role> {
+        Role::ALL
+            .into_iter()
+            .find(|role| self.names(*role).iter().any(|name| name == node))
+    }
+}
+
+impl Fault {
+    /// The nodes that it names, and what each must be; `None` where any node will do.
+    pub fn nodes(&self) -> Vec<(&str, Option<Role>)> {
+        match self {
+            Self::Crash { node }
+            | Self::PowerLoss { node }
+            | Self::Pause { node }
+            | Self::Isolate { node }
+            | Self::Drift { node, .. } => vec![(node, None)],
+            Self::Cut { from, to } | Self::Slow { from, to, .. } | Self::Jam { from, to } => {
+                vec![(from, None), (to, None)]
+            }
+            Self::Reset { between, and } => vec![(between, None), (and, None)],
+            Self::Reload { proxy } => vec![(proxy, Some(Role::Proxy))],
+            Self::Reboot { switch, .. } | Self::Edit { switch, .. } | Self::Steal { switch } => {
+                vec![(switch, Some(Role::Switch))]
+            }
+            Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => {
+                vec![(agent, Some(Role::Agent))]
+            }
+            Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
+        }
+    }
+
+    /// The names of [`Fault::nodes`], to change.
+    pub(super) fn names_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Crash { node }
+            | Self::PowerLoss { node }
+            | Self::Pause { node }
+            | Self::Isolate { node }
+            | Self::Drift { node, .. } => vec![node],
+            Self::Cut { from, to } | Self::Slow { from, to, .. } | Self::Jam { from, to } => vec![from, to],
+            Self::Reset { between, and } => vec![between, and],
+            Self::Reload { proxy } => vec![proxy],
+            Self::Reboot { switch, .. } | Self::Edit { switch, .. } | Self::Steal { switch } => vec![switch],
+            Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => vec![agent],
+            Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_have_the_names_that_plans_use() {
+        let topology = Topology {
+            switches: 2,
+            agents: 3,
+            proxies: 2,
+            ..Topology::default()
+        };
+        assert_eq!(
+            topology.nodes().join(" "),
+            "tor1 tor2 agent-a agent-b agent-c proxy-1 proxy-2"
+        );
+        assert_eq!(topology.role("agent-c"), Some(Role::Agent));
+        assert_eq!(topology.role("agent-d"), None);
+    }
+}

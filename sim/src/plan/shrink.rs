@@ -1,0 +1,120 @@
+//! A smaller plan that fails in the same way: what is left is what it takes.
+//!
+//! Every step proposes a plan that is simpler in a fixed order (fewer faults, fewer nodes and rows, less workload,
+//! more defaults, rounder and shorter times), and keeps it if it still fails. When no step finds anything more, that
+//! is the answer: no fault of it can be left out.
+
+mod settings;
+mod times;
+mod topology;
+
+use std::collections::BTreeSet;
+
+use super::Plan;
+
+/// Makes `plan` smaller while `fails` says that it still fails, with at most `budget` calls.
+///
+/// `fails` must mean "the same check on the same objects", or another failure is found on the way. The answer is
+/// always a plan that failed (or `plan` itself), and one that [`Plan::check`] takes.
+pub fn shrink(plan: &Plan, fails: impl FnMut(&Plan) -> bool, budget: usize) -> Plan {
+    shrink_and_tell(plan, fails, budget, |_| {})
+}
+
+/// As [`shrink`], and tells after each call how far it is.
+pub fn shrink_and_tell(
+    plan: &Plan,
+    mut fails: impl FnMut(&Plan) -> bool,
+    budget: usize,
+    mut tell: impl FnMut(&Progress<'_>),
+) -> Plan {
+    let mut search = Search {
+        best: plan.clone(),
+        fails: &mut fails,
+        tell: &mut tell,
+        tried: BTreeSet::new(),
+        runs: 0,
+        budget,
+    };
+    loop {
+        let before = search.best.clone();
+        drop_faults(&mut search);
+        topology::shrink(&mut search);
+        settings::shrink(&mut search);
+        times::shrink(&mut search);
+        if search.best == before || search.is_spent() {
+            return search.best;
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Plans that were run.
+    pub runs: usize,
+    /// The most that may be run.
+    pub budget: usize,
+    /// The smallest that failed so far.
+    pub best: &'a Plan,
+}
+
+struct Search<'a> {
+    best: Plan,
+    fails: &'a mut dyn FnMut(&Plan) -> bool,
+    tell: &'a mut dyn FnMut(&Progress<'_>),
+    /// As text. A plan that passed would pass again.
+    tried: BTreeSet<String>,
+    runs: usize,
+    budget: usize,
+}
+
+impl Search<'_> {
+    fn is_spent(&self) -> bool {
+        self.runs >= self.budget
+    }
+
+    /// Takes this plan for the best one if it fails. Whether it did.
+    fn propose(&mut self, plan: Plan) -> bool {
+        if self.is_spent() || plan == self.best || plan.check().is_err() || !self.tried.insert(plan.to_toml()) {
+            return false;
+        }
+        self.runs += 1;
+        let failed = (self.fails)(&plan);
+        if failed {
+            self.best = plan;
+        }
+        (self.tell)(&Progress {
+            runs: self.runs,
+            budget: self.budget,
+            best: &self.best,
+        });
+        failed
+    }
+
+    /// Proposes the best plan with a change.
+    fn change(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
+        let mut plan = self.best.clone();
+        change(&mut plan);
+        self.propose(plan)
+    }
+}
+
+/// Leaves out all, then halves, quarters, and so on down to single faults (Zeller's delta debugging).
+fn drop_faults(search: &mut Search<'_>) {
+    let mut size = search.best.faults.len();
+    while size > 0 {
+        // From the end: what comes last depends on the rest, and the rest not on it.
+        let mut end = search.best.faults.len();
+        while end > 0 {
+            let start = end.saturating_sub(size);
+            search.change(|plan| {
+                plan.faults.drain(start..end);
+            });
+            end = start;
+        }
+        size /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests;

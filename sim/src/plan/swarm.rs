@@ -1,0 +1,52 @@
+//! A plan from a seed, by swarm: each seed leaves out much, so that what is left meets in every way.
+//!
+//! A plan asks a lot, and nothing impossible: when `duration` is over and a core is healed, it must be possible to
+//! converge. So what no health check and no probe can see ends in time, while what they can see may last for ever.
+
+mod choices;
+mod faults;
+mod settings;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Judgement, Plan, Span};
+use choices::Choices;
+
+/// How long the plan of a seed goes on.
+const DURATION: Span = Span::seconds(600);
+
+/// The stream of the generator that plans are drawn from; the world draws from others.
+const STREAM: u64 = 0x706c_616e;
+
+impl Plan {
+    /// The plan of a seed: always the same one, and always one that [`Plan::check`] takes.
+    pub fn of_seed(seed: u64) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(STREAM);
+        let mut choices = Choices(generator);
+        let topology = settings::topology(&mut choices);
+        let mut plan = Self {
+            name: format!("swarm-{seed}"),
+            seed,
+            duration: DURATION,
+            switch: settings::switch(&topology, &mut choices),
+
+            network: settings::network(&mut choices),
+            agent: settings::agent(&mut choices),
+            proxy: settings::proxy(&mut choices),
+            workload: settings::workload(&topology, &mut choices),
+            topology,
+            judgement: Judgement::default(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
+            faults: Vec::new(),
+        };
+        settings::idle_timeouts(&mut plan, &mut choices);
+        plan.faults = faults::schedule(&plan, &mut choices);
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! What breaks, and when.
+
+use super::choices::Choices;
+use crate::plan::{Configure, Edit, Fault, Kind, Plan, Role, Scheduled, Span, TlsFault};
+use crate::socket::CheckKind;
+
+/// The faults of a plan, 5 to 30 of them and a burst or two more, in order of time.
+pub(super) fn schedule(plan: &Plan, choices: &mut Choices) -> Vec<Scheduled> {
+    let kinds = some_kinds(plan, choices);
+    let moments = moments(plan, choices);
+    let wanted = choices.count(5, 30);
+    let mut faults: Vec<Scheduled> = Vec::new();
+    // At most one lasts for ever; more would leave little to break.
+    let mut for_ever = choices.percent(30);
+    while faults.len() < wanted {
+        let at = moment(plan, &moments, choices);
+        let kind = one_kind(&kinds, choices);
+        if matches!(kind, Kind::Isolate | Kind::Cut) && choices.percent(15) {
+            faults.extend(burst(plan, at, kind, choices));
+            continue;
+        }
+        let fault = fault(plan, kind, choices);
+        let mut lasts = (!kind.is_momentary()).then(|| lasting(plan, at, &fault, choices));
+        if for_ever && lasts.is_some() && may_outlast(plan, &fault) {
+            (for_ever, lasts) = (false, None);
+        }
+        faults.push(Scheduled { at, lasts, fault });
+    }
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// A random half, quarter or three quarters of the kinds, each with a weight of its own.
+fn some_kinds(plan: &Plan, choices: &mut Choices) -> Vec<(u64, Kind)> {
+    let chance = choices.weighted([(25, 25), (50, 50), (25, 75)]);
+    let possible: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| is_possible(plan, *kind)).collect();
+    let mut kinds = Vec::new();
+    for kind in &possible {
+        let weight = choices.scale(1, 8);
+        if choices.percent(chance) {
+            kinds.push((weight, *kind));
+        }
+    }
+    if kinds.is_empty() {
+        kinds.extend(choices.one(&possible).map(|kind| (1, kind)));
+    }
+    kinds
+}
+
+/// A switch without a probe does not notice silence, so it could never converge after it.
+fn is_possible(plan: &Plan, kind: Kind) -> bool {
+    let two_proxies = plan.topology.proxies == 2;
+    let probes = plan.switch.inactivity_probe != Some(Span::ZERO);
+    match kind {
+        Kind::MoveVip | Kind::SplitVip => two_proxies && probes,
+        Kind::PowerLoss | Kind::Pause | Kind::Cut | Kind::Isolate | Kind::Jam => probes,
+        Kind::Crash
+        | Kind::Drain
+        | Kind::Slow
+        | Kind::Reset
+        | Kind::Reload
+        | Kind::Reboot
+        | Kind::Edit
+        | Kind::Steal
+        | Kind::Tls
+        | Kind::Drift
+        | Kind::TsnDeath
+        | Kind::Configure => true,
+    }
+}
+
+fn one_kind(kinds: &[(u64, Kind)], choices: &mut Choices) -> Kind {
+    let all: u64 = kinds.iter().map(|(weight, _)| weight).sum();
+    let mut left = choices.between(1, all.max(1));
+    for (weight, kind) in kinds {
+        if left <= *weight {
+            return *kind;
+        }
+        left -= weight;
+    }
+    Kind::Crash
+}
+
+/// The moments around which faults gather, if they do.
+fn moments(plan: &Plan, choices: &mut Choices) -> Vec<Span> {
+    let number = choices.weighted([(60, 0), (10, 1), (10, 2), (20, 4)]);
+    (0..number).map(|_| any_time(plan, choices)).collect()
+}
+
+/// Any time, or within ten seconds of a moment, so that faults overlap.
+fn moment(plan: &Plan, moments: &[Span], choices: &mut Choices) -> Span {
+    match choices.one(moments) {
+        None => any_time(plan, choices),
+        Some(moment) => plus(moment, Span::millis(choices.between(0, 10_000))),
+    }
+}
+
+/// Up to twenty seconds before the end.
+fn any_time(plan: &Plan, choices: &mut Choices) -> Span {
+    let millis = plan.duration.as_micros() / 1000;
+    Span::millis(choices.between(0, millis.saturating_sub(20_000)))
+}
+
+/// A blink or a minute. What may not outlast the plan ends a second before it.
+fn lasting(plan: &Plan, at: Span, fault: &Fault, choices: &mut Choices) -> Span {
+    let lasts = choices.span(Span::millis(100), Span::seconds(60));
+    if may_outlast(plan, fault) {
+        lasts
+    } else {
+        lasts.min(rest(plan, at))
+    }
+}
+
+fn rest(plan: &Plan, at: Span) -> Span {
+    let end = plan.duration.as_micros().saturating_sub(1_000_000);
+    Span::micros(end.saturating_sub(at.as_micros()))
+}
+
+/// Whether the rest of the system can see that a node is of no use, and go round it. An agent whose checks pass is
+/// given connections for ever; a virtual IP stays at a proxy that cannot reach the agents.
+fn may_outlast(plan: &Plan, fault: &Fault) -> bool {
+    let probes = plan.switch.inactivity_probe != Some(Span::ZERO);
+    match fault {
+        Fault::Crash { .. }
+        | Fault::PowerLoss { .. }
+        | Fault::Isolate { .. }
+        | Fault::Drain { .. }
+        | Fault::Drift { .. } => probes,
+        Fault::Pause { node } => {
+            probes && (plan.proxy.check != CheckKind::Connect || plan.topology.role(node) != Some(Role::Agent))
+        }
+        Fault::Cut { .. }
+        | Fault::Slow { .. }
+        | Fault::Jam { .. }
+        | Fault::Reset { .. }
+        | Fault::Reload { .. }
+        | Fault::MoveVip
+        | Fault::SplitVip
+        | Fault::Reboot { .. }
+        | Fault::Edit { .. }
+        | Fault::Steal { .. }
+        | Fault::Tls { .. }
+        | Fault::TsnDeath { .. }
+        | Fault::Configure { .. } => false,
+    }
+}
+
+/// Several are cut off one by one, and come back in another order: each heals into a world that has changed.
+fn burst(plan: &Plan, at: Span, kind: Kind, choices: &mut Choices) -> Vec<Scheduled> {
+    let nodes = choices.shuffled(plan.topology.nodes());
+    let number = choices.count(2, nodes.len().clamp(2, 6));
+    let step = choices.span(Span::millis(100), Span::seconds(5)).as_micros();
+    let order = choices.shuffled((0..number as u64).collect());
+    let mut faults = Vec::new();
+    for ((node, healed), index) in nodes.into_iter().zip(order).zip(0..) {
+        let at = plus(at, Span::micros(step * index));
+        let lasts = Span::micros(step * (number as u64 - index + healed));
+        let fault = if kind == Kind::Isolate {
+            Fault::Isolate { node }
+        } else {
+            fault(plan, kind, choices)
+        };
+        let lasts = if may_outlast(plan, &fault) {
+            lasts
+        } else {
+            lasts.min(rest(plan, at))
+        };
+        if at < plan.duration && lasts > Span::ZERO {
+            faults.push(Scheduled {
+                at,
+                lasts: Some(lasts),
+                fault,
+            });
+        }
+    }
+    faults
+}
+
+fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
+    match kind {
+        Kind::Crash => Fault::Crash {
+            node: any(plan, choices),
+        },
+        Kind::PowerLoss => Fault::PowerLoss {
+            node: any(plan, choices),
+        },
+        Kind::Pause => Fault::Pause {
+            node: any(plan, choices),
+        },
+        Kind::Isolate => Fault::Isolate {
+            node: any(plan, choices),
+        },
+        Kind::Drain => Fault::Drain {
+            agent: node(plan, Role::Agent, choices),
+        },
+        Kind::TsnDeath => Fault::TsnDeath {
+            agent: node(plan, Role::Agent, choices),
+        },
+        Kind::Cut => {
+            let (from, to) = pair(plan, choices);
+            Fault::Cut { from, to }
+        }
+        Kind::Jam => {
+            let (from, to) = pair(plan, choices);
+            Fault::Jam { from, to }
+        }
+        Kind::Slow => {
+            let (from, to) = pair(plan, choices);
+            Fault::Slow {
+                from,
+                to,
+                times: slowness(plan, choices),
+            }
+        }
+        Kind::Reset => {
+            let (between, and) = pair(plan, choices);
+            Fault::Reset { between, and }
+        }
+        Kind::Reload => Fault::Reload {
+            proxy: node(plan, Role::Proxy, choices),
+        },
+        Kind::MoveVip => Fault::MoveVip,
+        Kind::SplitVip => Fault::SplitVip,
+        Kind::Reboot => Fault::Reboot {
+            switch: node(plan, Role::Switch, choices),
+            keeps_database: choices.percent(50),
+        },
+        Kind::Edit => Fault::Edit {
+            switch: node(plan, Role::Switch, choices),
+            what: choices.weighted(Edit::ALL.map(|edit| (1, edit))),
+        },
+        Kind::Steal => Fault::Steal {
+            switch: node(plan, Role::Switch, choices),
+        },
+        Kind::Tls => Fault::Tls {
+            agent: node(plan, Role::Agent, choices),
+            how: choices.weighted(TlsFault::ALL.map(|how| (1, how))),
+        },
+        Kind::Drift => Fault::Drift {
+            node: any(plan, choices),
+            ppm: drift(choices),
+        },
+        Kind::Configure => Fault::Configure {
+            what: configuration(plan, choices),
+        },
+    }
+}
+
+/// Any node; agents and proxies more often than switches, for they are what must fail over.
+fn any(plan: &Plan, choices: &mut Choices) -> String {
+    let role = choices.weighted([(15, Role::Switch), (50, Role::Agent), (35, Role::Proxy)]);
+    node(plan, role, choices)
+}
+
+fn node(plan: &Plan, role: Role, choices: &mut Choices) -> String {
+    role.node(choices.count(0, plan.topology.count(role).saturating_sub(1)))
+}
+
+/// Two that talk to each other, in either order: a switch and a proxy, a proxy and an agent, or the proxies.
+fn pair(plan: &Plan, choices: &mut Choices) -> (String, String) {
+    let between_proxies = if plan.topology.proxies == 2 { 10 } else { 0 };
+    let roles = choices.weighted([
+        (45, Some((Role::Switch, Role::Proxy))),
+        (45, Some((Role::Proxy, Role::Agent))),
+        (between_proxies, None),
+    ]);
+    let (one, other) = match roles {
+        Some((one, other)) => (node(plan, one, choices), node(plan, other, choices)),
+        None => (Role::Proxy.node(0), Role::Proxy.node(1)),
+    };
+    if choices.percent(50) {
+        (one, other)
+    } else {
+        (other, one)
+    }
+}
+
+/// Up to a thousand times, but no way takes longer than five seconds.
+fn slowness(plan: &Plan, choices: &mut Choices) -> u32 {
+    let [_, latency] = plan.network.latency;
+    let times = choices.weighted([(30, 10), (40, 100), (30, 1000)]);
+    let most = 5_000_000 / latency.as_micros().max(1);
+    u32::try_from(most).unwrap_or(u32::MAX).min(times)
+}
+
+/// What clocks do, from a good one to one that a hypervisor starves.
+fn drift(choices: &mut Choices) -> i32 {
+    let ppm = choices.weighted([(30, 20), (30, 100), (20, 500), (15, 2000), (5, 10_000)]);
+    if choices.percent(50) { ppm } else { -ppm }
+}
+
+fn configuration(plan: &Plan, choices: &mut Choices) -> Configure {
+    let swaps = u64::from(plan.topology.networks >= 2);
+    choices.weighted([
+        (1, Configure::AddNetwork),
+        (1, Configure::RemoveNetwork),
+        (swaps, Configure::SwapVnis),
+        (1, Configure::Rebind),
+    ])
+}
+
+fn plus(one: Span, other: Span) -> Span {
+    Span::micros(one.as_micros() + other.as_micros())
+}

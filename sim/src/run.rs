@@ -1,0 +1,258 @@
+//! A run: a world and its judges, through faults to convergence.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+use tandem_core::Time;
+
+use crate::bounds;
+use crate::check::{Judges, Violation};
+use crate::failover::{Failover, Stopwatch};
+use crate::model::{self, Pending};
+use crate::plan::Plan;
+use crate::world::World;
+use crate::world::log::{Chain, Entry, Happened};
+
+/// How often to look whether everything has converged: comparing all tables takes long.
+const PENDING_EVERY: Duration = Duration::from_millis(250);
+
+/// A world under judgement.
+#[derive(Clone, Debug)]
+pub struct Run {
+    world: World,
+    judges: Judges,
+    stopwatch: Stopwatch,
+    chain: Chain,
+    violations: Vec<Violation>,
+    excused: usize,
+    last_entry: u64,
+    /// When it was looked last at what has not converged.
+    pending_at: Time,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Safety { until: Time },
+    Liveness { until: Time },
+    Over { converged: Option<Time> },
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub plan: String,
+    pub seed: u64,
+    /// What must not have been, in order. The run ends at the first.
+    pub violations: Vec<Violation>,
+    /// Violations that the plan excuses.
+    pub excused: usize,
+    /// What a plan demands must fail, and did not.
+    pub missed: Option<String>,
+    /// The hash of the whole log.
+    pub chain: String,
+    /// Things done, and events logged.
+    pub steps: u64,
+    pub entries: u64,
+    /// Simulated microseconds.
+    pub simulated_us: u64,
+    /// From the end of the faults to convergence, in microseconds.
+    pub converged_us: Option<u64>,
+    pub failovers: Vec<Failover>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn ok(&self) -> bool {
+        self.violations.is_empty() && self.missed.is_none()
+    }
+}
+
+impl Run {
+    /// A run of this plan; nothing has happened yet. With `standing`, each event says how its session stood, which
+    /// takes time and changes nothing else.
+    pub fn new(plan: &Plan, standing: bool) -> Self {
+        let world = World::new(plan, standing);
+        Self {
+            judges: Judges::default(),
+            stopwatch: Stopwatch::default(),
+            chain: Chain::default(),
+            violations: Vec::new(),
+            excused: 0,
+            last_entry: 0,
+            pending_at: Time::ORIGIN,
+            phase: Phase::Safety {
+                until: Time::from_micros(world.plan().duration.as_micros()),
+            },
+            world,
+        }
+    }
+
+    /// Runs to the end. `heard` gets every event, in order.
+    pub fn finish(mut self, mut heard: impl FnMut(&Entry)) -> Report {
+        while self.step(&mut heard) {}
+        self.report()
+    }
+
+    /// Does the next thing; `false` at the end.
+    pub fn step(&mut self, heard: &mut dyn FnMut(&Entry)) -> bool {
+        match self.phase {
+            Phase::Over { .. } => return false,
+            Phase::Safety { until } | Phase::Liveness { until } if self.next_at().is_none_or(|at| at > until) => {
+                self.phase_ends(until);
+            }
+            Phase::Safety { .. } | Phase::Liveness { .. } => {
+                let due = self.judges.due();
+                if due.is_some_and(|due| self.world.next_at().is_none_or(|at| due < at)) {
+                    self.world.pass_to(due.unwrap_or_default());
+                } else {
+                    self.world.step();
+                }
+            }
+        }
+        self.judge(heard);
+        true
+    }
+
+    /// The world, for observers.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The hash of the log so far.
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// What was found so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    fn next_at(&self) -> Option<Time> {
+        [self.world.next_at(), self.judges.due()].into_iter().flatten().min()
+    }
+
+    /// Hands what happened to the judges.
+    fn judge(&mut self, heard: &mut dyn FnMut(&Entry)) {
+        let now = self.world.now();
+        let crowded = self.world.steps_at_once() > bounds::STEPS_AT_ONCE;
+        let mut changed = crowded || self.judges.due().is_some_and(|due| due <= now);
+        let mut moved = false;
+        while let Some(entry) = self.world.poll_entry() {
+            changed = true;
+            self.last_entry = entry.id;
+            self.chain.add(&entry);
+            let found = self.judges.heard(&entry, &self.world);
+            self.found(found);
+            if let Happened::Switch(crate::device::Event::Committed(_)) = &entry.what {
+                for commit in self.world.take_commits(&entry.who) {
+                    let found = self.judges.committed(&entry.who, &commit, &self.world, entry.id);
+                    self.found(found);
+                }
+            }
+            moved |= !matches!(entry.what, Happened::Agent(_) | Happened::Proxy(_));
+            self.stopwatch.heard(&entry, &self.world);
+            heard(&entry);
+        }
+        if changed {
+            let found = self.judges.looked(&self.world, self.last_entry);
+            self.found(found);
+            if moved {
+                self.stopwatch.looked(&self.world);
+            }
+            if let Phase::Liveness { .. } = self.phase
+                && now.since(self.pending_at) >= PENDING_EVERY
+                && self.is_converged()
+            {
+                self.phase = Phase::Over {
+                    converged: Some(self.world.now()),
+                };
+            }
+        }
+    }
+
+    fn phase_ends(&mut self, until: Time) {
+        match self.phase {
+            Phase::Safety { .. } => {
+                self.world.pass_to(until);
+                self.world.heal();
+                let until = until + bounds::convergence(self.world.plan());
+                self.phase = Phase::Liveness { until };
+            }
+            Phase::Liveness { .. } => {
+                let pending = self.pending();
+                let objects: BTreeSet<String> = pending.iter().flat_map(|pending| pending.objects.clone()).collect();
+                let reasons: Vec<_> = pending
+                    .iter()
+                    .map(|pending| format!("{}: {}", pending.objects.join(" "), pending.why))
+                    .collect();
+                let violation = Violation {
+                    check: "L",
+                    at: self.world.now(),
+                    entry: self.last_entry,
+                    objects,
+                    what: format!("the healed core has not converged: {}", reasons.join("; ")),
+                };
+                self.found(vec![violation]);
+                self.phase = Phase::Over { converged: None };
+            }
+            Phase::Over { .. } => {}
+        }
+    }
+
+    fn is_converged(&mut self) -> bool {
+        self.pending_at = self.world.now();
+        self.world
+            .switches()
+            .all(|switch| model::pending(&self.world, switch).is_empty())
+    }
+
+    fn pending(&self) -> Vec<Pending> {
+        self.world
+            .switches()
+            .flat_map(|switch| model::pending(&self.world, switch))
+            .collect()
+    }
+
+    fn found(&mut self, found: Vec<Violation>) {
+        let excuses = &self.world.plan().judgement.excuse;
+        let (excused, found): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|violation| excuses.iter().any(|check| check == violation.check));
+        self.excused += excused.len();
+        if !found.is_empty() {
+            self.violations.extend(found);
+            self.phase = Phase::Over { converged: None };
+        }
+    }
+
+    fn report(mut self) -> Report {
+        let plan = self.world.plan();
+        let must_fail = plan.judgement.must_fail.clone();
+        let is_missed = |check: &String| !self.violations.iter().any(|violation| violation.check == check);
+        let missed = must_fail.clone().filter(is_missed);
+        let healed_at = plan.duration.as_micros();
+        let converged = match self.phase {
+            Phase::Over { converged } => converged,
+            Phase::Safety { .. } | Phase::Liveness { .. } => None,
+        };
+        let (plan, seed) = (plan.name.clone(), plan.seed);
+        self.violations
+            .retain(|violation| must_fail.as_deref() != Some(violation.check));
+        Report {
+            plan,
+            seed,
+            violations: self.violations,
+            excused: self.excused + self.judges.excused(),
+            missed,
+            chain: self.chain.to_string(),
+            steps: self.world.steps(),
+            entries: self.last_entry,
+            simulated_us: self.world.now().micros(),
+            converged_us: converged.map(|at| at.micros().saturating_sub(healed_at)),
+            failovers: self.stopwatch.failovers(),
+        }
+    }
+}

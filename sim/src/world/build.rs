@@ -1,0 +1,374 @@
+//! Makes the world of a plan: addresses, nodes, programs, and what is planned from the beginning.
+//!
+//! ```text
+//! switches  10.1.0.1 ...    dial  10.0.2.1:6640 (and :6641), the virtual IP
+//! proxies   10.0.1.1 ...    hold it
+//! agents    10.0.0.11 ...   ovsdb 6640, health 6650, agent check 6651; their services nodes have the same address
+//! thief     10.0.3.1        dials the switches' port 6632
+//! ```
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use tandem_core::Time;
+use tandem_core::configuration::Configuration;
+
+use super::clock::Clock;
+use super::process::Process;
+use super::workload::Chore;
+use super::{HostId, Hurt, Kind, Node, Part, Planned, State, World};
+use crate::device::{self, Device, Manager, Physical, Startup};
+use crate::host::{self, Host};
+use crate::kernel::{Schedule, Stream, stream};
+use crate::link::{Links, USER_TIMEOUT};
+use crate::operator::configuration::Intent;
+use crate::operator::{PORTS, foreign};
+use crate::plan::{Plan, Role};
+use crate::proxy::{self, Listen, Proxy, Server};
+use crate::switch::{self, SchemaVersion};
+use crate::thief::Thief;
+use crate::vip::{self, Vip};
+
+/// What the switches dial.
+pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
+const OVSDB: u16 = 6640;
+const HEALTH: u16 = 6650;
+const AGENT_CHECK: u16 = 6651;
+/// Where a switch lets local programs in.
+const BACK_DOOR: u16 = 6632;
+
+/// As `net` sets TCP_USER_TIMEOUT.
+const AGENT_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the old process of a reloaded proxy may live.
+const HARD_STOP_AFTER: Duration = Duration::from_secs(600);
+
+/// A world in which nobody is yet.
+pub(super) fn empty(plan: &Plan, standing: bool) -> World {
+    let latency = plan.network.latency.map(crate::plan::Span::duration);
+    let links = Links::new(latency, plan.network.split_permille, stream(plan.seed, Stream::Latency));
+    World {
+        now: Time::ORIGIN,
+        schedule: Schedule::default(),
+        links,
+        nodes: Vec::new(),
+        intent: Intent::new(plan),
+        wanted: Vec::new(),
+        checkings: Default::default(),
+        changes: 0,
+        versions: 0,
+        active: Vec::new(),
+        split: 0,
+        healed: false,
+        cause: 0,
+        entries: VecDeque::new(),
+        entry_count: 0,
+        standing,
+        steps: 0,
+        steps_at_once: 0,
+        application: stream(plan.seed, Stream::Application),
+        scheduling: stream(plan.seed, Stream::Scheduling),
+        plan: Arc::new(plan.clone()),
+    }
+}
+
+impl World {
+    /// With everybody in it, running, and what is planned from the beginning.
+    pub(super) fn peopled(mut self) -> Self {
+        self.add_nodes();
+        self.intend(|_, _| {});
+        let plan = Arc::clone(&self.plan);
+        for (place, fault) in plan.faults.iter().enumerate() {
+            self.schedule(Time::from_micros(fault.at.as_micros()), Planned::FaultBegins(place));
+        }
+        for node in self.all_nodes() {
+            self.start(node);
+        }
+        for chore in Chore::ALL {
+            self.plan_chore(chore);
+        }
+        self.settle();
+        self
+    }
+
+    fn add_nodes(&mut self) {
+        let topology = self.plan.topology.clone();
+        for number in 0..topology.agents {
+            self.add_node(
+                Kind::Agent(number),
+                agent_name(number),
+                agent_address(number),
+                AGENT_USER_TIMEOUT,
+            );
+        }
+        for number in 0..topology.proxies {
+            self.add_node(
+                Kind::Proxy(number),
+                Role::Proxy.node(number),
+                numbered([10, 0, 1], number + 1),
+                USER_TIMEOUT,
+            );
+        }
+        for number in 0..topology.switches {
+            self.add_node(
+                Kind::Switch(number),
+                format!("tor{}", number + 1),
+                numbered([10, 1, 0], number + 1),
+                USER_TIMEOUT,
+            );
+        }
+        self.add_node(Kind::Thief, "thief".into(), Ipv4Addr::new(10, 0, 3, 1), USER_TIMEOUT);
+    }
+
+    fn add_node(&mut self, kind: Kind, name: String, address: Ipv4Addr, user_timeout: Duration) {
+        let host = self.links.add_host(address, user_timeout);
+        debug_assert_eq!(host.0, self.nodes.len(), "nodes and hosts have the same numbers");
+        self.nodes.push(Node {
+            name: name.into(),
+            kind,
+            address,
+            program: None,
+            vip: None,
+            wakes: [None; 2],
+            hurt: Hurt::default(),
+            state: State::Running,
+            clock: Clock::default(),
+            tls: None,
+            changed: true,
+            keeps_database: true,
+            draining: None,
+            drained: false,
+            complete: false,
+            lives: 0,
+            tsn_deaths: 0,
+        });
+    }
+
+    /// Starts what belongs on a node; a switch goes on with the database that it has.
+    pub(super) fn start(&mut self, host: HostId) {
+        let Some(node) = self.nodes.get_mut(host.0) else { return };
+        node.lives += 1;
+        node.wakes[Part::Program as usize] = None;
+        (node.draining, node.drained) = (None, false);
+        let (kind, life, address) = (node.kind, node.lives, node.address);
+        let keeps_database = std::mem::replace(&mut node.keeps_database, true);
+        let seed = self.scheduling.next_u64();
+        match kind {
+            Kind::Switch(number) => {
+                if life == 1 {
+                    let device = self.new_switch(number, address, seed);
+                    self.set_program(host, Process::Switch(Box::new(device)));
+                } else {
+                    let command = device::Command::Booted { keeps_database };
+                    self.tell(host, Part::Program, super::News::Switch(command));
+                }
+            }
+            Kind::Agent(number) => {
+                let agent = self.new_agent(host, number, address, life, seed);
+                self.set_program(host, Process::Agent(Box::new(agent)));
+                let tls = self.nodes.get(host.0).and_then(|node| node.tls);
+                self.tell(host, Part::Program, super::News::Agent(host::Command::Tls(tls)));
+            }
+            Kind::Proxy(number) => {
+                let options = self.proxy_options();
+                self.set_program(host, Process::Proxy(Box::new(Proxy::new(seed, options))));
+                self.start_vip(host, number, address);
+            }
+            Kind::Thief => self.set_program(host, Process::Thief(Box::new(Thief::new("tandem")))),
+        }
+        if life > 1 {
+            let node = self.name_of(host);
+            self.fate(super::Fate::Started { node });
+        }
+    }
+
+    fn set_program(&mut self, host: HostId, program: Process) {
+        if let Some(node) = self.nodes.get_mut(host.0) {
+            node.program = Some(program);
+        }
+        self.drain(host, Part::Program);
+    }
+
+    /// A single proxy has the address for good; two of them settle it by VRRP.
+    pub(super) fn start_vip(&mut self, host: HostId, number: usize, own: Ipv4Addr) {
+        if self.plan.topology.proxies < 2 {
+            return self.links.hold(self.now, host, VIP);
+        }
+        let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.vip.is_none()) else {
+            return;
+        };
+        let options = vip::Options {
+            address: VIP,
+            own,
+            priority: vip_priority(number),
+            advert: self.plan.proxy.advert.duration(),
+            preempt: true,
+            track: self.plan.proxy.track.unless_zero(),
+        };
+        node.wakes[Part::Vip as usize] = None;
+        node.vip = Some(Process::Vip(Box::new(Vip::new(options))));
+        self.drain(host, Part::Vip);
+    }
+
+    fn new_switch(&self, number: usize, address: Ipv4Addr, seed: u64) -> Device {
+        let plan = &self.plan.switch;
+        let mut server = switch::Options::new(plan.schema_version().unwrap_or(SchemaVersion::V1_7_0));
+        server.monitor_cond = plan.monitor_cond;
+        server.dump_us_per_row = plan.dump_us_per_row.into();
+        let millis = |span: crate::plan::Span| u32::try_from(span.as_micros() / 1000).unwrap_or(u32::MAX);
+        let manager = |target| Manager {
+            target: format!("ssl:{VIP}:{}", OVSDB + target),
+            max_backoff: plan.max_backoff.map(millis),
+            inactivity_probe: plan.inactivity_probe.map(millis),
+        };
+        let name = Role::Switch.node(number);
+        let mut options = device::Options::new(server);
+        options.startup = Startup {
+            physical: Some(Physical {
+                name: name.clone(),
+                tunnel_ip: address.to_string(),
+                ports: PORTS.map(str::to_owned).to_vec(),
+            }),
+            managers: (0..self.targets()).map(manager).collect(),
+        };
+        options.remotes = vec![format!("ptcp:{BACK_DOOR}:{address}")];
+        options.tls = Some(self.plan.agent.tls.duration());
+        options.keep_commits = true;
+        let mut device = Device::new(seed, options);
+        device.local(Time::ORIGIN, foreign::furnish(&name, plan.foreign));
+        device
+    }
+
+    fn new_agent(&mut self, host: HostId, number: usize, own: Ipv4Addr, life: u64, seed: u64) -> Host {
+        let complete = self.plan.agent.configured_after == crate::plan::Span::ZERO;
+        if let Some(node) = self.nodes.get_mut(host.0) {
+            node.complete = complete;
+        }
+        if !complete {
+            let at = self.now + self.plan.agent.configured_after.duration();
+            self.schedule(
+                at,
+                Planned::Configure {
+                    agent: host,
+                    life,
+                    complete: true,
+                },
+            );
+        }
+        let options = host::Options {
+            listen: SocketAddrV4::new(own, OVSDB),
+            health: SocketAddrV4::new(own, HEALTH),
+            agent_check: SocketAddrV4::new(own, AGENT_CHECK),
+            tls_work: self.plan.agent.tls.duration(),
+            configuration: self.configuration(number, complete),
+            complete,
+            generation: tandem_core::Generation(self.now.micros()),
+        };
+        Host::new(seed, options)
+    }
+
+    fn proxy_options(&self) -> proxy::Options {
+        let agents = self.plan.topology.agents;
+        let server = |target: u16, number: usize| {
+            let own = agent_address(number);
+            Server {
+                name: agent_name(number),
+                at: SocketAddrV4::new(own, OVSDB),
+                check_at: SocketAddrV4::new(own, self.check_port()),
+                agent_check_at: self
+                    .plan
+                    .proxy
+                    .agent_check
+                    .then_some(SocketAddrV4::new(own, AGENT_CHECK)),
+                backup: self.targets() > 1 && number != usize::from(target) % agents,
+            }
+        };
+        let listen = |target| Listen {
+            at: SocketAddrV4::new(VIP, OVSDB + target),
+            servers: (0..agents).map(|number| server(target, number)).collect(),
+        };
+        proxy::Options {
+            proxy: self.plan.proxy.clone(),
+            listens: (0..self.targets()).map(listen).collect(),
+            hard_stop_after: HARD_STOP_AFTER,
+        }
+    }
+
+    /// A check of TLS, or of the mere connection, goes where switches go.
+    fn check_port(&self) -> u16 {
+        match self.plan.proxy.check {
+            crate::socket::CheckKind::Echo | crate::socket::CheckKind::Agent => HEALTH,
+            crate::socket::CheckKind::Connect | crate::socket::CheckKind::Tls => OVSDB,
+        }
+    }
+
+    fn targets(&self) -> u16 {
+        u16::try_from(self.plan.topology.targets).unwrap_or(1)
+    }
+
+    /// The operator changes what is wanted.
+    pub(super) fn intend(&mut self, change: impl FnOnce(&mut Intent, &mut ChaCha8Rng)) {
+        change(&mut self.intent, &mut self.application);
+        let agents = 0..self.plan.topology.agents;
+        self.wanted = agents.map(|number| Arc::new(self.told(number, &self.intent))).collect();
+    }
+
+    /// What an agent is told at this moment: everything, or half of it.
+    pub(super) fn configuration(&self, number: usize, complete: bool) -> Arc<Configuration> {
+        match self.wanted.get(number).filter(|_| complete) {
+            Some(wanted) => Arc::clone(wanted),
+            None => Arc::new(self.told(number, &self.intent.half())),
+        }
+    }
+
+    /// Whether this agent is configured for no switch.
+    pub(super) fn is_stranger(&self, number: usize) -> bool {
+        number + self.plan.agent.strangers >= self.plan.topology.agents
+    }
+
+    fn told(&self, number: usize, intent: &Intent) -> Configuration {
+        let mut configuration = intent.configuration(&agent_name(number), agent_address(number), &self.plan);
+        if self.is_stranger(number) {
+            configuration.switches.clear();
+        }
+        #[cfg(feature = "mutants")]
+        {
+            configuration.session.mutant = self.plan.mutant;
+        }
+        configuration
+    }
+
+    pub(super) fn name_of(&self, host: HostId) -> String {
+        self.nodes
+            .get(host.0)
+            .map_or_else(String::new, |node| node.name.to_string())
+    }
+
+    /// Where a switch lets local programs in.
+    pub(super) fn back_door(&self, switch: HostId) -> Option<SocketAddrV4> {
+        self.nodes
+            .get(switch.0)
+            .map(|node| SocketAddrV4::new(node.address, BACK_DOOR))
+    }
+}
+
+/// The first proxy is the master as long as nobody changes it.
+pub(super) fn vip_priority(number: usize) -> u8 {
+    if number == 0 { 150 } else { 100 }
+}
+
+pub(super) fn agent_name(number: usize) -> String {
+    Role::Agent.node(number)
+}
+
+fn agent_address(number: usize) -> Ipv4Addr {
+    numbered([10, 0, 0], number + 11)
+}
+
+fn numbered([a, b, c]: [u8; 3], number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(a, b, c, u8::try_from(number).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,157 @@
+//! Carries what the actors say to each other, until nothing is left to carry.
+
+use tandem_core::Time;
+
+use super::process::{News, Process};
+use super::{HostId, Part, Planned, State, World};
+use crate::socket::Output;
+use crate::world::log::Happened;
+
+impl World {
+    /// Tells a program something, and carries out what it wants. A program that does not run hears nothing.
+    pub(super) fn tell(&mut self, host: HostId, part: Part, news: News) {
+        let Some(node) = self.nodes.get_mut(host.0) else { return };
+        if node.state != State::Running && !(part == Part::Vip && node.state == State::Down) {
+            return;
+        }
+        let now = node.clock.read(self.now);
+        let program = match part {
+            Part::Program => &mut node.program,
+            Part::Vip => &mut node.vip,
+        };
+        if let Some(program) = program {
+            program.handle(now, news);
+            self.drain(host, part);
+        }
+    }
+
+    /// Carries out what a program wants, and notes when it wants to be woken.
+    pub(super) fn drain(&mut self, host: HostId, part: Part) {
+        while let Some(output) = self.program(host, part).and_then(Process::poll_output) {
+            self.carry_out(host, part, output);
+        }
+        self.set_alarm(host, part);
+    }
+
+    /// The time of a wake has come; a program that moved its deadline meanwhile sleeps on.
+    pub(super) fn woken(&mut self, host: HostId, part: Part) {
+        let Some(node) = self.nodes.get_mut(host.0) else { return };
+        let alarm = node.wakes.get_mut(part as usize);
+        if alarm.is_none_or(|alarm| alarm.take_if(|at| *at <= self.now).is_none()) {
+            return;
+        }
+        let now = node.clock.read(self.now);
+        let due = self.program(host, part).and_then(|program| program.poll_timeout());
+        if due.is_some_and(|at| at <= now) {
+            self.tell(host, part, News::Timeout);
+        } else {
+            self.set_alarm(host, part);
+        }
+    }
+
+    /// Plans the next wake, unless one is planned that comes early enough.
+    pub(super) fn set_alarm(&mut self, host: HostId, part: Part) {
+        let Some(due) = self.program(host, part).and_then(|program| program.poll_timeout()) else {
+            return;
+        };
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(host.0) else { return };
+        let at = node.clock.when(due).max(now);
+        let Some(alarm) = node.wakes.get_mut(part as usize) else {
+            return;
+        };
+        if alarm.is_none_or(|planned| at < planned) {
+            *alarm = Some(at);
+            self.schedule(at, Planned::Wake { node: host, part });
+        }
+    }
+
+    /// Lets everything follow that needs no time.
+    pub(super) fn settle(&mut self) {
+        loop {
+            while let Some((at, transit)) = self.links.poll_later() {
+                self.schedule(at, Planned::Transit(transit));
+            }
+            let Some((host, arrival)) = self.links.poll_arrival() else {
+                return;
+            };
+            let part = if matches!(arrival, crate::link::Arrival::Datagram { .. }) {
+                Part::Vip
+            } else {
+                Part::Program
+            };
+            self.tell(host, part, News::Arrival(arrival));
+        }
+    }
+
+    fn carry_out(&mut self, host: HostId, part: Part, output: Output<Happened>) {
+        let now = self.now;
+        match output {
+            Output::Listen { at } => {
+                self.links.listen(host, at);
+                self.ask_again();
+            }
+            Output::Unlisten { at } => {
+                self.links.unlisten(host, at);
+                self.ask_again();
+            }
+            Output::Dial { conn, to } => self.links.dial(now, host, conn, to),
+            Output::Send { conn, bytes } => self.links.send(now, host, conn, bytes),
+            Output::Read { conn, on } => self.links.read(now, host, conn, on),
+            Output::Finish { conn } => self.links.finish(now, host, conn),
+            Output::Close { conn } => self.links.close(now, host, conn),
+            Output::Reset { conn } => self.links.reset(now, host, conn),
+            Output::Check { check, what } => self.begin_checking(host, check, what),
+            Output::Uncheck { check } => drop(self.checkings.remove(&(host, check))),
+            Output::Multicast { data } if self.split == 0 => {
+                let proxies = self.nodes_of(super::Kind::is_proxy);
+                self.links.multicast(now, host, proxies, &data);
+            }
+            Output::Multicast { .. } => {}
+            Output::Hold { address } => self.links.hold(now, host, address),
+            Output::Release { address } => self.links.release(host, address),
+            Output::Event(event) => self.happened(host, part, event),
+        }
+    }
+
+    /// Something happened in a program; some of it concerns the world.
+    fn happened(&mut self, host: HostId, _part: Part, event: Happened) {
+        match &event {
+            Happened::Vip(crate::vip::Event::Track) => {
+                let lives = self.nodes.get(host.0).is_some_and(|node| node.program.is_some());
+                return self.tracked(host, lives);
+            }
+            Happened::Agent(crate::host::Event::HealthChanged) => return self.ask_again(),
+            Happened::Agent(crate::host::Event::Drained) => self.drained(host),
+            Happened::Switch(_) => {
+                if let Some(node) = self.nodes.get_mut(host.0) {
+                    node.changed = true;
+                }
+            }
+            Happened::Agent(_) | Happened::Proxy(_) => {}
+            Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
+        }
+        self.log(Some(host), event);
+    }
+
+    /// The script that tracks the proxy answers: not at once, for the daemon is still talking.
+    fn tracked(&mut self, host: HostId, lives: bool) {
+        let at = self.now + std::time::Duration::from_millis(1);
+        self.schedule(at, Planned::Tracked { node: host, lives });
+    }
+
+    pub(super) fn program(&mut self, host: HostId, part: Part) -> Option<&mut Process> {
+        let node = self.nodes.get_mut(host.0)?;
+        match part {
+            Part::Program => node.program.as_mut(),
+            Part::Vip => node.vip.as_mut(),
+        }
+    }
+
+    /// What time a node believes it is.
+    pub(super) fn local_time(&self, host: HostId) -> Time {
+        self.nodes
+            .get(host.0)
+            .map_or(self.now, |node| node.clock.read(self.now))
+    }
+}

@@ -1,0 +1,351 @@
+//! What the plan breaks, and how each breakage ends. Faults overlap; a node runs when the last one lets go of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::build::vip_priority;
+use super::log::Fate;
+use super::process::News;
+use super::{HostId, Kind, Part, Planned, State, World};
+use crate::link::Trouble;
+use crate::operator::hand;
+use crate::plan::{Fault, Scheduled, Span};
+use crate::{device, host, proxy, thief, vip};
+
+/// Whether a fault begins or ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    Begins,
+    Ends,
+}
+
+impl World {
+    /// Breaks something now, as if the plan had said so: a copy of a world can be broken otherwise than the world.
+    pub fn strike(&mut self, fault: Fault, lasts: Option<Span>) {
+        let at = Span::micros(self.now.micros());
+        let plan = Arc::make_mut(&mut self.plan);
+        plan.faults.push(Scheduled { at, lasts, fault });
+        let place = plan.faults.len() - 1;
+        self.cause = 0;
+        self.fault_begins(place);
+        self.settle();
+    }
+
+    pub(super) fn fault_begins(&mut self, place: usize) {
+        if self.healed {
+            return;
+        }
+        let Some(Scheduled { lasts, fault, .. }) = self.plan.faults.get(place).cloned() else {
+            return;
+        };
+        let text = fault.to_string();
+        self.fate(Fate::FaultBegins { fault: place, text });
+        if let Some(lasts) = lasts {
+            self.schedule(self.now + lasts.duration(), Planned::FaultEnds(place));
+        }
+        self.active.push(place);
+        self.turn(place, &fault, Turn::Begins);
+        if fault.kind().is_momentary() {
+            self.active.retain(|active| *active != place);
+        }
+    }
+
+    pub(super) fn fault_ends(&mut self, place: usize) {
+        let Some(index) = self.active.iter().position(|active| *active == place) else {
+            return;
+        };
+        self.active.remove(index);
+        if let Some(Scheduled { fault, .. }) = self.plan.faults.get(place).cloned() {
+            self.fate(Fate::FaultEnds { fault: place });
+            self.turn(place, &fault, Turn::Ends);
+        }
+    }
+
+    fn turn(&mut self, place: usize, fault: &Fault, turn: Turn) {
+        match fault {
+            Fault::Crash { node } => self.hurt(node, turn, |hurt| &mut hurt.crash),
+            Fault::PowerLoss { node } => self.hurt(node, turn, |hurt| &mut hurt.power),
+            Fault::Pause { node } => self.hurt(node, turn, |hurt| &mut hurt.pause),
+            Fault::Reboot { switch, keeps_database } => self.reboot(switch, *keeps_database, turn),
+            Fault::Drain { agent } => self.drain_agent(place, agent, turn),
+            Fault::Cut { from, to } => self.trouble(from, to, Trouble::Cut, turn),
+            Fault::Isolate { node } => self.isolate(node, turn),
+            Fault::Slow { from, to, times } => self.trouble_both(from, to, Trouble::Slow(*times), turn),
+            Fault::Jam { from, to } => self.trouble_both(from, to, Trouble::Jam, turn),
+            Fault::Reset { between, and } => self.reset(between, and),
+            Fault::Reload { proxy } => self.tell_named(proxy, News::Proxy(proxy::Command::Reload)),
+            Fault::MoveVip => self.move_vip(turn),
+            Fault::SplitVip => count(&mut self.split, turn),
+            Fault::Edit { switch, what } => self.edit_by_hand(switch, *what),
+            Fault::Steal { switch } => self.steal(switch, turn),
+            Fault::Tls { agent, how } => self.tls(agent, (turn == Turn::Begins).then_some(*how)),
+            Fault::Drift { node, ppm } => self.drift(node, if turn == Turn::Begins { *ppm } else { 0 }),
+            Fault::TsnDeath { agent } => self.tsn_death(agent, turn),
+            Fault::Configure { what } => {
+                self.intend(|intent, random| intent.change(*what, random));
+                self.reconfigure();
+            }
+        }
+        // Whatever it was, a health check may see it.
+        self.ask_again();
+    }
+
+    fn hurt(&mut self, name: &str, turn: Turn, which: fn(&mut super::Hurt) -> &mut u32) {
+        if let Some(host) = self.node(name) {
+            if let Some(node) = self.nodes.get_mut(host.0) {
+                count(which(&mut node.hurt), turn);
+            }
+            self.reconcile(host);
+        }
+    }
+
+    /// Brings a node into the state that its faults leave it.
+    pub(super) fn reconcile(&mut self, host: HostId) {
+        let Some(node) = self.nodes.get(host.0) else { return };
+        let (hurt, old) = (node.hurt, node.state);
+        let new = match hurt {
+            super::Hurt { power: 1.., .. } => State::Dark,
+            super::Hurt { crash: 1.., .. } => State::Down,
+            super::Hurt { pause: 1.., .. } => State::Paused,
+            super::Hurt {
+                power: 0,
+                crash: 0,
+                pause: 0,
+            } => State::Running,
+        };
+        if new == old {
+            return;
+        }
+        if old == State::Dark {
+            self.links.power_on(self.now, host);
+        }
+        self.set_state(host, new);
+        match (old, new) {
+            (_, State::Dark) => {
+                self.links.power_off(host);
+                self.links.release(host, super::build::VIP);
+                self.drop_program(host, true);
+            }
+            (_, State::Down) => {
+                self.links.crash(self.now, host);
+                self.drop_program(host, false);
+                self.wake_vip(host, old);
+            }
+            (State::Dark | State::Down, State::Running | State::Paused) => {
+                self.set_state(host, State::Running);
+                self.start(host);
+                if new == State::Paused {
+                    self.set_state(host, new);
+                    self.links.freeze(host);
+                }
+            }
+            (State::Running | State::Paused, State::Paused) => self.links.freeze(host),
+            (State::Running | State::Paused, State::Running) => self.go_on(host),
+        }
+    }
+
+    fn set_state(&mut self, host: HostId, state: State) {
+        if let Some(node) = self.nodes.get_mut(host.0) {
+            node.state = state;
+        }
+    }
+
+    /// A program that hung finds what has arrived, and only then how late it is.
+    fn go_on(&mut self, host: HostId) {
+        self.links.thaw(self.now, host);
+        self.settle();
+        for part in [Part::Program, Part::Vip] {
+            self.tell(host, part, News::Timeout);
+        }
+    }
+
+    /// The daemon of the virtual IP goes on where it hung with the proxy that is dead now.
+    fn wake_vip(&mut self, host: HostId, old: State) {
+        if old == State::Paused {
+            self.tell(host, Part::Vip, News::Timeout);
+        }
+        if old == State::Dark
+            && let Some(Kind::Proxy(number)) = self.nodes.get(host.0).map(|node| node.kind)
+            && let Some(address) = self.nodes.get(host.0).map(|node| node.address)
+        {
+            self.start_vip(host, number, address);
+        }
+    }
+
+    /// A dead program keeps nothing; a switch keeps its database.
+    fn drop_program(&mut self, host: HostId, all: bool) {
+        let Some(node) = self.nodes.get_mut(host.0) else { return };
+        if !node.kind.is_switch() {
+            node.program = None;
+        }
+        if all {
+            node.vip = None;
+        }
+        self.checkings.retain(|(checker, _), _| *checker != host);
+    }
+
+    fn reboot(&mut self, name: &str, keeps_database: bool, turn: Turn) {
+        if turn == Turn::Begins
+            && let Some(node) = self.node(name).and_then(|host| self.nodes.get_mut(host.0))
+        {
+            node.keeps_database &= keeps_database;
+        }
+        self.hurt(name, turn, |hurt| &mut hurt.power);
+    }
+
+    fn drain_agent(&mut self, place: usize, name: &str, turn: Turn) {
+        let Some(host) = self.node(name) else { return };
+        match turn {
+            Turn::Begins => {
+                if let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.draining.is_none()) {
+                    node.draining = Some(place);
+                    self.remember_polls(host);
+                    self.tell(host, Part::Program, News::Agent(host::Command::Drain));
+                }
+            }
+            Turn::Ends => {
+                let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.draining == Some(place)) else {
+                    return;
+                };
+                if !node.drained {
+                    // Whoever restarts it has no patience.
+                    node.hurt.crash += 1;
+                    self.reconcile(host);
+                }
+                if let Some(node) = self.nodes.get_mut(host.0) {
+                    node.hurt.crash = node.hurt.crash.saturating_sub(1);
+                    (node.draining, node.drained) = (None, false);
+                }
+                self.reconcile(host);
+            }
+        }
+    }
+
+    /// The process has ended by itself.
+    pub(super) fn drained(&mut self, host: HostId) {
+        if let Some(node) = self
+            .nodes
+            .get_mut(host.0)
+            .filter(|node| node.draining.is_some() && !node.drained)
+        {
+            node.drained = true;
+            node.hurt.crash += 1;
+            self.schedule(self.now, Planned::Reconcile(host));
+        }
+    }
+
+    fn trouble(&mut self, from: &str, to: &str, trouble: Trouble, turn: Turn) {
+        if let (Some(from), Some(to)) = (self.node(from), self.node(to)) {
+            self.trouble_between(from, to, trouble, turn);
+        }
+    }
+
+    fn trouble_both(&mut self, one: &str, other: &str, trouble: Trouble, turn: Turn) {
+        self.trouble(one, other, trouble, turn);
+        self.trouble(other, one, trouble, turn);
+    }
+
+    fn trouble_between(&mut self, from: HostId, to: HostId, trouble: Trouble, turn: Turn) {
+        match turn {
+            Turn::Begins => self.links.begin(from, to, trouble),
+            Turn::Ends => self.links.end(self.now, from, to, trouble),
+        }
+    }
+
+    fn isolate(&mut self, name: &str, turn: Turn) {
+        let Some(node) = self.node(name) else { return };
+        for other in self.all_nodes().filter(|other| *other != node) {
+            self.trouble_between(node, other, Trouble::Cut, turn);
+            self.trouble_between(other, node, Trouble::Cut, turn);
+        }
+    }
+
+    fn reset(&mut self, one: &str, other: &str) {
+        if let (Some(one), Some(other)) = (self.node(one), self.node(other)) {
+            self.links.reset_between(one, other);
+        }
+    }
+
+    fn move_vip(&mut self, turn: Turn) {
+        for host in self.nodes_of(Kind::is_proxy) {
+            if let Some(Kind::Proxy(number)) = self.nodes.get(host.0).map(|node| node.kind) {
+                // The first of them is the master; while this lasts, it is the second.
+                let moved = turn == Turn::Begins && number > 0;
+                let priority = if moved { 200 } else { vip_priority(number) };
+                self.tell(host, Part::Vip, News::Vip(vip::Command::Priority(priority)));
+            }
+        }
+    }
+
+    fn edit_by_hand(&mut self, name: &str, what: crate::plan::Edit) {
+        let Some(host) = self.node(name) else { return };
+        let configuration = self.configuration(0, true);
+        let operations = match self.nodes.get(host.0).and_then(|node| node.program.as_ref()) {
+            Some(super::Process::Switch(device)) => {
+                hand::edit(what, device.switch(), &configuration, name, &mut self.application)
+            }
+            Some(_) | None => None,
+        };
+        self.edit(host, operations);
+    }
+
+    pub(super) fn edit(&mut self, switch: HostId, operations: Option<Value>) {
+        if let Some(operations) = operations {
+            self.tell(switch, Part::Program, News::Switch(device::Command::Edit(operations)));
+        }
+    }
+
+    fn steal(&mut self, name: &str, turn: Turn) {
+        let (Some(switch), Some(thief)) = (self.node(name), self.node("thief")) else {
+            return;
+        };
+        if let Some(from) = self.back_door(switch) {
+            let command = match turn {
+                Turn::Begins => thief::Command::Steal { from },
+                Turn::Ends => thief::Command::Leave { from },
+            };
+            self.tell(thief, Part::Program, News::Thief(command));
+        }
+    }
+
+    fn tls(&mut self, name: &str, fault: Option<crate::plan::TlsFault>) {
+        if let Some(host) = self.node(name) {
+            if let Some(node) = self.nodes.get_mut(host.0) {
+                node.tls = fault;
+            }
+            self.tell(host, Part::Program, News::Agent(host::Command::Tls(fault)));
+        }
+    }
+
+    fn drift(&mut self, name: &str, ppm: i32) {
+        if let Some(host) = self.node(name) {
+            let now = self.now;
+            if let Some(node) = self.nodes.get_mut(host.0) {
+                node.clock.drift(now, ppm);
+                node.wakes = [None; 2];
+            }
+            self.set_alarm(host, Part::Program);
+            self.set_alarm(host, Part::Vip);
+        }
+    }
+
+    fn tsn_death(&mut self, name: &str, turn: Turn) {
+        if let Some(node) = self.node(name).and_then(|host| self.nodes.get_mut(host.0)) {
+            count(&mut node.tsn_deaths, turn);
+        }
+    }
+
+    fn tell_named(&mut self, name: &str, news: News) {
+        if let Some(host) = self.node(name) {
+            self.tell(host, Part::Program, news);
+        }
+    }
+}
+
+fn count(counter: &mut u32, turn: Turn) {
+    *counter = match turn {
+        Turn::Begins => *counter + 1,
+        Turn::Ends => counter.saturating_sub(1),
+    };
+}

@@ -1,0 +1,104 @@
+//! The end of the faults: a core is healed, and what else is broken stays broken for good.
+//!
+//! The core is every switch, one proxy and one agent, drawn by the plan's seed. All trouble between them ends. Others
+//! keep what they suffer from: an agent that is down stays down. Three things are not left as they are, because
+//! nothing that runs in the core could ever notice them:
+//!
+//! - a node outside the core that suffers from anything is cut off from everybody for good;
+//! - a proxy outside the core that is in any trouble loses its power: a virtual IP that is held by a proxy that
+//!   hangs is nobody's to take;
+//! - an agent outside the core that hangs loses its power if neither a check of the proxy nor a probe of the
+//!   switches could tell (a check of the mere connection, and probes switched off).
+
+use std::collections::BTreeSet;
+
+use rand::RngExt;
+
+use super::log::Fate;
+use super::{HostId, Kind, State, World};
+use crate::link::Trouble;
+use crate::plan::{Fault, Span};
+use crate::socket::CheckKind;
+
+impl World {
+    /// Ends the faults. What follows must converge.
+    pub fn heal(&mut self) {
+        self.cause = 0;
+        self.healed = true;
+        let core = self.choose_core();
+        let outside: Vec<_> = self.all_nodes().filter(|node| !core.contains(node)).collect();
+        let hurt: Vec<_> = outside.iter().copied().filter(|node| self.suffers(*node)).collect();
+        let unnoticed: Vec<_> = hurt.iter().copied().filter(|node| self.goes_unnoticed(*node)).collect();
+        for node in &hurt {
+            self.keep_hurt(*node, unnoticed.contains(node));
+        }
+        for place in self.active.clone().into_iter().rev() {
+            self.fault_ends(place);
+        }
+        for node in &hurt {
+            self.lose(*node);
+        }
+        let names = |nodes: &mut dyn Iterator<Item = HostId>| nodes.map(|node| self.name_of(node)).collect();
+        let fate = Fate::Healed {
+            core: names(&mut core.iter().copied()),
+            lost: names(&mut hurt.iter().copied()),
+        };
+        self.fate(fate);
+        self.ask_again();
+        self.settle();
+    }
+
+    fn choose_core(&mut self) -> BTreeSet<HostId> {
+        let mut core: BTreeSet<_> = self.nodes_of(Kind::is_switch).into_iter().collect();
+        let mut agents = self.nodes_of(Kind::is_agent);
+        agents.truncate(agents.len().saturating_sub(self.plan.agent.strangers));
+        for candidates in [agents, self.nodes_of(Kind::is_proxy)] {
+            if !candidates.is_empty() {
+                core.extend(candidates.get(self.scheduling.random_range(0..candidates.len())));
+            }
+        }
+        core.extend(self.node("thief"));
+        core
+    }
+
+    /// Whether some fault that has not ended concerns this node.
+    fn suffers(&self, host: HostId) -> bool {
+        let Some(node) = self.nodes.get(host.0) else {
+            return false;
+        };
+        let named = |fault: &Fault| fault.nodes().iter().any(|(name, _)| **name == *node.name);
+        let faults = self.active.iter().filter_map(|place| self.plan.faults.get(*place));
+        node.state != State::Running || faults.map(|scheduled| &scheduled.fault).any(named)
+    }
+
+    fn goes_unnoticed(&self, host: HostId) -> bool {
+        let probes = self.plan.switch.inactivity_probe != Some(Span::ZERO);
+        let checks = self.plan.proxy.check != CheckKind::Connect && self.plan.proxy.shutdown_sessions;
+        match self.nodes.get(host.0).map(|node| node.kind) {
+            Some(Kind::Proxy(_)) => true,
+            Some(Kind::Agent(_)) => !(probes || checks),
+            Some(Kind::Switch(_) | Kind::Thief) | None => false,
+        }
+    }
+
+    /// What holds the node now holds it once more, so that it stays when the faults end.
+    fn keep_hurt(&mut self, host: HostId, power: bool) {
+        if let Some(node) = self.nodes.get_mut(host.0) {
+            let held = node.hurt;
+            node.hurt = super::Hurt {
+                power: held.power * 2 + u32::from(power),
+                crash: held.crash * 2,
+                pause: held.pause * 2,
+            };
+        }
+        self.reconcile(host);
+    }
+
+    /// Nobody hears of the node any more.
+    fn lose(&mut self, host: HostId) {
+        for other in self.all_nodes().filter(|other| *other != host) {
+            self.links.begin(host, other, Trouble::Cut);
+            self.links.begin(other, host, Trouble::Cut);
+        }
+    }
+}

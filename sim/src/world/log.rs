@@ -1,0 +1,218 @@
+//! What happened in a world, each with what caused it, as a chain that cannot be changed in the middle.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use fnv::FnvHasher;
+use serde::Serialize;
+use tandem_core::Time;
+use tandem_core::event::Level;
+
+use crate::{device, host, proxy, thief, vip};
+
+/// One event. Its number is its place in the log, from 1 on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    pub id: u64,
+    pub at: Time,
+    /// The name of the node, or `world`.
+    #[serde(serialize_with = "text")]
+    pub who: Arc<str>,
+    #[serde(flatten)]
+    pub what: Happened,
+    /// The event that led to this one; 0 if it came from outside, as the plan does.
+    pub cause: u64,
+    /// How the session stood that this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Standing>,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "actor", content = "event", rename_all = "snake_case")]
+pub enum Happened {
+    Agent(host::Event),
+    Switch(device::Event),
+    Proxy(proxy::Event),
+    Vip(vip::Event),
+    Thief(thief::Event),
+    World(Fate),
+}
+
+/// What the world itself does to its inhabitants.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "word", rename_all = "snake_case")]
+pub enum Fate {
+    /// A fault of the plan, by its place there.
+    FaultBegins {
+        fault: usize,
+        text: String,
+    },
+    FaultEnds {
+        fault: usize,
+    },
+    /// A program was started.
+    Started {
+        node: String,
+    },
+    /// The configuration of an agent was changed.
+    Configured {
+        agent: String,
+        networks: usize,
+        complete: bool,
+    },
+    /// The faults are over: from here on this core must converge.
+    Healed {
+        core: Vec<String>,
+        lost: Vec<String>,
+    },
+}
+
+/// How a session stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Standing {
+    pub phase: String,
+    pub owner: String,
+    /// Remote rows found.
+    pub rows: usize,
+    pub silent_ms: u64,
+}
+
+impl Happened {
+    /// The word in the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Agent(event) => event.word(),
+            Self::Switch(event) => event.word(),
+            Self::Proxy(event) => event.word(),
+            Self::Vip(event) => event.word(),
+            Self::Thief(event) => event.word(),
+            Self::World(fate) => fate.word(),
+        }
+    }
+
+    /// How loud it is. What is not an agent's is not judged by its loudness.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Agent(host::Event::Session(event)) => event.what.level(),
+            Self::Agent(_) | Self::Switch(_) | Self::Proxy(_) | Self::Vip(_) => Level::Info,
+            Self::Thief(_) | Self::World(_) => Level::Info,
+        }
+    }
+}
+
+impl Fate {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::FaultBegins { .. } => "FaultBegins",
+            Self::FaultEnds { .. } => "FaultEnds",
+            Self::Started { .. } => "Started",
+            Self::Configured { .. } => "Configured",
+            Self::Healed { .. } => "Healed",
+        }
+    }
+}
+
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(event) => event.fmt(f),
+            Self::Switch(event) => event.fmt(f),
+            Self::Proxy(event) => event.fmt(f),
+            Self::Vip(event) => event.fmt(f),
+            Self::Thief(event) => event.fmt(f),
+            Self::World(fate) => fate.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FaultBegins { fault, text } => write!(f, "#{fault} {text}"),
+            Self::FaultEnds { fault } => write!(f, "#{fault}"),
+            Self::Started { node } => f.write_str(node),
+            Self::Configured {
+                agent,
+                networks,
+                complete,
+            } => {
+                let known = if *complete { "all" } else { "some" };
+                write!(f, "{agent}: {known} of what is wanted, {networks} networks")
+            }
+            Self::Healed { core, lost } if lost.is_empty() => write!(f, "all of {}", core.join(", ")),
+            Self::Healed { core, lost } => write!(f, "{}; lost for good: {}", core.join(", "), lost.join(", ")),
+        }
+    }
+}
+
+/// The columns of [`Entry`]'s one line.
+pub const COLUMNS: &str =
+    "      id       time  who        word              phase       owner    rows  silent    cause  what";
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, at, who, word, cause) = (self.id, self.at, &self.who, self.what.word(), self.cause);
+        let time = format!("{}.{:06}", at.micros() / 1_000_000, at.micros() % 1_000_000);
+        write!(f, "{id:>8} {time:>10}  {who:<10} {word:<17} ")?;
+        match &self.session {
+            Some(session) => {
+                let silent = format!("{} ms", session.silent_ms);
+                write!(
+                    f,
+                    "{:<11} {:<8} {:>4} {silent:>9}",
+                    session.phase, session.owner, session.rows
+                )?;
+            }
+            None => write!(f, "{:<11} {:<8} {:>4} {:>9}", "-", "-", "-", "-")?,
+        }
+        write!(f, " {cause:>7}  {}", self.what)
+    }
+}
+
+/// The hash of a log so far: each entry's covers all before it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Chain(u64);
+
+impl Chain {
+    /// Covers one more entry.
+    pub fn add(&mut self, entry: &Entry) {
+        let mut hasher = FnvHasher::with_key(self.0);
+        // How the session stood is for people, and left out where nobody reads along.
+        let Entry {
+            id,
+            at,
+            who,
+            what,
+            cause,
+            session: _,
+        } = entry;
+        let written = serde_json::to_writer(Writer(&mut hasher), &(id, at, &**who, what, cause));
+        debug_assert!(written.is_ok(), "an entry is JSON");
+        self.0 = hasher.finish();
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+struct Writer<'a>(&'a mut FnvHasher);
+
+impl std::io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}

@@ -1,0 +1,320 @@
+//! The world: nodes with programs on them, links between them, a plan that breaks both, and nothing else.
+//!
+//! One thread, one schedule. A step takes the next thing from the schedule, tells it to whom it concerns, and carries
+//! out whatever follows at once: bytes go onto links, deadlines and health checks onto the schedule, events into the
+//! log. A world is `Clone`: a copy goes on exactly as the original would.
+//!
+//! Each planned thing remembers the event that led to it, so that every event can name its cause.
+
+mod build;
+mod carry;
+mod checking;
+mod clock;
+mod fault;
+mod heal;
+pub mod log;
+mod process;
+mod view;
+mod workload;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use tandem_core::Time;
+use tandem_core::configuration::Configuration;
+
+use crate::kernel::Schedule;
+use crate::link::{HostId, Links, Transit};
+use crate::operator::configuration::Intent;
+use crate::plan::{Plan, TlsFault};
+use checking::Checking;
+use clock::Clock;
+use log::{Entry, Fate, Happened, Standing};
+use process::{News, Process};
+pub use view::{AgentView, LOCK, SwitchView, Way};
+
+/// A world that runs a plan.
+#[derive(Clone, Debug)]
+pub struct World {
+    plan: Arc<Plan>,
+    now: Time,
+    schedule: Schedule<Step>,
+    links: Links,
+    nodes: Vec<Node>,
+    intent: Intent,
+    /// What each agent is wanted to make true: the intent, in its words.
+    wanted: Vec<Arc<Configuration>>,
+    checkings: BTreeMap<(HostId, u64), Checking>,
+    /// How often something changed that a check may see.
+    changes: u64,
+    versions: u64,
+    /// Faults that have begun and not ended, by their place in the plan.
+    active: Vec<usize>,
+    /// How many faults keep the proxies from hearing each other.
+    split: u32,
+    healed: bool,
+    /// The event that led to what happens now.
+    cause: u64,
+    entries: VecDeque<Entry>,
+    entry_count: u64,
+    /// Whether each entry says how its session stood; costs time.
+    standing: bool,
+    steps: u64,
+    /// Steps since the time moved last.
+    steps_at_once: u64,
+    application: ChaCha8Rng,
+    scheduling: ChaCha8Rng,
+}
+
+/// A box with a name and an address.
+#[derive(Clone, Debug)]
+struct Node {
+    name: Arc<str>,
+    kind: Kind,
+    address: Ipv4Addr,
+    /// `None` when it is not running.
+    program: Option<Process>,
+    /// The daemon of the virtual IP, on a proxy.
+    vip: Option<Process>,
+    wakes: [Option<Time>; 2],
+    hurt: Hurt,
+    state: State,
+    clock: Clock,
+    tls: Option<TlsFault>,
+    /// The database of a switch changed since its firmware looked.
+    changed: bool,
+    /// A switch comes up with what it had.
+    keeps_database: bool,
+    /// The program was asked to leave, by this fault.
+    draining: Option<usize>,
+    drained: bool,
+    /// An agent was told everything that is wanted.
+    complete: bool,
+    lives: u64,
+    tsn_deaths: u32,
+}
+
+/// What a node is, and which of its kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Switch(usize),
+    Agent(usize),
+    Proxy(usize),
+    Thief,
+}
+
+/// How many faults hold a node in each grip: they overlap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hurt {
+    power: u32,
+    crash: u32,
+    pause: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Running,
+    Paused,
+    Down,
+    Dark,
+}
+
+/// Which of a node's programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Part {
+    Program = 0,
+    Vip = 1,
+}
+
+/// What is planned, and the event that led to it.
+#[derive(Clone, Debug)]
+struct Step {
+    cause: u64,
+    what: Planned,
+}
+
+#[derive(Clone, Debug)]
+enum Planned {
+    Transit(Transit),
+    Wake {
+        node: HostId,
+        part: Part,
+    },
+    Check {
+        node: HostId,
+        check: u64,
+        version: u64,
+        what: checking::Stage,
+    },
+    FaultBegins(usize),
+    FaultEnds(usize),
+    Configure {
+        agent: HostId,
+        life: u64,
+        complete: bool,
+    },
+    Reconcile(HostId),
+    /// The script that tracks the proxy has answered.
+    Tracked {
+        node: HostId,
+        lives: bool,
+    },
+    Workload(workload::Chore),
+}
+
+impl World {
+    /// The world of a plan, before anything has happened. With `standing`, each entry says how its session stood.
+    pub fn new(plan: &Plan, standing: bool) -> Self {
+        build::empty(plan, standing).peopled()
+    }
+
+    /// Does the next thing. Answers `false` when nothing is left to do, which never happens to a world with switches.
+    pub fn step(&mut self) -> bool {
+        let Some((at, step)) = self.schedule.pop() else {
+            return false;
+        };
+        self.steps_at_once = if at > self.now { 0 } else { self.steps_at_once + 1 };
+        self.now = self.now.max(at);
+        self.steps += 1;
+        self.cause = step.cause;
+        match step.what {
+            Planned::Transit(transit) => self.links.arrive(self.now, transit),
+            Planned::Wake { node, part } => self.woken(node, part),
+            Planned::Check {
+                node,
+                check,
+                version,
+                what,
+            } => self.check(node, check, version, what),
+            Planned::FaultBegins(fault) => self.fault_begins(fault),
+            Planned::FaultEnds(fault) => self.fault_ends(fault),
+            Planned::Configure { agent, life, complete } => self.configure(agent, life, complete),
+            Planned::Reconcile(node) => self.reconcile(node),
+            Planned::Tracked { node, lives } => {
+                self.tell(node, Part::Vip, News::Vip(crate::vip::Command::Tracked(lives)))
+            }
+            Planned::Workload(chore) => self.work(chore),
+        }
+        self.settle();
+        true
+    }
+
+    /// Lets time pass in which nothing happens.
+    pub fn pass_to(&mut self, at: Time) {
+        debug_assert!(
+            self.next_at().is_none_or(|next| at <= next),
+            "something happens before that"
+        );
+        self.now = self.now.max(at);
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<Time> {
+        self.schedule.next_at()
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What happened since this was asked last; until `None`.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    /// Things done so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Things done since the time moved last.
+    pub fn steps_at_once(&self) -> u64 {
+        self.steps_at_once
+    }
+
+    /// What is planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn schedule(&mut self, at: Time, what: Planned) {
+        let cause = self.cause;
+        self.schedule.plan(at, Step { cause, what });
+    }
+
+    fn log(&mut self, node: Option<HostId>, what: Happened) {
+        self.entry_count += 1;
+        let who = node
+            .and_then(|node| self.nodes.get(node.0))
+            .map_or_else(|| Arc::from("world"), |node| Arc::clone(&node.name));
+        let session = if self.standing {
+            self.standing_of(node, &what)
+        } else {
+            None
+        };
+        let (id, at, cause) = (self.entry_count, self.now, self.cause);
+        self.entries.push_back(Entry {
+            id,
+            at,
+            who,
+            what,
+            cause,
+            session,
+        });
+        self.cause = id;
+    }
+
+    fn fate(&mut self, fate: Fate) {
+        self.log(None, Happened::World(fate));
+    }
+
+    fn standing_of(&self, node: Option<HostId>, what: &Happened) -> Option<Standing> {
+        let Happened::Agent(crate::host::Event::Session(event)) = what else {
+            return None;
+        };
+        let host = self.host(node?)?;
+        let line = host.sessions().get(&event.conn)?;
+        let now = self.nodes.get(node?.0)?.clock.read(self.now);
+        let status = line.session.status(now);
+        Some(Standing {
+            phase: status.phase,
+            owner: status.ownership,
+            rows: status.rows_remote,
+            silent_ms: u64::try_from(now.since(line.last_received).as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn node(&self, name: &str) -> Option<HostId> {
+        let place = self.nodes.iter().position(|node| &*node.name == name);
+        place.map(HostId)
+    }
+
+    fn all_nodes(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.nodes.len()).map(HostId)
+    }
+
+    fn nodes_of(&self, wanted: fn(Kind) -> bool) -> Vec<HostId> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| wanted(node.kind))
+            .map(|(place, _)| HostId(place))
+            .collect()
+    }
+}
+
+impl Kind {
+    fn is_switch(self) -> bool {
+        matches!(self, Self::Switch(_))
+    }
+
+    fn is_agent(self) -> bool {
+        matches!(self, Self::Agent(_))
+    }
+
+    fn is_proxy(self) -> bool {
+        matches!(self, Self::Proxy(_))
+    }
+}

@@ -1,0 +1,98 @@
+//! The program on a node: whichever actor it is, the world drives it the same way.
+
+use std::net::Ipv4Addr;
+
+use tandem_core::{Deadline, Machine, Time};
+
+use super::log::Happened;
+use crate::device::{self, Device};
+use crate::host::{self, Host};
+use crate::link::Arrival;
+use crate::proxy::{self, Proxy};
+use crate::socket::{self, Input, Outcome, Output};
+use crate::thief::Thief;
+use crate::vip::{self, Vip};
+
+/// An actor.
+#[derive(Clone, Debug)]
+pub(super) enum Process {
+    Switch(Box<Device>),
+    Agent(Box<Host>),
+    Proxy(Box<Proxy>),
+    Vip(Box<Vip>),
+    Thief(Box<Thief>),
+}
+
+/// What an actor is told, whichever it is.
+#[derive(Clone, Debug)]
+pub(super) enum News {
+    Arrival(Arrival),
+    Checked { check: u64, outcome: Outcome },
+    Timeout,
+    Switch(device::Command),
+    Agent(host::Command),
+    Proxy(proxy::Command),
+    Vip(vip::Command),
+    Thief(crate::thief::Command),
+}
+
+impl Process {
+    /// Tells it something. What is not for this kind of actor is dropped.
+    pub(super) fn handle(&mut self, now: Time, news: News) {
+        match (self, news) {
+            (Self::Switch(actor), News::Switch(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Agent(actor), News::Agent(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Proxy(actor), News::Proxy(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Vip(actor), News::Vip(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Thief(actor), News::Thief(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Switch(actor), news) => tell(actor.as_mut(), now, news),
+            (Self::Agent(actor), news) => tell(actor.as_mut(), now, news),
+            (Self::Proxy(actor), news) => tell(actor.as_mut(), now, news),
+            (Self::Vip(actor), news) => tell(actor.as_mut(), now, news),
+            (Self::Thief(actor), news) => tell(actor.as_mut(), now, news),
+        }
+    }
+
+    /// What it wants next; until `None`.
+    pub(super) fn poll_output(&mut self) -> Option<Output<Happened>> {
+        match self {
+            Self::Switch(actor) => actor.poll_output().map(|output| output.map(Happened::Switch)),
+            Self::Agent(actor) => actor.poll_output().map(|output| output.map(Happened::Agent)),
+            Self::Proxy(actor) => actor.poll_output().map(|output| output.map(Happened::Proxy)),
+            Self::Vip(actor) => actor.poll_output().map(|output| output.map(Happened::Vip)),
+            Self::Thief(actor) => actor.poll_output().map(|output| output.map(Happened::Thief)),
+        }
+    }
+
+    /// When it wants to be woken.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        fn at<W>(deadline: Option<Deadline<W>>) -> Option<Time> {
+            deadline.map(|deadline| deadline.at)
+        }
+        match self {
+            Self::Switch(actor) => at(actor.poll_timeout()),
+            Self::Agent(actor) => at(actor.poll_timeout()),
+            Self::Proxy(actor) => at(actor.poll_timeout()),
+            Self::Vip(actor) => at(actor.poll_timeout()),
+            Self::Thief(actor) => at(actor.poll_timeout()),
+        }
+    }
+
+    /// What a health check finds in it.
+    pub(super) fn health(&mut self, now: Time, kind: socket::CheckKind, from: Ipv4Addr) -> Outcome {
+        match self {
+            Self::Agent(host) => host.health(now, kind, from),
+            Self::Switch(_) | Self::Proxy(_) | Self::Vip(_) | Self::Thief(_) => Outcome::Passed,
+        }
+    }
+}
+
+/// What every actor can be told.
+fn tell<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, news: News) {
+    match news {
+        News::Arrival(arrival) => actor.handle(now, arrival.input()),
+        News::Checked { check, outcome } => actor.handle(now, Input::Checked { check, outcome }),
+        News::Timeout => actor.handle(now, Input::Timeout),
+        News::Switch(_) | News::Agent(_) | News::Proxy(_) | News::Vip(_) | News::Thief(_) => {}
+    }
+}

@@ -1,0 +1,182 @@
+//! What goes on besides faults: switches learn, networks change, the operator configures.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use super::log::Fate;
+use super::process::{News, Process};
+use super::{HostId, Kind, Node, Part, Planned, State, World};
+use crate::host;
+use crate::operator::configuration::Intent;
+use crate::operator::firmware;
+use crate::plan::Configure;
+
+/// Something that is done again and again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Chore {
+    /// What every switch does by itself, once a second.
+    Firmware,
+    /// A switch learns, forgets, or moves a MAC.
+    LocalChange,
+    /// A remote MAC comes, goes, or moves.
+    RemoteChange,
+    /// A network, a binding or a VNI changes.
+    ConfigurationChange,
+}
+
+/// How often a switch looks after itself: `ovs-vtep` polls once a second.
+const FIRMWARE: Duration = Duration::from_secs(1);
+
+/// An operator changes one agent after the other.
+const BETWEEN_AGENTS: Duration = Duration::from_secs(2);
+
+const HOUR_US: u64 = 3_600_000_000;
+
+impl Chore {
+    pub(super) const ALL: [Self; 4] = [
+        Self::Firmware,
+        Self::LocalChange,
+        Self::RemoteChange,
+        Self::ConfigurationChange,
+    ];
+}
+
+impl World {
+    /// Plans the next turn of a chore; none if the plan wants none, or the faults are over.
+    pub(super) fn plan_chore(&mut self, chore: Chore) {
+        let workload = &self.plan.workload;
+        let per_hour = match chore {
+            Chore::Firmware => return self.schedule(self.now + FIRMWARE, Planned::Workload(chore)),
+            Chore::LocalChange => workload.local_changes_per_h,
+            Chore::RemoteChange => workload.remote_changes_per_h,
+            Chore::ConfigurationChange => workload.configuration_changes_per_h,
+        };
+        if per_hour > 0 && !self.healed {
+            let mean = HOUR_US / u64::from(per_hour);
+            let pause = Duration::from_micros(self.application.random_range(0..=mean * 2));
+            self.schedule(self.now + pause, Planned::Workload(chore));
+        }
+    }
+
+    pub(super) fn work(&mut self, chore: Chore) {
+        match chore {
+            Chore::Firmware => self.run_firmware(),
+            Chore::LocalChange if !self.healed => self.change_local(),
+            Chore::RemoteChange if !self.healed => {
+                self.intend(Intent::change_remote);
+                self.reconfigure();
+            }
+            Chore::ConfigurationChange if !self.healed => {
+                let changes = [
+                    Configure::AddNetwork,
+                    Configure::RemoveNetwork,
+                    Configure::SwapVnis,
+                    Configure::Rebind,
+                ];
+                if let Some(what) = changes.choose(&mut self.application) {
+                    self.intend(|intent, random| intent.change(*what, random));
+                    self.reconfigure();
+                }
+            }
+            Chore::LocalChange | Chore::RemoteChange | Chore::ConfigurationChange => return,
+        }
+        self.plan_chore(chore);
+    }
+
+    /// What a switch does of itself; it does nothing while it is away.
+    fn run_firmware(&mut self) {
+        for switch in self.nodes_of(Kind::is_switch) {
+            let looks = |node: &&mut Node| node.state == State::Running && node.changed;
+            let Some(node) = self.nodes.get_mut(switch.0).filter(looks) else {
+                continue;
+            };
+            // What it does itself is a change again.
+            node.changed = false;
+            let (wanted, networks) = (self.plan.topology.local_macs, self.plan.topology.networks);
+            let foreign = self.plan.switch.foreign;
+            let Some(Process::Switch(device)) = self.program(switch, Part::Program) else {
+                continue;
+            };
+            let server = device.switch();
+            let cleared = firmware::unlearn(server).or_else(|| firmware::announce(server));
+            let learned = server.rows("Ucast_Macs_Local").count();
+            let wanted = wanted * networks + foreign;
+            if cleared.is_some() {
+                self.edit(switch, cleared);
+            } else if learned < wanted && !self.healed {
+                self.firmware_acts(switch, firmware::learn);
+            }
+        }
+    }
+
+    fn change_local(&mut self) {
+        let switches = self.nodes_of(Kind::is_switch);
+        if let Some(switch) = switches.choose(&mut self.application).copied() {
+            let act = match self.application.random_range(0..3) {
+                0 => firmware::learn,
+                1 => firmware::forget,
+                _ => firmware::roam,
+            };
+            self.firmware_acts(switch, act);
+        }
+    }
+
+    fn firmware_acts(
+        &mut self,
+        switch: HostId,
+        act: fn(&crate::switch::Switch, &mut rand_chacha::ChaCha8Rng) -> Option<serde_json::Value>,
+    ) {
+        let operations = match self.nodes.get(switch.0).and_then(|node| node.program.as_ref()) {
+            Some(Process::Switch(device)) => act(device.switch(), &mut self.application),
+            Some(_) | None => None,
+        };
+        self.edit(switch, operations);
+    }
+
+    /// The operator brings what is wanted now to one agent after the other.
+    pub(super) fn reconfigure(&mut self) {
+        for agent in self.nodes_of(Kind::is_agent) {
+            let life = self.nodes.get(agent.0).map_or(0, |node| node.lives);
+            let micros = u64::try_from(BETWEEN_AGENTS.as_micros()).unwrap_or(0);
+            let pause = Duration::from_micros(self.application.random_range(0..=micros));
+            let complete = false;
+            self.schedule(self.now + pause, Planned::Configure { agent, life, complete });
+        }
+    }
+
+    /// An agent reads its configuration. One that has not been told everything yet is told as much as before, unless
+    /// this is the moment at which it is told everything.
+    pub(super) fn configure(&mut self, agent: HostId, life: u64, complete: bool) {
+        let Some(node) = self.nodes.get_mut(agent.0).filter(|node| node.lives == life) else {
+            return;
+        };
+        let Kind::Agent(number) = node.kind else { return };
+        if node.state == State::Paused {
+            // It reads its configuration when it goes on.
+            return self.schedule(self.now + BETWEEN_AGENTS, Planned::Configure { agent, life, complete });
+        }
+        node.complete |= complete;
+        let complete = node.complete;
+        if !complete || node.state != State::Running {
+            // Who is not running reads it when it starts.
+            return;
+        }
+        let configuration = self.configuration(number, complete);
+        let agent_name = self.name_of(agent);
+        self.fate(Fate::Configured {
+            agent: agent_name,
+            networks: configuration.networks.len(),
+            complete,
+        });
+        self.tell(
+            agent,
+            Part::Program,
+            News::Agent(host::Command::Configure {
+                configuration,
+                complete,
+            }),
+        );
+    }
+}

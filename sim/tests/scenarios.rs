@@ -1,0 +1,178 @@
+//! The scenarios are plans that can be run, and their page tells all that a plan can say.
+
+#![allow(clippy::disallowed_methods, reason = "a test reads its files")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tandem_sim::plan::{Configure, Edit, Judgement, Kind, Plan, Span, TlsFault};
+
+#[test]
+fn every_scenario_can_be_run_and_is_called_as_its_file() {
+    for (file, text) in scenarios() {
+        let plan = Plan::parse(&text).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+        assert_eq!(plan.check(), Ok(()), "{}", file.display());
+        assert_eq!(
+            Some(plan.name.as_str()),
+            file.file_stem().and_then(|stem| stem.to_str())
+        );
+    }
+}
+
+#[test]
+fn every_scenario_begins_with_what_happens_and_what_must_happen() {
+    for (file, text) in scenarios() {
+        let comment: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        assert!(comment.contains(&"#"), "{} has no two paragraphs", file.display());
+        assert!(comment.iter().any(|line| line.contains("must")), "{}", file.display());
+    }
+}
+
+#[test]
+fn every_kind_of_fault_and_every_edit_occurs_in_a_scenario() {
+    let plans: Vec<Plan> = scenarios().iter().flat_map(|(_, text)| Plan::parse(text)).collect();
+    let faults: Vec<_> = plans.iter().flat_map(|plan| &plan.faults).collect();
+    let kinds: BTreeSet<Kind> = faults.iter().map(|fault| fault.fault.kind()).collect();
+    assert_eq!(kinds, BTreeSet::from(Kind::ALL));
+
+    let told: BTreeSet<String> = faults.iter().map(|fault| fault.fault.to_string()).collect();
+    let words = Edit::ALL.map(|edit| edit.to_string()).into_iter();
+    let words = words.chain(Configure::ALL.map(|what| what.to_string()));
+    for word in words.chain(TlsFault::ALL.map(|how| how.to_string())) {
+        assert!(told.iter().any(|fault| fault.ends_with(&word)), "{word}");
+    }
+}
+
+#[test]
+fn the_page_names_every_key_and_every_word() {
+    let page = page();
+    for word in vocabulary() {
+        assert!(
+            page.contains(&format!("`{word}`")),
+            "`{word}` is not in scenarios/README.md"
+        );
+    }
+}
+
+#[test]
+fn the_page_names_every_default() {
+    let page = page();
+    let default = Plan::parse("name = 'x'\nseed = 1\nduration = '1s'").expect("a plan");
+    let rows = |key: &str| {
+        page.lines()
+            .find(|line| line.contains(&format!("`{key}`")))
+            .map(str::to_owned)
+    };
+    for (section, keys) in sections(&default) {
+        for (key, value) in keys {
+            let row = rows(&key).unwrap_or_default();
+            let value = value.to_string();
+            assert!(
+                row.contains(value.trim_matches('"')),
+                "[{section}] {key} = {value}: {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_page_leads_to_every_scenario_and_nowhere_else() {
+    let page = page();
+    let linked: BTreeSet<String> = page
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|link| link.ends_with(".toml"))
+        .map(str::to_owned)
+        .collect();
+    let here = plans_in(&folder())
+        .into_iter()
+        .filter_map(|file| file.file_name()?.to_str().map(str::to_owned));
+    assert_eq!(linked, here.collect());
+}
+
+#[test]
+fn the_example_of_the_page_is_a_plan() {
+    let page = page();
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let plan = Plan::parse(example.expect("an example")).expect("a plan");
+    assert_eq!(plan.check(), Ok(()));
+}
+
+/// Every key that a plan can have, and every word that a key can take.
+fn vocabulary() -> BTreeSet<String> {
+    let mut full = Plan::of_seed(0);
+    full.switch.max_backoff = Some(Span::seconds(1));
+    full.switch.inactivity_probe = Some(Span::seconds(1));
+    full.judgement = Judgement {
+        converge: Some(Span::seconds(1)),
+        excuse: vec!["S2".into()],
+        must_fail: Some("L".into()),
+    };
+    let mut words: BTreeSet<String> = ["name", "seed", "duration"].map(str::to_owned).into();
+    for (section, keys) in sections(&full) {
+        words.insert(format!("[{section}]"));
+        words.extend(keys.into_iter().map(|(key, _)| key));
+    }
+    for fault in (0..200).flat_map(|seed| Plan::of_seed(seed).faults) {
+        for (key, value) in table(&fault) {
+            words.extend(
+                value
+                    .as_str()
+                    .filter(|_| ["kind", "what", "how"].contains(&key.as_str()))
+                    .map(str::to_owned),
+            );
+            words.insert(key);
+        }
+    }
+    words.extend(Kind::ALL.map(|kind| kind.name().to_owned()));
+    words.extend(["connect", "echo", "tls"].map(str::to_owned));
+    words.extend(tandem_sim::plan::check::JUDGED.map(str::to_owned));
+    words
+}
+
+fn sections(plan: &Plan) -> Vec<(&'static str, toml::Table)> {
+    vec![
+        ("topology", table(&plan.topology)),
+        ("network", table(&plan.network)),
+        ("agent", table(&plan.agent)),
+        ("proxy", table(&plan.proxy)),
+        ("switch", table(&plan.switch)),
+        ("workload", table(&plan.workload)),
+        ("judgement", table(&plan.judgement)),
+    ]
+}
+
+fn table<T: serde::Serialize>(values: &T) -> toml::Table {
+    toml::Table::try_from(values).expect("a table")
+}
+
+fn page() -> String {
+    std::fs::read_to_string(folder().join("README.md")).expect("scenarios/README.md")
+}
+
+/// Every scenario and every regression, by file.
+fn scenarios() -> Vec<(PathBuf, String)> {
+    let mut files = plans_in(&folder());
+    assert!(files.len() > 30, "{} scenarios", files.len());
+    files.extend(plans_in(&folder().join("regressions")));
+    let read = |file: PathBuf| {
+        let text = std::fs::read_to_string(&file).expect("a scenario");
+        (file, text)
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn plans_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().expect("a folder of scenarios");
+    let files = entries.map(|entry| entry.expect("a file").path());
+    let mut plans: Vec<PathBuf> = files
+        .filter(|file| file.extension().is_some_and(|ext| ext == "toml"))
+        .collect();
+    plans.sort();
+    plans
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
