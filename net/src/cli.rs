@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Exit, Output, agent, check, demo, pki, status};
+use crate::commands::{Exit, Output, agent, check, demo, lab, pki, sim, status, switch};
 
 /// A highly available ToR agent that manages switches through OVSDB
 #[derive(Debug, Parser)]
@@ -29,8 +29,12 @@ enum Command {
     Agent(agent::Args),
     Check(check::Args),
     Demo(demo::Args),
+    #[command(hide = true)]
+    Lab(lab::Args),
     Pki(pki::Args),
+    Sim(sim::Args),
     Status(status::Args),
+    Switch(switch::Args),
 }
 
 /// Runs the program with the arguments of this process.
@@ -59,8 +63,11 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Agent(args) => agent::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Demo(args) => demo::run(args, output),
+        Command::Lab(args) => lab::run(args, output),
         Command::Pki(args) => pki::run(args, output),
+        Command::Sim(args) => sim::run(args, output),
         Command::Status(args) => status::run(args, output),
+        Command::Switch(args) => switch::run(args, output),
     }?;
     output.out.flush()?;
     Ok(exit)
@@ -79,12 +86,14 @@ mod tests {
 
     #[test]
     fn the_help_of_every_command_has_an_example_that_parses() {
-        let mut program = Cli::command();
-        let commands: Vec<_> = program
-            .get_subcommands_mut()
-            .map(|command| command.render_long_help().to_string())
-            .collect();
-        for help in [vec![Cli::command().render_long_help().to_string()], commands].concat() {
+        let program = Cli::command();
+        let mut commands: Vec<_> = program.get_subcommands().cloned().collect();
+        let sim = commands.iter().find(|command| command.get_name() == "sim");
+        let below: Vec<_> = sim.into_iter().flat_map(|sim| sim.get_subcommands().cloned()).collect();
+        commands.extend(below);
+        commands.push(program);
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
             let (_, examples) = help
                 .split_once("Example")
                 .unwrap_or_else(|| panic!("an example in {help}"));

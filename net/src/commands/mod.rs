@@ -3,8 +3,11 @@
 pub mod agent;
 pub mod check;
 pub mod demo;
+pub mod lab;
 pub mod pki;
+pub mod sim;
 pub mod status;
+pub mod switch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -91,7 +91,7 @@ fn broke(error: &io::Error) -> Input {
 }
 
 /// Gives the stream what it takes, and once it has taken everything, sees that it keeps nothing back.
-async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &VecDeque<u8>) -> io::Result<usize> {
+pub(super) async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &VecDeque<u8>) -> io::Result<usize> {
     match unsent.as_slices().0 {
         [] => writer.flush().await.map(|()| 0),
         first => match writer.write(first).await {

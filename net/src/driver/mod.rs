@@ -1,5 +1,6 @@
 //! Moves bytes, messages and time between sockets and machines. A driver never looks at what a message says.
 
+pub mod actor;
 pub mod agent;
 pub mod env;
 mod line;

@@ -4,6 +4,7 @@
 //! CRL or pins counts from the next connection on. Names are never checked, as in Open vSwitch: a switch is
 //! who its database says, and a pin binds it to a certificate.
 
+mod connector;
 mod crl;
 mod error;
 mod files;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use connector::Connector;
 pub use error::{Problem, TlsError};
 pub use refusal::{Cause, Refusal};
 
