@@ -24,7 +24,7 @@ use tandem_core::configuration::Configuration;
 
 pub use problem::{Location, Problem, Problems};
 
-use problem::Source;
+pub(crate) use problem::Source;
 use table::Document;
 
 use crate::tls::Settings;

@@ -45,11 +45,11 @@ const LINES_SHOWN: usize = 12;
 
 /// A file whose text problems point into.
 #[derive(Clone)]
-pub(super) struct Source(Arc<NamedSource<String>>);
+pub(crate) struct Source(Arc<NamedSource<String>>);
 
 impl Problem {
     /// A problem at `here`, a range of bytes.
-    pub(super) fn new(source: &Source, here: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(source: &Source, here: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             source: source.clone(),
             message: message.into(),
@@ -60,7 +60,7 @@ impl Problem {
     }
 
     /// What the marked text is.
-    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.here.1 = label.into();
         self
     }
@@ -69,7 +69,7 @@ impl Problem {
     ///
     /// It is shown as well where it is near; of a far one only the line is named, because miette prints
     /// everything between two labels.
-    pub(super) fn before(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+    pub(crate) fn before(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         let label = label.into();
         let text = self.source.text();
         let (start, end) = (span.start.min(self.here.0.start), span.end.max(self.here.0.end));
@@ -84,7 +84,7 @@ impl Problem {
     }
 
     /// What to write instead.
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = help.into();
         self
     }
@@ -125,7 +125,7 @@ impl Problem {
 
 impl Problems {
     /// Adds a problem; beyond a bound it is only counted.
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(crate) fn add(&mut self, problem: Problem) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
         } else {
@@ -134,7 +134,7 @@ impl Problems {
     }
 
     /// By place in the file; what is wrong in files that `first` names comes after it.
-    pub(super) fn in_order(mut self, first: &Source) -> Self {
+    pub(crate) fn in_order(mut self, first: &Source) -> Self {
         self.problems.sort_by_cached_key(|problem| {
             let file = problem.file();
             (file != first.name(), file.to_owned(), problem.here.0.start)
@@ -190,7 +190,7 @@ impl Source {
     ///
     /// Neither TOML nor a list of MACs has control characters. They never get into the text, so that no
     /// report can bring one to a terminal.
-    pub(super) fn of_file(path: &Path, bytes: &[u8], problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn of_file(path: &Path, bytes: &[u8], problems: &mut Problems) -> Option<Self> {
         let (text, bad) = match std::str::from_utf8(bytes) {
             Ok(text) => (Cow::Borrowed(text), text.find(forbidden)),
             Err(error) => (String::from_utf8_lossy(bytes), Some(error.valid_up_to())),
@@ -211,11 +211,11 @@ impl Source {
         None
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.0.name()
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.0.inner()
     }
 }

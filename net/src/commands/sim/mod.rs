@@ -1,0 +1,67 @@
+//! `tandem sim`: the agents in a simulated world, where everything that can break does.
+//!
+//! `tandem_sim` has the world, the plans and the checks, and touches no file, thread or clock. Here are those: what is
+//! read and written, how many run at once, and what a person sees of it.
+
+mod determinism;
+mod mutants;
+mod panics;
+mod run;
+mod saved;
+mod show;
+mod shrink;
+mod source;
+mod sweep;
+mod trial;
+
+use std::io;
+
+use super::{Exit, Output};
+
+/// Proves the agents in a simulated world: crashes, partitions, proxies that die, people who interfere
+///
+/// A plan says who is there, what goes on, and what breaks when. A seed expands to a plan; a file holds one. A run goes
+/// through its faults, then heals a core and demands that it converges; checks watch all the time. The same plan runs
+/// the same way every time, on any machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem sim run scenarios/
+  tandem sim run --seed 7 --log
+  tandem sim sweep --seeds 1..1000 -j 2
+  tandem sim shrink --seed 7 --out scenarios/regressions/seven.toml
+
+Exit codes: 0 nothing is wrong, 1 something is, 2 usage or environment, 130 Ctrl-C")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Run(run::Args),
+    Sweep(sweep::Args),
+    Replay(run::ReplayArgs),
+    Shrink(shrink::Args),
+    Mutants(mutants::Args),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    match &args.command {
+        Command::Run(args) => run::run(args, output),
+        Command::Sweep(args) => sweep::run(args, output),
+        Command::Replay(args) => run::replay(args, output),
+        Command::Shrink(args) => shrink::run(args, output),
+        Command::Mutants(args) => mutants::run(args, output),
+    }
+}
+
+/// It cannot do what was asked, and says why.
+fn refuse(output: &mut Output<'_>, why: impl std::fmt::Display) -> io::Result<Exit> {
+    writeln!(output.err, "{why}")?;
+    Ok(Exit::Environment)
+}

@@ -1,0 +1,266 @@
+//! `tandem sim run` and `tandem sim replay`: plans, one after the other, in detail.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tandem_sim::plan::Plan;
+use tandem_sim::run::{Report, Run};
+use tandem_sim::world::log::{COLUMNS, Entry};
+
+use super::determinism::{self, Difference};
+use super::source::Source;
+use super::trial;
+use super::{Exit, Output, refuse, show};
+
+/// Runs plans, and says what became of each
+///
+/// One plan is described first; of several, and of a folder, each is a line. A failure says which check found what,
+/// when and where, how it came to that, and ends with the command that shows it again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem sim run scenarios/
+  tandem sim run scenarios/agent-crash.toml --log
+  tandem sim run --seed 7 --check-determinism
+  tandem sim run --seed 7 --toml
+
+The log has a line for each event: its number, when, who, the word of the event, how the session stood that it is
+about (phase, owner, remote rows found, silent for), the number of the event that led to it, and what happened.
+
+Exit codes: 0 nothing is wrong, 1 something is, 2 a plan cannot be read or run")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Print every event, in columns or as JSON lines (then everything else goes to standard error)
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "columns")]
+    log: Option<LogFormat>,
+    #[command(flatten)]
+    how: How,
+    /// Print the plan as TOML, to save and to edit, and run nothing
+    #[arg(long, conflicts_with_all = ["log", "check_determinism", "json", "quiet"])]
+    toml: bool,
+}
+
+/// Runs a plan that was saved, with its log
+///
+/// The same as `tandem sim run FILE --log`: for the plans that `sweep --save` and `shrink --out` have written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tandem sim replay scenarios/regressions/seven.toml
+
+Exit codes: 0 nothing is wrong, 1 something is, 2 the plan cannot be read or run")]
+pub(super) struct ReplayArgs {
+    /// The plan
+    file: PathBuf,
+    /// As columns, or as JSON lines (then everything else goes to standard error)
+    #[arg(long, value_name = "FORMAT", default_value = "columns")]
+    log: LogFormat,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Plans, and folders of them
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The plan that this seed expands to
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+struct How {
+    /// Run each plan twice and compare every event; where they differ, show the first
+    #[arg(long)]
+    check_determinism: bool,
+    /// Do not describe the plan
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print one JSON object as the last line, with a report of each run
+    #[arg(long)]
+    json: bool,
+    /// Plant this bug in the agents
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<tandem_core::mutant::Mutant>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum LogFormat {
+    Columns,
+    Jsonl,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    let sources = match args.which.seed {
+        Some(seed) => Ok(vec![Source::seed(seed)]),
+        None => Source::all(&args.which.files, output.colour),
+    };
+    let sources = match sources {
+        Ok(sources) => sources,
+        Err(why) => return refuse(output, why),
+    };
+    if args.toml {
+        let texts: Vec<_> = sources.iter().map(|source| source.plan.to_toml()).collect();
+        write!(output.out, "{}", texts.join("\n"))?;
+        return Ok(Exit::Good);
+    }
+    all(sources, args.log, &args.how, output)
+}
+
+/// Runs `replay`.
+pub(super) fn replay(args: &ReplayArgs, output: &mut Output<'_>) -> io::Result<Exit> {
+    match Source::file(&args.file, output.colour) {
+        Ok(source) => all(vec![source], Some(args.log), &args.how, output),
+        Err(why) => refuse(output, why),
+    }
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    ok: bool,
+    runs: &'a [Report],
+}
+
+fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
+    let alone = sources.len() == 1;
+    let mut reports = Vec::new();
+    let mut again = Vec::new();
+    let mut exit = Exit::Good;
+    for source in sources {
+        let command = command(&source.arguments, how);
+        let plan = planted(source.plan, how);
+        if alone && !how.quiet {
+            writeln!(text(output, log), "{}", plan)?;
+        }
+        let Some(report) = observed(&plan, log, output)? else {
+            continue;
+        };
+        let out = text(output, log);
+        show::verdict(out, &report)?;
+        let mut ok = report.ok();
+        if !ok {
+            show::failure(out, &plan, &report)?;
+        }
+        if how.check_determinism {
+            ok &= deterministic(out, &plan, &report)?;
+        }
+        if !ok {
+            exit = Exit::Failed;
+            again.push(command);
+        }
+        reports.push(report);
+    }
+    let out = text(output, log);
+    if !alone {
+        writeln!(out, "\n{} of {} good", reports.len() - again.len(), reports.len())?;
+    }
+    if !again.is_empty() {
+        show::replay(out, &again.join("\n"))?;
+    }
+    if how.json {
+        output.json(&Told {
+            ok: exit == Exit::Good,
+            runs: &reports,
+        })?;
+    }
+    Ok(exit)
+}
+
+/// Runs it and prints its log; `None` when that can no longer be written, which the caller hears.
+fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io::Result<Option<Report>> {
+    let Some(format) = log else {
+        return Ok(trial::run(plan, false, &mut |_| (), &|| true));
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, &mut output.out);
+    if format == LogFormat::Columns {
+        writeln!(out, "{COLUMNS}")?;
+    }
+    let failed = std::cell::Cell::new(None);
+    let mut hear = |entry: &Entry| {
+        let written = match format {
+            LogFormat::Columns => writeln!(out, "{entry}"),
+            LogFormat::Jsonl => serde_json::to_string(entry)
+                .map_err(Into::into)
+                .and_then(|line| writeln!(out, "{line}")),
+        };
+        if let Err(why) = written {
+            failed.set(Some(why));
+        }
+    };
+    let go_on = || {
+        let why = failed.take();
+        let good = why.is_none();
+        failed.set(why);
+        good
+    };
+    let report = trial::run(plan, true, &mut hear, &go_on);
+    if let Some(why) = failed.take() {
+        return Err(why);
+    }
+    if format == LogFormat::Columns {
+        writeln!(out)?;
+    }
+    out.flush()?;
+    Ok(report)
+}
+
+/// Says whether a second run is the same, and if not, where it parts from the first.
+fn deterministic(out: &mut dyn Write, plan: &Plan, report: &Report) -> io::Result<bool> {
+    if determinism::is_same_again(plan, report, &|| true) == Some(true) {
+        writeln!(out, "the same twice: {} events, {}", report.entries, report.chain)?;
+        return Ok(true);
+    }
+    writeln!(out, "\nFAIL: two runs of this plan differ")?;
+    // Once more side by side: nobody keeps two whole logs.
+    match determinism::first_difference(Run::new(plan, true), Run::new(plan, true)) {
+        Some(Difference { one, other }) => {
+            writeln!(out, "The first event that differs:\n{COLUMNS}")?;
+            for entry in [one, other] {
+                writeln!(
+                    out,
+                    "{}",
+                    entry.map_or_else(|| "  (it has ended)".into(), |entry| entry.to_string())
+                )?;
+            }
+        }
+        None => writeln!(out, "Side by side they do not: it does not happen every time.")?,
+    }
+    Ok(false)
+}
+
+/// Where people read: not among JSON lines.
+fn text<'a>(output: &'a mut Output<'_>, log: Option<LogFormat>) -> &'a mut dyn Write {
+    match log {
+        Some(LogFormat::Jsonl) => output.err,
+        Some(LogFormat::Columns) | None => output.out,
+    }
+}
+
+fn command(arguments: &str, how: &How) -> String {
+    let mut command = format!("tandem sim run {arguments}");
+    if how.check_determinism {
+        command += " --check-determinism";
+    }
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = how.mutant {
+        command += &format!(" --mutant {mutant}");
+    }
+    command
+}
+
+#[cfg(feature = "mutants")]
+fn planted(mut plan: Plan, how: &How) -> Plan {
+    plan.mutant = how.mutant;
+    plan
+}
+
+#[cfg(not(feature = "mutants"))]
+fn planted(plan: Plan, _how: &How) -> Plan {
+    plan
+}

@@ -1,0 +1,58 @@
+//! A plan that failed, as a file for people: what was wrong stands on top of it.
+
+use tandem_sim::plan::Plan;
+use tandem_sim::run::Report;
+
+use super::{show, trial};
+
+/// TOML that begins with a comment: what the report says was wrong, and these sentences.
+pub(super) fn text(plan: &Plan, report: &Report, sentences: &[String]) -> String {
+    let mut comment = Vec::new();
+    // A vector takes everything.
+    let _ = match (report.violations.first(), trial::wrong(report)) {
+        (Some(violation), _) => show::violation(&mut comment, violation),
+        (None, Some((_, what))) => show::wrapped(&mut comment, "", &what),
+        (None, None) => Ok(()),
+    };
+    let mut lines = vec!["# What goes wrong here:".to_owned(), "#".to_owned()];
+    lines.extend(
+        String::from_utf8_lossy(&comment)
+            .lines()
+            .map(|line| format!("#   {line}")),
+    );
+    lines.push("#".to_owned());
+    lines.extend(sentences.iter().map(|sentence| format!("# {sentence}")));
+    format!("{}\n\n{}", lines.join("\n"), plan.to_toml())
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_sim::check::Violation;
+
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_the_plan_and_says_what_was_wrong() {
+        let plan = Plan::parse("name = 'x'\nseed = 1\nduration = '1s'\n").expect("a plan");
+        let mut report = trial::run(&plan, false, &mut |_| (), &|| true).expect("a report");
+        report.violations.push(Violation {
+            check: "S2",
+            at: tandem_core::Time::from_micros(12_345_678),
+            entry: 17,
+            objects: ["tor1".to_owned()].into(),
+            what: "two rows\n[[fault]]".into(),
+        });
+        let text = text(&plan, &report, &["From seed 1.".into()]);
+        assert_eq!(Plan::parse(&text), Ok(plan));
+        let comment: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        let wanted = [
+            "# What goes wrong here:",
+            "#",
+            "#   S2 at 12.345 s, event 17: tor1",
+            "#     two rows [[fault]]",
+            "#",
+            "# From seed 1.",
+        ];
+        assert_eq!(comment, wanted);
+    }
+}

@@ -1,0 +1,214 @@
+//! `tandem sim shrink`: of a plan that fails, what it takes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tandem_sim::check::Violation;
+use tandem_sim::plan::shrink::shrink_and_tell;
+use tandem_sim::plan::{Plan, Role};
+use tandem_sim::run::Report;
+
+use super::source::{Source, quoted};
+use super::trial;
+use super::{Exit, Output, refuse, saved, show};
+use crate::commands::count;
+use crate::demo::Interrupt;
+
+/// Makes a plan that fails smaller: fewer faults, nodes and changes, rounder and shorter times
+///
+/// A smaller plan is taken when it fails in the same way: the first violation is one of the same check, and one of its
+/// objects is an object of the first violation of the whole plan. Where nodes have been left out, others have moved up
+/// to their names; then any node of the same role counts as the same object. Ctrl-C ends it with the smallest so far.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem sim shrink --seed 7
+  tandem sim shrink --seed 7 --out scenarios/regressions/seven.toml
+
+Exit codes: 0 it is smaller, or cannot be; 2 the plan cannot be read, or does not fail")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Write the plan there, and not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Runs, at most
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    runs: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The plan
+    file: Option<PathBuf>,
+    /// The plan that this seed expands to
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    let source = match (&args.which.file, args.which.seed) {
+        (Some(file), _) => Source::file(file, output.colour),
+        (None, seed) => Ok(Source::seed(seed.unwrap_or_default())),
+    };
+    let source = match source {
+        Ok(source) => source,
+        Err(why) => return refuse(output, why),
+    };
+    let interrupt = match Interrupt::catch() {
+        Ok(interrupt) => interrupt,
+        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+    };
+    let go_on = || !interrupt.pressed();
+    let Some(report) = tried(&source.plan, &go_on) else {
+        return Ok(Exit::Interrupted);
+    };
+    let Some(violation) = report.violations.first() else {
+        let missed = report
+            .missed
+            .map(|check| format!(": {check} must fail in it and did not, and less cannot show why"));
+        let why = format!(
+            "tandem sim run {} finds no violation{}",
+            source.arguments,
+            missed.unwrap_or_default()
+        );
+        return refuse(output, why);
+    };
+    let (mut least, runs) = search(&source.plan, violation, args.runs, &go_on);
+    let Some(report) = tried(&least, &|| true) else {
+        return Ok(Exit::Interrupted);
+    };
+    let sentences = [
+        format!(
+            "Shrunk in {} from `tandem sim run {}`:",
+            count(runs, "run", "runs"),
+            source.arguments
+        ),
+        format!("{} to {}.", size(&source.plan), size(&least)),
+    ];
+    if let Some(name) = args.out.as_deref().and_then(Path::file_stem) {
+        least.name = name.to_string_lossy().into_owned();
+    }
+    let text = saved::text(&least, &report, &sentences);
+    let Some(file) = &args.out else {
+        write!(output.out, "{text}")?;
+        return Ok(Exit::Good);
+    };
+    if let Err(why) = file
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(file, text))
+    {
+        return refuse(output, format!("{} cannot be written: {why}", file.display()));
+    }
+    writeln!(output.out, "{least}")?;
+    for sentence in &sentences {
+        writeln!(output.out, "{sentence}")?;
+    }
+    if let Some(violation) = report.violations.first() {
+        writeln!(output.out)?;
+        show::violation(output.out, violation)?;
+    }
+    show::replay(
+        output.out,
+        &format!("tandem sim run {}", quoted(&file.display().to_string())),
+    )?;
+    Ok(Exit::Good)
+}
+
+/// The smallest plan that fails in the same way, and how many runs that took.
+fn search(plan: &Plan, violation: &Violation, most: usize, go_on: &dyn Fn() -> bool) -> (Plan, usize) {
+    let style = ProgressStyle::with_template("{spinner} {pos} of at most {len} runs, {msg}, {elapsed}");
+    let bar = ProgressBar::new(most as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let fails = |smaller: &Plan| {
+        let found = tried(smaller, go_on).and_then(|report| report.violations.into_iter().next());
+        found.is_some_and(|found| is_same(&found, smaller, violation, plan))
+    };
+    let mut runs = 0;
+    let least = shrink_and_tell(plan, fails, most, |progress| {
+        runs = progress.runs;
+        bar.set_position(progress.runs as u64);
+        bar.set_message(size(progress.best));
+    });
+    bar.finish_and_clear();
+    (least, runs)
+}
+
+/// Whether what was found in a smaller plan is what was found in the whole one.
+fn is_same(found: &Violation, smaller: &Plan, violation: &Violation, plan: &Plan) -> bool {
+    // The names of roles of which nodes were left out say nothing any more.
+    let renamed = |role: &Role| smaller.topology.names(*role).len() < plan.topology.names(*role).len();
+    let objects = |violation: &Violation, of: &Plan| -> BTreeSet<String> {
+        let objects = violation.objects.iter();
+        let name = |object: &String| match of.topology.role(object).filter(renamed) {
+            Some(role) => format!("{role:?}"),
+            None => object.clone(),
+        };
+        objects.map(name).collect()
+    };
+    let (before, now) = (objects(violation, plan), objects(found, smaller));
+    found.check == violation.check && (before == now || !before.is_disjoint(&now))
+}
+
+fn tried(plan: &Plan, go_on: &dyn Fn() -> bool) -> Option<Report> {
+    if !go_on() {
+        return None;
+    }
+    trial::run(plan, false, &mut |_| (), go_on)
+}
+
+/// `2 faults, 5 nodes, 1m`
+fn size(plan: &Plan) -> String {
+    let faults = count(plan.faults.len(), "fault", "faults");
+    format!("{faults}, {} nodes, {}", plan.topology.nodes().len(), plan.duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_core::Time;
+
+    use super::*;
+
+    fn plan(switches: usize) -> Plan {
+        let text = format!("name = 'x'\nseed = 1\nduration = '1s'\n[topology]\nswitches = {switches}\n");
+        Plan::parse(&text).expect("a plan")
+    }
+
+    fn violation(check: &'static str, objects: &[&str]) -> Violation {
+        Violation {
+            check,
+            at: Time::ORIGIN,
+            entry: 1,
+            objects: objects.iter().map(ToString::to_string).collect(),
+            what: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_failure_is_the_same_with_the_same_check_and_an_object_in_common() {
+        let first = violation("S2", &["tor2", "blue"]);
+        let same = |found: &Violation| is_same(found, &plan(3), &first, &plan(3));
+        assert!(same(&violation("S2", &["tor2"])));
+        assert!(same(&violation("S2", &["tor1", "blue", "red"])));
+        assert!(!same(&violation("S2", &["tor1", "red"])));
+        assert!(!same(&violation("S2", &[])));
+        assert!(!same(&violation("S4", &["tor2", "blue"])));
+        let nameless = violation("L", &[]);
+        assert!(is_same(&nameless, &plan(3), &nameless, &plan(3)));
+    }
+
+    #[test]
+    fn where_nodes_have_moved_up_their_role_is_what_counts() {
+        let first = violation("S2", &["tor3"]);
+        assert!(is_same(&violation("S2", &["tor1"]), &plan(1), &first, &plan(3)));
+        assert!(!is_same(&violation("S2", &["tor1"]), &plan(3), &first, &plan(3)));
+        assert!(!is_same(&violation("S2", &["agent-a"]), &plan(1), &first, &plan(3)));
+    }
+}

@@ -1,0 +1,106 @@
+//! One run from beginning to end, whatever happens in it.
+
+use std::collections::BTreeSet;
+
+use tandem_core::Time;
+use tandem_sim::check::Violation;
+use tandem_sim::plan::Plan;
+use tandem_sim::run::{Report, Run};
+use tandem_sim::world::log::{Chain, Entry};
+
+use super::panics;
+
+/// Runs to the end, or until `go_on` says no: then there is no report. `heard` gets every event.
+///
+/// A panic is a violation of `panic` whose object is its place.
+pub(super) fn run(
+    plan: &Plan,
+    standing: bool,
+    heard: &mut dyn FnMut(&Entry),
+    go_on: &dyn Fn() -> bool,
+) -> Option<Report> {
+    let mut begun: Option<Run> = None;
+    let mut last = (0, Time::ORIGIN);
+    let caught = panics::catch(|| {
+        let run = begun.insert(Run::new(plan, standing));
+        let mut heard = |entry: &Entry| {
+            last = (entry.id, entry.at);
+            heard(entry);
+        };
+        while run.step(&mut heard) {
+            if !go_on() {
+                return false;
+            }
+        }
+        true
+    });
+    let (entry, at) = last;
+    let panic = match caught {
+        Ok(true) => return begun.map(|run| run.finish(|_| ())),
+        Ok(false) => return None,
+        Err(panic) => Violation {
+            check: "panic",
+            at,
+            entry,
+            objects: BTreeSet::from([panic.place]),
+            what: panic.text,
+        },
+    };
+    Some(Report {
+        plan: plan.name.clone(),
+        seed: plan.seed,
+        violations: vec![panic],
+        excused: 0,
+        missed: None,
+        chain: begun.as_ref().map_or_else(Chain::default, Run::chain).to_string(),
+        steps: begun.as_ref().map_or(0, |run| run.world().steps()),
+        entries: entry,
+        simulated_us: at.micros(),
+        converged_us: None,
+        failovers: Vec::new(),
+    })
+}
+
+/// The first of what is wrong, as check and sentence.
+pub(super) fn wrong(report: &Report) -> Option<(&str, String)> {
+    let violation = report.violations.first().map(|found| (found.check, found.what.clone()));
+    let missed = report.missed.as_deref();
+    violation.or_else(|| missed.map(|check| (check, format!("the plan says that {check} must fail, and it did not"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: &str = "name = 'x'\nseed = 1\nduration = '1s'\n";
+
+    #[test]
+    fn a_panic_in_a_run_is_a_violation_at_the_event_before_it() {
+        let mut heard = 0;
+        let mut hear = |entry: &Entry| {
+            heard = entry.id;
+            assert!(entry.id < 5, "too much");
+        };
+        let report = run(&plan(), false, &mut hear, &|| true).expect("a report");
+        let [violation] = &report.violations[..] else {
+            panic!("{report:?}")
+        };
+        assert_eq!(
+            (violation.check, violation.entry, violation.what.as_str()),
+            ("panic", 5, "too much")
+        );
+        assert!(
+            violation.objects.iter().all(|place| place.contains("trial.rs:")),
+            "{violation:?}"
+        );
+    }
+
+    #[test]
+    fn a_run_stops_when_it_is_told_to() {
+        assert!(run(&plan(), false, &mut |_| (), &|| false).is_none());
+    }
+
+    fn plan() -> Plan {
+        Plan::parse(SHORT).expect("a plan")
+    }
+}
