@@ -180,6 +180,68 @@ impl Shown for u32 {
 }
 
 #[test]
+fn the_calibration_of_the_book_is_the_one_that_was_measured() {
+    let folder = root().join("sim/tests/calibration/snapshots");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("snapshots")
+        .flatten()
+        .map(|file| file.path())
+        .collect();
+    files.sort();
+    let tables = files.iter().map(|file| {
+        let text = read(file);
+        let table = text
+            .splitn(3, "---\n")
+            .nth(2)
+            .expect("what follows the head")
+            .trim_end()
+            .to_owned();
+        format!("```text\n{table}\n```\n")
+    });
+    assert_marked("calibration.md", "calibration", &tables.collect::<String>());
+}
+
+#[test]
+fn the_planted_bugs_of_the_book_are_those_of_the_code() {
+    let code = read(&root().join("core/src/mutant.rs"));
+    let (variants, functions) = code.split_once("\nimpl Mutant").expect("an enum");
+    let (names, checks) = functions.split_once("fn caught_by").expect("names, and checks");
+    let (_, names) = names.split_once("fn name").expect("names");
+    let mut lines = variants
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !line.starts_with("pub enum"))
+        .skip(1);
+    let mut table = String::from("| planted bug | check | what is wrong |\n|---|---|---|\n");
+    while let (Some(comment), Some(variant)) = (lines.next().and_then(|line| line.strip_prefix("/// ")), lines.next()) {
+        let variant = variant.trim_end_matches(',');
+        let name = quoted_after(names, variant);
+        table += &format!("| `{name}` | {} | {comment} |\n", quoted_after(checks, variant));
+    }
+    assert!(table.lines().count() > 12 + 2, "{table}");
+    assert_marked("checks.md", "planted", &table);
+}
+
+/// What the arm of a variant answers: the first text after its name.
+fn quoted_after<'a>(text: &'a str, variant: &str) -> &'a str {
+    let named = format!("Self::{variant}");
+    let is_whole = |(at, _): &(usize, &str)| !text[at + named.len()..].starts_with(|c: char| c.is_alphanumeric());
+    let arm = text.match_indices(&named).find(is_whole).map(|(at, _)| &text[at..]);
+    arm.and_then(|arm| arm.split('"').nth(1))
+        .unwrap_or_else(|| panic!("{variant} has no answer"))
+}
+
+fn assert_marked(chapter: &str, mark: &str, right: &str) {
+    let book = read(&root().join("docs/src").join(chapter));
+    let rest = book.split_once(&format!("<!-- {mark} -->\n")).expect("the mark").1;
+    let found = rest.split_once(&format!("<!-- /{mark} -->")).expect("the other mark").0;
+    assert_eq!(
+        found, right,
+        "between the marks `{mark}` in docs/src/{chapter} belongs:\n{right}"
+    );
+}
+
+#[test]
 fn the_metrics_of_the_book_are_those_of_the_agent() {
     let served = served();
     assert!(served.len() > 10, "{served:?}");

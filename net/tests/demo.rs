@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tandem_net::demo::{self, Failure, Interrupt, Progress};
+use tandem_net::demo::{self, Engine, Failure, Interrupt, Progress};
 use tempfile::TempDir;
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
@@ -22,8 +22,13 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_last_line_of_json_tells_a_failover_that_rewrote_nothing() {
+    failover_in_json(&[], "embedded");
+    failover_in_json(&["--real"], "real");
+}
+
+fn failover_in_json(args: &[&str], engine: &str) {
     let folder = folder();
-    let output = demo(&folder).args(["--real", "--json"]).output().expect("it runs");
+    let output = demo(&folder).args(args).arg("--json").output().expect("it runs");
     let line = last_line(&output);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     println!("{line}");
@@ -38,7 +43,7 @@ fn the_last_line_of_json_tells_a_failover_that_rewrote_nothing() {
     assert_eq!(keys, wanted.split(' ').collect::<Vec<_>>());
     assert_eq!(
         (&told["ok"], &told["engine"], &told["fault"]),
-        (&true.into(), &"real".into(), &"agent-kill".into())
+        (&true.into(), &engine.into(), &"agent-kill".into())
     );
     assert_eq!((&told["macs"], &told["rows_rewritten"]), (&1000.into(), &0.into()));
     let owners = [&told["owner_before"], &told["owner_after"]].map(|owner| owner.as_str().expect("a name"));
@@ -51,24 +56,51 @@ fn the_last_line_of_json_tells_a_failover_that_rewrote_nothing() {
 
 #[test]
 fn the_story_is_in_words_that_a_newcomer_understands() {
+    insta::assert_snapshot!(story(&[]));
+    insta::assert_snapshot!("the_story_of_real_parts_is_in_the_same_words", story(&["--real"]));
+}
+
+fn story(args: &[&str]) -> String {
     let folder = folder();
-    let output = demo(&folder).args(["--macs", "20"]).output().expect("it runs");
+    let output = demo(&folder)
+        .args(args)
+        .args(["--macs", "20"])
+        .output()
+        .expect("it runs");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    nothing_is_left(&folder);
     let story = String::from_utf8(output.stdout).expect("text");
     println!("{story}");
-    insta::assert_snapshot!(redacted(&story));
+    redacted(&story)
+}
+
+#[test]
+fn it_needs_no_program_but_tandem() {
+    let folder = folder();
+    let output = hiding(&["/usr/local/bin", "/usr/local/sbin", "/usr/sbin", "/usr/bin"], &folder)
+        .env("PATH", "")
+        .args(["demo", "--json", "--macs", "20"])
+        .output()
+        .expect("unshare is missing: apt-get install util-linux");
+    needs_namespaces(&output);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let told: Value = serde_json::from_str(&last_line(&output)).expect("one JSON object");
+    assert_eq!((&told["ok"], &told["engine"]), (&true.into(), &"embedded".into()));
     nothing_is_left(&folder);
 }
 
 #[test]
-fn two_demos_at_once_do_not_meet() {
-    let folders = [folder(), folder()];
-    let both = folders.each_ref().map(|folder| {
-        let mut command = demo(folder);
+fn demos_at_once_do_not_meet() {
+    let folders = [(); 3].map(|()| folder());
+    let children = [0, 1, 2].map(|number| {
+        let mut command = demo(&folders[number]);
         command.args(["--json", "--macs", "20"]).stdout(Stdio::piped());
-        command.spawn().expect("it starts")
+        command
+            .args(["--real"].iter().take(number % 2))
+            .spawn()
+            .expect("it starts")
     });
-    for (child, folder) in both.into_iter().zip(&folders) {
+    for (child, folder) in children.into_iter().zip(&folders) {
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{output:?}");
         nothing_is_left(folder);
@@ -77,33 +109,50 @@ fn two_demos_at_once_do_not_meet() {
 
 #[test]
 fn ctrl_c_cleans_up_and_exits_with_130() {
-    let folder = folder();
-    let mut child = demo(&folder).stderr(Stdio::null()).spawn().expect("it starts");
-    let broadcast_row_is_near = || {
-        mentioning(&folder)
-            .iter()
-            .any(|process| process.contains("ovsdb-server"))
-    };
-    wait(&mut child, broadcast_row_is_near);
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it is there");
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    nothing_is_left(&folder);
+    for (args, near) in [(&[][..], "agent-b"), (&["--real"], "ovsdb-server")] {
+        let folder = folder();
+        let mut child = demo(&folder)
+            .args(args)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let is_near = || mentioning(&folder).iter().any(|process| process.contains(near));
+        wait(&mut child, is_near);
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it is there");
+        assert_eq!(child.wait().expect("it ends").code(), Some(130));
+        nothing_is_left(&folder);
+    }
+}
+
+#[test]
+fn a_demo_that_is_killed_takes_its_parts_and_files_with_it() {
+    for args in [&[][..], &["--real"]] {
+        let folder = folder();
+        let mut child = demo(&folder)
+            .args(args)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let is_agent = |process: &String| process.contains("agent --config") && process.contains("agent-b");
+        wait(&mut child, || mentioning(&folder).iter().any(is_agent));
+        child.kill().expect("it is there");
+        child.wait().expect("it ends");
+        let is_gone =
+            || mentioning(&folder).is_empty() && fs::read_dir(folder.path()).expect("our folder").next().is_none();
+        wait_until(is_gone);
+    }
 }
 
 #[test]
 fn a_missing_program_is_the_environments_fault_and_its_package_is_named() {
     let folder = folder();
     // Where the administrator's programs are, nothing is any more.
-    let hide = "mount -t tmpfs none /usr/sbin && exec \"$@\"";
-    let output = environment(&mut Command::new("unshare"), &folder)
-        .args(["-Urm", "sh", "-c", hide, "sh", TANDEM, "demo", "--json"])
+    let output = hiding(&["/usr/sbin"], &folder)
+        .args(["demo", "--real", "--json"])
         .output()
         .expect("unshare is missing: apt-get install util-linux");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !said.starts_with("unshare"),
-        "this test needs user namespaces (sysctl -w kernel.unprivileged_userns_clone=1): {said}"
-    );
+    needs_namespaces(&output);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     for what_to_do in [
         "haproxy, of the Debian package haproxy",
@@ -120,14 +169,17 @@ fn a_missing_program_is_the_environments_fault_and_its_package_is_named() {
 
 #[test]
 fn an_agent_that_ends_by_itself_fails_the_demo_and_its_files_are_kept() {
-    let failure = demo::run(Path::new("/bin/false"), 20, &Interrupt::default(), &Progress::new());
-    let Err(Failure::Wrong { what, kept: Some(kept) }) = failure else {
-        panic!("{failure:?}");
-    };
-    assert!(what.contains("run agent-a failed: exit status: 1"), "{what}");
-    assert!(kept.join("agent-a/agent.toml").is_file());
-    assert_eq!(mentioning(&kept), Vec::<String>::new());
-    fs::remove_dir_all(&kept).expect("removed");
+    for engine in [Engine::Embedded, Engine::Real] {
+        let (interrupt, progress) = (Interrupt::default(), Progress::new());
+        let failure = demo::run(engine, Path::new("/bin/false"), 20, &interrupt, &progress);
+        let Err(Failure::Wrong { what, kept: Some(kept) }) = failure else {
+            panic!("{failure:?}");
+        };
+        assert!(what.contains("run agent-a failed: exit status: 1"), "{what}");
+        assert!(kept.join("agent-a/agent.toml").is_file());
+        assert_eq!(mentioning(&kept), Vec::<String>::new());
+        fs::remove_dir_all(&kept).expect("removed");
+    }
 }
 
 /// A folder for temporary files that only one demo knows.
@@ -141,6 +193,26 @@ fn demo(folder: &TempDir) -> Command {
     command
 }
 
+/// Tandem, in a file system in which these folders are empty.
+fn hiding(folders: &[&str], folder: &TempDir) -> Command {
+    let mounts: String = folders
+        .iter()
+        .map(|hidden| format!("mount -t tmpfs none {hidden} && "))
+        .collect();
+    let hide = format!("PATH=/usr/sbin:/usr/bin; {mounts} exec \"$@\"");
+    let mut command = Command::new("/usr/bin/unshare");
+    environment(&mut command, folder).args(["-Urm", "/bin/sh", "-c", &hide, "sh", TANDEM]);
+    command
+}
+
+fn needs_namespaces(output: &Output) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !said.starts_with("unshare"),
+        "this test needs user namespaces (sysctl -w kernel.unprivileged_userns_clone=1): {said}"
+    );
+}
+
 fn environment<'a>(command: &'a mut Command, folder: &TempDir) -> &'a mut Command {
     command.env("TMPDIR", folder.path()).env_remove("TANDEM_LAB_KEEP")
 }
@@ -151,9 +223,15 @@ fn last_line(output: &Output) -> String {
 }
 
 fn wait(child: &mut Child, mut condition: impl FnMut() -> bool) {
+    wait_until(|| {
+        assert_eq!(child.try_wait().expect("our child"), None, "it ended too early");
+        condition()
+    });
+}
+
+fn wait_until(mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !condition() {
-        assert_eq!(child.try_wait().expect("our child"), None, "it ended too early");
         assert!(Instant::now() < end, "waited in vain");
         thread::sleep(Duration::from_millis(2));
     }

@@ -43,6 +43,9 @@ const IO: [&str; 21] = [
 /// Core has no random numbers at all; those of sim are seeded.
 const ENTROPY: [&str; 6] = ["fastrand", "getrandom", "oorandom", "rand", "rand_chacha", "rand_core"];
 
+/// The feature that plants bugs.
+const PLANTED: &str = "mutants";
+
 #[test]
 fn every_arrow_points_at_the_core() {
     let metadata = metadata();
@@ -110,11 +113,47 @@ fn core_has_no_randomness_and_that_of_sim_is_seeded() {
         if ENTROPY.contains(&dependency.name.as_str()) {
             let features = &dependency.features;
             assert!(
-                !dependency.uses_default_features && features.is_empty(),
+                !dependency.uses_default_features && features.iter().all(|feature| feature == "alloc"),
                 "{}: {features:?}",
                 dependency.name
             );
         }
+    }
+}
+
+/// Whoever wants the planted bugs asks for them on the command line: no default and no dependency switches them on.
+#[test]
+fn no_plain_build_has_planted_bugs() {
+    let metadata = metadata();
+    let with: Vec<_> = ["tandem-core", "tandem-sim", "tandem-net"]
+        .into_iter()
+        .filter(|name| package(&metadata, name).features.contains_key(PLANTED))
+        .collect();
+    assert_eq!(with.len(), 3, "the feature is called `{PLANTED}` in {with:?}");
+    let nodes = &metadata.resolve.as_ref().expect("a resolved graph").nodes;
+    let on = nodes
+        .iter()
+        .filter(|node| node.features.iter().any(|feature| feature.as_str() == PLANTED));
+    let on: Vec<_> = on.map(|node| &node.id).collect();
+    assert!(on.is_empty(), "a plain build switches `{PLANTED}` on in {on:?}");
+}
+
+/// What the program is built of has planted bugs where they are asked for, and nowhere else.
+#[test]
+fn a_core_without_the_feature_knows_no_planted_bug() {
+    #[allow(unused_imports, reason = "where the core has a module `mutant`, it hides ours")]
+    use tandem_core::*;
+
+    let planted = mutant::Mutant::ALL.len();
+    assert_eq!(planted > 0, cfg!(feature = "mutants"), "{planted}");
+}
+
+#[allow(dead_code, reason = "the core may have its own")]
+mod mutant {
+    pub(crate) enum Mutant {}
+
+    impl Mutant {
+        pub(crate) const ALL: [Self; 0] = [];
     }
 }
 

@@ -5,17 +5,19 @@ use std::io;
 use serde_json::json;
 
 use super::{Exit, Output};
-use crate::demo::{self, Failure, Interrupt, Progress};
+use crate::demo::{self, Engine, Failure, Interrupt, Progress};
 
 /// Kills the agent that owns a switch, and shows what the failover cost
 ///
-/// Everything runs on this machine, on loopback addresses of its own: certificates, two agents, HAProxy, and
-/// ovsdb-server as the switch. Nothing that runs already is touched, and nothing is left behind.
+/// Everything runs on this machine, on loopback addresses of its own, with real TLS: two agents, a proxy and a switch.
+/// Proxy and switch are Tandem's own models of HAProxy and ovsdb-server, or with --real these themselves. Nothing that
+/// runs already is touched, and nothing is left behind.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tandem demo
-  tandem demo --real --macs 10000
+  tandem demo --macs 10000
+  tandem demo --real
   tandem demo --json
 
 With TANDEM_LAB_KEEP=1 in the environment, the configurations, databases and logs are kept.
@@ -23,7 +25,7 @@ With TANDEM_LAB_KEEP=1 in the environment, the configurations, databases and log
 Exit codes: 0 the other agent took over, 1 the failover went wrong, 2 a program is missing or cannot be
 started, 130 Ctrl-C (everything is cleaned up)")]
 pub struct Args {
-    /// Real parts: ovsdb-server and HAProxy, with TLS. So far the only engine
+    /// Start ovsdb-server and HAProxy, which have to be installed, instead of the models
     #[arg(long)]
     real: bool,
     /// Remote MACs in the switch
@@ -39,7 +41,8 @@ pub struct Args {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    match demo(args.macs) {
+    let engine = if args.real { Engine::Real } else { Engine::Embedded };
+    match demo(engine, args.macs) {
         Ok(report) => {
             match args.json {
                 true => output.json(&report.json())?,
@@ -61,7 +64,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             if args.json {
                 let error = failure.to_string();
                 let line = json!({
-                    "ok": false, "engine": "real", "fault": "agent-kill", "macs": args.macs, "error": error, "logs": logs,
+                    "ok": false, "engine": engine.name(), "fault": "agent-kill", "macs": args.macs, "error": error, "logs": logs,
                 });
                 output.json(&line)?;
             }
@@ -70,9 +73,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     }
 }
 
-fn demo(macs: u32) -> Result<demo::Report, Failure> {
+fn demo(engine: Engine, macs: u32) -> Result<demo::Report, Failure> {
     let environment = |what: &str, why: io::Error| Failure::Environment(format!("{what}: {why}"));
     let tandem = std::env::current_exe().map_err(|why| environment("this program's own file is not found", why))?;
     let interrupt = Interrupt::catch().map_err(|why| environment("Ctrl-C cannot be caught", why))?;
-    demo::run(&tandem, macs, &interrupt, &Progress::new())
+    demo::run(engine, &tandem, macs, &interrupt, &Progress::new())
 }

@@ -1,17 +1,19 @@
-//! The demo: a failover with real parts, watched from outside.
+//! The demo: a failover, watched from outside.
 
+mod engine;
+mod failover;
 mod interrupt;
 mod progress;
-mod real;
 mod report;
 mod story;
 mod watch;
 
 use std::path::PathBuf;
 
+pub use engine::Engine;
+pub use failover::run;
 pub use interrupt::Interrupt;
 pub use progress::Progress;
-pub use real::run;
 pub use report::{Impact, Party, Report, Steps};
 
 /// Why there is no failover to tell of.

@@ -2,9 +2,13 @@
 
 use serde::Serialize;
 
+use super::Engine;
+
 /// A failover that went well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// Who played the switch and the proxy.
+    pub engine: Engine,
     /// Remote MACs in the switch.
     pub macs: u32,
     /// The agent that owned the switch and was killed.
@@ -70,7 +74,7 @@ impl Report {
         let tenths = |ms: f64| (ms * 10.0).round() / 10.0;
         Line {
             ok: true,
-            engine: "real",
+            engine: self.engine.name(),
             fault: "agent-kill",
             macs: self.macs,
             owner_before: self.before.name.clone(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Engine;
 use super::report::{Party, Report};
 use crate::commands::count;
 
@@ -26,16 +27,38 @@ impl fmt::Display for Story<'_> {
 impl Story<'_> {
     fn parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report {
-            macs, before, after, ..
+            engine,
+            macs,
+            before,
+            after,
+            ..
         } = self.0;
         let (owner, other) = (&before.name, &after.name);
+        let (this, that, switch, proxy) = match engine {
+            Engine::Embedded => (
+                "Engine \"embedded\": Tandem's own switch and proxy.",
+                "With --real: ovsdb-server and HAProxy.",
+                "an emulated ovsdb-server",
+                "an emulated HAProxy",
+            ),
+            Engine::Real => (
+                "Engine \"real\": ovsdb-server and HAProxy.",
+                "Without --real: Tandem's own switch and proxy.",
+                "ovsdb-server",
+                "HAProxy",
+            ),
+        };
         write!(
             f,
             "\
-THE PARTS, all real, on this machine only
-  switch         ovsdb-server: the database that tells a top-of-rack switch where to send
-                 frames. {macs} remote MACs are in it: \"this address is behind that tunnel end\".
-  proxy          HAProxy. The switch dials it and is handed, by TLS, to one of two agents.
+{this} {that}
+
+THE PARTS, on this machine only, with real TLS
+  switch         {switch}: the database that tells a top-of-rack switch where to
+                 send frames. {macs} remote MACs are in it: \"this address is behind that
+                 tunnel end\".
+  proxy          {proxy}. The switch dials it and is handed, by TLS, to one of two
+                 agents.
   {owner:<13}  owns the switch: it holds the switch's lock, and is the only one that writes.
   {other:<13}  stands by, with the same configuration.
   broadcast row  tells the switch where frames for everybody go: to the services node (TSN)
@@ -97,6 +120,7 @@ THE PARTS, all real, on this machine only
 
     fn cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report {
+            engine,
             macs,
             before: Party { name: owner, tsn },
             impact,
@@ -104,6 +128,10 @@ THE PARTS, all real, on this machine only
             rows_rewritten,
             ..
         } = self.0;
+        let waits = match engine {
+            Engine::Embedded => "ovsdb-server, emulated here",
+            Engine::Real => "ovsdb-server itself",
+        };
         write!(
             f,
             "\
@@ -117,8 +145,8 @@ WHAT IT COST
 
 WHY ABOUT ONE SECOND
   A switch whose connection breaks waits for at least a second before it dials again: the
-  reconnect back-off of ovsdb-server itself, which no agent and no proxy can shorten. Tandem's
-  own share is the {:.0} ms from the accepted session to the repointed broadcast row.
+  reconnect back-off of {waits}, which no agent and no proxy can shorten.
+  Tandem's own share is the {:.0} ms from the accepted session to the repointed broadcast row.
 ",
             count(*broadcast_rows, "repointed broadcast row", "repointed broadcast rows"),
             impact.broadcast,
@@ -139,7 +167,8 @@ mod tests {
             name: name.into(),
             tsn: tsn.into(),
         };
-        let report = Report {
+        let report = |engine| Report {
+            engine,
             macs: 1000,
             before: party("agent-a", "10.0.0.11"),
             after: party("agent-b", "10.0.0.12"),
@@ -156,6 +185,7 @@ mod tests {
             broadcast_rows: 1,
             rows_rewritten: 0,
         };
-        insta::assert_snapshot!(report.story());
+        insta::assert_snapshot!(report(Engine::Real).story());
+        insta::assert_snapshot!("and_which_parts_are_emulated", report(Engine::Embedded).story());
     }
 }

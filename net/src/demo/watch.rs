@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use crate::lab::jsonrpc::Client;
-use crate::lab::{Result, Switch};
+use crate::lab::{Remote, Result};
 
 /// What a broadcast row may say at one moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,7 +27,7 @@ impl Sight {
 }
 
 /// Every change of the broadcast rows, the present state first; the channel closes when the server hangs up.
-pub(super) fn broadcast_rows(switch: &Switch) -> Result<mpsc::Receiver<Sight>> {
+pub(super) fn broadcast_rows(switch: &Remote) -> Result<mpsc::Receiver<Sight>> {
     let mut client = switch.client()?;
     let mut tables = Tables::default();
     let requests = json!({

@@ -36,6 +36,9 @@ pub struct AgentOptions {
     /// The network namespace that the agent is in.
     #[serde(skip)]
     pub namespace: Option<String>,
+    /// See [`Launch::tether`].
+    #[serde(skip)]
+    pub tether: Option<PathBuf>,
 }
 
 /// `[agent]`
@@ -134,9 +137,20 @@ pub struct PortSection {
 impl ListenSection {
     /// Moves every port.
     pub(crate) fn shift(&mut self, shift: impl Fn(u16) -> u16) {
-        for listen in [&mut self.ovsdb, &mut self.health, &mut self.agent_check, &mut self.http] {
+        for listen in self.all() {
             listen.set_port(shift(listen.port()));
         }
+    }
+
+    /// Moves to another address.
+    pub(crate) fn move_to(&mut self, address: Ipv4Addr) {
+        for listen in self.all() {
+            listen.set_ip(address.into());
+        }
+    }
+
+    fn all(&mut self) -> [&mut SocketAddr; 4] {
+        [&mut self.ovsdb, &mut self.health, &mut self.agent_check, &mut self.http]
     }
 }
 
@@ -165,6 +179,7 @@ impl AgentOptions {
             switch: Vec::new(),
             more: toml::Table::new(),
             namespace: None,
+            tether: None,
         }
     }
 
@@ -261,6 +276,7 @@ fn launch(binary: &Path, folder: &Path, options: &AgentOptions) -> Result<Progra
         .args(["agent", "--config"])
         .arg(folder.join("agent.toml"))
         .namespace(options.namespace.as_deref())
+        .tether(options.tether.as_deref())
         .start(folder.join("agent.log"))
 }
 

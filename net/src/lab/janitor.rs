@@ -14,13 +14,19 @@ pub(crate) struct Janitor(Child);
 impl Janitor {
     /// `script` is for `sh`, with `argument` as `$1`.
     pub(crate) fn new(script: &str, argument: &str) -> Result<Self> {
-        Command::new("sh")
-            .args([
-                "-c",
-                &format!("trap '' INT TERM HUP; cat; {script}"),
-                "janitor",
-                argument,
-            ])
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            &format!("trap '' INT TERM HUP; cat; {script}"),
+            "janitor",
+            argument,
+        ]);
+        Self::start(shell)
+    }
+
+    /// Any command that does its work when its standard input ends.
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
+        command
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -1,6 +1,7 @@
-//! A blocking OVSDB client over a unix socket: short, and its own, so that a test never asks Tandem about Tandem.
+//! A blocking OVSDB client: short, and its own, so that a test never asks Tandem about Tandem.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -10,29 +11,48 @@ use serde_json::{StreamDeserializer, Value, json};
 
 use super::{Error, Result};
 
+const HUNG: Duration = Duration::from_secs(60);
+
 /// A connection to a database server.
 pub struct Client {
-    out: UnixStream,
-    messages: StreamDeserializer<'static, IoRead<BufReader<UnixStream>>, Value>,
+    out: Box<dyn Write + Send>,
+    messages: StreamDeserializer<'static, IoRead<BufReader<Box<dyn Read + Send>>>, Value>,
     notifications: Vec<Value>,
     last_id: u64,
 }
 
 impl Client {
-    /// Connects. A server that says nothing for a minute counts as hung.
+    /// Connects to a unix socket. A server that says nothing for a minute counts as hung.
     pub fn connect(socket: &Path) -> Result<Self> {
         let open = || {
             let stream = UnixStream::connect(socket)?;
-            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            stream.set_read_timeout(Some(HUNG))?;
             Ok((stream.try_clone()?, stream))
         };
         let (reader, out) = open().map_err(Error::io(format!("connect to {}", socket.display())))?;
-        Ok(Self {
-            out,
+        Ok(Self::over(reader, out))
+    }
+
+    /// As [`Self::connect`], by TCP.
+    pub fn dial(address: SocketAddr) -> Result<Self> {
+        let open = || {
+            let stream = TcpStream::connect_timeout(&address, HUNG)?;
+            stream.set_read_timeout(Some(HUNG))?;
+            stream.set_nodelay(true)?;
+            Ok((stream.try_clone()?, stream))
+        };
+        let (reader, out) = open().map_err(Error::io(format!("connect to {address}")))?;
+        Ok(Self::over(reader, out))
+    }
+
+    fn over(reader: impl Read + Send + 'static, out: impl Write + Send + 'static) -> Self {
+        let reader: Box<dyn Read + Send> = Box::new(reader);
+        Self {
+            out: Box::new(out),
             messages: serde_json::Deserializer::from_reader(BufReader::new(reader)).into_iter(),
             notifications: Vec::new(),
             last_id: 0,
-        })
+        }
     }
 
     /// One request (RFC 7047, 4.1) and its result. Fails with the reply's error.

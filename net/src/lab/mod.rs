@@ -6,13 +6,15 @@
 //! keep the folder with all configurations, databases and logs.
 //!
 //! ```text
-//! Pair = Pki + Switch (ovsdb-server) --ssl--> Haproxy --tcp--> Agent (tandem agent) x 2
+//! Pair         = Pki + Switch (ovsdb-server) --ssl--> Haproxy --tcp--> Agent (tandem agent) x 2
+//! EmbeddedPair = Pki + Device (simulator's)  --ssl--> Proxy   --tcp--> Agent (tandem agent) x 2
 //! ```
 //!
 //! Everything here blocks. Waiting is polling a condition ([`Scratch::wait_until`]), never sleeping and hoping.
 
 pub mod agent;
 pub mod contents;
+pub mod embedded;
 mod error;
 pub mod haproxy;
 mod janitor;
@@ -23,6 +25,7 @@ pub mod pair;
 pub mod pki;
 pub mod port;
 pub mod program;
+pub mod remote;
 pub mod schema;
 pub mod scratch;
 pub mod snapshot;
@@ -31,12 +34,14 @@ pub mod switch;
 
 pub use agent::{Agent, AgentOptions};
 pub use contents::Contents;
+pub use embedded::EmbeddedPair;
 pub use error::{Error, Result};
 pub use haproxy::{Haproxy, HaproxyOptions};
 pub use pair::{Pair, PairOptions};
 pub use pki::Pki;
 pub use port::Loopback;
 pub use program::{Launch, Program, Signal};
+pub use remote::Remote;
 pub use schema::Schema;
 pub use scratch::Scratch;
 pub use stage::Stage;

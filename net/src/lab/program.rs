@@ -79,6 +79,7 @@ pub struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     namespace: Option<String>,
+    tether: Option<PathBuf>,
 }
 
 impl Launch {
@@ -95,6 +96,7 @@ impl Launch {
             args: Vec::new(),
             env: Vec::new(),
             namespace: None,
+            tether: None,
         })
     }
 
@@ -122,6 +124,12 @@ impl Launch {
         self
     }
 
+    /// Has this `tandem` see to it that it does not outlive us, instead of `setpriv`, if there is one.
+    pub fn tether(mut self, tandem: Option<&Path>) -> Self {
+        self.tether = tandem.map(Into::into);
+        self
+    }
+
     /// Starts it; what it writes is appended to `log`.
     pub fn start(self, log: PathBuf) -> Result<Program> {
         let name = self.program.display().to_string();
@@ -131,17 +139,20 @@ impl Launch {
             .open(&log)
             .map_err(Error::io(format!("open {}", log.display())))?;
         let errors = file.try_clone().map_err(Error::io("share a log"))?;
-        let setpriv = find("setpriv")?;
+        let (tether, tied): (_, &[_]) = match self.tether {
+            None => (find("setpriv")?, &["--pdeathsig", "KILL", "--"]),
+            Some(tandem) => (tandem, &["lab", "tether", "--"]),
+        };
         let mut command = match &self.namespace {
-            None => Command::new(setpriv),
+            None => Command::new(tether),
             Some(namespace) => {
                 let mut command = Command::new(find("ip")?);
-                command.args(["netns", "exec", namespace]).arg(setpriv);
+                command.args(["netns", "exec", namespace]).arg(tether);
                 command
             }
         };
         command
-            .args(["--pdeathsig", "KILL", "--"])
+            .args(tied)
             .arg(self.program)
             .args(self.args)
             .envs(self.env)

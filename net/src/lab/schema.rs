@@ -69,8 +69,8 @@ impl Schema {
         }
     }
 
-    /// Writes it for `ovsdb-tool create`, and returns the names of its tables.
-    pub(crate) fn write(self, file: &Path) -> Result<Vec<String>> {
+    /// Writes it for `ovsdb-tool create`.
+    pub(crate) fn write(self, file: &Path) -> Result<()> {
         let mut schema = installed()?;
         let later: &[&[_]] = match self {
             Self::V1_0_0 => &[LATER_THAN_1_3_0, LATER_THAN_1_0_0],
@@ -86,13 +86,7 @@ impl Schema {
         {
             schema.remove("cksum");
         }
-        fs::write(file, schema.to_string()).map_err(Error::io(format!("write {}", file.display())))?;
-        Ok(schema["tables"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.clone())
-            .collect())
+        fs::write(file, schema.to_string()).map_err(Error::io(format!("write {}", file.display())))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,17 +23,50 @@ struct Inner {
     janitor: Option<Janitor>,
 }
 
+const PREFIX: &str = "tandem-lab-";
+
 /// Parts that were killed with us may still write for a moment.
 const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9; do rm -rf -- "$1" && exit; sleep 0.2; done"#;
 
 impl Scratch {
     /// An empty folder in the system's folder for temporary files, removed when it is no longer used.
     pub fn new() -> Result<Self> {
+        Self::with(|path| Janitor::new(REMOVE, &path.to_string_lossy()))
+    }
+
+    /// As [`Self::new`], without a shell: `tandem` is the program that removes it.
+    pub fn without_shell(tandem: &Path) -> Result<Self> {
+        Self::with(|path| {
+            let mut command = Command::new(tandem);
+            command.args(["lab", "sweep"]).arg(path);
+            Janitor::start(command)
+        })
+    }
+
+    /// Removes such a folder, though parts that were killed a moment ago may still write into it. `tandem lab sweep`.
+    ///
+    /// Fails with folders of any other name.
+    pub fn sweep(folder: &Path) -> Result<()> {
+        let what = format!("remove {}", folder.display());
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with(PREFIX) {
+            return Err(Error::failed(what, "it is no scratch folder"));
+        }
+        for _ in 0..9 {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => thread::sleep(Duration::from_millis(200)),
+                Ok(()) | Err(_) => return Ok(()),
+            }
+        }
+        Err(Error::failed(what, "somebody still writes into it"))
+    }
+
+    fn with(janitor: impl FnOnce(&Path) -> Result<Janitor>) -> Result<Self> {
         if std::env::var(KEEP).is_ok_and(|keep| keep == "1") {
             return Self::keep();
         }
         let path = create()?;
-        let janitor = Janitor::new(REMOVE, &path.to_string_lossy())?;
+        let janitor = janitor(&path)?;
         Ok(Self(Arc::new(Inner {
             path,
             janitor: Some(janitor),
@@ -109,7 +143,7 @@ impl Scratch {
 
 fn create() -> Result<PathBuf> {
     tempfile::Builder::new()
-        .prefix("tandem-lab-")
+        .prefix(PREFIX)
         .tempdir()
         .map(tempfile::TempDir::keep)
         .map_err(Error::io("create a scratch folder"))

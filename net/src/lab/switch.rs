@@ -11,6 +11,7 @@ use super::journal::{self, Transaction};
 use super::jsonrpc::Client;
 use super::pki::Credentials;
 use super::program::{self, Launch, Program};
+use super::remote::{self, Remote};
 use super::schema::Schema;
 use super::scratch::Scratch;
 use super::snapshot::{Row, Snapshot};
@@ -61,7 +62,6 @@ pub struct Switch {
     folder: PathBuf,
     name: String,
     options: SwitchOptions,
-    tables: Vec<String>,
 }
 
 /// How long a server may take to answer on a busy machine.
@@ -71,14 +71,13 @@ impl Switch {
     /// Creates the database in a folder of this name, starts the server and waits until it answers.
     pub fn start(scratch: &Scratch, name: &str, options: SwitchOptions) -> Result<Self> {
         let folder = scratch.folder(name)?;
-        let tables = create(&folder, &options)?;
+        create(&folder, &options)?;
         let switch = Self {
             process: launch(&folder, &options)?,
             scratch: scratch.clone(),
             folder,
             name: name.into(),
             options,
-            tables,
         };
         switch.first_light()?;
         Ok(switch)
@@ -94,9 +93,14 @@ impl Switch {
     /// Kills the server, if it still runs, and starts it as on the first day: its own ports and managers, nothing else.
     pub fn restart_empty(&mut self) -> Result<()> {
         self.process.kill()?;
-        self.tables = create(&self.folder, &self.options)?;
+        create(&self.folder, &self.options)?;
         self.process = launch(&self.folder, &self.options)?;
         self.first_light()
+    }
+
+    /// Where the server takes clients.
+    pub fn remote(&self) -> Remote {
+        Remote::Unix(self.socket())
     }
 
     /// The server's unix socket.
@@ -111,7 +115,7 @@ impl Switch {
 
     /// A connection of one's own, for locks and notifications.
     pub fn client(&self) -> Result<Client> {
-        Client::connect(&self.socket())
+        self.remote().client()
     }
 
     /// One transaction; see [`Client::transact`].
@@ -125,18 +129,12 @@ impl Switch {
         if !columns.is_empty() {
             select["columns"] = json!(columns);
         }
-        Ok(rows(&mut self.transact(&json!([select]))?[0]))
+        Ok(remote::rows(&mut self.transact(&json!([select]))?[0]))
     }
 
     /// Every row of every table, all of one moment.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let select = |table| json!({ "op": "select", "table": table, "where": [] });
-        let mut results = self.transact(&self.tables.iter().map(select).collect())?;
-        let mut snapshot = Snapshot::default();
-        for (table, result) in self.tables.iter().zip(results.as_array_mut().into_iter().flatten()) {
-            rows(result).into_iter().for_each(|row| snapshot.add(table, row));
-        }
-        Ok(snapshot)
+        self.remote().snapshot()
     }
 
     /// Every transaction since the database was created.
@@ -152,7 +150,7 @@ impl Switch {
 
     /// Runs `ovsdb-client COMMAND SERVER ARGS` on it and returns what it prints.
     pub fn ovsdb_client(&self, command: &str, args: &[&str]) -> Result<String> {
-        let remote = self.remote();
+        let remote = self.remote().to_string();
         program::run("ovsdb-client", ["--timeout=60", command, &remote].iter().chain(args))
     }
 
@@ -191,11 +189,6 @@ impl Switch {
             }
         }
         Ok(())
-    }
-
-    /// The server as `vtep-ctl` and `ovsdb-client` know it.
-    fn remote(&self) -> String {
-        format!("unix:{}", self.socket().display())
     }
 
     fn wait_until_it_answers(&self) -> Result<()> {
@@ -280,9 +273,9 @@ pub fn remote_mac(number: u32) -> String {
     format!("02:01:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
-fn create(folder: &Path, options: &SwitchOptions) -> Result<Vec<String>> {
+fn create(folder: &Path, options: &SwitchOptions) -> Result<()> {
     let (schema, database) = (folder.join("schema.json"), folder.join("db"));
-    let tables = options.schema.write(&schema)?;
+    options.schema.write(&schema)?;
     for old in [database.clone(), folder.join(".db.~lock~")] {
         match fs::remove_file(&old) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -292,7 +285,7 @@ fn create(folder: &Path, options: &SwitchOptions) -> Result<Vec<String>> {
         }
     }
     program::run("ovsdb-tool", [Path::new("create"), &database, &schema])?;
-    Ok(tables)
+    Ok(())
 }
 
 fn launch(folder: &Path, options: &SwitchOptions) -> Result<Program> {
@@ -328,17 +321,4 @@ fn locator(client: &mut Client, vtep: &str) -> Result<(Vec<Value>, Value)> {
         }
         uuid => (Vec::new(), uuid.clone()),
     })
-}
-
-fn rows(result: &mut Value) -> Vec<Row> {
-    match result["rows"].take() {
-        Value::Array(rows) => rows
-            .into_iter()
-            .filter_map(|row| match row {
-                Value::Object(row) => Some(row),
-                _ => None,
-            })
-            .collect(),
-        _ => Vec::new(),
-    }
 }

@@ -1,6 +1,5 @@
-//! The engine with real parts: two agents, HAProxy, and `ovsdb-server` as the switch.
+//! The failover itself, with whichever parts.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::mpsc;
@@ -10,33 +9,41 @@ use serde_json::Value;
 use tandem_core::ids::ConnId;
 use tandem_core::status::{AgentStatus, SessionStatus};
 
+use super::engine::{Engine, Parts};
 use super::report::{Impact, Party, Report, Steps};
 use super::watch::{self, Sight};
 use super::{Failure, Interrupt, Progress};
 use crate::lab::agent::RemoteMac;
 use crate::lab::snapshot::{Difference, Row};
 use crate::lab::switch::remote_mac;
-use crate::lab::{Agent, Error, Pair, PairOptions, Result, Schema, program};
+use crate::lab::{Agent, Error, PairOptions, Result};
 
 /// Starts the parts, waits until one agent owns the switch and everything is right, kills that agent and watches.
 ///
 /// `tandem` is this program's file, which the agents run.
 pub fn run(
+    engine: Engine,
     tandem: &Path,
     macs: u32,
     interrupt: &Interrupt,
     progress: &Progress,
 ) -> std::result::Result<Report, Failure> {
-    if let Some(what_to_do) = missing() {
+    if let Some(what_to_do) = engine.missing() {
         return Err(Failure::Environment(what_to_do));
     }
-    progress.step("Starting two agents, HAProxy and ovsdb-server, with certificates of their own");
-    let pair = Pair::start(&options(tandem, macs)).map_err(|error| match interrupt.pressed() {
-        true => Failure::Interrupted,
-        false => Failure::Environment(format!("The parts of the demo cannot be started: {error}")),
-    })?;
+    progress.step(format!(
+        "Starting {}, and two agents with certificates of their own",
+        engine.parts()
+    ));
+    let parts = engine
+        .start(&options(tandem, macs))
+        .map_err(|error| match interrupt.pressed() {
+            true => Failure::Interrupted,
+            false => Failure::Environment(format!("The parts of the demo cannot be started: {error}")),
+        })?;
     let demo = Demo {
-        pair: &pair,
+        engine,
+        parts: &parts,
         macs,
         interrupt,
         progress,
@@ -45,33 +52,8 @@ pub fn run(
         true => Failure::Interrupted,
         false => Failure::Wrong {
             what: without_logs(&error),
-            kept: pair.scratch.preserve().ok(),
+            kept: parts.scratch().preserve().ok(),
         },
-    })
-}
-
-/// What to install, if anything.
-fn missing() -> Option<String> {
-    let programs = ["haproxy", "ovsdb-server", "ovsdb-tool", "setpriv"];
-    let found = programs.map(|name| program::find(name).map(drop));
-    let errors = found.into_iter().chain([Schema::find()]).filter_map(Result::err);
-    let (mut lines, mut packages) = (String::new(), BTreeSet::new());
-    for error in errors {
-        match error {
-            Error::Missing { program, package } => {
-                lines += &format!("  {program}, of the Debian package {package}\n");
-                packages.insert(package);
-            }
-            other => lines += &format!("  {other}\n"),
-        }
-    }
-    let packages = Vec::from_iter(packages).join(" ");
-    (!lines.is_empty()).then(|| {
-        format!(
-            "The demo starts real programs, and these are missing:\n\n{lines}\n\
-             `make deps` as root installs them and leaves no service running; or do it yourself:\n\n  \
-             apt-get install --no-install-recommends {packages}"
-        )
     })
 }
 
@@ -93,7 +75,8 @@ fn options(tandem: &Path, macs: u32) -> PairOptions {
 }
 
 struct Demo<'a> {
-    pair: &'a Pair,
+    engine: Engine,
+    parts: &'a Parts,
     macs: u32,
     interrupt: &'a Interrupt,
     progress: &'a Progress,
@@ -101,11 +84,10 @@ struct Demo<'a> {
 
 impl Demo<'_> {
     fn fail_over(&self) -> Result<Report> {
-        let [a, b] = &self.pair.agents;
+        let [a, b] = self.parts.agents();
         let switch = self
-            .pair
-            .switches
-            .first()
+            .parts
+            .switch()
             .ok_or_else(|| Error::failed("find the switch", "the lab has none"))?;
         let owned = self.wait("an agent that owns the switch and has audited it", || {
             self.lives(a)?;
@@ -122,7 +104,7 @@ impl Demo<'_> {
         });
         let (owner, other) = owned?;
         let (before, after) = (party(owner), party(other));
-        let sights = watch::broadcast_rows(switch)?;
+        let sights = watch::broadcast_rows(&switch)?;
         self.see(&sights, &before)?;
         let found = switch.snapshot()?;
 
@@ -156,6 +138,7 @@ impl Demo<'_> {
         let step = |ms: Option<f64>| session_ms + ms.unwrap_or_default();
         let takeover = session.takeover_ms;
         Ok(Report {
+            engine: self.engine,
             macs: self.macs,
             before,
             after,
@@ -179,8 +162,8 @@ impl Demo<'_> {
 
     /// Polls, unless Ctrl-C is pressed.
     fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        self.pair
-            .scratch
+        self.parts
+            .scratch()
             .wait_until(what, self.patience(), || match self.interrupt.pressed() {
                 true => Some(Err(Error::failed(format!("wait for {what}"), "Ctrl-C"))),
                 false => condition().transpose(),
