@@ -2,16 +2,25 @@
 
 CARGO ?= cargo
 ARGS ?=
+SEEDS ?= 1..2000
 
-.PHONY: help demo test lint bench docs deps
+.PHONY: help demo sim mutants test lint bench docs deps
 .DEFAULT_GOAL := help
 
 help:             ## what there is
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 # A development build, because it is there sooner; a failover does not wait for the processor.
-demo: deps        ## kill the active agent of a real switch and see what it costs (ARGS="--json")
+# Only its real parts come from Debian.
+demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a switch and see what it costs (ARGS="--real --json")
 	@$(CARGO) run --locked -p tandem-net -- demo $(ARGS)
+
+sim:              ## every scenario, and 2000 seeds, in the simulated world (SEEDS=5001..7000 ARGS="--json")
+	@$(CARGO) run --locked --release -p tandem-net -- sim run scenarios/
+	@$(CARGO) run --locked --release -p tandem-net -- sim sweep --seeds $(SEEDS) $(ARGS)
+
+mutants:          ## every bug planted in a build of its own is found in the simulated world (ARGS="--json")
+	@$(CARGO) run --locked --release -p tandem-net --features mutants --target-dir target/mutants -- sim mutants $(ARGS)
 
 # Tests with real parts run one at a time: they measure, and two cores are soon full.
 test: deps        ## every test, against real ovsdb-server and HAProxy
@@ -30,5 +39,5 @@ bench: deps       ## the benchmarks, as ratios
 docs:             ## the documentation of the code, in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-deps:             ## install the Debian packages that tests and demo need, or say which
+deps:             ## install the Debian packages that tests and demo --real need, or say which
 	@.ci/deps
