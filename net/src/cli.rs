@@ -69,8 +69,11 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Status(args) => status::run(args, output),
         Command::Switch(args) => switch::run(args, output),
     }?;
-    output.out.flush()?;
-    Ok(exit)
+    match output.out.flush() {
+        // It is known already that all is not well.
+        Err(_) if !matches!(exit, Exit::Good) => Ok(exit),
+        flushed => flushed.map(|()| exit),
+    }
 }
 
 #[cfg(test)]

@@ -298,14 +298,20 @@ fn a_switch_that_cannot_do_what_the_command_line_says_does_not_start() -> Result
         panic!("IPv4");
     };
     let taken = format!("ptcp:{}:{}", at.port(), at.ip());
+    let twice = ["--manager", "tcp:127.0.0.1:1"].repeat(2);
     for (args, complaint) in [
-        (["--listen", &taken], "cannot listen"),
-        (["--manager", "ssl:127.0.0.1:1"], "needs --private-key"),
-        (["--manager", "ssl:somewhere:1"], "IPv4"),
-        (["--schema", "1.8.0"], "1.7.0"),
-        (["--listen", "tcp:127.0.0.1:1"], "ptcp"),
+        (vec!["--listen", &taken], "cannot listen"),
+        (vec!["--manager", "ssl:127.0.0.1:1"], "needs --private-key"),
+        (vec!["--manager", "ssl:somewhere:1"], "IPv4"),
+        (twice, "is there twice"),
+        (vec!["--schema", "1.8.0"], "1.7.0"),
+        (vec!["--listen", "tcp:127.0.0.1:1"], "ptcp"),
     ] {
-        let output = Command::new(TANDEM).arg("switch").args(args).output().expect("it runs");
+        let output = Command::new(TANDEM)
+            .arg("switch")
+            .args(&args)
+            .output()
+            .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(said.contains(complaint), "{args:?}: {said}");

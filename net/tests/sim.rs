@@ -72,6 +72,19 @@ fn a_failure_is_told_with_its_causes_and_ends_with_the_command_that_shows_it_aga
 }
 
 #[test]
+fn a_verdict_that_nobody_reads_is_not_good() {
+    let folder = Folder::new(&[("bad.toml", BAD)]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = folder
+        .command(&["run", "bad.toml"])
+        .stdout(writer)
+        .status()
+        .expect("it runs");
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
 fn a_plan_that_must_fail_and_does_not_fails() {
     let folder = Folder::new(&[("missed.toml", MISSED)]);
     let output = folder.sim(&["run", "missed.toml"]);

@@ -1,5 +1,6 @@
 //! `tandem switch`: the emulated switch on real sockets.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -107,6 +108,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
 /// Runs the switch until a signal says that it is enough; an error says why it cannot.
 async fn serve(args: &Args, tls: Option<Tls>) -> Result<(), String> {
     let stop = |kind| signal(kind).map_err(|error| error.to_string());
+    if let Some(target) = named_twice(args) {
+        return Err(format!("--manager {target} is there twice"));
+    }
     let (mut terminated, mut interrupted) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
     let (failed, mut failures) = mpsc::channel(1);
     let listener = Listener {
@@ -123,6 +127,12 @@ async fn serve(args: &Args, tls: Option<Tls>) -> Result<(), String> {
         _ = interrupted.recv() => Ok(()),
         Some(why) = failures.recv() => Err(why),
     }
+}
+
+/// Two rows with one target are none: the index of `Manager` refuses both, and all that is written with them.
+fn named_twice(args: &Args) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    args.managers.iter().find(|target| !seen.insert(*target))
 }
 
 fn options(args: &Args) -> Options {

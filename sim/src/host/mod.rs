@@ -1,8 +1,8 @@
 //! An agent host: what the process does around the machines of core, as an actor.
 //!
-//! The drivers of `net` are the truth that this keeps to. Switches come in through the [`door`]: TLS, bounded in
+//! The drivers of `net` are the truth that this keeps to. Switches come in through the `door`: TLS, bounded in
 //! number and in time. Then one [`Agent`] and a [`Session`](tandem_core::session::Session) on each [`Line`] talk to
-//! each other by messages only. Those wait in a [`mailbox`], and are delivered within the instant in which they were
+//! each other by messages only. Those wait in a `mailbox`, and are delivered within the instant in which they were
 //! posted, in an order that hangs on the seed: as tasks on several cores would, and each sender's in order.
 //!
 //! Left out: PROXY headers and what a certificate says (a [`Peer`](tandem_core::Peer) has neither), the HTTP port,

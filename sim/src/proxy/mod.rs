@@ -2,7 +2,7 @@
 //!
 //! It behaves as HAProxy 2.6 does by its source (`src/check.c`, `src/backend.c`, `src/lb_fwlc.c`) and as 2.6.12 did when
 //! it was tried on loopback. One [`Listen`] is one `listen` section with `mode tcp`; the rest is
-//! [`plan::Proxy`](crate::plan::Proxy), where `redispatch` is `option redispatch 1`. Every server has `weight 100`.
+//! [`plan::Proxy`], where `redispatch` is `option redispatch 1`. Every server has `weight 100`.
 //!
 //! What it leaves out: `maint` and the administrator's socket, stick tables, `maxconn` and queues, `spread-checks`, the
 //! PROXY protocol, and that checks drift: an answer comes in less than a millisecond, but HAProxy's next check begins

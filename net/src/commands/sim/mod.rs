@@ -51,12 +51,17 @@ enum Command {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    match &args.command {
+    let exit = match &args.command {
         Command::Run(args) => run::run(args, output),
         Command::Sweep(args) => sweep::run(args, output),
         Command::Replay(args) => run::replay(args, output),
         Command::Shrink(args) => shrink::run(args, output),
         Command::Mutants(args) => mutants::run(args, output),
+    };
+    match exit {
+        // Elsewhere whoever reads us may have read enough; here the exit code is the verdict, and there is none.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Environment),
+        exit => exit,
     }
 }
 
