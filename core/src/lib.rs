@@ -13,6 +13,7 @@ pub mod agent;
 pub mod bounds;
 pub mod configuration;
 pub mod event;
+pub mod evpn;
 pub mod health;
 pub mod ids;
 pub mod machine;
@@ -23,6 +24,7 @@ pub mod session;
 pub mod status;
 mod text;
 pub mod time;
+pub mod xmpp;
 
 pub use ids::{ConnId, Generation, LogicalSwitchName, Mac, SwitchName, Uuid, Vni};
 pub use machine::{CloseWhy, Fault, Machine, Peer};

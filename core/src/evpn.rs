@@ -1,0 +1,209 @@
+//! EVPN routes as control nodes and agents know them: keys, paths and next hops.
+//!
+//! RFC 7432 calls them MAC/IP advertisement (type 2) and inclusive multicast (type 3) routes. On XMPP both are
+//! entries of the family 25/242; the MAC `ff:ff:ff:ff:ff:ff` makes an entry the broadcast route of its sender.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Mac, ParseError, Vni};
+
+/// The local preference of a route that is known at first hand.
+pub const PREFERENCE: u32 = 100;
+
+/// The local preference of a copy that is held while nobody knows the route at first hand.
+pub const STALE_PREFERENCE: u32 = 1;
+
+/// The name of a routing instance, such as `default-domain:demo:vn1:vn1`: a network's table at the control node.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceName(Box<str>);
+
+impl InstanceName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for InstanceName {
+    fn from(name: T) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What tells one route of an instance from another, written `101-00:11:22:33:44:55,0.0.0.0/32`: that text is the
+/// `id` of items and retracts, and part of the protocol. Without its tag it names a node of a publication.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key {
+    /// The VNI; 0 for routes of other encapsulations, and then it is not written.
+    pub ethernet_tag: u32,
+    pub mac: Mac,
+    /// Of the host; unspecified if nobody knows it. For the broadcast MAC, the sender's tunnel end, or unspecified.
+    pub address: IpAddr,
+}
+
+impl Key {
+    /// The key of a MAC behind VXLAN, whose host address is not known.
+    pub fn of_mac(vni: Vni, mac: Mac) -> Self {
+        Self {
+            ethernet_tag: vni.into(),
+            mac,
+            address: Ipv4Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    /// The key of a switch's own broadcast route.
+    pub fn of_broadcast(vni: Vni, vtep: Ipv4Addr) -> Self {
+        Self {
+            ethernet_tag: vni.into(),
+            mac: Mac::BROADCAST,
+            address: vtep.into(),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.ethernet_tag != 0 {
+            write!(f, "{}-", self.ethernet_tag)?;
+        }
+        let bits = if self.address.is_ipv4() { 32 } else { 128 };
+        write!(f, "{},{}/{bits}", self.mac, self.address)
+    }
+}
+
+impl FromStr for Key {
+    type Err = ParseError;
+
+    /// Takes what [`Display`](fmt::Display) writes, with whatever newer peers append after another comma. A prefix of
+    /// no length is an address that is not known.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let error = || ParseError::new(text, "a route's id such as 101-00:11:22:33:44:55,0.0.0.0/32");
+        let (tag, rest) = text.split_once('-').unwrap_or(("0", text));
+        let (mac, rest) = rest.split_once(',').ok_or_else(error)?;
+        let prefix = rest.split_once(',').map_or(rest, |(prefix, _)| prefix);
+        let (address, bits) = prefix.split_once('/').ok_or_else(error)?;
+        let address: IpAddr = address.parse().map_err(|_| error())?;
+        match (address, bits) {
+            (IpAddr::V4(_), "32") | (IpAddr::V6(_), "128") => {}
+            (_, "0") if address.is_unspecified() => {}
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => return Err(error()),
+        }
+        Ok(Self {
+            ethernet_tag: tag.parse().map_err(|_| error())?,
+            mac: mac.parse().map_err(|_| error())?,
+            address,
+        })
+    }
+}
+
+/// A path of a route: where it leads, and what decides whether it is the best. As published, and as sent on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Path {
+    /// Where a packet goes; a publication has exactly one. Of several paths that are equally good, all are sent on.
+    pub next_hops: Vec<NextHop>,
+    /// For the broadcast MAC: who else gets a copy.
+    pub olist: Vec<NextHop>,
+    /// For the broadcast MAC, and a replicator: the leaves that named it.
+    pub leaf_olist: Vec<NextHop>,
+    /// The virtual network that it comes from, such as `default-domain:demo:vn1`; agents leave it empty.
+    pub virtual_network: String,
+    /// MAC mobility (RFC 7432, section 15): the higher is the later.
+    pub sequence: u32,
+    /// The MAC does not move, whatever others say.
+    pub sticky: bool,
+    pub security_groups: Vec<u32>,
+    /// 0 means that none was given, and counts as [`PREFERENCE`].
+    pub local_preference: u32,
+    /// 0 means: derive it from the local preference.
+    pub med: u32,
+    /// The sender is no part of a multicast tree, and wants a copy of its own.
+    pub edge_replication_not_supported: bool,
+    /// The sender replicates for others: a services node.
+    pub assisted_replication_supported: bool,
+    /// Who replicates for the sender: its services node.
+    pub replicator: Option<Ipv4Addr>,
+    pub etree_leaf: bool,
+}
+
+/// Where a packet goes.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct NextHop {
+    /// The tunnel end.
+    pub address: Ipv4Addr,
+    /// The VNI behind VXLAN; else an MPLS label.
+    pub label: u32,
+    /// How it can be reached.
+    pub encapsulations: Encapsulations,
+    pub tags: Vec<u32>,
+}
+
+impl NextHop {
+    /// Through VXLAN.
+    pub fn vxlan(address: Ipv4Addr, vni: Vni) -> Self {
+        Self {
+            address,
+            label: vni.into(),
+            encapsulations: Encapsulations {
+                vxlan: true,
+                ..Encapsulations::default()
+            },
+            tags: Vec::new(),
+        }
+    }
+}
+
+/// The tunnels that a next hop takes.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Encapsulations {
+    pub gre: bool,
+    pub udp: bool,
+    pub vxlan: bool,
+    /// One was named that is none of these.
+    pub unknown: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_what_it_writes_and_what_newer_peers_append() {
+        let written = "101-00:11:22:33:44:55,0.0.0.0/32";
+        let key: Key = written.parse().expect("a key");
+        assert_eq!(
+            key,
+            Key::of_mac(Vni::new(101).expect("a VNI"), Mac([0, 0x11, 0x22, 0x33, 0x44, 0x55]))
+        );
+        assert_eq!(key.to_string(), written);
+        assert_eq!(format!("{written},0.0.0.0,0.0.0.0").parse(), Ok(key));
+        let untagged: Key = "ff:ff:ff:ff:ff:ff,10.0.0.1/32".parse().expect("a key");
+        assert_eq!(
+            (untagged.ethernet_tag, untagged.to_string().as_str()),
+            (0, "ff:ff:ff:ff:ff:ff,10.0.0.1/32")
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused() {
+        for bad in [
+            "",
+            "101-",
+            "x-00:11:22:33:44:55,0.0.0.0/32",
+            "00:11:22:33:44:55",
+            "00:11:22:33:44:55,0.0.0.0/24",
+        ] {
+            assert!(bad.parse::<Key>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A piece of XML as a tree.
+
+/// An element with what is in it. A leaf has text, any other has children; their mixture is not used here.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Element {
+    /// As written, with its prefix if it has one.
+    pub name: Box<str>,
+    /// In the order in which they were written, namespace declarations among them.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
+    pub children: Vec<Element>,
+    /// What stands between the tags, entities resolved.
+    pub text: Box<str>,
+}
+
+impl Element {
+    /// An element without attributes or contents.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A leaf.
+    pub fn leaf(name: &str, text: impl Into<Box<str>>) -> Self {
+        Self {
+            text: text.into(),
+            ..Self::new(name)
+        }
+    }
+
+    /// The same with one child more.
+    #[must_use]
+    pub fn with(mut self, child: Self) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// The value of an attribute.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let mut attributes = self.attributes.iter();
+        attributes.find(|(it, _)| &**it == name).map(|(_, value)| &**value)
+    }
+
+    /// The first child of this name.
+    pub fn child(&self, name: &str) -> Option<&Self> {
+        self.children.iter().find(|child| &*child.name == name)
+    }
+
+    /// Every child of this name.
+    pub fn children_named(&self, name: &str) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter(move |child| &*child.name == name)
+    }
+
+    /// The text of the first child of this name.
+    pub fn text_of(&self, name: &str) -> Option<&str> {
+        self.child(name).map(|child| &*child.text)
+    }
+}

@@ -1,0 +1,48 @@
+//! The configuration graph as it is told: nodes with properties, and links between them.
+
+use crate::xmpp::element::Element;
+
+/// One change of the graph.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// The node has these properties and no others.
+    UpdateNode(Node),
+    /// The node is gone.
+    DeleteNode(NodeId),
+    UpdateLink(Link),
+    DeleteLink(Link),
+}
+
+/// What a node is called: names are unique within a kind.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodeId {
+    /// Such as `virtual-network`.
+    pub kind: Box<str>,
+    /// Fully qualified, such as `default-domain:demo:vn1`.
+    pub name: Box<str>,
+}
+
+impl NodeId {
+    pub fn new(kind: &str, name: impl Into<Box<str>>) -> Self {
+        Self {
+            kind: kind.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// A node with all its properties.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Node {
+    pub id: NodeId,
+    /// One element each, in the order in which they were told.
+    pub properties: Vec<Element>,
+}
+
+/// A link between two nodes. It has no direction: both orders of its ends are the same link.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Link {
+    /// Such as `virtual-network-routing-instance`.
+    pub kind: Box<str>,
+    pub ends: [NodeId; 2],
+}

@@ -1,0 +1,41 @@
+//! The messages, once both streams are open.
+
+use crate::evpn::{InstanceName, Key, Path};
+use crate::xmpp::graph::Change;
+
+/// One message, whichever way it goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Stanza {
+    /// Agent: everything of this instance from now on, and what we publish into it counts.
+    Subscribe {
+        instance: InstanceName,
+        /// What makes the route distinguisher: for a ToR agent, the network's own number.
+        instance_id: u32,
+        /// It publishes, and wants to hear nothing.
+        no_ribout: bool,
+    },
+    /// Agent: no more of this instance.
+    Unsubscribe { instance: InstanceName },
+    /// Agent: the first half of a publication or a withdrawal: the route. It counts when its collection follows.
+    Publish { route: Box<(Key, Path)> },
+    /// Agent: the second half: into which instance, whether it is to be there, and which route, for comparison
+    /// without its tag.
+    Collection {
+        instance: InstanceName,
+        associate: bool,
+        node: Box<str>,
+    },
+    /// Agent: the configuration of this node, and of everything around it.
+    SubscribeConfiguration { kind: Box<str>, name: Box<str> },
+    /// Control node: routes of an instance, of which all that share a path may share a message.
+    Items {
+        instance: InstanceName,
+        items: Vec<(Key, Path)>,
+    },
+    /// Control node: routes that are no more.
+    Retracts { instance: InstanceName, keys: Vec<Key> },
+    /// Either: everything that was there when the session began has been said.
+    EndOfRib,
+    /// Control node: what changed in the configuration graph.
+    Configuration(Vec<Change>),
+}
