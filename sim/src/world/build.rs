@@ -137,7 +137,6 @@ impl World {
             hurt: Hurt::default(),
             state: State::Running,
             clock: Clock::default(),
-            tls: None,
             changed: true,
             keeps_database: true,
             draining: None,
@@ -170,8 +169,7 @@ impl World {
             Kind::Agent(number) => {
                 let agent = self.new_agent(host, number, address, life, seed);
                 self.set_program(host, Process::Agent(Box::new(agent)));
-                let tls = self.nodes.get(host.0).and_then(|node| node.tls);
-                self.tell(host, Part::Program, super::News::Agent(host::Command::Tls(tls)));
+                self.brief(host);
             }
             Kind::Proxy(number) => {
                 let options = self.proxy_options();
@@ -198,13 +196,14 @@ impl World {
         if self.plan.topology.proxies < 2 {
             return self.links.hold(self.now, host, VIP);
         }
+        let priority = self.vip_priority(number);
         let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.vip.is_none()) else {
             return;
         };
         let options = vip::Options {
             address: VIP,
             own,
-            priority: vip_priority(number),
+            priority,
             advert: self.plan.proxy.advert.duration(),
             preempt: true,
             track: self.plan.proxy.track.unless_zero(),
@@ -354,11 +353,6 @@ impl World {
             .get(switch.0)
             .map(|node| SocketAddrV4::new(node.address, BACK_DOOR))
     }
-}
-
-/// The first proxy is the master as long as nobody changes it.
-pub(super) fn vip_priority(number: usize) -> u8 {
-    if number == 0 { 150 } else { 100 }
 }
 
 pub(super) fn agent_name(number: usize) -> String {

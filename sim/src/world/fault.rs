@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::build::vip_priority;
 use super::log::Fate;
 use super::process::News;
 use super::{HostId, Kind, Part, Planned, State, World};
 use crate::link::Trouble;
 use crate::operator::hand;
-use crate::plan::{Fault, Scheduled, Span};
+use crate::plan::{Fault, Scheduled, Span, TlsFault};
 use crate::{device, host, proxy, thief, vip};
 
 /// Whether a fault begins or ends.
@@ -75,11 +74,11 @@ impl World {
             Fault::Jam { from, to } => self.trouble_both(from, to, Trouble::Jam, turn),
             Fault::Reset { between, and } => self.reset(between, and),
             Fault::Reload { proxy } => self.tell_named(proxy, News::Proxy(proxy::Command::Reload)),
-            Fault::MoveVip => self.move_vip(turn),
+            Fault::MoveVip => self.move_vip(),
             Fault::SplitVip => count(&mut self.split, turn),
             Fault::Edit { switch, what } => self.edit_by_hand(switch, *what),
             Fault::Steal { switch } => self.steal(switch, turn),
-            Fault::Tls { agent, how } => self.tls(agent, (turn == Turn::Begins).then_some(*how)),
+            Fault::Tls { agent, .. } => self.tls(agent),
             Fault::Drift { node, ppm } => self.drift(node, if turn == Turn::Begins { *ppm } else { 0 }),
             Fault::TsnDeath { agent } => self.tsn_death(agent, turn),
             Fault::Configure { what } => {
@@ -151,8 +150,9 @@ impl World {
         }
     }
 
-    /// A program that hung finds what has arrived, and only then how late it is.
+    /// A program that hung finds what has arrived, and only then how late it is; and what it is told once, it was not.
     fn go_on(&mut self, host: HostId) {
+        self.brief(host);
         self.links.thaw(self.now, host);
         self.settle();
         for part in [Part::Program, Part::Vip] {
@@ -267,14 +267,52 @@ impl World {
         }
     }
 
-    fn move_vip(&mut self, turn: Turn) {
-        for host in self.nodes_of(Kind::is_proxy) {
-            if let Some(Kind::Proxy(number)) = self.nodes.get(host.0).map(|node| node.kind) {
-                // The first of them is the master; while this lasts, it is the second.
-                let moved = turn == Turn::Begins && number > 0;
-                let priority = if moved { 200 } else { vip_priority(number) };
-                self.tell(host, Part::Vip, News::Vip(vip::Command::Priority(priority)));
+    /// Tells a program what the faults in force make of it.
+    pub(super) fn brief(&mut self, host: HostId) {
+        let Some(kind) = self.nodes.get(host.0).map(|node| node.kind) else {
+            return;
+        };
+        match kind {
+            Kind::Agent(_) => {
+                let command = host::Command::Tls(self.tls_fault(&self.name_of(host)));
+                self.tell(host, Part::Program, News::Agent(command));
             }
+            Kind::Proxy(number) => {
+                let command = vip::Command::Priority(self.vip_priority(number));
+                self.tell(host, Part::Vip, News::Vip(command));
+            }
+            Kind::Switch(_) | Kind::Thief => {}
+        }
+    }
+
+    /// What is wrong with an agent's TLS: of several faults the last.
+    fn tls_fault(&self, name: &str) -> Option<TlsFault> {
+        let faults = self
+            .active
+            .iter()
+            .rev()
+            .filter_map(|place| self.plan.faults.get(*place));
+        let mut faults = faults.map(|scheduled| &scheduled.fault);
+        faults.find_map(|fault| match fault {
+            Fault::Tls { agent, how } if &**agent == name => Some(*how),
+            _ => None,
+        })
+    }
+
+    /// The first proxy is the master; while the virtual IP is moved, it is the second.
+    pub(super) fn vip_priority(&self, number: usize) -> u8 {
+        let mut faults = self.active.iter().filter_map(|place| self.plan.faults.get(*place));
+        let moved = faults.any(|scheduled| scheduled.fault == Fault::MoveVip);
+        match number {
+            0 => 150,
+            _ if moved => 200,
+            _ => 100,
+        }
+    }
+
+    fn move_vip(&mut self) {
+        for host in self.nodes_of(Kind::is_proxy) {
+            self.brief(host);
         }
     }
 
@@ -309,12 +347,9 @@ impl World {
         }
     }
 
-    fn tls(&mut self, name: &str, fault: Option<crate::plan::TlsFault>) {
+    fn tls(&mut self, name: &str) {
         if let Some(host) = self.node(name) {
-            if let Some(node) = self.nodes.get_mut(host.0) {
-                node.tls = fault;
-            }
-            self.tell(host, Part::Program, News::Agent(host::Command::Tls(fault)));
+            self.brief(host);
         }
     }
 

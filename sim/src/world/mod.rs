@@ -28,7 +28,7 @@ use tandem_core::configuration::Configuration;
 use crate::kernel::Schedule;
 use crate::link::{HostId, Links, Transit};
 use crate::operator::configuration::Intent;
-use crate::plan::{Plan, TlsFault};
+use crate::plan::Plan;
 use checking::Checking;
 use clock::Clock;
 use log::{Entry, Fate, Happened, Standing};
@@ -82,7 +82,6 @@ struct Node {
     hurt: Hurt,
     state: State,
     clock: Clock,
-    tls: Option<TlsFault>,
     /// The database of a switch changed since its firmware looked.
     changed: bool,
     /// A switch comes up with what it had.
