@@ -82,3 +82,6 @@ pub const STATUS_ENTRIES: usize = 100;
 
 /// Objects that are looked at in one step, of which some are written.
 pub const LOOKS_PER_STEP: usize = 2048;
+
+/// How long the sequence of a MAC at a tunnel end is remembered after its last path.
+pub const SEQUENCE_MEMORY: Duration = Duration::from_secs(300);

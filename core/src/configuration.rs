@@ -37,6 +37,8 @@ pub struct SessionOptions {
     pub local_macs_grace: Duration,
     /// What we set in the switch's `Manager` row where nobody has set it; `None` leaves the row alone.
     pub manager: Option<ManagerTimers>,
+    /// Control nodes tell routes, too: no remote MAC is deleted before those of its network are complete.
+    pub routed: bool,
     /// The planted bug to have.
     #[cfg(feature = "mutants")]
     #[serde(skip)]
@@ -61,7 +63,7 @@ pub struct Network {
     pub name: String,
     /// Its VXLAN network identifier.
     pub vni: Vni,
-    /// The MAC addresses that are known to live elsewhere, and the tunnel end of each.
+    /// The MAC addresses that are configured to live elsewhere, and the tunnel end of each.
     pub remote_macs: BTreeMap<Mac, Ipv4Addr>,
 }
 
@@ -126,6 +128,7 @@ impl SessionOptions {
                 max_backoff_ms: 1000,
                 inactivity_probe_ms: 5000,
             }),
+            routed: false,
             #[cfg(feature = "mutants")]
             mutant: None,
         }

@@ -4,7 +4,10 @@
 //! session is opened by the agent and run by the driver, on whichever core it likes: between the two there
 //! are only messages.
 
+pub mod adverts;
 pub mod exports;
+pub mod fabric;
+pub mod graph;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

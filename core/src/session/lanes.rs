@@ -281,7 +281,7 @@ impl fmt::Display for Reason {
                 write!(f, "VNI {tunnel_key} is still in use by logical switch {holder}")
             }
             Self::VniUnderWay(vni) => write!(f, "VNI {vni} is just being given to another logical switch"),
-            Self::Incomplete => f.write_str("not deleted before the configuration is complete"),
+            Self::Incomplete => f.write_str("not deleted before everything that could want it is known"),
             Self::Bound => f.write_str("ports are still bound to it"),
             Self::LocalMacs => f.write_str("the switch has not yet taken back the MACs that it learned"),
         }

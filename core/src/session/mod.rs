@@ -22,6 +22,7 @@ pub mod program;
 pub mod receive;
 pub mod replica;
 pub mod requests;
+pub mod routes;
 pub mod status;
 pub mod touch;
 pub mod wanted;
@@ -70,6 +71,13 @@ pub enum Command {
         configuration: Arc<Configuration>,
         complete: bool,
     },
+    /// Where MACs of a network live, as control nodes tell it; `None` is nowhere.
+    Import {
+        network: Uuid,
+        macs: Vec<(Mac, Option<Ipv4Addr>)>,
+    },
+    /// Whether control nodes have told everything about a network: what nobody wants may go.
+    Settle { network: Uuid, settled: bool },
     /// This agent is fit to own a switch.
     Fit,
     /// Show that the line is alive: somebody else claims to be this switch.
@@ -304,6 +312,8 @@ impl Session {
                 self.switches_changed = true;
                 self.lanes.forgive();
             }
+            Command::Import { network, macs } => self.imported(network, macs),
+            Command::Settle { network, settled } => self.settle(network, settled),
             Command::Fit => {
                 self.fit = true;
                 self.ask_lock(now);

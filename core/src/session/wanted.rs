@@ -9,8 +9,9 @@ use crate::bounds::{CLAIM_ROWS_PER_TRANSACTION, ROWS_PER_TRANSACTION};
 use crate::configuration::{Configuration, Network, SessionOptions, VlanId};
 use crate::event::Lane;
 use crate::ids::{Mac, PortName, SwitchName, Uuid};
+use crate::session::routes::Routes;
 
-/// The configuration, seen from the switches that one database serves.
+/// The configuration and the routes, seen from the switches that one database serves.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     configuration: Arc<Configuration>,
@@ -22,7 +23,8 @@ pub struct Wanted {
     /// The switches' own tunnel ends: routes that point there never go south.
     own_vteps: BTreeSet<Ipv4Addr>,
     rows_per_transaction: usize,
-    rows: usize,
+    /// What control nodes told, of networks that have a port here or had one.
+    routes: Routes,
 }
 
 impl Wanted {
@@ -35,7 +37,7 @@ impl Wanted {
             networks: BTreeMap::new(),
             own_vteps: BTreeSet::new(),
             rows_per_transaction: usize::MAX,
-            rows: 0,
+            routes: Routes::default(),
         }
     }
 
@@ -82,7 +84,6 @@ impl Wanted {
             .collect();
         self.networks = networks;
         self.served = served;
-        self.rows = self.count_rows();
     }
 
     /// The switches that are configured and at the other end.
@@ -130,28 +131,51 @@ impl Wanted {
         self.networks.get(&network).into_iter().flatten()
     }
 
-    /// Where a MAC of a network is to be found.
+    /// Control nodes say that a MAC is there, or nowhere.
+    pub fn import(&mut self, network: Uuid, mac: Mac, vtep: Option<Ipv4Addr>) {
+        self.routes.import(network, mac, vtep);
+    }
+
+    /// Whether everything that control nodes may tell of a network has been told.
+    pub fn settle(&mut self, network: Uuid, settled: bool) {
+        self.routes.settle(network, settled);
+    }
+
+    /// Whether a MAC that nobody wants in a network may go.
+    pub fn is_complete(&self, network: Uuid) -> bool {
+        self.complete && (!self.options().routed || self.routes.is_settled(network))
+    }
+
+    /// Where a MAC of a network is to be found. What is configured counts, whatever a route says.
     pub fn vtep(&self, network: Uuid, mac: Mac) -> Option<Ipv4Addr> {
-        let vtep = self.network(network)?.remote_macs.get(&mac)?;
-        Some(*vtep).filter(|vtep| !self.own_vteps.contains(vtep))
+        let configured = self.network(network)?.remote_macs.get(&mac).copied();
+        let vtep = configured.or_else(|| self.routes.vtep(network, mac))?;
+        Some(vtep).filter(|vtep| !self.own_vteps.contains(vtep))
     }
 
     /// The first wanted MAC of a network that comes after another.
     pub fn next_mac(&self, network: Uuid, after: Option<Mac>) -> Option<Mac> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let macs = &self.network(network)?.remote_macs;
-        macs.range((from, Bound::Unbounded)).next().map(|(mac, _)| *mac)
+        let configured = macs.range((from, Bound::Unbounded)).next().map(|(mac, _)| *mac);
+        let routed = self.routes.next_mac(network, after);
+        configured.into_iter().chain(routed).min()
     }
 
     /// Remote rows that are wanted altogether.
     pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn count_rows(&self) -> usize {
-        let networks = self.networks.keys().filter_map(|network| self.network(*network));
-        let vteps = networks.flat_map(|network| network.remote_macs.values());
-        vteps.filter(|vtep| !self.own_vteps.contains(vtep)).count()
+        let networks = self
+            .networks
+            .keys()
+            .filter_map(|network| Some((*network, self.network(*network)?)));
+        let of_network = |(network, configured): (Uuid, &Network)| {
+            let elsewhere = |vtep: &&Ipv4Addr| !self.own_vteps.contains(*vtep);
+            let routed = self.routes.macs(network);
+            let routed = routed.filter(|(mac, _)| !configured.remote_macs.contains_key(mac));
+            let routed = routed.map(|(_, vtep)| vtep);
+            configured.remote_macs.values().chain(routed).filter(elsewhere).count()
+        };
+        networks.map(of_network).sum()
     }
 
     /// Whether the switch has no limit of its own.

@@ -293,9 +293,9 @@ impl World {
             .rev()
             .filter_map(|place| self.plan.faults.get(*place));
         let mut faults = faults.map(|scheduled| &scheduled.fault);
-        faults.find_map(|fault| match fault {
-            Fault::Tls { agent, how } if &**agent == name => Some(*how),
-            _ => None,
+        faults.find_map(|fault| {
+            let Fault::Tls { agent, how } = fault else { return None };
+            (&**agent == name).then_some(*how)
         })
     }
 

@@ -70,7 +70,7 @@ fn nothing_is_deleted_before_the_configuration_is_complete_and_everything_else_i
     assert!(
         reasons
             .iter()
-            .any(|(_, why)| why == "not deleted before the configuration is complete"),
+            .any(|(_, why)| why == "not deleted before everything that could want it is known"),
         "{reasons:?}"
     );
     world.configure(conn, &configuration);

@@ -40,7 +40,7 @@ impl Session {
         }
         let mut rows = self.unicast_rows(row, mac);
         let Some(vtep) = self.wanted.vtep(network, mac) else {
-            return match (self.wanted.complete, deleting) {
+            return match (self.wanted.is_complete(network), deleting) {
                 (false, _) => Verdict::Wait(Reason::Incomplete),
                 (true, false) => Verdict::Delete,
                 (true, true) => {
@@ -88,7 +88,7 @@ impl Session {
         if unicast.is_empty() && multicast.is_empty() {
             return Verdict::Right;
         }
-        if !self.wanted.complete {
+        if !self.wanted.is_complete(network) {
             return Verdict::Wait(Reason::Incomplete);
         }
         let unicast = unicast.into_iter().map(|row| (MacTable::UcastRemote, row));

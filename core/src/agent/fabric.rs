@@ -1,0 +1,217 @@
+//! The fabric table: every path that control nodes told, and the best of each MAC.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use crate::evpn::{self, Key, Path};
+use crate::ids::{Mac, Uuid};
+
+/// Which of the agent's control nodes told it.
+pub type Source = usize;
+
+/// What an agent needs to know of a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Heard {
+    /// The tunnel end.
+    pub vtep: Ipv4Addr,
+    pub preference: u32,
+    pub sticky: bool,
+    pub sequence: u32,
+}
+
+/// Where every MAC of every network is said to be.
+#[derive(Clone, Debug, Default)]
+pub struct Fabric {
+    macs: BTreeMap<(Uuid, Mac), BTreeMap<(Source, Key), Told>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    heard: Heard,
+    /// The session in which it was told is over, and no later one has told it again.
+    stale: bool,
+}
+
+/// What cannot be imported.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub enum Unusable {
+    /// A switch reaches nothing but VXLAN tunnel ends.
+    #[error("it has no VXLAN next hop")]
+    NoVxlan,
+}
+
+impl Heard {
+    /// What matters of a path. Of several next hops that are equally good, the lowest is taken, by every agent.
+    pub fn of(path: &Path) -> Result<Self, Unusable> {
+        let vxlan = path.next_hops.iter().filter(|next_hop| next_hop.encapsulations.vxlan);
+        let vtep = vxlan.map(|next_hop| next_hop.address).min().ok_or(Unusable::NoVxlan)?;
+        let preference = match path.local_preference {
+            0 => evpn::PREFERENCE,
+            given => given,
+        };
+        Ok(Self {
+            vtep,
+            preference,
+            sticky: path.sticky,
+            sequence: path.sequence,
+        })
+    }
+
+    /// The higher, the better: a control node's order, as far as two of them can tell different things.
+    fn rank(&self) -> (u32, bool, u32, Reverse<Ipv4Addr>) {
+        (self.preference, self.sticky, self.sequence, Reverse(self.vtep))
+    }
+}
+
+impl Fabric {
+    /// A control node tells a path; it replaces what it told of the same key before.
+    pub fn learn(&mut self, source: Source, network: Uuid, key: Key, heard: Heard) {
+        let told = Told { heard, stale: false };
+        let paths = self.macs.entry((network, key.mac)).or_default();
+        paths.insert((source, key), told);
+    }
+
+    /// A control node takes a path back.
+    pub fn unlearn(&mut self, source: Source, network: Uuid, key: Key) {
+        if let Some(paths) = self.macs.get_mut(&(network, key.mac)) {
+            paths.remove(&(source, key));
+            if paths.is_empty() {
+                self.macs.remove(&(network, key.mac));
+            }
+        }
+    }
+
+    /// The session with a control node is over: what it told may be told again.
+    pub fn distrust(&mut self, source: Source) {
+        let told = self.macs.values_mut().flatten();
+        for (_, told) in told.filter(|((from, _), _)| *from == source) {
+            told.stale = true;
+        }
+    }
+
+    /// Everything that is known about a network now was told: what is stale goes. Answers whose MACs that were.
+    pub fn sweep(&mut self, network: Uuid) -> BTreeSet<Mac> {
+        let mut swept = BTreeSet::new();
+        let of_network = (network, Mac([0; 6]))..=(network, Mac::BROADCAST);
+        for ((_, mac), paths) in self.macs.range_mut(of_network) {
+            let before = paths.len();
+            paths.retain(|_, told| !told.stale);
+            if paths.len() < before {
+                swept.insert(*mac);
+            }
+        }
+        for mac in &swept {
+            if self.paths(network, *mac).next().is_none() {
+                self.macs.remove(&(network, *mac));
+            }
+        }
+        swept
+    }
+
+    /// Nobody has anything to do with this network any more. Answers whose MACs were known.
+    pub fn forget(&mut self, network: Uuid) -> BTreeSet<Mac> {
+        let known: BTreeSet<Mac> = self.macs_of(network).collect();
+        for mac in &known {
+            self.macs.remove(&(network, *mac));
+        }
+        known
+    }
+
+    /// The best path of a MAC, whoever told it.
+    pub fn best(&self, network: Uuid, mac: Mac) -> Option<Heard> {
+        self.paths(network, mac).max_by_key(Heard::rank)
+    }
+
+    /// Every path of a MAC.
+    pub fn paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Heard> {
+        let paths = self.macs.get(&(network, mac)).into_iter().flatten();
+        paths.map(|(_, told)| told.heard)
+    }
+
+    /// The MACs of a network of which anything is known.
+    pub fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
+        let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
+        macs.map(|((_, mac), _)| *mac)
+    }
+
+    /// How many MACs are known, in all networks.
+    pub fn count(&self) -> usize {
+        self.macs.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evpn::NextHop;
+    use crate::ids::Vni;
+
+    const NETWORK: Uuid = Uuid(1);
+    const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+
+    fn key() -> Key {
+        Key::of_mac(Vni::new(101).expect("a VNI"), MAC)
+    }
+
+    fn heard(last: u8, preference: u32, sequence: u32) -> Heard {
+        Heard {
+            vtep: Ipv4Addr::new(192, 0, 2, last),
+            preference,
+            sticky: false,
+            sequence,
+        }
+    }
+
+    #[test]
+    fn the_best_path_is_the_preferred_then_the_sticky_then_the_latest_then_the_lowest() {
+        let sticky = Heard {
+            sticky: true,
+            ..heard(4, 100, 1)
+        };
+        let worst_first = [
+            heard(1, 1, 9),
+            heard(3, 100, 2),
+            heard(2, 100, 2),
+            heard(9, 100, 3),
+            sticky,
+        ];
+        let mut fabric = Fabric::default();
+        for (source, path) in worst_first.into_iter().enumerate() {
+            fabric.learn(source, NETWORK, key(), path);
+            assert_eq!(fabric.best(NETWORK, MAC), Some(path));
+        }
+    }
+
+    #[test]
+    fn what_a_lost_control_node_told_stays_until_everything_was_told_again() {
+        let mut fabric = Fabric::default();
+        let other = Key {
+            mac: Mac([2, 0, 0, 0, 0, 2]),
+            ..key()
+        };
+        fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
+        fabric.learn(0, NETWORK, other, heard(1, 100, 1));
+        fabric.distrust(0);
+        assert_eq!(fabric.best(NETWORK, MAC), Some(heard(1, 100, 1)));
+        fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
+        assert_eq!(fabric.sweep(NETWORK), [other.mac].into());
+        assert_eq!(fabric.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
+    }
+
+    #[test]
+    fn a_path_that_no_switch_can_reach_is_refused() {
+        let vni = Vni::new(101).expect("a VNI");
+        let mut next_hop = NextHop::vxlan(Ipv4Addr::new(192, 0, 2, 1), vni);
+        let path = |next_hop: &NextHop| Path {
+            next_hops: vec![next_hop.clone()],
+            ..Path::default()
+        };
+        assert_eq!(Heard::of(&path(&next_hop)).map(|heard| heard.preference), Ok(100));
+        next_hop.encapsulations = evpn::Encapsulations {
+            gre: true,
+            ..Default::default()
+        };
+        assert_eq!(Heard::of(&path(&next_hop)), Err(Unusable::NoVxlan));
+    }
+}
