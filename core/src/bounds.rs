@@ -85,3 +85,24 @@ pub const LOOKS_PER_STEP: usize = 2048;
 
 /// How long the sequence of a MAC at a tunnel end is remembered after its last path.
 pub const SEQUENCE_MEMORY: Duration = Duration::from_secs(300);
+
+/// Bytes of one stanza: some 700 routes.
+pub const STANZA_BYTES: usize = 1 << 20;
+
+/// Bytes of the tag that opens an XMPP stream, and of whatever stands before it.
+pub const STREAM_OPEN_BYTES: usize = 1024;
+
+/// Bytes of one tag of a stanza, or of the text between two.
+pub const TOKEN_BYTES: usize = 64 << 10;
+
+/// How deep the elements of a stanza may nest.
+pub const ELEMENT_LEVELS: usize = 32;
+
+/// Attributes of one element.
+pub const ATTRIBUTES: usize = 64;
+
+/// Bytes of a stanza after which no further route or object is packed into it.
+pub const PACKED_BYTES: usize = 32 << 10;
+
+/// Objects of the configuration in one stanza, of which a link counts twice.
+pub const PACKED_OBJECTS: usize = 16;

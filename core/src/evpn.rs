@@ -70,6 +70,26 @@ impl Key {
             address: vtep.into(),
         }
     }
+
+    /// The node of a publication: `25/242/00:11:22:33:44:55,0.0.0.0/32`.
+    pub fn node(&self) -> Box<str> {
+        let untagged = Self {
+            ethernet_tag: 0,
+            ..*self
+        };
+        format!("{FAMILY}{untagged}").into()
+    }
+}
+
+/// What the node of an EVPN route begins with: its address family and subsequent address family on XMPP.
+pub const FAMILY: &str = "25/242/";
+
+/// The address of a host as a prefix of full length. A prefix of no length is an address that is not known.
+pub fn host_address(prefix: &str) -> Option<IpAddr> {
+    let (address, bits) = prefix.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let whole = if address.is_ipv4() { "32" } else { "128" };
+    Some(address).filter(|address| bits == whole || (bits == "0" && address.is_unspecified()))
 }
 
 impl fmt::Display for Key {
@@ -92,17 +112,10 @@ impl FromStr for Key {
         let (tag, rest) = text.split_once('-').unwrap_or(("0", text));
         let (mac, rest) = rest.split_once(',').ok_or_else(error)?;
         let prefix = rest.split_once(',').map_or(rest, |(prefix, _)| prefix);
-        let (address, bits) = prefix.split_once('/').ok_or_else(error)?;
-        let address: IpAddr = address.parse().map_err(|_| error())?;
-        match (address, bits) {
-            (IpAddr::V4(_), "32") | (IpAddr::V6(_), "128") => {}
-            (_, "0") if address.is_unspecified() => {}
-            (IpAddr::V4(_) | IpAddr::V6(_), _) => return Err(error()),
-        }
         Ok(Self {
             ethernet_tag: tag.parse().map_err(|_| error())?,
             mac: mac.parse().map_err(|_| error())?,
-            address,
+            address: host_address(prefix).ok_or_else(error)?,
         })
     }
 }

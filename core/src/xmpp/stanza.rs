@@ -17,9 +17,13 @@ pub enum Stanza {
     /// Agent: no more of this instance.
     Unsubscribe { instance: InstanceName },
     /// Agent: the first half of a publication or a withdrawal: the route. It counts when its collection follows.
-    Publish { route: Box<(Key, Path)> },
-    /// Agent: the second half: into which instance, whether it is to be there, and which route, for comparison
-    /// without its tag.
+    Publish {
+        /// What the collection must name: for our own, [`Key::node`]. Others may write something else.
+        node: Box<str>,
+        route: Box<(Key, Path)>,
+    },
+    /// Agent: the second half: into which instance, whether it is to be there, and the `node` of the first half. If that
+    /// is another, or there was none, both are dropped.
     Collection {
         instance: InstanceName,
         associate: bool,
@@ -38,4 +42,11 @@ pub enum Stanza {
     EndOfRib,
     /// Control node: what changed in the configuration graph.
     Configuration(Vec<Change>),
+    /// Control node: all of the configuration has been said. Only Tandem says so; others are understood by their quiet.
+    EndOfConfiguration,
+    /// Either: it said something that we cannot take, and that harms nothing else. Never written.
+    Refused {
+        /// One sentence for a person.
+        what: String,
+    },
 }

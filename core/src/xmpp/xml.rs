@@ -1,0 +1,517 @@
+//! Reads XML, strictly: what XMPP allows of it (RFC 6120, section 11), and not a byte more.
+//!
+//! No declaration, document type, processing instruction or comment; no entities but the five; every prefix declared;
+//! no attribute twice. What is read is a flat list of elements that borrows from the stanza.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::bounds::{ATTRIBUTES, ELEMENT_LEVELS, TOKEN_BYTES};
+use crate::xmpp::element::Element;
+
+/// The namespace of the prefix `xml`, which nobody declares.
+const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
+
+/// Why a text is not XML as we take it. Always the peer's fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{what}, at byte {at}")]
+pub struct XmlError {
+    /// One sentence for a person.
+    pub what: &'static str,
+    /// Where, counted from the start of the stanza.
+    pub at: usize,
+}
+
+/// One element with everything in it, in the order of the opening tags.
+#[derive(Clone, Debug)]
+pub struct Document<'a> {
+    nodes: Vec<Node<'a>>,
+    attributes: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Node<'a> {
+    name: &'a str,
+    attributes: Range<usize>,
+    /// Of a leaf; of any other nothing is kept.
+    text: Cow<'a, str>,
+    /// Where the next element stands that is not in this one.
+    end: usize,
+}
+
+impl<'a> Document<'a> {
+    /// Reads one element, from its first byte to its last.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        Reader::new(bytes)?.document()
+    }
+
+    /// Reads one opening tag, without what it opens.
+    pub fn read_open_tag(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        Reader::new(bytes)?.open_tag()
+    }
+
+    /// The outermost element.
+    pub fn root(&self) -> Cursor<'_> {
+        Cursor {
+            document: self,
+            index: 0,
+        }
+    }
+}
+
+/// An element of a [`Document`].
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor<'d> {
+    document: &'d Document<'d>,
+    index: usize,
+}
+
+impl<'d> Cursor<'d> {
+    fn node(self) -> Option<&'d Node<'d>> {
+        self.document.nodes.get(self.index)
+    }
+
+    /// As written, with its prefix if it has one.
+    pub fn name(self) -> &'d str {
+        self.node().map_or("", |node| node.name)
+    }
+
+    /// Of a leaf: what stands between the tags, entities resolved. Of any other: nothing.
+    pub fn text(self) -> &'d str {
+        self.node().map_or("", |node| &node.text)
+    }
+
+    /// Names and values, in the order in which they were written, namespace declarations among them.
+    pub fn attributes(self) -> &'d [(&'d str, Cow<'d, str>)] {
+        let range = self.node().map(|node| node.attributes.clone());
+        range
+            .and_then(|range| self.document.attributes.get(range))
+            .unwrap_or_default()
+    }
+
+    /// The value of an attribute.
+    pub fn attribute(self, name: &str) -> Option<&'d str> {
+        let mut attributes = self.attributes().iter();
+        attributes.find(|(it, _)| *it == name).map(|(_, value)| &**value)
+    }
+
+    /// What is in it, in the order in which it was written.
+    pub fn children(self) -> impl Iterator<Item = Self> {
+        let end = self.node().map_or(0, |node| node.end);
+        let at = move |index| Some(Self { index, ..self }).filter(|it: &Self| it.index < end);
+        std::iter::successors(at(self.index + 1), move |child| at(child.node()?.end))
+    }
+
+    /// Every child of this name.
+    pub fn children_named(self, name: &str) -> impl Iterator<Item = Self> {
+        self.children().filter(move |child| child.name() == name)
+    }
+
+    /// The first child of this name.
+    pub fn child(self, name: &str) -> Option<Self> {
+        self.children().find(|child| child.name() == name)
+    }
+
+    /// A copy that stands alone.
+    pub fn to_element(self) -> Element {
+        let attributes = self.attributes().iter();
+        Element {
+            name: self.name().into(),
+            attributes: attributes
+                .map(|(name, value)| ((*name).into(), (&**value).into()))
+                .collect(),
+            children: self.children().map(Self::to_element).collect(),
+            text: self.text().into(),
+        }
+    }
+}
+
+/// Goes through the text once.
+struct Reader<'a> {
+    whole_bytes: usize,
+    rest: &'a str,
+    document: Document<'a>,
+    /// The elements whose end has not come yet.
+    open: Vec<usize>,
+    /// Prefixes and their namespaces, each with the element that declared it.
+    declared: Vec<(usize, &'a str, Cow<'a, str>)>,
+}
+
+/// What a tag leaves behind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tag {
+    Opens,
+    Empty,
+}
+
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| XmlError {
+            what: "bytes that are not UTF-8",
+            at: error.valid_up_to(),
+        })?;
+        Ok(Self {
+            whole_bytes: text.len(),
+            rest: text,
+            document: Document {
+                nodes: Vec::new(),
+                attributes: Vec::new(),
+            },
+            open: Vec::new(),
+            declared: Vec::new(),
+        })
+    }
+
+    fn document(mut self) -> Result<Document<'a>, XmlError> {
+        loop {
+            if let Some(tag) = self.rest.strip_prefix("</") {
+                self.rest = tag;
+                self.end_tag()?;
+            } else if let Some(section) = self.rest.strip_prefix("<![CDATA[") {
+                self.rest = section;
+                self.section()?;
+            } else if self.rest.starts_with("<!") || self.rest.starts_with("<?") {
+                return self.fail("a document type, comment or processing instruction");
+            } else if let Some(tag) = self.rest.strip_prefix('<') {
+                self.rest = tag;
+                if self.start_tag()? == Tag::Empty {
+                    self.close();
+                }
+            } else {
+                self.text()?;
+            }
+            if self.open.is_empty() {
+                return match self.rest {
+                    "" => Ok(self.document),
+                    _ => self.fail("something after the end of the element"),
+                };
+            }
+        }
+    }
+
+    fn open_tag(mut self) -> Result<Document<'a>, XmlError> {
+        let Some(tag) = self.rest.strip_prefix('<') else {
+            return self.fail("no tag");
+        };
+        self.rest = tag;
+        match self.start_tag()? {
+            Tag::Opens if self.rest.is_empty() => {
+                self.close();
+                Ok(self.document)
+            }
+            Tag::Opens => self.fail("something after the tag"),
+            Tag::Empty => self.fail("a stream that ends where it begins"),
+        }
+    }
+
+    fn start_tag(&mut self) -> Result<Tag, XmlError> {
+        let left = self.rest.len();
+        let name = self.name()?;
+        let first = self.document.attributes.len();
+        let tag = loop {
+            let spaced = self.skip_space();
+            if let Some(rest) = self.rest.strip_prefix('>') {
+                self.rest = rest;
+                break Tag::Opens;
+            } else if let Some(rest) = self.rest.strip_prefix("/>") {
+                self.rest = rest;
+                break Tag::Empty;
+            } else if !spaced {
+                return self.fail("a tag that goes on without a space");
+            }
+            self.attribute(first)?;
+        };
+        if left - self.rest.len() > TOKEN_BYTES {
+            return self.fail("a tag that is too long");
+        }
+        let index = self.document.nodes.len();
+        self.open(Node {
+            name,
+            attributes: first..self.document.attributes.len(),
+            text: Cow::Borrowed(""),
+            end: index + 1,
+        })?;
+        self.resolve(index, name, first)?;
+        Ok(tag)
+    }
+
+    fn attribute(&mut self, first: usize) -> Result<(), XmlError> {
+        let name = self.name()?;
+        self.skip_space();
+        let Some(rest) = self.rest.strip_prefix('=') else {
+            return self.fail("an attribute without a value");
+        };
+        self.rest = rest;
+        self.skip_space();
+        let quote = self.rest.chars().next().filter(|quote| matches!(quote, '"' | '\''));
+        let Some((quote, value)) = quote.zip(self.rest.get(1..)) else {
+            return self.fail("a value without quotes");
+        };
+        let Some((raw, rest)) = value.split_once(quote) else {
+            return self.fail("a value that does not end");
+        };
+        let value = self.decode(raw, Place::Attribute)?;
+        self.rest = rest;
+        let others = self.document.attributes.get(first..).unwrap_or_default();
+        if others.len() == ATTRIBUTES {
+            return self.fail("too many attributes");
+        }
+        if others.iter().any(|(other, _)| *other == name) {
+            return self.fail("an attribute that is there twice");
+        }
+        self.document.attributes.push((name, value));
+        Ok(())
+    }
+
+    /// Namespaces are looked at for one reason: nothing may come in under a prefix that nobody declared, or twice under two.
+    fn resolve(&mut self, index: usize, name: &'a str, first: usize) -> Result<(), XmlError> {
+        let attributes = self.document.attributes.get(first..).unwrap_or_default();
+        for (attribute, value) in attributes {
+            let declared = attribute.strip_prefix("xmlns:");
+            let reserved = match declared {
+                Some("xmlns") => true,
+                Some("xml") => value != XML_NAMESPACE,
+                Some(_) => value.is_empty() || value == XML_NAMESPACE,
+                None => *attribute == "xmlns" && value == XML_NAMESPACE,
+            };
+            if reserved {
+                return self.fail("a namespace that cannot be declared so");
+            }
+            if let Some(prefix) = declared {
+                if self.declared.len() == ATTRIBUTES {
+                    return self.fail("too many namespaces");
+                }
+                self.declared.push((index, prefix, value.clone()));
+            }
+        }
+        if let Some((prefix, _)) = name.split_once(':')
+            && self.namespace(prefix).is_none()
+        {
+            return self.fail("a prefix that is not declared");
+        }
+        let prefixed = |name: &'a str| name.split_once(':').filter(|(prefix, _)| *prefix != "xmlns");
+        let mut seen: Vec<(&str, &str)> = Vec::new();
+        for (prefix, local) in attributes.iter().filter_map(|(name, _)| prefixed(name)) {
+            let Some(namespace) = self.namespace(prefix) else {
+                return self.fail("a prefix that is not declared");
+            };
+            if seen.contains(&(namespace, local)) {
+                return self.fail("an attribute that is there twice, under two prefixes");
+            }
+            seen.push((namespace, local));
+        }
+        Ok(())
+    }
+
+    fn namespace(&self, prefix: &str) -> Option<&str> {
+        if prefix == "xml" {
+            return Some(XML_NAMESPACE);
+        }
+        let mut declared = self.declared.iter().rev();
+        declared
+            .find(|(_, it, _)| *it == prefix)
+            .map(|(_, _, namespace)| &**namespace)
+    }
+
+    fn end_tag(&mut self) -> Result<(), XmlError> {
+        let name = self.name()?;
+        self.skip_space();
+        let Some(rest) = self.rest.strip_prefix('>') else {
+            return self.fail("an end tag that does not end");
+        };
+        let open = self.open.last().and_then(|open| self.document.nodes.get(*open));
+        if open.map(|node| node.name) != Some(name) {
+            return self.fail("an end tag of another element");
+        }
+        self.rest = rest;
+        self.close();
+        Ok(())
+    }
+
+    fn open(&mut self, node: Node<'a>) -> Result<(), XmlError> {
+        if self.open.len() == ELEMENT_LEVELS {
+            return self.fail("elements that nest too deep");
+        }
+        if let Some(parent) = self.open.last().and_then(|parent| self.document.nodes.get_mut(*parent)) {
+            parent.text = Cow::Borrowed("");
+        }
+        self.open.push(self.document.nodes.len());
+        self.document.nodes.push(node);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        let end = self.document.nodes.len();
+        if let Some(index) = self.open.pop() {
+            while self.declared.last().is_some_and(|(declarer, ..)| *declarer == index) {
+                self.declared.pop();
+            }
+            if let Some(node) = self.document.nodes.get_mut(index) {
+                node.end = end;
+            }
+        }
+    }
+
+    fn text(&mut self) -> Result<(), XmlError> {
+        let Some((raw, _)) = self.rest.split_once('<') else {
+            return self.fail("an element that does not end");
+        };
+        if self.open.is_empty() {
+            return self.fail("text outside of any element");
+        }
+        let text = self.decode(raw, Place::Text)?;
+        self.rest = self.rest.get(raw.len()..).unwrap_or_default();
+        self.add(raw.len(), text)
+    }
+
+    fn section(&mut self) -> Result<(), XmlError> {
+        let Some((raw, rest)) = self.rest.split_once("]]>") else {
+            return self.fail("a section that does not end");
+        };
+        if self.open.is_empty() {
+            return self.fail("a section outside of any element");
+        }
+        let text = self.decode(raw, Place::Section)?;
+        self.rest = rest;
+        self.add(raw.len(), text)
+    }
+
+    fn add(&mut self, raw_bytes: usize, text: Cow<'a, str>) -> Result<(), XmlError> {
+        if raw_bytes > TOKEN_BYTES {
+            return self.fail("a text that is too long");
+        }
+        let last = self.document.nodes.len().checked_sub(1);
+        if self.open.last().copied() == last
+            && let Some(leaf) = self.document.nodes.last_mut()
+        {
+            if leaf.text.is_empty() {
+                leaf.text = text;
+            } else {
+                leaf.text.to_mut().push_str(&text);
+            }
+        }
+        Ok(())
+    }
+
+    /// One colon at most, and a name on both sides of it.
+    fn name(&mut self) -> Result<&'a str, XmlError> {
+        let end = self.rest.find(|c| !is_name_char(c)).unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at_checked(end).unwrap_or_default();
+        let starts = |part: &str| part.chars().next().is_some_and(is_name_start);
+        let good = match name.split_once(':') {
+            None => starts(name),
+            Some((prefix, local)) => starts(prefix) && starts(local) && !local.contains(':'),
+        };
+        if !good {
+            return self.fail("a name that is none");
+        }
+        self.rest = rest;
+        Ok(name)
+    }
+
+    fn skip_space(&mut self) -> bool {
+        let before = self.rest.len();
+        self.rest = self.rest.trim_start_matches(SPACE);
+        self.rest.len() < before
+    }
+
+    fn decode(&self, raw: &'a str, place: Place) -> Result<Cow<'a, str>, XmlError> {
+        // 0xEF begins the two characters that are none, and others.
+        let plain = |byte: &u8| *byte >= b' ' && !matches!(byte, b'&' | b'<' | b']' | 0xEF);
+        if raw.as_bytes().iter().all(plain) {
+            return Ok(Cow::Borrowed(raw));
+        }
+        match decode(raw, place) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            Err(what) => self.fail(what),
+        }
+    }
+
+    fn fail<T>(&self, what: &'static str) -> Result<T, XmlError> {
+        let at = self.whole_bytes - self.rest.len();
+        Err(XmlError { what, at })
+    }
+}
+
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Text,
+    Section,
+    Attribute,
+}
+
+/// Resolves references and normalises line ends (XML 1.0, sections 2.11 and 3.3.3).
+fn decode(raw: &str, place: Place) -> Result<String, &'static str> {
+    if place == Place::Text && raw.contains("]]>") {
+        return Err("the end of a section that never began");
+    }
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw.chars();
+    while let Some(c) = rest.next() {
+        text.push(match c {
+            '&' if place != Place::Section => {
+                let (name, after) = rest.as_str().split_once(';').ok_or("a reference that does not end")?;
+                rest = after.chars();
+                reference(name)?
+            }
+            '<' if place == Place::Attribute => return Err("an opening bracket in a value"),
+            '\r' | '\n' | '\t' => {
+                if c == '\r' && rest.as_str().starts_with('\n') {
+                    rest.next();
+                }
+                match c {
+                    _ if place == Place::Attribute => ' ',
+                    '\r' => '\n',
+                    _ => c,
+                }
+            }
+            _ if is_char(c) => c,
+            _ => return Err("a character that XML does not have"),
+        });
+    }
+    Ok(text)
+}
+
+/// What `&name;` stands for.
+fn reference(name: &str) -> Result<char, &'static str> {
+    let number = |digits: &str, radix| {
+        // More digits than any character needs are somebody's joke.
+        let sane = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| char::from(byte).is_digit(radix));
+        let number = u32::from_str_radix(digits, radix).ok().filter(|_| sane)?;
+        char::from_u32(number).filter(|c| is_char(*c))
+    };
+    let c = match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "apos" => Some('\''),
+        "quot" => Some('"'),
+        _ => match name.strip_prefix("#x") {
+            Some(digits) => number(digits, 16),
+            None => name.strip_prefix('#').and_then(|digits| number(digits, 10)),
+        },
+    };
+    c.ok_or("a reference to nothing")
+}
+
+/// XML 1.0, production 2.
+pub(crate) fn is_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// XML 1.0, production 4, except for presentation forms and specials.
+fn is_name_start(c: char) -> bool {
+    matches!(c,
+        'A'..='Z' | '_' | 'a'..='z'
+        | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}'
+        | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}'
+        | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{10000}'..='\u{effff}')
+}
+
+/// XML 1.0, production 4a.
+fn is_name_char(c: char) -> bool {
+    is_name_start(c)
+        || matches!(c, ':' | '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+}
