@@ -7,6 +7,13 @@ use smallvec::SmallVec;
 use crate::event::Route;
 use crate::ids::Generation;
 
+/// When another session of the same switch had its lock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owned {
+    Earlier,
+    Later,
+}
+
 /// Each route, and the sessions that vouch for it. The control side reads it from here.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
@@ -26,18 +33,17 @@ impl Exports {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }
 
-    /// A session exports a route. From an older session of the same switch it takes the route over; `same_switch`
-    /// says which of the others are that.
-    pub fn exported(&mut self, generation: Generation, route: Route, same_switch: impl Fn(Generation) -> bool) {
+    /// A session exports a route. It takes the route over from sessions of the same switch that owned it before, and
+    /// has no say where one of them owned it since: `rival` says which of the others is what.
+    pub fn exported(&mut self, generation: Generation, route: Route, rival: impl Fn(Generation) -> Option<Owned>) {
         let owners = self.owners.get(&route).cloned().unwrap_or_default();
-        let rivals = owners
-            .into_iter()
-            .filter(|owner| *owner != generation && same_switch(*owner));
-        for rival in rivals.collect::<SmallVec<[Generation; 1]>>() {
-            if rival > generation {
-                return;
+        let others = owners.into_iter().filter(|owner| *owner != generation);
+        let rivals = others.filter_map(|other| Some((other, rival(other)?)));
+        for (other, owned) in rivals.collect::<SmallVec<[_; 1]>>() {
+            match owned {
+                Owned::Later => return,
+                Owned::Earlier => self.withdrawn(other, route),
             }
-            self.withdrawn(rival, route);
         }
         if self.by_generation.entry(generation).or_default().insert(route) {
             self.owners.entry(route).or_default().push(generation);
@@ -87,10 +93,10 @@ mod tests {
     };
 
     #[test]
-    fn a_late_retraction_of_the_older_session_removes_nothing_of_the_newer() {
+    fn a_late_retraction_of_the_former_owner_removes_nothing_of_the_present_one() {
         let mut exports = Exports::default();
-        exports.exported(OLD, ROUTE, |_| true);
-        exports.exported(NEW, ROUTE, |_| true);
+        exports.exported(OLD, ROUTE, |_| None);
+        exports.exported(NEW, ROUTE, |_| Some(Owned::Earlier));
         exports.withdrawn(OLD, ROUTE);
         exports.retracted(OLD);
         assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
@@ -99,11 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn an_older_session_that_gets_the_lock_after_the_newer_one_takes_its_routes_over() {
+        let mut exports = Exports::default();
+        exports.exported(NEW, ROUTE, |_| None);
+        exports.exported(OLD, ROUTE, |_| Some(Owned::Earlier));
+        exports.retracted(NEW);
+        assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
+    }
+
+    #[test]
     fn a_route_of_two_switches_with_one_tunnel_end_stays_while_one_of_them_exports_it() {
         for (first, second) in [(OLD, NEW), (NEW, OLD)] {
             let mut exports = Exports::default();
-            exports.exported(OLD, ROUTE, |_| false);
-            exports.exported(NEW, ROUTE, |_| false);
+            exports.exported(OLD, ROUTE, |_| None);
+            exports.exported(NEW, ROUTE, |_| None);
             exports.withdrawn(first, ROUTE);
             assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
             exports.retracted(second);
@@ -112,10 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn a_late_export_of_the_older_session_takes_nothing_from_the_newer() {
+    fn a_late_export_of_the_former_owner_takes_nothing_from_the_present_one() {
         let mut exports = Exports::default();
-        exports.exported(NEW, ROUTE, |_| true);
-        exports.exported(OLD, ROUTE, |_| true);
+        exports.exported(NEW, ROUTE, |_| None);
+        exports.exported(OLD, ROUTE, |_| Some(Owned::Later));
         exports.retracted(OLD);
         assert_eq!(exports.of_generation(NEW), 1);
     }

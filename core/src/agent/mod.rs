@@ -21,7 +21,7 @@ use crate::machine::{CloseWhy, Fault, Machine, Peer};
 use crate::session::{Command as SessionCommand, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
-use exports::Exports;
+use exports::{Exports, Owned};
 
 /// What may arrive at an agent.
 #[derive(Clone, Debug)]
@@ -81,6 +81,8 @@ pub struct Agent {
     generation: Generation,
     sessions: BTreeMap<ConnId, Known>,
     exports: Exports,
+    /// How many sessions were allowed to write so far.
+    owners: u64,
     /// Nameless sessions that were told to close, and have not closed yet.
     leaving: BTreeSet<ConnId>,
     outputs: VecDeque<Output>,
@@ -102,6 +104,8 @@ struct Known {
     peer: Peer,
     served: BTreeSet<SwitchName>,
     named: Vec<SwitchName>,
+    /// Which of all sessions it was, in order, that were allowed to write; 0 if it never was.
+    owned: u64,
 }
 
 impl Agent {
@@ -117,6 +121,7 @@ impl Agent {
             generation,
             sessions: BTreeMap::new(),
             exports: Exports::default(),
+            owners: 0,
             leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -189,6 +194,7 @@ impl Agent {
             peer,
             served: BTreeSet::new(),
             named: Vec::new(),
+            owned: 0,
         };
         self.sessions.insert(conn, known);
         let session = Box::new(Session::new(now, opening));
@@ -236,22 +242,35 @@ impl Agent {
                 self.leaving.remove(&conn);
                 self.conclude_drain();
             }
-            What::Opened { .. } | What::Waiting | What::Locked | What::Lockless { .. } | What::Stolen => {}
+            What::Locked | What::Lockless { may_write: true, .. } => self.owns(conn),
+            What::Opened { .. } | What::Waiting | What::Lockless { .. } | What::Stolen => {}
             What::Claimed { .. } | What::Audited { .. } | What::Programmed { .. } => {}
             What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
             What::BindingReplaced { .. } | What::Echoed | What::Ignored { .. } | What::Draining => {}
         }
     }
 
-    /// A session exports a route. An older session of the same switch has no say in it any more.
+    /// A session exports a route. A session of the same switch that had the lock before has no say in it any more:
+    /// that is not always the older one, for the lock goes to whoever waits.
     fn exported(&mut self, conn: ConnId, generation: Generation, route: Route) {
-        let served = self.sessions.get(&conn).map(|known| &known.served);
-        let same_switch = |other| {
-            let other = self.sessions.values().find(|known| known.generation == other);
-            let both = other.zip(served);
-            both.is_some_and(|(other, served)| !other.served.is_disjoint(served))
+        let Some(exporter) = self.sessions.get(&conn) else {
+            return;
         };
-        self.exports.exported(generation, route, same_switch);
+        let rival = |other| {
+            let other = self.sessions.values().find(|known| known.generation == other)?;
+            let order = (other.owned, other.generation) > (exporter.owned, generation);
+            let owned = if order { Owned::Later } else { Owned::Earlier };
+            (!other.served.is_disjoint(&exporter.served)).then_some(owned)
+        };
+        self.exports.exported(generation, route, rival);
+    }
+
+    /// A session may write from now on.
+    fn owns(&mut self, conn: ConnId) {
+        self.owners += 1;
+        if let Some(known) = self.sessions.get_mut(&conn) {
+            known.owned = self.owners;
+        }
     }
 
     /// A switch has named itself.
