@@ -89,6 +89,24 @@ impl Switch {
     }
 }
 
+/// What two parties compare to learn whether they would configure a switch alike: everything that is configured of it,
+/// and the VNI of each of its networks. Sixteen hexadecimal digits; the same everywhere and in every version.
+pub fn fingerprint(switch: &Switch, networks: &BTreeMap<Uuid, Network>) -> String {
+    let vni = |uuid: Uuid| Some((uuid, networks.get(&uuid)?.vni));
+    let vnis: BTreeMap<Uuid, Vni> = switch.networks().into_iter().filter_map(vni).collect();
+    let text = serde_json::to_vec(&(switch, vnis)).unwrap_or_default();
+    let hash = fnv1a(&text);
+    format!("{:016x}", (hash >> 64) ^ (hash & u128::from(u64::MAX)))
+}
+
+/// The hash FNV-1a of 128 bits: small and stable, and no protection against anybody.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u128 {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let step = |hash: u128, byte: &u8| (hash ^ u128::from(*byte)).wrapping_mul(PRIME);
+    bytes.iter().fold(BASIS, step)
+}
+
 /// A key of `Physical_Port.vlan_bindings`: 0 (untagged) to 4095.
 pub type VlanId = u16;
 
@@ -137,5 +155,39 @@ impl SessionOptions {
     /// The name of a network's logical switch.
     pub fn logical_switch(&self, network: Uuid) -> LogicalSwitchName {
         LogicalSwitchName::of_network(&self.logical_switch_prefix, network)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_is_of_what_the_switch_is_to_have() {
+        let network = |vni, name: &str| Network {
+            name: name.into(),
+            vni: Vni::new(vni).expect("a VNI"),
+            remote_macs: BTreeMap::new(),
+        };
+        let mut networks = BTreeMap::from([(Uuid(1), network(101, "blue")), (Uuid(2), network(102, "red"))]);
+        let mut switch = Switch {
+            vtep: Some(Ipv4Addr::new(192, 0, 2, 1)),
+            ports: BTreeMap::from([("eth1".into(), BTreeMap::from([(10, Uuid(1))]))]),
+            ..Switch::default()
+        };
+        let first = fingerprint(&switch, &networks);
+        assert_eq!(first, "FIRST");
+        networks.insert(Uuid(1), network(101, "default-domain:default-project:blue"));
+        networks.insert(Uuid(2), network(103, "red"));
+        assert_eq!(
+            fingerprint(&switch, &networks),
+            first,
+            "names do not matter, nor other networks"
+        );
+        networks.insert(Uuid(1), network(104, "blue"));
+        assert_ne!(fingerprint(&switch, &networks), first);
+        networks.insert(Uuid(1), network(101, "blue"));
+        switch.ports.insert("eth2".into(), BTreeMap::new());
+        assert_ne!(fingerprint(&switch, &networks), first);
     }
 }

@@ -120,6 +120,8 @@ impl FromStr for Key {
     }
 }
 
+crate::ids::serde_as_text!(Key);
+
 /// A path of a route: where it leads, and what decides whether it is the best. As published, and as sent on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Path {

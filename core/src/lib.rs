@@ -12,6 +12,7 @@ mod planted;
 pub mod agent;
 pub mod bounds;
 pub mod configuration;
+pub mod control;
 pub mod event;
 pub mod evpn;
 pub mod health;

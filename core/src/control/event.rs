@@ -1,0 +1,174 @@
+//! What happened at a control node.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::client::{ClientName, Refusal};
+use crate::event::Level;
+use crate::evpn::{InstanceName, Key};
+use crate::ids::{SwitchName, Uuid};
+use crate::machine::{CloseWhy, Fault};
+use crate::text::short;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "word", rename_all = "snake_case")]
+pub enum Event {
+    /// A client's stream is open.
+    ClientUp { client: ClientName, address: SocketAddr },
+    /// A client's session is over, and with it everything that it published.
+    ClientDown {
+        client: ClientName,
+        routes: usize,
+        why: CloseWhy,
+    },
+    /// A stream was closed at once: no session came of it.
+    ClientRefused {
+        client: ClientName,
+        address: SocketAddr,
+        why: CloseWhy,
+    },
+    /// A client wants the routes of an instance, which the configuration knows or not.
+    Subscribed {
+        client: ClientName,
+        instance: InstanceName,
+        known: bool,
+    },
+    /// A client is done with an instance; what it published there is gone.
+    Unsubscribed { client: ClientName, instance: InstanceName },
+    /// A route has another best path, or other broadcast members; every subscriber is being told.
+    Reflected { instance: InstanceName, route: Key },
+    /// A route has no path any more; every subscriber is being told.
+    Retracted { instance: InstanceName, route: Key },
+    /// A publication waits until the configuration knows its instance.
+    Deferred {
+        client: ClientName,
+        instance: InstanceName,
+        route: Key,
+    },
+    /// Something that a client said was not taken.
+    Refused {
+        client: ClientName,
+        refusal: Refusal,
+        what: String,
+    },
+    /// A client has been told everything of all its instances.
+    EndOfRib { client: ClientName },
+    /// An inventory is in force.
+    Configured {
+        revision: u64,
+        networks: usize,
+        switches: usize,
+    },
+    /// An inventory was older than the one in force.
+    Outdated { offered: u64, revision: u64 },
+    /// A client has been told its configuration.
+    Told { client: ClientName, revision: u64 },
+    /// Who claims the broadcasts of a switch in a network: exactly one agent should.
+    Mastership {
+        switch: SwitchName,
+        network: Uuid,
+        owners: Vec<ClientName>,
+    },
+}
+
+impl Event {
+    /// The word that stands in the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ClientUp { .. } => "ClientUp",
+            Self::ClientDown { .. } => "ClientDown",
+            Self::ClientRefused { .. } => "ClientRefused",
+            Self::Subscribed { .. } => "Subscribed",
+            Self::Unsubscribed { .. } => "Unsubscribed",
+            Self::Reflected { .. } => "Reflected",
+            Self::Retracted { .. } => "Retracted",
+            Self::Deferred { .. } => "Deferred",
+            Self::Refused { .. } => "Refused",
+            Self::EndOfRib { .. } => "EndOfRib",
+            Self::Configured { .. } => "Configured",
+            Self::Outdated { .. } => "Outdated",
+            Self::Told { .. } => "Told",
+            Self::Mastership { .. } => "Mastership",
+        }
+    }
+
+    /// How loud it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Reflected { .. } | Self::Retracted { .. } | Self::Deferred { .. } => Level::Debug,
+            Self::ClientDown { why, .. } | Self::ClientRefused { why, .. } => match why.fault {
+                Some(Fault::OurBug) => Level::Error,
+                Some(_) => Level::Warn,
+                None => Level::Info,
+            },
+            Self::Refused { .. } | Self::Outdated { .. } => Level::Warn,
+            Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,
+            Self::ClientUp { .. } | Self::Subscribed { .. } | Self::Unsubscribed { .. } => Level::Info,
+            Self::EndOfRib { .. } | Self::Configured { .. } => Level::Info,
+            Self::Told { .. } | Self::Mastership { .. } => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    /// What follows the word in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientUp { client, address } => write!(f, "{} from {address}", name(client)),
+            Self::ClientDown { client, routes, why } => write!(f, "{}, {routes} routes: {why}", name(client)),
+            Self::ClientRefused { client, address, why } => write!(f, "{} from {address}: {why}", name(client)),
+            Self::Subscribed {
+                client,
+                instance,
+                known: true,
+            } => write!(f, "{} to {}", name(client), short(instance.as_str())),
+            Self::Subscribed { client, instance, .. } => write!(
+                f,
+                "{} to {}, which the configuration does not know yet",
+                name(client),
+                short(instance.as_str())
+            ),
+            Self::Unsubscribed { client, instance } => {
+                write!(f, "{} from {}", name(client), short(instance.as_str()))
+            }
+            Self::Reflected { instance, route } | Self::Retracted { instance, route } => {
+                write!(f, "{route} in {}", short(instance.as_str()))
+            }
+            Self::Deferred {
+                client,
+                instance,
+                route,
+            } => write!(f, "{route} of {} in {}", name(client), short(instance.as_str())),
+            Self::Refused { client, refusal, what } => write!(f, "{}: {what}: {refusal}", name(client)),
+            Self::EndOfRib { client } => write!(f, "{} knows every route", name(client)),
+            Self::Configured {
+                revision,
+                networks,
+                switches,
+            } => write!(f, "revision {revision}: {networks} networks, {switches} switches"),
+            Self::Outdated { offered, revision } => {
+                write!(f, "revision {offered} is lower than {revision}, which stays in force")
+            }
+            Self::Told { client, revision } => write!(f, "{} the configuration, revision {revision}", name(client)),
+            Self::Mastership {
+                switch,
+                network,
+                owners,
+            } => {
+                let owners: Vec<String> = owners.iter().map(name).collect();
+                match owners.as_slice() {
+                    [] => write!(f, "no agent owns {switch} in {network}"),
+                    [owner] => write!(f, "{owner} owns {switch} in {network}"),
+                    several => write!(f, "several agents own {switch} in {network}: {}", several.join(", ")),
+                }
+            }
+        }
+    }
+}
+
+fn name(client: &ClientName) -> String {
+    short(client.as_str())
+}

@@ -1,0 +1,266 @@
+//! The configuration graph of one client: what it is to know, and how far it has been told.
+//!
+//! It is the part of the field's graph that lies around the client's `virtual-router`, with the names and links that
+//! agents follow. What the field has no element for stands in elements of our own, whose names begin with `tandem-`;
+//! other agents ignore them. The `virtual-router` is told last, with the revision: by this an agent knows that it
+//! knows everything.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::inventory::{Inventory, instance, virtual_network};
+use crate::bounds::OBJECTS_PER_MESSAGE;
+use crate::configuration::{CertificateRule, Network, Switch, VlanId, fnv1a};
+use crate::ids::{SwitchName, Uuid};
+use crate::xmpp::element::Element;
+use crate::xmpp::graph::{Change, Link, Node, NodeId};
+
+/// What every name of the fabric's own objects begins with.
+pub const GLOBAL: &str = "default-global-system-config";
+
+/// On the `virtual-router`: the inventory's revision. Whoever reads it has been told everything of that revision.
+pub const REVISION: &str = "tandem-revision";
+
+/// On a `physical-router`: the certificate that the switch must present; `pinned` or `named` inside.
+pub const CERTIFICATE: &str = "tandem-certificate";
+
+/// On a `physical-router`: no other manager writes to the switch.
+pub const SOLE_MANAGER: &str = "tandem-sole-manager";
+
+/// On a `physical-router`: rows that one transaction may touch.
+pub const ROWS_PER_TRANSACTION: &str = "tandem-rows-per-transaction";
+
+/// Nodes with their properties, and links.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Graph {
+    nodes: BTreeMap<NodeId, Vec<Element>>,
+    links: BTreeSet<Link>,
+}
+
+/// What a client is to know, and how far it has been told.
+#[derive(Clone, Debug)]
+pub(super) struct Telling {
+    /// The client's own name, below [`GLOBAL`].
+    pub(super) of: Box<str>,
+    told: Graph,
+    left: VecDeque<Change>,
+}
+
+impl Telling {
+    /// Nothing is told yet.
+    pub(super) fn new(of: &str) -> Self {
+        Self {
+            of: of.into(),
+            told: Graph::default(),
+            left: VecDeque::new(),
+        }
+    }
+
+    /// This is to be known from now on.
+    pub(super) fn aim(&mut self, inventory: &Inventory) {
+        self.left = self.told.changes_to(&Graph::of(&self.of, inventory));
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// What fits into the next message.
+    pub(super) fn next(&mut self) -> Vec<Change> {
+        let mut objects = 0;
+        let mut changes = Vec::new();
+        while let Some(change) = self.left.front() {
+            objects += match change {
+                Change::UpdateNode(_) | Change::DeleteNode(_) => 1,
+                Change::UpdateLink(_) | Change::DeleteLink(_) => 2,
+            };
+            if objects > OBJECTS_PER_MESSAGE {
+                break;
+            }
+            self.told.apply(change);
+            changes.extend(self.left.pop_front());
+        }
+        changes
+    }
+}
+
+impl Graph {
+    /// What the client is to know.
+    pub(super) fn of(client: &str, inventory: &Inventory) -> Self {
+        let mut graph = Self::default();
+        let router = router(client);
+        let global = NodeId::new("global-system-config", GLOBAL);
+        let vrouters = NodeId::new(
+            "global-vrouter-config",
+            format!("{GLOBAL}:default-global-vrouter-config"),
+        );
+        let revision = Element::leaf(REVISION, inventory.revision.to_string());
+        graph.node(&router, vec![revision, leaf("display-name", client)]);
+        graph.node(&global, vec![leaf("display-name", GLOBAL)]);
+        let encapsulations = Element::new("encapsulation-priorities").with(Element::leaf("encapsulation", "VXLAN"));
+        let mode = leaf("vxlan-network-identifier-mode", "configured");
+        graph.node(&vrouters, vec![encapsulations, mode]);
+        graph.link("global-system-config-virtual-router", &global, &router);
+        graph.link("global-system-config-global-vrouter-config", &global, &vrouters);
+        for (name, switch) in inventory.served_by(client) {
+            graph.switch(&router, name, switch, &inventory.networks);
+        }
+        graph
+    }
+
+    fn switch(&mut self, router: &NodeId, name: &SwitchName, switch: &Switch, networks: &BTreeMap<Uuid, Network>) {
+        let physical = NodeId::new("physical-router", format!("{GLOBAL}:{name}"));
+        let mut properties = vec![leaf("display-name", name.as_str())];
+        properties.extend(
+            switch
+                .vtep
+                .map(|vtep| leaf("physical-router-dataplane-ip", vtep.to_string())),
+        );
+        properties.extend(switch.certificate.as_ref().map(|rule| {
+            Element::new(CERTIFICATE).with(match rule {
+                CertificateRule::Pinned(fingerprint) => leaf("pinned", fingerprint.to_string()),
+                CertificateRule::Named(name) => leaf("named", name.as_str()),
+            })
+        }));
+        properties.extend(switch.sole_manager.then(|| leaf(SOLE_MANAGER, "true")));
+        let rows = switch.rows_per_transaction_max;
+        properties.extend(rows.map(|rows| leaf(ROWS_PER_TRANSACTION, rows.to_string())));
+        self.node(&physical, properties);
+        self.link("physical-router-virtual-router", router, &physical);
+        for (port, vlans) in &switch.ports {
+            let interface = NodeId::new("physical-interface", format!("{}:{port}", physical.name));
+            self.node(&interface, vec![leaf("display-name", port.as_str())]);
+            self.link("physical-router-physical-interface", &physical, &interface);
+            for (vlan, network) in vlans {
+                if let Some((uuid, network)) = networks.get_key_value(network) {
+                    let at = format!("{port}.{vlan}");
+                    let logical = self.logical_interface(&interface, &at, *vlan);
+                    self.endpoint(&logical, &format!("{name}:{at}"), *uuid, network);
+                }
+            }
+        }
+    }
+
+    fn logical_interface(&mut self, interface: &NodeId, name: &str, vlan: VlanId) -> NodeId {
+        let logical = NodeId::new("logical-interface", format!("{}:{name}", interface.name));
+        let tag = leaf("logical-interface-vlan-tag", vlan.to_string());
+        let kind = leaf("logical-interface-type", "l2");
+        self.node(&logical, vec![tag, kind, leaf("display-name", name)]);
+        self.link("physical-interface-logical-interface", interface, &logical);
+        logical
+    }
+
+    /// What is behind a port and VLAN, and the network that it belongs to.
+    fn endpoint(&mut self, logical: &NodeId, name: &str, uuid: Uuid, network: &Network) {
+        let qualified = virtual_network(&network.name);
+        let machine = NodeId::new(
+            "virtual-machine-interface",
+            virtual_network(&format!("{GLOBAL}:{name}")),
+        );
+        let instance = NodeId::new("routing-instance", instance(&qualified).as_str());
+        let network_id = NodeId::new("virtual-network", qualified);
+        self.node(&machine, vec![leaf("display-name", name)]);
+        self.link("logical-interface-virtual-machine-interface", logical, &machine);
+        self.link("virtual-machine-interface-virtual-network", &machine, &network_id);
+        // A link with an attribute is a node with a value, and a link to each end.
+        let kind = "virtual-machine-interface-routing-instance";
+        let attribute = NodeId::new(kind, format!("attr({},{})", machine.name, instance.name));
+        let value = Element::new("value").with(leaf("direction", "both"));
+        self.nodes.insert(attribute.clone(), vec![value]);
+        self.link(kind, &machine, &attribute);
+        self.link(kind, &attribute, &instance);
+        // Nobody names a network's number; its VNI is one.
+        let vni = network.vni.to_string();
+        let number = leaf("virtual-network-network-id", vni.as_str());
+        let properties = Element::new("virtual-network-properties")
+            .with(leaf("vxlan-network-identifier", vni))
+            .with(leaf("forwarding-mode", "l2"));
+        let properties = vec![number, properties, leaf("display-name", network.name.as_str())];
+        self.node_with(&network_id, uuid, properties);
+        self.node(&instance, vec![leaf("routing-instance-is-default", "true")]);
+        self.link("virtual-network-routing-instance", &network_id, &instance);
+    }
+
+    /// A node whose UUID nobody names: it follows from what the node is called.
+    fn node(&mut self, id: &NodeId, properties: Vec<Element>) {
+        let uuid = Uuid(fnv1a(format!("{} {}", id.kind, id.name).as_bytes()));
+        self.node_with(id, uuid, properties);
+    }
+
+    fn node_with(&mut self, id: &NodeId, Uuid(uuid): Uuid, mut properties: Vec<Element>) {
+        let half = |bits: u128| (bits & u128::from(u64::MAX)).to_string();
+        let uuid = Element::new("uuid")
+            .with(leaf("uuid-mslong", half(uuid >> 64)))
+            .with(leaf("uuid-lslong", half(uuid)));
+        properties.push(Element::new("id-perms").with(uuid).with(leaf("enable", "true")));
+        self.nodes.insert(id.clone(), properties);
+    }
+
+    fn link(&mut self, kind: &str, one: &NodeId, other: &NodeId) {
+        self.links.insert(Link {
+            kind: kind.into(),
+            ends: [one.clone(), other.clone()],
+        });
+    }
+
+    /// What makes the other of this one: first what is new, then what goes, and the `virtual-router` last. An agent
+    /// that has nothing is told of its `virtual-router` first as well, without a revision: links lead to it.
+    fn changes_to(&self, aim: &Self) -> VecDeque<Change> {
+        if self == aim {
+            return VecDeque::new();
+        }
+        let update = |(id, properties): (&NodeId, &Vec<Element>)| {
+            Change::UpdateNode(Node {
+                id: id.clone(),
+                properties: properties.clone(),
+            })
+        };
+        let is_marker = |id: &NodeId| &*id.kind == "virtual-router";
+        let (markers, nodes): (Vec<_>, Vec<_>) = aim.nodes.iter().partition(|(id, _)| is_marker(id));
+        let mut changes = VecDeque::new();
+        for (id, properties) in &markers {
+            if !self.nodes.contains_key(*id) {
+                let bare = properties.iter().filter(|it| &*it.name != REVISION);
+                changes.push_back(update((id, &bare.cloned().collect())));
+            }
+        }
+        let changed = nodes.into_iter().filter(|(id, it)| self.nodes.get(*id) != Some(it));
+        changes.extend(changed.map(update));
+        changes.extend(aim.links.difference(&self.links).cloned().map(Change::UpdateLink));
+        changes.extend(self.links.difference(&aim.links).cloned().map(Change::DeleteLink));
+        let gone = self.nodes.keys().filter(|id| !aim.nodes.contains_key(*id));
+        changes.extend(gone.cloned().map(Change::DeleteNode));
+        changes.extend(markers.into_iter().map(update));
+        changes
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::UpdateNode(node) => {
+                self.nodes.insert(node.id.clone(), node.properties.clone());
+            }
+            Change::DeleteNode(id) => {
+                self.nodes.remove(id);
+            }
+            Change::UpdateLink(link) => {
+                self.links.insert(link.clone());
+            }
+            Change::DeleteLink(link) => {
+                self.links.remove(link);
+            }
+        }
+    }
+}
+
+/// Whose configuration it is that somebody subscribes: the name below [`GLOBAL`] of a `virtual-router`.
+pub(super) fn subscribed<'a>(kind: &str, name: &'a str) -> Option<&'a str> {
+    let client = name.strip_prefix(GLOBAL)?.strip_prefix(':')?;
+    Some(client).filter(|client| kind == "virtual-router" && !client.is_empty())
+}
+
+fn router(client: &str) -> NodeId {
+    NodeId::new("virtual-router", format!("{GLOBAL}:{client}"))
+}
+
+fn leaf(name: &str, text: impl Into<Box<str>>) -> Element {
+    Element::leaf(name, text)
+}

@@ -1,0 +1,102 @@
+//! What a control node is configured with: networks, switches, and who serves which switch.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::client::ClientName;
+use crate::configuration::{Network, Switch};
+use crate::evpn::InstanceName;
+use crate::ids::{SwitchName, Uuid};
+
+/// Below what a network stands whose name is not fully qualified.
+const PROJECT: &str = "default-domain:default-project";
+
+/// Everything that a control node knows of the world before anybody connects.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// The later inventory has the higher revision; a lower one is refused.
+    pub revision: u64,
+    /// The networks, by their UUID. Their remote MACs are routes that nobody needs to publish.
+    pub networks: BTreeMap<Uuid, Network>,
+    /// The switches, by `Physical_Switch.name`.
+    pub switches: BTreeMap<SwitchName, ServedSwitch>,
+}
+
+/// A switch, and who serves it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ServedSwitch {
+    /// What an agent needs to know of it.
+    #[serde(flatten)]
+    pub switch: Switch,
+    /// Its ToR agents: usually two.
+    pub agents: Vec<ClientName>,
+    /// Its services nodes: usually one for each agent.
+    pub tsns: Vec<ClientName>,
+}
+
+impl Inventory {
+    /// Which network each routing instance belongs to. Of two networks with one name, the first has it.
+    pub fn instances(&self) -> BTreeMap<InstanceName, Uuid> {
+        let mut instances = BTreeMap::new();
+        for (uuid, network) in &self.networks {
+            let instance = instance(&virtual_network(&network.name));
+            instances.entry(instance).or_insert(*uuid);
+        }
+        instances
+    }
+
+    /// The switches that an agent or a services node serves.
+    pub fn served_by(&self, client: &str) -> impl Iterator<Item = (&SwitchName, &Switch)> {
+        let serves = move |served: &ServedSwitch| {
+            let mut servants = served.agents.iter().chain(&served.tsns);
+            servants.any(|servant| servant.as_str() == client)
+        };
+        let served = self.switches.iter().filter(move |(_, served)| serves(served));
+        served.map(|(name, served)| (name, &served.switch))
+    }
+}
+
+/// The fully qualified name of a virtual network: `blue` is `default-domain:default-project:blue`.
+pub fn virtual_network(name: &str) -> String {
+    if name.contains(':') {
+        name.into()
+    } else {
+        format!("{PROJECT}:{name}")
+    }
+}
+
+/// The routing instance of a virtual network: `default-domain:demo:vn1` has `default-domain:demo:vn1:vn1`.
+pub fn instance(virtual_network: &str) -> InstanceName {
+    let last = virtual_network
+        .rsplit_once(':')
+        .map_or(virtual_network, |(_, last)| last);
+    format!("{virtual_network}:{last}").into()
+}
+
+/// The virtual network of a routing instance.
+pub fn network_of(instance: &InstanceName) -> &str {
+    let name = instance.as_str();
+    name.rsplit_once(':').map_or(name, |(network, _)| network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_a_qualified_name_and_its_instance_repeats_the_last_part() {
+        for (name, qualified, of_instance) in [
+            (
+                "blue",
+                "default-domain:default-project:blue",
+                "default-domain:default-project:blue:blue",
+            ),
+            ("d:p:vn1", "d:p:vn1", "d:p:vn1:vn1"),
+        ] {
+            assert_eq!(virtual_network(name), qualified);
+            assert_eq!(instance(qualified).as_str(), of_instance);
+            assert_eq!(network_of(&instance(qualified)), qualified);
+        }
+    }
+}

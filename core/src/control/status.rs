@@ -1,0 +1,202 @@
+//! What `tandem status` shows of a control node, as plain data.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ControlNode;
+use super::best::{Source, local_preference, why_not};
+use super::client::{Client, ClientName, Refusal, Walk};
+use super::graph::Telling;
+use super::routes::Instance;
+use crate::bounds::STATUS_ENTRIES;
+use crate::configuration::fingerprint;
+use crate::evpn::{InstanceName, Key, Path};
+use crate::ids::{ConnId, SwitchName, Uuid};
+
+/// A control node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlStatus {
+    /// Of the inventory in force.
+    pub revision: u64,
+    /// Every client whose stream is open.
+    pub clients: BTreeMap<ClientName, ClientStatus>,
+    /// Every routing instance that is configured or subscribed.
+    pub networks: BTreeMap<InstanceName, NetworkStatus>,
+    /// Every configured switch.
+    pub switches: BTreeMap<SwitchName, SwitchStatus>,
+}
+
+/// A client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// The connection.
+    pub conn: ConnId,
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// Bytes on their way to it.
+    pub queued_bytes: usize,
+    /// Routes that it published.
+    pub routes: usize,
+    /// What it said that was not taken: how often, by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+    /// It was told everything that is configured; `None` if it did not ask.
+    pub configured: Option<bool>,
+    /// The first of its subscriptions, by name.
+    pub subscriptions: BTreeMap<InstanceName, SubscriptionStatus>,
+    /// How many there are.
+    pub subscriptions_total: usize,
+}
+
+/// A client's part in an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionStatus {
+    /// What the client calls the instance in its route distinguisher.
+    pub instance_id: u32,
+    /// It publishes, and hears nothing.
+    pub no_ribout: bool,
+    /// It was told everything that was there when it subscribed.
+    pub walked: bool,
+    /// Routes that it published there.
+    pub published: usize,
+}
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// Its network; `None` if the configuration knows none of this name, and what is published there waits.
+    pub network: Option<Uuid>,
+    /// Who subscribed it.
+    pub subscribers: usize,
+    /// How many unicast routes there are.
+    pub routes_total: usize,
+    /// The first of them.
+    pub routes: Vec<RouteStatus>,
+    /// The first of the broadcast routes, each with its only path.
+    pub broadcasts: Vec<RouteStatus>,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Which one.
+    pub route: Key,
+    /// The best first.
+    pub paths: Vec<PathStatus>,
+}
+
+/// A path of a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Who told of it.
+    pub source: Source,
+    /// Where it leads.
+    pub next_hops: Vec<Ipv4Addr>,
+    /// The local preference that counts.
+    pub local_preference: u32,
+    /// MAC mobility.
+    pub sequence: u32,
+    /// The MAC does not move.
+    pub sticky: bool,
+    /// For a broadcast route: who replicates for it.
+    pub replicator: Option<Ipv4Addr>,
+    /// Why it is not the best; `None` for the one that is.
+    pub why_not: Option<String>,
+}
+
+/// A switch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SwitchStatus {
+    /// Of what is configured for it: whoever has another one was configured otherwise.
+    pub fingerprint: String,
+    /// For each network, the agents that claim its broadcasts. One each is right.
+    pub owners: BTreeMap<Uuid, Vec<ClientName>>,
+}
+
+impl ControlNode {
+    /// What an operator may want to know.
+    pub fn status(&self) -> ControlStatus {
+        let inventory = &self.inventory;
+        let clients = self.clients.iter();
+        let switch = |served: &super::ServedSwitch| SwitchStatus {
+            fingerprint: fingerprint(&served.switch, &inventory.networks),
+            owners: BTreeMap::new(),
+        };
+        let switches = inventory.switches.iter();
+        let mut switches: BTreeMap<_, _> = switches.map(|(name, served)| (name.clone(), switch(served))).collect();
+        for (name, network, owners) in self.mastership.owners() {
+            if let Some(switch) = switches.get_mut(name) {
+                switch.owners.insert(network, owners.to_vec());
+            }
+        }
+        let instances = self.instances.iter();
+        ControlStatus {
+            revision: inventory.revision,
+            clients: clients
+                .map(|(conn, client)| (client.name.clone(), client_status(*conn, client)))
+                .collect(),
+            networks: instances
+                .map(|(name, instance)| (name.clone(), network_status(instance)))
+                .collect(),
+            switches,
+        }
+    }
+}
+
+fn client_status(conn: ConnId, client: &Client) -> ClientStatus {
+    let subscriptions = client.subscriptions.iter().take(STATUS_ENTRIES);
+    let subscriptions = subscriptions.map(|(name, subscription)| {
+        let status = SubscriptionStatus {
+            instance_id: subscription.instance_id,
+            no_ribout: subscription.no_ribout,
+            walked: subscription.walk == Walk::Done,
+            published: subscription.published.len(),
+        };
+        (name.clone(), status)
+    });
+    ClientStatus {
+        conn,
+        address: client.address,
+        queued_bytes: client.queued_bytes,
+        routes: client.routes,
+        refused: client.refused.clone(),
+        configured: client.configuration.as_ref().map(|it| !Telling::has_news(it)),
+        subscriptions: subscriptions.collect(),
+        subscriptions_total: client.subscriptions.len(),
+    }
+}
+
+fn network_status(instance: &Instance) -> NetworkStatus {
+    let routes = instance.table.routes().take(STATUS_ENTRIES);
+    let broadcasts = instance.members.iter().take(STATUS_ENTRIES);
+    NetworkStatus {
+        network: instance.network,
+        subscribers: instance.subscribers.len(),
+        routes_total: instance.table.routes().count(),
+        routes: routes.map(|(key, paths)| route_status(*key, paths)).collect(),
+        broadcasts: broadcasts
+            .map(|(key, source, path)| route_status(*key, &[(source.clone(), Arc::clone(path))]))
+            .collect(),
+    }
+}
+
+fn route_status(route: Key, paths: &[(Source, Arc<Path>)]) -> RouteStatus {
+    let best = paths.first();
+    let status = |(source, path): &(Source, Arc<Path>)| PathStatus {
+        source: source.clone(),
+        next_hops: path.next_hops.iter().map(|hop| hop.address).collect(),
+        local_preference: local_preference(path),
+        sequence: path.sequence,
+        sticky: path.sticky,
+        replicator: path.replicator,
+        why_not: best
+            .filter(|(other, _)| other != source)
+            .map(|(other, best)| why_not((source, path), (other, best))),
+    };
+    RouteStatus {
+        route,
+        paths: paths.iter().take(STATUS_ENTRIES).map(status).collect(),
+    }
+}

@@ -1,0 +1,191 @@
+//! What clients are told of the configuration.
+
+use std::fmt::Write;
+
+use super::*;
+use crate::bounds::OBJECTS_PER_MESSAGE;
+use crate::configuration::CertificateRule;
+use crate::xmpp::element::Element;
+use crate::xmpp::graph::Link;
+
+fn subscribe(world: &mut World, conn: u64, name: &str) {
+    world.open(conn, name);
+    world.say(conn, ask(name));
+    world.settle();
+}
+
+fn ask(name: &str) -> Stanza {
+    Stanza::SubscribeConfiguration {
+        kind: "virtual-router".into(),
+        name: format!("{GLOBAL}:{name}").into(),
+    }
+}
+
+/// One line for each change.
+fn told(world: &mut World, conn: u64) -> String {
+    let mut text = String::new();
+    for change in world.changes.remove(&ConnId(conn)).unwrap_or_default() {
+        let link = |link: &Link| format!("{}: {} - {}", link.kind, link.ends[0].name, link.ends[1].name);
+        match change {
+            Change::UpdateNode(node) => {
+                let properties = node.properties.iter().map(shown).collect::<Vec<_>>();
+                let id = node.id;
+                writeln!(text, "+ {} {}\n    {}", id.kind, id.name, properties.join(" "))
+            }
+            Change::DeleteNode(id) => writeln!(text, "- {} {}", id.kind, id.name),
+            Change::UpdateLink(it) => writeln!(text, "+ link {}", link(&it)),
+            Change::DeleteLink(it) => writeln!(text, "- link {}", link(&it)),
+        }
+        .expect("text");
+    }
+    text
+}
+
+fn shown(element: &Element) -> String {
+    let children = element.children.iter().map(shown).collect::<Vec<_>>();
+    match children.is_empty() {
+        true => format!("{}={}", element.name, element.text),
+        false => format!("{}{{{}}}", element.name, children.join(" ")),
+    }
+}
+
+#[test]
+fn a_client_is_told_what_lies_around_its_switches_and_the_revision_last() {
+    let mut inventory = Inventory::clone(&inventory(7, &[1, 2]));
+    let switch = inventory.switches.get_mut(&"tor1".into()).expect("a switch");
+    switch.switch.certificate = Some(CertificateRule::Named("tor1.example".into()));
+    switch.switch.sole_manager = true;
+    switch.switch.rows_per_transaction_max = Some(50);
+    inventory.switches.insert("other".into(), ServedSwitch::default());
+    let mut world = World::default();
+    world.handle(Input::Configure(Arc::new(inventory)));
+    subscribe(&mut world, 1, "agent-a");
+    subscribe(&mut world, 2, "tsn-a");
+    let [agent, tsn] = [1, 2].map(|conn| told(&mut world, conn));
+    insta::assert_snapshot!(agent);
+    assert_eq!(tsn, agent.replace("agent-a", "tsn-a").replace(ids(&agent), ids(&tsn)));
+    let words: Vec<_> = world
+        .events
+        .iter()
+        .map(Event::word)
+        .filter(|word| *word == "Told")
+        .collect();
+    assert_eq!(words.len(), 2);
+}
+
+/// The UUID of the `virtual-router` that a text begins with.
+fn ids(text: &str) -> &str {
+    let (_, rest) = text.split_once("id-perms{uuid{").expect("a UUID");
+    rest.split_once('}').expect("its end").0
+}
+
+#[test]
+fn a_client_that_serves_nothing_is_told_so() {
+    let mut world = World::with(&[1]);
+    subscribe(&mut world, 1, "stranger");
+    insta::assert_snapshot!(told(&mut world, 1));
+}
+
+#[test]
+fn of_a_new_inventory_only_the_differences_are_told() {
+    let mut world = World::with(&[1, 2]);
+    subscribe(&mut world, 1, "agent-a");
+    subscribe(&mut world, 2, "stranger");
+    told(&mut world, 1);
+    told(&mut world, 2);
+    let mut next = Inventory::clone(&inventory(2, &[1, 2]));
+    let switch = next.switches.get_mut(&"tor1".into()).expect("a switch");
+    switch.switch.vtep = Some(address(12));
+    switch.switch.ports = BTreeMap::from([("eth1".into(), BTreeMap::from([(10, Uuid(2))]))]);
+    let next = Arc::new(next);
+    world.handle(Input::Configure(Arc::clone(&next)));
+    world.settle();
+    insta::assert_snapshot!(told(&mut world, 1));
+    assert_eq!(told(&mut world, 2).lines().count(), 2, "the revision");
+    world.handle(Input::Configure(next));
+    world.handle(Input::Configure(inventory(1, &[1])));
+    world.settle();
+    assert_eq!(told(&mut world, 1), "", "nothing differs, and what is older is refused");
+    let last = world.events.last().map(ToString::to_string);
+    assert_eq!(
+        last.as_deref(),
+        Some("revision 1 is lower than 2, which stays in force")
+    );
+}
+
+#[test]
+fn a_change_in_the_middle_of_telling_leads_to_the_same_end() {
+    let mut big = Inventory::clone(&inventory(1, &[1, 2]));
+    let switch = big.switches.get_mut(&"tor1".into()).expect("a switch");
+    let vlans: BTreeMap<u16, Uuid> = (1..100).map(|vlan| (vlan, Uuid(1 + u128::from(vlan % 2)))).collect();
+    switch.switch.ports.insert("eth2".into(), vlans);
+    let small = inventory(2, &[1, 2]);
+    let end = |inventories: &[Arc<Inventory>]| {
+        let mut world = World::default();
+        world.open(1, "agent-a");
+        for inventory in inventories {
+            world.handle(Input::Configure(Arc::clone(inventory)));
+            if inventory == &inventories[0] {
+                world.say(1, ask("agent-a"));
+            }
+            // Part of it, and then the next.
+            world.sent(1, crate::bounds::CLIENT_QUEUE_BYTES - 30_000);
+            world.work();
+        }
+        world.sent(1, 0);
+        world.settle();
+        let sizes = world.stanzas[&ConnId(1)].iter().map(|stanza| match stanza {
+            Stanza::Configuration(changes) => changes.iter().map(size).sum(),
+            _ => 0,
+        });
+        assert!(sizes.max() <= Some(OBJECTS_PER_MESSAGE));
+        let changes = world.changes.remove(&ConnId(1)).expect("changes");
+        let (mut nodes, mut links) = (BTreeMap::new(), BTreeSet::new());
+        for change in changes {
+            match change {
+                Change::UpdateNode(node) => drop(nodes.insert(node.id, node.properties)),
+                Change::DeleteNode(id) => assert!(nodes.remove(&id).is_some()),
+                Change::UpdateLink(link) => drop(links.insert(link)),
+                Change::DeleteLink(link) => assert!(links.remove(&link)),
+            }
+        }
+        (nodes, links)
+    };
+    assert_eq!(end(&[Arc::new(big), Arc::clone(&small)]), end(&[small]));
+}
+
+fn size(change: &Change) -> usize {
+    match change {
+        Change::UpdateNode(_) | Change::DeleteNode(_) => 1,
+        Change::UpdateLink(_) | Change::DeleteLink(_) => 2,
+    }
+}
+
+#[test]
+fn the_routes_of_the_inventory_are_paths_like_others() {
+    let mut with = Inventory::clone(&inventory(1, &[1]));
+    let blue = with.networks.get_mut(&Uuid(1)).expect("a network");
+    blue.remote_macs = BTreeMap::from([(mac(1).mac, address(21)), (mac(2).mac, address(22))]);
+    let mut world = World::default();
+    world.handle(Input::Configure(Arc::new(with.clone())));
+    world.open(1, "agent-a");
+    world.subscribe(1, 1);
+    world.publish(
+        1,
+        1,
+        mac(1),
+        Path {
+            sequence: 1,
+            ..path(11)
+        },
+    );
+    world.settle();
+    assert_eq!(world.holds(1, 1), [(mac(1), vec![11]), (mac(2), vec![22])]);
+    world.withdraw(1, 1, mac(1));
+    let blue = with.networks.get_mut(&Uuid(1)).expect("a network");
+    blue.remote_macs = BTreeMap::from([(mac(1).mac, address(21)), (mac(3).mac, address(23))]);
+    with.revision = 2;
+    world.handle(Input::Configure(Arc::new(with)));
+    world.settle();
+    assert_eq!(world.holds(1, 1), [(mac(1), vec![21]), (mac(3), vec![23])]);
+}

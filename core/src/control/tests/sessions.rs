@@ -1,0 +1,243 @@
+//! Who is there, what each may do, and what remains of those who are not.
+
+use super::*;
+use crate::machine::Fault;
+
+/// Why the connection was closed, if it was.
+fn why_closed(world: &World, conn: u64) -> Option<String> {
+    let (_, why) = world.closed.iter().find(|(closed, _)| *closed == ConnId(conn))?;
+    assert_eq!(why.fault.filter(|fault| *fault == Fault::OurBug), None);
+    Some(why.to_string())
+}
+
+#[test]
+fn everybody_hears_of_a_route_and_that_it_is_gone_with_its_session() {
+    let mut world = World::with(&[1]);
+    for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
+        world.open(conn, name);
+        world.subscribe(conn, 1);
+    }
+    world.publish(1, 1, mac(1), path(11));
+    world.settle();
+    assert_eq!(world.holds(1, 1), [(mac(1), vec![11])], "the originator too");
+    assert_eq!(world.holds(2, 1), [(mac(1), vec![11])]);
+    world.close(1);
+    world.work();
+    assert_eq!(world.holds(2, 1), []);
+    assert!(world.node.status().networks[&named(1)].routes.is_empty());
+}
+
+#[test]
+fn the_copy_of_the_other_agent_takes_the_place_of_the_route_without_a_retract() {
+    let mut world = World::with(&[1]);
+    for (conn, name) in [(1, "agent-a"), (2, "agent-b"), (3, "vrouter")] {
+        world.open(conn, name);
+        world.subscribe(conn, 1);
+    }
+    world.publish(1, 1, mac(1), path(11));
+    let stale = Path {
+        local_preference: 1,
+        ..path(11)
+    };
+    world.publish(2, 1, mac(1), stale);
+    world.settle();
+    let status = world.node.status();
+    let paths = &status.networks[&named(1)].routes[0].paths;
+    let reasons: Vec<_> = paths.iter().map(|path| path.why_not.as_deref()).collect();
+    assert_eq!(reasons, [None, Some("local preference 1 < 100")]);
+    world.stanzas.clear();
+    world.close(1);
+    world.settle();
+    let preferences: Vec<u32> = world.held[&ConnId(3)].values().map(|it| it.local_preference).collect();
+    assert_eq!(preferences, [1]);
+    assert!(matches!(world.stanzas[&ConnId(3)].as_slice(), [Stanza::Items { .. }]));
+}
+
+#[test]
+fn an_agent_that_came_back_ends_its_older_session_and_a_namesake_elsewhere_is_refused() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.subscribe(1, 1);
+    world.publish(1, 1, mac(1), path(11));
+    world.open(2, "agent-a");
+    assert_eq!(
+        why_closed(&world, 1).as_deref(),
+        Some("the same client has connected again, from 127.0.0.1:5000 (the environment)")
+    );
+    world.subscribe(2, 1);
+    world.publish(2, 1, mac(1), path(12));
+    world.close(1);
+    world.settle();
+    assert_eq!(
+        world.holds(2, 1),
+        [(mac(1), vec![12])],
+        "late news of the older session"
+    );
+    world.open_from(3, "agent-a", (address(9), 1).into());
+    let why = why_closed(&world, 3).expect("closed");
+    assert!(why.starts_with("a client of this name is here already"), "{why}");
+    assert_eq!(why_closed(&world, 2), None);
+    assert_eq!(world.node.status().clients.len(), 1);
+}
+
+#[test]
+fn who_breaks_the_protocol_is_closed_and_told_why() {
+    let subscribe = || Stanza::Subscribe {
+        instance: named(1),
+        instance_id: 1,
+        no_ribout: false,
+    };
+    let publish = || Stanza::Publish {
+        route: Box::new((mac(1), path(11))),
+    };
+    let collection = || Stanza::Collection {
+        instance: named(1),
+        associate: true,
+        node: "25/242/02:00:00:00:00:01,0.0.0.0/32".into(),
+    };
+    let unsubscribe = || Stanza::Unsubscribe { instance: named(1) };
+    let stories = [
+        vec![subscribe(), subscribe()],
+        vec![unsubscribe()],
+        vec![publish(), collection()],
+        vec![subscribe(), unsubscribe(), publish(), collection()],
+        vec![Stanza::Configuration(Vec::new())],
+    ];
+    let mut reasons = Vec::new();
+    for story in stories {
+        let mut world = World::with(&[1]);
+        world.open(1, "agent-a");
+        story.into_iter().for_each(|stanza| world.say(1, stanza));
+        reasons.push(why_closed(&world, 1).expect("closed"));
+        assert!(world.node.status().clients.is_empty());
+    }
+    insta::assert_snapshot!(reasons.join("\n"));
+}
+
+#[test]
+fn what_is_not_taken_is_counted_and_ends_nothing() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.subscribe(1, 1);
+    world.publish(1, 1, mac(1), path(11));
+    let hops = |next_hops| Path { next_hops, ..path(1) };
+    world.publish(1, 1, mac(1), hops(Vec::new()));
+    world.publish(1, 1, mac(2), hops(vec![NextHop::vxlan(address(1), vni()); 2]));
+    world.publish(1, 1, mac(3), hops(vec![NextHop::vxlan(Ipv4Addr::UNSPECIFIED, vni())]));
+    world.publish(1, 1, Key::of_mac(vni(), Mac([0; 6])), path(11));
+    world.say(
+        1,
+        Stanza::Publish {
+            route: Box::new((mac(1), path(11))),
+        },
+    );
+    let node = mac(2).to_string().into();
+    world.say(
+        1,
+        Stanza::Collection {
+            instance: named(1),
+            associate: true,
+            node,
+        },
+    );
+    let configuration = |kind: &str| Stanza::SubscribeConfiguration {
+        kind: kind.into(),
+        name: format!("{GLOBAL}:agent-a").into(),
+    };
+    world.say(1, configuration("virtual-machine"));
+    world.say(1, configuration("virtual-router"));
+    world.say(1, configuration("virtual-router"));
+    world.settle();
+    assert_eq!(
+        world.holds(1, 1),
+        [],
+        "a bad publication of a route replaces the good one"
+    );
+    let status = world.node.status();
+    let refused: Vec<_> = status.clients[&"agent-a".into()].refused.clone().into_iter().collect();
+    assert_eq!(
+        refused,
+        [
+            (Refusal::NextHops, 2),
+            (Refusal::UnspecifiedNextHop, 1),
+            (Refusal::NoMac, 1),
+            (Refusal::Unpaired, 1),
+            (Refusal::Configuration, 2),
+        ]
+    );
+    let events = world.events.iter().filter(|event| event.word() == "Refused");
+    assert_eq!(events.count(), 7);
+    assert_eq!(world.closed, []);
+}
+
+#[test]
+fn what_is_published_before_its_network_is_configured_counts_when_it_is() {
+    let mut world = World::with(&[1]);
+    for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
+        world.open(conn, name);
+        world.subscribe(conn, 2);
+    }
+    world.publish(1, 2, mac(1), path(11));
+    world.publish(1, 2, mac(2), path(11));
+    world.withdraw(1, 2, mac(2));
+    world.settle();
+    assert_eq!((world.holds(2, 2), world.stanzas.len()), (vec![], 0), "not even an end");
+    world.handle(Input::Configure(inventory(2, &[1, 2])));
+    world.settle();
+    assert_eq!(world.holds(2, 2), [(mac(1), vec![11])]);
+    assert_eq!(world.stanzas[&ConnId(2)].last(), Some(&Stanza::EndOfRib));
+    world.handle(Input::Configure(inventory(3, &[1])));
+    world.settle();
+    assert_eq!(world.holds(2, 2), []);
+    world.handle(Input::Configure(inventory(4, &[1, 2])));
+    world.settle();
+    assert_eq!(
+        world.holds(2, 2),
+        [(mac(1), vec![11])],
+        "nobody has to publish it again"
+    );
+}
+
+#[test]
+fn one_owner_of_a_switch_is_right_and_others_are_told_of() {
+    let mut world = World::with(&[1]);
+    let broadcast = Key::of_broadcast(vni(), address(11));
+    for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
+        world.open(conn, name);
+        world.subscribe(conn, 1);
+    }
+    let stale = Path {
+        local_preference: 1,
+        ..path(11)
+    };
+    world.publish(2, 1, broadcast, stale);
+    world.publish(1, 1, broadcast, path(11));
+    world.publish(2, 1, broadcast, path(11));
+    world.close(1);
+    world.work();
+    world.withdraw(2, 1, broadcast);
+    let alarms: Vec<_> = world
+        .events
+        .iter()
+        .filter(|event| event.word() == "Mastership")
+        .map(|event| format!("{:?} {event}", event.level()))
+        .collect();
+    insta::assert_snapshot!(alarms.join("\n"));
+}
+
+#[test]
+fn who_wants_to_hear_nothing_hears_nothing_but_the_end() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.say(
+        1,
+        Stanza::Subscribe {
+            instance: named(1),
+            instance_id: 1,
+            no_ribout: true,
+        },
+    );
+    world.publish(1, 1, mac(1), path(11));
+    world.settle();
+    assert_eq!(world.stanzas[&ConnId(1)], [Stanza::EndOfRib]);
+}
