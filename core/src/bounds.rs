@@ -142,3 +142,24 @@ pub const GATHER: Duration = Duration::from_millis(2);
 
 /// How long a client has subscribed nothing new when it is told that it has been told everything.
 pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);
+
+/// Control nodes that an agent has sessions with.
+pub const CONTROL_NODES: usize = 2;
+
+/// Dials of one control node that fail before another of the list gets its place.
+pub const DIALS_BEFORE_ANOTHER: u32 = 4;
+
+/// How long an instance or a configuration must be quiet to count as complete where nobody says that it is.
+pub const QUIET: Duration = Duration::from_secs(15);
+
+/// How long the changes of a configuration that was complete once must be quiet to be put in force.
+pub const CHANGES_SETTLE: Duration = Duration::from_secs(1);
+
+/// Routes that are told to each control node in one step.
+pub const ROUTES_PER_STEP: usize = 256;
+
+/// Bytes that one step of a stream looks at beyond those that came with it.
+pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
+
+/// How long a stream may take to open, and how long each step of TLS may take.
+pub const NEGOTIATION: Duration = Duration::from_secs(15);

@@ -98,6 +98,11 @@ impl Mac {
     pub const fn is_multicast(self) -> bool {
         self.0[0] & 1 == 1
     }
+
+    /// Whether it is the address of everybody.
+    pub fn is_broadcast(self) -> bool {
+        self == Self::BROADCAST
+    }
 }
 
 impl FromStr for Mac {

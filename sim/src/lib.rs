@@ -5,6 +5,7 @@
 
 pub mod bounds;
 pub mod check;
+pub mod control;
 pub mod device;
 pub mod failover;
 pub mod host;

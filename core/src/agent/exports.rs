@@ -1,11 +1,12 @@
 //! What all sessions of this agent export together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use smallvec::SmallVec;
 
 use crate::event::Route;
-use crate::ids::Generation;
+use crate::ids::{Generation, Mac, Uuid};
 
 /// When another session of the same switch had its lock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,11 +62,20 @@ impl Exports {
         self.disown(generation, &route);
     }
 
-    /// A session is over: whatever it alone still vouches for goes.
-    pub fn retracted(&mut self, generation: Generation) {
-        for route in self.by_generation.remove(&generation).unwrap_or_default() {
-            self.disown(generation, &route);
+    /// A session is over: whatever it alone still vouches for goes. Answers what it vouched for.
+    pub fn retracted(&mut self, generation: Generation) -> BTreeSet<Route> {
+        let routes = self.by_generation.remove(&generation).unwrap_or_default();
+        for route in &routes {
+            self.disown(generation, route);
         }
+        routes
+    }
+
+    /// Where a MAC is, as far as any session says.
+    pub fn vteps(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
+        let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST];
+        let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
+        self.owners.range(from..=to).map(|(route, _)| route.vtep)
     }
 
     fn disown(&mut self, generation: Generation, route: &Route) {
@@ -81,8 +91,6 @@ impl Exports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Mac, Uuid};
-    use std::net::Ipv4Addr;
 
     const OLD: Generation = Generation(1);
     const NEW: Generation = Generation(2);

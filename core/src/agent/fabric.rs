@@ -90,23 +90,21 @@ impl Fabric {
         }
     }
 
-    /// Everything that is known about a network now was told: what is stale goes. Answers whose MACs that were.
-    pub fn sweep(&mut self, network: Uuid) -> BTreeSet<Mac> {
-        let mut swept = BTreeSet::new();
-        let of_network = (network, Mac([0; 6]))..=(network, Mac::BROADCAST);
-        for ((_, mac), paths) in self.macs.range_mut(of_network) {
-            let before = paths.len();
+    /// The MACs of a network of which something is known only from sessions that are over.
+    pub fn stale_macs(&self, network: Uuid) -> Vec<Mac> {
+        let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
+        let stale = macs.filter(|(_, paths)| paths.values().any(|told| told.stale));
+        stale.map(|((_, mac), _)| *mac).collect()
+    }
+
+    /// Everything that is known about a MAC now was told: what is stale goes.
+    pub fn sweep(&mut self, network: Uuid, mac: Mac) {
+        if let Some(paths) = self.macs.get_mut(&(network, mac)) {
             paths.retain(|_, told| !told.stale);
-            if paths.len() < before {
-                swept.insert(*mac);
+            if paths.is_empty() {
+                self.macs.remove(&(network, mac));
             }
         }
-        for mac in &swept {
-            if self.paths(network, *mac).next().is_none() {
-                self.macs.remove(&(network, *mac));
-            }
-        }
-        swept
     }
 
     /// Nobody has anything to do with this network any more. Answers whose MACs were known.
@@ -195,7 +193,8 @@ mod tests {
         fabric.distrust(0);
         assert_eq!(fabric.best(NETWORK, MAC), Some(heard(1, 100, 1)));
         fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
-        assert_eq!(fabric.sweep(NETWORK), [other.mac].into());
+        assert_eq!(fabric.stale_macs(NETWORK), [other.mac]);
+        fabric.sweep(NETWORK, other.mac);
         assert_eq!(fabric.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
     }
 

@@ -8,12 +8,10 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use crate::configuration::{CertificateRule, Configuration, Network, SessionOptions, Switch, VlanId};
+use crate::control::{CERTIFICATE, GLOBAL, REVISION, ROWS_PER_TRANSACTION, SOLE_MANAGER, network_name};
 use crate::ids::{SwitchName, Uuid, Vni};
 use crate::xmpp::element::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
-
-/// What precedes the name of everything that belongs to no project.
-pub const GLOBAL: &str = "default-global-system-config";
 
 /// Nodes and links, as they were told.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +52,7 @@ impl Graph {
 
     /// The revision that a control node of ours writes onto our node when it has told everything.
     pub fn revision(&self, agent: &str) -> Option<u64> {
-        self.read(&virtual_router(agent), "tandem-revision")
+        self.read(&virtual_router(agent), REVISION)
     }
 
     /// What all this asks of an agent, and what of it could not be read.
@@ -130,8 +128,8 @@ impl Reading<'_> {
         let mut switch = Switch {
             vtep: graph.read::<Ipv4Addr>(router, "physical-router-dataplane-ip"),
             certificate: self.certificate(router),
-            sole_manager: graph.text(router, "tandem-sole-manager") == Some("true"),
-            rows_per_transaction_max: graph.read(router, "tandem-rows-per-transaction"),
+            sole_manager: graph.text(router, SOLE_MANAGER) == Some("true"),
+            rows_per_transaction_max: graph.read(router, ROWS_PER_TRANSACTION),
             ..Switch::default()
         };
         for port in graph.linked(router, "physical-router-physical-interface") {
@@ -145,11 +143,15 @@ impl Reading<'_> {
     }
 
     fn certificate(&mut self, router: &NodeId) -> Option<CertificateRule> {
-        let rule = self.graph.text(router, "tandem-certificate")?;
-        match rule.parse() {
-            Ok(fingerprint) => Some(CertificateRule::Pinned(fingerprint)),
-            Err(_) => Some(CertificateRule::Named(rule.into())),
-        }
+        let rule = self.graph.property(router, CERTIFICATE)?;
+        let pinned = rule.text_of("pinned").and_then(|pin| pin.parse().ok());
+        let named = rule.text_of("named").map(|name| CertificateRule::Named(name.into()));
+        let rule = pinned.map(CertificateRule::Pinned).or(named);
+        rule.or_else(|| {
+            // A rule that cannot be read admits nobody.
+            self.problem(router, "has a rule for certificates that cannot be read");
+            Some(CertificateRule::Named(String::new()))
+        })
     }
 
     /// The VLANs of a port, and the network that each leads to.
@@ -180,7 +182,7 @@ impl Reading<'_> {
             return None;
         };
         let about = Network {
-            name: network.name.to_string(),
+            name: network_name(&network.name).into(),
             vni,
             remote_macs: BTreeMap::new(),
         };

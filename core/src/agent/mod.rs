@@ -2,26 +2,31 @@
 //!
 //! The agent hands out what is wanted, hears what happened, and keeps what all sessions together export. A
 //! session is opened by the agent and run by the driver, on whichever core it likes: between the two there
-//! are only messages.
+//! are only messages. What it has with control nodes is in its [`uplinks`].
 
 pub mod adverts;
 pub mod exports;
 pub mod fabric;
 pub mod graph;
+mod routes;
+pub mod uplinks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
 use crate::configuration::Configuration;
 use crate::event::{Event, Route, What};
 use crate::health::Grade;
-use crate::ids::{ConnId, Generation, SwitchName};
+use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
 use crate::session::{Command as SessionCommand, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
+use crate::xmpp::stanza::Stanza;
 use exports::{Exports, Owned};
+use uplinks::{UplinkId, Uplinks};
 
 /// What may arrive at an agent.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub enum Input {
     Drain,
     /// Every proxy knows that we are draining.
     Announced,
+    /// Something happened between us and a control node.
+    Uplink(uplinks::Input),
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -56,6 +63,14 @@ pub enum Output {
     Refuse { conn: ConnId, why: CloseWhy },
     /// Tell a session something.
     Tell { conn: ConnId, command: SessionCommand },
+    /// Dial this control node, and open a stream to it.
+    Dial { id: UplinkId, to: SocketAddr },
+    /// Say this to a control node.
+    Say { id: UplinkId, stanza: Stanza },
+    /// Close the session with a control node.
+    HangUp { id: UplinkId, why: CloseWhy },
+    /// Something happened between us and our control nodes.
+    Event(uplinks::What),
     /// The health port says this from now on.
     Graded(Grade),
     /// Every session is over: the process may go.
@@ -69,6 +84,10 @@ pub enum Why {
     AnnounceOverdue,
     /// The drain took too long.
     DrainOverdue,
+    /// Sessions have more routes to hear of.
+    MoreWork,
+    /// What we have with control nodes.
+    Uplink(uplinks::Why),
 }
 
 /// An agent.
@@ -81,6 +100,8 @@ pub struct Agent {
     generation: Generation,
     sessions: BTreeMap<ConnId, Known>,
     exports: Exports,
+    /// `None`: the configuration comes from a file alone, and there are no routes.
+    uplinks: Option<Uplinks>,
     /// How many sessions were allowed to write so far.
     owners: u64,
     /// Nameless sessions that were told to close, and have not closed yet.
@@ -104,6 +125,10 @@ struct Known {
     peer: Peer,
     served: BTreeSet<SwitchName>,
     named: Vec<SwitchName>,
+    /// The networks that its switches take part in.
+    networks: BTreeSet<Uuid>,
+    /// MACs of which it is to hear where they live.
+    unheard: BTreeSet<(Uuid, Mac)>,
     /// Which of all sessions it was, in order, that were allowed to write; 0 if it never was.
     owned: u64,
 }
@@ -121,10 +146,28 @@ impl Agent {
             generation,
             sessions: BTreeMap::new(),
             exports: Exports::default(),
+            uplinks: None,
             owners: 0,
             leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// An agent whose configuration and routes come from control nodes. Nothing else may configure it.
+    #[must_use]
+    pub fn with_uplinks(mut self, options: uplinks::Options) -> Self {
+        self.uplinks = Some(Uplinks::new(options));
+        self
+    }
+
+    /// What it has with its control nodes.
+    pub fn uplinks(&self) -> Option<&Uplinks> {
+        self.uplinks.as_ref()
+    }
+
+    /// What is in force.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// What the health port says.
@@ -194,6 +237,8 @@ impl Agent {
             peer,
             served: BTreeSet::new(),
             named: Vec::new(),
+            networks: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             owned: 0,
         };
         self.sessions.insert(conn, known);
@@ -217,13 +262,13 @@ impl Agent {
         }
     }
 
-    fn heard(&mut self, event: Event) {
+    fn heard(&mut self, now: Time, event: Event) {
         let Event { conn, generation, what } = event;
         if planted!(self, LateRetractionWins) && matches!(what, What::Retracted { .. }) {
             let ended = self.sessions.get(&conn).map(|known| &known.served);
             let newer = self.sessions.values().filter(|known| known.generation > generation);
             let same_switch = newer.filter(|known| ended.is_some_and(|ended| !ended.is_disjoint(&known.served)));
-            same_switch.for_each(|known| self.exports.retracted(known.generation));
+            same_switch.for_each(|known| drop(self.exports.retracted(known.generation)));
         }
         match what {
             What::Identified { switches, .. } => self.identified(conn, switches),
@@ -233,11 +278,14 @@ impl Agent {
                     known.named = named;
                 }
             }
-            What::Exported(route) => self.exported(conn, generation, route),
-            What::Withdrawn(route) => self.exports.withdrawn(generation, route),
-            What::Retracted { .. } => self.exports.retracted(generation),
+            What::Exported(route) => self.exported(now, conn, generation, route),
+            What::Withdrawn(route) => {
+                self.exports.withdrawn(generation, route);
+                self.advertise(now, route, None);
+            }
+            What::Retracted { .. } => self.retracted(now, generation),
             What::Closed { .. } => {
-                self.exports.retracted(generation);
+                self.retracted(now, generation);
                 self.sessions.remove(&conn);
                 self.leaving.remove(&conn);
                 self.conclude_drain();
@@ -252,7 +300,7 @@ impl Agent {
 
     /// A session exports a route. A session of the same switch that had the lock before has no say in it any more:
     /// that is not always the older one, for the lock goes to whoever waits.
-    fn exported(&mut self, conn: ConnId, generation: Generation, route: Route) {
+    fn exported(&mut self, now: Time, conn: ConnId, generation: Generation, route: Route) {
         let Some(exporter) = self.sessions.get(&conn) else {
             return;
         };
@@ -263,6 +311,7 @@ impl Agent {
             (!other.served.is_disjoint(&exporter.served)).then_some(owned)
         };
         self.exports.exported(generation, route, rival);
+        self.advertise(now, route, Some(route.vtep));
     }
 
     /// A session may write from now on.
@@ -278,6 +327,7 @@ impl Agent {
         if let Some(known) = self.sessions.get_mut(&conn) {
             known.served = switches.into_iter().collect();
         }
+        self.attend(conn);
     }
 
     /// A session has read everything. If an older one serves the same switch, that has to show that it is alive; not
@@ -294,7 +344,7 @@ impl Agent {
         }
     }
 
-    fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
+    fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
         self.configuration = configuration;
         self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (&self.configuration, self.complete);
@@ -306,6 +356,7 @@ impl Agent {
             };
             self.outputs.push_back(Output::Tell { conn: *conn, command });
         }
+        self.attend_all(now);
         if self.grade == Grade::Unfit && self.complete {
             self.regrade(Grade::Fit);
             self.tell_all(|| SessionCommand::Fit);
@@ -373,15 +424,20 @@ impl Machine for Agent {
                 peer,
                 accepted_at,
             } => self.connected(now, conn, peer, accepted_at),
-            Input::Heard(event) => self.heard(event),
+            Input::Heard(event) => self.heard(now, event),
             Input::Configure {
                 configuration,
                 complete,
-            } => self.configure(configuration, complete),
+            } => self.configure(now, configuration, complete),
             Input::Drain => self.begin_drain(now),
             Input::Announced => self.announced(now),
-            Input::Timeout => self.check_drain(now),
+            Input::Uplink(input) => self.uplink(now, input),
+            Input::Timeout => {
+                self.check_drain(now);
+                self.check_uplinks(now);
+            }
         }
+        self.feed();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -389,15 +445,19 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let Drain { announced, due } = self
+        let drain = self
             .drain
-            .filter(|drain| !(drain.announced && self.sessions.is_empty()))?;
-        let why = if announced {
-            Why::DrainOverdue
-        } else {
-            Why::AnnounceOverdue
-        };
-        Some(Deadline { at: due, why })
+            .filter(|drain| !(drain.announced && self.sessions.is_empty()));
+        let drain = drain.map(|Drain { announced, due: at }| {
+            let why = if announced {
+                Why::DrainOverdue
+            } else {
+                Why::AnnounceOverdue
+            };
+            Deadline { at, why }
+        });
+        let deadlines = [drain, self.routes_due()];
+        deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }
 
@@ -426,7 +486,8 @@ mod tests {
                         command: SessionCommand::Prove,
                     } => doubted.push(conn.0),
                     Output::Open { .. } | Output::Refuse { .. } | Output::Tell { .. } => {}
-                    Output::Graded(_) | Output::Drained => {}
+                    Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } => {}
+                    Output::Event(_) | Output::Graded(_) | Output::Drained => {}
                 }
             }
             doubted

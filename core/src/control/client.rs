@@ -46,6 +46,9 @@ impl fmt::Display for ClientName {
 
 crate::ids::serde_as_text!(ClientName);
 
+/// A publication, and the node that its collection must name.
+pub(super) type Parked = (Box<str>, Box<(Key, Path)>);
+
 /// Why something that a client said was not taken.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +65,8 @@ pub enum Refusal {
     DeferredRoutes,
     /// The collection is about another route than the publication before it, or has none before it.
     Unpaired,
+    /// It breaks a rule of its own kind of route.
+    Unreadable,
     /// It asked for configuration a second time, or for that of something that is no virtual router.
     Configuration,
 }
@@ -75,6 +80,7 @@ impl fmt::Display for Refusal {
             Self::Routes => "the client has too many routes",
             Self::DeferredRoutes => "too many routes wait for the configuration of this instance",
             Self::Unpaired => "publication and collection do not belong together",
+            Self::Unreadable => "it cannot be read",
             Self::Configuration => "configuration is told once, and to virtual routers",
         })
     }
@@ -89,7 +95,7 @@ pub(super) struct Client {
     /// Publications, in all subscriptions together.
     pub(super) routes: usize,
     /// A publication whose collection has not come yet.
-    pub(super) parked: Option<Box<(Key, Path)>>,
+    pub(super) parked: Option<Parked>,
     pub(super) refused: BTreeMap<Refusal, u64>,
     /// How far it has been told its configuration, if it wants to know it.
     pub(super) configuration: Option<Telling>,

@@ -27,7 +27,7 @@ impl ControlNode {
                 no_ribout,
             } => self.subscribe(now, conn, instance, instance_id, no_ribout),
             Stanza::Unsubscribe { instance } => self.unsubscribe(conn, instance),
-            Stanza::Publish { route } => self.park(conn, route),
+            Stanza::Publish { node, route } => self.park(conn, node, route),
             Stanza::Collection {
                 instance,
                 associate,
@@ -36,7 +36,8 @@ impl ControlNode {
             Stanza::SubscribeConfiguration { kind, name } => self.subscribe_configuration(conn, &kind, &name),
             // Nothing is swept here, so it does not matter when everything has been said.
             Stanza::EndOfRib => {}
-            Stanza::Items { .. } | Stanza::Retracts { .. } | Stanza::Configuration(_) => {
+            Stanza::Refused { what } => self.refuse(conn, Refusal::Unreadable, what),
+            Stanza::Items { .. } | Stanza::Retracts { .. } | Stanza::Configuration(_) | Stanza::EndOfConfiguration => {
                 self.violation(conn, "a client said what only a control node says");
             }
         }
@@ -91,12 +92,12 @@ impl ControlNode {
     }
 
     /// A publication counts when its collection follows. One whose collection never came is dropped.
-    fn park(&mut self, conn: ConnId, route: Box<(Key, Path)>) {
+    fn park(&mut self, conn: ConnId, node: Box<str>, route: Box<(Key, Path)>) {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
-        if let Some(earlier) = client.parked.replace(route) {
-            self.refuse(conn, Refusal::Unpaired, earlier.0.to_string());
+        if let Some(earlier) = client.parked.replace((node, route)) {
+            self.refuse(conn, Refusal::Unpaired, short(&earlier.0));
         }
     }
 
@@ -105,7 +106,7 @@ impl ControlNode {
             return;
         };
         let parked = client.parked.take();
-        let Some(route) = parked.filter(|route| names(node, route.0)) else {
+        let Some((_, route)) = parked.filter(|(parked, _)| **parked == *node) else {
             return self.refuse(conn, Refusal::Unpaired, short(node));
         };
         let (key, path) = *route;
@@ -170,13 +171,6 @@ impl ControlNode {
         let what = format!("{}: {}", name.unwrap_or_default(), what.into());
         self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
     }
-}
-
-/// Whether a collection's node is this route. It has no tag, but may have the family in front.
-fn names(node: &str, key: Key) -> bool {
-    let node = node.strip_prefix("25/242/").unwrap_or(node);
-    node.parse::<Key>()
-        .is_ok_and(|node| (node.mac, node.address) == (key.mac, key.address))
 }
 
 fn check(key: Key, path: &Path) -> Result<(), Refusal> {

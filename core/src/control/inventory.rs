@@ -66,6 +66,14 @@ pub fn virtual_network(name: &str) -> String {
     }
 }
 
+/// What people call a virtual network: the name from which [`virtual_network`] makes this one.
+pub fn network_name(virtual_network: &str) -> &str {
+    let below = virtual_network
+        .strip_prefix(PROJECT)
+        .and_then(|it| it.strip_prefix(':'));
+    below.filter(|name| !name.contains(':')).unwrap_or(virtual_network)
+}
+
 /// The routing instance of a virtual network: `default-domain:demo:vn1` has `default-domain:demo:vn1:vn1`.
 pub fn instance(virtual_network: &str) -> InstanceName {
     let last = virtual_network
@@ -95,6 +103,7 @@ mod tests {
             ("d:p:vn1", "d:p:vn1", "d:p:vn1:vn1"),
         ] {
             assert_eq!(virtual_network(name), qualified);
+            assert_eq!(network_name(qualified), name);
             assert_eq!(instance(qualified).as_str(), of_instance);
             assert_eq!(network_of(&instance(qualified)), qualified);
         }

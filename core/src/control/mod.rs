@@ -28,7 +28,7 @@ pub use best::Source;
 pub use client::{ClientName, Refusal};
 pub use event::Event;
 pub use graph::{CERTIFICATE, GLOBAL, REVISION, ROWS_PER_TRANSACTION, SOLE_MANAGER};
-pub use inventory::{Inventory, ServedSwitch, instance, network_of, virtual_network};
+pub use inventory::{Inventory, ServedSwitch, instance, network_name, network_of, virtual_network};
 pub use status::{
     ClientStatus, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SubscriptionStatus, SwitchStatus,
 };

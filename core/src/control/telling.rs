@@ -216,11 +216,20 @@ fn tell_routes(
     }
     let done = count < ITEMS_PER_MESSAGE;
     subscription.told = if done { instance.table.version() } else { told };
-    if done && instance.network.is_some() {
-        subscription.walk = Walk::Done;
-    }
     say(name, &items, &keys, stanzas);
+    if done && instance.network.is_some() && std::mem::replace(&mut subscription.walk, Walk::Done) != Walk::Done {
+        stanzas.push(end_of(name));
+    }
     done
+}
+
+/// No item at all: everything of this instance has been told. An agent of ours need not guess, as it must from an
+/// end-of-RIB that may have crossed its latest subscription; others ignore it.
+fn end_of(instance: &InstanceName) -> Stanza {
+    Stanza::Items {
+        instance: instance.clone(),
+        items: Vec::new(),
+    }
 }
 
 fn say(instance: &InstanceName, items: &[(Key, Path)], keys: &[Key], stanzas: &mut Vec<Stanza>) {
@@ -248,5 +257,6 @@ fn estimate(stanza: &Stanza) -> usize {
         Stanza::Configuration(changes) => changes.len() * OBJECT,
         Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => 0,
         Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } | Stanza::EndOfRib => 0,
+        Stanza::EndOfConfiguration | Stanza::Refused { .. } => 0,
     }
 }

@@ -37,6 +37,12 @@ impl Routes {
         }
     }
 
+    /// Of other networks nothing is known any more.
+    pub fn retain(&mut self, keep: impl Fn(&Uuid) -> bool) {
+        self.macs.retain(|network, _| keep(network));
+        self.settled.retain(|network| keep(network));
+    }
+
     pub fn is_settled(&self, network: Uuid) -> bool {
         self.settled.contains(&network)
     }

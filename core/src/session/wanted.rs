@@ -82,6 +82,7 @@ impl Wanted {
         self.own_vteps = tunnel_ips
             .chain(configured().filter_map(|(_, switch)| switch.vtep))
             .collect();
+        self.routes.retain(|network| networks.contains_key(network));
         self.networks = networks;
         self.served = served;
     }

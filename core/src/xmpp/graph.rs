@@ -46,3 +46,10 @@ pub struct Link {
     pub kind: Box<str>,
     pub ends: [NodeId; 2],
 }
+
+impl Node {
+    /// Whether it has a property of this name.
+    pub fn has(&self, property: &str) -> bool {
+        self.properties.iter().any(|it| &*it.name == property)
+    }
+}

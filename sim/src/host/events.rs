@@ -12,6 +12,8 @@ use tandem_core::{CloseWhy, ConnId};
 pub enum Event {
     /// Something happened in a session.
     Session(tandem_core::event::Event),
+    /// Something happened between the agent and its control nodes.
+    Uplink(tandem_core::agent::uplinks::What),
     /// A connection never became a session: TLS failed, or nobody stood there.
     HandshakeFailed { conn: ConnId, why: CloseWhy },
     /// A connection stood behind TLS, and the agent did not want it.
@@ -29,6 +31,7 @@ impl Event {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Session(event) => event.what.word(),
+            Self::Uplink(what) => what.word(),
             Self::HandshakeFailed { .. } => "HandshakeFailed",
             Self::ConnectionRefused { .. } => "ConnectionRefused",
             Self::Graded(_) => "Graded",
@@ -43,6 +46,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Session(event) => write!(f, "{}", event.what),
+            Self::Uplink(what) => what.fmt(f),
             Self::HandshakeFailed { why, .. } | Self::ConnectionRefused { why, .. } => write!(f, "{why}"),
             Self::Graded(grade) => write!(f, "this agent is {grade}"),
             Self::HealthChanged => f.write_str("health checks are to ask again"),

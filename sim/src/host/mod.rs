@@ -18,13 +18,14 @@ mod door;
 mod events;
 mod line;
 mod mailbox;
+mod uplinks;
 
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use tandem_core::configuration::Configuration;
 use tandem_core::event::What;
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
+use tandem_core::xmpp::stream::Input as Spoken;
 use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Generation, Machine, Time, session};
 
 use crate::plan::TlsFault;
@@ -45,6 +47,7 @@ pub use door::{HALF_OPEN_MAX, HANDSHAKE_DEADLINE};
 pub use events::Event;
 pub use line::Line;
 use mailbox::{Lane, Letter, Mailbox};
+use uplinks::Uplink;
 
 /// How an agent host is started.
 #[derive(Clone, Debug)]
@@ -63,6 +66,8 @@ pub struct Options {
     pub complete: bool,
     /// Above every generation of an earlier life of this agent.
     pub generation: Generation,
+    /// The control nodes that the configuration and the routes come from; none, and what is wanted is all there is.
+    pub control_nodes: Vec<SocketAddrV4>,
 }
 
 /// What an agent host can be told.
@@ -95,6 +100,8 @@ pub enum Why {
     Flight,
     /// A handshake takes too long.
     HandshakeOverdue,
+    /// A stream to a control node has its reason.
+    Uplink(tandem_core::xmpp::stream::Why),
 }
 
 /// An agent, its sessions, and the process around them.
@@ -103,6 +110,9 @@ pub struct Host {
     options: Options,
     agent: Agent,
     lines: BTreeMap<ConnId, Line>,
+    uplinks: BTreeMap<ConnId, Uplink>,
+    /// Streams that something was said on.
+    spoken: BTreeSet<ConnId>,
     /// When the last byte came on the sessions that ended at this instant.
     ended: BTreeMap<ConnId, Time>,
     door: Door,
@@ -123,9 +133,19 @@ impl Host {
     /// messages of one instant are delivered, and nothing else.
     pub fn new(seed: u64, options: Options) -> Self {
         let configuration = Arc::clone(&options.configuration);
+        let mut agent = Agent::new(Arc::clone(&configuration), options.generation);
+        if !options.control_nodes.is_empty() {
+            agent = agent.with_uplinks(agent::uplinks::Options {
+                nodes: options.control_nodes.iter().copied().map(Into::into).collect(),
+                session: configuration.session.clone(),
+                seed,
+            });
+        }
         let mut host = Self {
-            agent: Agent::new(Arc::clone(&configuration), options.generation),
+            agent,
             lines: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
+            spoken: BTreeSet::new(),
             ended: BTreeMap::new(),
             door: Door::new(options.tls_work),
             early: BTreeMap::new(),
@@ -142,10 +162,14 @@ impl Host {
         host.outputs.push_back(Output::Listen { at: health });
         host.outputs.push_back(Output::Listen { at: agent_check });
         let complete = host.options.complete;
-        host.command(Command::Configure {
-            configuration,
-            complete,
-        });
+        if host.options.control_nodes.is_empty() {
+            host.command(Command::Configure {
+                configuration,
+                complete,
+            });
+        } else {
+            host.wake();
+        }
         host.deliver();
         host
     }
@@ -247,6 +271,9 @@ impl Host {
     }
 
     fn bytes(&mut self, conn: ConnId, data: &[u8]) {
+        if self.hear_uplink(conn, Spoken::Bytes(data.to_vec())) {
+            return;
+        }
         if let Some(reaction) = self.door.bytes(self.now, conn, data) {
             return self.react(conn, reaction);
         }
@@ -261,6 +288,13 @@ impl Host {
 
     /// The other end is gone, or has said all that it will.
     fn ended(&mut self, conn: ConnId, lost: bool) {
+        let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node is gone");
+        if self.hear_uplink(conn, Spoken::Closed(gone)) {
+            if !lost {
+                self.outputs.push_back(Output::Close { conn });
+            }
+            return;
+        }
         if let Some(why) = self.door.ended(conn) {
             self.alarms.set(conn, None);
             if !lost {
@@ -333,6 +367,10 @@ impl Host {
                 agent::Output::Tell { conn, command } => {
                     self.mailbox.post(Lane::Session(conn), Letter::Order(conn, command));
                 }
+                agent::Output::Dial { id, to } => self.dial(id, to),
+                agent::Output::Say { id, stanza } => self.say(id, stanza),
+                agent::Output::HangUp { id, why } => self.hang_up(id, why),
+                agent::Output::Event(what) => self.report(Event::Uplink(what)),
                 agent::Output::Graded(grade) => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }
@@ -382,8 +420,12 @@ impl Host {
                 Letter::Order(conn, command) => self.hear(conn, session::Input::Command(command)),
                 Letter::Wake(conn) => match self.door.wake(self.now, conn) {
                     Some(reaction) => self.react(conn, reaction),
+                    None if self.hear_uplink(conn, Spoken::Timeout) => {}
                     None => self.hear(conn, session::Input::Timeout),
                 },
+            }
+            if self.mailbox.is_empty() {
+                self.flush_uplinks();
             }
             if self.over {
                 self.report(Event::Drained);
@@ -413,13 +455,18 @@ impl Machine for Host {
         match input {
             Input::Accepted { conn, at, from } => self.accepted(conn, at, from),
             Input::Bytes { conn, data } => self.bytes(conn, &data),
+            Input::Sent { conn, queued_bytes } if self.uplinks.contains_key(&conn) => {
+                self.uplink_sent(conn, queued_bytes);
+            }
             Input::Sent { conn, queued_bytes } => self.hear(conn, session::Input::Sent { queued_bytes }),
+            Input::Connected { conn } => self.dialled(conn),
+            Input::DialFailed { conn, why } => self.dial_failed(conn, why),
             Input::Finished { conn } => self.ended(conn, false),
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),
             Input::Command(command) => self.command(command),
-            // An agent dials nobody, checks nobody, and has no part in the virtual IP.
-            Input::Connected { .. } | Input::DialFailed { .. } | Input::Checked { .. } | Input::Datagram { .. } => {}
+            // An agent checks nobody, and has no part in the virtual IP.
+            Input::Checked { .. } | Input::Datagram { .. } => {}
         }
         self.deliver();
     }

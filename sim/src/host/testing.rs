@@ -49,6 +49,7 @@ pub(super) fn options() -> Options {
         configuration: configuration(),
         complete: true,
         generation: Generation(100),
+        control_nodes: Vec::new(),
     }
 }
 
@@ -159,7 +160,7 @@ impl Bench {
         let end = |event: &Event| match event {
             Event::Session(event) => matches!(event.what, What::Closed { .. }).then(|| event.what.to_string()),
             Event::HandshakeFailed { why, .. } | Event::ConnectionRefused { why, .. } => Some(why.to_string()),
-            Event::Graded(_) | Event::HealthChanged | Event::Drained => None,
+            Event::Uplink(_) | Event::Graded(_) | Event::HealthChanged | Event::Drained => None,
         };
         self.events.iter().filter_map(|(_, event)| end(event)).collect()
     }

@@ -209,7 +209,7 @@ fn let_go(seed: u64) -> Vec<(ConnId, &'static str)> {
     let said = |event: &Event| match event {
         Event::Session(event) => Some((event.conn, event.what.word())),
         Event::HandshakeFailed { .. } | Event::ConnectionRefused { .. } => None,
-        Event::Graded(_) | Event::HealthChanged | Event::Drained => None,
+        Event::Uplink(_) | Event::Graded(_) | Event::HealthChanged | Event::Drained => None,
     };
     bench.events.iter().filter_map(|(_, event)| said(event)).collect()
 }

@@ -266,6 +266,7 @@ impl World {
             configuration: self.configuration(number, complete),
             complete,
             generation: tandem_core::Generation(self.now.micros()),
+            control_nodes: Vec::new(),
         };
         Host::new(seed, options)
     }

@@ -1,0 +1,250 @@
+//! One of the agent's places for a control node: whom it dials, how that goes, and what was said there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use super::{Output, UplinkId};
+use crate::bounds::{QUIET, SEND_QUEUE_BYTES};
+use crate::evpn::{InstanceName, Key, Path};
+use crate::ids::Uuid;
+use crate::time::Time;
+use crate::xmpp::stanza::Stanza;
+
+/// How long after subscribing an end-of-RIB may still have been written before the subscription was read.
+const MARKER_OF_EARLIER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A place for one control node.
+#[derive(Clone, Debug)]
+pub(super) struct Uplink {
+    pub(super) address: SocketAddr,
+    pub(super) state: State,
+    /// Dials and sessions that failed since the last that lived.
+    pub(super) failures: u32,
+    /// The subscriptions of this session.
+    pub(super) subscriptions: BTreeMap<InstanceName, Subscription>,
+    /// What this session was told by us, so that it can be taken back.
+    told: BTreeMap<(InstanceName, Key), Path>,
+    /// What may have to be told anew.
+    dirty: BTreeSet<(InstanceName, Key)>,
+    queued_bytes: usize,
+}
+
+/// How it stands with a control node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    /// It is dialled then.
+    Waiting {
+        until: Time,
+    },
+    Dialling {
+        id: UplinkId,
+    },
+    /// Both streams are open.
+    Up {
+        id: UplinkId,
+        name: String,
+        since: Time,
+    },
+}
+
+/// An instance of which we hear.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscription {
+    pub(super) network: Uuid,
+    since: Time,
+    /// When something of it was heard last.
+    heard: Time,
+    /// Everything that was there has been told.
+    pub(super) complete: bool,
+}
+
+impl Uplink {
+    /// Nothing was tried yet.
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            state: State::Waiting { until: Time::ORIGIN },
+            failures: 0,
+            subscriptions: BTreeMap::new(),
+            told: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            queued_bytes: 0,
+        }
+    }
+
+    /// The session, if one is open.
+    pub(super) fn id(&self) -> Option<UplinkId> {
+        match self.state {
+            State::Up { id, .. } => Some(id),
+            State::Waiting { .. } | State::Dialling { .. } => None,
+        }
+    }
+
+    /// Whether this is the dial or the session with this number.
+    pub(super) fn is(&self, it: UplinkId) -> bool {
+        match self.state {
+            State::Dialling { id } | State::Up { id, .. } => id == it,
+            State::Waiting { .. } => false,
+        }
+    }
+
+    /// The session is over: nobody remembers what was said.
+    pub(super) fn lost(&mut self, until: Time) {
+        *self = Self {
+            state: State::Waiting { until },
+            failures: self.failures + 1,
+            ..Self::new(self.address)
+        };
+    }
+
+    /// The driver has so many bytes that the control node did not take yet.
+    pub(super) fn sent(&mut self, queued_bytes: usize) {
+        self.queued_bytes = queued_bytes;
+    }
+
+    /// Hears of these instances from now on, and of no others.
+    pub(super) fn subscribe(
+        &mut self,
+        now: Time,
+        wanted: &BTreeMap<InstanceName, (Uuid, u32)>,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        let Some(id) = self.id() else { return };
+        let gone = self
+            .subscriptions
+            .keys()
+            .filter(|instance| !wanted.contains_key(*instance));
+        for instance in gone.cloned().collect::<Vec<_>>() {
+            let told: Vec<_> = self.told.keys().filter(|(it, _)| *it == instance).cloned().collect();
+            for route in told {
+                self.say(id, route, None, outputs);
+            }
+            self.subscriptions.remove(&instance);
+            self.dirty.retain(|(it, _)| *it != instance);
+            let stanza = Stanza::Unsubscribe { instance };
+            outputs.push_back(Output::Say { id, stanza });
+        }
+        for (instance, (network, instance_id)) in wanted {
+            if self.subscriptions.contains_key(instance) {
+                continue;
+            }
+            let subscription = Subscription {
+                network: *network,
+                since: now,
+                heard: now,
+                complete: false,
+            };
+            self.subscriptions.insert(instance.clone(), subscription);
+            let stanza = Stanza::Subscribe {
+                instance: instance.clone(),
+                instance_id: *instance_id,
+                no_ribout: false,
+            };
+            outputs.push_back(Output::Say { id, stanza });
+        }
+    }
+
+    /// Something of an instance was heard. Answers its network, if it is subscribed.
+    pub(super) fn heard(&mut self, now: Time, instance: &InstanceName) -> Option<Uuid> {
+        let subscription = self.subscriptions.get_mut(instance)?;
+        subscription.heard = now;
+        Some(subscription.network)
+    }
+
+    /// Everything of an instance was told.
+    pub(super) fn completed(&mut self, instance: &InstanceName) {
+        if let Some(subscription) = self.subscriptions.get_mut(instance) {
+            subscription.complete = true;
+        }
+    }
+
+    /// Everything was told, of every instance that the control node had heard of when it said so.
+    pub(super) fn all_completed(&mut self, now: Time) {
+        for subscription in self.subscriptions.values_mut() {
+            subscription.complete |= now.since(subscription.since) >= MARKER_OF_EARLIER;
+        }
+    }
+
+    /// What has been quiet for long enough is complete. Answers whether anything became so.
+    pub(super) fn check_quiet(&mut self, now: Time) -> bool {
+        let open = self
+            .subscriptions
+            .values_mut()
+            .filter(|subscription| !subscription.complete);
+        let mut any = false;
+        for subscription in open.filter(|subscription| now.since(subscription.heard) >= QUIET) {
+            subscription.complete = true;
+            any = true;
+        }
+        any
+    }
+
+    /// When something will have been quiet for long enough.
+    pub(super) fn quiet_at(&self) -> Option<Time> {
+        let open = self
+            .subscriptions
+            .values()
+            .filter(|subscription| !subscription.complete);
+        open.map(|subscription| subscription.heard + QUIET).min()
+    }
+
+    /// A route may have to be told, told anew, or taken back.
+    pub(super) fn mark(&mut self, instance: &InstanceName, key: Key) {
+        if self.id().is_some() {
+            self.dirty.insert((instance.clone(), key));
+        }
+    }
+
+    /// Everything that was told of an instance may have to be told anew or taken back.
+    pub(super) fn mark_told(&mut self, instance: &InstanceName) {
+        let told = self.told.keys().filter(|(it, _)| it == instance);
+        self.dirty.extend(told.cloned());
+    }
+
+    /// Whether something is to be told, and may be.
+    pub(super) fn has_news(&self) -> bool {
+        self.id().is_some() && !self.dirty.is_empty() && self.queued_bytes < SEND_QUEUE_BYTES
+    }
+
+    /// Routes that are told, and routes that are not told yet.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.told.len(), self.dirty.len())
+    }
+
+    /// Brings one route into line with what is wanted of it.
+    pub(super) fn tell(
+        &mut self,
+        wanted: impl Fn(&InstanceName, &Key) -> Option<Path>,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        if let (Some(id), Some(route)) = (self.id(), self.dirty.pop_first()) {
+            let wanted = wanted(&route.0, &route.1);
+            if wanted.as_ref() != self.told.get(&route) {
+                self.say(id, route, wanted, outputs);
+            }
+        }
+    }
+
+    /// Says a route, or takes it back: its key is all that counts then, but what it was is said once more.
+    fn say(&mut self, id: UplinkId, route: (InstanceName, Key), path: Option<Path>, outputs: &mut VecDeque<Output>) {
+        let (instance, key) = route.clone();
+        let (associate, node) = (path.is_some(), key.node());
+        let said = match path {
+            Some(path) => {
+                self.told.insert(route, path.clone());
+                path
+            }
+            None => self.told.remove(&route).unwrap_or_default(),
+        };
+        let publish = Stanza::Publish {
+            node: node.clone(),
+            route: Box::new((key, said)),
+        };
+        let collection = Stanza::Collection {
+            instance,
+            associate,
+            node,
+        };
+        outputs.extend([publish, collection].map(|stanza| Output::Say { id, stanza }));
+    }
+}

@@ -1,0 +1,36 @@
+//! What a control host reports.
+
+use std::fmt;
+
+use serde::Serialize;
+use tandem_core::{CloseWhy, ConnId, control};
+
+/// Something that happened in a control host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Something happened in the control node.
+    Node(control::Event),
+    /// A stream is over, or never opened.
+    StreamEnded { conn: ConnId, why: CloseWhy },
+}
+
+impl Event {
+    /// The word that stands in the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Node(event) => event.word(),
+            Self::StreamEnded { .. } => "StreamEnded",
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    /// What follows the word in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(event) => event.fmt(f),
+            Self::StreamEnded { why, .. } => write!(f, "{why}"),
+        }
+    }
+}

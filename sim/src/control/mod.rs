@@ -1,0 +1,268 @@
+//! A control host: a [`ControlNode`] behind a listener, with a [`Stream`] on each connection.
+//!
+//! The drivers of `net` are the truth that this keeps to. Streams are in the clear, and the whole process works in one
+//! task: what one stream says is heard before the next one is looked at.
+
+mod event;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use tandem_core::control::{self, ClientName, ControlNode, Inventory};
+use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
+use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, Time};
+
+use crate::socket::{Input, Output};
+pub use event::Event;
+
+/// How a control host is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What it calls itself.
+    pub name: String,
+    /// Where agents connect.
+    pub listen: SocketAddrV4,
+}
+
+/// What a control host can be told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// What it is to tell its agents from now on.
+    Configure(Arc<Inventory>),
+}
+
+/// Why a control host wants to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// The control node has its reason.
+    Node(control::Why),
+    /// A stream has its reason.
+    Stream(stream::Why),
+}
+
+/// A control node, its streams, and the process around them.
+#[derive(Clone, Debug)]
+pub struct ControlHost {
+    options: Options,
+    node: ControlNode,
+    lines: BTreeMap<ConnId, Line>,
+    /// Streams that something was said on: what is said at once goes out together.
+    spoken: BTreeSet<ConnId>,
+    now: Time,
+    outputs: VecDeque<Output<Event>>,
+}
+
+/// A stream, and who is at its other end.
+#[derive(Clone, Debug)]
+struct Line {
+    stream: Stream,
+    from: SocketAddrV4,
+    /// The control node knows of it.
+    open: bool,
+    /// The connection is gone; there is nothing left to close.
+    lost: bool,
+}
+
+impl ControlHost {
+    /// A program that has just been started: opening its port is its first output.
+    pub fn new(options: Options) -> Self {
+        let mut host = Self {
+            node: ControlNode::new(),
+            lines: BTreeMap::new(),
+            spoken: BTreeSet::new(),
+            now: Time::ORIGIN,
+            outputs: VecDeque::new(),
+            options,
+        };
+        let at = host.options.listen;
+        host.outputs.push_back(Output::Listen { at });
+        host
+    }
+
+    /// The control node's machine.
+    pub fn node(&self) -> &ControlNode {
+        &self.node
+    }
+
+    /// Streams that are not over.
+    pub fn streams(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn accepted(&mut self, conn: ConnId, from: SocketAddrV4) {
+        let options = StreamOptions::new(Role::Server, &self.options.name, false);
+        let line = Line {
+            stream: Stream::new(self.now, options),
+            from,
+            open: false,
+            lost: false,
+        };
+        self.lines.insert(conn, line);
+    }
+
+    fn ended(&mut self, conn: ConnId, lost: bool) {
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.lost = lost;
+        }
+        let what = if lost {
+            "the connection broke"
+        } else {
+            "the agent closed the connection"
+        };
+        self.hear(conn, stream::Input::Closed(CloseWhy::fault(Fault::Environment, what)));
+    }
+
+    /// A stream hears something, and the control node what came of it.
+    fn hear(&mut self, conn: ConnId, input: stream::Input) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        line.stream.handle(self.now, input);
+        let mut over = None;
+        let mut news = Vec::new();
+        while let Some(output) = line.stream.poll_output() {
+            match output {
+                stream::Output::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
+                // Streams are in the clear here.
+                stream::Output::StartTls | stream::Output::Close(_) => {}
+                stream::Output::Event(stream::Event::Opened { peer }) => {
+                    line.open = true;
+                    news.push(control::Input::Opened {
+                        conn,
+                        name: ClientName::from(peer),
+                        address: line.from.into(),
+                    });
+                }
+                stream::Output::Event(stream::Event::Heard(stanza)) => {
+                    news.push(control::Input::Heard { conn, stanza });
+                }
+                stream::Output::Event(stream::Event::Ended { why }) => over = Some(why),
+            }
+        }
+        if let Some(why) = over {
+            self.over(conn, why, &mut news);
+        }
+        for input in news {
+            self.tell_node(input);
+        }
+    }
+
+    fn over(&mut self, conn: ConnId, why: CloseWhy, news: &mut Vec<control::Input>) {
+        let Some(line) = self.lines.remove(&conn) else { return };
+        if !line.lost {
+            self.outputs.push_back(Output::Close { conn });
+        }
+        if line.open {
+            let why = why.clone();
+            news.push(control::Input::Closed { conn, why });
+        }
+        self.report(Event::StreamEnded { conn, why });
+    }
+
+    fn tell_node(&mut self, input: control::Input) {
+        self.node.handle(self.now, input);
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                control::Output::Say { conn, stanza } => self.say(conn, stanza),
+                control::Output::Close { conn, why } => self.close(conn, why),
+                control::Output::Event(event) => self.report(Event::Node(event)),
+            }
+        }
+    }
+
+    fn say(&mut self, conn: ConnId, stanza: Stanza) {
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.stream.handle(self.now, stream::Input::Say(stanza));
+            self.spoken.insert(conn);
+        }
+    }
+
+    /// For the control node it is over already.
+    fn close(&mut self, conn: ConnId, why: CloseWhy) {
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.stream.handle(self.now, stream::Input::Close(why.clone()));
+            self.flush(conn);
+            self.lines.remove(&conn);
+            self.outputs.push_back(Output::Close { conn });
+            self.report(Event::StreamEnded { conn, why });
+        }
+    }
+
+    /// What was said goes out. A stream that speaks has nothing else to do about it.
+    fn flush(&mut self, conn: ConnId) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        while let Some(output) = line.stream.poll_output() {
+            if let stream::Output::Send(bytes) = output {
+                self.outputs.push_back(Output::Send { conn, bytes });
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        let now = self.now;
+        let due = |at: Time| at <= now;
+        let streams = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.stream.poll_timeout().is_some_and(|it| due(it.at)));
+        for conn in streams.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            self.hear(conn, stream::Input::Timeout);
+        }
+        if self.node.poll_timeout().is_some_and(|it| due(it.at)) {
+            self.tell_node(control::Input::Timeout);
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+impl Machine for ControlHost {
+    type Input = Input<Command>;
+    type Output = Output<Event>;
+    type Why = Why;
+
+    fn handle(&mut self, now: Time, input: Input<Command>) {
+        debug_assert!(self.outputs.is_empty(), "drain the outputs first");
+        self.now = now;
+        match input {
+            Input::Accepted { conn, from, .. } => self.accepted(conn, from),
+            Input::Bytes { conn, data } => self.hear(conn, stream::Input::Bytes(data)),
+            Input::Sent { conn, queued_bytes } => {
+                self.hear(conn, stream::Input::Sent { queued_bytes });
+                self.tell_node(control::Input::Sent { conn, queued_bytes });
+            }
+            Input::Finished { conn } => self.ended(conn, false),
+            Input::Lost { conn } => self.ended(conn, true),
+            Input::Timeout => self.wake(),
+            Input::Command(Command::Configure(inventory)) => self.tell_node(control::Input::Configure(inventory)),
+            // A control host dials nobody, checks nobody, and has no part in the virtual IP.
+            Input::Connected { .. } | Input::DialFailed { .. } | Input::Checked { .. } | Input::Datagram { .. } => {}
+        }
+        for conn in std::mem::take(&mut self.spoken) {
+            self.flush(conn);
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Event>> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline<Why>> {
+        let node = self.node.poll_timeout().map(|Deadline { at, why }| Deadline {
+            at,
+            why: Why::Node(why),
+        });
+        let streams = self.lines.values().filter_map(|line| line.stream.poll_timeout());
+        let stream = streams
+            .min_by_key(|deadline| deadline.at)
+            .map(|Deadline { at, why }| Deadline {
+                at,
+                why: Why::Stream(why),
+            });
+        Deadline::earliest([node, stream])
+    }
+}

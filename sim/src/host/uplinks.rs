@@ -1,0 +1,117 @@
+//! The host's streams to control nodes: dialled by the agent's word, and run beside its sessions.
+
+use std::net::SocketAddr;
+
+use tandem_core::agent::uplinks::{Input as Up, UplinkId};
+use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::stream::{Event as Spoken, Input as Stream, Output as Wanted, Role, StreamOptions};
+use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, agent, xmpp};
+
+use super::mailbox::{Lane, Letter};
+use super::{Host, Why};
+use crate::socket::{DialFailure, Output};
+
+/// A dial, or the stream that came of it.
+pub(super) type Uplink = Option<xmpp::stream::Stream>;
+
+impl Host {
+    pub(super) fn dial(&mut self, id: UplinkId, to: SocketAddr) {
+        let conn = ConnId(id.0);
+        if let SocketAddr::V4(to) = to {
+            self.uplinks.insert(conn, None);
+            self.outputs.push_back(Output::Dial { conn, to });
+        } else {
+            self.uplink_over(conn, CloseWhy::fault(Fault::Environment, "there is no IPv6 here"));
+        }
+    }
+
+    pub(super) fn dialled(&mut self, conn: ConnId) {
+        let name = &self.options.configuration.session.agent;
+        let stream = xmpp::stream::Stream::new(self.now, StreamOptions::new(Role::Client, name, false));
+        self.uplinks.insert(conn, Some(stream));
+        self.carry_out_uplink(conn);
+    }
+
+    pub(super) fn dial_failed(&mut self, conn: ConnId, why: DialFailure) {
+        let what = match why {
+            DialFailure::Refused => "nobody listens there",
+            DialFailure::TimedOut => "nobody answered",
+        };
+        self.uplink_over(conn, CloseWhy::fault(Fault::Environment, what));
+    }
+
+    /// What is said at once goes out together.
+    pub(super) fn say(&mut self, id: UplinkId, stanza: Stanza) {
+        let conn = ConnId(id.0);
+        if let Some(Some(stream)) = self.uplinks.get_mut(&conn) {
+            stream.handle(self.now, Stream::Say(stanza));
+            self.spoken.insert(conn);
+        }
+    }
+
+    pub(super) fn flush_uplinks(&mut self) {
+        while let Some(conn) = self.spoken.pop_first() {
+            self.carry_out_uplink(conn);
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, id: UplinkId, why: CloseWhy) {
+        self.hear_uplink(ConnId(id.0), Stream::Close(why));
+    }
+
+    /// The network says how much of what was sent it has not taken yet.
+    pub(super) fn uplink_sent(&mut self, conn: ConnId, queued_bytes: usize) {
+        self.hear_uplink(conn, Stream::Sent { queued_bytes });
+        let id = UplinkId(conn.0);
+        self.tell_of_uplink(conn, Up::Sent { id, queued_bytes });
+    }
+
+    /// A stream hears something. Answers whether there is one.
+    pub(super) fn hear_uplink(&mut self, conn: ConnId, input: Stream) -> bool {
+        if self.spoken.remove(&conn) {
+            self.carry_out_uplink(conn);
+        }
+        let Some(Some(stream)) = self.uplinks.get_mut(&conn) else {
+            return false;
+        };
+        stream.handle(self.now, input);
+        self.carry_out_uplink(conn);
+        true
+    }
+
+    fn carry_out_uplink(&mut self, conn: ConnId) {
+        let id = UplinkId(conn.0);
+        while let Some(Some(stream)) = self.uplinks.get_mut(&conn) {
+            let Some(output) = stream.poll_output() else { break };
+            match output {
+                Wanted::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
+                // Streams are in the clear here.
+                Wanted::StartTls => {}
+                Wanted::Close(_) => self.outputs.push_back(Output::Close { conn }),
+                Wanted::Event(Spoken::Opened { peer }) => {
+                    let name = peer.to_string();
+                    self.tell_of_uplink(conn, Up::Opened { id, name });
+                }
+                Wanted::Event(Spoken::Heard(stanza)) => self.tell_of_uplink(conn, Up::Heard { id, stanza }),
+                Wanted::Event(Spoken::Ended { why }) => self.uplink_over(conn, why),
+            }
+        }
+        let deadline = self.uplinks.get(&conn).and_then(|it| it.as_ref()?.poll_timeout());
+        let deadline = deadline.map(|Deadline { at, why }| Deadline {
+            at,
+            why: Why::Uplink(why),
+        });
+        self.alarms.set(conn, deadline);
+    }
+
+    fn uplink_over(&mut self, conn: ConnId, why: CloseWhy) {
+        self.uplinks.remove(&conn);
+        let id = UplinkId(conn.0);
+        self.tell_of_uplink(conn, Up::Closed { id, why });
+    }
+
+    fn tell_of_uplink(&mut self, conn: ConnId, news: Up) {
+        let letter = Letter::Agent(agent::Input::Uplink(news));
+        self.mailbox.post(Lane::Heard(conn), letter);
+    }
+}
