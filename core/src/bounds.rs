@@ -103,3 +103,9 @@ pub const PACKED_BYTES: usize = 32 << 10;
 
 /// Objects of the configuration in one stanza, of which a link counts twice.
 pub const PACKED_OBJECTS: usize = 16;
+
+/// Bytes that one step of a stream looks at beyond those that came with it.
+pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
+
+/// How long a stream may take to open, and how long each step of TLS may take.
+pub const NEGOTIATION: Duration = Duration::from_secs(15);

@@ -1,14 +1,19 @@
 //! What control nodes and agents say to each other: XMPP as Contrail and Tungsten Fabric speak it.
 //!
-//! [`xml`] reads one stanza strictly, [`mod@read`] says what it means, and [`mod@write`] says it the other way.
+//! A stream is cut into tags and stanzas by the [`framer`]; [`xml`] reads one strictly, [`mod@read`] says what it means,
+//! and [`mod@write`] says it the other way; [`stream`] is the machine around them, from the first byte to the last, and
+//! [`backoff`] says when to dial again.
 
 #![warn(clippy::indexing_slicing)]
 
+pub mod backoff;
 pub mod element;
 mod entry;
+pub mod framer;
 pub mod graph;
 pub mod read;
 pub mod stanza;
+pub mod stream;
 pub mod write;
 pub mod xml;
 
@@ -17,3 +22,12 @@ pub const CONTROL_NODE: &str = "network-control@contrailsystems.com";
 
 /// The namespace of everything that is subscribed, published and told.
 pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+
+/// The namespace of the stream itself.
+pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+
+/// The namespace of the beginning of TLS (RFC 6120, section 5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+
+/// What every control node calls its stream.
+pub const STREAM_ID: &str = "++123";

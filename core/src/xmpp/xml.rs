@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::bounds::{ATTRIBUTES, ELEMENT_LEVELS, TOKEN_BYTES};
+use crate::xmpp::STREAMS;
 use crate::xmpp::element::Element;
 
 /// The namespace of the prefix `xml`, which nobody declares.
@@ -43,6 +44,13 @@ impl<'a> Document<'a> {
     /// Reads one element, from its first byte to its last.
     pub fn read(bytes: &'a [u8]) -> Result<Self, XmlError> {
         Reader::new(bytes)?.document()
+    }
+
+    /// The same where the prefix `stream` is declared already.
+    pub fn read_in_stream(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        let mut reader = Reader::new(bytes)?;
+        reader.declared.push((usize::MAX, "stream", Cow::Borrowed(STREAMS)));
+        reader.document()
     }
 
     /// Reads one opening tag, without what it opens.
