@@ -4,3 +4,9 @@
 mod golden;
 #[path = "xmpp/incumbent.rs"]
 mod incumbent;
+#[path = "xmpp/oracle.rs"]
+mod oracle;
+#[path = "xmpp/round_trip.rs"]
+mod round_trip;
+#[path = "xmpp/stream.rs"]
+mod stream;

@@ -16,6 +16,16 @@ fn the_session_target_takes_every_seed() {
     every_seed("session", tandem_fuzz::session::run);
 }
 
+#[test]
+fn the_xml_target_takes_every_seed() {
+    every_seed("xml", tandem_fuzz::xml::run);
+}
+
+#[test]
+fn the_xmpp_target_takes_every_seed() {
+    every_seed("xmpp", tandem_fuzz::xmpp::run);
+}
+
 #[allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

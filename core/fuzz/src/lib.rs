@@ -4,3 +4,5 @@ pub mod framer;
 mod script;
 pub mod session;
 mod switch;
+pub mod xml;
+pub mod xmpp;

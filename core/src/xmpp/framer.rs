@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use crate::bounds::{ELEMENT_LEVELS, STANZA_BYTES, STREAM_OPEN_BYTES, TOKEN_BYTES};
-use crate::text::short;
-use crate::xmpp::STREAMS;
-use crate::xmpp::xml::{Cursor, Document, XmlError};
+use crate::xmpp::tags::{self, StreamOpen};
+use crate::xmpp::xml::XmlError;
 
 /// A piece of a stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,19 +24,6 @@ pub enum Frame<'a> {
     Stanza(&'a [u8]),
     /// The end. Whatever follows is nothing.
     End,
-}
-
-/// The attributes of `<stream:stream>`; those that are not there are empty.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct StreamOpen {
-    /// Of a client, its name; of a server, that of its host.
-    pub from: Box<str>,
-    /// Of a client, whom it wants; of a server, the client's name.
-    pub to: Box<str>,
-    /// Of a server.
-    pub id: Box<str>,
-    /// `jabber:client`, or where newer agents say which subcluster they are in.
-    pub xmlns: Box<str>,
 }
 
 /// Why a stream cannot be cut any further. Always the peer's fault.
@@ -275,12 +261,16 @@ impl Framer {
     fn cut(&mut self) -> Result<Option<Range<usize>>, FrameError> {
         let tag = self.buffer.get(self.token..self.scanned).unwrap_or_default();
         if self.stream == Stream::Nothing && tag.starts_with(b"<?xml") {
-            declaration(tag)?;
+            tags::declaration(tag)?;
             self.stream = Stream::Declared;
         } else if self.stream < Stream::Open {
             self.stream = Stream::Open;
-        } else if self.depth == 0 && tag.starts_with(b"<stream:stream") {
+        } else if self.depth == 0 && named(tag, b"<stream:stream") {
             let what = "a stream within a stream".into();
+            return Err(FrameError::Unexpected { what });
+        } else if STANZAS.iter().any(|name| named(tag, name)) && self.depth > usize::from(tag.starts_with(b"</")) {
+            // Others see the end of a stanza in the first end tag of its name. We would wait for one that never comes.
+            let what = "a stanza within a stanza".into();
             return Err(FrameError::Unexpected { what });
         } else if tag.starts_with(b"</") && self.depth == 0 {
             self.stream = Stream::Ended;
@@ -305,79 +295,25 @@ impl Framer {
 
     fn frame(&self, range: Range<usize>) -> Result<Frame<'_>, FrameError> {
         let bytes = self.buffer.get(range).unwrap_or_default();
-        let named = |name: &[u8]| {
-            let after = bytes.strip_prefix(name).and_then(<[u8]>::first);
-            after.is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'>' | b'/'))
-        };
-        if named(b"<stream:stream") {
-            open(bytes).map(Frame::Open)
-        } else if named(b"</stream:stream") {
+        if named(bytes, b"<stream:stream") {
+            tags::open(bytes).map(Frame::Open)
+        } else if named(bytes, b"</stream:stream") {
             Ok(Frame::End)
-        } else if named(b"<iq") || named(b"<message") {
+        } else if STANZAS.iter().any(|name| named(bytes, name)) {
             Ok(Frame::Stanza(bytes))
         } else {
-            let place = "an element of the stream";
-            let document = Document::read_in_stream(bytes).map_err(|error| FrameError::Xml { error, place })?;
-            negotiation(document.root())
+            tags::negotiation(bytes)
         }
     }
 }
 
-/// Reads what follows `<?xml`: XML as everybody writes it, or not at all.
-fn declaration(tag: &[u8]) -> Result<(), FrameError> {
-    let place = "the XML declaration";
-    let inner = tag.strip_prefix(b"<?xml").and_then(|tag| tag.strip_suffix(b"?>"));
-    let element = [b"<xml", inner.unwrap_or_default(), b">"].concat();
-    let document = Document::read_open_tag(&element).map_err(|error| FrameError::Xml { error, place })?;
-    let good = |(name, value): &(&str, std::borrow::Cow<'_, str>)| match *name {
-        "version" => value == "1.0",
-        "encoding" => value.eq_ignore_ascii_case("utf-8"),
-        "standalone" => value == "yes",
-        _ => false,
-    };
-    let root = document.root();
-    if inner.is_some() && root.attributes().iter().all(good) && root.attribute("version").is_some() {
-        return Ok(());
-    }
-    Err(FrameError::Unexpected {
-        what: "a declaration of something else than XML 1.0 in UTF-8".into(),
-    })
-}
+/// What begins and ends a stanza, and stands nowhere within.
+const STANZAS: [&[u8]; 4] = [b"<iq", b"</iq", b"<message", b"</message"];
 
-fn open(tag: &[u8]) -> Result<StreamOpen, FrameError> {
-    let place = "the tag that opens the stream";
-    let document = Document::read_open_tag(tag).map_err(|error| FrameError::Xml { error, place })?;
-    let root = document.root();
-    if root.attribute("xmlns:stream") != Some(STREAMS) {
-        let what = "a stream of another namespace".into();
-        return Err(FrameError::Unexpected { what });
-    }
-    let value = |name| root.attribute(name).unwrap_or_default().into();
-    Ok(StreamOpen {
-        from: value("from"),
-        to: value("to"),
-        id: value("id"),
-        xmlns: value("xmlns"),
-    })
-}
-
-fn negotiation(element: Cursor<'_>) -> Result<Frame<'static>, FrameError> {
-    match element.name() {
-        "stream:features" => Ok(Frame::Features {
-            starttls: element.child("starttls").is_some(),
-        }),
-        "starttls" => Ok(Frame::StartTls),
-        "proceed" => Ok(Frame::Proceed),
-        "stream:error" => {
-            let condition = element.children().next().map_or("no reason", Cursor::name);
-            let what = format!("the peer gives up: {}", short(condition));
-            Err(FrameError::Unexpected { what })
-        }
-        other => {
-            let what = format!("an element that is not spoken here, `{}`", short(other));
-            Err(FrameError::Unexpected { what })
-        }
-    }
+/// Whether a tag begins with this, and not with something longer.
+fn named(tag: &[u8], name: &[u8]) -> bool {
+    let after = tag.strip_prefix(name).and_then(<[u8]>::first);
+    after.is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'>' | b'/'))
 }
 
 fn garbage<T>(byte: u8, wanted: &'static str) -> Result<T, FrameError> {

@@ -14,6 +14,7 @@ pub mod graph;
 pub mod read;
 pub mod stanza;
 pub mod stream;
+pub mod tags;
 pub mod write;
 pub mod xml;
 

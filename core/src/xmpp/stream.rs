@@ -14,9 +14,10 @@ use crate::bounds::{NEGOTIATION, STREAM_BYTES_PER_STEP};
 use crate::machine::{CloseWhy, Fault, Machine};
 use crate::text::short;
 use crate::time::{Deadline, Time};
-use crate::xmpp::framer::{Frame, Framer, StreamOpen};
+use crate::xmpp::framer::{Frame, Framer};
 use crate::xmpp::read::read;
 use crate::xmpp::stanza::Stanza;
+use crate::xmpp::tags::StreamOpen;
 use crate::xmpp::write::{Writer, escape};
 use crate::xmpp::{CONTROL_NODE, STREAM_ID, STREAMS, TLS};
 

@@ -1,141 +1,19 @@
-//! Reads XML, strictly: what XMPP allows of it (RFC 6120, section 11), and not a byte more.
-//!
-//! No declaration, document type, processing instruction or comment; no entities but the five; every prefix declared;
-//! no attribute twice. What is read is a flat list of elements that borrows from the stanza.
+//! Goes from tag to tag.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
+use super::text::{self, Place, is_name_char, is_name_start};
+use super::{Document, Node, XmlError};
 use crate::bounds::{ATTRIBUTES, ELEMENT_LEVELS, TOKEN_BYTES};
 use crate::xmpp::STREAMS;
-use crate::xmpp::element::Element;
 
 /// The namespace of the prefix `xml`, which nobody declares.
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// Why a text is not XML as we take it. Always the peer's fault.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{what}, at byte {at}")]
-pub struct XmlError {
-    /// One sentence for a person.
-    pub what: &'static str,
-    /// Where, counted from the start of the stanza.
-    pub at: usize,
-}
-
-/// One element with everything in it, in the order of the opening tags.
-#[derive(Clone, Debug)]
-pub struct Document<'a> {
-    nodes: Vec<Node<'a>>,
-    attributes: Vec<(&'a str, Cow<'a, str>)>,
-}
-
-#[derive(Clone, Debug)]
-struct Node<'a> {
-    name: &'a str,
-    attributes: Range<usize>,
-    /// Of a leaf; of any other nothing is kept.
-    text: Cow<'a, str>,
-    /// Where the next element stands that is not in this one.
-    end: usize,
-}
-
-impl<'a> Document<'a> {
-    /// Reads one element, from its first byte to its last.
-    pub fn read(bytes: &'a [u8]) -> Result<Self, XmlError> {
-        Reader::new(bytes)?.document()
-    }
-
-    /// The same where the prefix `stream` is declared already.
-    pub fn read_in_stream(bytes: &'a [u8]) -> Result<Self, XmlError> {
-        let mut reader = Reader::new(bytes)?;
-        reader.declared.push((usize::MAX, "stream", Cow::Borrowed(STREAMS)));
-        reader.document()
-    }
-
-    /// Reads one opening tag, without what it opens.
-    pub fn read_open_tag(bytes: &'a [u8]) -> Result<Self, XmlError> {
-        Reader::new(bytes)?.open_tag()
-    }
-
-    /// The outermost element.
-    pub fn root(&self) -> Cursor<'_> {
-        Cursor {
-            document: self,
-            index: 0,
-        }
-    }
-}
-
-/// An element of a [`Document`].
-#[derive(Clone, Copy, Debug)]
-pub struct Cursor<'d> {
-    document: &'d Document<'d>,
-    index: usize,
-}
-
-impl<'d> Cursor<'d> {
-    fn node(self) -> Option<&'d Node<'d>> {
-        self.document.nodes.get(self.index)
-    }
-
-    /// As written, with its prefix if it has one.
-    pub fn name(self) -> &'d str {
-        self.node().map_or("", |node| node.name)
-    }
-
-    /// Of a leaf: what stands between the tags, entities resolved. Of any other: nothing.
-    pub fn text(self) -> &'d str {
-        self.node().map_or("", |node| &node.text)
-    }
-
-    /// Names and values, in the order in which they were written, namespace declarations among them.
-    pub fn attributes(self) -> &'d [(&'d str, Cow<'d, str>)] {
-        let range = self.node().map(|node| node.attributes.clone());
-        range
-            .and_then(|range| self.document.attributes.get(range))
-            .unwrap_or_default()
-    }
-
-    /// The value of an attribute.
-    pub fn attribute(self, name: &str) -> Option<&'d str> {
-        let mut attributes = self.attributes().iter();
-        attributes.find(|(it, _)| *it == name).map(|(_, value)| &**value)
-    }
-
-    /// What is in it, in the order in which it was written.
-    pub fn children(self) -> impl Iterator<Item = Self> {
-        let end = self.node().map_or(0, |node| node.end);
-        let at = move |index| Some(Self { index, ..self }).filter(|it: &Self| it.index < end);
-        std::iter::successors(at(self.index + 1), move |child| at(child.node()?.end))
-    }
-
-    /// Every child of this name.
-    pub fn children_named(self, name: &str) -> impl Iterator<Item = Self> {
-        self.children().filter(move |child| child.name() == name)
-    }
-
-    /// The first child of this name.
-    pub fn child(self, name: &str) -> Option<Self> {
-        self.children().find(|child| child.name() == name)
-    }
-
-    /// A copy that stands alone.
-    pub fn to_element(self) -> Element {
-        let attributes = self.attributes().iter();
-        Element {
-            name: self.name().into(),
-            attributes: attributes
-                .map(|(name, value)| ((*name).into(), (&**value).into()))
-                .collect(),
-            children: self.children().map(Self::to_element).collect(),
-            text: self.text().into(),
-        }
-    }
-}
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Goes through the text once.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     whole_bytes: usize,
     rest: &'a str,
     document: Document<'a>,
@@ -153,7 +31,7 @@ enum Tag {
 }
 
 impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, XmlError> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, XmlError> {
         let text = simdutf8::compat::from_utf8(bytes).map_err(|error| XmlError {
             what: "bytes that are not UTF-8",
             at: error.valid_up_to(),
@@ -170,7 +48,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn document(mut self) -> Result<Document<'a>, XmlError> {
+    /// The prefix `stream` is declared already.
+    pub(super) fn in_stream(mut self) -> Self {
+        self.declared.push((usize::MAX, "stream", Cow::Borrowed(STREAMS)));
+        self
+    }
+
+    pub(super) fn document(mut self) -> Result<Document<'a>, XmlError> {
         loop {
             if let Some(tag) = self.rest.strip_prefix("</") {
                 self.rest = tag;
@@ -197,7 +81,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open_tag(mut self) -> Result<Document<'a>, XmlError> {
+    pub(super) fn open_tag(mut self) -> Result<Document<'a>, XmlError> {
         let Some(tag) = self.rest.strip_prefix('<') else {
             return self.fail("no tag");
         };
@@ -429,7 +313,7 @@ impl<'a> Reader<'a> {
         if raw.as_bytes().iter().all(plain) {
             return Ok(Cow::Borrowed(raw));
         }
-        match decode(raw, place) {
+        match text::decode(raw, place) {
             Ok(text) => Ok(Cow::Owned(text)),
             Err(what) => self.fail(what),
         }
@@ -439,87 +323,4 @@ impl<'a> Reader<'a> {
         let at = self.whole_bytes - self.rest.len();
         Err(XmlError { what, at })
     }
-}
-
-const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
-    Text,
-    Section,
-    Attribute,
-}
-
-/// Resolves references and normalises line ends (XML 1.0, sections 2.11 and 3.3.3).
-fn decode(raw: &str, place: Place) -> Result<String, &'static str> {
-    if place == Place::Text && raw.contains("]]>") {
-        return Err("the end of a section that never began");
-    }
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw.chars();
-    while let Some(c) = rest.next() {
-        text.push(match c {
-            '&' if place != Place::Section => {
-                let (name, after) = rest.as_str().split_once(';').ok_or("a reference that does not end")?;
-                rest = after.chars();
-                reference(name)?
-            }
-            '<' if place == Place::Attribute => return Err("an opening bracket in a value"),
-            '\r' | '\n' | '\t' => {
-                if c == '\r' && rest.as_str().starts_with('\n') {
-                    rest.next();
-                }
-                match c {
-                    _ if place == Place::Attribute => ' ',
-                    '\r' => '\n',
-                    _ => c,
-                }
-            }
-            _ if is_char(c) => c,
-            _ => return Err("a character that XML does not have"),
-        });
-    }
-    Ok(text)
-}
-
-/// What `&name;` stands for.
-fn reference(name: &str) -> Result<char, &'static str> {
-    let number = |digits: &str, radix| {
-        // More digits than any character needs are somebody's joke.
-        let sane = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| char::from(byte).is_digit(radix));
-        let number = u32::from_str_radix(digits, radix).ok().filter(|_| sane)?;
-        char::from_u32(number).filter(|c| is_char(*c))
-    };
-    let c = match name {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "apos" => Some('\''),
-        "quot" => Some('"'),
-        _ => match name.strip_prefix("#x") {
-            Some(digits) => number(digits, 16),
-            None => name.strip_prefix('#').and_then(|digits| number(digits, 10)),
-        },
-    };
-    c.ok_or("a reference to nothing")
-}
-
-/// XML 1.0, production 2.
-pub(crate) fn is_char(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
-}
-
-/// XML 1.0, production 4, except for presentation forms and specials.
-fn is_name_start(c: char) -> bool {
-    matches!(c,
-        'A'..='Z' | '_' | 'a'..='z'
-        | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}'
-        | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}' | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}'
-        | '\u{3001}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{10000}'..='\u{effff}')
-}
-
-/// XML 1.0, production 4a.
-fn is_name_char(c: char) -> bool {
-    is_name_start(c)
-        || matches!(c, ':' | '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
