@@ -176,7 +176,7 @@ mod tests {
             ..Switch::default()
         };
         let first = fingerprint(&switch, &networks);
-        assert_eq!(first, "FIRST");
+        assert_eq!(first, "812d249470fb7c92");
         networks.insert(Uuid(1), network(101, "default-domain:default-project:blue"));
         networks.insert(Uuid(2), network(103, "red"));
         assert_eq!(

@@ -37,7 +37,7 @@ impl Members {
     }
 
     /// Who says at first hand that this broadcast route is theirs.
-    pub(super) fn owners<'a>(&'a self, key: Key) -> impl Iterator<Item = &'a Source> {
+    pub(super) fn owners(&self, key: Key) -> impl Iterator<Item = &Source> {
         let members = self.0.range((key, Source::Static)..);
         let members = members.take_while(move |((other, _), _)| *other == key);
         let owners = members.filter(|(_, path)| best::local_preference(path) != STALE_PREFERENCE);

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::inventory::{Inventory, instance, virtual_network};
+use super::inventory::{Inventory, PROJECT, instance, virtual_network};
 use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::configuration::{CertificateRule, Network, Switch, VlanId, fnv1a};
 use crate::ids::{SwitchName, Uuid};
@@ -152,10 +152,7 @@ impl Graph {
     /// What is behind a port and VLAN, and the network that it belongs to.
     fn endpoint(&mut self, logical: &NodeId, name: &str, uuid: Uuid, network: &Network) {
         let qualified = virtual_network(&network.name);
-        let machine = NodeId::new(
-            "virtual-machine-interface",
-            virtual_network(&format!("{GLOBAL}:{name}")),
-        );
+        let machine = NodeId::new("virtual-machine-interface", format!("{PROJECT}:{name}"));
         let instance = NodeId::new("routing-instance", instance(&qualified).as_str());
         let network_id = NodeId::new("virtual-network", qualified);
         self.node(&machine, vec![leaf("display-name", name)]);

@@ -6,7 +6,6 @@ use super::ControlNode;
 use super::client::{Client, Refusal, Subscription, Walk};
 use super::event::Event;
 use super::graph::{Telling, subscribed};
-use super::routes::Instance;
 use crate::bounds::{DEFERRED_ROUTES, END_OF_RIB_QUIET, ROUTES_PER_CLIENT, SUBSCRIPTIONS_PER_CLIENT};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::{ConnId, Mac};
@@ -54,7 +53,7 @@ impl ControlNode {
         if client.subscriptions.len() >= SUBSCRIPTIONS_PER_CLIENT {
             return self.violation(conn, format!("more than {SUBSCRIPTIONS_PER_CLIENT} subscriptions"));
         }
-        let instance = self.instances.entry(name.clone()).or_insert_with(Instance::default);
+        let instance = self.instances.entry(name.clone()).or_default();
         instance.subscribers.insert(conn);
         let known = instance.network.is_some();
         let walk = match (known, no_ribout) {
@@ -87,7 +86,7 @@ impl ControlNode {
         client.pending.remove(&instance);
         client.routes -= subscription.published.len();
         let client = client.name.clone();
-        self.leave(conn, &client, instance.clone(), subscription);
+        self.leave(conn, &client, &instance, subscription);
         self.event(Event::Unsubscribed { client, instance });
     }
 
@@ -150,7 +149,10 @@ impl ControlNode {
         match subscribed(kind, name) {
             Some(of) if client.configuration.is_none() => {
                 let mut telling = Telling::new(of);
-                telling.aim(&self.inventory);
+                // Before that nobody knows anything, and who is told of nothing deletes what it has.
+                if self.is_configured {
+                    telling.aim(&self.inventory);
+                }
                 client.configuration = Some(telling);
             }
             Some(_) | None => self.refuse(conn, Refusal::Configuration, short(&format!("{kind} {name}"))),

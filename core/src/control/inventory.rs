@@ -9,8 +9,8 @@ use crate::configuration::{Network, Switch};
 use crate::evpn::InstanceName;
 use crate::ids::{SwitchName, Uuid};
 
-/// Below what a network stands whose name is not fully qualified.
-const PROJECT: &str = "default-domain:default-project";
+/// Below what everything stands whose name is not fully qualified.
+pub(super) const PROJECT: &str = "default-domain:default-project";
 
 /// Everything that a control node knows of the world before anybody connects.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]

@@ -54,7 +54,8 @@ pub enum Input {
     },
     /// A client says something.
     Heard { conn: ConnId, stanza: Stanza },
-    /// So much of what was said to a client has not left yet. The driver tells whenever it becomes less.
+    /// So many bytes of what was said to a client have not left yet. The driver tells whenever it becomes less, and at the
+    /// latest when nothing is left.
     Sent { conn: ConnId, queued_bytes: usize },
     /// A client's stream is over.
     Closed { conn: ConnId, why: CloseWhy },
@@ -88,6 +89,8 @@ pub enum Why {
 #[derive(Clone, Debug, Default)]
 pub struct ControlNode {
     inventory: Arc<Inventory>,
+    /// That inventory is one that somebody gave us.
+    is_configured: bool,
     clients: BTreeMap<ConnId, Client>,
     names: BTreeMap<ClientName, ConnId>,
     /// Every instance that is configured or subscribed.
@@ -181,7 +184,7 @@ impl ControlNode {
             self.alarms.remove(&(alarm, conn));
         }
         for (instance, subscription) in client.subscriptions {
-            self.leave(conn, &client.name, instance, subscription);
+            self.leave(conn, &client.name, &instance, subscription);
         }
         self.event(Event::ClientDown {
             client: client.name,
@@ -196,6 +199,7 @@ impl ControlNode {
             return self.event(Event::Outdated { offered, revision });
         }
         self.inventory = inventory;
+        self.is_configured = true;
         self.event(Event::Configured {
             revision: offered,
             networks: self.inventory.networks.len(),

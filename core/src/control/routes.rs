@@ -117,8 +117,8 @@ impl ControlNode {
 
     /// A client is done with an instance. What it published there goes, its broadcast routes at once: who else gets
     /// them has to know first.
-    pub(super) fn leave(&mut self, conn: ConnId, client: &ClientName, name: InstanceName, subscription: Subscription) {
-        if let Some(instance) = self.instances.get_mut(&name) {
+    pub(super) fn leave(&mut self, conn: ConnId, client: &ClientName, name: &InstanceName, subscription: Subscription) {
+        if let Some(instance) = self.instances.get_mut(name) {
             instance.subscribers.remove(&conn);
         }
         self.changed.insert(name.clone());
@@ -164,7 +164,7 @@ impl ControlNode {
             self.forget_instance(name);
         }
         for (name, uuid) in configured {
-            let instance = self.instances.entry(name.clone()).or_insert_with(Instance::default);
+            let instance = self.instances.entry(name.clone()).or_default();
             let is_new = instance.network.replace(uuid).is_none();
             if is_new {
                 self.learn_instance(now, &name);

@@ -80,6 +80,16 @@ fn ids(text: &str) -> &str {
 }
 
 #[test]
+fn nobody_is_told_that_nothing_is_configured_before_anything_was() {
+    let mut world = World::default();
+    subscribe(&mut world, 1, "agent-a");
+    assert_eq!(told(&mut world, 1), "");
+    world.handle(Input::Configure(inventory(1, &[1])));
+    world.settle();
+    assert!(told(&mut world, 1).contains("tandem-revision=1"));
+}
+
+#[test]
 fn a_client_that_serves_nothing_is_told_so() {
     let mut world = World::with(&[1]);
     subscribe(&mut world, 1, "stranger");
@@ -134,10 +144,7 @@ fn a_change_in_the_middle_of_telling_leads_to_the_same_end() {
         }
         world.sent(1, 0);
         world.settle();
-        let sizes = world.stanzas[&ConnId(1)].iter().map(|stanza| match stanza {
-            Stanza::Configuration(changes) => changes.iter().map(size).sum(),
-            _ => 0,
-        });
+        let sizes = world.messages.iter().map(|changes| changes.iter().map(size).sum());
         assert!(sizes.max() <= Some(OBJECTS_PER_MESSAGE));
         let changes = world.changes.remove(&ConnId(1)).expect("changes");
         let (mut nodes, mut links) = (BTreeMap::new(), BTreeSet::new());

@@ -21,6 +21,8 @@ struct World {
     now: Time,
     held: BTreeMap<ConnId, BTreeMap<(InstanceName, Key), Path>>,
     changes: BTreeMap<ConnId, Vec<Change>>,
+    /// Each message with changes.
+    messages: Vec<Vec<Change>>,
     stanzas: BTreeMap<ConnId, Vec<Stanza>>,
     closed: Vec<(ConnId, CloseWhy)>,
     events: Vec<Event>,
@@ -57,8 +59,13 @@ impl World {
                     held.remove(&(instance.clone(), key));
                 }
             }
-            Stanza::Configuration(changes) => self.changes.entry(conn).or_default().extend(changes),
-            _ => {}
+            Stanza::Configuration(changes) => {
+                self.messages.push(changes.clone());
+                self.changes.entry(conn).or_default().extend(changes);
+            }
+            Stanza::EndOfRib => {}
+            Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => panic!("only clients do"),
+            Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } => panic!("only clients do"),
         }
     }
 
