@@ -115,8 +115,8 @@ impl fmt::Display for Plan {
             write!(f, ", must fail {check}")?;
         }
         writeln!(f, "\nfaults     {}{}", faults.len(), counts(faults))?;
-        for fault in faults {
-            writeln!(f, "  {fault}")?;
+        for (fault, number) in faults.iter().zip(1..) {
+            writeln!(f, "{:>4} {fault}", format!("#{number}"))?;
         }
         Ok(())
     }

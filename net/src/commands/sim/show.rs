@@ -193,7 +193,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("Started") && text.contains("FaultBegins       #0 crash agent-a"),
+            text.contains("Started") && text.contains("FaultBegins       #1 crash agent-a"),
             "{text}"
         );
         assert!(text.ends_with("   which came from the plan\n"), "{text}");
