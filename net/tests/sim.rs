@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 use tandem_sim::plan::Plan;
 use tempfile::TempDir;
@@ -160,8 +161,10 @@ fn a_seed_is_printed_as_a_plan_that_runs_the_same_way() {
 fn mistakes_are_shown_where_they_stand() {
     let folder = Folder::new(&[
         ("wrong.toml", "name = 'x'\nseed = 1\nduration = '5'\n"),
+        ("good.toml", GOOD),
         ("none/README.md", ""),
     ]);
+    mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU).expect("a pipe");
     for (arguments, said) in [
         (&["run", "wrong.toml"][..], "wrong.toml:3:12]"),
         (&["replay", "wrong.toml"], "wrong.toml:3:12]"),
@@ -172,6 +175,13 @@ fn mistakes_are_shown_where_they_stand() {
         (&["run", "wrong.toml", "--seed", "1"], "cannot be used with"),
         (&["sweep", "--seeds", "5..1"], "is no range of seeds"),
         (&["sweep"], "--seeds <A..B>"),
+        (
+            &["sweep", "--seeds", "1..1", "--save", "wrong.toml"],
+            "--save wrong.toml",
+        ),
+        (&["run", "good.toml", "good.toml", "--toml"], "one plan at a time"),
+        (&["run", "pipe"], "pipe is no regular file"),
+        (&["replay", "pipe"], "pipe is no regular file"),
     ] {
         let output = folder.sim(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
@@ -244,6 +254,30 @@ fn ctrl_c_ends_a_sweep_with_what_is_known() {
         "{output:?}"
     );
     assert!(json["seeds"].as_u64().is_some_and(|seeds| seeds < 1_000_000));
+}
+
+#[test]
+fn ctrl_c_ends_a_run_with_its_line_of_json() {
+    let long = GOOD.replace("'5s'", "'24h'");
+    let folder = Folder::new(&[("good.toml", GOOD), ("long.toml", &long)]);
+    for log in [None, Some("--log")] {
+        let mut child = folder
+            .command(&["run", "good.toml", "long.toml", "--json"])
+            .args(log)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        wait(&mut child, catches_interrupts);
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it is there");
+        let output = child.wait_with_output().expect("it ends");
+        let json = json(&output);
+        assert_eq!(
+            (output.status.code(), &json["ok"]),
+            (Some(130), &false.into()),
+            "{output:?}"
+        );
+        assert!(json["runs"].as_array().is_some_and(|runs| runs.len() < 2), "{json}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::determinism::{self, Difference};
 use super::source::Source;
 use super::trial;
 use super::{Exit, Output, refuse, show};
+use crate::demo::Interrupt;
 
 /// Runs plans, and says what became of each
 ///
@@ -28,7 +29,7 @@ Examples:
 The log has a line for each event: its number, when, who, the word of the event, how the session stood that it is
 about (phase, owner, remote rows found, silent for), the number of the event that led to it, and what happened.
 
-Exit codes: 0 nothing is wrong, 1 something is, 2 a plan cannot be read or run")]
+Exit codes: 0 nothing is wrong, 1 something is, 2 a plan cannot be read or run, 130 Ctrl-C, and nothing was wrong")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
@@ -50,7 +51,7 @@ pub(super) struct Args {
 Example:
   tandem sim replay scenarios/regressions/seven.toml
 
-Exit codes: 0 nothing is wrong, 1 something is, 2 the plan cannot be read or run")]
+Exit codes: 0 nothing is wrong, 1 something is, 2 the plan cannot be read or run, 130 Ctrl-C")]
 pub(super) struct ReplayArgs {
     /// The plan
     file: PathBuf,
@@ -106,8 +107,11 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         Err(why) => return refuse(output, why),
     };
     if args.toml {
-        let texts: Vec<_> = sources.iter().map(|source| source.plan.to_toml()).collect();
-        write!(output.out, "{}", texts.join("\n"))?;
+        let [source] = &sources[..] else {
+            let why = format!("--toml prints one plan at a time, and these are {}", sources.len());
+            return refuse(output, why);
+        };
+        write!(output.out, "{}", source.plan.to_toml())?;
         return Ok(Exit::Good);
     }
     all(sources, args.log, &args.how, output)
@@ -128,6 +132,11 @@ struct Told<'a> {
 }
 
 fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
+    let interrupt = match Interrupt::catch() {
+        Ok(interrupt) => interrupt,
+        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+    };
+    let go_on = || !interrupt.pressed();
     let alone = sources.len() == 1;
     let mut reports = Vec::new();
     let mut again = Vec::new();
@@ -138,8 +147,8 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
         if alone && !how.quiet {
             writeln!(text(output, log), "{}", plan)?;
         }
-        let Some(report) = observed(&plan, log, output)? else {
-            continue;
+        let Some(report) = observed(&plan, log, output, &go_on)? else {
+            break;
         };
         let out = text(output, log);
         show::verdict(out, &report)?;
@@ -148,13 +157,19 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
             show::failure(out, &plan, &report)?;
         }
         if how.check_determinism {
-            ok &= deterministic(out, &plan, &report)?;
+            let Some(same) = deterministic(out, &plan, &report, &go_on)? else {
+                break;
+            };
+            ok &= same;
         }
         if !ok {
             exit = Exit::Failed;
             again.push(command);
         }
         reports.push(report);
+    }
+    if interrupt.pressed() && exit == Exit::Good {
+        exit = Exit::Interrupted;
     }
     let out = text(output, log);
     if !alone {
@@ -172,10 +187,15 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
     Ok(exit)
 }
 
-/// Runs it and prints its log; `None` when that can no longer be written, which the caller hears.
-fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io::Result<Option<Report>> {
+/// Runs it and prints its log; `None` if `go_on` said no.
+fn observed(
+    plan: &Plan,
+    log: Option<LogFormat>,
+    output: &mut Output<'_>,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Option<Report>> {
     let Some(format) = log else {
-        return Ok(trial::run(plan, false, &mut |_| (), &|| true));
+        return Ok(trial::run(plan, false, &mut |_| (), go_on));
     };
     let mut out = BufWriter::with_capacity(1 << 16, &mut output.out);
     if format == LogFormat::Columns {
@@ -197,7 +217,7 @@ fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io:
         let why = failed.take();
         let good = why.is_none();
         failed.set(why);
-        good
+        good && go_on()
     };
     let report = trial::run(plan, true, &mut hear, &go_on);
     if let Some(why) = failed.take() {
@@ -210,11 +230,19 @@ fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io:
     Ok(report)
 }
 
-/// Says whether a second run is the same, and if not, where it parts from the first.
-fn deterministic(out: &mut dyn Write, plan: &Plan, report: &Report) -> io::Result<bool> {
-    if determinism::is_same_again(plan, report, &|| true) == Some(true) {
+/// Says whether a second run is the same, and if not, where it parts from the first; `None` if `go_on` said no.
+fn deterministic(
+    out: &mut dyn Write,
+    plan: &Plan,
+    report: &Report,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Option<bool>> {
+    let Some(same) = determinism::is_same_again(plan, report, go_on) else {
+        return Ok(None);
+    };
+    if same {
         writeln!(out, "the same twice: {} events, {}", report.entries, report.chain)?;
-        return Ok(true);
+        return Ok(Some(true));
     }
     writeln!(out, "\nFAIL: two runs of this plan differ")?;
     // Once more side by side: nobody keeps two whole logs.
@@ -231,7 +259,7 @@ fn deterministic(out: &mut dyn Write, plan: &Plan, report: &Report) -> io::Resul
         }
         None => writeln!(out, "Side by side they do not: it does not happen every time.")?,
     }
-    Ok(false)
+    Ok(Some(false))
 }
 
 /// Where people read: not among JSON lines.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use tandem_core::Time;
 use tandem_sim::check::Violation;
 use tandem_sim::plan::Plan;
+use tandem_sim::plan::describe::shown;
 use tandem_sim::run::Report;
 
 use super::account::Account;
@@ -42,7 +43,8 @@ pub(super) fn verdict(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         number => format!(", {number} excused"),
     };
     let word = if report.ok() { "ok" } else { "FAIL" };
-    writeln!(out, "{word:<5} {:<34} {text}{failovers}{excused}", report.plan)
+    let name = shown(&report.plan);
+    writeln!(out, "{word:<5} {name:<34} {text}{failovers}{excused}")
 }
 
 /// Everything that was wrong, and how it came to the first of it.
