@@ -136,6 +136,11 @@ fn the_log_has_columns_for_people_and_lines_of_json_for_tools() {
     let ids = lines
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["id"].as_u64());
+    let largest = lines.lines().flat_map(numbers).max();
+    assert!(
+        largest.is_some_and(|number| number < 1 << 53),
+        "JSON readers lose digits of {largest:?}"
+    );
     assert!(entries > 10 && ids.eq((1..=entries as u64).map(Some)), "{lines}");
     assert!(text(&output.stderr).contains("\nok    good"), "{output:?}");
 }
@@ -321,6 +326,12 @@ fn a_plain_build_says_which_build_has_planted_bugs() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
     let command = "cargo run --release -p tandem-net --features mutants --target-dir target/mutants -- sim mutants";
     assert_eq!(last(&text(&output.stderr)).trim(), command);
+}
+
+/// Every whole number of a text.
+fn numbers(text: &str) -> Vec<u64> {
+    let digits = text.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// Files that only one test knows.

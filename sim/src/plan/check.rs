@@ -17,7 +17,7 @@ const DAY: Span = Span::seconds(86_400);
 
 /// All switches together have no more rows in the beginning. Each is there several times: in the database, in the
 /// sessions of the agents, in the model, and on its way as text.
-const ROWS: usize = 200_000;
+const ROWS: usize = 600_000;
 
 /// A switch waits at least so long until it dials again, and nothing converges before that.
 const CONVERGE: Span = Span::seconds(1);
