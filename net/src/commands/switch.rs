@@ -224,6 +224,7 @@ impl Audience<Device> for Listener {
             | Event::Disconnected { .. }
             | Event::Backoff { .. }
             | Event::Committed(_)
+            | Event::NotOwner { .. }
             | Event::LockPassed { .. } => info!(target: "tandem", "{}: {event}", event.word()),
         }
     }
