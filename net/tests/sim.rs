@@ -146,6 +146,25 @@ fn the_log_has_columns_for_people_and_lines_of_json_for_tools() {
 }
 
 #[test]
+fn of_a_log_only_what_is_asked_for_is_printed_and_all_of_it_is_judged() {
+    let folder = Folder::new(&[("bad.toml", BAD)]);
+    let arguments = ["--node", "world", "--word", "FaultBegins", "--from", "5s", "--to", "9s"];
+    for command in ["run", "replay"] {
+        let output = folder
+            .command(&[command, "bad.toml", "--quiet"])
+            .args(arguments)
+            .output();
+        let output = output.expect("it runs");
+        let told = text(&output.stdout);
+        let (log, rest) = told.split_once("\n\n").expect("a log");
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(last(log).ends_with("#2 crash agent-b"), "{log}");
+        assert!(rest.starts_with("1 of ") && rest.contains("\nL at "), "{rest}");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+}
+
+#[test]
 fn a_plan_runs_the_same_way_twice() {
     let folder = Folder::new(&[("bad.toml", BAD)]);
     let output = folder.sim(&["run", "bad.toml", "--check-determinism"]);

@@ -5,6 +5,7 @@
 
 mod account;
 mod determinism;
+mod filter;
 mod mutants;
 mod panics;
 mod run;

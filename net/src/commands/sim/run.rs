@@ -9,6 +9,7 @@ use tandem_sim::run::{Report, Run};
 use tandem_sim::world::log::{COLUMNS, Entry};
 
 use super::determinism::{self, Difference};
+use super::filter::Filter;
 use super::source::Source;
 use super::trial;
 use super::{Exit, Output, refuse, show};
@@ -23,6 +24,7 @@ use crate::demo::Interrupt;
 Examples:
   tandem sim run scenarios/
   tandem sim run scenarios/agent-crash.toml --log
+  tandem sim run --seed 7 --node tor1 --word LockPassed --from 60s --to 2m
   tandem sim run --seed 7 --check-determinism
   tandem sim run --seed 7 --toml
 
@@ -39,8 +41,10 @@ pub(super) struct Args {
     #[command(flatten)]
     how: How,
     /// Print the plan as TOML, to save and to edit, and run nothing
-    #[arg(long, conflicts_with_all = ["log", "check_determinism", "json", "quiet"])]
+    #[arg(long, conflicts_with_all = ["log", "node", "word", "from", "to", "check_determinism", "json", "quiet"])]
     toml: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// Runs a plan that was saved, with its log
@@ -60,6 +64,8 @@ pub(super) struct ReplayArgs {
     log: LogFormat,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +102,13 @@ enum LogFormat {
     Jsonl,
 }
 
+/// What is printed of the events.
+#[derive(Clone, Copy, Debug)]
+struct Log<'a> {
+    format: LogFormat,
+    filter: &'a Filter,
+}
+
 /// Runs the command.
 pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let sources = match args.which.seed {
@@ -114,13 +127,25 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         write!(output.out, "{}", source.plan.to_toml())?;
         return Ok(Exit::Good);
     }
-    all(sources, args.log, &args.how, output)
+    // Whoever asks for some of the log asks for the log.
+    let filtered = (!args.filter.is_empty()).then_some(LogFormat::Columns);
+    let log = args.log.or(filtered).map(|format| Log {
+        format,
+        filter: &args.filter,
+    });
+    all(sources, log, &args.how, output)
 }
 
 /// Runs `replay`.
 pub(super) fn replay(args: &ReplayArgs, output: &mut Output<'_>) -> io::Result<Exit> {
     match Source::file(&args.file, output.colour) {
-        Ok(source) => all(vec![source], Some(args.log), &args.how, output),
+        Ok(source) => {
+            let log = Log {
+                format: args.log,
+                filter: &args.filter,
+            };
+            all(vec![source], Some(log), &args.how, output)
+        }
         Err(why) => refuse(output, why),
     }
 }
@@ -131,7 +156,7 @@ struct Told<'a> {
     runs: &'a [Report],
 }
 
-fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
+fn all(sources: Vec<Source>, log: Option<Log<'_>>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
     let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
         Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
@@ -190,11 +215,11 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
 /// Runs it and prints its log; `None` if `go_on` said no.
 fn observed(
     plan: &Plan,
-    log: Option<LogFormat>,
+    log: Option<Log<'_>>,
     output: &mut Output<'_>,
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<Option<Report>> {
-    let Some(format) = log else {
+    let Some(Log { format, filter }) = log else {
         return Ok(trial::run(plan, false, &mut |_| (), go_on));
     };
     let mut out = BufWriter::with_capacity(1 << 16, &mut output.out);
@@ -202,7 +227,12 @@ fn observed(
         writeln!(out, "{COLUMNS}")?;
     }
     let failed = std::cell::Cell::new(None);
+    let mut shown = 0;
     let mut hear = |entry: &Entry| {
+        if !filter.takes(entry) {
+            return;
+        }
+        shown += 1;
         let written = match format {
             LogFormat::Columns => writeln!(out, "{entry}"),
             LogFormat::Jsonl => serde_json::to_string(entry)
@@ -225,6 +255,9 @@ fn observed(
     }
     if format == LogFormat::Columns {
         writeln!(out)?;
+        if let Some(report) = report.as_ref().filter(|_| !filter.is_empty()) {
+            writeln!(out, "{shown} of {} events\n", report.entries)?;
+        }
     }
     out.flush()?;
     Ok(report)
@@ -263,8 +296,8 @@ fn deterministic(
 }
 
 /// Where people read: not among JSON lines.
-fn text<'a>(output: &'a mut Output<'_>, log: Option<LogFormat>) -> &'a mut dyn Write {
-    match log {
+fn text<'a>(output: &'a mut Output<'_>, log: Option<Log<'_>>) -> &'a mut dyn Write {
+    match log.map(|log| log.format) {
         Some(LogFormat::Jsonl) => output.err,
         Some(LogFormat::Columns) | None => output.out,
     }
