@@ -94,6 +94,35 @@ fn the_limits_of_the_book_are_those_of_the_code() {
     );
 }
 
+#[test]
+fn every_word_of_the_simulators_log_is_explained_and_no_other() {
+    let page = read(&root().join("docs/src/log-words.md"));
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let heads = rows.filter_map(|row| row.split('|').nth(1));
+    let told: BTreeSet<&str> = heads.flat_map(|head| head.split('`').skip(1).step_by(2)).collect();
+    let files = [
+        "core/src/event.rs",
+        "sim/src/host/events.rs",
+        "sim/src/device/event.rs",
+        "sim/src/proxy/event.rs",
+        "sim/src/vip.rs",
+        "sim/src/thief.rs",
+        "sim/src/world/log.rs",
+    ];
+    let code = files.map(|file| read(&root().join(file)));
+    let words: BTreeSet<&str> = code.iter().flat_map(|code| log_words(code)).collect();
+    assert!(words.len() > 50, "{words:?}");
+    assert_eq!(told, words);
+}
+
+/// What the functions `word` of a file answer.
+fn log_words(code: &str) -> Vec<&str> {
+    let functions = code.split("fn word(&self)").skip(1);
+    let bodies = functions.filter_map(|rest| rest.split("\n    }\n").next());
+    let words = bodies.flat_map(|body| body.split("=> \"").skip(1));
+    words.filter_map(|rest| rest.split('"').next()).collect()
+}
+
 macro_rules! values {
     ($($name:ident),* $(,)?) => { BTreeMap::from([$((stringify!($name), bounds::$name.shown(stringify!($name)))),*]) };
 }

@@ -303,7 +303,12 @@ fn a_switch_that_cannot_do_what_the_command_line_says_does_not_start() -> Result
         (vec!["--listen", &taken], "cannot listen"),
         (vec!["--manager", "ssl:127.0.0.1:1"], "needs --private-key"),
         (vec!["--manager", "ssl:somewhere:1"], "IPv4"),
-        (twice, "is there twice"),
+        (twice, "--manager tcp:127.0.0.1:1 is there twice"),
+        (["--port", "eth1"].repeat(2), "--port eth1 is there twice"),
+        (vec![], "give it --listen, --manager, or both"),
+        (vec!["--port", "eth1"], "give it --listen, --manager, or both"),
+        (vec!["--name", "", "--listen", "ptcp:0:127.0.0.1"], "--name is empty"),
+        (vec!["--port", "", "--listen", "ptcp:0:127.0.0.1"], "--port is empty"),
         (vec!["--schema", "1.8.0"], "1.7.0"),
         (vec!["--listen", "tcp:127.0.0.1:1"], "ptcp"),
     ] {

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 use tandem_sim::plan::Plan;
 use tempfile::TempDir;
@@ -135,8 +136,32 @@ fn the_log_has_columns_for_people_and_lines_of_json_for_tools() {
     let ids = lines
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["id"].as_u64());
+    let largest = lines.lines().flat_map(numbers).max();
+    assert!(
+        largest.is_some_and(|number| number < 1 << 53),
+        "JSON readers lose digits of {largest:?}"
+    );
     assert!(entries > 10 && ids.eq((1..=entries as u64).map(Some)), "{lines}");
     assert!(text(&output.stderr).contains("\nok    good"), "{output:?}");
+}
+
+#[test]
+fn of_a_log_only_what_is_asked_for_is_printed_and_all_of_it_is_judged() {
+    let folder = Folder::new(&[("bad.toml", BAD)]);
+    let arguments = ["--node", "world", "--word", "FaultBegins", "--from", "5s", "--to", "9s"];
+    for command in ["run", "replay"] {
+        let output = folder
+            .command(&[command, "bad.toml", "--quiet"])
+            .args(arguments)
+            .output();
+        let output = output.expect("it runs");
+        let told = text(&output.stdout);
+        let (log, rest) = told.split_once("\n\n").expect("a log");
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(last(log).ends_with("#2 crash agent-b"), "{log}");
+        assert!(rest.starts_with("1 of ") && rest.contains("\nL at "), "{rest}");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
 }
 
 #[test]
@@ -160,8 +185,10 @@ fn a_seed_is_printed_as_a_plan_that_runs_the_same_way() {
 fn mistakes_are_shown_where_they_stand() {
     let folder = Folder::new(&[
         ("wrong.toml", "name = 'x'\nseed = 1\nduration = '5'\n"),
+        ("good.toml", GOOD),
         ("none/README.md", ""),
     ]);
+    mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU).expect("a pipe");
     for (arguments, said) in [
         (&["run", "wrong.toml"][..], "wrong.toml:3:12]"),
         (&["replay", "wrong.toml"], "wrong.toml:3:12]"),
@@ -172,6 +199,13 @@ fn mistakes_are_shown_where_they_stand() {
         (&["run", "wrong.toml", "--seed", "1"], "cannot be used with"),
         (&["sweep", "--seeds", "5..1"], "is no range of seeds"),
         (&["sweep"], "--seeds <A..B>"),
+        (
+            &["sweep", "--seeds", "1..1", "--save", "wrong.toml"],
+            "--save wrong.toml",
+        ),
+        (&["run", "good.toml", "good.toml", "--toml"], "one plan at a time"),
+        (&["run", "pipe"], "pipe is no regular file"),
+        (&["replay", "pipe"], "pipe is no regular file"),
     ] {
         let output = folder.sim(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
@@ -247,6 +281,30 @@ fn ctrl_c_ends_a_sweep_with_what_is_known() {
 }
 
 #[test]
+fn ctrl_c_ends_a_run_with_its_line_of_json() {
+    let long = GOOD.replace("'5s'", "'24h'");
+    let folder = Folder::new(&[("good.toml", GOOD), ("long.toml", &long)]);
+    for log in [None, Some("--log")] {
+        let mut child = folder
+            .command(&["run", "good.toml", "long.toml", "--json"])
+            .args(log)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        wait(&mut child, catches_interrupts);
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("it is there");
+        let output = child.wait_with_output().expect("it ends");
+        let json = json(&output);
+        assert_eq!(
+            (output.status.code(), &json["ok"]),
+            (Some(130), &false.into()),
+            "{output:?}"
+        );
+        assert!(json["runs"].as_array().is_some_and(|runs| runs.len() < 2), "{json}");
+    }
+}
+
+#[test]
 fn what_is_shrunk_fails_in_the_same_way_and_cannot_lose_a_fault() {
     let folder = Folder::new(&[("bad.toml", BAD)]);
     let output = folder.sim(&["shrink", "bad.toml", "--out", "regressions/least.toml"]);
@@ -287,6 +345,12 @@ fn a_plain_build_says_which_build_has_planted_bugs() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
     let command = "cargo run --release -p tandem-net --features mutants --target-dir target/mutants -- sim mutants";
     assert_eq!(last(&text(&output.stderr)).trim(), command);
+}
+
+/// Every whole number of a text.
+fn numbers(text: &str) -> Vec<u64> {
+    let digits = text.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// Files that only one test knows.

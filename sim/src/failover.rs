@@ -53,7 +53,7 @@ impl Stopwatch {
             Happened::Agent(_) | Happened::Proxy(_) | Happened::Thief(_) => {}
         }
         if let Happened::World(Fate::FaultBegins { fault, .. }) = &entry.what
-            && let Some(scheduled) = world.plan().faults.get(*fault)
+            && let Some(scheduled) = world.plan().fault(*fault)
         {
             self.last_fault = Some(scheduled.fault.kind().name());
         }

@@ -17,6 +17,9 @@ use crate::world::log::{Chain, Entry, Happened};
 /// How often to look whether everything has converged: comparing all tables takes long.
 const PENDING_EVERY: Duration = Duration::from_millis(250);
 
+/// What has not converged can be every row of every switch; so many are named in the sentence about it.
+const PENDING_TOLD: usize = 5;
+
 /// A world under judgement.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -184,16 +187,12 @@ impl Run {
             Phase::Liveness { .. } => {
                 let pending = self.pending();
                 let objects: BTreeSet<String> = pending.iter().flat_map(|pending| pending.objects.clone()).collect();
-                let reasons: Vec<_> = pending
-                    .iter()
-                    .map(|pending| format!("{}: {}", pending.objects.join(" "), pending.why))
-                    .collect();
                 let violation = Violation {
                     check: "L",
                     at: self.world.now(),
                     entry: self.last_entry,
                     objects,
-                    what: format!("the healed core has not converged: {}", reasons.join("; ")),
+                    what: format!("the healed core has not converged: {}", sentence(&pending)),
                 };
                 self.found(vec![violation]);
                 self.phase = Phase::Over { converged: None };
@@ -254,5 +253,36 @@ impl Run {
             converged_us: converged.map(|at| at.micros().saturating_sub(healed_at)),
             failovers: self.stopwatch.failovers(),
         }
+    }
+}
+
+/// What is pending and why, of the first.
+fn sentence(pending: &[Pending]) -> String {
+    let told = pending.iter().take(PENDING_TOLD);
+    let mut told: Vec<_> = told
+        .map(|pending| format!("{}: {}", pending.objects.join(" "), pending.why))
+        .collect();
+    if let more @ 1.. = pending.len().saturating_sub(PENDING_TOLD) {
+        told.push(format!("and {more} more"));
+    }
+    told.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_much_that_is_pending_the_first_is_told_and_how_much_more_there_is() {
+        let pending = |number: usize| -> Vec<_> {
+            let pending = |number| Pending {
+                objects: vec!["tor1".into(), format!("row {number}")],
+                why: "missing".into(),
+            };
+            (1..=number).map(pending).collect()
+        };
+        assert_eq!(sentence(&pending(2)), "tor1 row 1: missing; tor1 row 2: missing");
+        let told = sentence(&pending(100_000));
+        assert!(told.ends_with("tor1 row 5: missing; and 99995 more"), "{told}");
     }
 }

@@ -27,8 +27,9 @@ where
 }
 
 /// The first number of a connection that somebody else dialled. The actor numbers those that it dials itself, from 1
-/// on; neither number is ever used again.
-pub const ACCEPTED: u64 = 1 << 63;
+/// on; neither number is ever used again. Decimal, so that a person sees the number behind it in a log, and below 2^53,
+/// which every reader of JSON takes without loss.
+pub const ACCEPTED: u64 = 1_000_000_000_000_000;
 
 /// What happens to an actor.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tandem_sim::plan::{Configure, Edit, Judgement, Kind, Plan, Span, TlsFault};
+use tandem_sim::run::Run;
 
 #[test]
 fn every_scenario_can_be_run_and_is_called_as_its_file() {
@@ -26,6 +27,20 @@ fn every_scenario_begins_with_what_happens_and_what_must_happen() {
         assert!(comment.contains(&"#"), "{} has no two paragraphs", file.display());
         assert!(comment.iter().any(|line| line.contains("must")), "{}", file.display());
     }
+}
+
+/// By the log: it is easy to write a scenario in which they end at the proxy.
+#[test]
+fn late_writes_of_an_old_owner_arrive_at_the_switch_and_are_refused() {
+    let file = folder().join("half-open-old-owner.toml");
+    let text = std::fs::read_to_string(file).expect("a scenario");
+    let plan = Plan::parse(&text).expect("a plan");
+    let mut refused = 0;
+    let report = Run::new(&plan, false).finish(|entry| {
+        refused += usize::from(entry.what.word() == "NotOwner");
+    });
+    assert!(report.ok(), "{report:?}");
+    assert!(refused > 0, "none arrived");
 }
 
 #[test]

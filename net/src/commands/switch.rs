@@ -84,6 +84,10 @@ pub struct Args {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    if let Err(why) = check(args) {
+        writeln!(output.err, "the switch cannot start: {why}")?;
+        return Ok(Exit::Environment);
+    }
     let log = Log {
         format: LogFormat::Text,
         level: tracing::Level::INFO,
@@ -108,9 +112,6 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
 /// Runs the switch until a signal says that it is enough; an error says why it cannot.
 async fn serve(args: &Args, tls: Option<Tls>) -> Result<(), String> {
     let stop = |kind| signal(kind).map_err(|error| error.to_string());
-    if let Some(target) = named_twice(args) {
-        return Err(format!("--manager {target} is there twice"));
-    }
     let (mut terminated, mut interrupted) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
     let (failed, mut failures) = mpsc::channel(1);
     let listener = Listener {
@@ -129,10 +130,29 @@ async fn serve(args: &Args, tls: Option<Tls>) -> Result<(), String> {
     }
 }
 
-/// Two rows with one target are none: the index of `Manager` refuses both, and all that is written with them.
-fn named_twice(args: &Args) -> Option<&String> {
-    let mut seen = BTreeSet::new();
-    args.managers.iter().find(|target| !seen.insert(*target))
+/// Whether the arguments make a switch that somebody can reach.
+fn check(args: &Args) -> Result<(), String> {
+    if args.name.trim().is_empty() {
+        return Err("--name is empty, and agents know a switch by its name".into());
+    }
+    // A table with two such rows is refused whole, and all that is written with it.
+    for (option, names) in [
+        ("--manager", &args.managers),
+        ("--listen", &args.listen),
+        ("--port", &args.ports),
+    ] {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(format!("{option} {twice} is there twice"));
+        }
+    }
+    if args.ports.iter().any(|port| port.trim().is_empty()) {
+        return Err("--port is empty, and a port has a name".into());
+    }
+    if args.managers.is_empty() && args.listen.is_empty() {
+        return Err("nobody could reach it: give it --listen, --manager, or both".into());
+    }
+    Ok(())
 }
 
 fn options(args: &Args) -> Options {
@@ -224,6 +244,7 @@ impl Audience<Device> for Listener {
             | Event::Disconnected { .. }
             | Event::Backoff { .. }
             | Event::Committed(_)
+            | Event::NotOwner { .. }
             | Event::LockPassed { .. } => info!(target: "tandem", "{}: {event}", event.word()),
         }
     }

@@ -33,7 +33,7 @@ impl Check for Loudness {
 
     fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
         if let Happened::World(Fate::FaultBegins { fault, .. } | Fate::FaultEnds { fault }) = &entry.what {
-            let kind = world.plan().faults.get(*fault).map(|scheduled| scheduled.fault.kind());
+            let kind = world.plan().fault(*fault).map(|scheduled| scheduled.fault.kind());
             self.faults.extend(kind.map(|kind| (kind, entry.at)));
         }
         if entry.what.level() < Level::Error {

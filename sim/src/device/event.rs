@@ -32,6 +32,8 @@ pub enum Event {
     Unusable { target: String },
     /// A transaction changed something.
     Committed(Committed),
+    /// A transaction was refused: it asserts a lock that its writer does not hold.
+    NotOwner { conn: ConnId },
     /// The watched lock has another holder.
     LockPassed {
         lock: String,
@@ -88,6 +90,7 @@ impl Event {
             Self::Backoff { .. } => "Backoff",
             Self::Unusable { .. } => "Unusable",
             Self::Committed(_) => "Committed",
+            Self::NotOwner { .. } => "NotOwner",
             Self::LockPassed { .. } => "LockPassed",
             Self::EditRefused { .. } => "EditRefused",
         }
@@ -110,6 +113,7 @@ impl fmt::Display for Event {
             Self::Backoff { target, ms } => write!(f, "{target}: {ms} ms"),
             Self::Unusable { target } => write!(f, "{target}: {}", super::TargetError),
             Self::Committed(committed) => committed.fmt(f),
+            Self::NotOwner { conn } => write!(f, "{} asserts a lock that it does not hold: refused", name(*conn)),
             Self::LockPassed { lock, from, to } => write!(f, "{lock}: from {} to {}", holder(from), holder(to)),
             Self::EditRefused { results } => f.write_str(results),
         }

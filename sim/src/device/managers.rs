@@ -73,6 +73,9 @@ struct Told {
 impl Device {
     /// Looks at what was committed, and at the rows if they may name others now.
     pub(super) fn follow(&mut self) {
+        for conn in self.switch.take_not_owners() {
+            self.tell(Event::NotOwner { conn });
+        }
         loop {
             let commits = self.switch.take_commits();
             if commits.is_empty() {

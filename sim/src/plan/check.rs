@@ -1,6 +1,6 @@
 //! Whether a plan makes sense: everything that is wrong, a sentence each.
 
-use super::{Configure, Fault, Plan, Scheduled, Span, Switch};
+use super::{Configure, Fault, Kind, Plan, Scheduled, Span, Switch};
 use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
@@ -14,6 +14,13 @@ const SCHEMAS: [&str; 10] = [
 
 /// No time in a plan is longer.
 const DAY: Span = Span::seconds(86_400);
+
+/// All switches together have no more rows in the beginning. Each is there several times: in the database, in the
+/// sessions of the agents, in the model, and on its way as text.
+const ROWS: usize = 600_000;
+
+/// A switch waits at least so long until it dials again, and nothing converges before that.
+const CONVERGE: Span = Span::seconds(1);
 
 impl Plan {
     /// Whether the world can run it. Every mistake is told.
@@ -43,6 +50,18 @@ impl Plan {
         wrong.within("topology.networks", topology.networks, 1, 1000);
         wrong.within("topology.remote_macs", topology.remote_macs, 0, 100_000);
         wrong.within("topology.local_macs", topology.local_macs, 0, 100_000);
+        let of_network = topology
+            .remote_macs
+            .saturating_add(topology.local_macs)
+            .saturating_add(1);
+        let of_switch = topology.networks.saturating_mul(of_network);
+        let rows = topology.switches.saturating_mul(of_switch);
+        if rows > ROWS {
+            wrong.say(format!(
+                "`topology` makes {rows} rows, and may make {ROWS}: `switches` x `networks` x (`remote_macs` + \
+                 `local_macs` + 1)"
+            ));
+        }
     }
 
     fn check_settings(&self, wrong: &mut Wrong) {
@@ -132,8 +151,21 @@ impl Plan {
                 wrong.say(format!("`judgement` names one of {}, not `{name}`", JUDGED.join(", ")));
             }
         }
+        if let Some(name) = judgement
+            .must_fail
+            .as_ref()
+            .filter(|name| judgement.excuse.contains(name))
+        {
+            wrong.say(format!(
+                "`judgement` excuses `{name}` and says that it must fail: what is excused does not fail"
+            ));
+        }
         if let Some(converge) = judgement.converge {
-            wrong.within("judgement.converge", converge, Span::millis(1), DAY);
+            wrong.within("judgement.converge", converge, CONVERGE, DAY);
+            wrong.unless(
+                converge >= CONVERGE,
+                "`judgement.converge`: a switch waits 1s before it dials again, so less is never enough",
+            );
         }
     }
 
@@ -156,6 +188,20 @@ impl Plan {
         }
         if let [(from, _), (to, _)] = nodes.as_slice() {
             wrong.unless(from != to, "it is between two different nodes");
+            if let (Some(one), Some(other)) = (self.topology.role(from), self.topology.role(to))
+                && from != to
+                && !fault.concerns_link(one, other)
+            {
+                let proxies = if fault.kind() == Kind::Reset {
+                    "; proxies have no connection to reset"
+                } else {
+                    ", and of one proxy with the other"
+                };
+                wrong.say(format!(
+                    "there is no line from `{from}` to `{to}`: there are those of a switch with a proxy, of a proxy \
+                     with an agent{proxies}"
+                ));
+            }
         }
         match fault {
             Fault::MoveVip | Fault::SplitVip => {
@@ -268,15 +314,31 @@ mod tests {
             "[agent]\nkeepalive = \"500ms\"\n",
             "[switch]\nschema = \"1.8.0\"\nmax_backoff = \"1500us\"\n",
             "[proxy]\ncheck = \"agent\"\nfall = 0\n",
+            "[topology]\nswitches = 6\nnetworks = 1000\nremote_macs = 100000\n",
             "[judgement]\nexcuse = [\"S2\", \"S3\"]\n",
+            "[judgement]\nexcuse = [\"S2\"]\nmust_fail = \"S2\"\nconverge = \"1ms\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"crash\"\nnode = \"agent-c\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"drain\"\nagent = \"tor1\"\n",
             "[[fault]]\nat = \"60s\"\nkind = \"split_vip\"\n",
             "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"reset\"\nbetween = \"tor1\"\nand = \"tor1\"\n",
+            "[[fault]]\nat = \"1s\"\nkind = \"cut\"\nfrom = \"tor1\"\nto = \"agent-a\"\n",
+            "[[fault]]\nat = \"1s\"\nkind = \"jam\"\nfrom = \"agent-a\"\nto = \"agent-b\"\n",
+            "[topology]\nproxies = 2\n[[fault]]\nat = \"1s\"\nkind = \"reset\"\nbetween = \"proxy-1\"\nand = \"proxy-2\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"drift\"\nnode = \"tor1\"\nppm = 600000\n",
         ];
         let told: Vec<String> = wrong.into_iter().flat_map(check).collect();
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn every_line_that_there_is_can_be_cut_either_way() {
+        let two = "[topology]\nproxies = 2\n";
+        for (one, other) in [("tor1", "proxy-1"), ("proxy-2", "agent-a"), ("proxy-1", "proxy-2")] {
+            for (from, to) in [(one, other), (other, one)] {
+                let cut = format!("[[fault]]\nat = \"1s\"\nkind = \"cut\"\nfrom = \"{from}\"\nto = \"{to}\"\n");
+                assert_eq!(check(&format!("{two}{cut}")), Vec::<String>::new());
+            }
+        }
     }
 
     #[test]

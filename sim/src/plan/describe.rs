@@ -23,7 +23,7 @@ impl fmt::Display for Plan {
                 mutant: _,
             faults,
         } = self;
-        writeln!(f, "plan       {name}, seed {seed}, {duration}")?;
+        writeln!(f, "plan       {}, seed {seed}, {duration}", shown(name))?;
         writeln!(f, "nodes      {}", nodes(topology))?;
         writeln!(
             f,
@@ -115,8 +115,8 @@ impl fmt::Display for Plan {
             write!(f, ", must fail {check}")?;
         }
         writeln!(f, "\nfaults     {}{}", faults.len(), counts(faults))?;
-        for fault in faults {
-            writeln!(f, "  {fault}")?;
+        for (fault, number) in faults.iter().zip(1..) {
+            writeln!(f, "{:>4} {fault}", format!("#{number}"))?;
         }
         Ok(())
     }
@@ -198,6 +198,18 @@ impl fmt::Display for Configure {
     }
 }
 
+/// A name on one line: whoever wrote it does not write to a terminal.
+pub fn shown(name: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_debug().to_string()
+        } else {
+            c.into()
+        }
+    };
+    name.chars().map(shown).collect()
+}
+
 /// `tor1 tor2, agent-a agent-b, proxy-1`
 fn nodes(topology: &Topology) -> String {
     Role::ALL.map(|role| topology.names(role).join(" ")).join(", ")
@@ -242,6 +254,18 @@ mod tests {
     fn a_plan_is_told_in_a_page() {
         let plan = Plan::of_seed(1);
         insta::assert_snapshot!(plan.to_string());
+    }
+
+    #[test]
+    fn a_name_is_told_on_one_line() {
+        let plan = Plan {
+            name: "x\nok\u{1b}[2J ü".into(),
+            ..Plan::of_seed(1)
+        };
+        assert!(
+            plan.to_string().starts_with("plan       x\\nok\\u{1b}[2J ü, seed 1"),
+            "{plan}"
+        );
     }
 
     #[test]

@@ -288,6 +288,13 @@ pub enum Configure {
     Rebind,
 }
 
+impl Plan {
+    /// The fault of this number, from 1 on: as logs and errors count them.
+    pub fn fault(&self, number: usize) -> Option<&Scheduled> {
+        self.faults.get(number.checked_sub(1)?)
+    }
+}
+
 impl Default for Topology {
     fn default() -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! The names of nodes: `tor1` ..., `agent-a` ..., `proxy-1` ...
 
-use super::{Fault, Topology};
+use super::{Fault, Kind, Topology};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -65,6 +65,18 @@ impl Topology {
 }
 
 impl Fault {
+    /// Whether this fault, if it is between two nodes, does anything between nodes of these roles.
+    pub(super) fn concerns_link(&self, one: Role, other: Role) -> bool {
+        match (one, other) {
+            (Role::Switch, Role::Proxy) | (Role::Proxy, Role::Switch | Role::Agent) | (Role::Agent, Role::Proxy) => {
+                true
+            }
+            // They send each other adverts, and have no connection.
+            (Role::Proxy, Role::Proxy) => self.kind() != Kind::Reset,
+            (Role::Switch | Role::Agent, Role::Switch | Role::Agent) => false,
+        }
+    }
+
     /// The nodes that it names, and what each must be; `None` where any node will do.
     pub fn nodes(&self) -> Vec<(&str, Option<Role>)> {
         match self {

@@ -9,7 +9,7 @@ use tandem_core::{ConnId, Time};
 use super::commit::RowChange;
 use super::schema::RESERVED;
 use super::server::Served;
-use super::transact::{self, Context, Outcome};
+use super::transact::{self, Context, NOT_OWNER, Outcome};
 use super::{Commit, Output, Switch, Writer};
 
 /// A transaction whose `wait` is not satisfied yet.
@@ -86,6 +86,12 @@ impl Switch {
         if is_refusal && refusal.is_none() {
             self.refusals.pop_front();
         }
+        if let (Writer::Remote(conn), Outcome::Done { results, .. }) = (by, &outcome)
+            && self.options.keeps_commits
+            && is_not_owner(results)
+        {
+            self.not_owners.push(conn);
+        }
         if let Outcome::Done {
             committed: Some(committed),
             ..
@@ -148,4 +154,10 @@ impl Switch {
         }
         self.retrying = false;
     }
+}
+
+/// Whether an operation failed since its `assert` names a lock that others hold.
+fn is_not_owner(results: &Value) -> bool {
+    let mut results = results.as_array().into_iter().flatten();
+    results.any(|result| result.get("error").is_some_and(|error| error == NOT_OWNER))
 }

@@ -226,6 +226,7 @@ pub struct Switch {
     retrying: bool,
     refusals: VecDeque<OpError>,
     commits: Vec<Commit>,
+    not_owners: Vec<ConnId>,
     outputs: VecDeque<Output>,
     now: Time,
 }
@@ -256,6 +257,7 @@ impl Switch {
             retrying: false,
             refusals: VecDeque::new(),
             commits: Vec::new(),
+            not_owners: Vec::new(),
             outputs: VecDeque::new(),
             now: Time::ORIGIN,
         }
@@ -339,6 +341,12 @@ impl Switch {
     /// The same, and forgets them.
     pub fn take_commits(&mut self) -> Vec<Commit> {
         std::mem::take(&mut self.commits)
+    }
+
+    /// Whose transactions asserted a lock that they did not hold, one entry each, and forgets them; none if
+    /// [`Options::keeps_commits`] is off.
+    pub fn take_not_owners(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.not_owners)
     }
 
     /// Who holds a lock.

@@ -52,6 +52,9 @@ pub(super) struct Committed {
     pub(super) changes: Vec<RowChange>,
 }
 
+/// The error of an `assert` of a lock that others hold (RFC 7047 section 5.2.10).
+pub(super) const NOT_OWNER: &str = "not owner";
+
 /// Runs the operations, and commits them if each succeeds.
 pub(super) fn run(
     database: &mut Database,
@@ -388,7 +391,7 @@ impl<'a> Transaction<'a> {
         if self.context.locks.contains(lock) {
             return Ok(json!({}));
         }
-        Err(OpError::new("not owner", format!("Asserted lock {lock} not held.")).into())
+        Err(OpError::new(NOT_OWNER, format!("Asserted lock {lock} not held.")).into())
     }
 
     /// A row of defaults but for the columns that `json` names, and these columns.

@@ -39,7 +39,8 @@ impl World {
             return;
         };
         let text = fault.to_string();
-        self.fate(Fate::FaultBegins { fault: place, text });
+        let number = place + 1;
+        self.fate(Fate::FaultBegins { fault: number, text });
         if let Some(lasts) = lasts {
             self.schedule(self.now + lasts.duration(), Planned::FaultEnds(place));
         }
@@ -56,7 +57,7 @@ impl World {
         };
         self.active.remove(index);
         if let Some(Scheduled { fault, .. }) = self.plan.faults.get(place).cloned() {
-            self.fate(Fate::FaultEnds { fault: place });
+            self.fate(Fate::FaultEnds { fault: place + 1 });
             self.turn(place, &fault, Turn::Ends);
         }
     }

@@ -44,7 +44,7 @@ pub enum Happened {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Fate {
-    /// A fault of the plan, by its place there.
+    /// A fault of the plan, by its number there: see [`Plan::fault`](crate::plan::Plan::fault).
     FaultBegins {
         fault: usize,
         text: String,

@@ -3,7 +3,9 @@
 //! `tandem_sim` has the world, the plans and the checks, and touches no file, thread or clock. Here are those: what is
 //! read and written, how many run at once, and what a person sees of it.
 
+mod account;
 mod determinism;
+mod filter;
 mod mutants;
 mod panics;
 mod run;

@@ -9,9 +9,11 @@ use tandem_sim::run::{Report, Run};
 use tandem_sim::world::log::{COLUMNS, Entry};
 
 use super::determinism::{self, Difference};
+use super::filter::Filter;
 use super::source::Source;
 use super::trial;
 use super::{Exit, Output, refuse, show};
+use crate::demo::Interrupt;
 
 /// Runs plans, and says what became of each
 ///
@@ -22,13 +24,14 @@ use super::{Exit, Output, refuse, show};
 Examples:
   tandem sim run scenarios/
   tandem sim run scenarios/agent-crash.toml --log
+  tandem sim run --seed 7 --node tor1 --word LockPassed --from 60s --to 2m
   tandem sim run --seed 7 --check-determinism
   tandem sim run --seed 7 --toml
 
 The log has a line for each event: its number, when, who, the word of the event, how the session stood that it is
 about (phase, owner, remote rows found, silent for), the number of the event that led to it, and what happened.
 
-Exit codes: 0 nothing is wrong, 1 something is, 2 a plan cannot be read or run")]
+Exit codes: 0 nothing is wrong, 1 something is, 2 a plan cannot be read or run, 130 Ctrl-C, and nothing was wrong")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
@@ -38,8 +41,10 @@ pub(super) struct Args {
     #[command(flatten)]
     how: How,
     /// Print the plan as TOML, to save and to edit, and run nothing
-    #[arg(long, conflicts_with_all = ["log", "check_determinism", "json", "quiet"])]
+    #[arg(long, conflicts_with_all = ["log", "node", "word", "from", "to", "check_determinism", "json", "quiet"])]
     toml: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// Runs a plan that was saved, with its log
@@ -50,7 +55,7 @@ pub(super) struct Args {
 Example:
   tandem sim replay scenarios/regressions/seven.toml
 
-Exit codes: 0 nothing is wrong, 1 something is, 2 the plan cannot be read or run")]
+Exit codes: 0 nothing is wrong, 1 something is, 2 the plan cannot be read or run, 130 Ctrl-C")]
 pub(super) struct ReplayArgs {
     /// The plan
     file: PathBuf,
@@ -59,6 +64,8 @@ pub(super) struct ReplayArgs {
     log: LogFormat,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +102,13 @@ enum LogFormat {
     Jsonl,
 }
 
+/// What is printed of the events.
+#[derive(Clone, Copy, Debug)]
+struct Log<'a> {
+    format: LogFormat,
+    filter: &'a Filter,
+}
+
 /// Runs the command.
 pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let sources = match args.which.seed {
@@ -106,17 +120,32 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         Err(why) => return refuse(output, why),
     };
     if args.toml {
-        let texts: Vec<_> = sources.iter().map(|source| source.plan.to_toml()).collect();
-        write!(output.out, "{}", texts.join("\n"))?;
+        let [source] = &sources[..] else {
+            let why = format!("--toml prints one plan at a time, and these are {}", sources.len());
+            return refuse(output, why);
+        };
+        write!(output.out, "{}", source.plan.to_toml())?;
         return Ok(Exit::Good);
     }
-    all(sources, args.log, &args.how, output)
+    // Whoever asks for some of the log asks for the log.
+    let filtered = (!args.filter.is_empty()).then_some(LogFormat::Columns);
+    let log = args.log.or(filtered).map(|format| Log {
+        format,
+        filter: &args.filter,
+    });
+    all(sources, log, &args.how, output)
 }
 
 /// Runs `replay`.
 pub(super) fn replay(args: &ReplayArgs, output: &mut Output<'_>) -> io::Result<Exit> {
     match Source::file(&args.file, output.colour) {
-        Ok(source) => all(vec![source], Some(args.log), &args.how, output),
+        Ok(source) => {
+            let log = Log {
+                format: args.log,
+                filter: &args.filter,
+            };
+            all(vec![source], Some(log), &args.how, output)
+        }
         Err(why) => refuse(output, why),
     }
 }
@@ -127,7 +156,12 @@ struct Told<'a> {
     runs: &'a [Report],
 }
 
-fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
+fn all(sources: Vec<Source>, log: Option<Log<'_>>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
+    let interrupt = match Interrupt::catch() {
+        Ok(interrupt) => interrupt,
+        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+    };
+    let go_on = || !interrupt.pressed();
     let alone = sources.len() == 1;
     let mut reports = Vec::new();
     let mut again = Vec::new();
@@ -138,8 +172,8 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
         if alone && !how.quiet {
             writeln!(text(output, log), "{}", plan)?;
         }
-        let Some(report) = observed(&plan, log, output)? else {
-            continue;
+        let Some(report) = observed(&plan, log, output, &go_on)? else {
+            break;
         };
         let out = text(output, log);
         show::verdict(out, &report)?;
@@ -148,13 +182,19 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
             show::failure(out, &plan, &report)?;
         }
         if how.check_determinism {
-            ok &= deterministic(out, &plan, &report)?;
+            let Some(same) = deterministic(out, &plan, &report, &go_on)? else {
+                break;
+            };
+            ok &= same;
         }
         if !ok {
             exit = Exit::Failed;
             again.push(command);
         }
         reports.push(report);
+    }
+    if interrupt.pressed() && exit == Exit::Good {
+        exit = Exit::Interrupted;
     }
     let out = text(output, log);
     if !alone {
@@ -172,17 +212,27 @@ fn all(sources: Vec<Source>, log: Option<LogFormat>, how: &How, output: &mut Out
     Ok(exit)
 }
 
-/// Runs it and prints its log; `None` when that can no longer be written, which the caller hears.
-fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io::Result<Option<Report>> {
-    let Some(format) = log else {
-        return Ok(trial::run(plan, false, &mut |_| (), &|| true));
+/// Runs it and prints its log; `None` if `go_on` said no.
+fn observed(
+    plan: &Plan,
+    log: Option<Log<'_>>,
+    output: &mut Output<'_>,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Option<Report>> {
+    let Some(Log { format, filter }) = log else {
+        return Ok(trial::run(plan, false, &mut |_| (), go_on));
     };
     let mut out = BufWriter::with_capacity(1 << 16, &mut output.out);
     if format == LogFormat::Columns {
         writeln!(out, "{COLUMNS}")?;
     }
     let failed = std::cell::Cell::new(None);
+    let mut shown = 0;
     let mut hear = |entry: &Entry| {
+        if !filter.takes(entry) {
+            return;
+        }
+        shown += 1;
         let written = match format {
             LogFormat::Columns => writeln!(out, "{entry}"),
             LogFormat::Jsonl => serde_json::to_string(entry)
@@ -197,7 +247,7 @@ fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io:
         let why = failed.take();
         let good = why.is_none();
         failed.set(why);
-        good
+        good && go_on()
     };
     let report = trial::run(plan, true, &mut hear, &go_on);
     if let Some(why) = failed.take() {
@@ -205,16 +255,27 @@ fn observed(plan: &Plan, log: Option<LogFormat>, output: &mut Output<'_>) -> io:
     }
     if format == LogFormat::Columns {
         writeln!(out)?;
+        if let Some(report) = report.as_ref().filter(|_| !filter.is_empty()) {
+            writeln!(out, "{shown} of {} events\n", report.entries)?;
+        }
     }
     out.flush()?;
     Ok(report)
 }
 
-/// Says whether a second run is the same, and if not, where it parts from the first.
-fn deterministic(out: &mut dyn Write, plan: &Plan, report: &Report) -> io::Result<bool> {
-    if determinism::is_same_again(plan, report, &|| true) == Some(true) {
+/// Says whether a second run is the same, and if not, where it parts from the first; `None` if `go_on` said no.
+fn deterministic(
+    out: &mut dyn Write,
+    plan: &Plan,
+    report: &Report,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Option<bool>> {
+    let Some(same) = determinism::is_same_again(plan, report, go_on) else {
+        return Ok(None);
+    };
+    if same {
         writeln!(out, "the same twice: {} events, {}", report.entries, report.chain)?;
-        return Ok(true);
+        return Ok(Some(true));
     }
     writeln!(out, "\nFAIL: two runs of this plan differ")?;
     // Once more side by side: nobody keeps two whole logs.
@@ -231,12 +292,12 @@ fn deterministic(out: &mut dyn Write, plan: &Plan, report: &Report) -> io::Resul
         }
         None => writeln!(out, "Side by side they do not: it does not happen every time.")?,
     }
-    Ok(false)
+    Ok(Some(false))
 }
 
 /// Where people read: not among JSON lines.
-fn text<'a>(output: &'a mut Output<'_>, log: Option<LogFormat>) -> &'a mut dyn Write {
-    match log {
+fn text<'a>(output: &'a mut Output<'_>, log: Option<Log<'_>>) -> &'a mut dyn Write {
+    match log.map(|log| log.format) {
         Some(LogFormat::Jsonl) => output.err,
         Some(LogFormat::Columns) | None => output.out,
     }

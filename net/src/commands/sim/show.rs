@@ -1,23 +1,21 @@
-//! A run in words: the verdict, what was wrong, and how it came to that, in lines of a hundred columns.
+//! A run in words: the verdict, and what was wrong, in lines of a hundred columns.
 
 use std::io::{self, Write};
 
 use tandem_core::Time;
 use tandem_sim::check::Violation;
 use tandem_sim::plan::Plan;
+use tandem_sim::plan::describe::shown;
 use tandem_sim::run::Report;
-use tandem_sim::world::log::Entry;
 
-use super::trial;
+use super::account::Account;
 use crate::commands::count;
 
-const COLUMNS: usize = 100;
+pub(super) const COLUMNS: usize = 100;
 
-/// Links of a chain of causes that are shown.
-const LINKS: usize = 15;
-
-/// Violations of one run that are shown.
+/// Violations of one run that are shown, and objects of a violation.
 const VIOLATIONS: usize = 10;
+const OBJECTS: usize = 10;
 
 /// `ok    agent-crash   converged in 3.204 s, 12345 steps in 600 s, 2 failovers`, in one line.
 pub(super) fn verdict(out: &mut dyn Write, report: &Report) -> io::Result<()> {
@@ -45,7 +43,8 @@ pub(super) fn verdict(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         number => format!(", {number} excused"),
     };
     let word = if report.ok() { "ok" } else { "FAIL" };
-    writeln!(out, "{word:<5} {:<34} {text}{failovers}{excused}", report.plan)
+    let name = shown(&report.plan);
+    writeln!(out, "{word:<5} {name:<34} {text}{failovers}{excused}")
 }
 
 /// Everything that was wrong, and how it came to the first of it.
@@ -61,7 +60,7 @@ pub(super) fn failure(out: &mut dyn Write, plan: &Plan, report: &Report) -> io::
         writeln!(out, "\n{check} must fail in this plan, and it did not")?;
     }
     if let Some(first) = report.violations.first() {
-        causes(out, &chain(plan, first))?;
+        Account::of(plan, first).write(out)?;
     }
     Ok(())
 }
@@ -80,8 +79,17 @@ pub(super) fn violation(out: &mut dyn Write, violation: &Violation) -> io::Resul
         objects,
         what,
     } = violation;
-    let objects = objects.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    wrapped(out, "", &format!("{check} at {}, event {entry}: {objects}", time(*at)))?;
+    let named: Vec<_> = objects.iter().take(OBJECTS).map(String::as_str).collect();
+    let named = named.join(", ");
+    let more = match objects.len().saturating_sub(OBJECTS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    wrapped(
+        out,
+        "",
+        &format!("{check} at {}, event {entry}: {named}{more}", time(*at)),
+    )?;
     wrapped(out, "  ", what)
 }
 
@@ -102,45 +110,8 @@ fn seconds(micros: u64) -> String {
     format!("{}.{:03} s", micros / 1_000_000, micros / 1000 % 1000)
 }
 
-/// The event at which it was seen, what led to that, and so on, from a second run that is the same as the first.
-fn chain(plan: &Plan, violation: &Violation) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    trial::run(plan, true, &mut |entry| entries.push(entry.clone()), &|| true);
-    let find = |id: u64| {
-        let place = usize::try_from(id.checked_sub(1)?).ok()?;
-        entries.get(place).cloned()
-    };
-    std::iter::successors(find(violation.entry), |entry| find(entry.cause))
-        .take(LINKS)
-        .collect()
-}
-
-fn causes(out: &mut dyn Write, chain: &[Entry]) -> io::Result<()> {
-    let Some(oldest) = chain.last() else {
-        return Ok(());
-    };
-    writeln!(out, "\nHow it came to that, the last event first:")?;
-    for entry in chain {
-        let head = format!(
-            "{:>8} {:>12}  {:<10} {:<17} ",
-            entry.id,
-            entry.at.to_string(),
-            entry.who,
-            entry.what.word()
-        );
-        let texts = lines(&entry.what.to_string(), COLUMNS.saturating_sub(head.len()));
-        writeln!(out, "{head}{}", texts.first().map_or("", String::as_str))?;
-        for text in texts.iter().skip(1) {
-            writeln!(out, "{:width$}{text}", "", width = head.len())?;
-        }
-    }
-    match oldest.cause {
-        0 => writeln!(out, "   which came from the plan"),
-        cause => writeln!(out, "   which came from event {cause}; --log shows it"),
-    }
-}
-
-fn lines(text: &str, columns: usize) -> Vec<String> {
+/// A text in lines of at most so many columns, where its words are short enough.
+pub(super) fn lines(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
@@ -158,45 +129,20 @@ fn lines(text: &str, columns: usize) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn plan() -> Plan {
-        let text = "name = 'x'\nseed = 1\nduration = '5s'\n[[fault]]\nat = '1s'\nfor = '2s'\nkind = 'crash'\nnode = 'agent-a'\n";
-        Plan::parse(text).expect("a plan")
-    }
-
-    fn violation() -> Violation {
-        let mut started = None;
-        let mut hear = |entry: &Entry| {
-            if entry.what.word() == "Started" {
-                started = Some((entry.id, entry.at));
-            }
-        };
-        trial::run(&plan(), false, &mut hear, &|| true);
-        let (entry, at) = started.expect("it is started again");
-        Violation {
-            check: "S2",
-            at,
-            entry,
-            objects: ["tor1", "agent-a"].map(String::from).into(),
-            what: "a sentence that is long enough ".repeat(6),
-        }
-    }
-
     #[test]
-    fn a_failure_is_told_with_its_objects_and_its_causes_back_to_the_plan() {
-        let mut report = trial::run(&plan(), false, &mut |_| (), &|| true).expect("a report");
-        report.violations = vec![violation()];
+    fn of_many_objects_the_first_are_named() {
+        let violation = Violation {
+            check: "L",
+            at: Time::from_micros(3_000_000),
+            entry: 7,
+            objects: (100..200).map(|number| format!("tor{number}")).collect(),
+            what: "a sentence that is long enough ".repeat(6),
+        };
         let mut out = Vec::new();
-        failure(&mut out, &plan(), &report).expect("written");
+        self::violation(&mut out, &violation).expect("written");
         let text = String::from_utf8(out).expect("text");
-        assert!(
-            text.contains("S2 at 3.000 s, event") && text.contains(": agent-a, tor1\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("Started") && text.contains("FaultBegins       #0 crash agent-a"),
-            "{text}"
-        );
-        assert!(text.ends_with("   which came from the plan\n"), "{text}");
+        assert!(text.starts_with("L at 3.000 s, event 7: tor100, tor101,"), "{text}");
+        assert!(text.contains("tor109 and 90 more\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
     }
 

@@ -33,7 +33,12 @@ impl Source {
     /// The plan of a file.
     pub(super) fn file(path: &Path, colour: bool) -> Result<Self, SourceError> {
         let name = path.display();
-        let bytes = fs::read(path).map_err(|why| SourceError(format!("{name} cannot be read: {why}")))?;
+        let unreadable = |why| SourceError(format!("{name} cannot be read: {why}"));
+        // Anything else may never end, or never begin.
+        if !fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(SourceError(format!("{name} is no regular file, and a plan is one")));
+        }
+        let bytes = fs::read(path).map_err(unreadable)?;
         let mut problems = Problems::default();
         let text = Text::of_file(path, &bytes, &mut problems);
         let plan = text.and_then(|text| {

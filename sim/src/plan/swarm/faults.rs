@@ -214,6 +214,9 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         }
         Kind::Reset => {
             let (between, and) = pair(plan, choices);
+            let proxies = [&between, &and].map(|node| plan.topology.role(node)) == [Some(Role::Proxy); 2];
+            // Between the proxies are adverts, and no connection.
+            let and = if proxies { Role::Agent.node(0) } else { and };
             Fault::Reset { between, and }
         }
         Kind::Reload => Fault::Reload {

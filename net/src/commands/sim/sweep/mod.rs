@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tandem_sim::plan::Plan;
 use tandem_sim::run::Report;
 
-use super::{Exit, Output, determinism, saved, trial};
+use super::{Exit, Output, determinism, refuse, saved, trial};
 use crate::demo::Interrupt;
 use tally::{Failure, Tally};
 
@@ -53,13 +53,17 @@ const TWICE: u64 = 20;
 
 /// Runs the command.
 pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    let prepared = args.save.as_deref().map_or(Ok(()), fs::create_dir_all);
-    let interrupt = match prepared.and_then(|()| Interrupt::catch()) {
+    if let Some(folder) = &args.save
+        && let Err(why) = fs::create_dir_all(folder)
+    {
+        return refuse(
+            output,
+            format!("--save {}: no such folder can be made: {why}", folder.display()),
+        );
+    }
+    let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
-        Err(why) => {
-            writeln!(output.err, "this sweep cannot begin: {why}")?;
-            return Ok(Exit::Environment);
-        }
+        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
     };
     let begun = Instant::now();
     let (tally, unsaved) = sweep(args, &interrupt);
