@@ -112,3 +112,54 @@ pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
 
 /// How long a stream may take to open, and how long each step of TLS may take.
 pub const NEGOTIATION: Duration = Duration::from_secs(15);
+
+/// Clients of a control node.
+pub const CLIENTS: usize = 4096;
+
+/// Instances that one client of a control node has subscribed.
+pub const SUBSCRIPTIONS_PER_CLIENT: usize = 1 << 14;
+
+/// Routes that one client of a control node has published.
+pub const ROUTES_PER_CLIENT: usize = 1 << 17;
+
+/// Routes that one client has published into one instance that the configuration does not know yet.
+pub const DEFERRED_ROUTES: usize = 1 << 14;
+
+/// Paths of one route that are sent on together because they are equally good.
+pub const EQUAL_PATHS: usize = 64;
+
+/// Retracts of one instance that are kept for subscribers who lag behind; those who lag most are cut off above that.
+pub const UNTOLD_RETRACTS: usize = 1 << 17;
+
+/// Items or retracts in one message of a control node.
+pub const ITEMS_PER_MESSAGE: usize = 32;
+
+/// Objects of the configuration graph in one message; a link counts as two.
+pub const OBJECTS_PER_MESSAGE: usize = 16;
+
+/// Bytes that the driver has not sent to a client yet, above which a control node tells it nothing new.
+pub const CLIENT_QUEUE_BYTES: usize = 1 << 20;
+
+/// How long a client with a full queue may take nothing of it.
+pub const SLOW_CLIENT: Duration = Duration::from_secs(30);
+
+/// How long a control node gathers changes before it tells them, so that they share messages.
+pub const GATHER: Duration = Duration::from_millis(2);
+
+/// How long a client has subscribed nothing new when it is told that it has been told everything.
+pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);
+
+/// Control nodes that an agent has sessions with.
+pub const CONTROL_NODES: usize = 2;
+
+/// Dials of one control node that fail before another of the list gets its place.
+pub const DIALS_BEFORE_ANOTHER: u32 = 4;
+
+/// How long an instance or a configuration must be quiet to count as complete where nobody says that it is.
+pub const QUIET: Duration = Duration::from_secs(15);
+
+/// How long the changes of a configuration that was complete once must be quiet to be put in force.
+pub const CHANGES_SETTLE: Duration = Duration::from_secs(1);
+
+/// Routes that are told to each control node in one step.
+pub const ROUTES_PER_STEP: usize = 256;

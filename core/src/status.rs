@@ -16,10 +16,32 @@ pub struct AgentStatus {
     pub tsn: Ipv4Addr,
     /// What the health port says: `fit`, `unfit` or `draining`.
     pub grade: String,
+    /// Its control nodes, those that it dials first; none if the configuration comes from a file alone.
+    #[serde(default)]
+    pub control_nodes: Vec<UplinkStatus>,
     /// One entry for every configured switch, with or without a session.
     pub switches: BTreeMap<SwitchName, SwitchStatus>,
     /// Connections that have not named a configured switch.
     pub unidentified: Vec<UnidentifiedStatus>,
+}
+
+/// A place for a control node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it calls itself; `None` while no session is open.
+    pub name: Option<String>,
+    /// It says what is configured.
+    pub configures: bool,
+    /// Dials and sessions that failed since the last that was open.
+    pub failures: u32,
+    /// Instances that we hear of, and how many of them have been told completely.
+    pub instances: usize,
+    pub instances_complete: usize,
+    /// Routes that we told it, and routes that it is still to be told of.
+    pub routes_told: usize,
+    pub routes_untold: usize,
 }
 
 /// A configured switch.

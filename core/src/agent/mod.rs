@@ -200,6 +200,7 @@ impl Agent {
             agent: self.configuration.session.agent.clone(),
             tsn: self.configuration.session.tsn,
             grade: self.grade.to_string(),
+            control_nodes: self.uplinks.as_ref().map(Uplinks::status).unwrap_or_default(),
             switches,
             unidentified: nameless
                 .map(|(conn, known)| UnidentifiedStatus {

@@ -36,7 +36,7 @@ impl ControlNode {
             // Nothing is swept here, so it does not matter when everything has been said.
             Stanza::EndOfRib => {}
             Stanza::Refused { what } => self.refuse(conn, Refusal::Unreadable, what),
-            Stanza::Items { .. } | Stanza::Retracts { .. } | Stanza::Configuration(_) | Stanza::EndOfConfiguration => {
+            Stanza::Items { .. } | Stanza::Retracts { .. } | Stanza::Configuration(_) => {
                 self.violation(conn, "a client said what only a control node says");
             }
         }

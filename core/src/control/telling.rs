@@ -257,6 +257,6 @@ fn estimate(stanza: &Stanza) -> usize {
         Stanza::Configuration(changes) => changes.len() * OBJECT,
         Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => 0,
         Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } | Stanza::EndOfRib => 0,
-        Stanza::EndOfConfiguration | Stanza::Refused { .. } => 0,
+        Stanza::Refused { .. } => 0,
     }
 }

@@ -153,19 +153,17 @@ fn read_collection(collection: Cursor<'_>) -> Result<Stanza, Trouble> {
 }
 
 fn read_message(message: Cursor<'_>) -> Result<Vec<Stanza>, Trouble> {
-    let end = match channel(message)? {
-        Channel::Routes => Stanza::EndOfRib,
-        Channel::Configuration => Stanza::EndOfConfiguration,
-    };
+    if channel(message)? == Channel::Configuration {
+        return Err(refused("a message about configuration"));
+    }
     let event = message
         .child("event")
         .ok_or_else(|| refused("a message without an event"))?;
     let Some(items) = event.child("items") else {
-        return Ok(vec![end]);
+        return Ok(vec![Stanza::EndOfRib]);
     };
     match node(items)? {
-        END_OF_RIB => Ok(vec![end]),
-        _ if end != Stanza::EndOfRib => Err(refused("routes where configuration belongs")),
+        END_OF_RIB => Ok(vec![Stanza::EndOfRib]),
         node => match node.strip_prefix(FAMILY) {
             Some(instance) => read_items(items, &instance.into()),
             None => Err(refused(format!("routes of another family, `{}`", short(node)))),
@@ -200,7 +198,7 @@ fn read_items(list: Cursor<'_>, instance: &InstanceName) -> Result<Vec<Stanza>, 
         }
     }
     let mut stanzas = Vec::new();
-    if !items.is_empty() {
+    if !items.is_empty() || (keys.is_empty() && refusals == 0) {
         let instance = instance.clone();
         stanzas.push(Stanza::Items { instance, items });
     }

@@ -31,7 +31,8 @@ pub enum Stanza {
     },
     /// Agent: the configuration of this node, and of everything around it.
     SubscribeConfiguration { kind: Box<str>, name: Box<str> },
-    /// Control node: routes of an instance, of which all that share a path may share a message.
+    /// Control node: routes of an instance, of which all that share a path may share a message. None at all means that
+    /// all of the instance has been told: only Tandem says so, and others take no notice.
     Items {
         instance: InstanceName,
         items: Vec<(Key, Path)>,
@@ -42,8 +43,6 @@ pub enum Stanza {
     EndOfRib,
     /// Control node: what changed in the configuration graph.
     Configuration(Vec<Change>),
-    /// Control node: all of the configuration has been said. Only Tandem says so; others are understood by their quiet.
-    EndOfConfiguration,
     /// Either: it said something that we cannot take, and that harms nothing else. Never written.
     Refused {
         /// One sentence for a person.

@@ -113,7 +113,6 @@ impl Writer {
                 });
             }
             Stanza::EndOfRib => self.write_end(out, &self.to_routes),
-            Stanza::EndOfConfiguration => self.write_end(out, &self.to_configuration),
             Stanza::Configuration(changes) => self.write_changes(out, changes),
             Stanza::Refused { .. } => {}
         }
@@ -145,7 +144,8 @@ impl Writer {
 
     fn write_items<T>(&self, out: &mut String, instance: &InstanceName, items: &[T], write: impl Fn(&mut String, &T)) {
         let mut items = items.iter().peekable();
-        while items.peek().is_some() {
+        // No item at all says something, too.
+        loop {
             let start = out.len();
             self.open_message(out, &self.to_routes);
             named(out, "items", &[FAMILY, instance.as_str()]);
@@ -153,6 +153,9 @@ impl Writer {
                 write(out, item);
             }
             out.push_str("</items></event></message>");
+            if items.peek().is_none() {
+                break;
+            }
         }
     }
 

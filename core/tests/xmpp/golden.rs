@@ -160,26 +160,23 @@ fn a_control_node_tells_the_configuration() {
     };
     insta::assert_snapshot!(said(
         Writer::of_control_node("tor-agent-1"),
-        &[
-            Stanza::Configuration(vec![
-                Change::UpdateNode(Node {
-                    id: router,
-                    properties: vec![
-                        Element::leaf("virtual-router-ip-address", "10.84.5.11"),
-                        id_perms,
-                        Element::leaf("display-name", "tor-agent-1"),
-                    ],
-                }),
-                Change::UpdateNode(Node {
-                    id: switch.clone(),
-                    properties: vec![]
-                }),
-                Change::UpdateLink(link.clone()),
-                Change::DeleteLink(link),
-                Change::DeleteNode(switch),
-            ]),
-            Stanza::EndOfConfiguration,
-        ]
+        &[Stanza::Configuration(vec![
+            Change::UpdateNode(Node {
+                id: router,
+                properties: vec![
+                    Element::leaf("virtual-router-ip-address", "10.84.5.11"),
+                    id_perms,
+                    Element::leaf("display-name", "tor-agent-1"),
+                ],
+            }),
+            Change::UpdateNode(Node {
+                id: switch.clone(),
+                properties: vec![]
+            }),
+            Change::UpdateLink(link.clone()),
+            Change::DeleteLink(link),
+            Change::DeleteNode(switch),
+        ]),]
     ));
 }
 

@@ -143,7 +143,7 @@ fn stanza() -> impl Strategy<Value = Stanza> {
             kind: kind.into(),
             name: name.into()
         }),
-        (name(), vec((key(), path(0..3)), 1..4)).prop_map(|(instance, items)| Stanza::Items {
+        (name(), vec((key(), path(0..3)), 0..4)).prop_map(|(instance, items)| Stanza::Items {
             instance: instance.into(),
             items
         }),
@@ -153,7 +153,6 @@ fn stanza() -> impl Strategy<Value = Stanza> {
         }),
         Just(Stanza::EndOfRib),
         vec(change(), 1..6).prop_map(Stanza::Configuration),
-        Just(Stanza::EndOfConfiguration),
     ]
 }
 

@@ -175,6 +175,9 @@ impl Fleet {
                 }
                 Output::Graded(grade) => self.grades.push(grade),
                 Output::Drained => self.drained += 1,
+                Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } | Output::Event(_) => {
+                    panic!("it has no control nodes")
+                }
             }
         }
     }

@@ -25,6 +25,7 @@ use crate::configuration::{Configuration, SessionOptions};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::machine::{CloseWhy, Machine};
+use crate::status::UplinkStatus;
 use crate::time::{Deadline, Time};
 use crate::xmpp::backoff::Backoff;
 use crate::xmpp::stanza::Stanza;
@@ -192,6 +193,12 @@ impl Uplinks {
         self.fabric.best(network, mac).map(|best| best.vtep)
     }
 
+    /// What an operator may want to know.
+    pub fn status(&self) -> Vec<UplinkStatus> {
+        let slots = self.slots.iter().map(|slot| &slot.uplink);
+        slots.map(|uplink| uplink.status(self.source.is(uplink.id()))).collect()
+    }
+
     fn slot_of(&self, id: UplinkId) -> Option<usize> {
         self.slots.iter().position(|slot| slot.uplink.is(id))
     }
@@ -257,7 +264,6 @@ impl Uplinks {
                 self.resettle();
             }
             Stanza::Configuration(changes) => self.graph_told(now, id, changes),
-            Stanza::EndOfConfiguration => {}
             Stanza::Refused { what } => self.event(What::Unreadable { what }),
             // What agents say to control nodes means nothing the other way.
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::SubscribeConfiguration { .. } => {}

@@ -29,6 +29,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Whether this session tells it.
+    pub(super) fn is(&self, id: Option<UplinkId>) -> bool {
+        id.is_some() && self.from == id
+    }
+
     /// A session is over.
     pub(super) fn lost(&mut self, id: UplinkId) {
         if self.from == Some(id) {

@@ -7,6 +7,7 @@ use super::{Output, UplinkId};
 use crate::bounds::{QUIET, SEND_QUEUE_BYTES};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Uuid;
+use crate::status::UplinkStatus;
 use crate::time::Time;
 use crate::xmpp::stanza::Stanza;
 
@@ -206,9 +207,22 @@ impl Uplink {
         self.id().is_some() && !self.dirty.is_empty() && self.queued_bytes < SEND_QUEUE_BYTES
     }
 
-    /// Routes that are told, and routes that are not told yet.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.told.len(), self.dirty.len())
+    /// What an operator may want to know.
+    pub(super) fn status(&self, configures: bool) -> UplinkStatus {
+        let name = match &self.state {
+            State::Up { name, .. } => Some(name.clone()),
+            State::Waiting { .. } | State::Dialling { .. } => None,
+        };
+        UplinkStatus {
+            address: self.address,
+            name,
+            configures,
+            failures: self.failures,
+            instances: self.subscriptions.len(),
+            instances_complete: self.subscriptions.values().filter(|it| it.complete).count(),
+            routes_told: self.told.len(),
+            routes_untold: self.dirty.len(),
+        }
     }
 
     /// Brings one route into line with what is wanted of it.

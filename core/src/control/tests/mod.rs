@@ -66,6 +66,7 @@ impl World {
             Stanza::EndOfRib => {}
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => panic!("only clients do"),
             Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } => panic!("only clients do"),
+            Stanza::Refused { .. } => panic!("nobody writes it"),
         }
     }
 
@@ -148,10 +149,11 @@ impl World {
         self.say(
             conn,
             Stanza::Publish {
+                node: key.node(),
                 route: Box::new((key, path)),
             },
         );
-        let node = Key { ethernet_tag: 0, ..key }.to_string().into();
+        let node = key.node();
         self.say(
             conn,
             Stanza::Collection {

@@ -88,12 +88,13 @@ fn who_breaks_the_protocol_is_closed_and_told_why() {
         no_ribout: false,
     };
     let publish = || Stanza::Publish {
+        node: mac(1).node(),
         route: Box::new((mac(1), path(11))),
     };
     let collection = || Stanza::Collection {
         instance: named(1),
         associate: true,
-        node: "25/242/02:00:00:00:00:01,0.0.0.0/32".into(),
+        node: mac(1).node(),
     };
     let unsubscribe = || Stanza::Unsubscribe { instance: named(1) };
     let stories = [
@@ -128,10 +129,11 @@ fn what_is_not_taken_is_counted_and_ends_nothing() {
     world.say(
         1,
         Stanza::Publish {
+            node: mac(1).node(),
             route: Box::new((mac(1), path(11))),
         },
     );
-    let node = mac(2).to_string().into();
+    let node = mac(2).node();
     world.say(
         1,
         Stanza::Collection {
