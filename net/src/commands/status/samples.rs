@@ -43,6 +43,7 @@ pub(crate) fn busy() -> AgentStatus {
     ];
     let switches = switches.map(|(name, sessions, exported)| (name.into(), SwitchStatus { sessions, exported }));
     AgentStatus {
+        control_nodes: Vec::new(),
         agent: "agent-a".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 11),
         grade: "fit".into(),
@@ -65,6 +66,7 @@ pub(crate) fn busy() -> AgentStatus {
 /// An agent that has nothing to do yet.
 pub(crate) fn idle() -> AgentStatus {
     AgentStatus {
+        control_nodes: Vec::new(),
         agent: "agent-b".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 12),
         grade: "unfit".into(),
