@@ -165,6 +165,11 @@ impl Agent {
         self.uplinks.as_ref()
     }
 
+    /// Which session of this agent runs on a connection.
+    pub fn generation(&self, conn: ConnId) -> Option<Generation> {
+        self.sessions.get(&conn).map(|known| known.generation)
+    }
+
     /// What is in force.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
