@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use net::{Net, SWITCHES, mac, network, vtep};
 use tandem_core::Vni;
 use tandem_core::agent::adverts::Advert;
+use tandem_core::health::Grade;
 
 /// Two agents and two control nodes, everybody up; agent 0 owns switch 0, agent 1 owns switch 1.
 fn pair() -> Net {
@@ -194,4 +195,73 @@ fn a_static_mac_of_the_inventory_is_a_route_like_any_other() {
     });
     net.pass(5);
     assert_eq!(net.heard(0, 0, mac(9)), Some(elsewhere));
+}
+
+#[test]
+fn an_agent_without_control_nodes_hands_its_switches_over_to_one_that_has_some() {
+    let mut net = pair();
+    net.cut(0);
+    net.pass(1);
+    assert_eq!(net.grade(0), Grade::Fit, "that may be over in a moment");
+    net.pass(3);
+    assert_eq!((net.grade(0), net.grade(1)), (Grade::Isolated, Grade::Fit));
+    assert_eq!(net.orders(0, 0), (true, false));
+    net.end(0, 0);
+    net.own(0, 0);
+    net.pass(30);
+    assert_eq!(net.orders(0, 0), (false, false), "a switch that comes back is kept");
+    net.mend(0);
+    net.pass(60);
+    assert_eq!(net.grade(0), Grade::Fit);
+}
+
+#[test]
+fn two_agents_without_control_nodes_keep_their_switches() {
+    let mut net = pair();
+    net.kill_node(0);
+    net.kill_node(1);
+    net.pass(60);
+    assert_eq!((net.grade(0), net.grade(1)), (Grade::Alone, Grade::Alone));
+    assert_eq!((net.orders(0, 0), net.orders(1, 1)), ((false, false), (false, false)));
+}
+
+#[test]
+fn an_agent_that_hears_nothing_of_the_other_keeps_its_switches() {
+    let mut net = pair();
+    net.parted = true;
+    net.pass(5);
+    net.cut(0);
+    net.pass(60);
+    assert_eq!(net.grade(0), Grade::Alone);
+    assert_eq!(net.orders(0, 0), (false, false));
+}
+
+#[test]
+fn an_agent_whose_services_node_died_hands_its_switches_over_until_it_lives_again() {
+    let mut net = pair();
+    net.probe(0, false);
+    assert_eq!(net.grade(0), Grade::Isolated);
+    assert_eq!(net.orders(0, 0), (true, false));
+    net.probe(0, true);
+    assert_eq!(net.grade(0), Grade::Fit);
+}
+
+#[test]
+fn an_owner_doubts_its_line_when_the_other_agent_claims_the_switch() {
+    let mut net = pair();
+    assert_eq!(net.orders(0, 0), (false, false));
+    net.own(1, 0);
+    assert_eq!(net.orders(0, 0), (false, true));
+    assert_eq!(net.orders(1, 1), (false, false), "that is another switch");
+}
+
+#[test]
+fn agents_that_are_configured_differently_say_so_once() {
+    let mut net = pair();
+    net.cut(0);
+    net.configure(|inventory| inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(6000).expect("a VNI"));
+    net.pass(10);
+    net.disagreed.sort();
+    net.disagreed.dedup();
+    assert_eq!(net.disagreed, SWITCHES);
 }

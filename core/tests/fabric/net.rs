@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_core::agent::adverts::Advert;
+use tandem_core::agent::pair::Word;
 use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
 use tandem_core::event::{Event, Route, What};
+use tandem_core::health::Grade;
 use tandem_core::session::Command;
 use tandem_core::{CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
@@ -39,6 +41,10 @@ pub(crate) struct Net {
     conns: u64,
     /// Agents that reach no control node.
     cut: BTreeSet<usize>,
+    /// The agents do not hear each other.
+    pub(crate) parted: bool,
+    /// What they said of each other's configuration.
+    pub(crate) disagreed: Vec<String>,
     post: VecDeque<Letter>,
 }
 
@@ -55,12 +61,16 @@ struct AgentSide {
 pub(crate) struct Told {
     macs: BTreeMap<Mac, Ipv4Addr>,
     settled: bool,
+    /// It was told to let go of its switch, or to show that its line is alive.
+    drained: bool,
+    doubted: bool,
     /// How often it was told something of routes.
     times: usize,
 }
 
 enum Letter {
     ToAgent(usize, Up),
+    ToPeer(usize, Word),
     ToNode(usize, control::Input),
 }
 
@@ -85,7 +95,9 @@ impl Net {
                 seed: 1,
             };
             AgentSide {
-                agent: Agent::new(Arc::new(configuration), Generation(0)).with_uplinks(options),
+                agent: Agent::new(Arc::new(configuration), Generation(0))
+                    .with_uplinks(options)
+                    .with_peer(),
                 sessions: BTreeMap::new(),
                 told: BTreeMap::new(),
             }
@@ -120,6 +132,8 @@ impl Net {
             streams: BTreeMap::new(),
             conns: 1000,
             cut: BTreeSet::new(),
+            parted: false,
+            disagreed: Vec::new(),
             post: VecDeque::new(),
         };
         for node in 0..nodes {
@@ -240,6 +254,22 @@ impl Net {
         self.cut.remove(&agent);
     }
 
+    pub(crate) fn grade(&self, agent: usize) -> Grade {
+        self.agents[agent].agent.grade()
+    }
+
+    /// Whether a session was told to let go of its switch, and whether to show that its line is alive.
+    pub(crate) fn orders(&self, agent: usize, switch: usize) -> (bool, bool) {
+        let told = self.told(agent, switch);
+        (told.drained, told.doubted)
+    }
+
+    /// The services node of an agent passes its probe, or does not.
+    pub(crate) fn probe(&mut self, agent: usize, alive: bool) {
+        self.tell_agent(agent, Input::Tsn { alive });
+        self.settle();
+    }
+
     /// Lets seconds pass.
     pub(crate) fn pass(&mut self, seconds: u64) {
         let until = self.now + Duration::from_secs(seconds);
@@ -256,6 +286,7 @@ impl Net {
         if let Some(letter) = self.post.pop_front() {
             match letter {
                 Letter::ToAgent(agent, input) => self.tell_agent(agent, Input::Uplink(input)),
+                Letter::ToPeer(agent, word) => self.tell_agent(agent, Input::Peer(word)),
                 Letter::ToNode(node, input) => self.tell_node(node, input),
             }
             return true;
@@ -301,6 +332,12 @@ impl Net {
     fn carry(&mut self, number: usize, output: Output) {
         match output {
             Output::Dial { id, to } => self.dial(number, id, to),
+            Output::TellPeer(word) if !self.parted => {
+                let others = (0..self.agents.len()).filter(|other| *other != number);
+                self.post
+                    .extend(others.map(|other| Letter::ToPeer(other, word.clone())));
+            }
+            Output::Disagreed { switch } => self.disagreed.push(switch.to_string()),
             Output::Say { id, stanza } => {
                 let stream = self
                     .streams
@@ -325,6 +362,8 @@ impl Net {
                         }
                     }
                     Command::Settle { settled, .. } => told.settled = settled,
+                    Command::Drain => told.drained = true,
+                    Command::Prove => told.doubted = true,
                     // A session forgets what it has no part in any more.
                     Command::Configure { configuration, .. } => {
                         let switch = self.agents[number].sessions.iter().find(|(_, it)| **it == conn);

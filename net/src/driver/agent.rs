@@ -207,6 +207,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                 }
                 Output::Drained => over = true,
                 // Without control nodes an agent asks for none of these.
+                Output::TellPeer(_) | Output::Disagreed { .. } => {}
                 Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } | Output::Event(_) => {}
             }
         }
