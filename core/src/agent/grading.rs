@@ -56,14 +56,7 @@ impl Agent {
         let news = pair.heard(now, word, &ours);
         for name in news.claimed {
             // Whoever of ours believes that the switch is his has to show that his line is alive.
-            let serving = self
-                .sessions
-                .iter()
-                .filter(|(_, known)| known.served.contains(&name) && known.owned > 0);
-            for (conn, _) in serving {
-                let command = Command::Prove;
-                self.outputs.push_back(Output::Tell { conn: *conn, command });
-            }
+            self.doubt(|_, known| known.owned > 0 && known.served.contains(&name));
         }
         for switch in news.disagreed {
             self.outputs.push_back(Output::Disagreed { switch });

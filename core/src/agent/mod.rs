@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
 use crate::configuration::Configuration;
-use crate::event::{Event, Route, What};
+use crate::event::{Event, What};
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
@@ -27,7 +27,7 @@ use crate::session::{Command as SessionCommand, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
-use exports::{Exports, Owned};
+use exports::Exports;
 use pair::{Pair, Word};
 use uplinks::{UplinkId, Uplinks};
 
@@ -309,7 +309,10 @@ impl Agent {
                     known.named = named;
                 }
             }
-            What::Exported(route) => self.exported(now, conn, generation, route),
+            What::Exported(route) => {
+                self.exports.exported(generation, route);
+                self.advertise(now, route, Some(route.vtep));
+            }
             What::Withdrawn(route) => {
                 self.exports.withdrawn(generation, route);
                 self.advertise(now, route, None);
@@ -334,27 +337,22 @@ impl Agent {
         }
     }
 
-    /// A session exports a route. A session of the same switch that had the lock before has no say in it any more:
-    /// that is not always the older one, for the lock goes to whoever waits.
-    fn exported(&mut self, now: Time, conn: ConnId, generation: Generation, route: Route) {
-        let Some(exporter) = self.sessions.get(&conn) else {
-            return;
-        };
-        let rival = |other| {
-            let other = self.sessions.values().find(|known| known.generation == other)?;
-            let order = (other.owned, other.generation) > (exporter.owned, generation);
-            let owned = if order { Owned::Later } else { Owned::Earlier };
-            (!other.served.is_disjoint(&exporter.served)).then_some(owned)
-        };
-        self.exports.exported(generation, route, rival);
-        self.advertise(now, route, Some(route.vtep));
-    }
-
-    /// A session may write from now on.
+    /// A session may write from now on. Another one that believes the same of the same switch must show that its line
+    /// is alive.
     fn owns(&mut self, conn: ConnId) {
         self.owners += 1;
-        if let Some(known) = self.sessions.get_mut(&conn) {
-            known.owned = self.owners;
+        let Some(known) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        known.owned = self.owners;
+        let served = known.served.clone();
+        self.doubt(|other, known| other != conn && known.owned > 0 && !known.served.is_disjoint(&served));
+    }
+
+    fn doubt(&mut self, whom: impl Fn(ConnId, &Known) -> bool) {
+        for (conn, _) in self.sessions.iter().filter(|(conn, known)| whom(**conn, known)) {
+            let command = SessionCommand::Prove;
+            self.outputs.push_back(Output::Tell { conn: *conn, command });
         }
     }
 
@@ -372,12 +370,8 @@ impl Agent {
         let Some(newer) = self.sessions.get(&conn) else {
             return;
         };
-        for (other, known) in &self.sessions {
-            if known.generation < generation && !known.served.is_disjoint(&newer.served) {
-                let command = SessionCommand::Prove;
-                self.outputs.push_back(Output::Tell { conn: *other, command });
-            }
-        }
+        let served = newer.served.clone();
+        self.doubt(|_, known| known.generation < generation && !known.served.is_disjoint(&served));
     }
 
     fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
