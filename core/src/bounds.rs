@@ -170,6 +170,9 @@ pub const PEER_SAYS: Duration = Duration::from_secs(1);
 /// How long what the other agent of a pair said counts.
 pub const PEER_FRESH: Duration = Duration::from_secs(3);
 
+/// How long the news that a session is over may be later than that of its routes.
+pub const DOUBT: Duration = Duration::from_millis(500);
+
 /// How long an agent keeps a switch that came back after it was handed over.
 pub const HANDOVER_PAUSE: Duration = Duration::from_secs(60);
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::hold::Served;
 use super::pair::{Pair, Standing, State, Word};
-use super::{Agent, Output, Uplinks, Why};
+use super::{Agent, Output, Uplinks, Why, uplinks};
 use crate::bounds::ISOLATED_AFTER;
 use crate::configuration::fingerprint;
 use crate::health::Grade;
@@ -86,6 +87,37 @@ impl Agent {
             self.hand_over(now);
         }
         self.tell_peer(now);
+        self.tell_served(now);
+    }
+
+    /// By whom our switches are served: by us, or by the other agent as it says.
+    fn tell_served(&mut self, now: Time) {
+        if self.uplinks.as_ref().is_none_or(|uplinks| !uplinks.holds()) {
+            return;
+        }
+        let ours = self.word();
+        let theirs = self.pair.as_ref().and_then(|pair| pair.fresh(now));
+        let owner = |word: &Word, name: &SwitchName, said| {
+            let standing = word.switches.get(name)?;
+            let audited = standing.audited;
+            let live = standing.state == State::Owner;
+            live.then_some(Served { live, audited, said })
+        };
+        let configured = self
+            .configuration
+            .switches
+            .iter()
+            .filter_map(|(name, switch)| Some((name, switch.vtep?)));
+        let served = configured.map(|(name, vtep)| {
+            let ours = owner(&ours, name, None);
+            let served = ours.or_else(|| theirs.and_then(|(said, word)| owner(word, name, Some(said))));
+            (vtep, served.unwrap_or_default())
+        });
+        let served: BTreeMap<_, _> = served.collect();
+        if served != self.served {
+            self.served = served.clone();
+            self.uplink(now, uplinks::Input::Served(served));
+        }
     }
 
     fn due_grade(&self, now: Time) -> Grade {

@@ -9,12 +9,13 @@ pub mod exports;
 pub mod fabric;
 mod grading;
 pub mod graph;
+pub mod hold;
 pub mod pair;
 mod routes;
 pub mod uplinks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
@@ -28,8 +29,9 @@ use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
 use exports::Exports;
+use hold::Served;
 use pair::{Pair, Word};
-use uplinks::{UplinkId, Uplinks};
+use uplinks::{Change, UplinkId, Uplinks};
 
 /// What may arrive at an agent.
 #[derive(Clone, Debug)]
@@ -121,6 +123,8 @@ pub struct Agent {
     tsn_dead: bool,
     /// `None`: this agent knows of no other.
     pair: Option<Pair>,
+    /// How the switches are served, as the uplinks were told last.
+    served: BTreeMap<Ipv4Addr, Served>,
     /// How many sessions were allowed to write so far.
     owners: u64,
     /// Nameless sessions that were told to close, and have not closed yet.
@@ -171,6 +175,7 @@ impl Agent {
             without_uplinks: None,
             tsn_dead: false,
             pair: None,
+            served: BTreeMap::new(),
             owners: 0,
             leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -311,11 +316,11 @@ impl Agent {
             }
             What::Exported(route) => {
                 self.exports.exported(generation, route);
-                self.advertise(now, route, Some(route.vtep));
+                self.advertise(now, route, Change::Learned);
             }
             What::Withdrawn(route) => {
                 self.exports.withdrawn(generation, route);
-                self.advertise(now, route, None);
+                self.advertise(now, route, Change::Withdrawn);
             }
             What::Retracted { .. } => self.retracted(now, generation),
             What::Closed { .. } => {

@@ -91,15 +91,15 @@ impl Pair {
         news
     }
 
-    /// What the other agent said, if that was just now.
-    pub fn fresh(&self, now: Time) -> Option<&Word> {
+    /// What the other agent said, and when, if that was just now.
+    pub fn fresh(&self, now: Time) -> Option<(Time, &Word)> {
         let (at, word) = self.heard.as_ref()?;
-        (now.since(*at) < PEER_FRESH).then_some(word)
+        (now.since(*at) < PEER_FRESH).then_some((*at, word))
     }
 
     /// Whether the other agent can take a switch.
     pub fn is_ready(&self, now: Time) -> bool {
-        self.fresh(now).is_some_and(|word| word.ready)
+        self.fresh(now).is_some_and(|(_, word)| word.ready)
     }
 
     /// Answers whether this is to be said now: it is news, or it is time to say it again.

@@ -1,10 +1,9 @@
 //! Routes between sessions and control nodes: what one learned goes up, what others learned comes down.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::uplinks::{self, Output as Up, Uplinks};
+use super::uplinks::{self, Change, Output as Up, Uplinks};
 use super::{Agent, Output, Why};
 use crate::bounds::ROUTES_PER_STEP;
 use crate::event::Route;
@@ -41,17 +40,11 @@ impl Agent {
         }
     }
 
-    /// Our sessions' word on a MAC changed: one of them learned it behind this tunnel end, or took it back.
-    pub(super) fn advertise(&mut self, now: Time, route: Route, learned: Option<Ipv4Addr>) {
+    /// Our sessions' word on a route changed.
+    pub(super) fn advertise(&mut self, now: Time, route: Route, change: Change) {
         if self.uplinks.is_some() {
-            let Route { network, mac, .. } = route;
-            let vteps = self.exports.vteps(network, mac).collect();
-            let exported = uplinks::Input::Exported {
-                network,
-                mac,
-                learned,
-                vteps,
-            };
+            let vteps = self.exports.vteps(route.network, route.mac).collect();
+            let exported = uplinks::Input::Exported { route, change, vteps };
             self.uplink(now, exported);
         }
     }
@@ -59,7 +52,7 @@ impl Agent {
     /// A session is over: what it alone vouched for is retracted.
     pub(super) fn retracted(&mut self, now: Time, generation: Generation) {
         for route in self.exports.retracted(generation) {
-            self.advertise(now, route, None);
+            self.advertise(now, route, Change::SessionOver);
         }
     }
 

@@ -61,6 +61,8 @@ struct AgentSide {
 pub(crate) struct Told {
     macs: BTreeMap<Mac, Ipv4Addr>,
     settled: bool,
+    /// MACs that were nowhere at any time.
+    missed: BTreeSet<Mac>,
     /// It was told to let go of its switch, or to show that its line is alive.
     drained: bool,
     doubted: bool,
@@ -76,6 +78,11 @@ enum Letter {
 
 impl Net {
     pub(crate) fn new(agents: usize, nodes: usize) -> Self {
+        Self::holding(agents, nodes, None)
+    }
+
+    /// The same, and the agents hold copies for so long.
+    pub(crate) fn holding(agents: usize, nodes: usize, stale_hold: Option<Duration>) -> Self {
         let name = |agent: usize| format!("agent-{agent}");
         let addresses = (0..nodes).map(node_address);
         let addresses: Vec<SocketAddr> = addresses.collect();
@@ -92,6 +99,7 @@ impl Net {
             let options = Options {
                 nodes: addresses.clone(),
                 session,
+                stale_hold,
                 seed: 1,
             };
             AgentSide {
@@ -191,7 +199,7 @@ impl Net {
     /// A session with a switch is over.
     pub(crate) fn end(&mut self, agent: usize, switch: usize) {
         let why = CloseWhy::orderly("the story says so");
-        self.happened(agent, switch, What::Retracted { routes: 0 });
+        self.hears(agent, switch, What::Retracted { routes: 0 });
         self.happened(agent, switch, What::Closed { why });
         self.agents[agent].sessions.remove(&switch);
     }
@@ -199,6 +207,17 @@ impl Net {
     /// Where an agent's session with a switch was told that a MAC is.
     pub(crate) fn heard(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
         self.told(agent, switch).macs.get(&mac).copied()
+    }
+
+    /// Whether it was ever told that a MAC is nowhere.
+    pub(crate) fn missed(&self, agent: usize, switch: usize, mac: Mac) -> bool {
+        self.told(agent, switch).missed.contains(&mac)
+    }
+
+    /// A session has read its switch, and nothing differs any more.
+    pub(crate) fn audited(&mut self, agent: usize, switch: usize) {
+        let (rows_written, left) = (0, 0);
+        self.happened(agent, switch, What::Audited { rows_written, left });
     }
 
     pub(crate) fn is_settled(&self, agent: usize, switch: usize) -> bool {
@@ -309,11 +328,15 @@ impl Net {
     }
 
     fn happened(&mut self, agent: usize, switch: usize, what: What) {
+        self.hears(agent, switch, what);
+        self.settle();
+    }
+
+    fn hears(&mut self, agent: usize, switch: usize, what: What) {
         let conn = *self.agents[agent].sessions.get(&switch).expect("a session");
         let generation = Generation(conn.0);
         let generation = self.generation(agent, conn).unwrap_or(generation);
         self.tell_agent(agent, Input::Heard(Event { conn, generation, what }));
-        self.settle();
     }
 
     /// The agent numbers its sessions from 1 on, in the order in which they were connected.
@@ -357,7 +380,10 @@ impl Net {
                         for (mac, vtep) in macs {
                             match vtep {
                                 Some(vtep) => drop(told.macs.insert(mac, vtep)),
-                                None => drop(told.macs.remove(&mac)),
+                                None => {
+                                    told.macs.remove(&mac);
+                                    told.missed.insert(mac);
+                                }
                             }
                         }
                     }

@@ -60,6 +60,7 @@ fn agent() -> Host {
             complete: false,
             generation: Generation(0),
             control_nodes: vec![NODE],
+            stale_hold: None,
         },
     )
 }

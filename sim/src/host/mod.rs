@@ -68,6 +68,8 @@ pub struct Options {
     pub generation: Generation,
     /// The control nodes that the configuration and the routes come from; none, and what is wanted is all there is.
     pub control_nodes: Vec<SocketAddrV4>,
+    /// How long a copy of a route is held while nobody knows it at first hand.
+    pub stale_hold: Option<Duration>,
 }
 
 /// What an agent host can be told.
@@ -138,6 +140,7 @@ impl Host {
             agent = agent.with_uplinks(agent::uplinks::Options {
                 nodes: options.control_nodes.iter().copied().map(Into::into).collect(),
                 session: configuration.session.clone(),
+                stale_hold: options.stale_hold,
                 seed,
             });
         }

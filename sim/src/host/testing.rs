@@ -50,6 +50,7 @@ pub(super) fn options() -> Options {
         complete: true,
         generation: Generation(100),
         control_nodes: Vec::new(),
+        stale_hold: None,
     }
 }
 

@@ -267,6 +267,7 @@ impl World {
             complete,
             generation: tandem_core::Generation(self.now.micros()),
             control_nodes: Vec::new(),
+            stale_hold: None,
         };
         Host::new(seed, options)
     }

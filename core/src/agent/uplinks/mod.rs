@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use super::adverts::{Advert, Adverts};
 use super::fabric::{Fabric, Heard};
+use super::hold::{Hold, Served};
 use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER, ROUTES_PER_STEP};
 use crate::configuration::{Configuration, SessionOptions};
+use crate::event::Route;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::machine::{CloseWhy, Machine};
@@ -46,6 +48,8 @@ pub struct Options {
     pub nodes: Vec<SocketAddr>,
     /// How sessions behave; the configuration that is told says nothing of it.
     pub session: SessionOptions,
+    /// How long a copy of a route is held while nobody knows it at first hand; `None` holds none.
+    pub stale_hold: Option<Duration>,
     /// For the jitter of the back-off.
     pub seed: u64,
 }
@@ -63,16 +67,27 @@ pub enum Input {
     Closed { id: UplinkId, why: CloseWhy },
     /// This is in force now.
     Configured(Arc<Configuration>),
-    /// Our sessions say that a MAC is behind these tunnel ends; it was just learned behind one of them, or went from
-    /// another.
+    /// Our sessions' word on a route changed; they say now that its MAC is behind these tunnel ends.
     Exported {
-        network: Uuid,
-        mac: Mac,
-        learned: Option<Ipv4Addr>,
+        route: Route,
+        change: Change,
         vteps: Vec<Ipv4Addr>,
     },
+    /// How the switches that are configured are served, by us or by the other agent of the pair.
+    Served(BTreeMap<Ipv4Addr, Served>),
     /// The time that `poll_timeout` named has come.
     Timeout,
+}
+
+/// What became of a route of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// The switch learned it.
+    Learned,
+    /// The switch took it back.
+    Withdrawn,
+    /// Nobody says anything of it any more: the session is over.
+    SessionOver,
 }
 
 /// What is to be done.
@@ -112,6 +127,8 @@ pub enum Why {
     QuietDue,
     /// The configuration may have been quiet for long enough.
     ConfigurationDue,
+    /// A copy has been held for long enough.
+    HoldDue,
 }
 
 /// All of an agent's control nodes.
@@ -129,6 +146,7 @@ pub struct Uplinks {
     settled: BTreeSet<Uuid>,
     fabric: Fabric,
     adverts: Adverts,
+    hold: Option<Hold>,
     /// The switches' own broadcast routes.
     broadcasts: BTreeSet<(Uuid, Ipv4Addr)>,
     now: Time,
@@ -166,6 +184,7 @@ impl Uplinks {
             settled: BTreeSet::new(),
             fabric: Fabric::default(),
             adverts: Adverts::default(),
+            hold: options.stale_hold.map(Hold::new),
             broadcasts: BTreeSet::new(),
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
@@ -176,6 +195,11 @@ impl Uplinks {
     /// Everything that control nodes told.
     pub fn fabric(&self) -> &Fabric {
         &self.fabric
+    }
+
+    /// Whether copies of routes are held.
+    pub fn holds(&self) -> bool {
+        self.hold.is_some()
     }
 
     /// What is advertised of a MAC.
@@ -316,6 +340,7 @@ impl Uplinks {
     fn imported(&mut self, network: Uuid, mac: Mac, before: Option<Heard>) {
         let best = self.fabric.best(network, mac);
         self.compare_sequence(network, mac, before, best);
+        self.copy(network, mac);
         let [before, vtep] = [before, best].map(|heard| heard.map(|heard| heard.vtep));
         if before != vtep {
             self.outputs.push_back(Output::Imported { network, mac, vtep });
@@ -385,16 +410,13 @@ impl Machine for Uplinks {
             }
             Input::Closed { id, why } => self.closed(now, id, why),
             Input::Configured(configuration) => self.configured(now, configuration),
-            Input::Exported {
-                network,
-                mac,
-                learned,
-                vteps,
-            } => self.exported(now, network, mac, learned, &vteps),
+            Input::Exported { route, change, vteps } => self.exported(now, route, change, &vteps),
+            Input::Served(served) => self.served(now, served),
             Input::Timeout => {
                 self.check_quiet(now);
                 self.check_graph(now);
                 self.adverts.forget(now);
+                self.check_hold(now);
             }
         }
         self.dial(now);
@@ -419,6 +441,7 @@ impl Machine for Uplinks {
             dial.min().map(deadline(Why::DialDue)),
             quiet.min().map(deadline(Why::QuietDue)),
             self.source.due().map(deadline(Why::ConfigurationDue)),
+            self.hold.as_ref().and_then(Hold::due).map(deadline(Why::HoldDue)),
         ];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }

@@ -1,14 +1,16 @@
 //! What our switches learned goes out: to every control node, each route once, and taken back once.
 
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Slot, Uplinks};
+use super::{Change, Slot, Uplinks};
 use crate::agent::fabric::Heard;
-use crate::configuration::Configuration;
+use crate::agent::hold::{Hold, Served};
+use crate::configuration::{Configuration, Switch};
 use crate::control::{instance, virtual_network};
 use crate::event::Route;
-use crate::evpn::{InstanceName, Key, NextHop, PREFERENCE, Path};
+use crate::evpn::{InstanceName, Key, NextHop, PREFERENCE, Path, STALE_PREFERENCE};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::time::Time;
 
@@ -16,7 +18,7 @@ impl Uplinks {
     /// What is in force now: which instances we hear of, and under which VNI each network's routes go.
     pub(super) fn configured(&mut self, now: Time, configuration: Arc<Configuration>) {
         let served = configuration.switches.values().flat_map(|switch| switch.networks());
-        let served: std::collections::BTreeSet<Uuid> = served.collect();
+        let served: BTreeSet<Uuid> = served.collect();
         let about = |network: Uuid| {
             let about = configuration.networks.get(&network)?;
             let instance = instance(&virtual_network(&about.name));
@@ -43,21 +45,19 @@ impl Uplinks {
         self.resettle();
     }
 
-    /// Our sessions' word on a MAC changed.
-    pub(super) fn exported(
-        &mut self,
-        now: Time,
-        network: Uuid,
-        mac: Mac,
-        learned: Option<Ipv4Addr>,
-        vteps: &[Ipv4Addr],
-    ) {
+    /// Our sessions' word on a route changed.
+    pub(super) fn exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr]) {
+        let Route { network, mac, vtep } = route;
         if mac.is_broadcast() {
             return self.broadcasts_exported(network, vteps);
         }
+        if let Some(hold) = self.hold.as_mut().filter(|_| change == Change::Withdrawn) {
+            hold.withdrawn(&route);
+        }
         let advert = self.adverts.of(network, mac).map(|advert| advert.vtep);
+        let learned = Some(vtep).filter(|_| change == Change::Learned);
         let stayed = advert.filter(|vtep| vteps.contains(vtep));
-        match learned.or(stayed).or(vteps.first().copied()) {
+        match learned.or(stayed).or_else(|| vteps.first().copied()) {
             None => self.adverts.withdrawn(now, network, mac),
             Some(vtep) if advert == Some(vtep) => {}
             Some(vtep) => {
@@ -66,9 +66,7 @@ impl Uplinks {
                 self.adverts.learned(route, best, self.fabric.paths(network, mac));
             }
         }
-        if let Some((instance, vni)) = self.networks.get(&network).cloned() {
-            self.mark(&instance, Key::of_mac(vni, mac));
-        }
+        self.mark_mac(network, mac);
     }
 
     /// Tells a bounded number of routes to each control node that can take them.
@@ -80,6 +78,8 @@ impl Uplinks {
             instances,
             adverts,
             broadcasts,
+            hold,
+            configuration,
             options,
             ..
         } = self;
@@ -90,17 +90,31 @@ impl Uplinks {
                 return None;
             }
             if key.mac.is_broadcast() {
-                let mut ends = broadcasts.range((*network, Ipv4Addr::UNSPECIFIED)..=(*network, Ipv4Addr::BROADCAST));
-                let (_, vtep) = ends.find(|(_, vtep)| key.address == *vtep)?;
-                return Some(Path {
+                let IpAddr::V4(vtep) = key.address else { return None };
+                let real = broadcasts.contains(&(*network, vtep));
+                let takes_part = |switch: &Switch| switch.vtep == Some(vtep) && switch.networks().contains(network);
+                let held = || {
+                    let held = hold.as_ref().is_some_and(|hold| hold.holds_broadcasts(vtep));
+                    held && configuration.switches.values().any(takes_part)
+                };
+                let local_preference = if real { PREFERENCE } else { STALE_PREFERENCE };
+                return (real || held()).then(|| Path {
                     replicator: Some(options.session.tsn),
-                    ..path(*vtep, *vni)
+                    local_preference,
+                    ..path(vtep, *vni)
                 });
             }
-            let advert = adverts.of(*network, key.mac)?;
+            if let Some(advert) = adverts.of(*network, key.mac) {
+                return Some(Path {
+                    sequence: advert.sequence,
+                    ..path(advert.vtep, *vni)
+                });
+            }
+            let (vtep, sequence) = hold.as_ref()?.of(*network, key.mac)?;
             Some(Path {
-                sequence: advert.sequence,
-                ..path(advert.vtep, *vni)
+                sequence,
+                local_preference: STALE_PREFERENCE,
+                ..path(vtep, *vni)
             })
         };
         for Slot { uplink, .. } in slots {
@@ -133,9 +147,49 @@ impl Uplinks {
             };
             self.adverts.remember(self.now, route, gone.sequence);
         }
-        if best.is_some_and(|best| self.adverts.heard(network, mac, best))
-            && let Some((instance, vni)) = self.networks.get(&network).cloned()
-        {
+        if best.is_some_and(|best| self.adverts.heard(network, mac, best)) {
+            self.mark_mac(network, mac);
+        }
+    }
+
+    /// The paths of a MAC changed: a copy of it may be held from now on, or no more.
+    pub(super) fn copy(&mut self, network: Uuid, mac: Mac) {
+        let Some(hold) = &mut self.hold else { return };
+        let paths: Vec<_> = self.fabric.paths(network, mac).collect();
+        if hold.heard(self.now, network, mac, &paths) {
+            self.mark_mac(network, mac);
+        }
+    }
+
+    /// Our switches are served in another way now.
+    pub(super) fn served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
+        let Some(hold) = &mut self.hold else { return };
+        let mut ends = hold.vteps();
+        ends.extend(served.keys());
+        let gone = hold.serve(now, served);
+        self.mark_held(gone, &ends);
+    }
+
+    pub(super) fn check_hold(&mut self, now: Time) {
+        let Some(hold) = &mut self.hold else { return };
+        let gone = hold.forget(now);
+        let ends = hold.vteps();
+        self.mark_held(gone, &ends);
+    }
+
+    fn mark_held(&mut self, routes: Vec<Route>, ends: &BTreeSet<Ipv4Addr>) {
+        for route in routes {
+            self.mark_mac(route.network, route.mac);
+        }
+        for (instance, vni) in self.networks.values().cloned().collect::<Vec<_>>() {
+            for vtep in ends {
+                self.mark(&instance, Key::of_broadcast(vni, *vtep));
+            }
+        }
+    }
+
+    fn mark_mac(&mut self, network: Uuid, mac: Mac) {
+        if let Some((instance, vni)) = self.networks.get(&network).cloned() {
             self.mark(&instance, Key::of_mac(vni, mac));
         }
     }
@@ -173,12 +227,16 @@ impl Uplinks {
         let Some((instance, vni)) = self.networks.get(&network).cloned() else {
             return;
         };
-        let macs = self.adverts.of_network(network).map(|mac| Key::of_mac(vni, mac));
+        let held = self.hold.iter().flat_map(|hold| hold.of_network(network));
+        let macs = self.adverts.of_network(network).chain(held);
+        let macs = macs.map(|mac| Key::of_mac(vni, mac));
         let ends = self
             .broadcasts
             .range((network, Ipv4Addr::UNSPECIFIED)..=(network, Ipv4Addr::BROADCAST));
         let broadcasts = ends.map(|(_, vtep)| Key::of_broadcast(vni, *vtep));
-        for key in macs.chain(broadcasts).collect::<Vec<_>>() {
+        let held = self.hold.iter().flat_map(Hold::vteps);
+        let held = held.map(|vtep| Key::of_broadcast(vni, vtep));
+        for key in macs.chain(broadcasts).chain(held).collect::<Vec<_>>() {
             self.mark(&instance, key);
         }
     }
