@@ -46,7 +46,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             let acceptor = Acceptor::load(&config.tls).map_err(|error| error.to_string())?;
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
             runtime
-                .block_on(service::run(args.config.clone(), config, Arc::new(acceptor)))
+                .block_on(service::run(args.config.clone(), config, Arc::new(acceptor), None))
                 .map_err(|error| error.to_string())
         });
     match started {
