@@ -1,15 +1,17 @@
-//! The agent's configuration file: TOML in, [`AgentConfig`] or every problem at once out.
+//! Configuration files: TOML in, [`AgentConfig`] or [`ControlConfig`] or every problem at once out.
 //!
 //! Parsing is pure: [`parse`] takes the bytes of the file and asks [`Files`] for the files that it names,
 //! so it can be tested and fuzzed without a disk. The tree is walked by hand and not by serde's derive,
 //! because serde stops at the first error and an operator wants to see them all.
 
+mod control;
 mod macs;
 mod networks;
 mod problem;
 mod sections;
 mod switches;
 mod table;
+mod uplinks;
 mod values;
 
 #[cfg(test)]
@@ -20,8 +22,10 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use tandem_core::agent::uplinks::Options;
 use tandem_core::configuration::Configuration;
 
+pub use control::{CONTROL_PORT, ControlConfig};
 pub use problem::{Location, Problem, Problems};
 
 pub(crate) use problem::Source;
@@ -39,8 +43,28 @@ pub struct AgentConfig {
     pub tls: Settings,
     /// How it logs.
     pub log: Log,
-    /// What it makes true.
+    /// What it makes true. With control nodes, no network and no switch is in it.
     pub configuration: Configuration,
+    /// The control nodes that tell it what to make true; `None` where this file does.
+    pub uplinks: Option<Uplinks>,
+}
+
+/// The control nodes of an agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Uplinks {
+    /// Where they are, the preferred first.
+    pub nodes: Vec<SocketAddr>,
+    /// Who signs their certificates; `None` speaks no TLS with them.
+    pub ca: Option<PathBuf>,
+}
+
+/// A configuration file, whosever it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Config {
+    /// Of an agent.
+    Agent(Box<AgentConfig>),
+    /// Of a control node.
+    Control(Box<ControlConfig>),
 }
 
 /// The addresses that the agent listens on.
@@ -111,11 +135,33 @@ pub enum LoadError {
     Wrong(#[from] Problems),
 }
 
-/// Reads and parses a configuration file.
+/// Reads and parses the configuration file of an agent.
 ///
 /// # Errors
 /// The file cannot be read, or it is wrong; then every problem is in the error.
 pub fn load(path: &Path) -> Result<AgentConfig, LoadError> {
+    load_with(path, parse)
+}
+
+/// Reads and parses the configuration file of a control node.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn load_control(path: &Path) -> Result<ControlConfig, LoadError> {
+    load_with(path, parse_control)
+}
+
+/// Reads and parses a configuration file, whosever it is.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn load_any(path: &Path) -> Result<Config, LoadError> {
+    load_with(path, parse_any)
+}
+
+type Parse<T> = fn(&Path, &[u8], &dyn Files) -> Result<T, Problems>;
+
+fn load_with<T>(path: &Path, parse: Parse<T>) -> Result<T, LoadError> {
     let bytes = Disk.read(path).map_err(|why| LoadError::Unreadable {
         path: path.to_owned(),
         why,
@@ -123,13 +169,65 @@ pub fn load(path: &Path) -> Result<AgentConfig, LoadError> {
     Ok(parse(path, &bytes, &Disk)?)
 }
 
-/// Parses the bytes of the configuration file at `path`.
+/// Parses the bytes of an agent's configuration file at `path`.
 ///
 /// The path is what problems name, and relative paths in the file start at its folder.
 ///
 /// # Errors
 /// Every problem that was found, in the order of the file.
 pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig, Problems> {
+    parse_with(path, bytes, |document, source, base, problems| {
+        if is_of_control_node(document, source) {
+            let help = "`tandem control --config` reads it; an agent's has `[agent]` and `[listen]`";
+            problems.add(Problem::new(source, 0..0, "this is the file of a control node").help(help));
+            return None;
+        }
+        sections::read(document, source, base, files, problems)
+    })
+}
+
+/// Parses the bytes of a control node's configuration file, as [`parse`] does.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_control(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<ControlConfig, Problems> {
+    parse_with(path, bytes, |document, source, base, problems| {
+        if let Some(agent) = document.root(source).place("agent") {
+            let help = "`tandem agent --config` reads it; a control node's has no `[agent]`";
+            problems.add(Problem::new(source, agent, "this is the file of an agent").help(help));
+            return None;
+        }
+        control::read(document, source, base, files, problems)
+    })
+}
+
+/// Parses the bytes of a configuration file, whosever it is.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_any(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<Config, Problems> {
+    parse_with(
+        path,
+        bytes,
+        |document, source, base, problems| match is_of_control_node(document, source) {
+            true => control::read(document, source, base, files, problems).map(|it| Config::Control(Box::new(it))),
+            false => sections::read(document, source, base, files, problems).map(|it| Config::Agent(Box::new(it))),
+        },
+    )
+}
+
+/// Both have `[control]`, an agent its `[agent]` and `[listen]` as well.
+fn is_of_control_node(document: &Document<'_>, source: &Source) -> bool {
+    let root = document.root(source);
+    let [agent, listen, control, inventory] = ["agent", "listen", "control", "inventory"].map(|name| root.has(name));
+    (control || inventory) && !agent && !listen
+}
+
+fn parse_with<T>(
+    path: &Path,
+    bytes: &[u8],
+    read: impl FnOnce(&Document<'_>, &Source, &Path, &mut Problems) -> Option<T>,
+) -> Result<T, Problems> {
     let mut problems = Problems::default();
     let Some(source) = Source::of_file(path, bytes, &mut problems) else {
         return Err(problems);
@@ -137,7 +235,7 @@ pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig
     let document = Document::parse(&source, &mut problems);
     if problems.is_empty() {
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        let config = sections::read(&document, &source, base, files, &mut problems);
+        let config = read(&document, &source, base, &mut problems);
         if let Some(config) = config.filter(|_| problems.is_empty()) {
             return Ok(config);
         }
@@ -146,13 +244,43 @@ pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig
 }
 
 impl AgentConfig {
+    /// What the agent's machine is to know of its control nodes; the seed is for jitter.
+    pub fn uplink_options(&self, seed: u64) -> Option<Options> {
+        Some(Options {
+            nodes: self.uplinks.as_ref()?.nodes.clone(),
+            session: self.configuration.session.clone(),
+            seed,
+        })
+    }
+
+    /// How we prove to control nodes who we are, and which of them we believe; `None` where no TLS is spoken. To them we
+    /// show the certificate that switches see.
+    pub fn uplink_tls(&self) -> Option<Settings> {
+        Some(Settings {
+            certificate: self.tls.certificate.clone(),
+            private_key: self.tls.private_key.clone(),
+            ca: self.uplinks.as_ref()?.ca.clone()?,
+            crl: None,
+            allow_x509_v1: false,
+            pins: Vec::new(),
+        })
+    }
+
     /// Takes over what `new` says, except for what only a new start can change; the answer names that.
     ///
     /// For SIGHUP: afterwards this is what the agent runs with.
     pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
         let old = std::mem::replace(self, new);
-        let (ours, theirs) = (&mut self.configuration.session, old.configuration.session);
-        [
+        let mut waiting = Vec::new();
+        let (ours, theirs) = (&mut self.configuration, old.configuration);
+        let uplinks = keep(&mut self.uplinks, old.uplinks, "[control]");
+        if uplinks.is_some() {
+            // What control nodes say, and what a file says, do not mix.
+            (ours.networks, ours.switches) = (theirs.networks, theirs.switches);
+        }
+        let (ours, theirs) = (&mut ours.session, theirs.session);
+        ours.routed = theirs.routed;
+        waiting.extend([
             keep(&mut ours.agent, theirs.agent, "[agent] name"),
             keep(&mut ours.tsn, theirs.tsn, "[agent] tsn_ip"),
             keep(&mut ours.lock, theirs.lock, "[agent] lock"),
@@ -163,10 +291,17 @@ impl AgentConfig {
             ),
             keep(&mut self.listen, old.listen, "[listen]"),
             keep(&mut self.log, old.log, "[log]"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+            uplinks,
+        ]);
+        if self.uplinks.is_some() {
+            // They go into the configuration that control nodes tell, once and for all.
+            waiting.extend([
+                keep(&mut ours.keepalive, theirs.keepalive, "[keepalive]"),
+                keep(&mut ours.local_macs_grace, theirs.local_macs_grace, "[audit]"),
+                keep(&mut ours.manager, theirs.manager, "[manager]"),
+            ]);
+        }
+        waiting.into_iter().flatten().collect()
     }
 }
 

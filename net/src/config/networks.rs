@@ -70,6 +70,11 @@ impl Networks {
         self.names.get(name).map(|named| named.uuid)
     }
 
+    /// The names of all networks, and where they stand.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
+        self.names.iter().map(|(name, named)| (name.as_str(), &named.span))
+    }
+
     /// The names of all networks.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)

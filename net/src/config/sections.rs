@@ -1,6 +1,7 @@
 //! The sections that come once: what the agent is, where it listens, how its sessions behave.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, 
 use super::problem::{Problem, Problems, Source};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Files, Listen, Log, LogFormat, networks, switches};
+use super::{AgentConfig, Files, Listen, Log, LogFormat, networks, switches, uplinks};
 use crate::tls::Settings;
 
 const NAME: Key<String> = Key {
@@ -54,7 +55,7 @@ const AGENT_CHECK: Key<Option<SocketAddr>> = Key {
     example: r#""0.0.0.0:6651""#,
     what: "where HAProxy's agent-check is answered, or `\"off\"`",
 };
-const HTTP: Key<Option<SocketAddr>> = Key {
+pub(super) const HTTP: Key<Option<SocketAddr>> = Key {
     name: "http",
     read: values::socket_or_off,
     example: r#""127.0.0.1:6652""#,
@@ -70,7 +71,7 @@ const CERTIFICATE: Key<PathBuf> = Key {
     name: "certificate",
     read: values::path,
     example: r#""agent-cert.pem""#,
-    what: "a PEM file with the agent's certificate and what leads to its root",
+    what: "a PEM file with our own certificate and what leads to its root",
 };
 const PRIVATE_KEY: Key<PathBuf> = Key {
     name: "private_key",
@@ -82,7 +83,7 @@ const CA: Key<PathBuf> = Key {
     name: "ca",
     read: values::path,
     example: r#""switch-ca.pem""#,
-    what: "a PEM file with the authorities that sign the switches' certificates",
+    what: "a PEM file with the authorities that sign the certificates of those who connect",
 };
 const CRL: Key<PathBuf> = Key {
     name: "crl",
@@ -158,9 +159,14 @@ pub(super) fn read(
     let listen = listen(&mut root, problems);
     let tls = tls(&mut root, base, files, problems);
     let log = log(&mut root, problems);
+    let uplinks = uplinks::read(&mut root, base, files, problems);
     let networks = networks::read(&mut root, base, files, problems);
-    let switches = switches::read(&mut root, &networks, problems);
+    let switches = switches::read(&mut root, &networks, problems, |_, _, switch, _| switch);
     root.finish(problems);
+    let (name, session) = session?;
+    if let (Some(_), Err(why)) = (&uplinks, values::is_peer_name(&session.agent)) {
+        problems.add(root.problem(name, format!("`name`: {why}")).help(NAME.help()));
+    }
     let pins = switches.values().filter_map(|switch| match &switch.certificate {
         Some(CertificateRule::Pinned(fingerprint)) => Some(*fingerprint),
         Some(CertificateRule::Named(_)) | None => None,
@@ -173,14 +179,19 @@ pub(super) fn read(
         },
         log,
         configuration: Configuration {
-            session: session?,
+            session: SessionOptions {
+                routed: uplinks.is_some(),
+                ..session
+            },
             networks: networks.complete,
             switches,
         },
+        uplinks,
     })
 }
 
-fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<SessionOptions> {
+/// How sessions behave, and where our own name stands.
+fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<(Range<usize>, SessionOptions)> {
     let keepalive = root.section("keepalive", problems).map(|mut table| {
         let interval = table.optional(&INTERVAL, problems);
         table.finish(problems);
@@ -199,8 +210,9 @@ fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<SessionOptio
     let prefix = agent.optional(&LOGICAL_SWITCH_PREFIX, problems);
     agent.finish(problems);
 
-    let default = SessionOptions::new(name?.value, tsn?.value);
-    Some(SessionOptions {
+    let name = name?;
+    let default = SessionOptions::new(name.value, tsn?.value);
+    let options = SessionOptions {
         lock: or(lock, default.lock),
         logical_switch_prefix: or(prefix, default.logical_switch_prefix),
         keepalive: or(keepalive.flatten(), default.keepalive),
@@ -211,7 +223,8 @@ fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<SessionOptio
             None => default.manager,
         },
         ..default
-    })
+    };
+    Some((name.span, options))
 }
 
 /// `None` where the file is silent, `Some(None)` where it says that the row is left alone.
@@ -295,7 +308,7 @@ fn listen(root: &mut Table<'_>, problems: &mut Problems) -> Option<Listen> {
     })
 }
 
-type Listener<'a> = (&'static str, Option<SocketAddr>, Option<&'a std::ops::Range<usize>>);
+type Listener<'a> = (&'static str, Option<SocketAddr>, Option<&'a Range<usize>>);
 
 fn listener<'a>(
     name: &'static str,
@@ -309,14 +322,15 @@ fn listener<'a>(
 }
 
 /// Whether the second bind would fail. Port 0 asks the system for any free port.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     // `[::]` takes IPv4 as well, as long as nobody told the kernel otherwise.
     let covers = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
     let (ip, other) = (a.ip(), b.ip());
     a.port() != 0 && a.port() == b.port() && (ip == other || covers(ip, other) || covers(other, ip))
 }
 
-fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Settings> {
+/// `[tls]`, which must be there.
+pub(super) fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Settings> {
     let mut table = root.required_section("tls", "`certificate`, `private_key` and `ca`", problems)?;
     let certificate = table.required(&CERTIFICATE, problems);
     let private_key = table.required(&PRIVATE_KEY, problems);
@@ -325,15 +339,7 @@ fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Prob
     let allow_x509_v1 = table.optional(&ALLOW_X509_V1, problems);
     table.finish(problems);
 
-    let mut resolve = |given: Option<At<PathBuf>>| {
-        given.map(|at| {
-            let path = base.join(&at.value);
-            if let Err(why) = files.readable(&path) {
-                problems.add(unreadable(&table, &at, &path, &why));
-            }
-            path
-        })
-    };
+    let mut resolve = |given: Option<At<PathBuf>>| Some(resolve(&table, &given?, base, files, problems));
     let (certificate, private_key, ca, crl) = (resolve(certificate), resolve(private_key), resolve(ca), resolve(crl));
     Some(Settings {
         certificate: certificate?,
@@ -345,6 +351,21 @@ fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Prob
     })
 }
 
+/// The path of a file that must be readable.
+pub(super) fn resolve(
+    table: &Table<'_>,
+    at: &At<PathBuf>,
+    base: &Path,
+    files: &dyn Files,
+    problems: &mut Problems,
+) -> PathBuf {
+    let path = base.join(&at.value);
+    if let Err(why) = files.readable(&path) {
+        problems.add(unreadable(table, at, &path, &why));
+    }
+    path
+}
+
 /// A file that the configuration names cannot be read.
 pub(super) fn unreadable(table: &Table<'_>, at: &At<PathBuf>, path: &Path, why: &std::io::Error) -> Problem {
     table
@@ -353,7 +374,7 @@ pub(super) fn unreadable(table: &Table<'_>, at: &At<PathBuf>, path: &Path, why: 
         .help("write a path that this user may read; a relative one starts at the folder of this file")
 }
 
-fn log(root: &mut Table<'_>, problems: &mut Problems) -> Log {
+pub(super) fn log(root: &mut Table<'_>, problems: &mut Problems) -> Log {
     let mut log = Log {
         format: LogFormat::Text,
         level: tracing::Level::INFO,

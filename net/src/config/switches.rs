@@ -10,7 +10,7 @@ use tandem_core::ids::{PortName, SwitchName, Uuid};
 use super::networks::Networks;
 use super::problem::Problems;
 use super::sections::or;
-use super::table::{Key, Table, nearest};
+use super::table::{At, Key, Table, nearest};
 use super::values;
 
 const NAME: Key<String> = Key {
@@ -19,7 +19,7 @@ const NAME: Key<String> = Key {
     example: r#""tor1""#,
     what: "`Physical_Switch.name`, as the switch itself says it",
 };
-const VTEP: Key<Ipv4Addr> = Key {
+pub(super) const VTEP: Key<Ipv4Addr> = Key {
     name: "vtep",
     read: values::tunnel_end,
     example: r#""10.0.1.1""#,
@@ -65,7 +65,13 @@ const PORTS_EXAMPLE: &str = r#"`ports = [ { port = "eth1", vlan = 10, network = 
 
 type Ports = BTreeMap<PortName, BTreeMap<VlanId, Uuid>>;
 
-pub(super) fn read(root: &mut Table<'_>, networks: &Networks, problems: &mut Problems) -> BTreeMap<SwitchName, Switch> {
+/// Reads every `[[switch]]`. `whole` makes the entry of what stands in its table, and may read more of that.
+pub(super) fn read<T>(
+    root: &mut Table<'_>,
+    networks: &Networks,
+    problems: &mut Problems,
+    mut whole: impl FnMut(&mut Table<'_>, Option<At<Ipv4Addr>>, Switch, &mut Problems) -> T,
+) -> BTreeMap<SwitchName, T> {
     let mut switches = BTreeMap::new();
     let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
     let tables = root.tables(
@@ -80,6 +86,14 @@ pub(super) fn read(root: &mut Table<'_>, networks: &Networks, problems: &mut Pro
         let sole_manager = table.optional(&SOLE_MANAGER, problems);
         let rows = table.optional(&MAX_ROWS_PER_TRANSACTION, problems);
         let ports = ports(&mut table, networks, problems);
+        let switch = Switch {
+            vtep: vtep.as_ref().map(|at| at.value),
+            certificate: certificate.map(|at| at.value),
+            ports,
+            sole_manager: or(sole_manager, false),
+            rows_per_transaction_max: rows.map(|at| at.value),
+        };
+        let switch = whole(&mut table, vtep, switch, problems);
         table.finish(problems);
 
         let Some(name) = name else { continue };
@@ -95,13 +109,6 @@ pub(super) fn read(root: &mut Table<'_>, networks: &Networks, problems: &mut Pro
                     .help("a switch is known by its name alone; join the two, or correct one name"),
             );
         }
-        let switch = Switch {
-            vtep: vtep.map(|at| at.value),
-            certificate: certificate.map(|at| at.value),
-            ports,
-            sole_manager: or(sole_manager, false),
-            rows_per_transaction_max: rows.map(|at| at.value),
-        };
         switches.insert(SwitchName::from(name.value), switch);
     }
     switches

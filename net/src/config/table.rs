@@ -86,14 +86,19 @@ impl<'d> Table<'d> {
     /// The value of a key that must be there.
     pub(super) fn required<T>(&mut self, key: &Key<T>, problems: &mut Problems) -> Option<At<T>> {
         let value = self.optional(key, problems);
-        if !self.entries.contains_key(key.name) {
+        self.missing(key, problems);
+        value
+    }
+
+    /// Reports a key that is not there.
+    pub(super) fn missing<T>(&self, key: &Key<T>, problems: &mut Problems) {
+        if !self.has(key.name) {
             problems.add(
                 self.problem(self.span(), format!("`{}` is missing in {}", key.name, self.name))
                     .label("in this table")
                     .help(key.help()),
             );
         }
-        value
     }
 
     /// The value of a key that may be left out. One that is wrong is reported and counts as left out.
@@ -115,6 +120,89 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// The different values of a list that may be left out, so many at most. Those that are wrong are reported and left
+    /// out. The example of the key is a whole list.
+    pub(super) fn list<T: PartialEq>(
+        &mut self,
+        key: &Key<T>,
+        at_most: usize,
+        problems: &mut Problems,
+    ) -> Option<At<Vec<At<T>>>> {
+        self.known.push(key.name);
+        let value = self.entries.get(key.name)?;
+        let problem = |span, message: String| self.problem(span, message).help(key.help());
+        let DeValue::Array(items) = value.get_ref() else {
+            let message = format!("`{}` is {}, not a list", key.name, kind(value.get_ref()));
+            problems.add(problem(value.span(), message));
+            return None;
+        };
+        if items.len() > at_most {
+            let message = format!(
+                "`{}` has {} entries, {at_most} at most are possible",
+                key.name,
+                items.len()
+            );
+            problems.add(problem(value.span(), message));
+        }
+        let mut values: Vec<At<T>> = Vec::new();
+        for item in items.iter().take(at_most) {
+            let read = match (key.read)(item.get_ref()) {
+                Ok(read) => read,
+                Err(why) => {
+                    problems.add(problem(item.span(), format!("`{}`: {why}", key.name)));
+                    continue;
+                }
+            };
+            if let Some(before) = values.iter().find(|before| before.value == read) {
+                problems.add(
+                    self.problem(item.span(), format!("`{}` names the same twice", key.name))
+                        .label("the second")
+                        .before(before.span.clone(), "the first")
+                        .help("remove one of the two"),
+                );
+            }
+            let span = item.span();
+            values.push(At { value: read, span });
+        }
+        let span = value.span();
+        Some(At { value: values, span })
+    }
+
+    /// The same of a list that must be there, and have an entry.
+    pub(super) fn required_list<T: PartialEq>(
+        &mut self,
+        key: &Key<T>,
+        at_most: usize,
+        problems: &mut Problems,
+    ) -> Option<At<Vec<At<T>>>> {
+        self.missing(key, problems);
+        if let Some(value) = self.entries.get(key.name)
+            && matches!(value.get_ref(), DeValue::Array(items) if items.is_empty())
+        {
+            problems.add(
+                self.problem(value.span(), format!("`{}` is empty", key.name))
+                    .help(key.help()),
+            );
+        }
+        self.list(key, at_most, problems)
+    }
+
+    /// Whether the key stands in the file.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Where a key stands, or the first of its tables, whatever it is. It counts as known.
+    pub(super) fn place(&mut self, name: &'static str) -> Option<Range<usize>> {
+        self.known.push(name);
+        let value = self.entries.get(name)?;
+        let first = match value.get_ref() {
+            DeValue::Array(items) => items.iter().next().map(Spanned::span),
+            _ => None,
+        };
+        Some(first.unwrap_or_else(|| value.span()))
+    }
+
     /// The section of this name, such as `[tls]`.
     pub(super) fn section(&mut self, name: &'static str, problems: &mut Problems) -> Option<Self> {
         self.known.push(name);
@@ -134,7 +222,7 @@ impl<'d> Table<'d> {
 
     /// The section of this name, which must be there; `keys` are those that it cannot do without.
     pub(super) fn required_section(&mut self, name: &'static str, keys: &str, problems: &mut Problems) -> Option<Self> {
-        if !self.entries.contains_key(name) {
+        if !self.has(name) {
             problems.add(
                 self.problem(0..0, format!("section `[{name}]` is missing"))
                     .label("anywhere in this file")

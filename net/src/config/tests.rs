@@ -1,3 +1,5 @@
+mod control;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,15 @@ impl Folder {
     fn of_the_book() -> Self {
         let macs = block(BOOK, "```text");
         let mut folder = Self::default().with("blue.macs", macs);
-        for name in ["agent-cert.pem", "agent-key.pem", "switch-ca.pem"] {
+        for name in [
+            "agent-cert.pem",
+            "agent-key.pem",
+            "agent-ca.pem",
+            "switch-ca.pem",
+            "control-ca.pem",
+            "control-cert.pem",
+            "control-key.pem",
+        ] {
             folder = folder.with(name, "PEM");
         }
         folder

@@ -1,6 +1,6 @@
 //! Reads single values; the errors complete the sentence "`key`: ...".
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tandem_core::ids::{Mac, Uuid, Vni};
 use toml::de::DeValue;
 
 use super::LogFormat;
+use super::control::CONTROL_PORT;
 use super::table::kind;
 
 /// Nothing here is longer than a day; it keeps sums of durations far from any overflow.
@@ -126,6 +127,55 @@ pub(super) fn socket_or_off(value: &DeValue<'_>) -> Result<Option<SocketAddr>, S
         "off" => Ok(None),
         _ => socket(value).map(Some).map_err(|why| format!("{why}, nor `off`")),
     }
+}
+
+/// An address where a control node is; its port may be left out.
+pub(super) fn control_node(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let text = quoted(value)?;
+    let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, CONTROL_PORT));
+    let address = text.parse().or(bare);
+    let address = address.map_err(|_| format!("{} is not an IP address with or without a port", shown(text)))?;
+    let ip = address.ip();
+    if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
+        return Err(format!("nobody can be reached at {address}"));
+    }
+    Ok(address)
+}
+
+/// What someone is called who speaks XMPP: an agent, a services node, a control node.
+pub(super) fn peer_name(value: &DeValue<'_>) -> Result<String, String> {
+    let name = text(value)?;
+    is_peer_name(&name)?;
+    Ok(name)
+}
+
+/// The same, of a name that is read already.
+pub(super) fn is_peer_name(name: &str) -> Result<(), String> {
+    // Where a stanza belongs is found by searching its address, which begins with a name, for these words.
+    const RESOURCES: [&str; 4] = ["bgp-peer", "config", "dns-peer", "other-peer"];
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.len() > 255 || !name.chars().all(allowed) {
+        Err(format!(
+            "{} is not up to 255 letters, digits, `-`, `_` or `.`",
+            shown(name)
+        ))
+    } else if let Some(word) = RESOURCES.into_iter().find(|word| name.contains(word)) {
+        Err(format!(
+            "{} contains `{word}`, a word of the protocol that names must not have",
+            shown(name)
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Which of two inventories is the newer.
+pub(super) fn revision(value: &DeValue<'_>) -> Result<u64, String> {
+    let number = integer(value)?;
+    u64::try_from(number)
+        .ok()
+        .filter(|revision| *revision >= 1)
+        .ok_or_else(|| format!("{number} is less than 1"))
 }
 
 /// A tunnel end: an IPv4 address that one machine can have.

@@ -1,0 +1,270 @@
+//! The configuration file of a control node.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::Path;
+
+use tandem_core::configuration::Switch;
+use tandem_core::control::{ClientName, Inventory, ServedSwitch, virtual_network};
+
+use super::networks::Networks;
+use super::problem::{Problems, Source};
+use super::sections::{HTTP, collide, log, or, tls};
+use super::switches::VTEP;
+use super::table::{At, Document, Key, Table};
+use super::uplinks::TLS;
+use super::{Files, Log, keep, networks, switches, values};
+use crate::tls::Settings;
+
+/// Everything that `tandem control` reads from its file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ControlConfig {
+    /// What agents know it by.
+    pub name: String,
+    /// Where agents dial in.
+    pub listen: SocketAddr,
+    /// How it proves who it is, and whom it believes; `None` speaks no TLS.
+    pub tls: Option<Settings>,
+    /// `/status` and `/metrics`; `None` is off.
+    pub http: Option<SocketAddr>,
+    /// How it logs.
+    pub log: Log,
+    /// What it tells.
+    pub inventory: Inventory,
+}
+
+/// Where a control node listens, if nobody says otherwise.
+pub const CONTROL_PORT: u16 = 5269;
+
+/// Where a control node serves its status, if nobody says otherwise: beside an agent on the same host.
+const HTTP_PORT: u16 = 6653;
+
+/// Agents of one switch, and its services nodes: a pair.
+const SERVANTS_MAX: usize = 2;
+
+const NAME: Key<String> = Key {
+    name: "name",
+    read: values::peer_name,
+    example: r#""control-1""#,
+    what: "what this control node is called in logs and in `status`, its own and that of agents",
+};
+const LISTEN: Key<SocketAddr> = Key {
+    name: "listen",
+    read: values::socket,
+    example: r#""0.0.0.0:5269""#,
+    what: "where agents dial in",
+};
+const REVISION: Key<u64> = Key {
+    name: "revision",
+    read: values::revision,
+    example: "1",
+    what: "goes up with every change, on all control nodes alike; agents ignore whoever has a lower one",
+};
+const AGENTS: Key<ClientName> = Key {
+    name: "agents",
+    read: client,
+    example: r#"["agent-a", "agent-b"]"#,
+    what: "the agents that serve this switch, as `[agent] name` of each says",
+};
+const TSNS: Key<ClientName> = Key {
+    name: "tsns",
+    read: client,
+    example: r#"["tsn-a", "tsn-b"]"#,
+    what: "the services nodes that replicate broadcasts for this switch, as they call themselves",
+};
+
+impl ControlConfig {
+    /// Takes over what `new` says, except for what only a new start can change; the answer names that.
+    pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
+        let old = std::mem::replace(self, new);
+        let mut tls = None;
+        if self.tls.is_some() != old.tls.is_some() {
+            tls = keep(&mut self.tls, old.tls, "[control] tls");
+        }
+        [
+            keep(&mut self.name, old.name, "[control] name"),
+            keep(&mut self.listen, old.listen, "[control] listen"),
+            keep(&mut self.http, old.http, "[control] http"),
+            tls,
+            keep(&mut self.log, old.log, "[log]"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Reads the whole document; `None` only when a problem was reported.
+pub(super) fn read(
+    document: &Document<'_>,
+    source: &Source,
+    base: &Path,
+    files: &dyn Files,
+    problems: &mut Problems,
+) -> Option<ControlConfig> {
+    let mut root = document.root(source);
+    let node = node(&mut root, problems);
+    let tls = settings(
+        &mut root,
+        node.as_ref().and_then(|node| node.tls.as_ref()),
+        base,
+        files,
+        problems,
+    );
+    let log = log(&mut root, problems);
+    let revision = revision(&mut root, problems);
+    let networks = networks::read(&mut root, base, files, problems);
+    one_instance_each(&root, &networks, problems);
+    let mut vteps = BTreeMap::new();
+    let switches = switches::read(&mut root, &networks, problems, |table, vtep, switch, problems| {
+        served(table, vtep, switch, &mut vteps, problems)
+    });
+    root.finish(problems);
+    let node = node?;
+    Some(ControlConfig {
+        name: node.name,
+        listen: node.listen,
+        tls,
+        http: node.http,
+        log,
+        inventory: Inventory {
+            revision: revision?,
+            networks: networks.complete,
+            switches,
+        },
+    })
+}
+
+/// What stands in `[control]`.
+struct Node {
+    name: String,
+    listen: SocketAddr,
+    http: Option<SocketAddr>,
+    tls: Option<At<bool>>,
+}
+
+fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
+    let mut table = root.required_section("control", "`name`", problems)?;
+    let name = table.required(&NAME, problems);
+    let listen = table.optional(&LISTEN, problems);
+    let http = table.optional(&HTTP, problems);
+    let tls = table.optional(&TLS, problems);
+    table.finish(problems);
+
+    let span = http.as_ref().map(|at| &at.span).or(listen.as_ref().map(|at| &at.span));
+    let span = span.cloned().unwrap_or_else(|| table.span());
+    let listen = or(listen, SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT)));
+    let http = or(http, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT))));
+    if let Some(http) = http.filter(|http| collide(listen, *http)) {
+        problems.add(
+            table
+                .problem(
+                    span,
+                    format!("`http` ({http}) and `listen` ({listen}) cannot both be listened on"),
+                )
+                .help("give each of them a port of its own; one that is left out has its default"),
+        );
+    }
+    let name = name?.value;
+    Some(Node {
+        name,
+        listen,
+        http,
+        tls,
+    })
+}
+
+/// `[tls]`, which stands there exactly where TLS is spoken.
+fn settings(
+    root: &mut Table<'_>,
+    wanted: Option<&At<bool>>,
+    base: &Path,
+    files: &dyn Files,
+    problems: &mut Problems,
+) -> Option<Settings> {
+    let Some(At { value: false, span }) = wanted else {
+        return tls(root, base, files, problems);
+    };
+    if let Some(place) = root.place("tls") {
+        problems.add(
+            root.problem(place, "`[tls]` has no effect with `tls = false`")
+                .label("says how to speak TLS")
+                .before(span.clone(), "says not to")
+                .help("remove `[tls]`, or `tls = false`"),
+        );
+    }
+    None
+}
+
+fn revision(root: &mut Table<'_>, problems: &mut Problems) -> Option<u64> {
+    let mut table = root.required_section("inventory", "`revision = 1`", problems)?;
+    let revision = table.required(&REVISION, problems);
+    table.finish(problems);
+    revision.map(|at| at.value)
+}
+
+/// `blue` is short for a longer name, and that may be another network's.
+fn one_instance_each(root: &Table<'_>, networks: &Networks, problems: &mut Problems) {
+    let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
+    for (name, span) in networks.named() {
+        let qualified = virtual_network(name);
+        if let Some(before) = seen.insert(qualified.clone(), span.clone()) {
+            problems.add(
+                root.problem(span.clone(), format!("two networks are {} for agents", values::shown(&qualified)))
+                    .label("the one")
+                    .before(before, "the other")
+                    .help("a name without `:` is short for `default-domain:default-project:` and the name; give one of them another"),
+            );
+        }
+    }
+}
+
+/// What makes a switch one that is served: who serves it, and a tunnel end that nobody else has.
+fn served(
+    table: &mut Table<'_>,
+    vtep: Option<At<Ipv4Addr>>,
+    switch: Switch,
+    vteps: &mut BTreeMap<Ipv4Addr, Range<usize>>,
+    problems: &mut Problems,
+) -> ServedSwitch {
+    table.missing(&VTEP, problems);
+    if let Some(vtep) = vtep
+        && let Some(before) = vteps.insert(vtep.value, vtep.span.clone())
+    {
+        problems.add(
+            table
+                .problem(vtep.span, format!("two switches have the tunnel end {}", vtep.value))
+                .label("the second")
+                .before(before, "the first")
+                .help("routes say where a MAC is by its tunnel end alone; give each switch its own"),
+        );
+    }
+    let agents = table.required_list(&AGENTS, SERVANTS_MAX, problems);
+    let tsns = table.list(&TSNS, SERVANTS_MAX, problems);
+    let [agents, tsns] = [agents, tsns].map(|list| list.map(|at| at.value).unwrap_or_default());
+    for tsn in &tsns {
+        if let Some(agent) = agents.iter().find(|agent| agent.value == tsn.value) {
+            problems.add(
+                table
+                    .problem(
+                        tsn.span.clone(),
+                        format!("{} is an agent and a services node", values::shown(tsn.value.as_str())),
+                    )
+                    .label("as a services node")
+                    .before(agent.span.clone(), "as an agent")
+                    .help("each of them has a session, and a name, of its own"),
+            );
+        }
+    }
+    let names = |list: Vec<At<ClientName>>| list.into_iter().map(|at| at.value).collect();
+    ServedSwitch {
+        switch,
+        agents: names(agents),
+        tsns: names(tsns),
+    }
+}
+
+fn client(value: &toml::de::DeValue<'_>) -> Result<ClientName, String> {
+    values::peer_name(value).map(ClientName::from)
+}

@@ -1,0 +1,83 @@
+//! `[control]` of an agent: the control nodes that tell it everything else.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::problem::Problems;
+use super::sections::resolve;
+use super::table::{At, Key, Table};
+use super::{Files, Uplinks, values};
+
+const NODES: Key<SocketAddr> = Key {
+    name: "nodes",
+    read: values::control_node,
+    example: r#"["10.0.0.5:5269", "10.0.0.6"]"#,
+    what: "the control nodes, the preferred first; a port that is left out is 5269",
+};
+pub(super) const TLS: Key<bool> = Key {
+    name: "tls",
+    read: values::boolean,
+    example: "true",
+    what: "whether control nodes and agents speak TLS; both ends say the same",
+};
+const CA: Key<PathBuf> = Key {
+    name: "ca",
+    read: values::path,
+    example: r#""control-ca.pem""#,
+    what: "a PEM file with the authorities that sign the control nodes' certificates",
+};
+
+/// Control nodes that can be named. Sessions are with two of them at a time.
+const NODES_MAX: usize = 16;
+
+/// `None` where the file does not have the section, or has it with a mistake, which was reported.
+pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Uplinks> {
+    let mut table = root.section("control", problems)?;
+    let nodes = table.required_list(&NODES, NODES_MAX, problems);
+    let tls = table.optional(&TLS, problems);
+    let ca = table.optional(&CA, problems);
+    table.finish(problems);
+
+    for name in ["network", "switch"] {
+        if let Some(place) = root.place(name) {
+            problems.add(
+                root.problem(place, format!("`[[{name}]]` cannot stand beside `[control]`"))
+                    .label("says it here")
+                    .before(table.span(), "has it said by control nodes")
+                    .help("what is configured comes from one source: move this to the files of the control nodes, or remove `[control]`"),
+            );
+        }
+    }
+    let ca = match (tls, ca) {
+        (Some(At { value: false, span }), Some(ca)) => {
+            problems.add(
+                table
+                    .problem(ca.span, "`ca` has no effect with `tls = false`")
+                    .label("says whom to believe")
+                    .before(span, "says to believe everybody")
+                    .help("remove `ca`, or `tls = false`"),
+            );
+            None
+        }
+        (Some(At { value: false, .. }), None) => None,
+        (Some(At { value: true, .. }) | None, Some(ca)) => Some(resolve(&table, &ca, base, files, problems)),
+        (Some(At { value: true, .. }) | None, None) => {
+            if !table.has(CA.name) {
+                problems.add(
+                    table
+                        .problem(table.span(), "`ca` is missing in [control]")
+                        .label("in this table")
+                        .help(format!(
+                            "{}; or `tls = false` for control nodes that speak no TLS",
+                            CA.help()
+                        )),
+                );
+            }
+            None
+        }
+    };
+    Some(Uplinks {
+        nodes: nodes?.value.into_iter().map(|node| node.value).collect(),
+        ca,
+    })
+}
