@@ -1,50 +1,29 @@
 //! The control node as a process.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tandem_core::control::{ControlStatus, Inventory};
+use tandem_core::control::ControlStatus;
 use tandem_core::health::Grade;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::{CERTIFICATES, Signals, ports, read_again, reload_certificates, watchdog};
-use crate::config::LoadError;
+use crate::config::{self, ControlConfig};
 use crate::driver::control::{Driver, Message};
 use crate::driver::env::TokioEnv;
 use crate::health::Pulse;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
-use crate::tls::{Acceptor, Settings};
+use crate::tls::Acceptor;
 use crate::xmpp::{self, TcpAcceptor};
 
-/// Everything that `tandem control` reads from its file.
-#[derive(Clone, Debug)]
-pub struct ControlConfig {
-    /// What it calls itself.
-    pub name: String,
-    /// Where agents dial in.
-    pub listen: SocketAddr,
-    /// Their streams are in clear without it.
-    pub tls: Option<Settings>,
-    /// `/status` and `/metrics`; `None` is off.
-    pub http: Option<SocketAddr>,
-    /// What it tells.
-    pub inventory: Inventory,
-}
-
-/// Runs a control node until it is told to go. `load` reads its file again.
+/// Runs a control node until it is told to go.
 ///
 /// # Errors
 /// A port cannot be opened, or the control node's task died by a bug.
-pub async fn run(
-    path: PathBuf,
-    mut config: ControlConfig,
-    acceptor: Option<Arc<Acceptor>>,
-    load: impl Fn(&std::path::Path) -> Result<ControlConfig, LoadError>,
-) -> io::Result<()> {
+pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<Acceptor>>) -> io::Result<()> {
     let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, TcpAcceptor(acceptor.clone()));
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle(messages.clone()));
@@ -72,7 +51,7 @@ pub async fn run(
                 break;
             }
             _ = signals.reload.recv() => {
-                let Some(new) = read_again(load(&path)) else { continue };
+                let Some(new) = read_again(config::load_control(&path)) else { continue };
                 if !reload(&mut config, new, acceptor.as_deref(), &counters) {
                     continue;
                 }
@@ -96,25 +75,16 @@ async fn stop(messages: &mpsc::Sender<Message>) {
     let _ = messages.send(Message::Stop).await;
 }
 
-/// Takes over what a running control node can take. With wrong certificates, or a lower revision than the one in force,
-/// it is nothing.
+/// Takes over what a running control node can take: with wrong certificates, nothing.
 fn reload(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
     if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls)
         && !reload_certificates(&acceptor.replace(tls), acceptor, counters, "control")
     {
         return false;
     }
-    for (name, differs) in [
-        ("name", new.name != config.name),
-        ("listen", new.listen != config.listen),
-        ("http", new.http != config.http),
-        ("[tls]", new.tls.is_some() != config.tls.is_some()),
-    ] {
-        if differs {
-            warn!(target: "tandem", "Reload: {name} changes with a new start only");
-        }
+    for name in config.reload(new) {
+        warn!(target: "tandem", "Reload: {name} changes with a new start only");
     }
-    config.inventory = new.inventory;
     true
 }
 

@@ -7,13 +7,12 @@ mod ports;
 mod watchdog;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_core::Generation;
-use tandem_core::agent::{Agent, uplinks};
+use tandem_core::agent::Agent;
 use tandem_core::bounds::ANNOUNCE;
 use tandem_core::configuration::Configuration;
 use tandem_core::health::Grade;
@@ -30,7 +29,7 @@ use crate::driver::message::Message;
 use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
-use crate::tls::{Acceptor, Settings, TlsError};
+use crate::tls::{Acceptor, TlsError};
 use crate::xmpp::TcpDialer;
 use handle::Handle;
 
@@ -40,38 +39,21 @@ const CERTIFICATES: Duration = Duration::from_secs(5);
 /// Problems of a file that the log names one by one.
 const PROBLEMS: usize = 10;
 
-/// Where an agent's configuration and routes come from, if not from its file.
-#[derive(Clone, Debug)]
-pub struct Uplinks {
-    /// The control nodes, the preferred first.
-    pub nodes: Vec<SocketAddr>,
-    /// Their streams are in clear without it.
-    pub tls: Option<Settings>,
-}
-
 /// Runs the agent until it is drained.
 ///
 /// # Errors
 /// A port cannot be opened, or the agent's task died by a bug: then nothing was handed over.
-pub async fn run(
-    path: PathBuf,
-    mut config: AgentConfig,
-    acceptor: Arc<Acceptor>,
-    uplinks: Option<Uplinks>,
-) -> io::Result<()> {
+pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
     let env = TokioEnv::begin();
     let generation = first_generation();
-    config.configuration.session.routed = uplinks.is_some();
     let configuration = Arc::new(config.configuration.clone());
-    let mut agent = Agent::new(Arc::clone(&configuration), generation);
-    if let Some(uplinks) = &uplinks {
-        agent = agent.with_uplinks(uplinks::Options {
-            nodes: uplinks.nodes.clone(),
-            session: configuration.session.clone(),
-            seed: generation.0,
-        });
-    }
-    let dialer = TcpDialer::new(uplinks.as_ref().and_then(|uplinks| uplinks.tls.clone())).map_err(io::Error::other)?;
+    let agent = Agent::new(Arc::clone(&configuration), generation);
+    let uplinks = config.uplink_options(generation.0);
+    let agent = match &uplinks {
+        Some(uplinks) => agent.with_uplinks(uplinks.clone()),
+        None => agent,
+    };
+    let dialer = TcpDialer::new(config.uplink_tls()).map_err(io::Error::other)?;
     let (driver, messages, mut grade) = Driver::new(env, agent, dialer);
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle::new(messages.clone()));
@@ -85,7 +67,8 @@ pub async fn run(
     tokio::spawn(announce(grade.clone(), announcements, messages.clone()));
     let name = config.configuration.session.agent.clone();
     match &uplinks {
-        Some(Uplinks { nodes, .. }) => {
+        Some(uplinks) => {
+            let nodes = &uplinks.nodes;
             info!(target: "tandem", "Started: agent {name} waits for what control nodes tell: {nodes:?}");
             watchdog::ready();
         }
@@ -212,11 +195,9 @@ async fn reload(
     if !reload_certificates(&acceptor.replace(&new.tls), acceptor, counters, "agent") {
         return None;
     }
-    let routed = config.configuration.session.routed;
     for name in config.reload(new) {
         warn!(target: "tandem", "Reload: {name} changes with a new start only");
     }
-    config.configuration.session.routed = routed;
     info!(target: "tandem", "Reload: {} is read", path.display());
     Some(Arc::new(config.configuration.clone()))
 }
