@@ -113,6 +113,9 @@ pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
 /// How long a stream may take to open, and how long each step of TLS may take.
 pub const NEGOTIATION: Duration = Duration::from_secs(15);
 
+/// Connections of a control node whose stream is not open yet; the newest beyond that is closed at once.
+pub const HALF_OPEN_STREAMS: usize = 256;
+
 /// Clients of a control node.
 pub const CLIENTS: usize = 4096;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Exit, Output, agent, check, demo, lab, pki, sim, status, switch};
+use crate::commands::{Exit, Output, agent, check, control, demo, lab, pki, sim, status, switch};
 
 /// A highly available ToR agent that manages switches through OVSDB
 #[derive(Debug, Parser)]
@@ -28,6 +28,7 @@ struct Cli {
 enum Command {
     Agent(agent::Args),
     Check(check::Args),
+    Control(control::Args),
     Demo(demo::Args),
     #[command(hide = true)]
     Lab(lab::Args),
@@ -62,6 +63,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
     let exit = match &cli.command {
         Command::Agent(args) => agent::run(args, output),
         Command::Check(args) => check::run(args, output),
+        Command::Control(args) => control::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Lab(args) => lab::run(args, output),
         Command::Pki(args) => pki::run(args, output),

@@ -12,18 +12,42 @@ use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use tandem_core::control::ControlStatus;
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
 use tokio::net::TcpListener;
 use tracing::debug;
 
-use crate::metrics::{self, Counters};
+use crate::metrics::{self, Counters, Measured};
 use crate::ports::{self, Limits};
 
 /// Where the status comes from: the worker that handles the sessions.
 pub trait StatusSource: Send + Sync + 'static {
+    /// What it has to say.
+    type Status: Status;
+
     /// The status, said by the worker; `None` when it is gone. Callers bring the deadline.
-    fn status(&self) -> impl Future<Output = Option<AgentStatus>> + Send;
+    fn status(&self) -> impl Future<Output = Option<Self::Status>> + Send;
+}
+
+/// What an operator may want to know of a process.
+pub trait Status: Measured + Serialize + Send {
+    /// Whether it can do its work, and the word for that.
+    fn health(&self) -> (bool, String);
+}
+
+impl Status for AgentStatus {
+    fn health(&self) -> (bool, String) {
+        (self.grade == Grade::Fit.to_string(), self.grade.clone())
+    }
+}
+
+impl Status for ControlStatus {
+    /// One that answers can do its work: it does not start without an inventory.
+    fn health(&self) -> (bool, String) {
+        (true, Grade::Fit.to_string())
+    }
 }
 
 /// How long the worker may take for its status.
@@ -43,7 +67,7 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Serves for as long as it is polled.
 ///
-/// `/status` is the [`AgentStatus`] as JSON and `/health` its grade, with 503 where that is not fit. A
+/// `/status` is the status as JSON, and `/health` says `fit`, or what else it is with 503. A
 /// worker that does not answer gives 503 for both. `/metrics` is always there, with `tandem_worker_up 0`
 /// then, because a scrape that fails would hide even that.
 pub async fn serve(listener: TcpListener, source: Arc<impl StatusSource>, counters: Arc<Counters>) {
@@ -96,9 +120,9 @@ async fn status<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
 }
 
 async fn health<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
-    match ask(&*shared.source).await {
-        Some(status) if status.grade == Grade::Fit.to_string() => format!("{}\n", status.grade).into_response(),
-        Some(status) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", status.grade)).into_response(),
+    match ask(&*shared.source).await.map(|status| status.health()) {
+        Some((true, word)) => format!("{word}\n").into_response(),
+        Some((false, word)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{word}\n")).into_response(),
         None => wedged(),
     }
 }
@@ -114,12 +138,12 @@ async fn scrape<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     }
 }
 
-async fn ask(source: &impl StatusSource) -> Option<AgentStatus> {
+async fn ask<S: StatusSource>(source: &S) -> Option<S::Status> {
     tokio::time::timeout(STATUS, source.status()).await.ok().flatten()
 }
 
 fn wedged() -> Response {
-    let text = "the worker of this agent does not answer: it is wedged or overloaded\n";
+    let text = "the worker does not answer: it is wedged or overloaded\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -137,6 +161,8 @@ mod tests {
     struct Worker(Option<AgentStatus>);
 
     impl StatusSource for Worker {
+        type Status = AgentStatus;
+
         async fn status(&self) -> Option<AgentStatus> {
             match &self.0 {
                 Some(status) => Some(status.clone()),

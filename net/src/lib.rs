@@ -16,3 +16,4 @@ mod ports;
 pub mod proxy_protocol;
 pub mod service;
 pub mod tls;
+pub mod xmpp;

@@ -1,5 +1,7 @@
 //! What Prometheus scrapes, computed from the status at the moment of the scrape.
 
+mod control;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,7 +12,7 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tandem_core::health::Grade;
-use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus};
+use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, UplinkStatus};
 
 use crate::listen;
 use crate::tls::Cause;
@@ -39,32 +41,49 @@ impl Counters {
 ///
 /// # Errors
 /// None in practice: writing to a text cannot fail.
-pub fn render(status: Option<&AgentStatus>, counters: &Counters, now: SystemTime) -> Result<String, fmt::Error> {
+pub fn render(status: Option<&impl Measured>, counters: &Counters, now: SystemTime) -> Result<String, fmt::Error> {
     let mut metrics = Metrics(Registry::with_prefix("tandem"));
     let up = [(vec![], if status.is_some() { 1.0 } else { 0.0 })];
     metrics.gauges("worker_up", "Whether the worker that handles the sessions answers", up);
     process(&mut metrics, counters, now);
     if let Some(status) = status {
-        agent(&mut metrics, status);
-        switches(&mut metrics, status);
-        takeovers(&mut metrics, status);
+        status.measure(&mut metrics);
     }
     let mut text = String::new();
     encode(&mut text, &metrics.0)?;
     Ok(text)
 }
 
-type Labels = Vec<(&'static str, String)>;
+/// What can be told in numbers.
+pub trait Measured {
+    /// Adds its numbers.
+    fn measure(&self, metrics: &mut Metrics);
+}
 
-struct Metrics(Registry);
+impl Measured for AgentStatus {
+    fn measure(&self, metrics: &mut Metrics) {
+        agent(metrics, self);
+        uplinks(metrics, &self.control_nodes);
+        switches(metrics, self);
+        takeovers(metrics, self);
+    }
+}
+
+/// A label's name and value, as many as a value has.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// What is scraped, as it comes together.
+#[derive(Debug)]
+pub struct Metrics(Registry);
 
 impl Metrics {
-    fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
+    /// Adds values that may go up and down.
+    pub(crate) fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
         self.0.register(name, help, Gauges(values.into_iter().collect()));
     }
 
-    /// The encoder appends `_total` to the name.
-    fn counters(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, u64)>) {
+    /// Adds values that only grow. The encoder appends `_total` to the name.
+    pub(crate) fn counters(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, u64)>) {
         self.0.register(name, help, Counts(values.into_iter().collect()));
     }
 }
@@ -151,6 +170,48 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
         "Connections that have not named a configured switch",
         unidentified,
     );
+}
+
+fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
+    type Value = fn(&UplinkStatus) -> f64;
+    let values: [(&str, &str, Value); 6] = [
+        (
+            "control_node_up",
+            "Whether a session with a control node is open",
+            |it| f64::from(u8::from(it.name.is_some())),
+        ),
+        (
+            "control_node_configures",
+            "1 for the control node that says what is wanted",
+            |it| f64::from(u8::from(it.configures)),
+        ),
+        (
+            "control_node_failures",
+            "Dials and sessions that failed since the last session opened",
+            |it| f64::from(it.failures),
+        ),
+        (
+            "control_node_instances_open",
+            "Instances of which a control node has not told everything yet",
+            |it| it.instances.saturating_sub(it.instances_complete) as f64,
+        ),
+        (
+            "control_node_routes_told",
+            "Routes that a control node was told",
+            |it| it.routes_told as f64,
+        ),
+        (
+            "control_node_routes_untold",
+            "Routes that a control node may have to be told yet",
+            |it| it.routes_untold as f64,
+        ),
+    ];
+    for (metric, help, value) in values.into_iter().filter(|_| !nodes.is_empty()) {
+        let values = nodes
+            .iter()
+            .map(|node| (vec![("address", node.address.to_string())], value(node)));
+        metrics.gauges(metric, help, values);
+    }
 }
 
 fn switches(metrics: &mut Metrics, status: &AgentStatus) {
@@ -292,7 +353,7 @@ mod tests {
     fn a_wedged_worker_is_told_and_what_is_known_without_it_stays() {
         let counters = Counters::default();
         counters.opened(listen::Counters::sample(3, Cause::Expired, 2));
-        let text = render(None, &counters, UNIX_EPOCH).expect("text");
+        let text = render(None::<&AgentStatus>, &counters, UNIX_EPOCH).expect("text");
         for line in [
             "tandem_worker_up 0.0\n",
             "tandem_accepted_connections_total 3\n",

@@ -29,16 +29,8 @@ pub struct Args {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    let config = match config::load(&args.config) {
-        Ok(config) => config,
-        Err(LoadError::Wrong(problems)) => {
-            writeln!(output.err, "{}", problems.render(output.colour))?;
-            return Ok(Exit::Environment);
-        }
-        Err(error @ LoadError::Unreadable { .. }) => {
-            writeln!(output.err, "{error}")?;
-            return Ok(Exit::Environment);
-        }
+    let Some(config) = read(config::load(&args.config), output)? else {
+        return Ok(Exit::Environment);
     };
     let started = logging::init(config.log)
         .map_err(|error| error.to_string())
@@ -56,4 +48,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             Ok(Exit::Environment)
         }
     }
+}
+
+/// A configuration, unless something is wrong with it, which is shown.
+pub(super) fn read<T>(loaded: Result<T, LoadError>, output: &mut Output<'_>) -> io::Result<Option<T>> {
+    match loaded {
+        Ok(config) => return Ok(Some(config)),
+        Err(LoadError::Wrong(problems)) => writeln!(output.err, "{}", problems.render(output.colour))?,
+        Err(error @ LoadError::Unreadable { .. }) => writeln!(output.err, "{error}")?,
+    }
+    Ok(None)
 }

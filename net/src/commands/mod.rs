@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod check;
+pub mod control;
 pub mod demo;
 pub mod lab;
 pub mod pki;

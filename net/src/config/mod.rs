@@ -249,6 +249,7 @@ impl AgentConfig {
         Some(Options {
             nodes: self.uplinks.as_ref()?.nodes.clone(),
             session: self.configuration.session.clone(),
+            stale_hold: None,
             seed,
         })
     }

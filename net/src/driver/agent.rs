@@ -1,20 +1,25 @@
 //! Runs the agent's machine, and a task for each session that it opens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use tandem_core::agent::uplinks::{self, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::status::AgentStatus;
-use tandem_core::{ConnId, Generation, Machine, Peer, Time};
+use tandem_core::{ConnId, Machine, Peer, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::env::Env;
 use super::log;
 use super::message::{Message, Order};
+use super::mourner::Mourner;
 use super::session;
+use super::stream::{Mouth, News};
+use super::uplink::{self, Dialer};
 
 /// A connection that is ready for bytes.
 #[derive(Debug)]
@@ -28,13 +33,17 @@ pub struct Arrived<S> {
 }
 
 /// The agent's task.
-pub struct Driver<E: Env, S> {
+pub struct Driver<E: Env, S, D> {
     env: E,
     agent: Agent,
+    dialer: Arc<D>,
     messages: mpsc::Receiver<Message>,
     back: mpsc::Sender<Message>,
     grade: watch::Sender<Grade>,
     sessions: BTreeMap<ConnId, mpsc::UnboundedSender<Order>>,
+    uplinks: BTreeMap<UplinkId, Mouth>,
+    /// Those that something was just said to.
+    spoken: BTreeSet<UplinkId>,
     arriving: Option<(ConnId, S)>,
     next_conn: u64,
 }
@@ -42,18 +51,21 @@ pub struct Driver<E: Env, S> {
 /// Messages that may wait for the agent.
 const MESSAGES: usize = 1024;
 
-impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
+impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S, D> {
     /// A driver, where to send it messages, and what the health port is to say.
-    pub fn new(env: E, agent: Agent) -> (Self, mpsc::Sender<Message>, watch::Receiver<Grade>) {
+    pub fn new(env: E, agent: Agent, dialer: D) -> (Self, mpsc::Sender<Message>, watch::Receiver<Grade>) {
         let (back, messages) = mpsc::channel(MESSAGES);
         let (grade, graded) = watch::channel(agent.grade());
         let driver = Self {
             env,
             agent,
+            dialer: Arc::new(dialer),
             messages,
             back: back.clone(),
             grade,
             sessions: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
+            spoken: BTreeSet::new(),
             arriving: None,
             next_conn: 1,
         };
@@ -93,6 +105,14 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
             if self.carry_out() {
                 return;
             }
+            // What was said is in no socket yet, and counts all the same.
+            for id in std::mem::take(&mut self.spoken) {
+                let sent = self.uplink(id, News::Sent);
+                self.agent.handle(self.env.now(), sent);
+                if self.carry_out() {
+                    return;
+                }
+            }
         }
     }
 
@@ -115,6 +135,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                 }
                 Input::Heard(event)
             }
+            Message::Uplink(id, news) => self.uplink(id, news),
             Message::Configure(configuration) => Input::Configure {
                 configuration,
                 complete: true,
@@ -141,6 +162,21 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
         })
     }
 
+    fn uplink(&mut self, id: UplinkId, news: News) -> Input {
+        Input::Uplink(match news {
+            News::Opened(peer) => uplinks::Input::Opened { id, name: peer.into() },
+            News::Heard(stanza) => uplinks::Input::Heard { id, stanza },
+            News::Sent => {
+                let queued_bytes = self.uplinks.get(&id).map_or(0, Mouth::queued_bytes);
+                uplinks::Input::Sent { id, queued_bytes }
+            }
+            News::Ended(why) => {
+                self.uplinks.remove(&id);
+                uplinks::Input::Closed { id, why }
+            }
+        })
+    }
+
     /// Gathers the status in a task of its own: a session that does not answer must not hold up the agent.
     fn gather(&self, answer: oneshot::Sender<AgentStatus>) {
         let gathered = self.ask_all(Order::Status);
@@ -154,7 +190,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
     fn ask_all<T: Send + 'static>(
         &self,
         question: fn(oneshot::Sender<T>) -> Order,
-    ) -> impl Future<Output = Vec<T>> + Send + use<T, E, S> {
+    ) -> impl Future<Output = Vec<T>> + Send + use<T, E, S, D> {
         let ask = |session: &mpsc::UnboundedSender<Order>| {
             let (answer, answered) = oneshot::channel();
             session.send(question(answer)).ok().map(|()| answered)
@@ -181,12 +217,15 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                     let (orders, inbox) = mpsc::unbounded_channel();
                     self.sessions.insert(conn, orders);
                     let (env, back) = (self.env.clone(), self.back.clone());
-                    let mourner = Mourner {
-                        env: env.clone(),
-                        agent: back.clone(),
-                        conn,
-                        generation: session.generation(),
+                    let generation = session.generation();
+                    let last_words = move || {
+                        let why = CloseWhy::fault(Fault::OurBug, "the session panicked");
+                        let what = What::Closed { why };
+                        let event = Event { conn, generation, what };
+                        log::event(&event, &BTreeSet::new());
+                        Message::Heard(event)
                     };
+                    let mourner = Mourner::new(env.clone(), back.clone(), last_words);
                     self.env.spawn(async move {
                         let _mourner = mourner;
                         session::run(env, session, stream, inbox, back).await;
@@ -206,40 +245,28 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static> Driver<E, S> {
                     self.grade.send_replace(grade);
                 }
                 Output::Drained => over = true,
-                // Without control nodes an agent asks for none of these.
+                // It knows of no other agent.
                 Output::TellPeer(_) | Output::Disagreed { .. } => {}
-                Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } | Output::Event(_) => {}
+                Output::Dial { id, to } => {
+                    let name = &self.agent.configuration().session.agent;
+                    let mouth = uplink::dial(&self.env, &self.dialer, (id, to), name, &self.back);
+                    self.uplinks.insert(id, mouth);
+                }
+                Output::Say { id, stanza } => {
+                    if let Some(mouth) = self.uplinks.get(&id) {
+                        mouth.say(stanza);
+                        self.spoken.insert(id);
+                    }
+                }
+                Output::HangUp { id, why } => {
+                    if let Some(mouth) = self.uplinks.get(&id) {
+                        mouth.close(why);
+                    }
+                }
+                Output::Event(what) => log::uplink(&what),
             }
         }
         over
-    }
-}
-
-/// Tells the agent of a session that panicked: it can no longer say itself that it is over, and its routes would stay.
-struct Mourner<E: Env> {
-    env: E,
-    agent: mpsc::Sender<Message>,
-    conn: ConnId,
-    generation: Generation,
-}
-
-impl<E: Env> Drop for Mourner<E> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        let event = Event {
-            conn: self.conn,
-            generation: self.generation,
-            what: What::Closed {
-                why: CloseWhy::fault(Fault::OurBug, "the session panicked"),
-            },
-        };
-        log::event(&event, &BTreeSet::new());
-        let agent = self.agent.clone();
-        self.env.spawn(async move {
-            let _ = agent.send(Message::Heard(event)).await;
-        });
     }
 }
 
@@ -257,6 +284,7 @@ mod tests {
 
     use super::super::env::TokioEnv;
     use super::*;
+    use crate::xmpp::TcpDialer;
 
     /// Stands for a bug that a peer can reach.
     struct Bug;
@@ -289,7 +317,7 @@ mod tests {
             switches: BTreeMap::new(),
         });
         let agent = Agent::new(Arc::clone(&configuration), Generation(0));
-        let (driver, messages, _grade) = Driver::new(TokioEnv::begin(), agent);
+        let (driver, messages, _grade) = Driver::new(TokioEnv::begin(), agent, TcpDialer::in_clear());
         let (arrivals, arriving) = mpsc::channel(1);
         let running = tokio::spawn(driver.run(arriving));
         let peer = Peer {

@@ -1,23 +1,37 @@
-//! The stream to a switch: what comes in, what waits to go out, and what to do next.
+//! The byte stream to a peer: what comes in, what waits to go out, and what to do next.
 
 use std::collections::VecDeque;
 use std::io;
 
-use tandem_core::Time;
-use tandem_core::machine::{CloseWhy, Fault};
-use tandem_core::session::Input;
+use tandem_core::{CloseWhy, Fault, Time, session, xmpp};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::env::Env;
 
+/// What may happen on a line.
+pub(super) enum Happening {
+    /// These bytes arrived.
+    Bytes(Vec<u8>),
+    /// So many bytes are left that the stream did not take yet.
+    Sent { queued_bytes: usize },
+    /// It is over.
+    Closed(CloseWhy),
+    /// The time has come.
+    Timeout,
+}
+
 /// A stream, and the bytes that it has not taken yet.
 pub(super) struct Line<S> {
+    /// Who is at the other end, for the end of the story.
+    peer: &'static str,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
     read: Vec<u8>,
     unsent: VecDeque<u8>,
     /// The stream itself holds bytes that have to leave.
     held: bool,
+    /// The time has come, but something was heard first.
+    overdue: bool,
 }
 
 /// Bytes that are read at once: no more than the machine works off in one step.
@@ -25,14 +39,16 @@ const READ_BYTES: usize = 64 << 10;
 
 impl<S: AsyncRead + AsyncWrite> Line<S> {
     /// A line with nothing on it.
-    pub(super) fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S, peer: &'static str) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         Self {
+            peer,
             reader,
             writer,
             read: vec![0; READ_BYTES],
             unsent: VecDeque::new(),
             held: false,
+            overdue: false,
         }
     }
 
@@ -41,30 +57,52 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
         self.unsent.extend(bytes);
     }
 
-    /// The next thing that happens: bytes, room for bytes, or the time.
-    pub(super) async fn next<E: Env>(&mut self, env: &E, wake: Option<Time>) -> Input {
+    /// The next thing that happens: bytes, room for bytes, or the time. Time passes only once what was said before has been
+    /// heard.
+    pub(super) async fn next<E: Env>(&mut self, env: &E, wake: Option<Time>) -> Happening {
+        if std::mem::take(&mut self.overdue) {
+            return Happening::Timeout;
+        }
         let sends = self.held || !self.unsent.is_empty();
-        tokio::select! {
-            got = self.reader.read(&mut self.read) => arrived(got, &self.read),
+        let happened = tokio::select! {
+            got = self.reader.read(&mut self.read) => arrived(got, &self.read, self.peer),
             sent = send(&mut self.writer, &self.unsent), if sends => match sent {
                 Ok(length) => {
                     self.held = !self.unsent.is_empty();
                     self.unsent.drain(..length);
-                    Input::Sent { queued_bytes: self.unsent.len() }
+                    Happening::Sent { queued_bytes: self.unsent.len() }
                 }
-                Err(error) => broke(&error),
+                Err(error) => broke(&error, self.peer),
             },
-            () = sleep(env, wake) => Input::Timeout,
+            () = sleep(env, wake) => Happening::Timeout,
+        };
+        match happened {
+            Happening::Timeout => {
+                let unread = self.unread().await;
+                self.overdue = unread.is_some();
+                unread.unwrap_or(Happening::Timeout)
+            }
+            other => other,
         }
     }
 
-    /// What has arrived and was not read yet. Silence counts only when there is nothing to hear.
-    pub(super) async fn unread(&mut self) -> Option<Input> {
+    /// What has arrived and was not read yet.
+    async fn unread(&mut self) -> Option<Happening> {
         tokio::select! {
             biased;
-            got = self.reader.read(&mut self.read) => Some(arrived(got, &self.read)),
+            got = self.reader.read(&mut self.read) => Some(arrived(got, &self.read, self.peer)),
             () = std::future::ready(()) => None,
         }
+    }
+
+    /// Everything leaves, and the stream is handed back: nothing was read that was not told.
+    pub(super) async fn release(mut self) -> io::Result<S>
+    where
+        S: Unpin,
+    {
+        self.writer.write_all(self.unsent.make_contiguous()).await?;
+        self.writer.flush().await?;
+        Ok(self.reader.unsplit(self.writer))
     }
 
     /// The last bytes leave, and the stream ends.
@@ -74,20 +112,42 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
     }
 }
 
-fn arrived(got: io::Result<usize>, read: &[u8]) -> Input {
+fn arrived(got: io::Result<usize>, read: &[u8], peer: &str) -> Happening {
     match got {
-        Ok(0) => Input::Closed(CloseWhy::orderly("the switch closed the connection")),
-        Ok(length) => Input::Bytes(read.get(..length).unwrap_or_default().to_vec()),
-        Err(error) => broke(&error),
+        Ok(0) => Happening::Closed(CloseWhy::orderly(format!("{peer} closed the connection"))),
+        Ok(length) => Happening::Bytes(read.get(..length).unwrap_or_default().to_vec()),
+        Err(error) => broke(&error, peer),
     }
 }
 
-fn broke(error: &io::Error) -> Input {
+fn broke(error: &io::Error, peer: &str) -> Happening {
     let what = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the switch, or a proxy, dropped the connection".into(),
+        io::ErrorKind::UnexpectedEof => format!("{peer}, or a proxy, dropped the connection"),
         _ => format!("the connection broke: {error}"),
     };
-    Input::Closed(CloseWhy::fault(Fault::Environment, what))
+    Happening::Closed(CloseWhy::fault(Fault::Environment, what))
+}
+
+impl From<Happening> for session::Input {
+    fn from(happening: Happening) -> Self {
+        match happening {
+            Happening::Bytes(bytes) => Self::Bytes(bytes),
+            Happening::Sent { queued_bytes } => Self::Sent { queued_bytes },
+            Happening::Closed(why) => Self::Closed(why),
+            Happening::Timeout => Self::Timeout,
+        }
+    }
+}
+
+impl From<Happening> for xmpp::stream::Input {
+    fn from(happening: Happening) -> Self {
+        match happening {
+            Happening::Bytes(bytes) => Self::Bytes(bytes),
+            Happening::Sent { queued_bytes } => Self::Sent { queued_bytes },
+            Happening::Closed(why) => Self::Closed(why),
+            Happening::Timeout => Self::Timeout,
+        }
+    }
 }
 
 /// Gives the stream what it takes, and once it has taken everything, sees that it keeps nothing back.
@@ -101,7 +161,8 @@ pub(super) async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &VecDeq
     }
 }
 
-async fn sleep<E: Env>(env: &E, at: Option<Time>) {
+/// Waits until then, or for ever.
+pub(super) async fn sleep<E: Env>(env: &E, at: Option<Time>) {
     match at {
         Some(at) => env.sleep_until(at).await,
         None => std::future::pending().await,

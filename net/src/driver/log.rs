@@ -1,10 +1,13 @@
 //! One line for each event: its word first, then who, then what.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
+use tandem_core::agent::uplinks;
+use tandem_core::control;
 use tandem_core::event::{Event, Level};
 use tandem_core::health::Grade;
-use tandem_core::machine::CloseWhy;
+use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::{ConnId, SwitchName};
 use tracing::{debug, error, info, warn};
 
@@ -30,4 +33,52 @@ pub fn refused(conn: ConnId, why: &CloseWhy) {
 /// Logs what the health port says from now on.
 pub fn graded(grade: Grade) {
     info!(target: "tandem", "Graded: this agent is {grade}");
+}
+
+/// Logs what happened between an agent and its control nodes.
+pub fn uplink(what: &uplinks::What) {
+    let word = what.word();
+    match uplink_level(what) {
+        Level::Debug => debug!(target: "tandem", "{word}: {what}"),
+        Level::Info => info!(target: "tandem", "{word}: {what}"),
+        Level::Warn => warn!(target: "tandem", "{word}: {what}"),
+        Level::Error => error!(target: "tandem", "{word}: {what}"),
+    }
+}
+
+fn uplink_level(what: &uplinks::What) -> Level {
+    match what {
+        uplinks::What::Imported { .. } => Level::Debug,
+        uplinks::What::UplinkUp { .. } | uplinks::What::ConfiguredBy { .. } => Level::Info,
+        uplinks::What::UplinkDown { why, .. } => level_of(why),
+        uplinks::What::Outdated { .. } | uplinks::What::Unreadable { .. } => Level::Warn,
+        uplinks::What::Unusable { .. } => Level::Warn,
+    }
+}
+
+fn level_of(why: &CloseWhy) -> Level {
+    match why.fault {
+        Some(Fault::OurBug) => Level::Error,
+        Some(_) => Level::Warn,
+        None => Level::Info,
+    }
+}
+
+/// Logs what happened at a control node.
+pub fn control(event: &control::Event) {
+    let word = event.word();
+    match event.level() {
+        Level::Debug => debug!(target: "tandem", "{word}: {event}"),
+        Level::Info => info!(target: "tandem", "{word}: {event}"),
+        Level::Warn => warn!(target: "tandem", "{word}: {event}"),
+        Level::Error => error!(target: "tandem", "{word}: {event}"),
+    }
+}
+
+/// Logs that a connection never became a stream. Whoever just connects and goes is a probe, and many are.
+pub fn stream_refused(from: SocketAddr, why: &CloseWhy) {
+    match why.fault {
+        None => debug!(target: "tandem", "StreamEnded: {from}: {why}"),
+        Some(_) => warn!(target: "tandem", "StreamEnded: {from}: {why}"),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::configuration::Configuration;
 use tandem_core::event::Event;
 use tandem_core::health::Grade;
@@ -9,11 +10,15 @@ use tandem_core::session::Command;
 use tandem_core::status::{AgentStatus, SessionStatus};
 use tokio::sync::oneshot;
 
+use super::stream::News;
+
 /// What the agent's task may be told.
 #[derive(Debug)]
 pub enum Message {
     /// Something happened in a session.
     Heard(Event),
+    /// Something happened on a stream to a control node.
+    Uplink(UplinkId, News),
     /// A configuration that was read anew.
     Configure(Arc<Configuration>),
     /// Hand over and go.

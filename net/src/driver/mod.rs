@@ -2,8 +2,12 @@
 
 pub mod actor;
 pub mod agent;
+pub mod control;
 pub mod env;
 mod line;
 pub mod log;
 pub mod message;
+mod mourner;
 pub mod session;
+pub mod stream;
+pub mod uplink;

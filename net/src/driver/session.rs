@@ -25,31 +25,17 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     mut orders: mpsc::UnboundedReceiver<Order>,
     agent: mpsc::Sender<Message>,
 ) {
-    let mut line = Line::new(stream);
-    let mut timed_out = false;
+    let mut line = Line::new(stream, "the switch");
     while !carry_out(&mut session, &mut line, &agent).await {
-        let input = if timed_out {
-            timed_out = false;
-            Input::Timeout
-        } else {
-            let wake = session.poll_timeout().map(|deadline| deadline.at);
-            tokio::select! {
-                // Orders are few and come first: a pulse that draws lots with endless work looks like a wedged worker.
-                biased;
-                order = orders.recv() => match obey(order, &env, &session) {
-                    Some(command) => Input::Command(command),
-                    None => continue,
-                },
-                input = line.next(&env, wake) => match input {
-                    // Time passes for a session only once it has heard what was said before.
-                    Input::Timeout => {
-                        let unread = line.unread().await;
-                        timed_out = unread.is_some();
-                        unread.unwrap_or(Input::Timeout)
-                    }
-                    other => other,
-                },
-            }
+        let wake = session.poll_timeout().map(|deadline| deadline.at);
+        let input = tokio::select! {
+            // Orders are few and come first: a pulse that draws lots with endless work looks like a wedged worker.
+            biased;
+            order = orders.recv() => match obey(order, &env, &session) {
+                Some(command) => Input::Command(command),
+                None => continue,
+            },
+            happened = line.next(&env, wake) => happened.into(),
         };
         session.handle(env.now(), input);
     }

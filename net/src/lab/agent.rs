@@ -26,9 +26,14 @@ pub struct AgentOptions {
     pub tls: TlsSection,
     /// `[keepalive]`
     pub keepalive: KeepaliveSection,
+    /// `[control]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<UplinkSection>,
     /// `[[network]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub network: Vec<NetworkSection>,
     /// `[[switch]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub switch: Vec<SwitchSection>,
     /// What else the file shall say, merged over the rest: `{ agent = { lock = "other" } }`.
     #[serde(skip)]
@@ -81,6 +86,15 @@ pub struct TlsSection {
 pub struct KeepaliveSection {
     /// A duration: `10s`.
     pub interval: String,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Serialize)]
+pub struct UplinkSection {
+    /// The control nodes.
+    pub nodes: Vec<SocketAddr>,
+    /// Who signs their certificates.
+    pub ca: PathBuf,
 }
 
 /// `[[network]]`
@@ -175,6 +189,7 @@ impl AgentOptions {
                 ca: credentials.ca,
             },
             keepalive: KeepaliveSection { interval: "10s".into() },
+            control: None,
             network: Vec::new(),
             switch: Vec::new(),
             more: toml::Table::new(),
@@ -280,7 +295,7 @@ fn launch(binary: &Path, folder: &Path, options: &AgentOptions) -> Result<Progra
         .start(folder.join("agent.log"))
 }
 
-fn get(address: SocketAddr, path: &str) -> Result<String> {
+pub(super) fn get(address: SocketAddr, path: &str) -> Result<String> {
     let what = format!("GET http://{address}{path}");
     let limit = Duration::from_secs(10);
     let exchange = || {

@@ -6,7 +6,7 @@
 //! keep the folder with all configurations, databases and logs.
 //!
 //! ```text
-//! Pair         = Pki + Switch (ovsdb-server) --ssl--> Haproxy --tcp--> Agent (tandem agent) x 2
+//! Pair         = Pki + Switch (ovsdb-server) --ssl--> Haproxy --tcp--> Agent (tandem agent) x 2 [--tls--> ControlNode (tandem control)]
 //! EmbeddedPair = Pki + Device (simulator's)  --ssl--> Proxy   --tcp--> Agent (tandem agent) x 2
 //! ```
 //!
@@ -14,6 +14,7 @@
 
 pub mod agent;
 pub mod contents;
+pub mod control;
 pub mod embedded;
 mod error;
 pub mod haproxy;
@@ -34,6 +35,7 @@ pub mod switch;
 
 pub use agent::{Agent, AgentOptions};
 pub use contents::Contents;
+pub use control::{ControlNode, ControlOptions};
 pub use embedded::EmbeddedPair;
 pub use error::{Error, Result};
 pub use haproxy::{Haproxy, HaproxyOptions};

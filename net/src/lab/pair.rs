@@ -1,13 +1,14 @@
 //! What every test with real parts starts from: two agents behind a proxy, and switches that dial it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Result;
-use super::agent::{Agent, AgentOptions, NetworkSection, PortSection, SwitchSection};
+use super::agent::{Agent, AgentOptions, NetworkSection, PortSection, SwitchSection, UplinkSection};
+use super::control::{ControlNode, ControlOptions, ServedSection};
 use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
 use super::netns::{Link, Namespaces};
 use super::pki::Pki;
@@ -25,7 +26,9 @@ pub struct PairOptions {
     pub serves: bool,
     /// How many switches: `tor1`, `tor2` ...
     pub switches: u8,
-    /// The version of their schema.
+    /// How many control nodes; with none, the agents read networks and switches from their own files.
+    pub control_nodes: u8,
+    /// The version of the switches' schema.
     pub schema: Schema,
     /// The port numbers of the proxy that every switch dials, each with its own agent first; one or two.
     pub targets: u8,
@@ -53,6 +56,7 @@ impl PairOptions {
             binary: binary.into(),
             serves: true,
             switches: 1,
+            control_nodes: 0,
             schema: Schema::default(),
             targets: 1,
             max_backoff_ms: Some(1000),
@@ -80,6 +84,8 @@ pub struct Pair {
     pub haproxy: Haproxy,
     /// `agent-a` and `agent-b`.
     pub agents: [Agent; 2],
+    /// `control-1`, `control-2` ..., on loopback only.
+    pub control_nodes: Vec<ControlNode>,
     /// Who signed everybody's certificates.
     pub pki: Pki,
     /// The network namespaces, if there are any.
@@ -106,18 +112,25 @@ const PROXY: Duration = Duration::from_secs(60);
 
 /// Parts of the loopback network.
 const VIP: u8 = 1;
+const CONTROL_NODES: u8 = 20;
 const AGENTS: [(&str, u8, Ipv4Addr); 2] = [
     ("agent-a", 11, Ipv4Addr::new(10, 0, 0, 11)),
     ("agent-b", 12, Ipv4Addr::new(10, 0, 0, 12)),
 ];
 
 impl Pair {
-    /// Starts the agents, the proxy, then the switches; waits for proxy and switches, not for a takeover.
+    /// Starts control nodes, the agents, the proxy, then the switches; waits for proxy and switches, not for a takeover.
     pub fn start(options: &PairOptions) -> Result<Self> {
         let scratch = Scratch::new()?;
         let loopback = Loopback::claim()?;
         let pki = Pki::new(scratch.folder("pki")?)?;
         let island = options.namespaces.then(Island::new).transpose()?;
+        let control_nodes = (1..=options.control_nodes)
+            .map(|number| {
+                let node = control_node(options, number, &loopback, &pki)?;
+                ControlNode::start(&scratch, &options.binary, node)
+            })
+            .collect::<Result<Vec<_>>>()?;
         let start = |index: usize| {
             let mut agent = agent(options, index, &loopback, &pki)?;
             if let Some(island) = &island {
@@ -163,6 +176,7 @@ impl Pair {
             switches,
             haproxy,
             agents,
+            control_nodes,
             pki,
             island,
             loopback,
@@ -212,12 +226,40 @@ pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pk
     agent.listen.proxy_protocol = options.proxy_protocol;
     agent.listen.shift(|port| loopback.port(port));
     agent.keepalive.interval.clone_from(&options.keepalive);
+    agent.more.clone_from(&options.more);
+    if options.control_nodes > 0 {
+        let nodes = 1..=options.control_nodes;
+        agent.control = Some(UplinkSection {
+            nodes: nodes.map(|number| control_address(number, loopback)).collect(),
+            ca: agent.tls.ca.clone(),
+        });
+        return Ok(agent);
+    }
     agent.network.clone_from(&options.networks);
     agent.switch = (1..=options.switches)
         .map(|number| switch_section(options, number))
         .collect();
-    agent.more.clone_from(&options.more);
     Ok(agent)
+}
+
+fn control_address(number: u8, loopback: &Loopback) -> SocketAddr {
+    (loopback.address(CONTROL_NODES + number), loopback.port(6653)).into()
+}
+
+/// What a control node is told: what the agents would be told, if there were none.
+fn control_node(options: &PairOptions, number: u8, loopback: &Loopback, pki: &Pki) -> Result<ControlOptions> {
+    let name = format!("control-{number}");
+    let address = loopback.address(CONTROL_NODES + number);
+    let mut node = ControlOptions::new(&name, address, pki.issue(&name)?);
+    node.control.listen = control_address(number, loopback);
+    node.control.http.set_port(loopback.port(6652));
+    node.network.clone_from(&options.networks);
+    let served = |number| ServedSection {
+        switch: switch_section(options, number),
+        agents: AGENTS.map(|(name, ..)| name.into()).into(),
+    };
+    node.switch = (1..=options.switches).map(served).collect();
+    Ok(node)
 }
 
 fn owns(session: &Value) -> bool {

@@ -32,6 +32,8 @@ impl Pulse for Handle {
 }
 
 impl StatusSource for Handle {
+    type Status = AgentStatus;
+
     async fn status(&self) -> Option<AgentStatus> {
         self.ask(Message::Status).await
     }

@@ -1,23 +1,28 @@
-//! The agent as a process: its ports, its signals, its files, and the machine in the middle.
+//! The agent as a process: its ports, its signals, its files, and the machine in the middle. So is the control node, in
+//! [`control`].
 
+pub mod control;
 mod handle;
 mod ports;
 mod watchdog;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_core::Generation;
 use tandem_core::agent::Agent;
 use tandem_core::bounds::ANNOUNCE;
+use tandem_core::configuration::Configuration;
 use tandem_core::health::Grade;
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio_rustls::server::TlsStream;
 use tracing::{error, info, warn};
 
-use crate::config::{self, AgentConfig, LoadError};
+use crate::config::{self, AgentConfig, LoadError, Problems};
 use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
@@ -25,6 +30,7 @@ use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
 use crate::tls::{Acceptor, TlsError};
+use crate::xmpp::TcpDialer;
 use handle::Handle;
 
 /// How often the certificate files are looked at.
@@ -39,27 +45,84 @@ const PROBLEMS: usize = 10;
 /// A port cannot be opened, or the agent's task died by a bug: then nothing was handed over.
 pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
     let env = TokioEnv::begin();
+    let generation = first_generation();
     let configuration = Arc::new(config.configuration.clone());
-    let agent = Agent::new(Arc::clone(&configuration), first_generation());
-    let (driver, messages, mut grade) = Driver::new(env, agent);
+    let agent = Agent::new(Arc::clone(&configuration), generation);
+    let uplinks = config.uplink_options(generation.0);
+    let agent = match &uplinks {
+        Some(uplinks) => agent.with_uplinks(uplinks.clone()),
+        None => agent,
+    };
+    let dialer = TcpDialer::new(config.uplink_tls()).map_err(io::Error::other)?;
+    let (driver, messages, mut grade) = Driver::new(env, agent, dialer);
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle::new(messages.clone()));
     let counters = Arc::new(Counters::default());
     let announcements = Arc::new(Announcements::default());
     ports::open_health(&config.listen, &handle, &announcements)?;
-    ports::open_http(&config.listen, &handle, &counters)?;
+    ports::open_http(config.listen.http, &handle, &counters)?;
     let (arrivals, arriving) = mpsc::channel(1);
     let mut running = tokio::spawn(driver.run(arriving));
-    let _ = messages.send(Message::Configure(configuration)).await;
-    // A switch that came earlier would find nobody who could claim it.
-    let _ = grade.wait_for(|grade| *grade == Grade::Fit).await;
+    counters.certificate("agent", acceptor.not_after());
+    tokio::spawn(announce(grade.clone(), announcements, messages.clone()));
+    let name = config.configuration.session.agent.clone();
+    match &uplinks {
+        Some(uplinks) => {
+            let nodes = &uplinks.nodes;
+            info!(target: "tandem", "Started: agent {name} waits for what control nodes tell: {nodes:?}");
+            watchdog::ready();
+        }
+        None => drop(messages.send(Message::Configure(configuration)).await),
+    }
+    tokio::spawn(watchdog::feed(Arc::clone(&handle)));
+    let mut look = tokio::time::interval(CERTIFICATES);
+    // Until the agent has been fit: a switch that came earlier would find nobody who could claim it.
+    let mut closed = Some(arrivals);
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                ended.map_err(io::Error::other)?;
+                break;
+            }
+            Ok(_) = grade.wait_for(|grade| *grade == Grade::Fit), if closed.is_some() => {
+                if let Some(arrivals) = closed.take() {
+                    open_door(&config, &acceptor, &counters, env, arrivals)?;
+                }
+                info!(target: "tandem", "Started: agent {name} at {}", config.listen.ovsdb);
+                watchdog::ready();
+            }
+            _ = signals.reload.recv() => {
+                let read = reload(&path, &mut config, &acceptor, &counters).await;
+                // What is wanted comes from one place.
+                if let Some(configuration) = read.filter(|_| uplinks.is_none()) {
+                    let _ = messages.send(Message::Configure(configuration)).await;
+                }
+            }
+            _ = look.tick() => if acceptor.changed() {
+                reload_certificates(&acceptor.reload(), &acceptor, &counters, "agent");
+            },
+            _ = signals.drain.recv() => drain(&messages).await,
+            _ = signals.interrupt.recv() => drain(&messages).await,
+        }
+    }
+    info!(target: "tandem", "Stopped: every switch is let go");
+    Ok(())
+}
+
+/// Opens the port for switches.
+fn open_door(
+    config: &AgentConfig,
+    acceptor: &Arc<Acceptor>,
+    counters: &Counters,
+    env: TokioEnv,
+    arrivals: mpsc::Sender<Arrived<TlsStream<TcpStream>>>,
+) -> io::Result<()> {
     let options = ListenOptions {
         proxy_protocol: config.listen.proxy_protocol,
         ..ListenOptions::default()
     };
-    let mut listener = Listener::bind(config.listen.ovsdb, Arc::clone(&acceptor), options)?;
+    let mut listener = Listener::bind(config.listen.ovsdb, Arc::clone(acceptor), options)?;
     counters.opened(listener.counters());
-    counters.certificate("agent", acceptor.not_after());
     tokio::spawn(async move {
         while let Some(accepted) = listener.accept().await {
             let arrived = Arrived {
@@ -72,26 +135,6 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
             }
         }
     });
-    tokio::spawn(announce(grade, announcements, messages.clone()));
-    info!(target: "tandem", "Started: agent {} at {}", config.configuration.session.agent, config.listen.ovsdb);
-    watchdog::ready();
-    tokio::spawn(watchdog::feed(Arc::clone(&handle)));
-    let mut look = tokio::time::interval(CERTIFICATES);
-    loop {
-        tokio::select! {
-            ended = &mut running => {
-                ended.map_err(io::Error::other)?;
-                break;
-            }
-            _ = signals.reload.recv() => reload(&path, &mut config, &acceptor, &counters, &messages).await,
-            _ = look.tick() => if acceptor.changed() {
-                reload_certificates(&acceptor.reload(), &acceptor, &counters);
-            },
-            _ = signals.drain.recv() => drain(&messages).await,
-            _ = signals.interrupt.recv() => drain(&messages).await,
-        }
-    }
-    info!(target: "tandem", "Stopped: every switch is let go");
     Ok(())
 }
 
@@ -140,46 +183,56 @@ async fn announce(
     let _ = messages.send(Message::Announced).await;
 }
 
-/// Reads the configuration again. What is wrong with it changes nothing.
+/// Reads the configuration again, and answers it. What is wrong with it changes nothing.
 async fn reload(
-    path: &std::path::Path,
+    path: &Path,
     config: &mut AgentConfig,
     acceptor: &Acceptor,
     counters: &Counters,
-    messages: &mpsc::Sender<Message>,
-) {
-    match config::load(path) {
-        Err(LoadError::Wrong(problems)) => {
-            for problem in problems.iter().take(PROBLEMS) {
-                let (file, at, message) = (problem.file(), problem.location(), problem.message());
-                error!(target: "tandem", "Reload: {file}:{}:{}: {message}", at.line, at.column);
-            }
-            let count = problems.iter().count();
-            error!(target: "tandem", "Reload: {count} problems; everything stays as it was; `tandem check` shows them");
-        }
+) -> Option<Arc<Configuration>> {
+    let new = read_again(config::load(path))?;
+    // All or nothing: with wrong certificates the rest of the file stays out, too.
+    if !reload_certificates(&acceptor.replace(&new.tls), acceptor, counters, "agent") {
+        return None;
+    }
+    for name in config.reload(new) {
+        warn!(target: "tandem", "Reload: {name} changes with a new start only");
+    }
+    info!(target: "tandem", "Reload: {} is read", path.display());
+    Some(Arc::new(config.configuration.clone()))
+}
+
+/// What was read again; the log says what is wrong with it.
+fn read_again<T>(loaded: Result<T, LoadError>) -> Option<T> {
+    match loaded {
+        Ok(read) => return Some(read),
+        Err(LoadError::Wrong(problems)) => complain(&problems),
         Err(problem @ LoadError::Unreadable { .. }) => {
             error!(target: "tandem", "Reload: {problem}; everything stays as it was");
         }
-        Ok(new) => {
-            // All or nothing: with wrong certificates the rest of the file stays out, too.
-            if !reload_certificates(&acceptor.replace(&new.tls), acceptor, counters) {
-                return;
-            }
-            for name in config.reload(new) {
-                warn!(target: "tandem", "Reload: {name} changes with a new start only");
-            }
-            info!(target: "tandem", "Reload: {} is read", path.display());
-            let configuration = Arc::new(config.configuration.clone());
-            let _ = messages.send(Message::Configure(configuration)).await;
-        }
     }
+    None
+}
+
+fn complain(problems: &Problems) {
+    for problem in problems.iter().take(PROBLEMS) {
+        let (file, at, message) = (problem.file(), problem.location(), problem.message());
+        error!(target: "tandem", "Reload: {file}:{}:{}: {message}", at.line, at.column);
+    }
+    let count = problems.iter().count();
+    error!(target: "tandem", "Reload: {count} problems; everything stays as it was; `tandem check` shows them");
 }
 
 /// Says what became of the certificates. Answers whether they are right.
-fn reload_certificates(outcome: &Result<bool, TlsError>, acceptor: &Acceptor, counters: &Counters) -> bool {
+fn reload_certificates(
+    outcome: &Result<bool, TlsError>,
+    acceptor: &Acceptor,
+    counters: &Counters,
+    whose: &str,
+) -> bool {
     match outcome {
         Ok(true) => {
-            counters.certificate("agent", acceptor.not_after());
+            counters.certificate(whose, acceptor.not_after());
             info!(target: "tandem", "Reload: new certificates; open sessions keep theirs");
         }
         Ok(false) => {}

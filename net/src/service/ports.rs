@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::handle::Handle;
 use crate::config::Listen;
 use crate::health::{self, Announcements};
-use crate::http;
+use crate::http::{self, StatusSource};
 use crate::metrics::Counters;
 
 /// Opens the health port and the agent check, where they are configured. The error names the port.
@@ -18,10 +18,14 @@ pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, told: &Arc<Anno
 }
 
 /// Opens `/status` and `/metrics`, where they are configured. The error names the port.
-pub(super) fn open_http(listen: &Listen, handle: &Arc<Handle>, counters: &Arc<Counters>) -> io::Result<()> {
-    if let Some(port) = bind("http", listen.http)? {
+pub(super) fn open_http(
+    http: Option<SocketAddr>,
+    source: &Arc<impl StatusSource>,
+    counters: &Arc<Counters>,
+) -> io::Result<()> {
+    if let Some(port) = bind("http", http)? {
         let port = tokio::net::TcpListener::from_std(port)?;
-        tokio::spawn(http::serve(port, Arc::clone(handle), Arc::clone(counters)));
+        tokio::spawn(http::serve(port, Arc::clone(source), Arc::clone(counters)));
     }
     Ok(())
 }

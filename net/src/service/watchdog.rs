@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use sd_notify::NotifyState;
 
-use super::handle::Handle;
 use crate::health::Pulse;
 
 /// The ports are open.
@@ -18,7 +17,7 @@ pub(super) fn stopping() {
 }
 
 /// Feeds the watchdog of `WatchdogSec=`, for as long as the worker answers.
-pub(super) async fn feed(handle: Arc<Handle>) {
+pub(super) async fn feed(handle: Arc<impl Pulse>) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
     };

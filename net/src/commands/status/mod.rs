@@ -152,6 +152,8 @@ mod tests {
     struct Worker(Option<AgentStatus>);
 
     impl StatusSource for Worker {
+        type Status = AgentStatus;
+
         async fn status(&self) -> Option<AgentStatus> {
             self.0.clone()
         }

@@ -1,0 +1,222 @@
+//! Runs a control node's machine, and a task for each stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_core::bounds::{HALF_OPEN_STREAMS, PACKED_BYTES};
+use tandem_core::control::{ClientName, ControlNode, ControlStatus, Input, Inventory, Output};
+use tandem_core::xmpp::stream::{Role, Stream, StreamOptions};
+use tandem_core::{CloseWhy, ConnId, Fault, Machine};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+
+use super::env::Env;
+use super::line::sleep;
+use super::log;
+use super::mourner::Mourner;
+use super::stream::{self, Mouth, News, Owner, Secure};
+
+/// A connection of somebody who may be an agent.
+#[derive(Debug)]
+pub struct Arrived<S> {
+    /// Nothing was read from it.
+    pub socket: S,
+    /// Where it comes from.
+    pub from: SocketAddr,
+}
+
+/// What the control node's task may be told.
+#[derive(Debug)]
+pub enum Message {
+    /// Something happened on a stream.
+    Stream(ConnId, News),
+    /// What is configured from now on.
+    Configure(Arc<Inventory>),
+    /// Somebody asks how things are.
+    Status(oneshot::Sender<ControlStatus>),
+    /// Say goodbye to everybody, and end.
+    Stop,
+}
+
+/// The control node's task.
+pub struct Driver<E: Env, T> {
+    env: E,
+    name: Box<str>,
+    tls: Arc<T>,
+    node: ControlNode,
+    messages: mpsc::Receiver<Message>,
+    back: mpsc::Sender<Message>,
+    clients: BTreeMap<ConnId, Client>,
+    /// How many of them have not opened their stream.
+    half_open: usize,
+    /// Those that something was just said to.
+    spoken: BTreeSet<ConnId>,
+    next_conn: u64,
+}
+
+struct Client {
+    from: SocketAddr,
+    mouth: Mouth,
+    /// Its stream is open: the control node knows of it.
+    open: bool,
+}
+
+/// Messages that may wait for the control node.
+const MESSAGES: usize = 1024;
+
+/// How long goodbyes may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
+    /// A driver of a control node of this name, and where to send it messages.
+    pub fn new(env: E, name: &str, tls: T) -> (Self, mpsc::Sender<Message>) {
+        let (back, messages) = mpsc::channel(MESSAGES);
+        let driver = Self {
+            env,
+            name: name.into(),
+            tls: Arc::new(tls),
+            node: ControlNode::new(),
+            messages,
+            back: back.clone(),
+            clients: BTreeMap::new(),
+            half_open: 0,
+            spoken: BTreeSet::new(),
+            next_conn: 1,
+        };
+        (driver, back)
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run<S>(mut self, mut arrivals: mpsc::Receiver<Arrived<S>>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T: Secure<S>,
+    {
+        loop {
+            let wake = self.node.poll_timeout().map(|deadline| deadline.at);
+            tokio::select! {
+                Some(arrived) = arrivals.recv() => self.arrived(arrived),
+                message = self.messages.recv() => match message {
+                    Some(Message::Stream(conn, news)) => self.stream(conn, news),
+                    Some(Message::Configure(inventory)) => self.tell(Input::Configure(inventory)),
+                    Some(Message::Status(answer)) => drop(answer.send(self.node.status())),
+                    Some(Message::Stop) | None => return self.goodbye().await,
+                },
+                () = sleep(&self.env, wake) => self.tell(Input::Timeout),
+            }
+            // What was said is in no socket yet, and counts all the same.
+            for conn in std::mem::take(&mut self.spoken) {
+                self.stream(conn, News::Sent);
+            }
+        }
+    }
+
+    fn arrived<S>(&mut self, Arrived { socket, from }: Arrived<S>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T: Secure<S>,
+    {
+        if self.half_open >= HALF_OPEN_STREAMS {
+            let what = format!("{HALF_OPEN_STREAMS} streams are being opened already");
+            return log::stream_refused(from, &CloseWhy::fault(Fault::Environment, what));
+        }
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        let (mouth, ear) = stream::mouth(PACKED_BYTES);
+        let client = Client {
+            from,
+            mouth,
+            open: false,
+        };
+        self.clients.insert(conn, client);
+        self.half_open += 1;
+        let wrap = move |news| Message::Stream(conn, news);
+        let last_words = move || wrap(News::Ended(CloseWhy::fault(Fault::OurBug, "the stream panicked")));
+        let mourner = Mourner::new(self.env.clone(), self.back.clone(), last_words);
+        let options = StreamOptions::new(Role::Server, &self.name, self.tls.is_secure());
+        let (env, tls, inbox) = (self.env.clone(), Arc::clone(&self.tls), self.back.clone());
+        self.env.spawn(async move {
+            let _mourner = mourner;
+            let stream = Stream::new(env.now(), options);
+            stream::run(env, stream, (socket, "the client"), &*tls, ear, Owner { inbox, wrap }).await;
+        });
+    }
+
+    fn stream(&mut self, conn: ConnId, news: News) {
+        let Some(client) = self.clients.get_mut(&conn) else {
+            return;
+        };
+        match news {
+            News::Opened(peer) => {
+                client.open = true;
+                self.half_open -= 1;
+                let address = client.from;
+                let name = ClientName::from(peer);
+                self.tell(Input::Opened { conn, name, address });
+            }
+            News::Heard(stanza) => self.tell(Input::Heard { conn, stanza }),
+            News::Sent => {
+                let queued_bytes = client.mouth.queued_bytes();
+                self.tell(Input::Sent { conn, queued_bytes });
+            }
+            News::Ended(why) => {
+                let (from, open) = (client.from, client.open);
+                self.clients.remove(&conn);
+                if open {
+                    self.tell(Input::Closed { conn, why });
+                } else {
+                    self.half_open -= 1;
+                    log::stream_refused(from, &why);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.node.handle(self.env.now(), input);
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Say { conn, stanza } => {
+                    if let Some(client) = self.clients.get(&conn) {
+                        client.mouth.say(stanza);
+                        self.spoken.insert(conn);
+                    }
+                }
+                // For the control node it is over already.
+                Output::Close { conn, why } => {
+                    if let Some(client) = self.clients.remove(&conn) {
+                        client.mouth.close(why);
+                    }
+                }
+                Output::Event(event) => log::control(&event),
+            }
+        }
+    }
+
+    /// Every client is told, and every stream's task has ended or had its time when this is over.
+    async fn goodbye(self) {
+        let Self {
+            env,
+            clients,
+            mut messages,
+            ..
+        } = self;
+        for client in clients.values() {
+            client.mouth.close(CloseWhy::orderly("the control node ends"));
+        }
+        let gone = async {
+            for client in clients.values() {
+                client.mouth.gone().await;
+            }
+        };
+        // Whoever has something to tell must not wait for us.
+        let deaf = async { while messages.recv().await.is_some() {} };
+        tokio::select! {
+            () = gone => {}
+            () = deaf => {}
+            () = env.sleep_until(env.now() + GOODBYE) => {}
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Dials a control node, and runs the stream that comes of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_core::agent::uplinks::UplinkId;
+use tandem_core::xmpp::stream::{Role, Stream, StreamOptions};
+use tandem_core::{CloseWhy, Fault};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use super::env::Env;
+use super::message::Message;
+use super::mourner::Mourner;
+use super::stream::{self, Mouth, News, Owner, Secure};
+
+/// How control nodes are reached.
+pub trait Dialer: Secure<Self::Socket> {
+    /// A connection.
+    type Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Connects. Has no deadline of its own.
+    fn dial(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+}
+
+/// How long a control node may take to accept.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// Bytes of a stanza that agents say, roughly: a route.
+const STANZA_BYTES: usize = 1 << 10;
+
+/// Starts a task that dials, and runs the stream. It tells the agent what becomes of it.
+pub(super) fn dial<E: Env, D: Dialer>(
+    env: &E,
+    dialer: &Arc<D>,
+    (id, to): (UplinkId, SocketAddr),
+    name: &str,
+    agent: &mpsc::Sender<Message>,
+) -> Mouth {
+    let (mouth, mut ear) = stream::mouth(STANZA_BYTES);
+    let options = StreamOptions::new(Role::Client, name, dialer.is_secure());
+    let (task, dialer, agent) = (env.clone(), Arc::clone(dialer), agent.clone());
+    env.spawn(async move {
+        let wrap = move |news| Message::Uplink(id, news);
+        let last_words = move || {
+            let why = CloseWhy::fault(Fault::OurBug, "the stream panicked");
+            wrap(News::Ended(why))
+        };
+        let _mourner = Mourner::new(task.clone(), agent.clone(), last_words);
+        let dialled = tokio::select! {
+            dialled = dialer.dial(to) => dialled.map_err(|error| CloseWhy::fault(Fault::Environment, error.to_string())),
+            () = task.sleep_until(task.now() + DIAL) => {
+                let what = format!("nobody accepted within {} s", DIAL.as_secs());
+                Err(CloseWhy::fault(Fault::Environment, what))
+            }
+            why = ear.given_up() => Err(why),
+        };
+        match dialled {
+            Ok(socket) => {
+                let stream = Stream::new(task.now(), options);
+                let peer = (socket, "the control node");
+                stream::run(task, stream, peer, &*dialer, ear, Owner { inbox: agent, wrap }).await;
+            }
+            Err(why) => drop(agent.send(wrap(News::Ended(why))).await),
+        }
+    });
+    mouth
+}

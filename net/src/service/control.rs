@@ -1,0 +1,108 @@
+//! The control node as a process.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tandem_core::control::ControlStatus;
+use tandem_core::health::Grade;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::{CERTIFICATES, Signals, ports, read_again, reload_certificates, watchdog};
+use crate::config::{self, ControlConfig};
+use crate::driver::control::{Driver, Message};
+use crate::driver::env::TokioEnv;
+use crate::health::Pulse;
+use crate::http::StatusSource;
+use crate::metrics::Counters;
+use crate::tls::Acceptor;
+use crate::xmpp::{self, TcpAcceptor};
+
+/// Runs a control node until it is told to go.
+///
+/// # Errors
+/// A port cannot be opened, or the control node's task died by a bug.
+pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<Acceptor>>) -> io::Result<()> {
+    let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, TcpAcceptor(acceptor.clone()));
+    let mut signals = Signals::catch()?;
+    let handle = Arc::new(Handle(messages.clone()));
+    let counters = Arc::new(Counters::default());
+    ports::open_http(config.http, &handle, &counters)?;
+    let listener = xmpp::open(config.listen)?;
+    let (arrivals, arriving) = mpsc::channel(1);
+    let mut running = tokio::spawn(driver.run(arriving));
+    // Nobody is told of a world in which there is nothing.
+    let _ = messages
+        .send(Message::Configure(Arc::new(config.inventory.clone())))
+        .await;
+    let accepting = tokio::spawn(xmpp::accept(listener, arrivals));
+    if let Some(acceptor) = &acceptor {
+        counters.certificate("control", acceptor.not_after());
+    }
+    info!(target: "tandem", "Started: control node {} at {}", config.name, config.listen);
+    watchdog::ready();
+    tokio::spawn(watchdog::feed(Arc::clone(&handle)));
+    let mut look = tokio::time::interval(CERTIFICATES);
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                ended.map_err(io::Error::other)?;
+                break;
+            }
+            _ = signals.reload.recv() => {
+                let Some(new) = read_again(config::load_control(&path)) else { continue };
+                if !reload(&mut config, new, acceptor.as_deref(), &counters) {
+                    continue;
+                }
+                info!(target: "tandem", "Reload: {} is read", path.display());
+                let _ = messages.send(Message::Configure(Arc::new(config.inventory.clone()))).await;
+            }
+            _ = look.tick() => if let Some(acceptor) = acceptor.as_deref().filter(|acceptor| acceptor.changed()) {
+                reload_certificates(&acceptor.reload(), acceptor, &counters, "control");
+            },
+            _ = signals.drain.recv() => stop(&messages).await,
+            _ = signals.interrupt.recv() => stop(&messages).await,
+        }
+    }
+    accepting.abort();
+    info!(target: "tandem", "Stopped: every client was told");
+    Ok(())
+}
+
+async fn stop(messages: &mpsc::Sender<Message>) {
+    watchdog::stopping();
+    let _ = messages.send(Message::Stop).await;
+}
+
+/// Takes over what a running control node can take: with wrong certificates, nothing.
+fn reload(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
+    if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls)
+        && !reload_certificates(&acceptor.replace(tls), acceptor, counters, "control")
+    {
+        return false;
+    }
+    for name in config.reload(new) {
+        warn!(target: "tandem", "Reload: {name} changes with a new start only");
+    }
+    true
+}
+
+/// Asks the control node's task; whoever asks brings the deadline.
+struct Handle(mpsc::Sender<Message>);
+
+impl StatusSource for Handle {
+    type Status = ControlStatus;
+
+    async fn status(&self) -> Option<ControlStatus> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Message::Status(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Pulse for Handle {
+    async fn grade(&self) -> Option<Grade> {
+        self.status().await.map(|_| Grade::Fit)
+    }
+}

@@ -1,0 +1,78 @@
+//! The door of a control node.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
+use tracing::warn;
+
+use super::{no_tls, prepare};
+use crate::driver::control::Arrived;
+use crate::driver::stream::Secure;
+use crate::tls::Acceptor;
+
+/// Connections that may wait in the kernel: every agent may come at once.
+const BACKLOG_CONNECTIONS: u32 = 1024;
+
+/// How long to wait after an accept that failed: the usual cause, too many open files, lasts.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the port. The error names the address.
+pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG_CONNECTIONS)
+    };
+    listen().map_err(|error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+/// Hands every connection to the control node, until that is gone.
+pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStream>>) {
+    loop {
+        let accepted = match listener.accept().await {
+            Ok((socket, from)) => prepare(&socket).map(|()| Arrived { socket, from }),
+            Err(error) => {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                Err(error)
+            }
+        };
+        match accepted {
+            Ok(arrived) => {
+                if arrivals.send(arrived).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => warn!(target: "tandem", "cannot accept a connection: {error}"),
+        }
+    }
+}
+
+/// Makes TLS of accepted connections, where it is configured.
+#[derive(Debug)]
+pub struct TcpAcceptor(pub Option<Arc<Acceptor>>);
+
+impl Secure<TcpStream> for TcpAcceptor {
+    type Secured = TlsStream<TcpStream>;
+
+    fn is_secure(&self) -> bool {
+        self.0.is_some()
+    }
+
+    async fn secure(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let acceptor = self.0.as_ref().ok_or_else(no_tls)?;
+        let (stream, _) = acceptor
+            .accept(socket)
+            .await
+            .map_err(|refusal| io::Error::other(refusal.what))?;
+        Ok(stream)
+    }
+}

@@ -1,0 +1,81 @@
+//! What an operator does with a control node: reads its status, reloads it, ends it.
+
+use std::net::Ipv4Addr;
+
+use tandem_net::lab::Signal;
+use tandem_net::lab::agent::RemoteMac;
+
+use crate::system::{installed, start, wait};
+
+const MAC: &str = "02:00:00:00:00:09";
+
+#[test]
+fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
+    let mut pair = start();
+    let file = pair.control_nodes[0].file();
+    let good = std::fs::read_to_string(&file).expect("its file");
+    std::fs::write(&file, good.replace("vni = 5001", "vni = 0")).expect("written");
+    pair.control_nodes[0].process.signal(Signal::SIGHUP).expect("a signal");
+    wait(&pair, "a complaint", || {
+        pair.control_nodes[0]
+            .lines(&["Reload: 1 problems; everything stays as it was"])
+            .pop()
+    });
+
+    for node in &mut pair.control_nodes {
+        let mut options = node.options().clone();
+        options.inventory.revision += 1;
+        options.network[0].remote_macs.push(RemoteMac {
+            mac: MAC.into(),
+            vtep: Ipv4Addr::new(10, 0, 9, 9),
+        });
+        node.reload(options).expect("reloaded");
+    }
+    for switch in 0..2 {
+        installed(&pair, switch, MAC, Some("10.0.9.9"));
+    }
+}
+
+#[test]
+fn status_and_metrics_say_who_is_there_and_who_owns_what() {
+    let pair = start();
+    for node in &pair.control_nodes {
+        wait(&pair, "one owner of each switch", || {
+            let status = node.status().ok()?;
+            let owners = |switch: &str| {
+                let owners = status["switches"][switch]["owners"].as_object()?.values().next()?;
+                Some(owners.as_array()?.len())
+            };
+            (owners("tor1") == Some(1) && owners("tor2") == Some(1)).then_some(())
+        });
+        let metrics = node.http("/metrics").expect("metrics");
+        for line in [
+            "tandem_worker_up 1.0\n",
+            "tandem_clients 2.0\n",
+            "tandem_inventory_revision 1.0\n",
+            "tandem_switch_owners{switch=\"tor1\",network=\"6f1c0d0e-0000-4000-8000-000000000001\"} 1.0\n",
+        ] {
+            assert!(metrics.contains(line), "{line} in {metrics}");
+        }
+        assert_eq!(node.http("/health").expect("its health"), "fit\n");
+    }
+    let metrics = pair.agents[0].http("/metrics").expect("metrics");
+    assert_eq!(metrics.matches("tandem_control_node_up{").count(), 2, "{metrics}");
+}
+
+#[test]
+fn a_control_node_that_is_told_to_go_says_goodbye_to_its_agents() {
+    let mut pair = start();
+    let node = &mut pair.control_nodes[0];
+    node.process.signal(Signal::SIGTERM).expect("a signal");
+    let status = wait(&pair, "the end of a control node", || {
+        pair.control_nodes[0].process.exited()
+    });
+    assert!(status.success(), "{status}");
+    assert_eq!(pair.control_nodes[0].lines(&["Stopped"]).len(), 1);
+    for agent in &pair.agents {
+        wait(&pair, "the agent to hear of it", || {
+            agent.lines(&["UplinkDown", "the peer ended the stream"]).pop()
+        });
+    }
+}
