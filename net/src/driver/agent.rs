@@ -279,6 +279,7 @@ mod tests {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
+    use tandem_core::Generation;
     use tandem_core::configuration::{Configuration, SessionOptions};
     use tokio::io::ReadBuf;
 
