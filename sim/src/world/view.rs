@@ -200,6 +200,12 @@ impl World {
 
 #[cfg(test)]
 impl World {
+    /// A program dies, and nobody's kernel says so.
+    pub(crate) fn forget_program(&mut self, name: &str) {
+        let host = self.node(name).expect("a node");
+        self.nodes[host.0].program = None;
+    }
+
     /// A switch, for tests that spoil it behind everybody's back.
     pub(crate) fn device_mut(&mut self, name: &str) -> &mut Device {
         let host = self.node(name).expect("a node");
