@@ -100,6 +100,11 @@ fn what_both_agents_published_is_published_again_after_both_control_nodes_died()
     assert_eq!(up.len(), 4, "{up:?}");
 }
 
+#[test]
+fn an_agent_that_is_configured_while_it_speaks_says_the_rest_first() {
+    at_the_end(scenario("regressions/configured-while-speaking"), &mut |_| {});
+}
+
 /// The world in which a scenario has ended well.
 fn at_the_end(plan: Plan, heard: &mut dyn FnMut(&Entry)) -> World {
     let mut run = Run::new(&plan, false);
