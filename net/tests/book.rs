@@ -102,7 +102,10 @@ fn every_word_of_the_simulators_log_is_explained_and_no_other() {
     let told: BTreeSet<&str> = heads.flat_map(|head| head.split('`').skip(1).step_by(2)).collect();
     let files = [
         "core/src/event.rs",
+        "core/src/agent/uplinks/event.rs",
+        "core/src/control/event.rs",
         "sim/src/host/events.rs",
+        "sim/src/control/event.rs",
         "sim/src/device/event.rs",
         "sim/src/proxy/event.rs",
         "sim/src/vip.rs",

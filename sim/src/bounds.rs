@@ -9,6 +9,10 @@ use crate::socket::CheckKind;
 /// What a kernel takes for the first retries of a SYN that was lost: 1 s + 2 s + 4 s.
 const SYN_RETRIES: Duration = Duration::from_secs(7);
 
+/// The last time that a kernel sends a SYN again, and the longest that an agent waits before it dials again.
+const SYN_LAST: Duration = Duration::from_secs(64);
+const BACKOFF_LAST: Duration = Duration::from_secs(33);
+
 /// How long an object rests in quarantine, and a request may wait for its answer: `core::bounds`.
 const QUARANTINE: Duration = tandem_core::bounds::QUARANTINE;
 const ANSWER: Duration = tandem_core::bounds::REQUEST_ANSWER;
@@ -59,7 +63,40 @@ pub fn convergence(plan: &Plan) -> Duration {
     let tries = if plan.proxy.check == CheckKind::Connect { 4 } else { 2 };
     let dial = backoff(plan) * 2 + SYN_RETRIES + plan.proxy.timeout_connect.duration() * (plan.proxy.retries + 1);
     let settle = plan.agent.configured_after.duration() + QUARANTINE + ANSWER;
-    notice + dial * tries + settle
+    notice + dial * tries + settle + control(plan)
+}
+
+/// How long a healed core may take until its agent has a session with its control node, and has been told everything:
+/// the hold timers of what died unseen, then a dial. The SYN of one that was begun in vain is sent again after up to
+/// 64 s, the stream has its own time for opening, and the back-off ends at 30 s and a tenth; with more control nodes than
+/// are dialled at a time, others are tried before. What a stranger tells is complete when it has been quiet.
+pub fn control(plan: &Plan) -> Duration {
+    let nodes = plan.topology.control_nodes;
+    if nodes == 0 {
+        return Duration::ZERO;
+    }
+    let dial = SYN_LAST + tandem_core::bounds::NEGOTIATION + BACKOFF_LAST;
+    let tries = if nodes > tandem_core::bounds::CONTROL_NODES {
+        tandem_core::bounds::DIALS_BEFORE_ANOTHER
+    } else {
+        1
+    };
+    hold() + dial * tries + tandem_core::bounds::QUIET + tandem_core::bounds::CHANGES_SETTLE
+}
+
+/// How long either end of a stream may take to notice that the other is gone without a word, by a clock that is a tenth
+/// slow.
+fn hold() -> Duration {
+    tandem_core::xmpp::stream::HOLD * 11 / 10
+}
+
+/// S3: from the end of a session to tables without its routes: the hold timers, what TCP has to send again, and the quiet
+/// after which everything was told that is told.
+pub fn routes(plan: &Plan) -> Duration {
+    if plan.topology.control_nodes == 0 {
+        return Duration::ZERO;
+    }
+    hold() + tandem_core::bounds::QUIET + round_trip(plan) * 20 + SECOND
 }
 
 /// How long a switch needs to hear of something and to answer, through a proxy, both ways, when nothing is slow.
@@ -83,11 +120,12 @@ pub fn broadcast(plan: &Plan) -> Duration {
     round_trip(plan) * 20 + dumps(plan) + RETRIES + SECOND
 }
 
-/// S4: from the lock, or a change, to tables that are right: S2, then all that differs, one change waiting for another.
+/// S4: from the lock, or a change, to tables that are right: S2, then all that differs, one change waiting for another;
+/// of what comes by way of control nodes, as long as anybody may hold a route that is gone.
 pub fn tables(plan: &Plan) -> Duration {
     let rows = u32::try_from(plan.topology.networks * plan.topology.remote_macs).unwrap_or(u32::MAX);
     let grace = tandem_core::configuration::SessionOptions::new("", std::net::Ipv4Addr::UNSPECIFIED).local_macs_grace;
-    broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows
+    broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows + routes(plan)
 }
 
 /// What [`ATTEMPTS`](tandem_core::bounds::ATTEMPTS) attempts may wait for each other.
@@ -115,10 +153,12 @@ pub fn connections(plan: &Plan) -> usize {
         switches,
         agents,
         proxies,
+        control_nodes,
         targets,
         ..
     } = plan.topology;
-    switches * targets * (agents + proxies) * 2 * generations(plan) + switches + 8
+    let uplinks = agents * control_nodes * 2 * generations(plan);
+    uplinks + switches * targets * (agents + proxies) * 2 * generations(plan) + switches + 8
 }
 
 /// S7: what may be planned: bytes on their way, mostly.

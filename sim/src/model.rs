@@ -70,7 +70,7 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
         )];
     };
     let name = master.agent.name;
-    if !(master.live && master.agent.complete) {
+    if !(master.live && world.knows_all(master.agent)) {
         let what = if master.live {
             "does not know all that is wanted"
         } else {
@@ -97,6 +97,7 @@ pub fn differences(world: &World, switch: SwitchView<'_>, owner: AgentView<'_>) 
     let database = Database::read(switch.switch);
     let mut wanted = wanted(&configuration, &database, switch, owner);
     let mut found = found(&configuration, &database, switch, owner);
+    wanted.extend(routed(world, switch, owner, &wanted, &found));
     wanted.sort_unstable();
     found.sort_unstable();
     let rows_of = |table: &Tables, thing: &Thing| {
@@ -168,6 +169,31 @@ fn wanted(
         }
     }
     tables
+}
+
+/// What other switches learned: what the owner is to have heard, and what it may have heard where that is found.
+fn routed(
+    world: &World,
+    switch: SwitchView<'_>,
+    owner: AgentView<'_>,
+    wanted: &Tables,
+    found: &Tables,
+) -> Vec<(Thing, How)> {
+    let configured = |thing: &Thing| wanted.iter().any(|(it, _)| it == thing);
+    let networks: BTreeSet<Uuid> = wanted.iter().filter_map(|(thing, _)| thing.logical_switch()).collect();
+    let standing: BTreeMap<_, _> = found.iter().map(|(thing, how)| (thing, how)).collect();
+    let mut routed = Vec::new();
+    for ((network, mac), reached) in world.reached(owner, switch.tunnel_ip) {
+        let thing = Thing::Remote(network, mac);
+        if !networks.contains(&network) || configured(&thing) {
+            continue;
+        }
+        let ends: Vec<_> = reached.ends.into_iter().map(How::At).collect();
+        let agreed = standing.get(&thing).filter(|how| ends.contains(how));
+        let missing = ends.first().filter(|_| reached.certain);
+        routed.extend(agreed.copied().or(missing).map(|how| (thing, how.clone())));
+    }
+    routed
 }
 
 /// What of ours stands in the database, and what the owner exports of it.
@@ -338,6 +364,15 @@ fn standing(line: &crate::host::Line, agent: AgentView<'_>) -> String {
     let (blocked, quarantine) = (list("blocked", &status.blocked), list("quarantine", &status.quarantine));
     let (phase, ownership, pending, in_flight) = (status.phase, status.ownership, status.pending, status.in_flight);
     format!("{phase}, {ownership}, {pending} pending, {in_flight} on the wire, {blocked}, {quarantine}")
+}
+
+impl Thing {
+    fn logical_switch(&self) -> Option<Uuid> {
+        match self {
+            Self::LogicalSwitch(network) => Some(*network),
+            Self::Broadcast(_) | Self::Remote(..) | Self::Binding(..) | Self::Export(..) => None,
+        }
+    }
 }
 
 impl fmt::Display for Thing {

@@ -155,7 +155,10 @@ impl Run {
                     self.found(found);
                 }
             }
-            moved |= !matches!(entry.what, Happened::Agent(_) | Happened::Proxy(_));
+            moved |= !matches!(
+                entry.what,
+                Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_)
+            );
             self.stopwatch.heard(&entry, &self.world);
             heard(&entry);
         }

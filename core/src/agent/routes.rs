@@ -17,6 +17,7 @@ impl Agent {
     pub(super) fn uplink(&mut self, now: Time, input: uplinks::Input) {
         let Some(uplinks) = &mut self.uplinks else { return };
         uplinks.handle(now, input);
+        let mut told = None;
         while let Some(output) = self.uplinks.as_mut().and_then(Uplinks::poll_output) {
             match output {
                 Up::Dial { id, to } => self.outputs.push_back(Output::Dial { id, to }),
@@ -28,8 +29,12 @@ impl Agent {
                 Up::Configure {
                     configuration,
                     complete,
-                } => self.configure(now, configuration, complete),
+                } => told = Some((configuration, complete)),
             }
+        }
+        // They hear of it in turn: what they said so far comes first.
+        if let Some((configuration, complete)) = told {
+            self.configure(now, configuration, complete);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What `tandem status` shows of a control node, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -10,11 +10,12 @@ use super::ControlNode;
 use super::best::{Source, local_preference, why_not};
 use super::client::{Client, ClientName, Refusal, Walk};
 use super::graph::Telling;
+use super::inventory::Inventory;
 use super::routes::Instance;
 use crate::bounds::STATUS_ENTRIES;
 use crate::configuration::{VlanId, fingerprint};
 use crate::evpn::{InstanceName, Key, Path};
-use crate::ids::{ConnId, PortName, SwitchName, Uuid};
+use crate::ids::{ConnId, Mac, PortName, SwitchName, Uuid};
 
 /// A control node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +125,36 @@ pub struct SwitchStatus {
 }
 
 impl ControlNode {
+    /// Everything that is configured.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// Whether a client of this name is there.
+    pub fn has_client(&self, name: &str) -> bool {
+        self.names.contains_key(&ClientName::from(name))
+    }
+
+    /// Everybody whose routes are in the tables.
+    pub fn publishers(&self) -> BTreeSet<ClientName> {
+        let routes = self.instances.values().flat_map(|instance| instance.table.routes());
+        let sources = routes.flat_map(|(_, paths)| paths.iter().map(|(source, _)| source));
+        let broadcasts = self.instances.values().flat_map(|instance| instance.members.iter());
+        let sources = sources.chain(broadcasts.map(|(_, source, _)| source));
+        let clients = sources.filter_map(|source| match source {
+            Source::Client(name) => Some(name.clone()),
+            Source::Static => None,
+        });
+        clients.collect()
+    }
+
+    /// The MACs of a network that have a path.
+    pub fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
+        let instances = self.instances.values();
+        let instances = instances.filter(move |instance| instance.network == Some(network));
+        instances.flat_map(|instance| instance.table.routes().map(|(key, _)| key.mac))
+    }
+
     /// What an operator may want to know.
     pub fn status(&self) -> ControlStatus {
         let inventory = &self.inventory;

@@ -50,7 +50,8 @@ impl Check for Keepalive {
                 self.killed_by_switch(&entry.who, *conn, world, found);
             }
             Happened::World(_) => self.look_who_runs(world),
-            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) => {}
+            Happened::Control(_) | Happened::Vip(_) | Happened::Thief(_) => {}
         }
         self.steady.heard(entry, world);
     }

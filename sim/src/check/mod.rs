@@ -9,6 +9,7 @@ mod keepalive;
 mod lock;
 mod loudness;
 mod overdue;
+mod routes;
 mod sizes;
 mod steady;
 mod tables;
@@ -81,6 +82,7 @@ impl Findings {
 pub struct Judges {
     lock: lock::Lock,
     broadcast: broadcast::Broadcast,
+    routes: routes::Routes,
     tables: tables::Tables,
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
@@ -113,9 +115,10 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 7] = [
+        let checks: [&dyn Check; 8] = [
             &self.lock,
             &self.broadcast,
+            &self.routes,
             &self.tables,
             &self.keepalive,
             &self.sizes,
@@ -131,9 +134,10 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 7] = [
+        let checks: [&mut dyn Check; 8] = [
             &mut self.lock,
             &mut self.broadcast,
+            &mut self.routes,
             &mut self.tables,
             &mut self.keepalive,
             &mut self.sizes,

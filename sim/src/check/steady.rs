@@ -32,7 +32,7 @@ impl Steady {
         let changes = match &entry.what {
             Happened::World(_) | Happened::Vip(_) => true,
             Happened::Switch(event) => matches!(event, device::Event::LockPassed { .. } | device::Event::Booted { .. }),
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Thief(_) => false,
+            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::Thief(_) => false,
         };
         if changes {
             self.look(world);
@@ -52,7 +52,7 @@ impl Steady {
             }
             let is_fit = |way: &Way<'_>| {
                 let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
-                fit && way.agent.complete
+                fit && world.is_informed(way.agent)
             };
             let name = switch.name.to_owned();
             let old = self.owners.remove(&name);

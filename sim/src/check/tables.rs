@@ -35,7 +35,7 @@ impl Check for Tables {
         self.steady.heard(entry, world);
         match &entry.what {
             Happened::Switch(_) => drop(self.compared.remove(&*entry.who)),
-            Happened::Agent(_) | Happened::World(_) => self.compared.clear(),
+            Happened::Agent(_) | Happened::Control(_) | Happened::World(_) => self.compared.clear(),
             Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use serde_json::json;
 use tandem_core::event::{self, What};
 use tandem_core::{CloseWhy, ConnId, Fault, Generation, Time};
 
@@ -56,6 +57,38 @@ fn a_remote_mac_that_stays_away_is_found() {
 fn a_binding_that_stays_away_is_found() {
     let found = spoiled(&mut tables::Tables::default(), Edit::ClearBindings);
     assert!(found.iter().any(|what| what.contains("VLAN 101 of eth1")), "{found:?}");
+}
+
+#[test]
+fn a_route_that_another_agent_exports_and_that_stays_away_is_found() {
+    let found = spoiled_fabric(&mut tables::Tables::default(), |world| {
+        let now = world.now();
+        let device = world.device_mut("tor1");
+        let operation = json!({"op": "delete", "table": "Ucast_Macs_Remote", "where": []});
+        device.switch_mut().local(now, json!([operation]));
+    });
+    let learned = found.iter().find(|what| what.contains("02:00:0a"));
+    assert!(
+        learned.is_some_and(|what| what.contains("10.1.0.2 is wanted")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_route_of_an_agent_that_is_dead_is_found() {
+    let found = spoiled_fabric(&mut routes::Routes::default(), |world| world.forget_program("agent-a"));
+    assert!(
+        found
+            .iter()
+            .any(|what| what.contains("control-1 holds routes of agent-a")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn nothing_is_wrong_with_quiet_control_nodes() {
+    assert_eq!(spoiled_fabric(&mut routes::Routes::default(), |_| {}), [] as [&str; 0]);
+    assert_eq!(spoiled_fabric(&mut tables::Tables::default(), |_| {}), [] as [&str; 0]);
 }
 
 #[test]
@@ -181,9 +214,31 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
     found.0.into_iter().map(|(_, what)| what).collect()
 }
 
+/// The same, of two switches and a control node that are spoiled in another way.
+fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<String> {
+    let text =
+        "name = 'quiet'\nseed = 1\nduration = '10m'\n[topology]\nswitches = 2\ncontrol_nodes = 1\nlocal_macs = 20";
+    let mut found = Findings::default();
+    run_plan(Plan::parse(text).expect("a plan"), |world, entry| {
+        if let Some(entry) = entry {
+            return check.heard(entry, world, &mut found);
+        }
+        let mut world = world.clone();
+        if world.now() > Time::from_micros(30_000_000) {
+            spoil(&mut world);
+        }
+        check.looked(&world, &mut found);
+    });
+    found.0.into_iter().map(|(_, what)| what).collect()
+}
+
 /// A minute in which nothing goes on; each event is told, and each second.
-fn run(mut told: impl FnMut(&World, Option<&Entry>)) -> World {
-    let mut plan = Plan::parse("name = 'quiet'\nseed = 1\nduration = '1m'").expect("a plan");
+fn run(told: impl FnMut(&World, Option<&Entry>)) -> World {
+    let plan = Plan::parse("name = 'quiet'\nseed = 1\nduration = '1m'").expect("a plan");
+    run_plan(plan, told)
+}
+
+fn run_plan(mut plan: Plan, mut told: impl FnMut(&World, Option<&Entry>)) -> World {
     plan.workload = Workload {
         local_changes_per_h: 0,
         remote_changes_per_h: 0,

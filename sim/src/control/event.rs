@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use tandem_core::{CloseWhy, ConnId, control};
+use tandem_core::event::Level;
+use tandem_core::{CloseWhy, ConnId, Fault, control};
 
 /// Something that happened in a control host.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,6 +22,18 @@ impl Event {
         match self {
             Self::Node(event) => event.word(),
             Self::StreamEnded { .. } => "StreamEnded",
+        }
+    }
+
+    /// How loud it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Node(event) => event.level(),
+            Self::StreamEnded { why, .. } => match why.fault {
+                Some(Fault::OurBug) => Level::Error,
+                Some(_) => Level::Warn,
+                None => Level::Info,
+            },
         }
     }
 }

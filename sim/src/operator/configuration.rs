@@ -8,6 +8,7 @@ use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch, VlanId};
+use tandem_core::control::{Inventory, ServedSwitch};
 use tandem_core::ids::PortName;
 use tandem_core::{Mac, SwitchName, Uuid, Vni};
 
@@ -79,24 +80,44 @@ impl Intent {
             manager: usual.manager.clone().filter(|_| plan.agent.manager),
             ..usual
         };
+        Configuration {
+            session,
+            networks: self.networks(),
+            switches: self.switches().collect(),
+        }
+    }
+
+    /// The same as control nodes are told it, with the agents that serve every switch.
+    pub fn inventory(&self, revision: u64, agents: &[String]) -> Inventory {
+        let served = |switch| ServedSwitch {
+            switch,
+            agents: agents.iter().map(|agent| agent.as_str().into()).collect(),
+            tsns: Vec::new(),
+        };
+        Inventory {
+            revision,
+            networks: self.networks(),
+            switches: self.switches().map(|(name, switch)| (name, served(switch))).collect(),
+        }
+    }
+
+    fn networks(&self) -> BTreeMap<Uuid, Network> {
+        let networks = self.networks.iter();
+        networks.map(|(uuid, wanted)| (*uuid, wanted.network.clone())).collect()
+    }
+
+    fn switches(&self) -> impl Iterator<Item = (SwitchName, Switch)> {
         let mut ports = BTreeMap::<PortName, BTreeMap<VlanId, Uuid>>::new();
         for (uuid, wanted) in &self.networks {
             ports.entry(wanted.port.into()).or_default().insert(wanted.vlan, *uuid);
         }
-        let switch = |vtep| Switch {
+        let switch = move |vtep| Switch {
             vtep: Some(vtep),
             ports: ports.clone(),
             ..Switch::default()
         };
-        Configuration {
-            session,
-            networks: (self.networks.iter())
-                .map(|(uuid, wanted)| (*uuid, wanted.network.clone()))
-                .collect(),
-            switches: (self.switches.iter())
-                .map(|(name, vtep)| (name.clone(), switch(*vtep)))
-                .collect(),
-        }
+        let switches = self.switches.iter();
+        switches.map(move |(name, vtep)| (name.clone(), switch(*vtep)))
     }
 
     /// What is known before everything is: half of the networks are missing, and always the same ones.

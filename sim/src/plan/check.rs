@@ -5,7 +5,7 @@ use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
 /// What [`super::Judgement`] may name: the checks of a run, and an event of level `error`.
-pub const JUDGED: [&str; 8] = ["S1", "S2", "S4", "S5", "S7", "S8", "L", "error"];
+pub const JUDGED: [&str; 9] = ["S1", "S2", "S3", "S4", "S5", "S7", "S8", "L", "error"];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].
 const SCHEMAS: [&str; 10] = [
@@ -46,6 +46,7 @@ impl Plan {
         wrong.within("topology.switches", topology.switches, 1, 6);
         wrong.within("topology.agents", topology.agents, 2, 26);
         wrong.within("topology.proxies", topology.proxies, 1, 2);
+        wrong.within("topology.control_nodes", topology.control_nodes, 0, 3);
         wrong.within("topology.targets", topology.targets, 1, 2);
         wrong.within("topology.networks", topology.networks, 1, 1000);
         wrong.within("topology.remote_macs", topology.remote_macs, 0, 100_000);
@@ -199,7 +200,7 @@ impl Plan {
                 };
                 wrong.say(format!(
                     "there is no line from `{from}` to `{to}`: there are those of a switch with a proxy, of a proxy \
-                     with an agent{proxies}"
+                     with an agent, of an agent with a control node{proxies}"
                 ));
             }
         }
@@ -315,7 +316,7 @@ mod tests {
             "[switch]\nschema = \"1.8.0\"\nmax_backoff = \"1500us\"\n",
             "[proxy]\ncheck = \"agent\"\nfall = 0\n",
             "[topology]\nswitches = 6\nnetworks = 1000\nremote_macs = 100000\n",
-            "[judgement]\nexcuse = [\"S2\", \"S3\"]\n",
+            "[judgement]\nexcuse = [\"S2\", \"S9\"]\n",
             "[judgement]\nexcuse = [\"S2\"]\nmust_fail = \"S2\"\nconverge = \"1ms\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"crash\"\nnode = \"agent-c\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"drain\"\nagent = \"tor1\"\n",
@@ -332,8 +333,14 @@ mod tests {
 
     #[test]
     fn every_line_that_there_is_can_be_cut_either_way() {
-        let two = "[topology]\nproxies = 2\n";
-        for (one, other) in [("tor1", "proxy-1"), ("proxy-2", "agent-a"), ("proxy-1", "proxy-2")] {
+        let two = "[topology]\nproxies = 2\ncontrol_nodes = 1\n";
+        let lines = [
+            ("tor1", "proxy-1"),
+            ("proxy-2", "agent-a"),
+            ("proxy-1", "proxy-2"),
+            ("agent-a", "control-1"),
+        ];
+        for (one, other) in lines {
             for (from, to) in [(one, other), (other, one)] {
                 let cut = format!("[[fault]]\nat = \"1s\"\nkind = \"cut\"\nfrom = \"{from}\"\nto = \"{to}\"\n");
                 assert_eq!(check(&format!("{two}{cut}")), Vec::<String>::new());

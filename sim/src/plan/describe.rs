@@ -212,7 +212,9 @@ pub fn shown(name: &str) -> String {
 
 /// `tor1 tor2, agent-a agent-b, proxy-1`
 fn nodes(topology: &Topology) -> String {
-    Role::ALL.map(|role| topology.names(role).join(" ")).join(", ")
+    let present = Role::ALL.into_iter().filter(|role| topology.count(*role) > 0);
+    let names: Vec<_> = present.map(|role| topology.names(role).join(" ")).collect();
+    names.join(", ")
 }
 
 /// `: crash 3, cut 2`

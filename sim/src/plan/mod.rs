@@ -4,7 +4,8 @@
 //! makes a smaller one; the world runs it. Everything random that is left (latencies, who of two comes first) hangs
 //! on `seed` alone, so that a plan runs the same way every time.
 //!
-//! Nodes have fixed names: switches `tor1`, `tor2` ..., agents `agent-a`, `agent-b` ..., proxies `proxy-1`, `proxy-2`.
+//! Nodes have fixed names: switches `tor1`, `tor2` ..., agents `agent-a`, `agent-b` ..., proxies `proxy-1`, `proxy-2`,
+//! control nodes `control-1`, `control-2` ...
 
 pub mod check;
 pub mod describe;
@@ -67,6 +68,8 @@ pub struct Topology {
     pub agents: usize,
     /// 1 or 2; two share the virtual IP.
     pub proxies: usize,
+    /// 0 to 3. With none, the operator configures the agents, and no route gets from one switch to another.
+    pub control_nodes: usize,
     /// `Manager` targets of a switch: 1, or 2, each a port of the proxy with its own agent first.
     pub targets: usize,
     /// Networks; every switch has the first port in all of them, a VLAN for each.
@@ -231,7 +234,7 @@ pub enum Fault {
     Drift { node: String, ppm: i32 },
     /// The services node of an agent dies alone.
     TsnDeath { agent: String },
-    /// The operator changes the configuration of all agents, one after the other.
+    /// The operator changes the configuration of all agents, or of all control nodes, one after the other.
     Configure { what: Configure },
 }
 
@@ -301,6 +304,7 @@ impl Default for Topology {
             switches: 1,
             agents: 2,
             proxies: 1,
+            control_nodes: 0,
             targets: 1,
             networks: 2,
             remote_macs: 10,

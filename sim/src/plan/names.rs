@@ -1,4 +1,4 @@
-//! The names of nodes: `tor1` ..., `agent-a` ..., `proxy-1` ...
+//! The names of nodes: `tor1` ..., `agent-a` ..., `proxy-1` ..., `control-1` ...
 
 use super::{Fault, Kind, Topology};
 
@@ -8,11 +8,12 @@ pub enum Role {
     Switch,
     Agent,
     Proxy,
+    Control,
 }
 
 impl Role {
     /// Each of them, once.
-    pub const ALL: [Self; 3] = [Self::Switch, Self::Agent, Self::Proxy];
+    pub const ALL: [Self; 4] = [Self::Switch, Self::Agent, Self::Proxy, Self::Control];
 
     /// The name of the node of this role with this index, from 0 on. Agents are at most 26.
     pub fn node(self, index: usize) -> String {
@@ -23,15 +24,17 @@ impl Role {
                 format!("agent-{letter}")
             }
             Self::Proxy => format!("proxy-{}", index + 1),
+            Self::Control => format!("control-{}", index + 1),
         }
     }
 
-    /// As a plan calls it: `switch`, `agent`, `proxy`.
+    /// As a plan calls it: `switch`, `agent`, `proxy`, `control node`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Switch => "switch",
             Self::Agent => "agent",
             Self::Proxy => "proxy",
+            Self::Control => "control node",
         }
     }
 }
@@ -43,6 +46,7 @@ impl Topology {
             Role::Switch => self.switches,
             Role::Agent => self.agents,
             Role::Proxy => self.proxies,
+            Role::Control => self.control_nodes,
         }
     }
 
@@ -51,7 +55,7 @@ impl Topology {
         (0..self.count(role)).map(|index| role.node(index)).collect()
     }
 
-    /// The names of all nodes: switches, agents, proxies.
+    /// The names of all nodes: switches, agents, proxies, control nodes.
     pub fn nodes(&self) -> Vec<String> {
         Role::ALL.into_iter().flat_map(|role| self.names(role)).collect()
     }
@@ -71,9 +75,13 @@ impl Fault {
             (Role::Switch, Role::Proxy) | (Role::Proxy, Role::Switch | Role::Agent) | (Role::Agent, Role::Proxy) => {
                 true
             }
+            (Role::Agent, Role::Control) | (Role::Control, Role::Agent) => true,
             // They send each other adverts, and have no connection.
             (Role::Proxy, Role::Proxy) => self.kind() != Kind::Reset,
             (Role::Switch | Role::Agent, Role::Switch | Role::Agent) => false,
+            // Control nodes know nothing of each other yet.
+            (Role::Control, Role::Switch | Role::Proxy | Role::Control)
+            | (Role::Switch | Role::Proxy, Role::Control) => false,
         }
     }
 
@@ -128,11 +136,12 @@ mod tests {
             switches: 2,
             agents: 3,
             proxies: 2,
+            control_nodes: 1,
             ..Topology::default()
         };
         assert_eq!(
             topology.nodes().join(" "),
-            "tor1 tor2 agent-a agent-b agent-c proxy-1 proxy-2"
+            "tor1 tor2 agent-a agent-b agent-c proxy-1 proxy-2 control-1"
         );
         assert_eq!(topology.role("agent-c"), Some(Role::Agent));
         assert_eq!(topology.role("agent-d"), None);

@@ -44,6 +44,9 @@ impl Plan {
         };
         settings::idle_timeouts(&mut plan, &mut choices);
         plan.faults = faults::schedule(&plan, &mut choices);
+        // What came later is drawn later, so that what a seed meant before it still means.
+        plan.topology.control_nodes = settings::control_nodes(&mut choices);
+        faults::add_of_control_nodes(&mut plan, &mut choices);
         plan
     }
 }

@@ -5,6 +5,7 @@
 //! proxies   10.0.1.1 ...    hold it
 //! agents    10.0.0.11 ...   ovsdb 6640, health 6650, agent check 6651; their services nodes have the same address
 //! thief     10.0.3.1        dials the switches' port 6632
+//! control   10.0.4.1 ...    nodes; agents dial their port 5269
 //! ```
 
 use std::collections::VecDeque;
@@ -16,11 +17,13 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tandem_core::Time;
 use tandem_core::configuration::Configuration;
+use tandem_core::control::Inventory;
 
 use super::clock::Clock;
 use super::process::Process;
 use super::workload::Chore;
 use super::{HostId, Hurt, Kind, Node, Part, Planned, State, World};
+use crate::control::{self, ControlHost};
 use crate::device::{self, Device, Manager, Physical, Startup};
 use crate::host::{self, Host};
 use crate::kernel::{Schedule, Stream, stream};
@@ -38,6 +41,8 @@ pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
 const OVSDB: u16 = 6640;
 const HEALTH: u16 = 6650;
 const AGENT_CHECK: u16 = 6651;
+/// Where a control node takes agents.
+const XMPP: u16 = 5269;
 /// Where a switch lets local programs in.
 const BACK_DOOR: u16 = 6632;
 
@@ -61,6 +66,7 @@ pub(super) fn empty(plan: &Plan, standing: bool) -> World {
         checkings: Default::default(),
         changes: 0,
         versions: 0,
+        revision: 0,
         active: Vec::new(),
         split: 0,
         healed: false,
@@ -121,6 +127,14 @@ impl World {
                 USER_TIMEOUT,
             );
         }
+        for number in 0..topology.control_nodes {
+            self.add_node(
+                Kind::Control(number),
+                Role::Control.node(number),
+                control_address(number),
+                AGENT_USER_TIMEOUT,
+            );
+        }
         self.add_node(Kind::Thief, "thief".into(), Ipv4Addr::new(10, 0, 3, 1), USER_TIMEOUT);
     }
 
@@ -176,6 +190,7 @@ impl World {
                 self.set_program(host, Process::Proxy(Box::new(Proxy::new(seed, options))));
                 self.start_vip(host, number, address);
             }
+            Kind::Control(number) => self.start_control_node(host, number, life),
             Kind::Thief => self.set_program(host, Process::Thief(Box::new(Thief::new("tandem")))),
         }
         if life > 1 {
@@ -243,33 +258,61 @@ impl World {
     }
 
     fn new_agent(&mut self, host: HostId, number: usize, own: Ipv4Addr, life: u64, seed: u64) -> Host {
-        let complete = self.plan.agent.configured_after == crate::plan::Span::ZERO;
-        if let Some(node) = self.nodes.get_mut(host.0) {
-            node.complete = complete;
-        }
-        if !complete {
-            let at = self.now + self.plan.agent.configured_after.duration();
-            self.schedule(
-                at,
-                Planned::Configure {
-                    agent: host,
-                    life,
-                    complete: true,
-                },
-            );
+        let control_nodes = 0..self.plan.topology.control_nodes;
+        let control_nodes: Vec<_> = control_nodes.map(control_port).collect();
+        let complete = control_nodes.is_empty() && self.begin_configuring(host, life);
+        let mut configuration = self.configuration(number, complete);
+        if !control_nodes.is_empty() {
+            // Control nodes say what is wanted.
+            let told = Arc::make_mut(&mut configuration);
+            told.networks.clear();
+            told.switches.clear();
         }
         let options = host::Options {
             listen: SocketAddrV4::new(own, OVSDB),
             health: SocketAddrV4::new(own, HEALTH),
             agent_check: SocketAddrV4::new(own, AGENT_CHECK),
             tls_work: self.plan.agent.tls.duration(),
-            configuration: self.configuration(number, complete),
+            configuration,
             complete,
             generation: tandem_core::Generation(self.now.micros()),
-            control_nodes: Vec::new(),
+            control_nodes,
             stale_hold: None,
         };
         Host::new(seed, options)
+    }
+
+    /// A program starts that is to be configured. Answers whether it is told everything at once.
+    fn begin_configuring(&mut self, host: HostId, life: u64) -> bool {
+        let after = self.plan.agent.configured_after;
+        let complete = after == crate::plan::Span::ZERO;
+        if let Some(node) = self.nodes.get_mut(host.0) {
+            node.complete = complete;
+        }
+        if !complete {
+            let configure = Planned::Configure {
+                node: host,
+                life,
+                complete: true,
+            };
+            self.schedule(self.now + after.duration(), configure);
+        }
+        complete
+    }
+
+    /// A control node cannot be told that something is missing: an inventory is all there is. So half of it comes as an
+    /// earlier revision, and only to a world in which nothing was ever programmed; later it has none for a while.
+    fn start_control_node(&mut self, host: HostId, number: usize, life: u64) {
+        let options = control::Options {
+            name: Role::Control.node(number),
+            listen: control_port(number),
+        };
+        self.set_program(host, Process::Control(Box::new(ControlHost::new(options))));
+        let complete = self.begin_configuring(host, life);
+        if complete || life == 1 {
+            let command = control::Command::Configure(self.inventory(complete));
+            self.tell(host, Part::Program, super::News::Control(command));
+        }
     }
 
     fn proxy_options(&self) -> proxy::Options {
@@ -314,6 +357,7 @@ impl World {
     /// The operator changes what is wanted.
     pub(super) fn intend(&mut self, change: impl FnOnce(&mut Intent, &mut ChaCha8Rng)) {
         change(&mut self.intent, &mut self.application);
+        self.revision += 1;
         let agents = 0..self.plan.topology.agents;
         self.wanted = agents.map(|number| Arc::new(self.told(number, &self.intent))).collect();
     }
@@ -326,6 +370,21 @@ impl World {
         }
     }
 
+    /// What a control node is told at this moment: everything, or half of it, which is as much as was known earlier.
+    pub(super) fn inventory(&self, complete: bool) -> Arc<Inventory> {
+        let agents = 0..self.plan.topology.agents;
+        let serving: Vec<_> = agents
+            .filter(|agent| !self.is_stranger(*agent))
+            .map(agent_name)
+            .collect();
+        let revision = self.revision * 2;
+        Arc::new(if complete {
+            self.intent.inventory(revision, &serving)
+        } else {
+            self.intent.half().inventory(revision - 1, &serving)
+        })
+    }
+
     /// Whether this agent is configured for no switch.
     pub(super) fn is_stranger(&self, number: usize) -> bool {
         number + self.plan.agent.strangers >= self.plan.topology.agents
@@ -336,6 +395,7 @@ impl World {
         if self.is_stranger(number) {
             configuration.switches.clear();
         }
+        configuration.session.routed = self.plan.topology.control_nodes > 0;
         #[cfg(feature = "mutants")]
         {
             configuration.session.mutant = self.plan.mutant;
@@ -363,6 +423,14 @@ pub(super) fn agent_name(number: usize) -> String {
 
 fn agent_address(number: usize) -> Ipv4Addr {
     numbered([10, 0, 0], number + 11)
+}
+
+fn control_address(number: usize) -> Ipv4Addr {
+    numbered([10, 0, 4], number + 1)
+}
+
+fn control_port(number: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(control_address(number), XMPP)
 }
 
 fn numbered([a, b, c]: [u8; 3], number: usize) -> Ipv4Addr {

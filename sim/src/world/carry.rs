@@ -128,7 +128,7 @@ impl World {
                     node.changed = true;
                 }
             }
-            Happened::Agent(_) | Happened::Proxy(_) => {}
+            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
             Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
         }
         self.log(Some(host), event);

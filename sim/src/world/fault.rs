@@ -282,7 +282,7 @@ impl World {
                 let command = vip::Command::Priority(self.vip_priority(number));
                 self.tell(host, Part::Vip, News::Vip(command));
             }
-            Kind::Switch(_) | Kind::Thief => {}
+            Kind::Switch(_) | Kind::Control(_) | Kind::Thief => {}
         }
     }
 

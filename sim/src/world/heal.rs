@@ -1,6 +1,6 @@
 //! The end of the faults: a core is healed, and what else is broken stays broken for good.
 //!
-//! The core is every switch, one proxy and one agent, drawn by the plan's seed. All trouble between them ends. Others
+//! The core is every switch, one proxy, one agent and one control node (if there are any), drawn by the plan's seed. All trouble between them ends. Others
 //! keep what they suffer from: an agent that is down stays down. Three things are not left as they are, because
 //! nothing that runs in the core could ever notice them:
 //!
@@ -52,7 +52,8 @@ impl World {
         let mut core: BTreeSet<_> = self.nodes_of(Kind::is_switch).into_iter().collect();
         let mut agents = self.nodes_of(Kind::is_agent);
         agents.truncate(agents.len().saturating_sub(self.plan.agent.strangers));
-        for candidates in [agents, self.nodes_of(Kind::is_proxy)] {
+        let (proxies, control_nodes) = (self.nodes_of(Kind::is_proxy), self.nodes_of(Kind::is_control));
+        for candidates in [agents, proxies, control_nodes] {
             if !candidates.is_empty() {
                 core.extend(candidates.get(self.scheduling.random_range(0..candidates.len())));
             }
@@ -77,7 +78,8 @@ impl World {
         match self.nodes.get(host.0).map(|node| node.kind) {
             Some(Kind::Proxy(_)) => true,
             Some(Kind::Agent(_)) => !(probes || checks),
-            Some(Kind::Switch(_) | Kind::Thief) | None => false,
+            // Streams have a hold timer at either end.
+            Some(Kind::Switch(_) | Kind::Control(_) | Kind::Thief) | None => false,
         }
     }
 

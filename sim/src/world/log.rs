@@ -9,7 +9,7 @@ use serde::Serialize;
 use tandem_core::Time;
 use tandem_core::event::Level;
 
-use crate::{device, host, proxy, thief, vip};
+use crate::{control, device, host, proxy, thief, vip};
 
 /// One event. Its number is its place in the log, from 1 on.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +35,7 @@ pub enum Happened {
     Agent(host::Event),
     Switch(device::Event),
     Proxy(proxy::Event),
+    Control(control::Event),
     Vip(vip::Event),
     Thief(thief::Event),
     World(Fate),
@@ -56,7 +57,7 @@ pub enum Fate {
     Started {
         node: String,
     },
-    /// The configuration of an agent was changed.
+    /// The configuration of an agent, or of a control node, was changed.
     Configured {
         agent: String,
         networks: usize,
@@ -86,16 +87,19 @@ impl Happened {
             Self::Agent(event) => event.word(),
             Self::Switch(event) => event.word(),
             Self::Proxy(event) => event.word(),
+            Self::Control(event) => event.word(),
             Self::Vip(event) => event.word(),
             Self::Thief(event) => event.word(),
             Self::World(fate) => fate.word(),
         }
     }
 
-    /// How loud it is. What is not an agent's is not judged by its loudness.
+    /// How loud it is. What is not of a program of ours is not judged by its loudness.
     pub fn level(&self) -> Level {
         match self {
             Self::Agent(host::Event::Session(event)) => event.what.level(),
+            Self::Agent(host::Event::Uplink(what)) => what.level(),
+            Self::Control(event) => event.level(),
             Self::Agent(_) | Self::Switch(_) | Self::Proxy(_) | Self::Vip(_) => Level::Info,
             Self::Thief(_) | Self::World(_) => Level::Info,
         }
@@ -120,6 +124,7 @@ impl fmt::Display for Happened {
             Self::Agent(event) => event.fmt(f),
             Self::Switch(event) => event.fmt(f),
             Self::Proxy(event) => event.fmt(f),
+            Self::Control(event) => event.fmt(f),
             Self::Vip(event) => event.fmt(f),
             Self::Thief(event) => event.fmt(f),
             Self::World(fate) => fate.fmt(f),

@@ -14,6 +14,7 @@ mod fault;
 mod heal;
 pub mod log;
 mod process;
+mod reach;
 mod view;
 mod workload;
 
@@ -33,6 +34,7 @@ use checking::Checking;
 use clock::Clock;
 use log::{Entry, Fate, Happened, Standing};
 use process::{News, Process};
+pub use reach::{ControlView, Reached};
 pub use view::{AgentView, LOCK, SwitchView, Way};
 
 /// A world that runs a plan.
@@ -50,6 +52,8 @@ pub struct World {
     /// How often something changed that a check may see.
     changes: u64,
     versions: u64,
+    /// How often the intent changed.
+    revision: u64,
     /// Faults that have begun and not ended, by their place in the plan.
     active: Vec<usize>,
     /// How many faults keep the proxies from hearing each other.
@@ -101,6 +105,7 @@ enum Kind {
     Switch(usize),
     Agent(usize),
     Proxy(usize),
+    Control(usize),
     Thief,
 }
 
@@ -150,7 +155,7 @@ enum Planned {
     FaultBegins(usize),
     FaultEnds(usize),
     Configure {
-        agent: HostId,
+        node: HostId,
         life: u64,
         complete: bool,
     },
@@ -189,7 +194,7 @@ impl World {
             } => self.check(node, check, version, what),
             Planned::FaultBegins(fault) => self.fault_begins(fault),
             Planned::FaultEnds(fault) => self.fault_ends(fault),
-            Planned::Configure { agent, life, complete } => self.configure(agent, life, complete),
+            Planned::Configure { node, life, complete } => self.configure(node, life, complete),
             Planned::Reconcile(node) => self.reconcile(node),
             Planned::Tracked { node, lives } => {
                 self.tell(node, Part::Vip, News::Vip(crate::vip::Command::Tracked(lives)))
@@ -315,5 +320,9 @@ impl Kind {
 
     fn is_proxy(self) -> bool {
         matches!(self, Self::Proxy(_))
+    }
+
+    fn is_control(self) -> bool {
+        matches!(self, Self::Control(_))
     }
 }

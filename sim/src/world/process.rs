@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use tandem_core::{Deadline, Machine, Time};
 
 use super::log::Happened;
+use crate::control::{self, ControlHost};
 use crate::device::{self, Device};
 use crate::host::{self, Host};
 use crate::link::Arrival;
@@ -19,6 +20,7 @@ pub(super) enum Process {
     Switch(Box<Device>),
     Agent(Box<Host>),
     Proxy(Box<Proxy>),
+    Control(Box<ControlHost>),
     Vip(Box<Vip>),
     Thief(Box<Thief>),
 }
@@ -32,6 +34,7 @@ pub(super) enum News {
     Switch(device::Command),
     Agent(host::Command),
     Proxy(proxy::Command),
+    Control(control::Command),
     Vip(vip::Command),
     Thief(crate::thief::Command),
 }
@@ -43,11 +46,13 @@ impl Process {
             (Self::Switch(actor), News::Switch(command)) => actor.handle(now, Input::Command(command)),
             (Self::Agent(actor), News::Agent(command)) => actor.handle(now, Input::Command(command)),
             (Self::Proxy(actor), News::Proxy(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Control(actor), News::Control(command)) => actor.handle(now, Input::Command(command)),
             (Self::Vip(actor), News::Vip(command)) => actor.handle(now, Input::Command(command)),
             (Self::Thief(actor), News::Thief(command)) => actor.handle(now, Input::Command(command)),
             (Self::Switch(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Agent(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Proxy(actor), news) => tell(actor.as_mut(), now, news),
+            (Self::Control(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Vip(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Thief(actor), news) => tell(actor.as_mut(), now, news),
         }
@@ -59,6 +64,7 @@ impl Process {
             Self::Switch(actor) => actor.poll_output().map(|output| output.map(Happened::Switch)),
             Self::Agent(actor) => actor.poll_output().map(|output| output.map(Happened::Agent)),
             Self::Proxy(actor) => actor.poll_output().map(|output| output.map(Happened::Proxy)),
+            Self::Control(actor) => actor.poll_output().map(|output| output.map(Happened::Control)),
             Self::Vip(actor) => actor.poll_output().map(|output| output.map(Happened::Vip)),
             Self::Thief(actor) => actor.poll_output().map(|output| output.map(Happened::Thief)),
         }
@@ -73,6 +79,7 @@ impl Process {
             Self::Switch(actor) => at(actor.poll_timeout()),
             Self::Agent(actor) => at(actor.poll_timeout()),
             Self::Proxy(actor) => at(actor.poll_timeout()),
+            Self::Control(actor) => at(actor.poll_timeout()),
             Self::Vip(actor) => at(actor.poll_timeout()),
             Self::Thief(actor) => at(actor.poll_timeout()),
         }
@@ -82,7 +89,7 @@ impl Process {
     pub(super) fn health(&mut self, now: Time, kind: socket::CheckKind, from: Ipv4Addr) -> Outcome {
         match self {
             Self::Agent(host) => host.health(now, kind, from),
-            Self::Switch(_) | Self::Proxy(_) | Self::Vip(_) | Self::Thief(_) => Outcome::Passed,
+            Self::Switch(_) | Self::Proxy(_) | Self::Control(_) | Self::Vip(_) | Self::Thief(_) => Outcome::Passed,
         }
     }
 }
@@ -93,6 +100,7 @@ fn tell<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, news: News) 
         News::Arrival(arrival) => actor.handle(now, arrival.input()),
         News::Checked { check, outcome } => actor.handle(now, Input::Checked { check, outcome }),
         News::Timeout => actor.handle(now, Input::Timeout),
-        News::Switch(_) | News::Agent(_) | News::Proxy(_) | News::Vip(_) | News::Thief(_) => {}
+        News::Switch(_) | News::Agent(_) | News::Proxy(_) => {}
+        News::Control(_) | News::Vip(_) | News::Thief(_) => {}
     }
 }

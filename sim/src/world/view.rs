@@ -37,12 +37,13 @@ pub struct AgentView<'a> {
     pub tsn: Ipv4Addr,
     /// It has power, and its program runs.
     pub running: bool,
-    /// It has been told everything that is wanted.
+    /// It has been told everything that was wanted at the time.
     pub complete: bool,
     /// What time it believes it is.
     pub now: Time,
     /// Its program; `None` when it is dead.
     pub host: Option<&'a Host>,
+    pub(super) id: HostId,
 }
 
 /// A connection of a switch, through a proxy to an agent, and whether the two can really talk.
@@ -172,7 +173,7 @@ impl World {
     pub(super) fn host(&self, host: HostId) -> Option<&Host> {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Agent(agent) => Some(agent),
-            Process::Switch(_) | Process::Proxy(_) | Process::Vip(_) | Process::Thief(_) => None,
+            Process::Switch(_) | Process::Proxy(_) | Process::Control(_) | Process::Vip(_) | Process::Thief(_) => None,
         }
     }
 
@@ -182,22 +183,29 @@ impl World {
             name: &node.name,
             tsn: node.address,
             running: node.state == State::Running,
-            complete: node.complete,
+            complete: node.complete || self.is_configured_by_control_nodes(host),
             now: node.clock.read(self.now),
             host: self.host(host),
+            id: host,
         })
     }
 
     fn proxy(&self, host: HostId) -> Option<&Proxy> {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Proxy(proxy) => Some(proxy),
-            Process::Switch(_) | Process::Agent(_) | Process::Vip(_) | Process::Thief(_) => None,
+            Process::Switch(_) | Process::Agent(_) | Process::Control(_) | Process::Vip(_) | Process::Thief(_) => None,
         }
     }
 }
 
 #[cfg(test)]
 impl World {
+    /// A program dies, and nobody's kernel says so.
+    pub(crate) fn forget_program(&mut self, name: &str) {
+        let host = self.node(name).expect("a node");
+        self.nodes[host.0].program = None;
+    }
+
     /// A switch, for tests that spoil it behind everybody's back.
     pub(crate) fn device_mut(&mut self, name: &str) -> &mut Device {
         let host = self.node(name).expect("a node");

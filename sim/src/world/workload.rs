@@ -8,10 +8,10 @@ use rand::seq::IndexedRandom;
 use super::log::Fate;
 use super::process::{News, Process};
 use super::{HostId, Kind, Node, Part, Planned, State, World};
-use crate::host;
 use crate::operator::configuration::Intent;
 use crate::operator::firmware;
 use crate::plan::Configure;
+use crate::{control, host};
 
 /// Something that is done again and again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -135,27 +135,38 @@ impl World {
         self.edit(switch, operations);
     }
 
-    /// The operator brings what is wanted now to one agent after the other.
+    /// The operator brings what is wanted now to one control node after the other; without any, to one agent after the
+    /// other.
     pub(super) fn reconfigure(&mut self) {
-        for agent in self.nodes_of(Kind::is_agent) {
-            let life = self.nodes.get(agent.0).map_or(0, |node| node.lives);
+        let is_told = if self.plan.topology.control_nodes > 0 {
+            Kind::is_control
+        } else {
+            Kind::is_agent
+        };
+        for node in self.nodes_of(is_told) {
+            let life = self.nodes.get(node.0).map_or(0, |node| node.lives);
             let micros = u64::try_from(BETWEEN_AGENTS.as_micros()).unwrap_or(0);
             let pause = Duration::from_micros(self.application.random_range(0..=micros));
             let complete = false;
-            self.schedule(self.now + pause, Planned::Configure { agent, life, complete });
+            self.schedule(self.now + pause, Planned::Configure { node, life, complete });
         }
     }
 
-    /// An agent reads its configuration. One that has not been told everything yet is told as much as before, unless
+    /// A node reads its configuration. One that has not been told everything yet is told as much as before, unless
     /// this is the moment at which it is told everything.
-    pub(super) fn configure(&mut self, agent: HostId, life: u64, complete: bool) {
-        let Some(node) = self.nodes.get_mut(agent.0).filter(|node| node.lives == life) else {
+    pub(super) fn configure(&mut self, host: HostId, life: u64, complete: bool) {
+        let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.lives == life) else {
             return;
         };
-        let Kind::Agent(number) = node.kind else { return };
+        let kind = node.kind;
         if node.state == State::Paused {
             // It reads its configuration when it goes on.
-            return self.schedule(self.now + BETWEEN_AGENTS, Planned::Configure { agent, life, complete });
+            let again = Planned::Configure {
+                node: host,
+                life,
+                complete,
+            };
+            return self.schedule(self.now + BETWEEN_AGENTS, again);
         }
         node.complete |= complete;
         let complete = node.complete;
@@ -163,20 +174,34 @@ impl World {
             // Who is not running reads it when it starts.
             return;
         }
-        let configuration = self.configuration(number, complete);
-        let agent_name = self.name_of(agent);
-        self.fate(Fate::Configured {
-            agent: agent_name,
-            networks: configuration.networks.len(),
-            complete,
-        });
-        self.tell(
-            agent,
-            Part::Program,
-            News::Agent(host::Command::Configure {
-                configuration,
-                complete,
-            }),
-        );
+        let agent = self.name_of(host);
+        match kind {
+            Kind::Agent(number) => {
+                let configuration = self.configuration(number, complete);
+                let networks = configuration.networks.len();
+                self.fate(Fate::Configured {
+                    agent,
+                    networks,
+                    complete,
+                });
+                let command = host::Command::Configure {
+                    configuration,
+                    complete,
+                };
+                self.tell(host, Part::Program, News::Agent(command));
+            }
+            Kind::Control(_) => {
+                let inventory = self.inventory(complete);
+                let networks = inventory.networks.len();
+                self.fate(Fate::Configured {
+                    agent,
+                    networks,
+                    complete,
+                });
+                let command = control::Command::Configure(inventory);
+                self.tell(host, Part::Program, News::Control(command));
+            }
+            Kind::Switch(_) | Kind::Proxy(_) | Kind::Thief => {}
+        }
     }
 }

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Level;
 use crate::ids::{Mac, Uuid};
-use crate::machine::CloseWhy;
+use crate::machine::{CloseWhy, Fault};
 
 /// What happened between this agent and its control nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,20 @@ impl What {
             Self::Unreadable { .. } => "Unreadable",
             Self::Imported { .. } => "Imported",
             Self::Unusable { .. } => "Unusable",
+        }
+    }
+
+    /// How loud it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Imported { .. } => Level::Debug,
+            Self::UplinkUp { .. } | Self::ConfiguredBy { .. } => Level::Info,
+            Self::Outdated { .. } | Self::Unreadable { .. } | Self::Unusable { .. } => Level::Warn,
+            Self::UplinkDown { why, .. } => match why.fault {
+                Some(Fault::OurBug) => Level::Error,
+                Some(_) => Level::Warn,
+                None => Level::Info,
+            },
         }
     }
 }

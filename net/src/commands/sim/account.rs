@@ -175,6 +175,7 @@ fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
             | Happened::Agent(_)
             | Happened::Switch(_)
             | Happened::Proxy(_)
+            | Happened::Control(_)
             | Happened::Vip(_)
             | Happened::Thief(_) => {}
         }

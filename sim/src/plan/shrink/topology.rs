@@ -47,6 +47,7 @@ fn without_node(plan: &Plan, role: Role, index: usize) -> Plan {
         Role::Switch => &mut plan.topology.switches,
         Role::Agent => &mut plan.topology.agents,
         Role::Proxy => &mut plan.topology.proxies,
+        Role::Control => &mut plan.topology.control_nodes,
     };
     *count = count.saturating_sub(1);
     plan

@@ -30,6 +30,64 @@ pub(super) fn schedule(plan: &Plan, choices: &mut Choices) -> Vec<Scheduled> {
     faults
 }
 
+/// The faults of control nodes and of their lines to agents, up to eight, among those that there are.
+pub(super) fn add_of_control_nodes(plan: &mut Plan, choices: &mut Choices) {
+    if plan.topology.control_nodes == 0 {
+        return;
+    }
+    let probes = plan.switch.inactivity_probe != Some(Span::ZERO);
+    let silent = if probes { 1 } else { 0 };
+    for _ in 0..choices.count(0, 8) {
+        let at = any_time(plan, choices);
+        let control = node(plan, Role::Control, choices);
+        let agent = node(plan, Role::Agent, choices);
+        let (from, to) = if choices.percent(50) {
+            (control.clone(), agent)
+        } else {
+            (agent, control.clone())
+        };
+        let fault = match choices.weighted([
+            (3, 0),
+            (1, 1),
+            (1, 2),
+            (1, 3),
+            (silent, 4),
+            (2 * silent, 5),
+            (2 * silent, 6),
+        ]) {
+            0 => Fault::Crash { node: control },
+            1 => Fault::Reset { between: from, and: to },
+            2 => Fault::Drift {
+                node: control,
+                ppm: drift(choices),
+            },
+            3 => Fault::Slow {
+                from,
+                to,
+                times: slowness(plan, choices),
+            },
+            4 => Fault::Jam { from, to },
+            5 => Fault::Cut { from, to },
+            _ => match choices.between(1, 3) {
+                1 => Fault::PowerLoss { node: control },
+                2 => Fault::Pause { node: control },
+                _ => Fault::Isolate { node: control },
+            },
+        };
+        let lasts = (!fault.kind().is_momentary()).then(|| {
+            // Long enough for hold timers, at times.
+            let lasts = choices.span(Span::millis(100), Span::seconds(200));
+            if may_outlast(plan, &fault) {
+                lasts
+            } else {
+                lasts.min(rest(plan, at))
+            }
+        });
+        plan.faults.push(Scheduled { at, lasts, fault });
+    }
+    plan.faults.sort_by_key(|fault| fault.at);
+}
+
 /// A random half, quarter or three quarters of the kinds, each with a weight of its own.
 fn some_kinds(plan: &Plan, choices: &mut Choices) -> Vec<(u64, Kind)> {
     let chance = choices.weighted([(25, 25), (50, 50), (25, 75)]);

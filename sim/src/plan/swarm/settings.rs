@@ -10,12 +10,19 @@ pub(super) fn topology(choices: &mut Choices) -> Topology {
         switches: choices.weighted([(30, 1), (25, 2), (20, 3), (10, 4), (8, 5), (7, 6)]),
         agents: choices.weighted([(80, 2), (20, 3)]),
         proxies: choices.weighted([(50, 1), (50, 2)]),
+        // Drawn after everything else.
+        control_nodes: 0,
         // One target takes over by dialling again, two are warm.
         targets: choices.weighted([(60, 1), (40, 2)]),
         networks: choices.count(1, 4),
         remote_macs: rows(choices, 300),
         local_macs: rows(choices, 100) - 1,
     }
+}
+
+/// None most often: with them, configuration and routes come another way.
+pub(super) fn control_nodes(choices: &mut Choices) -> usize {
+    choices.weighted([(60, 0), (15, 1), (25, 2)])
 }
 
 pub(super) fn network(choices: &mut Choices) -> Network {

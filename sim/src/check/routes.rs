@@ -1,0 +1,93 @@
+//! S3: nobody holds a route whose session is gone: no control node what an agent published that it has no stream with,
+//! and no agent what no control node that it talks to has.
+
+use std::collections::BTreeSet;
+
+use tandem_core::{Mac, Time, Uuid};
+
+use super::overdue::Overdue;
+use super::tick::{EVERY, Tick};
+use super::{Check, Findings};
+use crate::bounds;
+use crate::world::{AgentView, ControlView, World};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Routes {
+    /// Control nodes, and the clients that are gone.
+    left: Overdue<(String, String)>,
+    /// Agents, and what nobody tells them any more.
+    stale: Overdue<(String, Uuid, Mac)>,
+    tick: Tick,
+}
+
+impl Check for Routes {
+    fn name(&self) -> &'static str {
+        "S3"
+    }
+
+    fn looked(&mut self, world: &World, found: &mut Findings) {
+        let now = world.now();
+        let bound = bounds::routes(world.plan());
+        if !self.tick.take_every((bound / 4).max(EVERY), now) || world.plan().topology.control_nodes == 0 {
+            return;
+        }
+        let left = world.control_nodes().flat_map(|control| left_behind(world, control));
+        self.left.update(now, left.map(|key| (key, String::new())));
+        let stale = world.agents().flat_map(|agent| unheld(world, agent));
+        self.stale.update(now, stale.map(|key| (key, String::new())));
+        for ((control, client), _) in self.left.longer_than(bound, now) {
+            let what = format!("{control} holds routes of {client}, whose session has been gone for {bound:?}");
+            found.add([control, client], what);
+        }
+        for ((agent, network, mac), _) in self.stale.longer_than(bound, now) {
+            let what =
+                format!("{agent} has held {mac} in {network} for {bound:?}, which none of its control nodes has");
+            found.add([agent.clone(), format!("{mac} in {network}")], what);
+        }
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.tick.due()
+    }
+}
+
+/// The clients whose routes a control node holds although nobody talks to it by this name.
+fn left_behind(world: &World, control: ControlView<'_>) -> Vec<(String, String)> {
+    let Some(host) = control.host.filter(|_| control.running) else {
+        return Vec::new();
+    };
+    let agents: Vec<_> = world.agents().collect();
+    let is_there = |client: &str| {
+        let agent = agents.iter().find(|agent| agent.name == client);
+        agent.is_some_and(|agent| world.believed(*agent).any(|believed| believed.name == control.name))
+    };
+    let publishers = host.node().publishers();
+    let gone = publishers.into_iter().filter(|client| !is_there(client.as_str()));
+    gone.map(|client| (control.name.to_owned(), client.to_string()))
+        .collect()
+}
+
+/// What an agent holds and none of its control nodes; nothing while it talks to none, or does not know who is gone.
+fn unheld(world: &World, agent: AgentView<'_>) -> Vec<(String, Uuid, Mac)> {
+    let nodes: Vec<_> = world.believed(agent).collect();
+    let uplinks = agent.host.and_then(|host| host.agent().uplinks());
+    let Some(uplinks) = uplinks.filter(|_| !nodes.is_empty()) else {
+        return Vec::new();
+    };
+    if !nodes.iter().all(|control| world.talk(agent, *control)) {
+        return Vec::new();
+    }
+    let mut unheld = Vec::new();
+    for network in world
+        .wanted(0)
+        .networks
+        .keys()
+        .filter(|network| uplinks.is_settled(**network))
+    {
+        let hosts = nodes.iter().filter_map(|control| control.host);
+        let held: BTreeSet<Mac> = hosts.flat_map(|host| host.node().macs_of(*network)).collect();
+        let macs = uplinks.fabric().macs_of(*network).filter(|mac| !held.contains(mac));
+        unheld.extend(macs.map(|mac| (agent.name.to_owned(), *network, mac)));
+    }
+    unheld
+}

@@ -1,0 +1,148 @@
+//! Which agents and control nodes can talk, what they know of what is wanted, and what gets from one to the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use tandem_core::health::Grade;
+use tandem_core::{Mac, Uuid};
+
+use super::process::Process;
+use super::view::AgentView;
+use super::{HostId, Kind, State, World};
+use crate::control::ControlHost;
+
+/// A control node, as an observer sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlView<'a> {
+    pub name: &'a str,
+    /// It has power, and its program runs.
+    pub running: bool,
+    /// Its program; `None` when it is dead.
+    pub host: Option<&'a ControlHost>,
+    id: HostId,
+}
+
+/// Where agents say that a MAC is.
+#[derive(Clone, Debug, Default)]
+pub struct Reached {
+    /// The tunnel ends.
+    pub ends: BTreeSet<Ipv4Addr>,
+    /// One of those who say so has a control node in common with the agent that is to hear it.
+    pub certain: bool,
+}
+
+impl World {
+    /// Every control node.
+    pub fn control_nodes(&self) -> impl Iterator<Item = ControlView<'_>> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| matches!(node.kind, Kind::Control(_)))
+            .map(|(place, node)| ControlView {
+                name: &node.name,
+                running: node.state == State::Running,
+                host: match &node.program {
+                    Some(Process::Control(host)) => Some(host),
+                    Some(_) | None => None,
+                },
+                id: HostId(place),
+            })
+    }
+
+    /// Whether an agent and a control node have a session, and nothing is between them.
+    pub fn talk(&self, agent: AgentView<'_>, control: ControlView<'_>) -> bool {
+        let (Some(host), Some(node)) = (agent.host, control.host) else {
+            return false;
+        };
+        let ways = [(agent.id, control.id), (control.id, agent.id)];
+        agent.running
+            && control.running
+            && ways.into_iter().all(|(from, to)| self.links.is_calm(from, to))
+            && node.node().has_client(agent.name)
+            && uplinks(host).any(|name| name == control.name)
+    }
+
+    /// The control nodes that an agent believes to have sessions with.
+    pub fn believed<'a>(&'a self, agent: AgentView<'a>) -> impl Iterator<Item = ControlView<'a>> {
+        let names: Vec<_> = agent.host.into_iter().flat_map(uplinks).collect();
+        self.control_nodes()
+            .filter(move |control| names.iter().any(|name| *name == control.name))
+    }
+
+    /// Whether an agent has what is wanted now, and someone who would tell it if that changed.
+    pub fn is_informed(&self, agent: AgentView<'_>) -> bool {
+        if self.plan.topology.control_nodes == 0 {
+            return agent.complete;
+        }
+        let current = |control: ControlView<'_>| {
+            let node = control.host.map(ControlHost::node);
+            node.is_some_and(|node| node.inventory().revision == self.revision * 2)
+        };
+        let mut nodes = self.control_nodes();
+        self.knows_all(agent) && nodes.any(|control| current(control) && self.talk(agent, control))
+    }
+
+    /// Whether an agent has what is wanted now.
+    pub fn knows_all(&self, agent: AgentView<'_>) -> bool {
+        if self.plan.topology.control_nodes == 0 {
+            return agent.complete;
+        }
+        let Some(Kind::Agent(number)) = self.nodes.get(agent.id.0).map(|node| node.kind) else {
+            return false;
+        };
+        let (Some(host), wanted) = (agent.host, self.wanted(number)) else {
+            return false;
+        };
+        let known = host.agent().configuration();
+        let networks = known.switches.values().flat_map(|switch| switch.networks());
+        let mut vnis = networks.map(|network| {
+            [known, &wanted].map(|configuration| configuration.networks.get(&network).map(|about| about.vni))
+        });
+        agent.complete && known.switches == wanted.switches && vnis.all(|[known, wanted]| known == wanted)
+    }
+
+    /// Whether an agent was configured by control nodes.
+    pub(super) fn is_configured_by_control_nodes(&self, agent: HostId) -> bool {
+        let grade = self.host(agent).map(|host| host.agent().grade());
+        self.plan.topology.control_nodes > 0 && grade.is_some_and(|grade| grade != Grade::Unfit)
+    }
+
+    /// The MACs that agents export at other tunnel ends than this one: what of it this agent is to hear, or may.
+    pub fn reached(&self, agent: AgentView<'_>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
+        let mut reached = BTreeMap::<_, Reached>::new();
+        let heard: Vec<_> = self
+            .control_nodes()
+            .filter(|control| self.talk(agent, *control))
+            .collect();
+        if self.plan.topology.control_nodes == 0 {
+            return reached;
+        }
+        let mut here = BTreeSet::new();
+        for other in self.agents() {
+            let common = heard.iter().any(|control| self.talk(other, *control));
+            let routes = other.host.into_iter().flat_map(|host| host.agent().exports().routes());
+            for route in routes.filter(|route| !route.mac.is_broadcast()) {
+                let key = (route.network, route.mac);
+                if route.vtep == own {
+                    here.insert(key);
+                    continue;
+                }
+                let it = reached.entry(key).or_default();
+                it.ends.insert(route.vtep);
+                it.certain |= common;
+            }
+        }
+        // A MAC that is also here is elsewhere only if it was learned there later.
+        for key in here {
+            if let Some(it) = reached.get_mut(&key) {
+                it.certain = false;
+            }
+        }
+        reached
+    }
+}
+
+/// The names of the control nodes that an agent has sessions with, by its own word.
+fn uplinks(host: &crate::host::Host) -> impl Iterator<Item = String> {
+    let status = host.agent().uplinks().map(|uplinks| uplinks.status());
+    status.into_iter().flatten().filter_map(|uplink| uplink.name)
+}
