@@ -166,3 +166,15 @@ pub const CHANGES_SETTLE: Duration = Duration::from_secs(1);
 
 /// Routes that are told to each control node in one step.
 pub const ROUTES_PER_STEP: usize = 256;
+
+/// How often an agent tells the other one of its pair how it stands, though nothing has changed.
+pub const PEER_SAYS: Duration = Duration::from_secs(1);
+
+/// How long what the other agent of a pair said counts.
+pub const PEER_FRESH: Duration = Duration::from_secs(3);
+
+/// How long an agent keeps a switch that came back after it was handed over.
+pub const HANDOVER_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long an agent must have no control node to be isolated: the first attempts to dial again come sooner.
+pub const ISOLATED_AFTER: Duration = Duration::from_secs(3);

@@ -159,7 +159,7 @@ fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
 fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     let labels = vec![("agent", status.agent.clone()), ("tsn", status.tsn.to_string())];
     metrics.gauges("agent_info", "This agent", [(labels, 1.0)]);
-    let grades = [Grade::Fit, Grade::Unfit, Grade::Draining].map(|grade| {
+    let grades = Grade::ALL.map(|grade| {
         let is = if status.grade == grade.to_string() { 1.0 } else { 0.0 };
         (vec![("grade", grade.to_string())], is)
     });

@@ -8,17 +8,15 @@ use smallvec::SmallVec;
 use crate::event::Route;
 use crate::ids::{Generation, Mac, Uuid};
 
-/// When another session of the same switch had its lock.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Owned {
-    Earlier,
-    Later,
-}
-
 /// Each route, and the sessions that vouch for it. The control side reads it from here.
+///
+/// A route is exported while any session vouches for it. Nobody takes a route over from another: which of two sessions
+/// of one switch has the lock now, no order of their news can tell, for the news of a line that is dead may come late.
+/// What a dead line still vouches for goes when the line is doubted, a second later.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
-    /// Nearly always one; two switches that share a tunnel end export the same routes.
+    /// Nearly always one; two switches that share a tunnel end export the same routes, as do two sessions of a switch
+    /// whose lock passed from one to the other.
     owners: BTreeMap<Route, SmallVec<[Generation; 1]>>,
     by_generation: BTreeMap<Generation, BTreeSet<Route>>,
 }
@@ -34,18 +32,8 @@ impl Exports {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }
 
-    /// A session exports a route. It takes the route over from sessions of the same switch that owned it before, and
-    /// has no say where one of them owned it since: `rival` says which of the others is what.
-    pub fn exported(&mut self, generation: Generation, route: Route, rival: impl Fn(Generation) -> Option<Owned>) {
-        let owners = self.owners.get(&route).cloned().unwrap_or_default();
-        let others = owners.into_iter().filter(|owner| *owner != generation);
-        let rivals = others.filter_map(|other| Some((other, rival(other)?)));
-        for (other, owned) in rivals.collect::<SmallVec<[_; 1]>>() {
-            match owned {
-                Owned::Later => return,
-                Owned::Earlier => self.withdrawn(other, route),
-            }
-        }
+    /// A session exports a route.
+    pub fn exported(&mut self, generation: Generation, route: Route) {
         if self.by_generation.entry(generation).or_default().insert(route) {
             self.owners.entry(route).or_default().push(generation);
         }
@@ -101,33 +89,13 @@ mod tests {
     };
 
     #[test]
-    fn a_late_retraction_of_the_former_owner_removes_nothing_of_the_present_one() {
-        let mut exports = Exports::default();
-        exports.exported(OLD, ROUTE, |_| None);
-        exports.exported(NEW, ROUTE, |_| Some(Owned::Earlier));
-        exports.withdrawn(OLD, ROUTE);
-        exports.retracted(OLD);
-        assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
-        exports.retracted(NEW);
-        assert_eq!(exports.routes().count(), 0);
-    }
-
-    #[test]
-    fn an_older_session_that_gets_the_lock_after_the_newer_one_takes_its_routes_over() {
-        let mut exports = Exports::default();
-        exports.exported(NEW, ROUTE, |_| None);
-        exports.exported(OLD, ROUTE, |_| Some(Owned::Earlier));
-        exports.retracted(NEW);
-        assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
-    }
-
-    #[test]
-    fn a_route_of_two_switches_with_one_tunnel_end_stays_while_one_of_them_exports_it() {
+    fn a_late_retraction_of_one_session_removes_nothing_of_another() {
         for (first, second) in [(OLD, NEW), (NEW, OLD)] {
             let mut exports = Exports::default();
-            exports.exported(OLD, ROUTE, |_| None);
-            exports.exported(NEW, ROUTE, |_| None);
+            exports.exported(OLD, ROUTE);
+            exports.exported(NEW, ROUTE);
             exports.withdrawn(first, ROUTE);
+            exports.retracted(first);
             assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
             exports.retracted(second);
             assert_eq!(exports.routes().count(), 0);
@@ -135,11 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn a_late_export_of_the_former_owner_takes_nothing_from_the_present_one() {
+    fn a_session_that_exports_late_and_ends_takes_nothing_with_it() {
         let mut exports = Exports::default();
-        exports.exported(NEW, ROUTE, |_| None);
-        exports.exported(OLD, ROUTE, |_| Some(Owned::Later));
+        exports.exported(NEW, ROUTE);
+        exports.exported(OLD, ROUTE);
         exports.retracted(OLD);
         assert_eq!(exports.of_generation(NEW), 1);
+        assert_eq!(exports.routes().count(), 1);
     }
 }

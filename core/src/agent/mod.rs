@@ -7,7 +7,9 @@
 pub mod adverts;
 pub mod exports;
 pub mod fabric;
+mod grading;
 pub mod graph;
+pub mod pair;
 mod routes;
 pub mod uplinks;
 
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
 use crate::configuration::Configuration;
-use crate::event::{Event, Route, What};
+use crate::event::{Event, What};
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
@@ -25,7 +27,8 @@ use crate::session::{Command as SessionCommand, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
-use exports::{Exports, Owned};
+use exports::Exports;
+use pair::{Pair, Word};
 use uplinks::{UplinkId, Uplinks};
 
 /// What may arrive at an agent.
@@ -50,6 +53,10 @@ pub enum Input {
     Announced,
     /// Something happened between us and a control node.
     Uplink(uplinks::Input),
+    /// The other agent of the pair said this.
+    Peer(Word),
+    /// Whether the services node passed its probe.
+    Tsn { alive: bool },
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -71,6 +78,10 @@ pub enum Output {
     HangUp { id: UplinkId, why: CloseWhy },
     /// Something happened between us and our control nodes.
     Event(uplinks::What),
+    /// Tell the other agent of the pair this.
+    TellPeer(Word),
+    /// The other agent of the pair is configured to make something else of this switch.
+    Disagreed { switch: SwitchName },
     /// The health port says this from now on.
     Graded(Grade),
     /// Every session is over: the process may go.
@@ -88,6 +99,8 @@ pub enum Why {
     MoreWork,
     /// What we have with control nodes.
     Uplink(uplinks::Why),
+    /// The grade may be another, or the other agent of the pair is to hear of us.
+    GradeDue,
 }
 
 /// An agent.
@@ -102,6 +115,12 @@ pub struct Agent {
     exports: Exports,
     /// `None`: the configuration comes from a file alone, and there are no routes.
     uplinks: Option<Uplinks>,
+    /// Since when no control node is there.
+    without_uplinks: Option<Time>,
+    /// The services node failed its probe.
+    tsn_dead: bool,
+    /// `None`: this agent knows of no other.
+    pair: Option<Pair>,
     /// How many sessions were allowed to write so far.
     owners: u64,
     /// Nameless sessions that were told to close, and have not closed yet.
@@ -131,6 +150,8 @@ struct Known {
     unheard: BTreeSet<(Uuid, Mac)>,
     /// Which of all sessions it was, in order, that were allowed to write; 0 if it never was.
     owned: u64,
+    /// Nothing differs any more from what is wanted.
+    audited: bool,
 }
 
 impl Agent {
@@ -147,6 +168,9 @@ impl Agent {
             sessions: BTreeMap::new(),
             exports: Exports::default(),
             uplinks: None,
+            without_uplinks: None,
+            tsn_dead: false,
+            pair: None,
             owners: 0,
             leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -163,6 +187,11 @@ impl Agent {
     /// What it has with its control nodes.
     pub fn uplinks(&self) -> Option<&Uplinks> {
         self.uplinks.as_ref()
+    }
+
+    /// Which session of this agent runs on a connection.
+    pub fn generation(&self, conn: ConnId) -> Option<Generation> {
+        self.sessions.get(&conn).map(|known| known.generation)
     }
 
     /// What is in force.
@@ -231,7 +260,7 @@ impl Agent {
             accepted_at,
             configuration: Arc::clone(&self.configuration),
             complete: self.complete,
-            fit: self.grade == Grade::Fit,
+            fit: self.grade.may_own(),
         };
         let known = Known {
             generation: self.generation,
@@ -241,6 +270,7 @@ impl Agent {
             networks: BTreeSet::new(),
             unheard: BTreeSet::new(),
             owned: 0,
+            audited: false,
         };
         self.sessions.insert(conn, known);
         let session = Box::new(Session::new(now, opening));
@@ -279,7 +309,10 @@ impl Agent {
                     known.named = named;
                 }
             }
-            What::Exported(route) => self.exported(now, conn, generation, route),
+            What::Exported(route) => {
+                self.exports.exported(generation, route);
+                self.advertise(now, route, Some(route.vtep));
+            }
             What::Withdrawn(route) => {
                 self.exports.withdrawn(generation, route);
                 self.advertise(now, route, None);
@@ -293,33 +326,33 @@ impl Agent {
             }
             What::Locked | What::Lockless { may_write: true, .. } => self.owns(conn),
             What::Opened { .. } | What::Waiting | What::Lockless { .. } | What::Stolen => {}
-            What::Claimed { .. } | What::Audited { .. } | What::Programmed { .. } => {}
+            What::Audited { .. } => {
+                if let Some(known) = self.sessions.get_mut(&conn) {
+                    known.audited = true;
+                }
+            }
+            What::Claimed { .. } | What::Programmed { .. } => {}
             What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
             What::BindingReplaced { .. } | What::Echoed | What::Ignored { .. } | What::Draining => {}
         }
     }
 
-    /// A session exports a route. A session of the same switch that had the lock before has no say in it any more:
-    /// that is not always the older one, for the lock goes to whoever waits.
-    fn exported(&mut self, now: Time, conn: ConnId, generation: Generation, route: Route) {
-        let Some(exporter) = self.sessions.get(&conn) else {
-            return;
-        };
-        let rival = |other| {
-            let other = self.sessions.values().find(|known| known.generation == other)?;
-            let order = (other.owned, other.generation) > (exporter.owned, generation);
-            let owned = if order { Owned::Later } else { Owned::Earlier };
-            (!other.served.is_disjoint(&exporter.served)).then_some(owned)
-        };
-        self.exports.exported(generation, route, rival);
-        self.advertise(now, route, Some(route.vtep));
-    }
-
-    /// A session may write from now on.
+    /// A session may write from now on. Another one that believes the same of the same switch must show that its line
+    /// is alive.
     fn owns(&mut self, conn: ConnId) {
         self.owners += 1;
-        if let Some(known) = self.sessions.get_mut(&conn) {
-            known.owned = self.owners;
+        let Some(known) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        known.owned = self.owners;
+        let served = known.served.clone();
+        self.doubt(|other, known| other != conn && known.owned > 0 && !known.served.is_disjoint(&served));
+    }
+
+    fn doubt(&mut self, whom: impl Fn(ConnId, &Known) -> bool) {
+        for (conn, _) in self.sessions.iter().filter(|(conn, known)| whom(**conn, known)) {
+            let command = SessionCommand::Prove;
+            self.outputs.push_back(Output::Tell { conn: *conn, command });
         }
     }
 
@@ -337,12 +370,8 @@ impl Agent {
         let Some(newer) = self.sessions.get(&conn) else {
             return;
         };
-        for (other, known) in &self.sessions {
-            if known.generation < generation && !known.served.is_disjoint(&newer.served) {
-                let command = SessionCommand::Prove;
-                self.outputs.push_back(Output::Tell { conn: *other, command });
-            }
-        }
+        let served = newer.served.clone();
+        self.doubt(|_, known| known.generation < generation && !known.served.is_disjoint(&served));
     }
 
     fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
@@ -358,17 +387,12 @@ impl Agent {
             self.outputs.push_back(Output::Tell { conn: *conn, command });
         }
         self.attend_all(now);
-        if self.grade == Grade::Unfit && self.complete {
-            self.regrade(Grade::Fit);
-            self.tell_all(|| SessionCommand::Fit);
-        }
     }
 
     fn begin_drain(&mut self, now: Time) {
         if self.drain.is_none() {
             let due = now + ANNOUNCE;
             self.drain = Some(Drain { announced: false, due });
-            self.regrade(Grade::Draining);
         }
     }
 
@@ -397,11 +421,6 @@ impl Agent {
         if self.drain.is_some_and(|drain| drain.announced) && self.sessions.is_empty() {
             self.outputs.push_back(Output::Drained);
         }
-    }
-
-    fn regrade(&mut self, grade: Grade) {
-        self.grade = grade;
-        self.outputs.push_back(Output::Graded(grade));
     }
 
     fn tell_all(&mut self, command: impl Fn() -> SessionCommand) {
@@ -433,12 +452,15 @@ impl Machine for Agent {
             Input::Drain => self.begin_drain(now),
             Input::Announced => self.announced(now),
             Input::Uplink(input) => self.uplink(now, input),
+            Input::Peer(word) => self.peer_heard(now, word),
+            Input::Tsn { alive } => self.tsn_probed(alive),
             Input::Timeout => {
                 self.check_drain(now);
                 self.check_uplinks(now);
             }
         }
         self.feed();
+        self.settle(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -457,7 +479,7 @@ impl Machine for Agent {
             };
             Deadline { at, why }
         });
-        let deadlines = [drain, self.routes_due()];
+        let deadlines = [drain, self.routes_due(), self.grading_due()];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }
@@ -488,6 +510,7 @@ mod tests {
                     } => doubted.push(conn.0),
                     Output::Open { .. } | Output::Refuse { .. } | Output::Tell { .. } => {}
                     Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } => {}
+                    Output::TellPeer(_) | Output::Disagreed { .. } => {}
                     Output::Event(_) | Output::Graded(_) | Output::Drained => {}
                 }
             }

@@ -262,6 +262,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     }
                 }
                 Output::Event(what) => log::uplink(&what),
+                // There is no peer link yet.
+                Output::TellPeer(_) | Output::Disagreed { .. } => {}
             }
         }
         over
@@ -277,6 +279,7 @@ mod tests {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
+    use tandem_core::Generation;
     use tandem_core::configuration::{Configuration, SessionOptions};
     use tokio::io::ReadBuf;
 

@@ -371,6 +371,8 @@ impl Host {
                 agent::Output::Say { id, stanza } => self.say(id, stanza),
                 agent::Output::HangUp { id, why } => self.hang_up(id, why),
                 agent::Output::Event(what) => self.report(Event::Uplink(what)),
+                // It knows of no other agent.
+                agent::Output::TellPeer(_) | agent::Output::Disagreed { .. } => {}
                 agent::Output::Graded(grade) => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::adverts::Adverts;
+use super::adverts::{Advert, Adverts};
 use super::fabric::{Fabric, Heard};
 use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER, ROUTES_PER_STEP};
 use crate::configuration::{Configuration, SessionOptions};
@@ -176,6 +176,11 @@ impl Uplinks {
     /// Everything that control nodes told.
     pub fn fabric(&self) -> &Fabric {
         &self.fabric
+    }
+
+    /// What is advertised of a MAC.
+    pub fn advert(&self, network: Uuid, mac: Mac) -> Option<Advert> {
+        self.adverts.of(network, mac)
     }
 
     /// Whether a session with any control node is open.

@@ -1,0 +1,267 @@
+//! Agents and control nodes together, in typed stanzas: what one switch learned, every other switch hears.
+
+#[path = "fabric/net.rs"]
+mod net;
+
+use std::net::Ipv4Addr;
+
+use net::{Net, SWITCHES, mac, network, vtep};
+use tandem_core::Vni;
+use tandem_core::agent::adverts::Advert;
+use tandem_core::health::Grade;
+
+/// Two agents and two control nodes, everybody up; agent 0 owns switch 0, agent 1 owns switch 1.
+fn pair() -> Net {
+    let mut net = Net::new(2, 2);
+    net.settle();
+    net.own(0, 0);
+    net.own(1, 1);
+    net
+}
+
+fn sequence(net: &Net, agent: usize, number: u8) -> Option<u32> {
+    let advert: Option<Advert> = net.advert(agent, mac(number));
+    advert.map(|advert| advert.sequence)
+}
+
+#[test]
+fn a_mac_that_one_switch_learned_is_programmed_into_the_other_and_goes_with_it() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    // It comes back to the switch that learned it, whose session knows its own tunnel end.
+    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(0)));
+    net.lose(0, 0, mac(1));
+    assert_eq!(net.heard(1, 1, mac(1)), None);
+}
+
+#[test]
+fn a_mac_that_moves_is_heard_of_at_its_new_tunnel_end_while_the_old_switch_still_has_it() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.learn(1, 1, mac(1));
+    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(1)));
+    assert_eq!((sequence(&net, 0, 1), sequence(&net, 1, 1)), (Some(1), Some(2)));
+    net.lose(0, 0, mac(1));
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(1)));
+}
+
+#[test]
+fn a_takeover_retracts_and_exports_again_and_keeps_the_sequence() {
+    let mut net = pair();
+    net.learn(1, 1, mac(1));
+    net.learn(0, 0, mac(1));
+    assert_eq!(sequence(&net, 0, 1), Some(2));
+    net.lose(1, 1, mac(1));
+    net.end(0, 0);
+    assert_eq!(net.heard(1, 1, mac(1)), None, "nobody has it any more");
+    net.own(1, 0);
+    net.learn(1, 0, mac(1));
+    assert_eq!(sequence(&net, 1, 1), Some(2), "the place is the same");
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+}
+
+#[test]
+fn ten_takeovers_raise_no_sequence() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    for round in 0..10 {
+        let (from, to) = (round % 2, (round + 1) % 2);
+        net.own(to, 0);
+        net.learn(to, 0, mac(1));
+        net.end(from, 0);
+        assert_eq!(sequence(&net, to, 1), Some(1), "takeover {round}");
+    }
+}
+
+#[test]
+fn a_late_retraction_of_the_old_owner_removes_nothing_of_the_new_one() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.own(1, 0);
+    net.learn(1, 0, mac(1));
+    let before = net.told(1, 1);
+    net.end(0, 0);
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.told(1, 1), before, "the other switch heard of nothing");
+}
+
+#[test]
+fn one_control_node_lost_is_noticed_nowhere() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    let before = net.told(1, 1);
+    net.kill_node(0);
+    net.pass(60);
+    assert_eq!(net.told(1, 1), before);
+    net.learn(0, 0, mac(2));
+    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
+    net.start_node(0);
+    net.pass(60);
+    net.kill_node(1);
+    net.pass(60);
+    assert_eq!(
+        net.heard(1, 1, mac(1)),
+        Some(vtep(0)),
+        "the one that came back knows it"
+    );
+    net.learn(0, 0, mac(3));
+    assert_eq!(net.heard(1, 1, mac(3)), Some(vtep(0)));
+}
+
+#[test]
+fn while_no_control_node_is_there_nothing_is_forgotten_and_nothing_may_be_deleted() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.learn(0, 0, mac(2));
+    assert!(net.is_settled(1, 1));
+    net.kill_node(0);
+    net.kill_node(1);
+    net.pass(600);
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert!(!net.is_settled(1, 1));
+    net.lose(0, 0, mac(2));
+    net.start_node(1);
+    net.pass(60);
+    assert!(net.is_settled(1, 1));
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.heard(1, 1, mac(2)), None, "what was not told again goes");
+}
+
+#[test]
+fn an_agent_that_loses_its_control_nodes_is_forgotten_by_them_and_comes_back_with_everything() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.cut(0);
+    net.pass(1);
+    assert_eq!(
+        net.heard(1, 1, mac(1)),
+        None,
+        "the control node removes what the agent exported"
+    );
+    net.learn(0, 0, mac(2));
+    net.mend(0);
+    net.pass(60);
+    for number in [1, 2] {
+        assert_eq!(net.heard(1, 1, mac(number)), Some(vtep(0)));
+    }
+}
+
+#[test]
+fn another_vni_takes_the_routes_along() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.configure(|inventory| {
+        let about = inventory.networks.get_mut(&network()).expect("the network");
+        about.vni = Vni::new(6000).expect("a VNI");
+    });
+    net.pass(5);
+    assert_eq!(net.keys(0), [format!("6000-{},0.0.0.0/32", mac(1))]);
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+}
+
+#[test]
+fn a_switch_that_leaves_a_network_hears_of_it_no_more_and_of_everything_when_it_comes_back() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    let [_, name] = SWITCHES;
+    let ports = net.inventory().switches[&name.into()].switch.ports.clone();
+    net.configure(|inventory| {
+        inventory
+            .switches
+            .get_mut(&name.into())
+            .expect("it")
+            .switch
+            .ports
+            .clear()
+    });
+    net.pass(5);
+    net.lose(0, 0, mac(1));
+    net.learn(0, 0, mac(2));
+    assert_eq!(net.heard(1, 1, mac(2)), None);
+    net.configure(|inventory| inventory.switches.get_mut(&name.into()).expect("it").switch.ports = ports);
+    net.pass(5);
+    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
+    assert_eq!(net.heard(1, 1, mac(1)), None);
+}
+
+#[test]
+fn a_static_mac_of_the_inventory_is_a_route_like_any_other() {
+    let mut net = pair();
+    let elsewhere = Ipv4Addr::new(10, 9, 9, 9);
+    net.configure(|inventory| {
+        let about = inventory.networks.get_mut(&network()).expect("the network");
+        about.remote_macs.insert(mac(9), elsewhere);
+    });
+    net.pass(5);
+    assert_eq!(net.heard(0, 0, mac(9)), Some(elsewhere));
+}
+
+#[test]
+fn an_agent_without_control_nodes_hands_its_switches_over_to_one_that_has_some() {
+    let mut net = pair();
+    net.cut(0);
+    net.pass(1);
+    assert_eq!(net.grade(0), Grade::Fit, "that may be over in a moment");
+    net.pass(3);
+    assert_eq!((net.grade(0), net.grade(1)), (Grade::Isolated, Grade::Fit));
+    assert_eq!(net.orders(0, 0), (true, false));
+    net.end(0, 0);
+    net.own(0, 0);
+    net.pass(30);
+    assert_eq!(net.orders(0, 0), (false, false), "a switch that comes back is kept");
+    net.mend(0);
+    net.pass(60);
+    assert_eq!(net.grade(0), Grade::Fit);
+}
+
+#[test]
+fn two_agents_without_control_nodes_keep_their_switches() {
+    let mut net = pair();
+    net.kill_node(0);
+    net.kill_node(1);
+    net.pass(60);
+    assert_eq!((net.grade(0), net.grade(1)), (Grade::Alone, Grade::Alone));
+    assert_eq!((net.orders(0, 0), net.orders(1, 1)), ((false, false), (false, false)));
+}
+
+#[test]
+fn an_agent_that_hears_nothing_of_the_other_keeps_its_switches() {
+    let mut net = pair();
+    net.parted = true;
+    net.pass(5);
+    net.cut(0);
+    net.pass(60);
+    assert_eq!(net.grade(0), Grade::Alone);
+    assert_eq!(net.orders(0, 0), (false, false));
+}
+
+#[test]
+fn an_agent_whose_services_node_died_hands_its_switches_over_until_it_lives_again() {
+    let mut net = pair();
+    net.probe(0, false);
+    assert_eq!(net.grade(0), Grade::Isolated);
+    assert_eq!(net.orders(0, 0), (true, false));
+    net.probe(0, true);
+    assert_eq!(net.grade(0), Grade::Fit);
+}
+
+#[test]
+fn an_owner_doubts_its_line_when_the_other_agent_claims_the_switch() {
+    let mut net = pair();
+    assert_eq!(net.orders(0, 0), (false, false));
+    net.own(1, 0);
+    assert_eq!(net.orders(0, 0), (false, true));
+    assert_eq!(net.orders(1, 1), (false, false), "that is another switch");
+}
+
+#[test]
+fn agents_that_are_configured_differently_say_so_once() {
+    let mut net = pair();
+    net.cut(0);
+    net.configure(|inventory| inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(6000).expect("a VNI"));
+    net.pass(10);
+    net.disagreed.sort();
+    net.disagreed.dedup();
+    assert_eq!(net.disagreed, SWITCHES);
+}

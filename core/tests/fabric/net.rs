@@ -1,0 +1,452 @@
+//! Machines on wires without delay; sessions with switches are played by hand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_core::agent::adverts::Advert;
+use tandem_core::agent::pair::Word;
+use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
+use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
+use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
+use tandem_core::event::{Event, Route, What};
+use tandem_core::health::Grade;
+use tandem_core::session::Command;
+use tandem_core::{CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
+
+pub(crate) const SWITCHES: [&str; 2] = ["tor0", "tor1"];
+
+pub(crate) fn network() -> Uuid {
+    Uuid(1)
+}
+
+pub(crate) fn vtep(switch: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 1, 0, u8::try_from(switch).expect("a small number") + 1)
+}
+
+pub(crate) fn mac(number: u8) -> Mac {
+    Mac([2, 0, 0, 0, 0, number])
+}
+
+/// Agents and control nodes.
+pub(crate) struct Net {
+    now: Time,
+    agents: Vec<AgentSide>,
+    nodes: Vec<Option<ControlNode>>,
+    inventory: Inventory,
+    /// Who talks to whom: agent, node, and the agent's number of that session.
+    streams: BTreeMap<ConnId, (usize, usize, UplinkId)>,
+    conns: u64,
+    /// Agents that reach no control node.
+    cut: BTreeSet<usize>,
+    /// The agents do not hear each other.
+    pub(crate) parted: bool,
+    /// What they said of each other's configuration.
+    pub(crate) disagreed: Vec<String>,
+    post: VecDeque<Letter>,
+}
+
+struct AgentSide {
+    agent: Agent,
+    /// The connection of each switch that it owns.
+    sessions: BTreeMap<usize, ConnId>,
+    /// What each of its sessions was told.
+    told: BTreeMap<ConnId, Told>,
+}
+
+/// What a session was told.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Told {
+    macs: BTreeMap<Mac, Ipv4Addr>,
+    settled: bool,
+    /// It was told to let go of its switch, or to show that its line is alive.
+    drained: bool,
+    doubted: bool,
+    /// How often it was told something of routes.
+    times: usize,
+}
+
+enum Letter {
+    ToAgent(usize, Up),
+    ToPeer(usize, Word),
+    ToNode(usize, control::Input),
+}
+
+impl Net {
+    pub(crate) fn new(agents: usize, nodes: usize) -> Self {
+        let name = |agent: usize| format!("agent-{agent}");
+        let addresses = (0..nodes).map(node_address);
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        let side = |agent: usize| {
+            let session = SessionOptions {
+                routed: true,
+                ..SessionOptions::new(name(agent), Ipv4Addr::LOCALHOST)
+            };
+            let configuration = Configuration {
+                session: session.clone(),
+                networks: BTreeMap::new(),
+                switches: BTreeMap::new(),
+            };
+            let options = Options {
+                nodes: addresses.clone(),
+                session,
+                seed: 1,
+            };
+            AgentSide {
+                agent: Agent::new(Arc::new(configuration), Generation(0))
+                    .with_uplinks(options)
+                    .with_peer(),
+                sessions: BTreeMap::new(),
+                told: BTreeMap::new(),
+            }
+        };
+        let switch = |number: usize| ServedSwitch {
+            switch: Switch {
+                vtep: Some(vtep(number)),
+                ports: [("eth1".into(), [(1, network())].into())].into(),
+                ..Switch::default()
+            },
+            agents: (0..agents).map(|agent| name(agent).as_str().into()).collect(),
+            tsns: Vec::new(),
+        };
+        let about = Network {
+            name: "blue".into(),
+            vni: Vni::new(5000).expect("a VNI"),
+            remote_macs: BTreeMap::new(),
+        };
+        let mut net = Self {
+            now: Time::ORIGIN,
+            agents: (0..agents).map(side).collect(),
+            nodes: vec![None; nodes],
+            inventory: Inventory {
+                revision: 1,
+                networks: [(network(), about)].into(),
+                switches: SWITCHES
+                    .iter()
+                    .enumerate()
+                    .map(|(number, name)| ((*name).into(), switch(number)))
+                    .collect(),
+            },
+            streams: BTreeMap::new(),
+            conns: 1000,
+            cut: BTreeSet::new(),
+            parted: false,
+            disagreed: Vec::new(),
+            post: VecDeque::new(),
+        };
+        for node in 0..nodes {
+            net.start_node(node);
+        }
+        net
+    }
+
+    pub(crate) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Inventory)) {
+        change(&mut self.inventory);
+        self.inventory.revision += 1;
+        for node in 0..self.nodes.len() {
+            self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
+        }
+        self.settle();
+    }
+
+    /// An agent gets a session with a switch, and its lock.
+    pub(crate) fn own(&mut self, agent: usize, switch: usize) {
+        self.conns += 1;
+        let conn = ConnId(self.conns);
+        let peer = Peer {
+            address: (Ipv4Addr::LOCALHOST, 1).into(),
+            proxied: None,
+            certificate: None,
+        };
+        let accepted_at = self.now;
+        self.tell_agent(
+            agent,
+            Input::Connected {
+                conn,
+                peer,
+                accepted_at,
+            },
+        );
+        self.agents[agent].sessions.insert(switch, conn);
+        let switches = vec![SWITCHES[switch].into()];
+        let schema = "1.7.0".into();
+        self.happened(agent, switch, What::Identified { switches, schema });
+        self.happened(agent, switch, What::Locked);
+    }
+
+    pub(crate) fn learn(&mut self, agent: usize, switch: usize, mac: Mac) {
+        self.happened(agent, switch, What::Exported(route(switch, mac)));
+    }
+
+    pub(crate) fn lose(&mut self, agent: usize, switch: usize, mac: Mac) {
+        self.happened(agent, switch, What::Withdrawn(route(switch, mac)));
+    }
+
+    /// A session with a switch is over.
+    pub(crate) fn end(&mut self, agent: usize, switch: usize) {
+        let why = CloseWhy::orderly("the story says so");
+        self.happened(agent, switch, What::Retracted { routes: 0 });
+        self.happened(agent, switch, What::Closed { why });
+        self.agents[agent].sessions.remove(&switch);
+    }
+
+    /// Where an agent's session with a switch was told that a MAC is.
+    pub(crate) fn heard(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
+        self.told(agent, switch).macs.get(&mac).copied()
+    }
+
+    pub(crate) fn is_settled(&self, agent: usize, switch: usize) -> bool {
+        self.told(agent, switch).settled
+    }
+
+    pub(crate) fn told(&self, agent: usize, switch: usize) -> Told {
+        let agent = &self.agents[agent];
+        let conn = agent.sessions.get(&switch).expect("a session");
+        agent.told.get(conn).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn advert(&self, agent: usize, mac: Mac) -> Option<Advert> {
+        self.agents[agent].agent.uplinks()?.advert(network(), mac)
+    }
+
+    /// The routes that a control node knows.
+    pub(crate) fn keys(&self, node: usize) -> Vec<String> {
+        let status = self.nodes[node].as_ref().expect("it runs").status();
+        let routes = status.networks.values().flat_map(|network| network.routes.iter());
+        routes.map(|route| route.route.to_string()).collect()
+    }
+
+    pub(crate) fn kill_node(&mut self, node: usize) {
+        self.nodes[node] = None;
+        let gone = self.streams.iter().filter(|(_, (_, of, _))| *of == node);
+        for conn in gone.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            self.hang_up(conn);
+        }
+        self.settle();
+    }
+
+    pub(crate) fn start_node(&mut self, node: usize) {
+        self.nodes[node] = Some(ControlNode::new());
+        self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
+    }
+
+    /// An agent reaches no control node.
+    pub(crate) fn cut(&mut self, agent: usize) {
+        self.cut.insert(agent);
+        let gone = self.streams.iter().filter(|(_, (of, ..))| *of == agent);
+        for conn in gone.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            let (_, node, _) = self.streams[&conn];
+            let why = CloseWhy::orderly("cut");
+            self.post
+                .push_back(Letter::ToNode(node, control::Input::Closed { conn, why }));
+            self.hang_up(conn);
+        }
+        self.settle();
+    }
+
+    pub(crate) fn mend(&mut self, agent: usize) {
+        self.cut.remove(&agent);
+    }
+
+    pub(crate) fn grade(&self, agent: usize) -> Grade {
+        self.agents[agent].agent.grade()
+    }
+
+    /// Whether a session was told to let go of its switch, and whether to show that its line is alive.
+    pub(crate) fn orders(&self, agent: usize, switch: usize) -> (bool, bool) {
+        let told = self.told(agent, switch);
+        (told.drained, told.doubted)
+    }
+
+    /// The services node of an agent passes its probe, or does not.
+    pub(crate) fn probe(&mut self, agent: usize, alive: bool) {
+        self.tell_agent(agent, Input::Tsn { alive });
+        self.settle();
+    }
+
+    /// Lets seconds pass.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        let until = self.now + Duration::from_secs(seconds);
+        while self.step(until) {}
+        self.now = until;
+    }
+
+    /// Lets everything follow that needs little time.
+    pub(crate) fn settle(&mut self) {
+        self.pass(1);
+    }
+
+    fn step(&mut self, until: Time) -> bool {
+        if let Some(letter) = self.post.pop_front() {
+            match letter {
+                Letter::ToAgent(agent, input) => self.tell_agent(agent, Input::Uplink(input)),
+                Letter::ToPeer(agent, word) => self.tell_agent(agent, Input::Peer(word)),
+                Letter::ToNode(node, input) => self.tell_node(node, input),
+            }
+            return true;
+        }
+        let agents = self.agents.iter().map(|side| side.agent.poll_timeout().map(|it| it.at));
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|node| node.as_ref()?.poll_timeout().map(|it| it.at));
+        let due = agents.chain(nodes).enumerate().filter_map(|(who, at)| Some((at?, who)));
+        let Some((at, who)) = due.min().filter(|(at, _)| *at <= until) else {
+            return false;
+        };
+        self.now = self.now.max(at);
+        match who.checked_sub(self.agents.len()) {
+            None => self.tell_agent(who, Input::Timeout),
+            Some(node) => self.tell_node(node, control::Input::Timeout),
+        }
+        true
+    }
+
+    fn happened(&mut self, agent: usize, switch: usize, what: What) {
+        let conn = *self.agents[agent].sessions.get(&switch).expect("a session");
+        let generation = Generation(conn.0);
+        let generation = self.generation(agent, conn).unwrap_or(generation);
+        self.tell_agent(agent, Input::Heard(Event { conn, generation, what }));
+        self.settle();
+    }
+
+    /// The agent numbers its sessions from 1 on, in the order in which they were connected.
+    fn generation(&self, agent: usize, conn: ConnId) -> Option<Generation> {
+        self.agents[agent].agent.generation(conn)
+    }
+
+    fn tell_agent(&mut self, number: usize, input: Input) {
+        let side = &mut self.agents[number];
+        side.agent.handle(self.now, input);
+        while let Some(output) = self.agents[number].agent.poll_output() {
+            self.carry(number, output);
+        }
+    }
+
+    fn carry(&mut self, number: usize, output: Output) {
+        match output {
+            Output::Dial { id, to } => self.dial(number, id, to),
+            Output::TellPeer(word) if !self.parted => {
+                let others = (0..self.agents.len()).filter(|other| *other != number);
+                self.post
+                    .extend(others.map(|other| Letter::ToPeer(other, word.clone())));
+            }
+            Output::Disagreed { switch } => self.disagreed.push(switch.to_string()),
+            Output::Say { id, stanza } => {
+                let stream = self
+                    .streams
+                    .iter()
+                    .find(|(_, (agent, _, it))| (*agent, *it) == (number, id));
+                if let Some((conn, (_, node, _))) = stream {
+                    let conn = *conn;
+                    self.post
+                        .push_back(Letter::ToNode(*node, control::Input::Heard { conn, stanza }));
+                }
+            }
+            Output::Tell { conn, command } => {
+                let told = self.agents[number].told.entry(conn).or_default();
+                match command {
+                    Command::Import { macs, .. } => {
+                        told.times += 1;
+                        for (mac, vtep) in macs {
+                            match vtep {
+                                Some(vtep) => drop(told.macs.insert(mac, vtep)),
+                                None => drop(told.macs.remove(&mac)),
+                            }
+                        }
+                    }
+                    Command::Settle { settled, .. } => told.settled = settled,
+                    Command::Drain => told.drained = true,
+                    Command::Prove => told.doubted = true,
+                    // A session forgets what it has no part in any more.
+                    Command::Configure { configuration, .. } => {
+                        let switch = self.agents[number].sessions.iter().find(|(_, it)| **it == conn);
+                        let ports = switch.map(|(switch, _)| &configuration.switches[&SWITCHES[*switch].into()].ports);
+                        if ports.is_some_and(BTreeMap::is_empty) {
+                            self.agents[number].told.remove(&conn);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, agent: usize, id: UplinkId, to: SocketAddr) {
+        let node = (0..self.nodes.len())
+            .find(|node| node_address(*node) == to)
+            .expect("a node");
+        if self.cut.contains(&agent) || self.nodes[node].is_none() {
+            let why = CloseWhy::orderly("nobody is there");
+            return self.post.push_back(Letter::ToAgent(agent, Up::Closed { id, why }));
+        }
+        self.conns += 1;
+        let conn = ConnId(self.conns);
+        self.streams.insert(conn, (agent, node, id));
+        let name = format!("control-{node}");
+        self.post.push_back(Letter::ToAgent(agent, Up::Opened { id, name }));
+        let octet = u8::try_from(agent).expect("a small number");
+        let opened = control::Input::Opened {
+            conn,
+            name: format!("agent-{agent}").as_str().into(),
+            address: (Ipv4Addr::new(10, 0, 0, octet), 4000).into(),
+        };
+        self.post.push_back(Letter::ToNode(node, opened));
+    }
+
+    fn hang_up(&mut self, conn: ConnId) {
+        if let Some((agent, _, id)) = self.streams.remove(&conn) {
+            let why = CloseWhy::orderly("the other end is gone");
+            self.post.push_back(Letter::ToAgent(agent, Up::Closed { id, why }));
+        }
+    }
+
+    fn tell_node(&mut self, number: usize, input: control::Input) {
+        let Some(node) = self.nodes[number].as_mut() else {
+            return;
+        };
+        node.handle(self.now, input);
+        while let Some(output) = node.poll_output() {
+            match output {
+                control::Output::Say { conn, stanza } => {
+                    if let Some((agent, _, id)) = self.streams.get(&conn) {
+                        let id = *id;
+                        self.post.push_back(Letter::ToAgent(*agent, Up::Heard { id, stanza }));
+                    }
+                }
+                control::Output::Close { conn, why } => panic!("{conn} was closed: {why}"),
+                control::Output::Event(_) => {}
+            }
+        }
+        let conns: Vec<ConnId> = self.streams.keys().copied().collect();
+        for conn in conns {
+            if let Some(node) = self.nodes[number].as_mut() {
+                node.handle(self.now, control::Input::Sent { conn, queued_bytes: 0 });
+                assert!(
+                    node.poll_output()
+                        .is_none_or(|output| matches!(output, control::Output::Event(_)))
+                );
+            }
+        }
+    }
+}
+
+fn route(switch: usize, mac: Mac) -> Route {
+    Route {
+        network: network(),
+        mac,
+        vtep: vtep(switch),
+    }
+}
+
+fn node_address(node: usize) -> SocketAddr {
+    let octet = u8::try_from(node).expect("a small number");
+    (Ipv4Addr::new(10, 0, 3, octet), 5269).into()
+}
