@@ -352,7 +352,7 @@ fn every_configuration_of_the_book_is_right() {
                 .get("control")
                 .is_some_and(|control| control.get("nodes").is_some());
             // What control nodes tell an agent does not stand in its file.
-            whole.retain(|key, _| !(is_led && ["network", "switch"].contains(&&**key)));
+            whole.retain(|key, _| !(is_led && ["network", "switch"].contains(&key)));
             let text = if part.contains_key("agent") {
                 block
             } else {

@@ -12,9 +12,9 @@ use super::client::{Client, ClientName, Refusal, Walk};
 use super::graph::Telling;
 use super::routes::Instance;
 use crate::bounds::STATUS_ENTRIES;
-use crate::configuration::fingerprint;
+use crate::configuration::{VlanId, fingerprint};
 use crate::evpn::{InstanceName, Key, Path};
-use crate::ids::{ConnId, SwitchName, Uuid};
+use crate::ids::{ConnId, PortName, SwitchName, Uuid};
 
 /// A control node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +109,14 @@ pub struct PathStatus {
 /// A switch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SwitchStatus {
+    /// Its tunnel end.
+    pub vtep: Option<Ipv4Addr>,
+    /// The agents that are told of it.
+    pub agents: Vec<ClientName>,
+    /// The services nodes that are told of it.
+    pub tsns: Vec<ClientName>,
+    /// What they are told: the network of each port and VLAN.
+    pub ports: BTreeMap<PortName, BTreeMap<VlanId, Uuid>>,
     /// Of what is configured for it: whoever has another one was configured otherwise.
     pub fingerprint: String,
     /// For each network, the agents that claim its broadcasts. One each is right.
@@ -121,6 +129,10 @@ impl ControlNode {
         let inventory = &self.inventory;
         let clients = self.clients.iter();
         let switch = |served: &super::ServedSwitch| SwitchStatus {
+            vtep: served.switch.vtep,
+            agents: served.agents.clone(),
+            tsns: served.tsns.clone(),
+            ports: served.switch.ports.clone(),
             fingerprint: fingerprint(&served.switch, &inventory.networks),
             owners: BTreeMap::new(),
         };

@@ -1,25 +1,29 @@
 //! `tandem check`: whether a configuration file is right.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use tandem_core::configuration::{Network, Switch};
+
 use super::{Exit, Output, count};
-use crate::config::{self, AgentConfig, LoadError, Problem};
-use crate::tls::Acceptor;
+use crate::config::{self, Config, LoadError, Problem};
+use crate::tls::{Acceptor, Connector, TlsError};
 
 /// Says whether a configuration file is right; if not, where it is wrong and what to write instead
 ///
-/// It reads the file and those that it names, exactly as `tandem agent` does, and starts nothing.
+/// It reads the file and those that it names, exactly as `tandem agent` or `tandem control` does, and starts nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   tandem check /etc/tandem/agent.toml
+  tandem check /etc/tandem/control.toml
 
 Exit codes: 0 the file is right, 1 it is wrong, 2 it cannot be read")]
 pub struct Args {
-    /// The configuration file
+    /// The configuration file of an agent or of a control node
     file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -31,47 +35,39 @@ pub struct Args {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    let (exit, verdict) = match config::load(&args.file) {
-        Ok(config) => match Acceptor::load(&config.tls) {
-            Ok(_) => {
-                if !args.json {
-                    writeln!(output.out, "{} is right: {}", args.file.display(), summary(&config))?;
+    let (exit, verdict) = match config::load_any(&args.file) {
+        Ok(config) => {
+            let kind = Some(kind(&config));
+            match certificates(&config) {
+                Ok(()) => {
+                    if !args.json {
+                        writeln!(output.out, "{} is right: {}", args.file.display(), summary(&config))?;
+                    }
+                    let verdict = Verdict::default();
+                    (Exit::Good, Verdict { kind, ..verdict })
                 }
-                (Exit::Good, Verdict::default())
-            }
-            Err(error) => {
-                if !args.json {
-                    writeln!(output.err, "{}: {error}", args.file.display())?;
+                Err(error) => {
+                    if !args.json {
+                        writeln!(output.err, "{}: {error}", args.file.display())?;
+                    }
+                    let verdict = Verdict::error(error.to_string());
+                    (Exit::Failed, Verdict { kind, ..verdict })
                 }
-                let error = Some(error.to_string());
-                (
-                    Exit::Failed,
-                    Verdict {
-                        error,
-                        ..Verdict::default()
-                    },
-                )
             }
-        },
+        }
         Err(LoadError::Wrong(problems)) => {
             if !args.json {
                 writeln!(output.err, "{}", problems.render(output.colour))?;
             }
             let problems = problems.iter().map(Mistake::from).collect();
-            (Exit::Failed, Verdict { problems, error: None })
+            let verdict = Verdict::default();
+            (Exit::Failed, Verdict { problems, ..verdict })
         }
         Err(error @ LoadError::Unreadable { .. }) => {
             if !args.json {
                 writeln!(output.err, "{error}")?;
             }
-            let error = Some(error.to_string());
-            (
-                Exit::Environment,
-                Verdict {
-                    error,
-                    ..Verdict::default()
-                },
-            )
+            (Exit::Environment, Verdict::error(error.to_string()))
         }
     };
     if args.json {
@@ -92,6 +88,9 @@ struct Report {
 
 #[derive(Default, Serialize)]
 struct Verdict {
+    /// Whose file it is: `agent` or `control node`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     problems: Vec<Mistake>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -119,26 +118,78 @@ impl From<&Problem> for Mistake {
     }
 }
 
-fn summary(config: &AgentConfig) -> String {
-    let configuration = &config.configuration;
-    let macs: usize = configuration
-        .networks
-        .values()
-        .map(|network| network.remote_macs.len())
-        .sum();
-    let bindings: usize = configuration
-        .switches
-        .values()
+impl Verdict {
+    fn error(error: String) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether the certificates are such that it could start with them.
+fn certificates(config: &Config) -> Result<(), TlsError> {
+    match config {
+        Config::Agent(agent) => {
+            Acceptor::load(&agent.tls)?;
+            agent.uplink_tls().map_or(Ok(()), |tls| Connector::load(&tls).map(drop))
+        }
+        Config::Control(control) => control.tls.as_ref().map_or(Ok(()), |tls| Acceptor::load(tls).map(drop)),
+    }
+}
+
+fn kind(config: &Config) -> &'static str {
+    match config {
+        Config::Agent(_) => "agent",
+        Config::Control(_) => "control node",
+    }
+}
+
+fn summary(config: &Config) -> String {
+    match config {
+        Config::Agent(agent) => {
+            let configuration = &agent.configuration;
+            let name = &configuration.session.agent;
+            match &agent.uplinks {
+                Some(uplinks) => format!(
+                    "agent {name}, led by {}",
+                    count(uplinks.nodes.len(), "control node", "control nodes")
+                ),
+                None => format!(
+                    "agent {name}, {}",
+                    contents(configuration.networks.values(), configuration.switches.values())
+                ),
+            }
+        }
+        Config::Control(control) => {
+            let inventory = &control.inventory;
+            let switches = inventory.switches.values();
+            let agents: BTreeSet<_> = switches.clone().flat_map(|served| &served.agents).collect();
+            format!(
+                "control node {}, revision {}, {}, {}",
+                control.name,
+                inventory.revision,
+                contents(inventory.networks.values(), switches.map(|served| &served.switch)),
+                count(agents.len(), "agent", "agents"),
+            )
+        }
+    }
+}
+
+fn contents<'a>(
+    networks: impl ExactSizeIterator<Item = &'a Network>,
+    switches: impl ExactSizeIterator<Item = &'a Switch>,
+) -> String {
+    let networks_total = count(networks.len(), "network", "networks");
+    let switches_total = count(switches.len(), "switch", "switches");
+    let macs: usize = networks.map(|network| network.remote_macs.len()).sum();
+    let bindings = switches
         .flat_map(|switch| switch.ports.values())
-        .map(|vlans| vlans.len())
-        .sum();
+        .map(|vlans| vlans.len());
     format!(
-        "agent {}, {} with {}, {} with {}",
-        configuration.session.agent,
-        count(configuration.networks.len(), "network", "networks"),
+        "{networks_total} with {}, {switches_total} with {}",
         count(macs, "remote MAC", "remote MACs"),
-        count(configuration.switches.len(), "switch", "switches"),
-        count(bindings, "port binding", "port bindings"),
+        count(bindings.sum(), "port binding", "port bindings"),
     )
 }
 
@@ -190,8 +241,37 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
         );
         assert_eq!(
             check(Some(RIGHT), true),
-            (Exit::Good, "{\"ok\":true,\"problems\":[]}\n".into(), String::new())
+            (
+                Exit::Good,
+                "{\"ok\":true,\"kind\":\"agent\",\"problems\":[]}\n".into(),
+                String::new()
+            )
         );
+    }
+
+    #[test]
+    fn a_file_of_either_kind_is_said_to_be_of_that_kind() {
+        let control = r#"
+control = { name = "control-1" }
+tls = { certificate = "pki/agent-cert.pem", private_key = "pki/agent-key.pem", ca = "pki/agent-ca.pem" }
+inventory = { revision = 7 }
+network = [ { name = "blue", uuid = "6f1c0d0e-0000-4000-8000-000000000001", vni = 1 } ]
+switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { port = "eth1", vlan = 0, network = "blue" } ] } ]
+"#;
+        let (exit, out, _) = check(Some(control), false);
+        let right = "control node control-1, revision 7, 1 network with 0 remote MACs, 1 switch with 1 port binding, 2 agents\n";
+        assert_eq!((exit, out), (Exit::Good, format!("DIR/agent.toml is right: {right}")));
+        let (_, out, _) = check(Some(control), true);
+        assert_eq!(out, "{\"ok\":true,\"kind\":\"control node\",\"problems\":[]}\n");
+
+        let own = RIGHT.split_inclusive('\n').take(4).collect::<String>();
+        let led = format!("{own}control = {{ nodes = [\"10.0.0.5\", \"10.0.0.6\"], ca = \"pki/agent-ca.pem\" }}\n");
+        let (exit, out, err) = check(Some(&led), false);
+        assert_eq!(exit, Exit::Good, "{err}");
+        assert_eq!(out, "DIR/agent.toml is right: agent agent-a, led by 2 control nodes\n");
+        let (exit, _, err) = check(Some(&led.replace("\"pki/agent-ca.pem\" }", "\"blue.macs\" }")), false);
+        assert_eq!(exit, Exit::Failed);
+        assert!(err.contains("blue.macs"), "{err}");
     }
 
     #[test]

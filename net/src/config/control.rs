@@ -152,8 +152,9 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
     let tls = table.optional(&TLS, problems);
     table.finish(problems);
 
-    let span = http.as_ref().map(|at| &at.span).or(listen.as_ref().map(|at| &at.span));
-    let span = span.cloned().unwrap_or_else(|| table.span());
+    let spans = [http.as_ref().map(|at| &at.span), listen.as_ref().map(|at| &at.span)];
+    let span = spans.into_iter().flatten().next().cloned();
+    let span = span.unwrap_or_else(|| table.span());
     let listen = or(listen, SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT)));
     let http = or(http, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT))));
     if let Some(http) = http.filter(|http| collide(listen, *http)) {

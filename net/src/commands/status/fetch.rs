@@ -1,4 +1,4 @@
-//! One HTTP request, without a library: the agent is ours, and answers in one piece.
+//! One HTTP request, without a library: whoever answers is ours, and does so in one piece.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// The `host:port` of a URL such as `http://127.0.0.1:6652`; its path is not looked at.
 pub(super) fn server(url: &str) -> Result<String, String> {
-    let help = || format!("`{url}` is not the address of an agent; write `http://127.0.0.1:6652`");
+    let help = || format!("`{url}` is no address of a status; write `http://127.0.0.1:6652`");
     if url.starts_with("https://") {
         return Err(format!(
-            "`{url}`: an agent serves its status over plain HTTP; write `http://`"
+            "`{url}`: the status is served over plain HTTP; write `http://`"
         ));
     }
     let rest = url.strip_prefix("http://").unwrap_or(url);
@@ -33,23 +33,21 @@ pub(super) fn server(url: &str) -> Result<String, String> {
 pub(super) async fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
     let answer = match tokio::time::timeout(DEADLINE, exchange(server, path)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(why)) => return Err(format!("no agent answers at http://{server}: {why}")),
+        Ok(Err(why)) => return Err(format!("nobody answers at http://{server}: {why}")),
         Err(_) => {
             return Err(format!(
-                "no agent answers at http://{server}: it was silent for {} s",
+                "nobody answers at http://{server}: it was silent for {} s",
                 DEADLINE.as_secs()
             ));
         }
     };
-    let (code, body) = parse(&answer).map_err(|why| format!("what answers at http://{server} is no agent: {why}"))?;
+    let (code, body) = parse(&answer)
+        .map_err(|why| format!("what answers at http://{server} is neither agent nor control node: {why}"))?;
     match code {
         200 => Ok(body.to_vec()),
         code => {
             let said: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
-            Err(format!(
-                "the agent at http://{server} answers {code}: {}",
-                said.escape_debug()
-            ))
+            Err(format!("http://{server} answers {code}: {}", said.escape_debug()))
         }
     }
 }

@@ -1,5 +1,6 @@
-//! `tandem status`: asks a running agent how it is.
+//! `tandem status`: asks a running agent or control node how it is.
 
+mod control;
 mod fetch;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -9,25 +10,29 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use tandem_core::control::ControlStatus;
 use tandem_core::status::AgentStatus;
 
 use super::{Exit, Output};
-use crate::config::{self, Disk, Files};
+use crate::config::{self, Config, Disk, Files};
 
-/// Shows the switches of a running agent: who owns them, what is pending, how the last takeover went
+/// Shows how a running agent or control node is: who owns which switch, what is pending, which path is the best
 ///
-/// It asks the agent over HTTP, at the address of `[listen] http`.
+/// It asks over HTTP, at the address of `[listen] http` of an agent or `[control] http` of a control node.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tandem status
   tandem status --config /etc/tandem/agent.toml
-  tandem status http://127.0.0.1:6652 --json
+  tandem status --config /etc/tandem/control.toml
+  tandem status http://127.0.0.1:6653 --json
 
-Exit codes: 0 the agent answers, 2 it does not. A switch without a session is no failure:
+Exit codes: 0 it answers, 2 it does not. A switch without a session is no failure:
 of a pair, one agent waits.")]
 pub struct Args {
-    /// Where the agent serves its status
+    /// Where the agent or control node serves its status
     #[arg(default_value = "http://127.0.0.1:6652", conflicts_with = "config")]
     url: String,
     /// Take the address from this configuration file
@@ -38,6 +43,35 @@ pub struct Args {
     json: bool,
 }
 
+/// What answers.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Status {
+    Agent(AgentStatus),
+    Control(ControlStatus),
+}
+
+impl Status {
+    fn render(&self) -> String {
+        match self {
+            Self::Agent(status) => table::render(status),
+            Self::Control(status) => control::render(status),
+        }
+    }
+
+    /// Only a control node has clients.
+    fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            clients: Option<IgnoredAny>,
+        }
+        match serde_json::from_slice::<Head>(json)?.clients {
+            None => serde_json::from_slice(json).map(Self::Agent),
+            Some(_) => serde_json::from_slice(json).map(Self::Control),
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -45,7 +79,7 @@ pub struct Args {
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     match status(args) {
         Ok(status) if args.json => output.json(&status)?,
-        Ok(status) => write!(output.out, "{}", table::render(&status))?,
+        Ok(status) => write!(output.out, "{}", status.render())?,
         Err(why) => {
             writeln!(output.err, "{why}")?;
             if args.json {
@@ -58,7 +92,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
 }
 
 /// Asks; an error is a sentence for a person.
-fn status(args: &Args) -> Result<AgentStatus, String> {
+fn status(args: &Args) -> Result<Status, String> {
     let server = match &args.config {
         Some(path) => configured(path)?,
         None => fetch::server(&args.url)?,
@@ -68,8 +102,8 @@ fn status(args: &Args) -> Result<AgentStatus, String> {
         .build()
         .map_err(|why| format!("cannot start: {why}"))?;
     let body = runtime.block_on(fetch::get(&server, "/status"))?;
-    serde_json::from_slice(&body)
-        .map_err(|why| format!("what http://{server}/status answers is no status of an agent: {why}"))
+    Status::parse(&body)
+        .map_err(|why| format!("what http://{server}/status answers is no status of an agent or control node: {why}"))
 }
 
 /// The address in a configuration file.
@@ -77,11 +111,12 @@ fn configured(path: &Path) -> Result<String, String> {
     let bytes = Disk
         .read(path)
         .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
-    let config = config::parse(path, &bytes, &Untouched).map_err(|problems| problems.to_string())?;
-    let http = config
-        .listen
-        .http
-        .ok_or_else(|| format!("{} says `http = \"off\"`: this agent serves no status", path.display()))?;
+    let config = config::parse_any(path, &bytes, &Untouched).map_err(|problems| problems.to_string())?;
+    let (http, who) = match config {
+        Config::Agent(agent) => (agent.listen.http, "agent"),
+        Config::Control(control) => (control.http, "control node"),
+    };
+    let http = http.ok_or_else(|| format!("{} says `http = \"off\"`: this {who} serves no status", path.display()))?;
     Ok(reachable(http).to_string())
 }
 
@@ -196,6 +231,49 @@ mod tests {
         );
     }
 
+    /// A server that gives everybody the same answer once it was asked.
+    fn server_of(json: String) -> SocketAddr {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let _asked = stream.read(&mut [0; 1024]).expect("a request");
+                write!(stream, "HTTP/1.0 200 OK\r\n\r\n{json}").expect("written");
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_control_node_is_shown_as_what_it_is() {
+        let busy = samples::control::busy();
+        let address = server_of(serde_json::to_string(&busy).expect("JSON"));
+        let (exit, out, err) = run_status(&address.to_string(), None, false);
+        assert_eq!((exit, err.as_str()), (Exit::Good, ""));
+        assert_eq!(out, control::render(&busy));
+        let (exit, out, _) = run_status(&address.to_string(), None, true);
+        assert_eq!((exit, out.lines().count()), (Exit::Good, 1));
+        assert_eq!(serde_json::from_str::<ControlStatus>(&out).expect("a status"), busy);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("control.toml");
+        let config = format!(
+            "control = {{ name = \"c\", tls = false, http = \"{address}\" }}\ninventory = {{ revision = 1 }}\n"
+        );
+        std::fs::write(&file, &config).expect("written");
+        assert_eq!(run_status("", Some(file), false).0, Exit::Good);
+
+        let address = server_of("{\"clients\":{}}".into());
+        let (exit, _, err) = run_status(&address.to_string(), None, false);
+        assert_eq!(exit, Exit::Environment);
+        assert!(
+            err.contains("is no status of an agent or control node: missing field"),
+            "{err}"
+        );
+    }
+
     #[test]
     fn an_agent_that_does_not_answer_exits_with_2_and_a_sentence() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -204,7 +282,7 @@ mod tests {
         let (exit, out, err) = run_status(&format!("http://{address}"), None, false);
         assert_eq!((exit, out.as_str()), (Exit::Environment, ""));
         assert!(
-            err.starts_with(&format!("no agent answers at http://{address}: ")),
+            err.starts_with(&format!("nobody answers at http://{address}: ")),
             "{err}"
         );
 

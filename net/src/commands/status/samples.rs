@@ -1,10 +1,12 @@
 //! Made-up states of agents, for tests of what shows them.
 
+pub(crate) mod control;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tandem_core::ids::{ConnId, Generation};
-use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus};
+use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus, UplinkStatus};
 
 /// One switch that is owned and in trouble, one with a duplicate session, one that waits, one that is away.
 pub(crate) fn busy() -> AgentStatus {
@@ -97,5 +99,40 @@ fn session(number: u8, phase: &str, ownership: &str) -> SessionStatus {
             identified: Some(12.0),
             ..Takeover::default()
         },
+    }
+}
+
+/// An agent that is told everything by one control node, and cannot reach another.
+pub(crate) fn led() -> AgentStatus {
+    let node = |last| UplinkStatus {
+        address: ([10, 0, 0, last], 5269).into(),
+        name: None,
+        configures: false,
+        failures: 0,
+        instances: 0,
+        instances_complete: 0,
+        routes_told: 0,
+        routes_untold: 0,
+    };
+    let control_nodes = vec![
+        UplinkStatus {
+            name: Some("control-1".into()),
+            configures: true,
+            instances: 12,
+            instances_complete: 11,
+            routes_told: 502,
+            routes_untold: 3,
+            ..node(5)
+        },
+        UplinkStatus {
+            name: Some("control-2".into()),
+            ..node(6)
+        },
+        UplinkStatus { failures: 4, ..node(7) },
+    ];
+    AgentStatus {
+        control_nodes,
+        grade: "fit".into(),
+        ..idle()
     }
 }

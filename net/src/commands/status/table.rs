@@ -10,6 +10,10 @@ use crate::metrics::phases;
 /// The whole page, with a line break at its end.
 pub(super) fn render(status: &AgentStatus) -> String {
     let mut page = head(status);
+    if !status.control_nodes.is_empty() {
+        page.push('\n');
+        page.push_str(&control_nodes(status));
+    }
     if !status.switches.is_empty() {
         page.push('\n');
         page.push_str(&switches(status));
@@ -54,6 +58,35 @@ fn head(status: &AgentStatus) -> String {
         status.tsn,
         count(status.switches.len(), "switch", "switches"),
     )
+}
+
+fn control_nodes(status: &AgentStatus) -> String {
+    let titles = [
+        "CONTROL NODE",
+        "NAME",
+        "CONFIGURES",
+        "NETWORKS",
+        "COMPLETE",
+        "ROUTES TOLD",
+        "UNTOLD",
+        "FAILURES",
+    ];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for node in &status.control_nodes {
+        let name = node.name.as_deref().map_or_else(|| "no session".into(), clean);
+        let configures = if node.configures { "yes" } else { "no" };
+        let mut row = vec![node.address.to_string(), name, configures.into()];
+        let counts = [
+            node.instances,
+            node.instances_complete,
+            node.routes_told,
+            node.routes_untold,
+        ];
+        row.extend(counts.map(|count| count.to_string()));
+        row.push(node.failures.to_string());
+        rows.push(row);
+    }
+    aligned(&rows)
 }
 
 fn switches(status: &AgentStatus) -> String {
@@ -137,7 +170,7 @@ fn sessions(status: &AgentStatus) -> impl Iterator<Item = (String, &SessionStatu
 }
 
 /// Columns two blanks apart; numbers end where their title ends.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -174,7 +207,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// Names and reasons come from switches: no control character of theirs reaches the terminal.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             if c.is_control() {
@@ -187,7 +220,7 @@ fn clean(text: &str) -> String {
 }
 
 /// Writing to a text cannot fail.
-fn line(text: &mut String, line: &str) {
+pub(super) fn line(text: &mut String, line: &str) {
     let _ = writeln!(text, "{line}");
 }
 
@@ -204,6 +237,11 @@ mod tests {
     #[test]
     fn an_agent_without_switches_is_one_line() {
         insta::assert_snapshot!(render(&samples::idle()));
+    }
+
+    #[test]
+    fn an_agent_with_control_nodes_shows_who_configures_it_and_whom_it_cannot_reach() {
+        insta::assert_snapshot!(render(&samples::led()));
     }
 
     #[test]
