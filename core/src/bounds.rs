@@ -149,6 +149,13 @@ pub const SLOW_CLIENT: Duration = Duration::from_secs(30);
 /// How long a control node gathers changes before it tells them, so that they share messages.
 pub const GATHER: Duration = Duration::from_millis(2);
 
+/// How long a control node that was just started waits for agents before it believes that they have nothing to publish:
+/// longer than the longest pause between their dials.
+pub const LEARNING: Duration = Duration::from_secs(40);
+
+/// How long nobody has said anything when all agents of a control node that was just started have said everything.
+pub const LEARNING_QUIET: Duration = Duration::from_secs(1);
+
 /// How long a client has subscribed nothing new when it is told that it has been told everything.
 pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);
 

@@ -1,7 +1,10 @@
 //! What the book says is true: its links lead somewhere, its configurations load, its walk works when pasted.
 #![allow(clippy::print_stderr, reason = "what was seen is for whoever runs the test")]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "book/limits.rs"]
+mod limits;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -10,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use tandem_core::bounds;
+use tandem_core::control::ControlStatus;
 use tandem_core::status::AgentStatus;
 use tandem_net::config::{self, Files};
 use tandem_net::lab::haproxy::{Backend, HaproxyOptions, Listen};
@@ -87,7 +90,7 @@ fn the_limits_of_the_book_are_those_of_the_code() {
     let book = read(&root().join("docs/src/limits.md"));
     let (_, rest) = book.split_once("<!-- bounds -->\n").expect("the mark");
     let (table, _) = rest.split_once("<!-- /bounds -->").expect("the other mark");
-    let right = limits(&code);
+    let right = limits::table(&code);
     assert_eq!(
         table, right,
         "between the marks in docs/src/limits.md belongs:\n{right}"
@@ -124,103 +127,6 @@ fn log_words(code: &str) -> Vec<&str> {
     let bodies = functions.filter_map(|rest| rest.split("\n    }\n").next());
     let words = bodies.flat_map(|body| body.split("=> \"").skip(1));
     words.filter_map(|rest| rest.split('"').next()).collect()
-}
-
-macro_rules! values {
-    ($($name:ident),* $(,)?) => { BTreeMap::from([$((stringify!($name), bounds::$name.shown(stringify!($name)))),*]) };
-}
-
-fn limits(code: &str) -> String {
-    let values: BTreeMap<&str, String> = values![
-        ANNOUNCE,
-        ANSWERS_BYTES,
-        ATTEMPTS,
-        AUDIT_ROWS_PER_STEP,
-        BACKLOG_BYTES,
-        CLAIM_ROWS_PER_TRANSACTION,
-        CLIENTS,
-        CLIENT_QUEUE_BYTES,
-        DEFERRED_ROUTES,
-        DRAIN,
-        DUMP_ANSWER,
-        DUMP_SILENCE,
-        END_OF_RIB_QUIET,
-        EQUAL_PATHS,
-        GATHER,
-        ITEMS_PER_MESSAGE,
-        LOOKS_PER_STEP,
-        MEMBERS,
-        MESSAGE_BYTES,
-        NAMELESS,
-        NAMELESS_CONNECTIONS,
-        NAMELESS_LOCK,
-        NESTING_LEVELS,
-        OBJECTS_PER_MESSAGE,
-        OPENING_MESSAGE_BYTES,
-        PROOF,
-        QUARANTINE,
-        REQUEST_ANSWER,
-        RETRY_FIRST,
-        ROUTES_PER_CLIENT,
-        ROWS,
-        ROWS_PER_TRANSACTION,
-        SEND_QUEUE_BYTES,
-        SLOW_CLIENT,
-        STATUS_ENTRIES,
-        SUBSCRIPTIONS_PER_CLIENT,
-        TRANSACTIONS_IN_FLIGHT,
-        UNTOLD_RETRACTS,
-        WORK_BYTES_PER_STEP,
-    ];
-    let mut table = String::from("| bound | value | what it bounds |\n|---|---|---|\n");
-    let mut comment = Vec::new();
-    let mut seen = 0;
-    for line in code.lines() {
-        if let Some(text) = line.strip_prefix("///") {
-            comment.push(text.trim());
-        } else if let Some(rest) = line.strip_prefix("pub const ") {
-            let name = rest.split(':').next().unwrap_or_default();
-            let value = values
-                .get(name)
-                .unwrap_or_else(|| panic!("{name} is new: name it here"));
-            table += &format!("| `{name}` | {value} | {} |\n", comment.join(" "));
-            seen += 1;
-        }
-        if !line.starts_with("///") {
-            comment.clear();
-        }
-    }
-    assert_eq!(seen, values.len(), "every bound of this list is in the code");
-    table
-}
-
-trait Shown {
-    fn shown(&self, name: &str) -> String;
-}
-
-impl Shown for Duration {
-    fn shown(&self, _: &str) -> String {
-        match self.as_millis() {
-            ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
-            ms => format!("{ms} ms"),
-        }
-    }
-}
-
-impl Shown for usize {
-    fn shown(&self, name: &str) -> String {
-        match (name.contains("BYTES"), self) {
-            (true, bytes) if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
-            (true, bytes) if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
-            (_, number) => number.to_string(),
-        }
-    }
-}
-
-impl Shown for u32 {
-    fn shown(&self, _: &str) -> String {
-        self.to_string()
-    }
 }
 
 #[test]
@@ -286,7 +192,7 @@ fn assert_marked(chapter: &str, mark: &str, right: &str) {
 }
 
 #[test]
-fn the_metrics_of_the_book_are_those_of_the_agent() {
+fn the_metrics_of_the_book_are_those_of_agents_and_control_nodes() {
     let served = served();
     assert!(served.len() > 10, "{served:?}");
     let crates = ["tandem_core", "tandem_net", "tandem_sim", "tandem_benches"];
@@ -296,21 +202,21 @@ fn the_metrics_of_the_book_are_those_of_the_agent() {
         for word in words.filter(|word| word.starts_with("tandem_") && !crates.contains(word)) {
             assert!(
                 served.contains(word),
-                "{}: the agent serves no metric {word}",
+                "{}: nobody serves the metric {word}",
                 page.display()
             );
         }
     }
-    let operating = read(&root().join("docs/src/operating.md"));
+    let chapters = ["operating.md", "control-nodes.md"].map(|name| read(&root().join("docs/src").join(name)));
     for metric in served {
         assert!(
-            operating.contains(&format!("`{metric}`")),
-            "operating.md does not explain {metric}"
+            chapters.iter().any(|chapter| chapter.contains(&format!("`{metric}`"))),
+            "neither operating.md nor control-nodes.md explains {metric}"
         );
     }
 }
 
-/// The names of the metrics of an agent with a switch.
+/// The names of the metrics of an agent with a switch and a control node, and of a control node with an agent.
 fn served() -> BTreeSet<String> {
     let session = json!({
         "conn": 1, "generation": 1, "from": "127.0.0.1:1", "phase": "synced", "ownership": "held", "schema": "1.7.0",
@@ -320,11 +226,30 @@ fn served() -> BTreeSet<String> {
     let status: AgentStatus = serde_json::from_value(json!({
         "agent": "agent-a", "tsn": "10.0.0.11", "grade": "fit", "unidentified": [],
         "switches": { "tor1": { "sessions": [session], "exported": 0 } },
+        "control_nodes": [{
+            "address": "127.0.0.1:5269", "name": null, "configures": false, "failures": 1, "instances": 0,
+            "instances_complete": 0, "routes_told": 0, "routes_untold": 0,
+        }],
+    }))
+    .expect("a status");
+    let client = json!({
+        "conn": 1, "address": "127.0.0.1:1", "queued_bytes": 0, "routes": 0, "refused": { "no_mac": 1 },
+        "configured": true, "subscriptions": {}, "subscriptions_total": 0,
+    });
+    let control: ControlStatus = serde_json::from_value(json!({
+        "revision": 1, "clients": { "agent-a": client },
+        "networks": {
+            "d:p:n:n": { "network": null, "subscribers": 0, "routes_total": 0, "routes": [], "broadcasts": [] },
+        },
+        "switches": {
+            "tor1": { "vtep": null, "agents": [], "tsns": [], "ports": {}, "fingerprint": "", "owners": { "6f1c0d0e-0000-4000-8000-000000000001": ["agent-a"] } },
+        },
     }))
     .expect("a status");
     let counters = Counters::default();
     counters.certificate("agent", 0);
-    let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text");
+    let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text")
+        + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text");
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.map(|line| match line.split_once(' ').expect("name and type") {
         (name, "counter") => format!("{name}_total"),

@@ -40,6 +40,7 @@ impl ControlNode {
                 self.violation(conn, "a client said what only a control node says");
             }
         }
+        self.learn_from(now, None);
         self.refresh(now, conn);
     }
 

@@ -12,6 +12,7 @@ mod event;
 mod graph;
 mod heard;
 mod inventory;
+mod learning;
 mod mastership;
 mod routes;
 mod status;
@@ -40,6 +41,7 @@ use crate::machine::{CloseWhy, Fault, Machine};
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
 use client::Client;
+use learning::Learning;
 use mastership::Mastership;
 use routes::{Instance, Leaving};
 
@@ -83,6 +85,8 @@ pub enum Why {
     MoreWork,
     /// A client may have heard everything, or has taken nothing for too long.
     ClientDue,
+    /// After a start, everything may be known now.
+    Learned,
 }
 
 /// A control node.
@@ -96,6 +100,7 @@ pub struct ControlNode {
     /// Every instance that is configured or subscribed.
     instances: BTreeMap<InstanceName, Instance>,
     mastership: Mastership,
+    learning: Learning,
     /// What clients left behind that are gone, or are done with an instance.
     leaving: VecDeque<Leaving>,
     /// The instances in which something changed that their subscribers were not made aware of.
@@ -151,6 +156,7 @@ impl ControlNode {
             let what = format!("the same client has connected again, from {address}");
             self.close(older, CloseWhy::fault(Fault::Environment, what));
         }
+        self.learn_from(now, Some(&name));
         self.names.insert(name.clone(), conn);
         self.clients.insert(conn, Client::new(now, name.clone(), address));
         self.event(Event::ClientUp { client: name, address });
@@ -207,6 +213,7 @@ impl ControlNode {
         });
         self.configure_instances(now);
         let inventory = Arc::clone(&self.inventory);
+        self.learn_of(now, &inventory);
         self.mastership.configure(&inventory);
         let watched: Vec<_> = self.mastership.watched().cloned().collect();
         for (instance, key) in watched {
@@ -255,6 +262,7 @@ impl Machine for ControlNode {
             Input::Configure(inventory) => self.configure(now, inventory),
             Input::Timeout => {
                 self.look_at_alarms(now);
+                self.look_at_learning(now);
                 self.work(now);
             }
         }
@@ -271,6 +279,7 @@ impl Machine for ControlNode {
             at: *at,
             why: Why::ClientDue,
         });
-        Deadline::earliest([work, alarm])
+        let learned = self.learned_at().map(|at| Deadline { at, why: Why::Learned });
+        Deadline::earliest([work, alarm, learned])
     }
 }

@@ -132,6 +132,7 @@ impl ControlNode {
             self.ready.remove(&conn);
             return 1;
         };
+        let learning = self.learning.is_going_on();
         let mut looks = 1;
         let mut stanzas = Vec::new();
         let mut event = None;
@@ -146,6 +147,10 @@ impl ControlNode {
             if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {
                 looks += tell_broadcasts(&name, &client.name, subscription, instance, &mut stanzas);
                 let done = tell_routes(&name, subscription, instance, &mut stanzas);
+                if done && !learning && instance.network.is_some() && subscription.walk != Walk::Done {
+                    subscription.walk = Walk::Done;
+                    stanzas.push(end_of(&name));
+                }
                 looks += ITEMS_PER_MESSAGE;
                 if done {
                     client.pending.remove(&name);
@@ -217,9 +222,6 @@ fn tell_routes(
     let done = count < ITEMS_PER_MESSAGE;
     subscription.told = if done { instance.table.version() } else { told };
     say(name, &items, &keys, stanzas);
-    if done && instance.network.is_some() && std::mem::replace(&mut subscription.walk, Walk::Done) != Walk::Done {
-        stanzas.push(end_of(name));
-    }
     done
 }
 

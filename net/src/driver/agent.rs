@@ -245,8 +245,6 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     self.grade.send_replace(grade);
                 }
                 Output::Drained => over = true,
-                // It knows of no other agent.
-                Output::TellPeer(_) | Output::Disagreed { .. } => {}
                 Output::Dial { id, to } => {
                     let name = &self.agent.configuration().session.agent;
                     let mouth = uplink::dial(&self.env, &self.dialer, (id, to), name, &self.back);
@@ -264,6 +262,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     }
                 }
                 Output::Event(what) => log::uplink(&what),
+                // There is no peer link yet.
+                Output::TellPeer(_) | Output::Disagreed { .. } => {}
             }
         }
         over

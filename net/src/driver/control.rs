@@ -220,3 +220,102 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::Ipv4Addr;
+
+    use tandem_core::xmpp::stream::Output as Wanted;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::super::env::TokioEnv;
+    use super::*;
+
+    struct InClear;
+
+    impl Secure<DuplexStream> for InClear {
+        type Secured = DuplexStream;
+
+        fn is_secure(&self) -> bool {
+            false
+        }
+
+        async fn secure(&self, socket: DuplexStream) -> io::Result<DuplexStream> {
+            Ok(socket)
+        }
+    }
+
+    struct Node {
+        messages: mpsc::Sender<Message>,
+        arrivals: mpsc::Sender<Arrived<DuplexStream>>,
+    }
+
+    impl Node {
+        fn start() -> Self {
+            let (driver, messages) = Driver::new(TokioEnv::begin(), "control-1", InClear);
+            let (arrivals, arriving) = mpsc::channel(1);
+            tokio::spawn(driver.run(arriving));
+            Self { messages, arrivals }
+        }
+
+        async fn connect(&self) -> DuplexStream {
+            let (near, socket) = tokio::io::duplex(64 << 10);
+            let from = (Ipv4Addr::LOCALHOST, 1).into();
+            assert!(self.arrivals.send(Arrived { socket, from }).await.is_ok());
+            near
+        }
+
+        async fn clients(&self) -> Vec<String> {
+            let (answer, answered) = oneshot::channel();
+            assert!(self.messages.send(Message::Status(answer)).await.is_ok());
+            let status = answered.await.expect("a status");
+            status.clients.keys().map(ToString::to_string).collect()
+        }
+    }
+
+    /// Says what a client says first, and hears what it is answered.
+    async fn open(socket: &mut DuplexStream, name: &str) -> Vec<u8> {
+        let mut stream = Stream::new(TokioEnv::begin().now(), StreamOptions::new(Role::Client, name, false));
+        while let Some(output) = stream.poll_output() {
+            if let Wanted::Send(bytes) = output {
+                socket.write_all(&bytes).await.expect("sent");
+            }
+        }
+        let mut answer = vec![0; 4096];
+        let length = socket.read(&mut answer).await.expect("an answer");
+        answer.truncate(length);
+        answer
+    }
+
+    #[tokio::test]
+    async fn clients_are_told_goodbye_when_the_control_node_ends() {
+        let node = Node::start();
+        let mut socket = node.connect().await;
+        let answer = open(&mut socket, "agent-a").await;
+        assert!(answer.windows(14).any(|it| it == b"<stream:stream"), "{answer:?}");
+        assert_eq!(node.clients().await, ["agent-a"]);
+        assert!(node.messages.send(Message::Stop).await.is_ok());
+        let mut rest = Vec::new();
+        socket.read_to_end(&mut rest).await.expect("the end");
+        assert!(rest.ends_with(b"</stream:stream>"), "{rest:?}");
+    }
+
+    #[tokio::test]
+    async fn those_who_connect_and_say_nothing_are_bounded_in_number() {
+        let node = Node::start();
+        let mut silent = Vec::new();
+        for _ in 0..HALF_OPEN_STREAMS {
+            silent.push(node.connect().await);
+        }
+        let mut one_more = node.connect().await;
+        assert_eq!(one_more.read(&mut [0]).await.expect("the end"), 0);
+
+        for (number, socket) in silent.iter_mut().enumerate().take(2) {
+            open(socket, &format!("agent-{number}")).await;
+        }
+        assert_eq!(node.clients().await, ["agent-0", "agent-1"]);
+        let mut late = node.connect().await;
+        assert!(!open(&mut late, "agent-2").await.is_empty(), "there is room again");
+    }
+}

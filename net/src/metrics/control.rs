@@ -1,6 +1,7 @@
 //! What Prometheus scrapes of a control node.
 
-use tandem_core::control::{ControlStatus, Refusal};
+use tandem_core::Uuid;
+use tandem_core::control::{ClientStatus, ControlStatus, Refusal};
 
 use super::{Measured, Metrics};
 
@@ -13,7 +14,7 @@ impl Measured for ControlStatus {
         of_clients(metrics, self);
         of_networks(metrics, self);
         let owners = self.switches.iter().flat_map(|(name, switch)| {
-            let count = |(network, owners): (&tandem_core::Uuid, &Vec<_>)| {
+            let count = |(network, owners): (&Uuid, &Vec<_>)| {
                 let labels = vec![("switch", name.to_string()), ("network", network.to_string())];
                 (labels, owners.len() as f64)
             };
@@ -28,7 +29,8 @@ impl Measured for ControlStatus {
 }
 
 fn of_clients(metrics: &mut Metrics, status: &ControlStatus) {
-    let gauges: [(&str, &str, fn(&tandem_core::control::ClientStatus) -> usize); 3] = [
+    type Value = fn(&ClientStatus) -> usize;
+    let gauges: [(&str, &str, Value); 3] = [
         ("client_routes", "Routes that a client published", |it| it.routes),
         ("client_subscriptions", "Instances that a client has subscribed", |it| {
             it.subscriptions_total

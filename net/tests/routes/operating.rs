@@ -2,10 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+use serde_json::json;
 use tandem_net::lab::Signal;
 use tandem_net::lab::agent::RemoteMac;
 
-use crate::system::{installed, start, wait};
+use crate::system::{BLUE, TOR, audited, installed, start, wait};
 
 const MAC: &str = "02:00:00:00:00:09";
 
@@ -37,23 +38,16 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
-fn status_and_metrics_say_who_is_there_and_who_owns_what() {
+fn health_and_metrics_are_served_by_control_nodes_as_by_agents() {
     let pair = start();
     for node in &pair.control_nodes {
-        wait(&pair, "one owner of each switch", || {
-            let status = node.status().ok()?;
-            let owners = |switch: &str| {
-                let owners = status["switches"][switch]["owners"].as_object()?.values().next()?;
-                Some(owners.as_array()?.len())
-            };
-            (owners("tor1") == Some(1) && owners("tor2") == Some(1)).then_some(())
-        });
         let metrics = node.http("/metrics").expect("metrics");
         for line in [
             "tandem_worker_up 1.0\n",
             "tandem_clients 2.0\n",
             "tandem_inventory_revision 1.0\n",
-            "tandem_switch_owners{switch=\"tor1\",network=\"6f1c0d0e-0000-4000-8000-000000000001\"} 1.0\n",
+            "tandem_instance_subscribers{instance=\"default-domain:default-project:blue:blue\"} 2.0\n",
+            "tandem_switch_owners{switch=\"tor1\",network=\"6f1c0d0e-0000-4000-8000-000000000001\"} ",
         ] {
             assert!(metrics.contains(line), "{line} in {metrics}");
         }
@@ -61,6 +55,26 @@ fn status_and_metrics_say_who_is_there_and_who_owns_what() {
     }
     let metrics = pair.agents[0].http("/metrics").expect("metrics");
     assert_eq!(metrics.matches("tandem_control_node_up{").count(), 2, "{metrics}");
+}
+
+#[test]
+fn control_nodes_see_who_owns_a_switch_that_takes_broadcasts() {
+    let pair = start();
+    pair.switches[0]
+        .vtep_ctl(&["add-mcast-local", BLUE, "unknown-dst", TOR[0]])
+        .expect("vtep-ctl");
+    let owner = &pair.agents[audited(&pair, "tor1")].options().agent.name;
+    for node in &pair.control_nodes {
+        wait(&pair, "one owner of tor1", || {
+            let status = node.status().ok()?;
+            let owners = status["switches"]["tor1"]["owners"]
+                .as_object()?
+                .values()
+                .next()?
+                .clone();
+            (owners == json!([owner])).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ use tandem_net::lab::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
 use tandem_net::lab::port::Loopback;
 use tandem_net::lab::scratch::Scratch;
 use tandem_net::lab::switch::{Manager, PhysicalSwitch, Switch, SwitchOptions, remote_mac};
+use tandem_net::xmpp::TcpDialer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -141,7 +142,7 @@ impl InProcess {
         let env = runtime.block_on(async { TokioEnv::begin() });
         let configuration = Arc::new(configuration(&name, TSN[usize::from(index)]));
         let agent = Agent::new(Arc::clone(&configuration), Generation(0));
-        let (driver, messages, _) = Driver::new(env, agent);
+        let (driver, messages, _) = Driver::new(env, agent, TcpDialer::in_clear());
         let (arrivals, arriving) = mpsc::channel(1);
         let listen = |port| runtime.block_on(TcpListener::bind((address, port))).expect("a port");
         let ovsdb = listen(6640);

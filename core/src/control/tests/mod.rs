@@ -1,6 +1,7 @@
 //! Whole conversations with a control node.
 
 mod configuration;
+mod learning;
 mod model;
 mod pace;
 mod sessions;

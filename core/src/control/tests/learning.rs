@@ -1,0 +1,60 @@
+//! A control node that was just started, and agents that come back to it one after the other.
+
+use super::*;
+use crate::bounds::{LEARNING, LEARNING_QUIET};
+
+/// Whether a client was told that everything of `blue` was told, and everything at all.
+fn ends(world: &World, conn: u64) -> (bool, bool) {
+    let said = world.stanzas.get(&ConnId(conn)).map(Vec::as_slice).unwrap_or_default();
+    let end = |stanza: &&Stanza| matches!(stanza, Stanza::Items { items, .. } if items.is_empty());
+    (said.iter().any(|it| end(&it)), said.contains(&Stanza::EndOfRib))
+}
+
+/// Lets time pass until then.
+fn pass(world: &mut World, until: Time) {
+    while let Some(Deadline { at, .. }) = world.node.poll_timeout().filter(|deadline| deadline.at <= until) {
+        world.now = world.now.max(at);
+        world.handle(Input::Timeout);
+    }
+    world.now = until;
+}
+
+#[test]
+fn nobody_is_told_that_everything_was_told_before_every_agent_has_published() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.subscribe(1, 1);
+    pass(&mut world, Time::ORIGIN + LEARNING / 2);
+    assert_eq!(ends(&world, 1), (false, false), "agent-b may know something");
+
+    world.open(2, "agent-b");
+    world.subscribe(2, 1);
+    for number in 0..10 {
+        let now = world.now;
+        pass(&mut world, now + LEARNING_QUIET / 2);
+        world.publish(2, 1, mac(number), path(12));
+    }
+    world.work();
+    assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
+    let now = world.now;
+    pass(&mut world, now + LEARNING_QUIET * 2);
+    assert_eq!([1, 2].map(|conn| ends(&world, conn)), [(true, true); 2]);
+    let said = &world.stanzas[&ConnId(1)];
+    let place = |wanted: &dyn Fn(&Stanza) -> bool| said.iter().rposition(wanted);
+    let last_route = place(&|it| matches!(it, Stanza::Items { items, .. } if !items.is_empty()));
+    assert!(last_route < place(&|it| matches!(it, Stanza::Items { items, .. } if items.is_empty())));
+
+    world.open(3, "vrouter-1");
+    world.subscribe(3, 1);
+    world.settle();
+    assert_eq!(ends(&world, 3), (true, true), "it has learned once and for all");
+}
+
+#[test]
+fn an_agent_that_does_not_come_is_not_waited_for_longer_than_it_may_take_to_dial() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.subscribe(1, 1);
+    pass(&mut world, Time::ORIGIN + LEARNING);
+    assert_eq!(ends(&world, 1), (true, true));
+}
