@@ -18,7 +18,7 @@ use tandem_sim::world::log::{Entry, Happened};
 #[test]
 fn what_one_switch_learned_stands_in_the_others_at_its_tunnel_end() {
     let mut imported = 0;
-    let world = at_the_end(scenario("mac-travels"), &mut |entry| {
+    let world = at_the_end(&scenario("mac-travels"), &mut |entry| {
         imported += usize::from(entry.what.word() == "Imported");
     });
     assert!(imported > 100, "{imported} routes were imported");
@@ -89,7 +89,7 @@ fn agents_that_nobody_tells_anything_delete_nothing() {
 #[test]
 fn what_both_agents_published_is_published_again_after_both_control_nodes_died() {
     let mut up = BTreeSet::new();
-    at_the_end(scenario("both-control-nodes-die"), &mut |entry| {
+    at_the_end(&scenario("both-control-nodes-die"), &mut |entry| {
         if let Happened::Agent(host::Event::Uplink(what)) = &entry.what
             && what.word() == "UplinkUp"
             && entry.at.micros() > 240_000_000
@@ -102,12 +102,12 @@ fn what_both_agents_published_is_published_again_after_both_control_nodes_died()
 
 #[test]
 fn an_agent_that_is_configured_while_it_speaks_says_the_rest_first() {
-    at_the_end(scenario("regressions/configured-while-speaking"), &mut |_| {});
+    at_the_end(&scenario("regressions/configured-while-speaking"), &mut |_| {});
 }
 
 /// The world in which a scenario has ended well.
-fn at_the_end(plan: Plan, heard: &mut dyn FnMut(&Entry)) -> World {
-    let mut run = Run::new(&plan, false);
+fn at_the_end(plan: &Plan, heard: &mut dyn FnMut(&Entry)) -> World {
+    let mut run = Run::new(plan, false);
     while run.step(heard) {}
     assert_eq!(run.violations(), []);
     run.world().clone()
