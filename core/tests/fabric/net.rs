@@ -71,9 +71,9 @@ pub(crate) struct Told {
 }
 
 enum Letter {
-    ToAgent(usize, Up),
-    ToPeer(usize, Word),
-    ToNode(usize, control::Input),
+    Agent(usize, Up),
+    Peer(usize, Word),
+    Node(usize, control::Input),
 }
 
 impl Net {
@@ -263,7 +263,7 @@ impl Net {
             let (_, node, _) = self.streams[&conn];
             let why = CloseWhy::orderly("cut");
             self.post
-                .push_back(Letter::ToNode(node, control::Input::Closed { conn, why }));
+                .push_back(Letter::Node(node, control::Input::Closed { conn, why }));
             self.hang_up(conn);
         }
         self.settle();
@@ -304,9 +304,9 @@ impl Net {
     fn step(&mut self, until: Time) -> bool {
         if let Some(letter) = self.post.pop_front() {
             match letter {
-                Letter::ToAgent(agent, input) => self.tell_agent(agent, Input::Uplink(input)),
-                Letter::ToPeer(agent, word) => self.tell_agent(agent, Input::Peer(word)),
-                Letter::ToNode(node, input) => self.tell_node(node, input),
+                Letter::Agent(agent, input) => self.tell_agent(agent, Input::Uplink(input)),
+                Letter::Peer(agent, word) => self.tell_agent(agent, Input::Peer(word)),
+                Letter::Node(node, input) => self.tell_node(node, input),
             }
             return true;
         }
@@ -358,7 +358,7 @@ impl Net {
             Output::TellPeer(word) if !self.parted => {
                 let others = (0..self.agents.len()).filter(|other| *other != number);
                 self.post
-                    .extend(others.map(|other| Letter::ToPeer(other, word.clone())));
+                    .extend(others.map(|other| Letter::Peer(other, word.clone())));
             }
             Output::Disagreed { switch } => self.disagreed.push(switch.to_string()),
             Output::Say { id, stanza } => {
@@ -369,7 +369,7 @@ impl Net {
                 if let Some((conn, (_, node, _))) = stream {
                     let conn = *conn;
                     self.post
-                        .push_back(Letter::ToNode(*node, control::Input::Heard { conn, stanza }));
+                        .push_back(Letter::Node(*node, control::Input::Heard { conn, stanza }));
                 }
             }
             Output::Tell { conn, command } => {
@@ -411,26 +411,26 @@ impl Net {
             .expect("a node");
         if self.cut.contains(&agent) || self.nodes[node].is_none() {
             let why = CloseWhy::orderly("nobody is there");
-            return self.post.push_back(Letter::ToAgent(agent, Up::Closed { id, why }));
+            return self.post.push_back(Letter::Agent(agent, Up::Closed { id, why }));
         }
         self.conns += 1;
         let conn = ConnId(self.conns);
         self.streams.insert(conn, (agent, node, id));
         let name = format!("control-{node}");
-        self.post.push_back(Letter::ToAgent(agent, Up::Opened { id, name }));
+        self.post.push_back(Letter::Agent(agent, Up::Opened { id, name }));
         let octet = u8::try_from(agent).expect("a small number");
         let opened = control::Input::Opened {
             conn,
             name: format!("agent-{agent}").as_str().into(),
             address: (Ipv4Addr::new(10, 0, 0, octet), 4000).into(),
         };
-        self.post.push_back(Letter::ToNode(node, opened));
+        self.post.push_back(Letter::Node(node, opened));
     }
 
     fn hang_up(&mut self, conn: ConnId) {
         if let Some((agent, _, id)) = self.streams.remove(&conn) {
             let why = CloseWhy::orderly("the other end is gone");
-            self.post.push_back(Letter::ToAgent(agent, Up::Closed { id, why }));
+            self.post.push_back(Letter::Agent(agent, Up::Closed { id, why }));
         }
     }
 
@@ -444,7 +444,7 @@ impl Net {
                 control::Output::Say { conn, stanza } => {
                     if let Some((agent, _, id)) = self.streams.get(&conn) {
                         let id = *id;
-                        self.post.push_back(Letter::ToAgent(*agent, Up::Heard { id, stanza }));
+                        self.post.push_back(Letter::Agent(*agent, Up::Heard { id, stanza }));
                     }
                 }
                 control::Output::Close { conn, why } => panic!("{conn} was closed: {why}"),
