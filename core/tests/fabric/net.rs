@@ -357,8 +357,7 @@ impl Net {
             Output::Dial { id, to } => self.dial(number, id, to),
             Output::TellPeer(word) if !self.parted => {
                 let others = (0..self.agents.len()).filter(|other| *other != number);
-                self.post
-                    .extend(others.map(|other| Letter::Peer(other, word.clone())));
+                self.post.extend(others.map(|other| Letter::Peer(other, word.clone())));
             }
             Output::Disagreed { switch } => self.disagreed.push(switch.to_string()),
             Output::Say { id, stanza } => {
