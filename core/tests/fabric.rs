@@ -17,6 +17,8 @@ fn pair() -> Net {
     net.settle();
     net.own(0, 0);
     net.own(1, 1);
+    net.audited(0, 0);
+    net.audited(1, 1);
     net
 }
 
@@ -60,6 +62,18 @@ fn a_takeover_retracts_and_exports_again_and_keeps_the_sequence() {
     net.learn(1, 0, mac(1));
     assert_eq!(sequence(&net, 1, 1), Some(2), "the place is the same");
     assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+}
+
+#[test]
+fn a_row_that_a_new_owner_inherits_pulls_no_mac_back_that_has_moved_away() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.learn(1, 1, mac(1));
+    net.end(0, 0);
+    net.own(1, 0);
+    net.learn(1, 0, mac(1));
+    net.audited(1, 0);
+    assert_eq!(net.heard(1, 0, mac(1)), Some(vtep(1)), "it has moved");
 }
 
 #[test]

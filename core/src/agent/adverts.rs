@@ -37,7 +37,7 @@ struct Remembered {
 }
 
 impl Adverts {
-    /// A switch learned a MAC. `paths` are those that are known, `best` is the best of them.
+    /// A switch has learned a MAC. `paths` are those that are known; `best` is the one of them to beat, if it is elsewhere.
     pub fn learned(&mut self, route: Route, best: Option<Heard>, paths: impl Iterator<Item = Heard>) -> Advert {
         let Route { network, mac, vtep } = route;
         let before = self.current.get(&(network, mac)).copied();

@@ -316,7 +316,9 @@ impl Agent {
             }
             What::Exported(route) => {
                 self.exports.exported(generation, route);
-                self.advertise(now, route, Change::Learned);
+                let audited = self.sessions.get(&conn).is_some_and(|known| known.audited);
+                let change = if audited { Change::Learned } else { Change::Inherited };
+                self.advertise(now, route, change);
             }
             What::Withdrawn(route) => {
                 self.exports.withdrawn(generation, route);

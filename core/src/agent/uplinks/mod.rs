@@ -2,7 +2,7 @@
 //!
 //! Up to two of a list are dialled at a time. Each gets every route that our switches' sessions export, and tells
 //! every route of the networks that our switches take part in; both end in the [`fabric`](super::fabric) table.
-//! The [configuration](source) comes from one of them, and from the other as soon as that one is lost.
+//! The configuration (`source.rs`) comes from one of them, and from the other as soon as that one is lost.
 //!
 //! What was told is not forgotten with whoever told it: it goes when everything was told again by someone else.
 
@@ -82,8 +82,10 @@ pub enum Input {
 /// What became of a route of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// The switch learned it.
+    /// The switch learned it just now.
     Learned,
+    /// The switch had learned it when our session came to write: nobody knows when.
+    Inherited,
     /// The switch took it back.
     Withdrawn,
     /// Nobody says anything of it any more: the session is over.

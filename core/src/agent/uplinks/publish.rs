@@ -63,7 +63,9 @@ impl Uplinks {
             Some(vtep) => {
                 let route = Route { network, mac, vtep };
                 let best = self.fabric.best(network, mac);
-                self.adverts.learned(route, best, self.fabric.paths(network, mac));
+                // A row that stood there may be older than the path elsewhere: only news beats that.
+                let beats = best.filter(|_| change == Change::Learned);
+                self.adverts.learned(route, beats, self.fabric.paths(network, mac));
             }
         }
         self.mark_mac(network, mac);
