@@ -25,6 +25,7 @@ pub(crate) fn table(code: &str) -> String {
         CONTROL_NODES,
         DEFERRED_ROUTES,
         DIALS_BEFORE_ANOTHER,
+        DOUBT,
         DRAIN,
         DUMP_ANSWER,
         DUMP_SILENCE,
