@@ -38,21 +38,11 @@ pub fn graded(grade: Grade) {
 /// Logs what happened between an agent and its control nodes.
 pub fn uplink(what: &uplinks::What) {
     let word = what.word();
-    match uplink_level(what) {
+    match what.level() {
         Level::Debug => debug!(target: "tandem", "{word}: {what}"),
         Level::Info => info!(target: "tandem", "{word}: {what}"),
         Level::Warn => warn!(target: "tandem", "{word}: {what}"),
         Level::Error => error!(target: "tandem", "{word}: {what}"),
-    }
-}
-
-fn uplink_level(what: &uplinks::What) -> Level {
-    match what {
-        uplinks::What::Imported { .. } => Level::Debug,
-        uplinks::What::UplinkUp { .. } | uplinks::What::ConfiguredBy { .. } => Level::Info,
-        uplinks::What::UplinkDown { why, .. } => level_of(why),
-        uplinks::What::Outdated { .. } | uplinks::What::Unreadable { .. } => Level::Warn,
-        uplinks::What::Unusable { .. } => Level::Warn,
     }
 }
 
