@@ -9,6 +9,7 @@ use crate::socket::CheckKind;
 /// What a kernel takes for the first retries of a SYN that was lost: 1 s + 2 s + 4 s.
 const SYN_RETRIES: Duration = Duration::from_secs(7);
 
+/// The longest that an agent waits before it dials again.
 const BACKOFF_LAST: Duration = Duration::from_secs(33);
 
 /// How long an object rests in quarantine, and a request may wait for its answer: `core::bounds`.

@@ -7,7 +7,7 @@ use tandem_core::agent::uplinks;
 use tandem_core::control;
 use tandem_core::event::{Event, Level};
 use tandem_core::health::Grade;
-use tandem_core::machine::{CloseWhy, Fault};
+use tandem_core::machine::CloseWhy;
 use tandem_core::{ConnId, SwitchName};
 use tracing::{debug, error, info, warn};
 
@@ -43,14 +43,6 @@ pub fn uplink(what: &uplinks::What) {
         Level::Info => info!(target: "tandem", "{word}: {what}"),
         Level::Warn => warn!(target: "tandem", "{word}: {what}"),
         Level::Error => error!(target: "tandem", "{word}: {what}"),
-    }
-}
-
-fn level_of(why: &CloseWhy) -> Level {
-    match why.fault {
-        Some(Fault::OurBug) => Level::Error,
-        Some(_) => Level::Warn,
-        None => Level::Info,
     }
 }
 

@@ -70,7 +70,7 @@ fn agents_of_busy_switches_keep_nobody_waiting_for_ever() {
     while world.now < Time::ORIGIN + LEARNING {
         assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
         number += 1;
-        world.publish(2, 1, mac(number % 3), path(u8::try_from(number % 7).unwrap_or(0) + 10));
+        world.publish(2, 1, mac(number % 3), path(10 + number % 7));
         let now = world.now;
         pass(&mut world, now + LEARNING_QUIET / 2);
     }
