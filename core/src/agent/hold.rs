@@ -164,6 +164,11 @@ impl Hold {
         copies.next().map(|(route, copied)| (route.vtep, copied.sequence))
     }
 
+    /// Every route of which a copy is held.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.copies.keys()
+    }
+
     /// The MACs of a network of which copies are held.
     pub fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
         let of_network = self.copies.keys().filter(move |route| route.network == network);
