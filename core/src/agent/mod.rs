@@ -382,7 +382,10 @@ impl Agent {
     }
 
     fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
-        self.configuration = configuration;
+        // A revision that is about others shares what is in force, so that nobody need compare it again.
+        if self.configuration != configuration {
+            self.configuration = configuration;
+        }
         self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (&self.configuration, self.complete);
         for conn in self.sessions.keys() {

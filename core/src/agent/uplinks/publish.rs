@@ -17,6 +17,9 @@ use crate::time::Time;
 impl Uplinks {
     /// What is in force now: which instances we hear of, and under which VNI each network's routes go.
     pub(super) fn configured(&mut self, now: Time, configuration: Arc<Configuration>) {
+        if self.configuration == configuration {
+            return;
+        }
         let served = configuration.switches.values().flat_map(|switch| switch.networks());
         let served: BTreeSet<Uuid> = served.collect();
         let about = |network: Uuid| {
