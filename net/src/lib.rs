@@ -13,6 +13,7 @@ pub mod logging;
 pub mod metrics;
 pub mod pki;
 mod ports;
+pub mod probe;
 pub mod proxy_protocol;
 pub mod service;
 pub mod tls;

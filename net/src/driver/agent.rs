@@ -136,6 +136,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 Input::Heard(event)
             }
             Message::Uplink(id, news) => self.uplink(id, news),
+            Message::Tsn { alive } => Input::Tsn { alive },
             Message::Configure(configuration) => Input::Configure {
                 configuration,
                 complete: true,

@@ -35,6 +35,16 @@ pub fn graded(grade: Grade) {
     info!(target: "tandem", "Graded: this agent is {grade}");
 }
 
+/// Logs that the services node lives, or why it counts as dead from now on.
+pub fn probed(alive: bool, why: Option<&str>) {
+    match (alive, why) {
+        (true, _) => info!(target: "tandem", "Probed: the services node is alive"),
+        (false, why) => {
+            warn!(target: "tandem", "Probed: the services node is dead: {}", why.unwrap_or("its probe fails"))
+        }
+    }
+}
+
 /// Logs what happened between an agent and its control nodes.
 pub fn uplink(what: &uplinks::What) {
     let word = what.word();

@@ -19,6 +19,11 @@ pub enum Message {
     Heard(Event),
     /// Something happened on a stream to a control node.
     Uplink(UplinkId, News),
+    /// The services node passed its probes, or failed them.
+    Tsn {
+        /// It lives.
+        alive: bool,
+    },
     /// A configuration that was read anew.
     Configure(Arc<Configuration>),
     /// Hand over and go.

@@ -65,6 +65,9 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let mut running = tokio::spawn(driver.run(arriving));
     counters.certificate("agent", acceptor.not_after());
     tokio::spawn(announce(grade.clone(), announcements, messages.clone()));
+    if let Some(probe) = config.probe.clone() {
+        tokio::spawn(probe.run(messages.clone()));
+    }
     let name = config.configuration.session.agent.clone();
     match &uplinks {
         Some(uplinks) => {
