@@ -11,6 +11,7 @@ pub mod lab;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod peer;
 pub mod pki;
 mod ports;
 pub mod probe;

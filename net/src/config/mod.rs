@@ -8,6 +8,7 @@ mod control;
 mod failover;
 mod macs;
 mod networks;
+mod peer;
 mod probe;
 mod problem;
 mod sections;
@@ -53,8 +54,21 @@ pub struct AgentConfig {
     pub uplinks: Option<Uplinks>,
     /// How long it holds copies of routes that nobody vouches for; `None` is not at all.
     pub stale_hold: Option<Duration>,
+    /// The other agent of the pair; `None` where the two know nothing of each other.
+    pub peer: Option<Peer>,
     /// How it finds out whether its services node lives; `None` takes that for granted.
     pub probe: Option<Probe>,
+}
+
+/// The link to the other agent of the pair.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Where the other agent dials in.
+    pub listen: SocketAddr,
+    /// Where the other agent listens.
+    pub connect: SocketAddr,
+    /// How both prove to each other who they are.
+    pub tls: Settings,
 }
 
 /// The control nodes of an agent.
@@ -301,6 +315,7 @@ impl AgentConfig {
             keep(&mut self.listen, old.listen, "[listen]"),
             keep(&mut self.log, old.log, "[log]"),
             keep(&mut self.stale_hold, old.stale_hold, "[failover]"),
+            keep(&mut self.peer, old.peer, "[peer]"),
             keep(&mut self.probe, old.probe, "[tsn]"),
             uplinks,
         ]);

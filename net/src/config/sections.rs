@@ -10,7 +10,7 @@ use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, 
 use super::problem::{Problem, Problems, Source};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Files, Listen, Log, LogFormat, failover, networks, probe, switches, uplinks};
+use super::{AgentConfig, Files, Listen, Log, LogFormat, failover, networks, peer, probe, switches, uplinks};
 use crate::tls::Settings;
 
 const NAME: Key<String> = Key {
@@ -161,6 +161,7 @@ pub(super) fn read(
     let log = log(&mut root, problems);
     let uplinks = uplinks::read(&mut root, base, files, problems);
     let stale_hold = failover::read(&mut root, problems);
+    let peer = peer::read(&mut root, (tls.as_ref(), listen.as_ref()), base, files, problems);
     let probe = probe::read(&mut root, problems);
     let networks = networks::read(&mut root, base, files, problems);
     let switches = switches::read(&mut root, &networks, problems, |_, _, switch, _| switch);
@@ -190,6 +191,7 @@ pub(super) fn read(
         },
         uplinks,
         stale_hold,
+        peer,
         probe,
     })
 }

@@ -198,6 +198,12 @@ inactivity_probe = "0s"
 local_macs_grace = "1m"
 [failover]
 stale_hold = "0s"
+[peer]
+listen = "[::1]:6654"
+connect = "[::2]:6654"
+ca = "agent-ca.pem"
+certificate = "control-cert.pem"
+private_key = "control-key.pem"
 [tsn]
 probe = "http"
 url = "http://10.0.0.12:8085/health"
@@ -239,6 +245,7 @@ fn unknown_key_reports() -> Vec<Problem> {
         "[manager]\n",
         "[audit]\n",
         "[failover]\n",
+        "[peer]\n",
         "[tsn]\n",
         "[log]\n",
         "[[network]]\n",
@@ -446,6 +453,7 @@ fn a_reload_takes_over_everything_but_what_only_a_new_start_can_change() {
             "[agent] logical_switch_prefix",
             "[listen]",
             "[log]",
+            "[peer]",
             "[tsn]"
         ]
     );

@@ -123,7 +123,7 @@ async fn a_command_that_hangs_is_killed_with_everything_that_it_started() {
         } => {}
     }
     assert_eq!(started.len(), 2);
-    tokio::time::timeout(LONG, async {
+    timeout(LONG, async {
         while started.iter().any(|pid| lives(pid)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -137,7 +137,7 @@ async fn the_agent_hears_when_the_services_node_dies_and_when_it_lives_again() {
     let (listener, address) = listen().await;
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(probe(How::Tcp(address), LONG).run(tell));
-    let mut alive = async || match tokio::time::timeout(LONG, told.recv()).await {
+    let mut alive = async || match timeout(LONG, told.recv()).await {
         Ok(Some(Message::Tsn { alive })) => alive,
         other => panic!("{other:?}"),
     };

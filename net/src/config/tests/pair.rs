@@ -67,3 +67,36 @@ fn a_probe_that_cannot_work_is_refused_where_it_stands() {
     let reports = stories.map(|story| mistakes(&format!("[tsn]\n{story}")));
     assert_snapshot!(reports.join("\n"));
 }
+
+const PEER: &str = "peer = { listen = \"10.0.0.11:6654\", connect = \"10.0.0.12:6654\", ca = \"agent-ca.pem\" }";
+
+#[test]
+fn the_peer_sees_the_certificate_that_switches_see_unless_it_has_one_of_its_own() {
+    let tls = |config: &str| {
+        parsed(&format!("{LEAST}{config}"))
+            .expect("a configuration")
+            .peer
+            .expect("a peer")
+            .tls
+    };
+    let settings = tls(PEER);
+    assert_eq!(settings.certificate, Path::new("/etc/tandem/agent-cert.pem"));
+    assert_eq!(settings.private_key, Path::new("/etc/tandem/agent-key.pem"));
+    assert_eq!(settings.ca, Path::new("/etc/tandem/agent-ca.pem"));
+    let own = "certificate = \"control-cert.pem\", private_key = \"control-key.pem\" }";
+    assert_eq!(
+        tls(&PEER.replace('}', &format!(", {own}"))).certificate,
+        Path::new("/etc/tandem/control-cert.pem")
+    );
+}
+
+#[test]
+fn a_peer_that_cannot_be_reached_or_believed_is_refused_where_it_stands() {
+    let stories = [
+        "listen = \"10.0.0.11:6654\"\nconnect = \"10.0.0.11:6654\"\nca = \"agent-ca.pem\"\n",
+        "listen = \"127.0.0.2:6650\"\nconnect = \"0.0.0.0:6654\"\nca = \"no-such-ca.pem\"\n",
+        "listen = \"10.0.0.11\"\nconnect = \"agent-b\"\ncertificate = \"agent-cert.pem\"\n",
+    ];
+    let reports = stories.map(|story| mistakes(&format!("[peer]\n{story}")));
+    assert_snapshot!(reports.join("\n"));
+}
