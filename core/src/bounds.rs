@@ -110,6 +110,9 @@ pub const PACKED_OBJECTS: usize = 16;
 /// Bytes that one step of a stream looks at beyond those that came with it.
 pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
 
+/// How long a control node may take to accept.
+pub const DIAL: Duration = Duration::from_secs(5);
+
 /// How long a stream may take to open, and how long each step of TLS may take.
 pub const NEGOTIATION: Duration = Duration::from_secs(15);
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use net::{Net, SWITCHES, mac, network, vtep};
 use tandem_core::Vni;
 use tandem_core::agent::adverts::Advert;
+use tandem_core::control::Inventory;
 use tandem_core::health::Grade;
 
 /// Two agents and two control nodes, everybody up; agent 0 owns switch 0, agent 1 owns switch 1.
@@ -141,6 +142,61 @@ fn while_no_control_node_is_there_nothing_is_forgotten_and_nothing_may_be_delete
     assert!(net.is_settled(1, 1));
     assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
     assert_eq!(net.heard(1, 1, mac(2)), None, "what was not told again goes");
+}
+
+#[test]
+fn control_nodes_that_were_just_started_say_that_it_is_all_once_everybody_is_back() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.cut(0);
+    net.kill_node(0);
+    net.kill_node(1);
+    net.start_node(0);
+    net.start_node(1);
+    net.pass(20);
+    assert!(!net.is_settled(1, 1), "however quiet it is");
+    net.mend(0);
+    net.pass(60);
+    assert!(net.is_settled(1, 1));
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+}
+
+fn with_vni(vni: u32, revision: u64) -> impl FnOnce(&mut Inventory) {
+    move |inventory| {
+        inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(vni).expect("a VNI");
+        inventory.revision = revision;
+    }
+}
+
+#[test]
+fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.configure_one(0, with_vni(6000, 2));
+    net.pass(5);
+    let key = |vni: u32| format!("{vni}-{},0.0.0.0/32", mac(1));
+    assert_eq!(net.keys(0), [key(6000)]);
+    net.kill_node(0);
+    net.pass(60);
+    assert!(net.words.contains("Outdated"));
+    assert_eq!(net.keys(1), [key(6000)], "the other is a revision behind");
+    net.start_node(0);
+    net.pass(60);
+    net.configure_one(0, with_vni(7000, 3));
+    net.pass(5);
+    assert_eq!(net.keys(0), [key(7000)]);
+    assert!(!net.words.contains("Contradicted"));
+}
+
+#[test]
+fn another_content_of_the_same_revision_is_named() {
+    let mut net = pair();
+    net.configure_one(1, with_vni(6000, 1));
+    net.pass(5);
+    assert!(!net.words.contains("Contradicted"), "nobody follows it");
+    net.kill_node(0);
+    net.pass(60);
+    assert!(net.words.contains("Contradicted"));
 }
 
 #[test]

@@ -9,8 +9,7 @@ use crate::socket::CheckKind;
 /// What a kernel takes for the first retries of a SYN that was lost: 1 s + 2 s + 4 s.
 const SYN_RETRIES: Duration = Duration::from_secs(7);
 
-/// The last time that a kernel sends a SYN again, and the longest that an agent waits before it dials again.
-const SYN_LAST: Duration = Duration::from_secs(64);
+/// The longest that an agent waits before it dials again.
 const BACKOFF_LAST: Duration = Duration::from_secs(33);
 
 /// How long an object rests in quarantine, and a request may wait for its answer: `core::bounds`.
@@ -67,21 +66,21 @@ pub fn convergence(plan: &Plan) -> Duration {
 }
 
 /// How long a healed core may take until its agent has a session with its control node, and has been told everything:
-/// the hold timers of what died unseen, then a dial. The SYN of one that was begun in vain is sent again after up to
-/// 64 s, the stream has its own time for opening, and the back-off ends at 30 s and a tenth; with more control nodes than
-/// are dialled at a time, others are tried before. What a stranger tells is complete when it has been quiet.
+/// the hold timers of what died unseen, then a dial. Accepting and opening have their times, and the back-off ends at
+/// 30 s and a tenth; with more control nodes than are dialled at a time, others are tried before. A control node that was
+/// just started has to learn what there is before it says that it has told everything.
 pub fn control(plan: &Plan) -> Duration {
     let nodes = plan.topology.control_nodes;
     if nodes == 0 {
         return Duration::ZERO;
     }
-    let dial = SYN_LAST + tandem_core::bounds::NEGOTIATION + BACKOFF_LAST;
+    let dial = tandem_core::bounds::DIAL + tandem_core::bounds::NEGOTIATION + BACKOFF_LAST;
     let tries = if nodes > tandem_core::bounds::CONTROL_NODES {
         tandem_core::bounds::DIALS_BEFORE_ANOTHER
     } else {
         1
     };
-    hold() + dial * tries + tandem_core::bounds::QUIET + tandem_core::bounds::CHANGES_SETTLE
+    hold() + dial * tries + learning()
 }
 
 /// How long either end of a stream may take to notice that the other is gone without a word, by a clock that is a tenth
@@ -90,13 +89,18 @@ fn hold() -> Duration {
     tandem_core::xmpp::stream::HOLD * 11 / 10
 }
 
-/// S3: from the end of a session to tables without its routes: the hold timers, what TCP has to send again, and the quiet
-/// after which everything was told that is told.
+/// How long a control node may wait for its agents, by a clock that is a tenth slow.
+fn learning() -> Duration {
+    tandem_core::bounds::LEARNING * 11 / 10
+}
+
+/// S3: from the end of a session to tables without its routes: the hold timers, what TCP has to send again, and the time
+/// after which a control node says that it has told everything.
 pub fn routes(plan: &Plan) -> Duration {
     if plan.topology.control_nodes == 0 {
         return Duration::ZERO;
     }
-    hold() + tandem_core::bounds::QUIET + round_trip(plan) * 20 + SECOND
+    hold() + learning() + round_trip(plan) * 20 + SECOND
 }
 
 /// How long a switch needs to hear of something and to answer, through a proxy, both ways, when nothing is slow.

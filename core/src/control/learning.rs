@@ -1,7 +1,7 @@
 //! What a control node that was just started cannot know yet: whatever agents have not published again.
 //!
 //! Who is told that everything was told deletes what was not. So a control node says that of no instance before every
-//! configured agent is there and has published for a while nothing more, or had the time to come.
+//! configured agent is there and has published for a while nothing more, or had the time to come and to publish.
 
 use std::collections::BTreeSet;
 
@@ -37,8 +37,16 @@ impl Learning {
 
     fn due(&self) -> Option<Time> {
         match self {
-            Self::Since { heard, missing, .. } if missing.is_empty() => Some(*heard + LEARNING_QUIET),
-            Self::Since { configured, .. } => Some(*configured + LEARNING),
+            Self::Since {
+                configured,
+                heard,
+                missing,
+            } => {
+                let last = *configured + LEARNING;
+                let quiet = missing.is_empty().then_some(*heard + LEARNING_QUIET);
+                // Agents of busy switches are never quiet.
+                Some(quiet.map_or(last, |quiet| quiet.min(last)))
+            }
             Self::Unconfigured | Self::Over => None,
         }
     }

@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_stream_opens_with_any_declaration_of_xml_or_none() {
         let tag = OPEN.split_once("?>").expect("a declaration").1;
-        let wanted = r#"Open(StreamOpen { from: "a", to: "b", id: "++123", xmlns: "c" })"#;
+        let wanted = r#"Open(StreamOpen { from: "a", to: "b", id: "++123", xmlns: "c", ours: false })"#;
         for declaration in [
             "",
             "\r\n",

@@ -30,5 +30,9 @@ pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// The namespace of the beginning of TLS (RFC 6120, section 5).
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 
+/// The namespace that a control node of ours declares when it opens its stream. By that an agent knows that it will be
+/// told when it has been told everything; others do not look at it.
+pub const OURS: &str = "urn:tandem";
+
 /// What every control node calls its stream.
 pub const STREAM_ID: &str = "++123";

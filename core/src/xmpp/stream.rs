@@ -19,7 +19,7 @@ use crate::xmpp::read::read;
 use crate::xmpp::stanza::Stanza;
 use crate::xmpp::tags::StreamOpen;
 use crate::xmpp::write::{Writer, escape};
-use crate::xmpp::{CONTROL_NODE, STREAM_ID, STREAMS, TLS};
+use crate::xmpp::{CONTROL_NODE, OURS, STREAM_ID, STREAMS, TLS};
 
 /// Without a byte from the peer for so long, it is dead.
 pub const HOLD: Duration = Duration::from_secs(90);
@@ -104,6 +104,8 @@ pub enum Event {
     Opened {
         /// Who the other end says it is.
         peer: Box<str>,
+        /// It is a control node of ours.
+        ours: bool,
     },
     /// The peer said something.
     Heard(Stanza),
@@ -201,9 +203,9 @@ impl Stream {
 
     fn open(&mut self, to: &str) {
         let mut tag = "<?xml version=\"1.0\"?><stream:stream".to_owned();
-        let id = match self.options.role {
-            Role::Client => "",
-            Role::Server => STREAM_ID,
+        let (id, ours) = match self.options.role {
+            Role::Client => ("", ""),
+            Role::Server => (STREAM_ID, OURS),
         };
         let from = self.options.name.clone();
         for (name, value) in [
@@ -213,10 +215,11 @@ impl Stream {
             ("version", "1.0"),
             ("xml:lang", "en"),
             ("xmlns", "jabber:client"),
+            ("xmlns:tandem", ours),
             // Others find the end of the tag by this attribute.
             ("xmlns:stream", STREAMS),
         ] {
-            if name != "id" || !id.is_empty() {
+            if !value.is_empty() || name == "to" {
                 tag.push_str(&format!(" {name}=\""));
                 escape(&mut tag, value);
                 tag.push('"');
@@ -344,7 +347,8 @@ impl Stream {
             self.send(KEEPALIVE_BYTES);
         }
         let peer = peer.clone();
-        self.outputs.push_back(Output::Event(Event::Opened { peer }));
+        let ours = tag.ours;
+        self.outputs.push_back(Output::Event(Event::Opened { peer, ours }));
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! What the stream itself says, before there are stanzas: the tag that opens it, and the beginning of TLS.
 
 use crate::text::short;
-use crate::xmpp::STREAMS;
 use crate::xmpp::framer::{Frame, FrameError};
 use crate::xmpp::xml::{Cursor, Document};
+use crate::xmpp::{OURS, STREAMS};
 
 /// The attributes of `<stream:stream>`; those that are not there are empty.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -16,6 +16,8 @@ pub struct StreamOpen {
     pub id: Box<str>,
     /// `jabber:client`, or where newer agents say which subcluster they are in.
     pub xmlns: Box<str>,
+    /// It says that it is one of ours.
+    pub ours: bool,
 }
 
 /// Reads what follows `<?xml`: XML as everybody writes it, or not at all.
@@ -54,6 +56,7 @@ pub(super) fn open(tag: &[u8]) -> Result<StreamOpen, FrameError> {
         to: value("to"),
         id: value("id"),
         xmlns: value("xmlns"),
+        ours: root.attribute("xmlns:tandem") == Some(OURS),
     })
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Net {
     pub(crate) parted: bool,
     /// What they said of each other's configuration.
     pub(crate) disagreed: Vec<String>,
+    /// Every word about control nodes that was said.
+    pub(crate) words: BTreeSet<&'static str>,
     post: VecDeque<Letter>,
 }
 
@@ -142,6 +144,7 @@ impl Net {
             cut: BTreeSet::new(),
             parted: false,
             disagreed: Vec::new(),
+            words: BTreeSet::new(),
             post: VecDeque::new(),
         };
         for node in 0..nodes {
@@ -160,6 +163,13 @@ impl Net {
         for node in 0..self.nodes.len() {
             self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
         }
+        self.settle();
+    }
+
+    /// The same, of one control node alone. Those that are started later know it, too.
+    pub(crate) fn configure_one(&mut self, node: usize, change: impl FnOnce(&mut Inventory)) {
+        change(&mut self.inventory);
+        self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
         self.settle();
     }
 
@@ -359,6 +369,7 @@ impl Net {
                 let others = (0..self.agents.len()).filter(|other| *other != number);
                 self.post.extend(others.map(|other| Letter::Peer(other, word.clone())));
             }
+            Output::Event(what) => drop(self.words.insert(what.word())),
             Output::Disagreed { switch } => self.disagreed.push(switch.to_string()),
             Output::Say { id, stanza } => {
                 let stream = self
@@ -416,7 +427,8 @@ impl Net {
         let conn = ConnId(self.conns);
         self.streams.insert(conn, (agent, node, id));
         let name = format!("control-{node}");
-        self.post.push_back(Letter::Agent(agent, Up::Opened { id, name }));
+        self.post
+            .push_back(Letter::Agent(agent, Up::Opened { id, name, ours: true }));
         let octet = u8::try_from(agent).expect("a small number");
         let opened = control::Input::Opened {
             conn,

@@ -13,7 +13,8 @@ use tandem_core::{Machine, Time};
 const OPEN: &str = "<?xml version=\"1.0\"?><stream:stream from=\"tor-agent-1\" to=\"network-control@contrailsystems.com\" \
                     version=\"1.0\" xml:lang=\"en\" xmlns=\"jabber:client\" xmlns:stream=\"http://etherx.jabber.org/streams\" >";
 const REPLY: &str = "<?xml version=\"1.0\"?><stream:stream from=\"ctrl-1\" to=\"tor-agent-1\" id=\"++123\" version=\"1.0\" \
-                     xml:lang=\"en\" xmlns=\"jabber:client\" xmlns:stream=\"http://etherx.jabber.org/streams\" >";
+                     xml:lang=\"en\" xmlns=\"jabber:client\" xmlns:tandem=\"urn:tandem\" \
+                     xmlns:stream=\"http://etherx.jabber.org/streams\" >";
 const FEATURES: &str =
     "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>";
 const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
@@ -34,7 +35,7 @@ fn shown(output: Output) -> String {
         Output::Send(bytes) => String::from_utf8(bytes).expect("text"),
         Output::StartTls => "start TLS".into(),
         Output::Close(why) => format!("close: {why}"),
-        Output::Event(Event::Opened { peer }) => format!("opened: {peer}"),
+        Output::Event(Event::Opened { peer, .. }) => format!("opened: {peer}"),
         Output::Event(Event::Heard(stanza)) => format!("heard: {stanza:?}"),
         Output::Event(Event::Ended { why }) => format!("ended: {why}"),
     }

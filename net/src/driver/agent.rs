@@ -175,7 +175,11 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
 
     fn uplink(&mut self, id: UplinkId, news: News) -> Input {
         Input::Uplink(match news {
-            News::Opened(peer) => uplinks::Input::Opened { id, name: peer.into() },
+            News::Opened { peer, ours } => uplinks::Input::Opened {
+                id,
+                name: peer.into(),
+                ours,
+            },
             News::Heard(stanza) => uplinks::Input::Heard { id, stanza },
             News::Sent => {
                 let queued_bytes = self.uplinks.get(&id).map_or(0, Mouth::queued_bytes);

@@ -149,7 +149,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
             return;
         };
         match news {
-            News::Opened(peer) => {
+            News::Opened { peer, .. } => {
                 client.open = true;
                 self.half_open -= 1;
                 let address = client.from;

@@ -7,7 +7,7 @@ use tandem_core::agent::uplinks;
 use tandem_core::control;
 use tandem_core::event::{Event, Level};
 use tandem_core::health::Grade;
-use tandem_core::machine::{CloseWhy, Fault};
+use tandem_core::machine::CloseWhy;
 use tandem_core::{ConnId, SwitchName};
 use tracing::{debug, error, info, warn};
 
@@ -67,29 +67,11 @@ pub fn peer_refused(from: SocketAddr, why: &str) {
 /// Logs what happened between an agent and its control nodes.
 pub fn uplink(what: &uplinks::What) {
     let word = what.word();
-    match uplink_level(what) {
+    match what.level() {
         Level::Debug => debug!(target: "tandem", "{word}: {what}"),
         Level::Info => info!(target: "tandem", "{word}: {what}"),
         Level::Warn => warn!(target: "tandem", "{word}: {what}"),
         Level::Error => error!(target: "tandem", "{word}: {what}"),
-    }
-}
-
-fn uplink_level(what: &uplinks::What) -> Level {
-    match what {
-        uplinks::What::Imported { .. } => Level::Debug,
-        uplinks::What::UplinkUp { .. } | uplinks::What::ConfiguredBy { .. } => Level::Info,
-        uplinks::What::UplinkDown { why, .. } => level_of(why),
-        uplinks::What::Outdated { .. } | uplinks::What::Unreadable { .. } => Level::Warn,
-        uplinks::What::Unusable { .. } => Level::Warn,
-    }
-}
-
-fn level_of(why: &CloseWhy) -> Level {
-    match why.fault {
-        Some(Fault::OurBug) => Level::Error,
-        Some(_) => Level::Warn,
-        None => Level::Info,
     }
 }
 

@@ -31,7 +31,7 @@ pub trait Secure<S>: Send + Sync + 'static {
 #[derive(Debug)]
 pub enum News {
     /// Both ends are open; the other calls itself this.
-    Opened(Box<str>),
+    Opened { peer: Box<str>, ours: bool },
     /// The other end said something.
     Heard(Stanza),
     /// The queue of what was said has changed; its owner knows how long it is.
@@ -291,7 +291,7 @@ impl<M, F: Fn(News) -> M> Owner<M, F> {
 impl From<Event> for News {
     fn from(event: Event) -> Self {
         match event {
-            Event::Opened { peer } => Self::Opened(peer),
+            Event::Opened { peer, ours } => Self::Opened { peer, ours },
             Event::Heard(stanza) => Self::Heard(stanza),
             Event::Ended { why } => Self::Ended(why),
         }

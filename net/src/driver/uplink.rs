@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tandem_core::agent::uplinks::UplinkId;
+use tandem_core::bounds::DIAL;
 use tandem_core::xmpp::stream::{Role, Stream, StreamOptions};
 use tandem_core::{CloseWhy, Fault};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,9 +24,6 @@ pub trait Dialer: Secure<Self::Socket> {
     /// Connects. Has no deadline of its own.
     fn dial(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Socket>> + Send;
 }
-
-/// How long a control node may take to accept.
-const DIAL: Duration = Duration::from_secs(5);
 
 /// Bytes of a stanza that agents say, roughly: a route.
 const STANZA_BYTES: usize = 1 << 10;

@@ -27,6 +27,7 @@ pub(crate) fn table(code: &str) -> String {
         DIALS_BEFORE_ANOTHER,
         DOUBT,
         DRAIN,
+        DIAL,
         DUMP_ANSWER,
         DUMP_SILENCE,
         ELEMENT_LEVELS,

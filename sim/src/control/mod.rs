@@ -127,7 +127,7 @@ impl ControlHost {
                 stream::Output::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
                 // Streams are in the clear here.
                 stream::Output::StartTls | stream::Output::Close(_) => {}
-                stream::Output::Event(stream::Event::Opened { peer }) => {
+                stream::Output::Event(stream::Event::Opened { peer, .. }) => {
                     line.open = true;
                     news.push(control::Input::Opened {
                         conn,

@@ -102,6 +102,8 @@ pub enum Why {
     Flight,
     /// A handshake takes too long.
     HandshakeOverdue,
+    /// A control node takes too long to accept.
+    DialOverdue,
     /// A stream to a control node has its reason.
     Uplink(tandem_core::xmpp::stream::Why),
 }
@@ -425,6 +427,7 @@ impl Host {
                 Letter::Order(conn, command) => self.hear(conn, session::Input::Command(command)),
                 Letter::Wake(conn) => match self.door.wake(self.now, conn) {
                     Some(reaction) => self.react(conn, reaction),
+                    None if self.is_dialling(conn) => self.dial_overdue(conn),
                     None if self.hear_uplink(conn, Spoken::Timeout) => {}
                     None => self.hear(conn, session::Input::Timeout),
                 },

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tandem_core::agent::uplinks::{Input as Up, UplinkId};
+use tandem_core::bounds::DIAL;
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{Event as Spoken, Input as Stream, Output as Wanted, Role, StreamOptions};
 use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, agent, xmpp};
@@ -20,6 +21,8 @@ impl Host {
         if let SocketAddr::V4(to) = to {
             self.uplinks.insert(conn, None);
             self.outputs.push_back(Output::Dial { conn, to });
+            let (at, why) = (self.now + DIAL, Why::DialOverdue);
+            self.alarms.set(conn, Some(Deadline { at, why }));
         } else {
             self.uplink_over(conn, CloseWhy::fault(Fault::Environment, "there is no IPv6 here"));
         }
@@ -38,6 +41,15 @@ impl Host {
             DialFailure::TimedOut => "nobody answered",
         };
         self.uplink_over(conn, CloseWhy::fault(Fault::Environment, what));
+    }
+
+    pub(super) fn is_dialling(&self, conn: ConnId) -> bool {
+        matches!(self.uplinks.get(&conn), Some(None))
+    }
+
+    pub(super) fn dial_overdue(&mut self, conn: ConnId) {
+        self.outputs.push_back(Output::Close { conn });
+        self.dial_failed(conn, DialFailure::TimedOut);
     }
 
     /// What is said at once goes out together.
@@ -88,9 +100,9 @@ impl Host {
                 // Streams are in the clear here.
                 Wanted::StartTls => {}
                 Wanted::Close(_) => self.outputs.push_back(Output::Close { conn }),
-                Wanted::Event(Spoken::Opened { peer }) => {
+                Wanted::Event(Spoken::Opened { peer, ours }) => {
                     let name = peer.to_string();
-                    self.tell_of_uplink(conn, Up::Opened { id, name });
+                    self.tell_of_uplink(conn, Up::Opened { id, name, ours });
                 }
                 Wanted::Event(Spoken::Heard(stanza)) => self.tell_of_uplink(conn, Up::Heard { id, stanza }),
                 Wanted::Event(Spoken::Ended { why }) => self.uplink_over(conn, why),
@@ -106,6 +118,7 @@ impl Host {
 
     fn uplink_over(&mut self, conn: ConnId, why: CloseWhy) {
         self.uplinks.remove(&conn);
+        self.alarms.set(conn, None);
         let id = UplinkId(conn.0);
         self.tell_of_uplink(conn, Up::Closed { id, why });
     }

@@ -57,16 +57,13 @@ impl Links {
     pub(super) fn send_syn(&mut self, now: Time, key: Key, attempt: u32) {
         let Some(conn) = self.conns.get(&key) else { return };
         let [dialler, other] = &conn.ends;
-        if dialler.connected || !dialler.app {
+        if dialler.connected || !dialler.app || !dialler.kernel {
             return;
         }
-        let (from, number, address) = (dialler.host, dialler.conn, *other.address.ip());
+        let (from, conn, address) = (dialler.host, dialler.conn, *other.address.ip());
         if attempt >= SYN_ATTEMPTS {
             let why = DialFailure::TimedOut;
-            self.arrivals
-                .push_back((from, Arrival::DialFailed { conn: number, why }));
-            self.forget_end(key, 0);
-            return;
+            return self.conclude(key, 0, Arrival::DialFailed { conn, why });
         }
         self.doubt(now, from, address);
         if let Some(host) = self.resolve(from, address).filter(|host| self.passable(from, *host)) {
@@ -148,10 +145,10 @@ impl Links {
     pub(super) fn refused(&mut self, key: Key) {
         let Some(conn) = self.conns.get(&key) else { return };
         let dialler = &conn.ends[0];
-        if dialler.app && !dialler.connected {
-            let (host, conn, why) = (dialler.host, dialler.conn, DialFailure::Refused);
-            self.arrivals.push_back((host, Arrival::DialFailed { conn, why }));
+        if dialler.connected {
+            return;
         }
-        self.forget_end(key, 0);
+        let (conn, why) = (dialler.conn, DialFailure::Refused);
+        self.conclude(key, 0, Arrival::DialFailed { conn, why });
     }
 }

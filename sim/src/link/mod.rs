@@ -301,7 +301,8 @@ impl Links {
     pub fn end(&mut self, now: Time, from: HostId, to: HostId, trouble: Trouble) {
         self.paths.entry((from, to)).or_default().end(trouble);
         let jammed = trouble == Trouble::Jam;
-        self.recover(now, |links, sender| sender == from && links.passable(from, to), jammed);
+        // Who sends the other way may have been waiting for what it would be answered.
+        self.recover(now, |_, sender| [from, to].contains(&sender), jammed);
     }
 
     /// The host goes dark: nobody is told.
@@ -347,6 +348,7 @@ impl Links {
         }
         for (key, side) in self.ends_of(host) {
             self.take_in(now, key, side);
+            self.pump(now, key, side);
         }
     }
 

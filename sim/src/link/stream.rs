@@ -8,6 +8,7 @@ use rand::RngExt;
 use tandem_core::{ConnId, Time};
 
 use super::{Arrival, Conn, HostId, Key, Links, Side, Step};
+use crate::socket::DialFailure;
 
 /// Bytes that may be on their way or unread at one time.
 const WINDOW: usize = 64 << 10;
@@ -41,8 +42,8 @@ pub(super) enum Piece {
     Established,
     Data(Vec<u8>),
     Fin,
-    /// Never travels: what a frozen program finds when it goes on.
-    Reset,
+    /// Never travels: the last that a program is told of the connection. A frozen one finds it when it goes on.
+    Last(Arrival),
 }
 
 /// From one end to the other.
@@ -178,7 +179,8 @@ impl Links {
         let (Some(pipe), Some(end)) = (conn.pipes.get_mut(side), conn.ends.get(side)) else {
             return;
         };
-        if pipe.backlog_bytes != pipe.told_bytes {
+        let frozen = self.hosts.get(end.host.0).is_some_and(|host| host.frozen);
+        if pipe.backlog_bytes != pipe.told_bytes && !frozen {
             pipe.told_bytes = pipe.backlog_bytes;
             let (conn, queued_bytes) = (end.conn, pipe.backlog_bytes);
             if end.app {
@@ -250,6 +252,7 @@ impl Links {
         let Some(to) = to.filter(|to| self.passable(from, *to)) else {
             return self.stall(now, key, side);
         };
+        let can_answer = self.passable(to, from);
         let Some(conn) = self.conns.get_mut(&key) else { return };
         let (Some(end), Some(pipe)) = (conn.ends.get_mut(1 - side), conn.pipes.get_mut(side)) else {
             return;
@@ -261,12 +264,17 @@ impl Links {
         if !claimed {
             return self.stall(now, key, side);
         }
-        let Some(piece) = pipe.flying.pop_front() else { return };
-        let data_for_nobody = !end.app && matches!(piece, Piece::Data(_));
+        let data_for_nobody = !end.app && matches!(pipe.flying.front(), Some(Piece::Data(_)));
         if end.host != to || !end.kernel || data_for_nobody {
-            // Whoever has the address now knows nothing of this connection.
+            // Whoever has the address now knows nothing of this connection. As long as he cannot say so, nobody has
+            // acknowledged anything, and it is sent again.
+            if !can_answer {
+                return self.stall(now, key, side);
+            }
+            pipe.flying.pop_front();
             return self.reset_from(now, key, side, to);
         }
+        let Some(piece) = pipe.flying.pop_front() else { return };
         if matches!(piece, Piece::Established) {
             end.app = true;
             let (host, conn) = (end.host, end.conn);
@@ -304,9 +312,9 @@ impl Links {
                     Arrival::Bytes { conn, data }
                 }
                 Piece::Fin => Arrival::Finished { conn },
-                Piece::Reset => {
+                Piece::Last(arrival) => {
                     self.forget_end(key, side);
-                    Arrival::Lost { conn }
+                    arrival
                 }
             };
             self.arrivals.push_back((host, arrival));
@@ -415,21 +423,29 @@ impl Links {
         let Some(end) = conn.ends.get_mut(side).filter(|end| end.kernel) else {
             return;
         };
-        let (host, number, app) = (end.host, end.conn, end.app);
-        let frozen = self.hosts.get(host.0).is_some_and(|host| host.frozen);
-        if app && frozen {
+        let conn = end.conn;
+        let last = if end.connected {
+            Arrival::Lost { conn }
+        } else {
+            let why = DialFailure::Refused;
+            Arrival::DialFailed { conn, why }
+        };
+        self.conclude(key, side, last);
+    }
+
+    /// The kernel is done with this end, and says so to the program that has it.
+    pub(super) fn conclude(&mut self, key: Key, side: Side, last: Arrival) {
+        let Some(conn) = self.conns.get_mut(&key) else { return };
+        let Some(end) = conn.ends.get_mut(side) else { return };
+        let frozen = self.hosts.get(end.host.0).is_some_and(|host| host.frozen);
+        if end.app && frozen {
+            end.kernel = false;
             end.inbox.retain(|piece| !matches!(piece, Piece::Data(_) | Piece::Fin));
-            end.inbox.push_back(Piece::Reset);
+            end.inbox.push_back(Piece::Last(last));
             return;
         }
-        if app {
-            let arrival = if end.connected {
-                Arrival::Lost { conn: number }
-            } else {
-                let why = crate::socket::DialFailure::Refused;
-                Arrival::DialFailed { conn: number, why }
-            };
-            self.arrivals.push_back((host, arrival));
+        if end.app {
+            self.arrivals.push_back((end.host, last));
         }
         self.forget_end(key, side);
     }

@@ -328,3 +328,50 @@ fn what_was_sent_to_an_address_before_it_moved_is_sent_again_and_answered_with_a
     let lost = Arrival::Lost { conn: DIALLED };
     assert_eq!(bench.news(A).last(), Some(&(2602, &lost)), "0.6 s after it was sent");
 }
+
+#[test]
+fn bytes_to_a_stranger_who_cannot_answer_reach_the_right_one_when_the_address_moves_back() {
+    let mut bench = Bench::new();
+    let vip = SocketAddrV4::new(VIP, 6640);
+    bench.links.listen(B, vip);
+    bench.links.hold(bench.now, B, VIP);
+    bench.pass(SECOND);
+    bench.links.dial(bench.now, A, DIALLED, vip);
+    bench.pass(SECOND);
+    bench.links.hold(bench.now, C, VIP);
+    bench.pass(SECOND);
+    bench.links.begin(C, A, Trouble::Cut);
+    bench.send(A, DIALLED, "misled, ");
+    bench.pass(SECOND);
+    bench.links.release(C, VIP);
+    bench.links.hold(bench.now, B, VIP);
+    bench.pass(SECOND * 2);
+    bench.send(A, DIALLED, "and found");
+    bench.pass(SECOND);
+    assert_eq!(bench.text(B), "misled, and found");
+}
+
+#[test]
+fn a_program_that_hung_hears_then_that_nobody_listened_and_how_much_is_queued() {
+    let mut bench = Bench::new();
+    bench.links.dial(bench.now, A, DIALLED, at(2));
+    bench.links.freeze(A);
+    bench.pass(SECOND);
+    assert!(bench.news(A).is_empty());
+    bench.links.thaw(bench.now, A);
+    bench.pass(SECOND);
+    let why = DialFailure::Refused;
+    assert_eq!(bench.news(A), [(1000, &Arrival::DialFailed { conn: DIALLED, why })]);
+
+    let (mut bench, accepted) = Bench::connected();
+    bench.links.read(bench.now, B, accepted, false);
+    bench.links.send(bench.now, A, DIALLED, vec![b'x'; 100_000]);
+    bench.links.freeze(A);
+    bench.links.read(bench.now, B, accepted, true);
+    bench.pass(SECOND);
+    bench.links.thaw(bench.now, A);
+    bench.pass(SECOND);
+    let (conn, queued_bytes) = (DIALLED, 0);
+    let last = bench.news(A).last().map(|(_, news)| *news);
+    assert_eq!(last, Some(&Arrival::Sent { conn, queued_bytes }));
+}

@@ -21,6 +21,8 @@ pub enum What {
     ConfiguredBy { name: String },
     /// A control node's configuration is older than the one in force.
     Outdated { revision: u64, in_force: u64 },
+    /// What a control node tells differs from what is in force, and has the same revision.
+    Contradicted { revision: u64 },
     /// Something in the configuration cannot be read; the rest is in force.
     Unreadable { what: String },
     /// A route arrived as the best path of a MAC.
@@ -41,6 +43,7 @@ impl What {
             Self::UplinkDown { .. } => "UplinkDown",
             Self::ConfiguredBy { .. } => "ConfiguredBy",
             Self::Outdated { .. } => "Outdated",
+            Self::Contradicted { .. } => "Contradicted",
             Self::Unreadable { .. } => "Unreadable",
             Self::Imported { .. } => "Imported",
             Self::Unusable { .. } => "Unusable",
@@ -52,7 +55,9 @@ impl What {
         match self {
             Self::Imported { .. } => Level::Debug,
             Self::UplinkUp { .. } | Self::ConfiguredBy { .. } => Level::Info,
-            Self::Outdated { .. } | Self::Unreadable { .. } | Self::Unusable { .. } => Level::Warn,
+            Self::Outdated { .. } | Self::Contradicted { .. } | Self::Unreadable { .. } | Self::Unusable { .. } => {
+                Level::Warn
+            }
             Self::UplinkDown { why, .. } => match why.fault {
                 Some(Fault::OurBug) => Level::Error,
                 Some(_) => Level::Warn,
@@ -72,6 +77,7 @@ impl fmt::Display for What {
             Self::Outdated { revision, in_force } => {
                 write!(f, "revision {revision} is told, and {in_force} is in force")
             }
+            Self::Contradicted { revision } => write!(f, "revision {revision} was told before, and was not the same"),
             Self::Unreadable { what } => f.write_str(what),
             Self::Imported {
                 network,

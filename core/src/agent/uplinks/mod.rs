@@ -57,8 +57,8 @@ pub struct Options {
 /// What may arrive.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Both streams are open; the control node calls itself this.
-    Opened { id: UplinkId, name: String },
+    /// Both streams are open; the control node calls itself this, and is one of ours or not.
+    Opened { id: UplinkId, name: String, ours: bool },
     /// It said something.
     Heard { id: UplinkId, stanza: Stanza },
     /// The driver has so many bytes left that the control node did not take yet.
@@ -246,7 +246,7 @@ impl Uplinks {
         }
     }
 
-    fn opened(&mut self, now: Time, id: UplinkId, name: String) {
+    fn opened(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
         let Some(slot) = self.slot_of(id).and_then(|slot| self.slots.get_mut(slot)) else {
             return;
         };
@@ -254,6 +254,7 @@ impl Uplinks {
         slot.uplink.state = State::Up {
             id,
             name: name.clone(),
+            ours,
             since: now,
         };
         slot.uplink.failures = 0;
@@ -403,7 +404,7 @@ impl Machine for Uplinks {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         self.now = now;
         match input {
-            Input::Opened { id, name } => self.opened(now, id, name),
+            Input::Opened { id, name, ours } => self.opened(now, id, name, ours),
             Input::Heard { id, stanza } => self.heard(now, id, stanza),
             Input::Sent { id, queued_bytes } => {
                 if let Some(number) = self.slot_of(id) {

@@ -44,6 +44,8 @@ pub(super) enum State {
     Up {
         id: UplinkId,
         name: String,
+        /// It says itself when everything was told.
+        ours: bool,
         since: Time,
     },
 }
@@ -79,6 +81,11 @@ impl Uplink {
             State::Up { id, .. } => Some(id),
             State::Waiting { .. } | State::Dialling { .. } => None,
         }
+    }
+
+    /// Whether the session is with a control node that says when everything was told, however long it takes.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.state, State::Up { ours: true, .. })
     }
 
     /// Whether this is the dial or the session with this number.
@@ -168,6 +175,9 @@ impl Uplink {
 
     /// What has been quiet for long enough is complete. Answers whether anything became so.
     pub(super) fn check_quiet(&mut self, now: Time) -> bool {
+        if self.is_ours() {
+            return false;
+        }
         let open = self
             .subscriptions
             .values_mut()
@@ -182,6 +192,9 @@ impl Uplink {
 
     /// When something will have been quiet for long enough.
     pub(super) fn quiet_at(&self) -> Option<Time> {
+        if self.is_ours() {
+            return None;
+        }
         let open = self
             .subscriptions
             .values()

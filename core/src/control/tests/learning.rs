@@ -58,3 +58,21 @@ fn an_agent_that_does_not_come_is_not_waited_for_longer_than_it_may_take_to_dial
     pass(&mut world, Time::ORIGIN + LEARNING);
     assert_eq!(ends(&world, 1), (true, true));
 }
+
+#[test]
+fn agents_of_busy_switches_keep_nobody_waiting_for_ever() {
+    let mut world = World::with(&[1]);
+    for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
+        world.open(conn, name);
+        world.subscribe(conn, 1);
+    }
+    let mut number = 0;
+    while world.now < Time::ORIGIN + LEARNING {
+        assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
+        number += 1;
+        world.publish(2, 1, mac(number % 3), path(10 + number % 7));
+        let now = world.now;
+        pass(&mut world, now + LEARNING_QUIET / 2);
+    }
+    assert_eq!(ends(&world, 1), (true, true));
+}
