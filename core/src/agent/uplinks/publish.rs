@@ -218,6 +218,9 @@ impl Uplinks {
 
     /// No switch of ours takes part in a network any more.
     fn leave(&mut self, network: Uuid) {
+        if let Some(hold) = &mut self.hold {
+            hold.leave(network);
+        }
         for mac in self.fabric.forget(network) {
             let vtep = None;
             self.outputs.push_back(super::Output::Imported { network, mac, vtep });
