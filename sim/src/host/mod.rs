@@ -377,7 +377,7 @@ impl Host {
                 agent::Output::HangUp { id, why } => self.hang_up(id, why),
                 agent::Output::Event(what) => self.report(Event::Uplink(what)),
                 // It knows of no other agent.
-                agent::Output::TellPeer(_) | agent::Output::Disagreed { .. } => {}
+                agent::Output::TellPeer(_) | agent::Output::Pair(_) => {}
                 agent::Output::Graded(grade) => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }
