@@ -10,8 +10,10 @@ mod lock;
 mod loudness;
 mod overdue;
 mod routes;
+mod sequence;
 mod sizes;
 mod steady;
+mod swept;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -83,6 +85,8 @@ pub struct Judges {
     lock: lock::Lock,
     broadcast: broadcast::Broadcast,
     routes: routes::Routes,
+    sequence: sequence::Sequence,
+    swept: swept::Swept,
     tables: tables::Tables,
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
@@ -115,10 +119,12 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 8] = [
+        let checks: [&dyn Check; 10] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
+            &self.sequence,
+            &self.swept,
             &self.tables,
             &self.keepalive,
             &self.sizes,
@@ -134,10 +140,12 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 8] = [
+        let checks: [&mut dyn Check; 10] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
+            &mut self.sequence,
+            &mut self.swept,
             &mut self.tables,
             &mut self.keepalive,
             &mut self.sizes,
