@@ -50,7 +50,8 @@ impl Stopwatch {
         match &entry.what {
             Happened::Switch(_) => drop(self.stale.as_mut().map(|stale| stale.insert(entry.who.to_string()))),
             Happened::World(_) | Happened::Vip(_) => self.stale = None,
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::Thief(_) => {}
+            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
+            Happened::VRouter(_) | Happened::Thief(_) => {}
         }
         if let Happened::World(Fate::FaultBegins { fault, .. }) = &entry.what
             && let Some(scheduled) = world.plan().fault(*fault)

@@ -21,4 +21,5 @@ pub mod switch;
 pub mod thief;
 pub mod tls;
 pub mod vip;
+pub mod vrouter;
 pub mod world;

@@ -247,6 +247,18 @@ pub fn broadcast_is_right(world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) 
     !broadcast.is_empty() && broadcast.values().all(|rows| *rows == right)
 }
 
+/// What a switch has learned in networks that are wanted, and where it says that it is; without what is configured.
+pub fn learned(world: &World, server: &Switch) -> BTreeMap<(Uuid, Mac), Ipv4Addr> {
+    let database = Database::read(server);
+    let configuration = world.wanted(0);
+    let rows = database.rows_of("Ucast_Macs_Local").filter_map(|(network, row)| {
+        let about = configuration.networks.get(&network)?;
+        let mac = mac(row).filter(|mac| !about.remote_macs.contains_key(mac))?;
+        Some(((network, mac), database.tunnel_ends(row).next()?))
+    });
+    rows.collect()
+}
+
 /// The broadcast rows of every wanted logical switch that is there.
 pub fn broadcast(world: &World, server: &Switch) -> BTreeMap<Uuid, Vec<String>> {
     let mut database = Database::read(server);

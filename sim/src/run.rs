@@ -157,7 +157,7 @@ impl Run {
             }
             moved |= !matches!(
                 entry.what,
-                Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_)
+                Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::VRouter(_)
             );
             self.stopwatch.heard(&entry, &self.world);
             heard(&entry);

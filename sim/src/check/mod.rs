@@ -8,6 +8,7 @@ mod foreign;
 mod keepalive;
 mod lock;
 mod loudness;
+mod missing;
 mod overdue;
 mod routes;
 mod sizes;
@@ -86,6 +87,7 @@ pub struct Judges {
     tables: tables::Tables,
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
+    missing: missing::Missing,
     foreign: foreign::Foreign,
     loudness: loudness::Loudness,
 }
@@ -115,13 +117,14 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 8] = [
+        let checks: [&dyn Check; 9] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
             &self.tables,
             &self.keepalive,
             &self.sizes,
+            &self.missing,
             &self.foreign,
             &self.loudness,
         ];
@@ -134,13 +137,14 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 8] = [
+        let checks: [&mut dyn Check; 9] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
             &mut self.tables,
             &mut self.keepalive,
             &mut self.sizes,
+            &mut self.missing,
             &mut self.foreign,
             &mut self.loudness,
         ];

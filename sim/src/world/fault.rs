@@ -10,7 +10,7 @@ use super::{HostId, Kind, Part, Planned, State, World};
 use crate::link::Trouble;
 use crate::operator::hand;
 use crate::plan::{Fault, Scheduled, Span, TlsFault};
-use crate::{device, host, proxy, thief, vip};
+use crate::{device, host, proxy, thief, vip, vrouter};
 
 /// Whether a fault begins or ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -281,6 +281,10 @@ impl World {
             Kind::Proxy(number) => {
                 let command = vip::Command::Priority(self.vip_priority(number));
                 self.tell(host, Part::Vip, News::Vip(command));
+            }
+            Kind::VRouter(_) => {
+                let command = vrouter::Command::Subscribe(self.instances());
+                self.tell(host, Part::Program, News::VRouter(command));
             }
             Kind::Switch(_) | Kind::Control(_) | Kind::Thief => {}
         }

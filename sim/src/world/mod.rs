@@ -34,7 +34,7 @@ use checking::Checking;
 use clock::Clock;
 use log::{Entry, Fate, Happened, Standing};
 use process::{News, Process};
-pub use reach::{ControlView, Reached};
+pub use reach::{ControlView, Listener, Reached, VRouterView};
 pub use view::{AgentView, LOCK, SwitchView, Way};
 
 /// A world that runs a plan.
@@ -106,6 +106,7 @@ enum Kind {
     Agent(usize),
     Proxy(usize),
     Control(usize),
+    VRouter(usize),
     Thief,
 }
 
@@ -320,6 +321,10 @@ impl Kind {
 
     fn is_proxy(self) -> bool {
         matches!(self, Self::Proxy(_))
+    }
+
+    fn is_vrouter(self) -> bool {
+        matches!(self, Self::VRouter(_))
     }
 
     fn is_control(self) -> bool {
