@@ -14,7 +14,10 @@ pub struct AgentStatus {
     pub agent: String,
     /// Its services node.
     pub tsn: Ipv4Addr,
-    /// What the health port says: `fit`, `unfit` or `draining`.
+    /// It passed its probes, or failed them; `None` before anybody has probed it.
+    #[serde(default)]
+    pub tsn_alive: Option<bool>,
+    /// What the health port says: `fit`, `isolated`, `alone`, `unfit` or `draining`.
     pub grade: String,
     /// Its control nodes, those that it dials first; none if the configuration comes from a file alone.
     #[serde(default)]

@@ -164,6 +164,10 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
         (vec![("grade", grade.to_string())], is)
     });
     metrics.gauges("agent_grade", "1 for the grade that the health ports announce", grades);
+    let alive = status.tsn_alive.map(|alive| (vec![], f64::from(u8::from(alive))));
+    if alive.is_some() {
+        metrics.gauges("tsn_up", "Whether the services node passes its probes", alive);
+    }
     let unidentified = [(vec![], status.unidentified.len() as f64)];
     metrics.gauges(
         "unidentified_connections",

@@ -224,7 +224,7 @@ fn served() -> BTreeSet<String> {
         "quarantine": [], "keepalive_misses": 0, "takeover_ms": { "tls": 1.0 },
     });
     let status: AgentStatus = serde_json::from_value(json!({
-        "agent": "agent-a", "tsn": "10.0.0.11", "grade": "fit", "unidentified": [],
+        "agent": "agent-a", "tsn": "10.0.0.11", "tsn_alive": true, "grade": "fit", "unidentified": [],
         "switches": { "tor1": { "sessions": [session], "exported": 0 } },
         "control_nodes": [{
             "address": "127.0.0.1:5269", "name": null, "configures": false, "failures": 1, "instances": 0,

@@ -66,7 +66,7 @@ impl Agent {
 
     /// The services node passed its probe, or did not.
     pub(super) fn tsn_probed(&mut self, alive: bool) {
-        self.tsn_dead = !alive;
+        self.tsn_alive = Some(alive);
     }
 
     /// After each input: is the grade another, is there something to tell the other agent, is a switch to go?
@@ -136,7 +136,7 @@ impl Agent {
     }
 
     fn is_isolated(&self, now: Time) -> bool {
-        self.tsn_dead
+        self.tsn_alive == Some(false)
             || self
                 .without_uplinks
                 .is_some_and(|since| now.since(since) >= ISOLATED_AFTER)

@@ -11,6 +11,7 @@ mod grading;
 pub mod graph;
 pub mod hold;
 pub mod pair;
+pub mod probe;
 mod routes;
 pub mod uplinks;
 
@@ -119,8 +120,8 @@ pub struct Agent {
     uplinks: Option<Uplinks>,
     /// Since when no control node is there.
     without_uplinks: Option<Time>,
-    /// The services node failed its probe.
-    tsn_dead: bool,
+    /// The services node passed its probes, or failed them; `None` before anybody has probed it.
+    tsn_alive: Option<bool>,
     /// `None`: this agent knows of no other.
     pair: Option<Pair>,
     /// How the switches are served, as the uplinks were told last.
@@ -173,7 +174,7 @@ impl Agent {
             exports: Exports::default(),
             uplinks: None,
             without_uplinks: None,
-            tsn_dead: false,
+            tsn_alive: None,
             pair: None,
             served: BTreeMap::new(),
             owners: 0,
@@ -233,6 +234,7 @@ impl Agent {
         AgentStatus {
             agent: self.configuration.session.agent.clone(),
             tsn: self.configuration.session.tsn,
+            tsn_alive: self.tsn_alive,
             grade: self.grade.to_string(),
             control_nodes: self.uplinks.as_ref().map(Uplinks::status).unwrap_or_default(),
             switches,
@@ -382,7 +384,10 @@ impl Agent {
     }
 
     fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
-        self.configuration = configuration;
+        // A revision that is about others shares what is in force, so that nobody need compare it again.
+        if self.configuration != configuration {
+            self.configuration = configuration;
+        }
         self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (&self.configuration, self.complete);
         for conn in self.sessions.keys() {

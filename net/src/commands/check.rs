@@ -132,6 +132,9 @@ fn certificates(config: &Config) -> Result<(), TlsError> {
     match config {
         Config::Agent(agent) => {
             Acceptor::load(&agent.tls)?;
+            if let Some(peer) = &agent.peer {
+                Acceptor::load(&peer.tls)?;
+            }
             agent.uplink_tls().map_or(Ok(()), |tls| Connector::load(&tls).map(drop))
         }
         Config::Control(control) => control.tls.as_ref().map_or(Ok(()), |tls| Acceptor::load(tls).map(drop)),

@@ -5,8 +5,11 @@
 //! because serde stops at the first error and an operator wants to see them all.
 
 mod control;
+mod failover;
 mod macs;
 mod networks;
+mod peer;
+mod probe;
 mod problem;
 mod sections;
 mod switches;
@@ -21,6 +24,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tandem_core::agent::uplinks::Options;
 use tandem_core::configuration::Configuration;
@@ -31,6 +35,7 @@ pub use problem::{Location, Problem, Problems};
 pub(crate) use problem::Source;
 use table::Document;
 
+use crate::probe::Probe;
 use crate::tls::Settings;
 
 /// Everything that `tandem agent` reads from its file.
@@ -47,6 +52,23 @@ pub struct AgentConfig {
     pub configuration: Configuration,
     /// The control nodes that tell it what to make true; `None` where this file does.
     pub uplinks: Option<Uplinks>,
+    /// How long it holds copies of routes that nobody vouches for; `None` is not at all.
+    pub stale_hold: Option<Duration>,
+    /// The other agent of the pair; `None` where the two know nothing of each other.
+    pub peer: Option<Peer>,
+    /// How it finds out whether its services node lives; `None` takes that for granted.
+    pub probe: Option<Probe>,
+}
+
+/// The link to the other agent of the pair.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Where the other agent dials in.
+    pub listen: SocketAddr,
+    /// Where the other agent listens.
+    pub connect: SocketAddr,
+    /// How both prove to each other who they are.
+    pub tls: Settings,
 }
 
 /// The control nodes of an agent.
@@ -249,7 +271,7 @@ impl AgentConfig {
         Some(Options {
             nodes: self.uplinks.as_ref()?.nodes.clone(),
             session: self.configuration.session.clone(),
-            stale_hold: None,
+            stale_hold: self.stale_hold,
             seed,
         })
     }
@@ -292,6 +314,9 @@ impl AgentConfig {
             ),
             keep(&mut self.listen, old.listen, "[listen]"),
             keep(&mut self.log, old.log, "[log]"),
+            keep(&mut self.stale_hold, old.stale_hold, "[failover]"),
+            keep(&mut self.peer, old.peer, "[peer]"),
+            keep(&mut self.probe, old.probe, "[tsn]"),
             uplinks,
         ]);
         if self.uplinks.is_some() {

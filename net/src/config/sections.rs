@@ -10,7 +10,7 @@ use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, 
 use super::problem::{Problem, Problems, Source};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Files, Listen, Log, LogFormat, networks, switches, uplinks};
+use super::{AgentConfig, Files, Listen, Log, LogFormat, failover, networks, peer, probe, switches, uplinks};
 use crate::tls::Settings;
 
 const NAME: Key<String> = Key {
@@ -67,13 +67,13 @@ const PROXY_PROTOCOL: Key<bool> = Key {
     example: "true",
     what: "whether the proxy sends a PROXY protocol v2 header",
 };
-const CERTIFICATE: Key<PathBuf> = Key {
+pub(super) const CERTIFICATE: Key<PathBuf> = Key {
     name: "certificate",
     read: values::path,
     example: r#""agent-cert.pem""#,
     what: "a PEM file with our own certificate and what leads to its root",
 };
-const PRIVATE_KEY: Key<PathBuf> = Key {
+pub(super) const PRIVATE_KEY: Key<PathBuf> = Key {
     name: "private_key",
     read: values::path,
     example: r#""agent-key.pem""#,
@@ -160,6 +160,9 @@ pub(super) fn read(
     let tls = tls(&mut root, base, files, problems);
     let log = log(&mut root, problems);
     let uplinks = uplinks::read(&mut root, base, files, problems);
+    let stale_hold = failover::read(&mut root, problems);
+    let peer = peer::read(&mut root, (tls.as_ref(), listen.as_ref()), base, files, problems);
+    let probe = probe::read(&mut root, problems);
     let networks = networks::read(&mut root, base, files, problems);
     let switches = switches::read(&mut root, &networks, problems, |_, _, switch, _| switch);
     root.finish(problems);
@@ -187,6 +190,9 @@ pub(super) fn read(
             switches,
         },
         uplinks,
+        stale_hold,
+        peer,
+        probe,
     })
 }
 

@@ -1,4 +1,5 @@
 mod control;
+mod pair;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -195,6 +196,21 @@ max_backoff = "2s"
 inactivity_probe = "0s"
 [audit]
 local_macs_grace = "1m"
+[failover]
+stale_hold = "0s"
+[peer]
+listen = "[::1]:6654"
+connect = "[::2]:6654"
+ca = "agent-ca.pem"
+certificate = "control-cert.pem"
+private_key = "control-key.pem"
+[tsn]
+probe = "http"
+url = "http://10.0.0.12:8085/health"
+interval = "5s"
+timeout = "500ms"
+fall = 5
+rise = 1
 [log]
 format = "json"
 level = "debug"
@@ -228,6 +244,9 @@ fn unknown_key_reports() -> Vec<Problem> {
         "[keepalive]\n",
         "[manager]\n",
         "[audit]\n",
+        "[failover]\n",
+        "[peer]\n",
+        "[tsn]\n",
         "[log]\n",
         "[[network]]\n",
         "[[switch]]\n",
@@ -433,7 +452,9 @@ fn a_reload_takes_over_everything_but_what_only_a_new_start_can_change() {
             "[agent] lock",
             "[agent] logical_switch_prefix",
             "[listen]",
-            "[log]"
+            "[log]",
+            "[peer]",
+            "[tsn]"
         ]
     );
     assert_eq!((&running.listen, &running.log), (&old.listen, &old.log));

@@ -8,9 +8,10 @@ use tandem_core::configuration::{CertificateRule, VlanId};
 use tandem_core::ids::{Mac, Uuid, Vni};
 use toml::de::DeValue;
 
-use super::LogFormat;
 use super::control::CONTROL_PORT;
 use super::table::kind;
+use super::{LogFormat, probe};
+use crate::probe::Url;
 
 /// Nothing here is longer than a day; it keeps sums of durations far from any overflow.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -101,6 +102,68 @@ pub(super) fn interval(value: &DeValue<'_>) -> Result<Option<Duration>, String> 
     }
 }
 
+/// How long copies are held: not at all, or a second at least.
+pub(super) fn hold(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
+    match duration(value)? {
+        Duration::ZERO => Ok(None),
+        short if short < Duration::from_secs(1) => Err("this is shorter than 1s; no failover is over by then".into()),
+        hold => Ok(Some(hold)),
+    }
+}
+
+/// What to do to a services node.
+pub(super) fn probe(value: &DeValue<'_>) -> Result<probe::Kind, String> {
+    match quoted(value)? {
+        "tcp" => Ok(probe::Kind::Tcp),
+        "http" => Ok(probe::Kind::Http),
+        "command" => Ok(probe::Kind::Command),
+        other => Err(format!("{} is none of `tcp`, `http`, `command`", shown(other))),
+    }
+}
+
+/// A time of probes: from a tenth of a second to an hour.
+pub(super) fn probe_time(value: &DeValue<'_>) -> Result<Duration, String> {
+    match duration(value)? {
+        short if short < Duration::from_millis(100) => Err("this is shorter than 100ms".into()),
+        long if long > Duration::from_secs(3600) => Err("this is longer than 1h".into()),
+        time => Ok(time),
+    }
+}
+
+/// How many probes in a row.
+pub(super) fn probes(value: &DeValue<'_>) -> Result<u32, String> {
+    let number = integer(value)?;
+    u32::try_from(number)
+        .ok()
+        .filter(|probes| (1..=100).contains(probes))
+        .ok_or_else(|| format!("{number} is not between 1 and 100"))
+}
+
+/// A page of an HTTP server, without TLS.
+pub(super) fn url(value: &DeValue<'_>) -> Result<Url, String> {
+    let url = text(value)?;
+    Url::parse(&url).ok_or_else(|| {
+        format!(
+            "{} is not `http://`, a host with or without a port, and a path",
+            shown(&url)
+        )
+    })
+}
+
+/// A program, by its whole path, and its arguments.
+pub(super) fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let DeValue::Array(words) = value else {
+        return Err(format!("this is {}, not a list of texts", kind(value)));
+    };
+    let words = words.iter().map(|word| quoted(word.get_ref()).map(str::to_owned));
+    let words = words.collect::<Result<Vec<_>, _>>()?;
+    match words.first() {
+        Some(program) if program.starts_with('/') && words.iter().all(|word| !word.contains('\0')) => Ok(words),
+        Some(program) => Err(format!("{} is not a whole path of a program", shown(program))),
+        None => Err("this names no program".into()),
+    }
+}
+
 /// `Manager.max_backoff` in milliseconds; the schema takes 1000 and more.
 pub(super) fn backoff_ms(value: &DeValue<'_>) -> Result<u32, String> {
     match milliseconds(value)? {
@@ -114,7 +177,7 @@ pub(super) fn milliseconds(value: &DeValue<'_>) -> Result<u32, String> {
     u32::try_from(duration(value)?.as_millis()).map_err(|_| "this is too long".into())
 }
 
-/// An address and a port to listen on.
+/// An IP address and a port.
 pub(super) fn socket(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     let text = quoted(value)?;
     text.parse()
@@ -129,17 +192,25 @@ pub(super) fn socket_or_off(value: &DeValue<'_>) -> Result<Option<SocketAddr>, S
     }
 }
 
-/// An address where a control node is; its port may be left out.
-pub(super) fn control_node(value: &DeValue<'_>) -> Result<SocketAddr, String> {
-    let text = quoted(value)?;
-    let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, CONTROL_PORT));
-    let address = text.parse().or(bare);
-    let address = address.map_err(|_| format!("{} is not an IP address with or without a port", shown(text)))?;
+/// An address and a port where somebody else is.
+pub(super) fn reachable(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    is_reachable(socket(value)?)
+}
+
+fn is_reachable(address: SocketAddr) -> Result<SocketAddr, String> {
     let ip = address.ip();
     if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
         return Err(format!("nobody can be reached at {address}"));
     }
     Ok(address)
+}
+
+/// An address where a control node is; its port may be left out.
+pub(super) fn control_node(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let text = quoted(value)?;
+    let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, CONTROL_PORT));
+    let address = text.parse().or(bare);
+    is_reachable(address.map_err(|_| format!("{} is not an IP address with or without a port", shown(text)))?)
 }
 
 /// What someone is called who speaks XMPP: an agent, a services node, a control node.

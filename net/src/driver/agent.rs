@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tandem_core::agent::pair::Word;
 use tandem_core::agent::uplinks::{self, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::event::{Event, What};
@@ -40,6 +41,8 @@ pub struct Driver<E: Env, S, D> {
     messages: mpsc::Receiver<Message>,
     back: mpsc::Sender<Message>,
     grade: watch::Sender<Grade>,
+    /// What the other agent of the pair is to hear: the newest alone counts.
+    words: watch::Sender<Option<Word>>,
     sessions: BTreeMap<ConnId, mpsc::UnboundedSender<Order>>,
     uplinks: BTreeMap<UplinkId, Mouth>,
     /// Those that something was just said to.
@@ -63,6 +66,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             messages,
             back: back.clone(),
             grade,
+            words: watch::channel(None).0,
             sessions: BTreeMap::new(),
             uplinks: BTreeMap::new(),
             spoken: BTreeSet::new(),
@@ -70,6 +74,11 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             next_conn: 1,
         };
         (driver, back, graded)
+    }
+
+    /// What the other agent of the pair is to hear.
+    pub fn words(&self) -> watch::Receiver<Option<Word>> {
+        self.words.subscribe()
     }
 
     /// Runs until the agent is drained.
@@ -136,6 +145,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 Input::Heard(event)
             }
             Message::Uplink(id, news) => self.uplink(id, news),
+            Message::Peer(word) => Input::Peer(word),
+            Message::Tsn { alive } => Input::Tsn { alive },
             Message::Configure(configuration) => Input::Configure {
                 configuration,
                 complete: true,
@@ -266,8 +277,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     }
                 }
                 Output::Event(what) => log::uplink(&what),
-                // There is no peer link yet.
-                Output::TellPeer(_) | Output::Disagreed { .. } => {}
+                Output::TellPeer(word) => drop(self.words.send_replace(Some(word))),
+                Output::Disagreed { .. } => {}
             }
         }
         over

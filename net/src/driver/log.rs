@@ -35,6 +35,35 @@ pub fn graded(grade: Grade) {
     info!(target: "tandem", "Graded: this agent is {grade}");
 }
 
+/// Logs that the services node lives, or why it counts as dead from now on.
+pub fn probed(alive: bool, why: Option<&str>) {
+    match (alive, why) {
+        (true, _) => info!(target: "tandem", "Probed: the services node is alive"),
+        (false, why) => {
+            warn!(target: "tandem", "Probed: the services node is dead: {}", why.unwrap_or("its probe fails"))
+        }
+    }
+}
+
+/// Logs that the other agent of the pair listens to us.
+pub fn peer_dialled(address: SocketAddr, agent: &str) {
+    info!(target: "tandem", "PeerLink: {} at {address} listens to us", agent.escape_debug());
+}
+
+/// Logs that it does not listen to us, or no longer; quietly, if that is known.
+pub fn peer_lost(address: SocketAddr, why: &str, is_news: bool) {
+    if is_news {
+        warn!(target: "tandem", "PeerLink: {address} does not listen to us: {why}");
+    } else {
+        debug!(target: "tandem", "PeerLink: {address} does not listen to us: {why}");
+    }
+}
+
+/// Logs that somebody who has a certificate for it does not speak as the other agent of a pair does.
+pub fn peer_refused(from: SocketAddr, why: &str) {
+    warn!(target: "tandem", "PeerLink: {from} is not listened to: {why}");
+}
+
 /// Logs what happened between an agent and its control nodes.
 pub fn uplink(what: &uplinks::What) {
     let word = what.word();

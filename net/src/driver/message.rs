@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tandem_core::agent::pair::Word;
 use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::configuration::Configuration;
 use tandem_core::event::Event;
@@ -19,6 +20,13 @@ pub enum Message {
     Heard(Event),
     /// Something happened on a stream to a control node.
     Uplink(UplinkId, News),
+    /// The other agent of the pair said this.
+    Peer(Word),
+    /// The services node passed its probes, or failed them.
+    Tsn {
+        /// It lives.
+        alive: bool,
+    },
     /// A configuration that was read anew.
     Configure(Arc<Configuration>),
     /// Hand over and go.

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_core::Generation;
 use tandem_core::agent::Agent;
+use tandem_core::agent::pair::Word;
 use tandem_core::bounds::ANNOUNCE;
 use tandem_core::configuration::Configuration;
 use tandem_core::health::Grade;
@@ -22,13 +23,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::server::TlsStream;
 use tracing::{error, info, warn};
 
-use crate::config::{self, AgentConfig, LoadError, Problems};
+use crate::config::{self, AgentConfig, LoadError, Peer, Problems};
 use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
 use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
+use crate::peer;
 use crate::tls::{Acceptor, TlsError};
 use crate::xmpp::TcpDialer;
 use handle::Handle;
@@ -53,8 +55,13 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
         Some(uplinks) => agent.with_uplinks(uplinks.clone()),
         None => agent,
     };
+    let agent = match &config.peer {
+        Some(_) => agent.with_peer(),
+        None => agent,
+    };
     let dialer = TcpDialer::new(config.uplink_tls()).map_err(io::Error::other)?;
     let (driver, messages, mut grade) = Driver::new(env, agent, dialer);
+    let words = driver.words();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle::new(messages.clone()));
     let counters = Arc::new(Counters::default());
@@ -65,7 +72,14 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let mut running = tokio::spawn(driver.run(arriving));
     counters.certificate("agent", acceptor.not_after());
     tokio::spawn(announce(grade.clone(), announcements, messages.clone()));
+    if let Some(probe) = config.probe.clone() {
+        tokio::spawn(probe.run(messages.clone()));
+    }
     let name = config.configuration.session.agent.clone();
+    let peer_acceptor = match config.peer.clone() {
+        Some(peer) => Some(open_peer(peer, &name, words, &messages, &counters)?),
+        None => None,
+    };
     match &uplinks {
         Some(uplinks) => {
             let nodes = &uplinks.nodes;
@@ -98,9 +112,14 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
                     let _ = messages.send(Message::Configure(configuration)).await;
                 }
             }
-            _ = look.tick() => if acceptor.changed() {
-                reload_certificates(&acceptor.reload(), &acceptor, &counters, "agent");
-            },
+            _ = look.tick() => {
+                let peer = peer_acceptor.iter().map(|acceptor| (acceptor, "peer"));
+                for (acceptor, whose) in std::iter::once((&acceptor, "agent")).chain(peer) {
+                    if acceptor.changed() {
+                        reload_certificates(&acceptor.reload(), acceptor, &counters, whose);
+                    }
+                }
+            }
             _ = signals.drain.recv() => drain(&messages).await,
             _ = signals.interrupt.recv() => drain(&messages).await,
         }
@@ -136,6 +155,21 @@ fn open_door(
         }
     });
     Ok(())
+}
+
+/// Opens the port for the other agent of the pair, and dials it.
+fn open_peer(
+    peer: Peer,
+    name: &str,
+    words: watch::Receiver<Option<Word>>,
+    messages: &mpsc::Sender<Message>,
+    counters: &Counters,
+) -> io::Result<Arc<Acceptor>> {
+    let acceptor = Arc::new(Acceptor::load(&peer.tls).map_err(io::Error::other)?);
+    counters.certificate("peer", acceptor.not_after());
+    peer::listen(peer.listen, Arc::clone(&acceptor), name.into(), messages.clone())?;
+    tokio::spawn(peer::dial(peer, name.into(), words));
+    Ok(acceptor)
 }
 
 fn first_generation() -> Generation {

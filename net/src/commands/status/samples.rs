@@ -48,6 +48,7 @@ pub(crate) fn busy() -> AgentStatus {
         control_nodes: Vec::new(),
         agent: "agent-a".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 11),
+        tsn_alive: Some(true),
         grade: "fit".into(),
         switches: BTreeMap::from(switches),
         unidentified: vec![
@@ -71,6 +72,7 @@ pub(crate) fn idle() -> AgentStatus {
         control_nodes: Vec::new(),
         agent: "agent-b".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 12),
+        tsn_alive: None,
         grade: "unfit".into(),
         switches: BTreeMap::new(),
         unidentified: vec![],
@@ -132,7 +134,8 @@ pub(crate) fn led() -> AgentStatus {
     ];
     AgentStatus {
         control_nodes,
-        grade: "fit".into(),
+        tsn_alive: Some(false),
+        grade: "alone".into(),
         ..idle()
     }
 }

@@ -51,8 +51,13 @@ fn head(status: &AgentStatus) -> String {
     let owned = sessions(status)
         .filter(|(_, session)| matches!(session.ownership.as_str(), "held" | "lockless"))
         .count();
+    let tsn = match status.tsn_alive {
+        Some(true) => " (alive)",
+        Some(false) => " (DEAD)",
+        None => "",
+    };
     format!(
-        "{}: {}, services node {}, {}, {connected} connected, {owned} owned\n",
+        "{}: {}, services node {}{tsn}, {}, {connected} connected, {owned} owned\n",
         clean(&status.agent),
         clean(&status.grade),
         status.tsn,

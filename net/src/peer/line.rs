@@ -1,0 +1,46 @@
+//! Lines of JSON, bounded.
+
+use std::io;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::LINE_BYTES;
+
+/// The next line; `None` at the end. What is no line of ours is an error that says so.
+pub(super) async fn read<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<T>, String> {
+    let mut line = Vec::new();
+    let most = LINE_BYTES as u64 + 1;
+    let read = reader.take(most).read_until(b'\n', &mut line).await;
+    read.map_err(|error| broke(&error))?;
+    match line.strip_suffix(b"\n") {
+        Some(line) => serde_json::from_slice(line)
+            .map(Some)
+            .map_err(|error| format!("it said what is no line of the link: {error}")),
+        None if line.len() > LINE_BYTES => Err(format!("it said a line of more than {LINE_BYTES} bytes")),
+        None if line.is_empty() => Ok(None),
+        None => Err("it stopped in the middle of a line".into()),
+    }
+}
+
+/// Says a line.
+pub(super) async fn write(writer: &mut (impl AsyncWrite + Unpin), said: &impl Serialize) -> Result<(), String> {
+    let mut line = serde_json::to_vec(said).map_err(|error| error.to_string())?;
+    if line.len() >= LINE_BYTES {
+        return Err(format!("what we have to say is longer than {LINE_BYTES} bytes"));
+    }
+    line.push(b'\n');
+    let written = async {
+        writer.write_all(&line).await?;
+        writer.flush().await
+    };
+    written.await.map_err(|error: io::Error| broke(&error))
+}
+
+fn broke(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it dropped the connection".into(),
+        _ => format!("the connection broke: {error}"),
+    }
+}

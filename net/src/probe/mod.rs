@@ -1,0 +1,131 @@
+//! Probes the services node, and tells the agent whether it lives.
+
+mod http;
+
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tandem_core::agent::probe::Streak;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::driver::log;
+use crate::driver::message::Message;
+
+pub use http::Url;
+
+/// How the services node is probed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Probe {
+    /// What a probe does.
+    pub how: How,
+    /// From the start of one to that of the next; they never overlap.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// So many that fail in a row mean that it is dead.
+    pub fall: u32,
+    /// So many that pass in a row mean that it lives.
+    pub rise: u32,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum How {
+    /// Connects, and hangs up.
+    Tcp(SocketAddr),
+    /// Asks for a page; any status of success will do.
+    Http(Url),
+    /// Runs a program, and looks at its exit status. The whole path of it, then its arguments.
+    Command(Vec<String>),
+}
+
+impl Probe {
+    /// Probes until the agent is gone, and tells it what follows.
+    pub async fn run(self, agent: mpsc::Sender<Message>) {
+        let mut streak = Streak::new(self.fall, self.rise);
+        let mut tick = interval(self.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = agent.closed() => return,
+            }
+            let probed = self.once().await;
+            if let Some(alive) = streak.probed(probed.is_ok()) {
+                log::probed(alive, probed.err().as_deref());
+                if agent.send(Message::Tsn { alive }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One probe. An error says why it failed.
+    async fn once(&self) -> Result<(), String> {
+        let probe = async {
+            match &self.how {
+                How::Tcp(address) => {
+                    let connected = TcpStream::connect(address).await;
+                    connected.map(drop).map_err(|error| format!("{address}: {error}"))
+                }
+                How::Http(url) => url.probe().await,
+                How::Command(words) => run(words).await,
+            }
+        };
+        match timeout(self.timeout, probe).await {
+            Ok(done) => done,
+            Err(_) => Err(format!("a probe took longer than {:?}", self.timeout)),
+        }
+    }
+}
+
+/// Runs a program to its end. When this is dropped earlier, the program is killed, with everything that it started.
+async fn run(words: &[String]) -> Result<(), String> {
+    let [program, arguments @ ..] = words else {
+        return Err("no program is configured".into());
+    };
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn();
+    let mut group = Group(child.map_err(|error| format!("cannot run {program}: {error}"))?);
+    match group.0.wait().await {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{program} {}", ended(status))),
+        Err(error) => Err(format!("cannot wait for {program}: {error}")),
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}
+
+/// A process that leads its own process group.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It has an id for as long as nobody has waited for its end: until then no other process can have that id.
+        if let Some(Ok(leader)) = self.0.id().map(i32::try_from) {
+            let _gone_already = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// Generous: it guards against hanging, nothing else.
+const LONG: Duration = Duration::from_secs(60);
+
+fn probe(how: How, timeout: Duration) -> Probe {
+    Probe {
+        how,
+        interval: Duration::from_millis(1),
+        timeout,
+        fall: 2,
+        rise: 2,
+    }
+}
+
+/// What the first probe says.
+async fn once(how: How) -> Result<(), String> {
+    probe(how, LONG).once().await
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    (listener, address)
+}
+
+#[tokio::test]
+async fn a_tcp_probe_passes_where_somebody_listens() {
+    let (listener, address) = listen().await;
+    assert_eq!(once(How::Tcp(address)).await, Ok(()));
+    drop(listener);
+    let why = once(How::Tcp(address)).await.expect_err("nobody listens");
+    assert!(why.starts_with(&format!("{address}: ")), "{why}");
+}
+
+#[tokio::test]
+async fn an_http_probe_passes_with_a_status_of_success() {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        for answer in [
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            "HTTP/1.1 503 No\r\n\r\n",
+            "220 mail\r\n....",
+        ] {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = vec![0; 1024];
+            let length = stream.read(&mut asked).await.expect("a request");
+            assert!(asked[..length].starts_with(b"GET /health HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        }
+    });
+    let url = Url::parse(&format!("http://{address}/health")).expect("a URL");
+    assert_eq!(once(How::Http(url.clone())).await, Ok(()));
+    let said = |what: &str| Err(format!("http://{address}/health{what}"));
+    assert_eq!(once(How::Http(url.clone())).await, said(" answers 503"));
+    assert_eq!(once(How::Http(url)).await, said(": what answers does not speak HTTP"));
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_fails_its_probe_in_time() {
+    let (_listener, address) = listen().await;
+    let url = Url::parse(&format!("http://{address}/")).expect("a URL");
+    let probe = probe(How::Http(url), Duration::from_millis(10));
+    assert_eq!(probe.once().await, Err("a probe took longer than 10ms".into()));
+}
+
+#[tokio::test]
+async fn a_command_passes_when_it_exits_with_0() {
+    let sh = |script: &str| How::Command(["/bin/sh", "-c", script].map(str::to_owned).into());
+    assert_eq!(once(sh("exit 0")).await, Ok(()));
+    assert_eq!(once(sh("exit 3")).await, Err("/bin/sh exited with 3".into()));
+    assert_eq!(
+        once(sh("kill -9 $$")).await,
+        Err("/bin/sh was killed by signal 9".into())
+    );
+    let why = once(How::Command(vec!["/no/such/program".into()])).await;
+    assert!(
+        why.expect_err("no program")
+            .starts_with("cannot run /no/such/program: ")
+    );
+}
+
+/// A program that writes down its own number, and that of a child, and hangs as that does.
+fn hanging(folder: &Path) -> How {
+    let file = folder.join("hang");
+    let script = format!(
+        "#!/bin/sh\nsleep 1000 &\necho $$ $! > {0}/pids.new\nmv {0}/pids.new {0}/pids\nwait\n",
+        folder.display()
+    );
+    std::fs::write(&file, script).expect("written");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("executable");
+    How::Command(vec![file.display().to_string()])
+}
+
+/// Whether a process is there that is no zombie.
+fn lives(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+#[tokio::test]
+async fn a_command_that_hangs_is_killed_with_everything_that_it_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pids = folder.path().join("pids");
+    let probe = probe(hanging(folder.path()), LONG);
+    let mut started: Vec<String> = Vec::new();
+    // It is given up once it hangs for certain.
+    tokio::select! {
+        _ = probe.once() => panic!("it hangs"),
+        () = async {
+            while started.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let text = std::fs::read_to_string(&pids).unwrap_or_default();
+                started = text.split_whitespace().map(str::to_owned).collect();
+            }
+        } => {}
+    }
+    assert_eq!(started.len(), 2);
+    timeout(LONG, async {
+        while started.iter().any(|pid| lives(pid)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("both are gone");
+}
+
+#[tokio::test]
+async fn the_agent_hears_when_the_services_node_dies_and_when_it_lives_again() {
+    let (listener, address) = listen().await;
+    let (tell, mut told) = mpsc::channel(1);
+    tokio::spawn(probe(How::Tcp(address), LONG).run(tell));
+    let mut alive = async || match timeout(LONG, told.recv()).await {
+        Ok(Some(Message::Tsn { alive })) => alive,
+        other => panic!("{other:?}"),
+    };
+    assert!(alive().await);
+    drop(listener);
+    assert!(!alive().await);
+    let _listener = TcpListener::bind(address).await.expect("the same port");
+    assert!(alive().await);
+}
