@@ -3,6 +3,7 @@
 #![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one thing"))]
 
+pub mod absence;
 pub mod bounds;
 pub mod check;
 pub mod control;

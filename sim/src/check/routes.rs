@@ -11,7 +11,7 @@ use super::overdue::Overdue;
 use super::tick::{EVERY, Tick};
 use super::{Check, Findings};
 use crate::bounds;
-use crate::world::{ControlView, Listener, World};
+use crate::world::{AgentView, ControlView, Listener, World};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {

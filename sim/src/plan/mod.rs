@@ -283,6 +283,8 @@ pub enum Edit {
     DeleteLogicalSwitch,
     /// A foreign logical switch, with MACs in it, comes.
     AddForeign,
+    /// The switch gets another tunnel end: `tunnel_ips`, all that it has learned, and what the operator wants of it.
+    MoveTunnelEnd,
 }
 
 /// What an operator changes in the configuration.

@@ -51,6 +51,7 @@ impl Plan {
         faults::add_of_pair(&mut plan, &mut choices);
         plan.topology.vrouters = settings::vrouters(&plan.topology, &mut choices);
         faults::add_of_vrouters(&mut plan, &mut choices);
+        faults::add_moves(&mut plan, &mut choices);
         plan
     }
 }

@@ -156,6 +156,7 @@ impl World {
             name: name.into(),
             kind,
             address,
+            tunnel_end: address,
             program: None,
             vip: None,
             wakes: [None; 2],

@@ -78,6 +78,8 @@ struct Node {
     name: Arc<str>,
     kind: Kind,
     address: Ipv4Addr,
+    /// Of a switch: where tunnels to it end.
+    tunnel_end: Ipv4Addr,
     /// `None` when it is not running.
     program: Option<Process>,
     /// The daemon of the virtual IP, on a proxy.

@@ -49,7 +49,7 @@ pub enum Listener<'a> {
 pub struct Reached {
     /// The tunnel ends.
     pub ends: BTreeSet<Ipv4Addr>,
-    /// One of those who say so has a control node in common with the agent that is to hear it.
+    /// One of those who say so has a control node in common with whoever is to hear it.
     pub certain: bool,
 }
 
@@ -149,12 +149,13 @@ impl World {
         self.plan.topology.control_nodes > 0 && grade.is_some_and(|grade| grade != Grade::Unfit)
     }
 
-    /// The MACs that agents export at other tunnel ends than this one: what of it this agent is to hear, or may.
-    pub fn reached(&self, agent: AgentView<'_>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
+    /// The MACs that agents export at other tunnel ends than this one: what of it this listener is to hear, or may.
+    pub fn reached<'a>(&self, listener: impl Into<Listener<'a>>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
         let mut reached = BTreeMap::<_, Reached>::new();
+        let listener = listener.into();
         let heard: Vec<_> = self
             .control_nodes()
-            .filter(|control| self.talk(agent, *control))
+            .filter(|control| self.talk(listener, *control))
             .collect();
         if self.plan.topology.control_nodes == 0 {
             return reached;

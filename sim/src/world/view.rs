@@ -72,7 +72,7 @@ impl World {
                 running: node.state == State::Running,
                 device,
                 switch: device.switch(),
-                tunnel_ip: node.address,
+                tunnel_ip: node.tunnel_end,
                 host: HostId(place),
             })
         })

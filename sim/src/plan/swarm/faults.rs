@@ -40,6 +40,22 @@ pub(super) fn add_of_vrouters(plan: &mut Plan, choices: &mut Choices) {
     add_of(plan, Role::VRouter, Role::Control, 3, choices);
 }
 
+/// A switch or two get another tunnel end, in some plans whose control nodes tell others.
+pub(super) fn add_moves(plan: &mut Plan, choices: &mut Choices) {
+    if plan.topology.control_nodes == 0 || !choices.percent(30) {
+        return;
+    }
+    for _ in 0..choices.count(1, 2) {
+        let fault = Fault::Edit {
+            switch: node(plan, Role::Switch, choices),
+            what: Edit::MoveTunnelEnd,
+        };
+        let at = any_time(plan, choices);
+        plan.faults.push(Scheduled { at, lasts: None, fault });
+    }
+    plan.faults.sort_by_key(|fault| fault.at);
+}
+
 /// So many faults at most of nodes of one role, and of their lines to those of another.
 fn add_of(plan: &mut Plan, role: Role, with: Role, most: usize, choices: &mut Choices) {
     if plan.topology.count(role) == 0 {
@@ -324,7 +340,8 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         },
         Kind::Edit => Fault::Edit {
             switch: node(plan, Role::Switch, choices),
-            what: choices.weighted(Edit::ALL.map(|edit| (1, edit))),
+            // Tunnel ends move later.
+            what: choices.weighted(Edit::ALL.map(|edit| (u64::from(edit != Edit::MoveTunnelEnd), edit))),
         },
         Kind::Steal => Fault::Steal {
             switch: node(plan, Role::Switch, choices),
