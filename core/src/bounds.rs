@@ -189,5 +189,8 @@ pub const DOUBT: Duration = Duration::from_millis(500);
 /// How long an agent keeps a switch that came back after it was handed over.
 pub const HANDOVER_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long something must be wrong between the two agents of a pair to be told: longer than a switch is between owners.
+pub const ALARM_AFTER: Duration = Duration::from_secs(5);
+
 /// How long an agent must have no control node to be isolated: the first attempts to dial again come sooner.
 pub const ISOLATED_AFTER: Duration = Duration::from_secs(3);

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::pair::Alarm;
+use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
 
 /// An agent, as `/status` serves it.
@@ -22,6 +24,12 @@ pub struct AgentStatus {
     /// Its control nodes, those that it dials first; none if the configuration comes from a file alone.
     #[serde(default)]
     pub control_nodes: Vec<UplinkStatus>,
+    /// Of the configuration that they told; `None` before that, or if it comes from a file.
+    #[serde(default)]
+    pub revision: Option<u64>,
+    /// The other agent of the pair; `None` if this one knows of no other.
+    #[serde(default)]
+    pub peer: Option<PeerStatus>,
     /// One entry for every configured switch, with or without a session.
     pub switches: BTreeMap<SwitchName, SwitchStatus>,
     /// Connections that have not named a configured switch.
@@ -47,6 +55,15 @@ pub struct UplinkStatus {
     pub routes_untold: usize,
 }
 
+/// The other agent of the pair, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// What it is called; `None` while it says nothing.
+    pub agent: Option<String>,
+    /// What its health port says.
+    pub grade: Option<Grade>,
+}
+
 /// A configured switch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SwitchStatus {
@@ -54,6 +71,12 @@ pub struct SwitchStatus {
     pub sessions: Vec<SessionStatus>,
     /// Routes of this switch that are exported at the moment.
     pub exported: usize,
+    /// Of what is configured for it: whoever has another one was configured otherwise.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// What has been wrong for a while between the two agents of the pair.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
 }
 
 /// A connection that is open and has not named a configured switch.

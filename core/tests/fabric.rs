@@ -332,9 +332,61 @@ fn agents_that_are_configured_differently_say_so_once() {
     net.cut(0);
     net.configure(|inventory| inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(6000).expect("a VNI"));
     net.pass(10);
-    net.disagreed.sort();
-    net.disagreed.dedup();
-    assert_eq!(net.disagreed, SWITCHES);
+    let disagreed = |net: &Net| net.news.iter().filter(|news| news.starts_with("Disagreed ")).count();
+    assert_eq!(disagreed(&net), 4, "two switches, at both agents: {:?}", net.news);
+    net.pass(60);
+    assert_eq!(disagreed(&net), 4);
+    net.mend(0);
+    net.pass(60);
+    let agreed = net.news.iter().filter(|news| news.starts_with("Agreed ")).count();
+    assert_eq!(agreed, 4, "{:?}", net.news);
+}
+
+#[test]
+fn a_switch_without_an_owner_or_with_two_is_told_of_unless_it_is_just_changing_hands() {
+    let mut net = pair();
+    let told = |net: &mut Net| {
+        std::mem::take(&mut net.news)
+            .into_iter()
+            .filter(|news| news.starts_with("Mastership "))
+    };
+    net.end(0, 0);
+    net.pass(1);
+    net.own(1, 0);
+    net.pass(10);
+    assert_eq!(told(&mut net).collect::<Vec<_>>(), [""; 0], "that was a takeover");
+    net.end(1, 0);
+    net.pass(10);
+    assert_eq!(told(&mut net).collect::<Vec<_>>(), ["Mastership no agent owns tor0"; 2]);
+    net.own(0, 0);
+    net.own(1, 0);
+    net.pass(10);
+    let both = told(&mut net).next_back();
+    assert_eq!(
+        both.as_deref(),
+        Some("Mastership several agents own tor0: agent-1, agent-0")
+    );
+    net.end(1, 0);
+    net.pass(1);
+    assert_eq!(told(&mut net).collect::<Vec<_>>(), ["Mastership agent-0 owns tor0"; 2]);
+    let status = net.status(0);
+    assert!(
+        status.switches.values().all(|switch| switch.alarms.is_empty()),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn an_agent_says_what_it_was_configured_with_and_whom_it_hears() {
+    let mut net = pair();
+    let status = net.status(0);
+    assert_eq!(status.revision, Some(1));
+    assert_eq!(status.switches, net.status(1).switches, "nobody asked the sessions");
+    let peer = |net: &Net| net.status(0).peer.expect("it has one").agent;
+    assert_eq!(peer(&net).as_deref(), Some("agent-1"));
+    net.parted = true;
+    net.pass(4);
+    assert_eq!(peer(&net), None);
 }
 
 /// The same pair, holding copies for five minutes; agent 0 owns both switches.

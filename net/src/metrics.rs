@@ -11,6 +11,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use tandem_core::SwitchName;
+use tandem_core::agent::pair::Alarm;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, UplinkStatus};
 
@@ -63,6 +65,7 @@ pub trait Measured {
 impl Measured for AgentStatus {
     fn measure(&self, metrics: &mut Metrics) {
         agent(metrics, self);
+        pair(metrics, self);
         uplinks(metrics, &self.control_nodes);
         switches(metrics, self);
         takeovers(metrics, self);
@@ -168,12 +171,56 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     if alive.is_some() {
         metrics.gauges("tsn_up", "Whether the services node passes its probes", alive);
     }
+    let revision = status.revision.map(|revision| (vec![], revision as f64));
+    if revision.is_some() {
+        metrics.gauges(
+            "configuration_revision",
+            "Of the configuration that control nodes told",
+            revision,
+        );
+    }
     let unidentified = [(vec![], status.unidentified.len() as f64)];
     metrics.gauges(
         "unidentified_connections",
         "Connections that have not named a configured switch",
         unidentified,
     );
+}
+
+/// What the agent knows by comparing itself with the other one of its pair.
+fn pair(metrics: &mut Metrics, status: &AgentStatus) {
+    let configured = status.switches.iter();
+    let configured = configured.map(|(name, switch)| configuration(name, &switch.fingerprint));
+    metrics.gauges(CONFIGURATION.0, CONFIGURATION.1, configured);
+    let Some(peer) = &status.peer else { return };
+    let up = f64::from(u8::from(peer.agent.is_some()));
+    metrics.gauges(
+        "peer_up",
+        "Whether the other agent of the pair says how it stands",
+        [(vec![], up)],
+    );
+    let alarms = status.switches.iter().flat_map(|(name, switch)| {
+        Alarm::ALL.map(|alarm| {
+            let labels = vec![("switch", name.to_string()), ("alarm", alarm.label().to_owned())];
+            (labels, f64::from(u8::from(switch.alarms.contains(&alarm))))
+        })
+    });
+    metrics.gauges(
+        "switch_alarm",
+        "1 for what has been wrong for a while between the two agents of the pair",
+        alarms,
+    );
+}
+
+/// The name and the explanation of a metric that agents and control nodes have.
+const CONFIGURATION: (&str, &str) = (
+    "switch_configuration_info",
+    "The fingerprint of what is configured for a switch: the same wherever it is configured alike",
+);
+
+fn configuration(switch: &SwitchName, fingerprint: &str) -> (Labels, f64) {
+    let labels = vec![("switch", switch.to_string()), ("fingerprint", fingerprint.to_owned())];
+    (labels, 1.0)
 }
 
 fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
@@ -323,7 +370,7 @@ pub(crate) fn phases(session: &SessionStatus) -> [(&'static str, Option<f64>); 6
 }
 
 /// Of each switch the session that counts: the one that may write, or else the newest.
-fn leading(status: &AgentStatus) -> impl Iterator<Item = (&tandem_core::SwitchName, &SessionStatus)> {
+fn leading(status: &AgentStatus) -> impl Iterator<Item = (&SwitchName, &SessionStatus)> {
     let leader = |switch: &'_ SwitchStatus| {
         let owns = |session: &SessionStatus| matches!(session.ownership.as_str(), "held" | "lockless");
         switch

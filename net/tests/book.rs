@@ -105,6 +105,7 @@ fn every_word_of_the_simulators_log_is_explained_and_no_other() {
     let told: BTreeSet<&str> = heads.flat_map(|head| head.split('`').skip(1).step_by(2)).collect();
     let files = [
         "core/src/event.rs",
+        "core/src/agent/event.rs",
         "core/src/agent/uplinks/event.rs",
         "core/src/control/event.rs",
         "sim/src/host/events.rs",
@@ -225,6 +226,7 @@ fn served() -> BTreeSet<String> {
     });
     let status: AgentStatus = serde_json::from_value(json!({
         "agent": "agent-a", "tsn": "10.0.0.11", "tsn_alive": true, "grade": "fit", "unidentified": [],
+        "revision": 1, "peer": { "agent": null, "grade": null },
         "switches": { "tor1": { "sessions": [session], "exported": 0 } },
         "control_nodes": [{
             "address": "127.0.0.1:5269", "name": null, "configures": false, "failures": 1, "instances": 0,

@@ -1,14 +1,15 @@
 //! How fit the agent is, what the other one of its pair hears of that, and what becomes of the switches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::event::What;
 use super::hold::Served;
 use super::pair::{Pair, Standing, State, Word};
 use super::{Agent, Output, Uplinks, Why, uplinks};
 use crate::bounds::ISOLATED_AFTER;
 use crate::configuration::fingerprint;
 use crate::health::Grade;
-use crate::ids::SwitchName;
+use crate::ids::{ConnId, SwitchName};
 use crate::session::Command;
 use crate::time::{Deadline, Time};
 
@@ -22,46 +23,75 @@ impl Agent {
 
     /// What the other agent of the pair is told.
     pub fn word(&self) -> Word {
-        let standing = |name: &SwitchName| {
+        Word {
+            agent: self.configuration.session.agent.clone(),
+            grade: self.grade,
+            ready: self.is_ready(),
+            switches: self.standings.clone(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.grade == Grade::Fit && self.without_uplinks.is_none()
+    }
+
+    /// Other switches are configured, or otherwise.
+    pub(super) fn restand_all(&mut self) {
+        let of = |switch| fingerprint(switch, &self.configuration.networks);
+        let switches = self.configuration.switches.iter();
+        let configured = switches.map(|(name, switch)| {
+            let configuration = of(switch);
+            (
+                name.clone(),
+                Standing {
+                    configuration,
+                    ..Standing::default()
+                },
+            )
+        });
+        self.standings = configured.collect();
+        let names: BTreeSet<SwitchName> = self.standings.keys().cloned().collect();
+        self.restand(&names);
+    }
+
+    /// The sessions with these switches are not what they were.
+    pub(super) fn restand(&mut self, names: &BTreeSet<SwitchName>) {
+        for name in names {
+            let Some(standing) = self.standings.get_mut(name) else {
+                continue;
+            };
             let serving = self.sessions.values().filter(|known| known.served.contains(name));
             let latest = serving.max_by_key(|known| (known.owned, known.generation));
-            let configured = self.configuration.switches.get(name);
-            let state = match latest {
+            standing.state = match latest {
                 None => State::Absent,
                 Some(known) if known.owned > 0 => State::Owner,
                 Some(_) => State::Waiting,
             };
-            Standing {
-                state,
-                owned: latest.map_or(0, |known| known.owned),
-                audited: latest.is_some_and(|known| known.audited),
-                configuration: configured
-                    .map(|switch| fingerprint(switch, &self.configuration.networks))
-                    .unwrap_or_default(),
-            }
-        };
-        let names = self.configuration.switches.keys();
-        let switches: BTreeMap<_, _> = names.map(|name| (name.clone(), standing(name))).collect();
-        Word {
-            agent: self.configuration.session.agent.clone(),
-            grade: self.grade,
-            ready: self.grade == Grade::Fit && self.without_uplinks.is_none(),
-            switches,
+            standing.owned = latest.map_or(0, |known| known.owned);
+            standing.audited = latest.is_some_and(|known| known.audited);
+        }
+        self.stirred = true;
+    }
+
+    /// The same, of the switches of one connection.
+    pub(super) fn restand_served(&mut self, conn: ConnId) {
+        if let Some(served) = self.sessions.get(&conn).map(|known| known.served.clone()) {
+            self.restand(&served);
         }
     }
 
     /// The other agent of the pair said something.
     pub(super) fn peer_heard(&mut self, now: Time, word: Word) {
-        let ours = self.word();
         let Some(pair) = &mut self.pair else { return };
-        let news = pair.heard(now, word, &ours);
-        for name in news.claimed {
+        if pair.fresh(now).is_none() {
+            let agent = word.agent.clone();
+            self.outputs.push_back(Output::Pair(What::PeerUp { agent }));
+        }
+        for name in pair.heard(now, word) {
             // Whoever of ours believes that the switch is his has to show that his line is alive.
             self.doubt(|_, known| known.owned > 0 && known.served.contains(&name));
         }
-        for switch in news.disagreed {
-            self.outputs.push_back(Output::Disagreed { switch });
-        }
+        self.stirred = true;
     }
 
     /// The services node passed its probe, or did not.
@@ -71,13 +101,16 @@ impl Agent {
 
     /// After each input: is the grade another, is there something to tell the other agent, is a switch to go?
     pub(super) fn settle(&mut self, now: Time) {
-        if let Some(pair) = &mut self.pair {
-            pair.forget(now);
+        if let Some(Word { agent, .. }) = self.pair.as_mut().and_then(|pair| pair.forget(now)) {
+            self.outputs.push_back(Output::Pair(What::PeerDown { agent }));
+            self.stirred = true;
         }
+        let was_ready = self.is_ready();
         self.watch_uplinks(now);
         let grade = self.due_grade(now);
         if grade != self.grade {
             let was = std::mem::replace(&mut self.grade, grade);
+            self.stirred = true;
             self.outputs.push_back(Output::Graded(grade));
             if was == Grade::Unfit {
                 self.tell_all(|| Command::Fit);
@@ -86,8 +119,22 @@ impl Agent {
         if self.grade == Grade::Isolated {
             self.hand_over(now);
         }
+        self.stirred |= self.is_ready() != was_ready;
         self.tell_peer(now);
-        self.tell_served(now);
+        self.compare(now);
+        if std::mem::take(&mut self.stirred) {
+            self.tell_served(now);
+        }
+    }
+
+    /// How the two agents of the pair stand, to each other.
+    fn compare(&mut self, now: Time) {
+        let Some(pair) = &mut self.pair else { return };
+        if self.stirred || pair.due().is_some_and(|due| due <= now) {
+            let own = &self.configuration.session.agent;
+            let news = pair.compare(now, own, &self.standings);
+            self.outputs.extend(news.into_iter().map(Output::Pair));
+        }
     }
 
     /// By whom our switches are served: by us, or by the other agent as it says.
@@ -95,10 +142,9 @@ impl Agent {
         if self.uplinks.as_ref().is_none_or(|uplinks| !uplinks.holds()) {
             return;
         }
-        let ours = self.word();
         let theirs = self.pair.as_ref().and_then(|pair| pair.fresh(now));
-        let owner = |word: &Word, name: &SwitchName, said| {
-            let standing = word.switches.get(name)?;
+        let owner = |switches: &BTreeMap<SwitchName, Standing>, name: &SwitchName, said| {
+            let standing = switches.get(name)?;
             let audited = standing.audited;
             let live = standing.state == State::Owner;
             live.then_some(Served { live, audited, said })
@@ -109,8 +155,8 @@ impl Agent {
             .iter()
             .filter_map(|(name, switch)| Some((name, switch.vtep?)));
         let served = configured.map(|(name, vtep)| {
-            let ours = owner(&ours, name, None);
-            let served = ours.or_else(|| theirs.and_then(|(said, word)| owner(word, name, Some(said))));
+            let ours = owner(&self.standings, name, None);
+            let served = ours.or_else(|| theirs.and_then(|(said, word)| owner(&word.switches, name, Some(said))));
             (vtep, served.unwrap_or_default())
         });
         let served: BTreeMap<_, _> = served.collect();
@@ -160,7 +206,8 @@ impl Agent {
     }
 
     fn tell_peer(&mut self, now: Time) {
-        if self.pair.is_none() {
+        let due = |pair: &Pair| self.stirred || pair.must_say(now);
+        if !self.pair.as_ref().is_some_and(due) {
             return;
         }
         let word = self.word();

@@ -5,6 +5,7 @@
 //! are only messages. What it has with control nodes is in its [`uplinks`].
 
 pub mod adverts;
+pub mod event;
 pub mod exports;
 pub mod fabric;
 mod grading;
@@ -31,7 +32,7 @@ use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
 use exports::Exports;
 use hold::Served;
-use pair::{Pair, Word};
+use pair::{Pair, Standing, Word};
 use uplinks::{Change, UplinkId, Uplinks};
 
 /// What may arrive at an agent.
@@ -83,8 +84,8 @@ pub enum Output {
     Event(uplinks::What),
     /// Tell the other agent of the pair this.
     TellPeer(Word),
-    /// The other agent of the pair is configured to make something else of this switch.
-    Disagreed { switch: SwitchName },
+    /// Something is wrong between the two agents of the pair, or right again.
+    Pair(event::What),
     /// The health port says this from now on.
     Graded(Grade),
     /// Every session is over: the process may go.
@@ -124,6 +125,10 @@ pub struct Agent {
     tsn_alive: Option<bool>,
     /// `None`: this agent knows of no other.
     pair: Option<Pair>,
+    /// How we stand with each configured switch.
+    standings: BTreeMap<SwitchName, Standing>,
+    /// How we stand is not what it was, or how the other agent does.
+    stirred: bool,
     /// How the switches are served, as the uplinks were told last.
     served: BTreeMap<Ipv4Addr, Served>,
     /// How many sessions were allowed to write so far.
@@ -164,7 +169,7 @@ impl Agent {
     ///
     /// Generations begin above `generation`, so that those of an earlier life of this agent stay older.
     pub fn new(configuration: Arc<Configuration>, generation: Generation) -> Self {
-        Self {
+        let mut agent = Self {
             configuration,
             complete: false,
             grade: Grade::Unfit,
@@ -176,11 +181,15 @@ impl Agent {
             without_uplinks: None,
             tsn_alive: None,
             pair: None,
+            standings: BTreeMap::new(),
+            stirred: true,
             served: BTreeMap::new(),
             owners: 0,
             leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
-        }
+        };
+        agent.restand_all();
+        agent
     }
 
     /// An agent whose configuration and routes come from control nodes. Nothing else may configure it.
@@ -217,9 +226,16 @@ impl Agent {
 
     /// What an operator may want to know; the driver brings each session's part.
     pub fn status(&self, sessions: impl IntoIterator<Item = SessionStatus>) -> AgentStatus {
-        let configured = self.configuration.switches.keys();
-        let mut switches: BTreeMap<SwitchName, SwitchStatus> =
-            configured.map(|name| (name.clone(), SwitchStatus::default())).collect();
+        let pair = self.pair.as_ref();
+        let configured = self.standings.iter().map(|(name, standing)| {
+            let status = SwitchStatus {
+                fingerprint: standing.configuration.clone(),
+                alarms: pair.map(|pair| pair.alarms(name)).unwrap_or_default(),
+                ..SwitchStatus::default()
+            };
+            (name.clone(), status)
+        });
+        let mut switches: BTreeMap<SwitchName, SwitchStatus> = configured.collect();
         for status in sessions {
             let Some(known) = self.sessions.get(&status.conn) else {
                 continue;
@@ -237,6 +253,8 @@ impl Agent {
             tsn_alive: self.tsn_alive,
             grade: self.grade.to_string(),
             control_nodes: self.uplinks.as_ref().map(Uplinks::status).unwrap_or_default(),
+            revision: self.uplinks.as_ref().and_then(Uplinks::revision),
+            peer: pair.map(Pair::status),
             switches,
             unidentified: nameless
                 .map(|(conn, known)| UnidentifiedStatus {
@@ -329,7 +347,8 @@ impl Agent {
             What::Retracted { .. } => self.retracted(now, generation),
             What::Closed { .. } => {
                 self.retracted(now, generation);
-                self.sessions.remove(&conn);
+                let known = self.sessions.remove(&conn);
+                self.restand(&known.map(|known| known.served).unwrap_or_default());
                 self.leaving.remove(&conn);
                 self.conclude_drain();
             }
@@ -339,6 +358,7 @@ impl Agent {
                 if let Some(known) = self.sessions.get_mut(&conn) {
                     known.audited = true;
                 }
+                self.restand_served(conn);
             }
             What::Claimed { .. } | What::Programmed { .. } => {}
             What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
@@ -355,6 +375,7 @@ impl Agent {
         };
         known.owned = self.owners;
         let served = known.served.clone();
+        self.restand(&served);
         self.doubt(|other, known| other != conn && known.owned > 0 && !known.served.is_disjoint(&served));
     }
 
@@ -368,7 +389,9 @@ impl Agent {
     /// A switch has named itself.
     fn identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) {
         if let Some(known) = self.sessions.get_mut(&conn) {
-            known.served = switches.into_iter().collect();
+            let before = std::mem::replace(&mut known.served, switches.into_iter().collect());
+            self.restand(&before);
+            self.restand_served(conn);
         }
         self.attend(conn);
     }
@@ -387,6 +410,7 @@ impl Agent {
         // A revision that is about others shares what is in force, so that nobody need compare it again.
         if self.configuration != configuration {
             self.configuration = configuration;
+            self.restand_all();
         }
         self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (&self.configuration, self.complete);
@@ -522,7 +546,7 @@ mod tests {
                     } => doubted.push(conn.0),
                     Output::Open { .. } | Output::Refuse { .. } | Output::Tell { .. } => {}
                     Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } => {}
-                    Output::TellPeer(_) | Output::Disagreed { .. } => {}
+                    Output::TellPeer(_) | Output::Pair(_) => {}
                     Output::Event(_) | Output::Graded(_) | Output::Drained => {}
                 }
             }

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{HANDOVER_PAUSE, PEER_FRESH, PEER_SAYS};
+use super::event::What;
+use crate::bounds::{ALARM_AFTER, HANDOVER_PAUSE, PEER_FRESH, PEER_SAYS};
 use crate::health::Grade;
 use crate::ids::SwitchName;
+use crate::status::PeerStatus;
 use crate::time::Time;
 
 /// Everything that one agent tells the other, each time.
@@ -51,6 +53,41 @@ pub enum State {
     Owner,
 }
 
+/// What can be wrong between two agents of a pair.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// Neither owns the switch.
+    Ownerless,
+    /// Both believe that they own it.
+    Contested,
+    /// They are configured to make different things of it.
+    Disagreed,
+}
+
+impl Alarm {
+    /// Every alarm.
+    pub const ALL: [Self; 3] = [Self::Ownerless, Self::Contested, Self::Disagreed];
+
+    /// The word in a metric's label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ownerless => "ownerless",
+            Self::Contested => "contested",
+            Self::Disagreed => "disagreed",
+        }
+    }
+
+    fn is_on(self, ours: &Standing, theirs: &Standing) -> bool {
+        let owners = [ours, theirs].map(|standing| standing.state == State::Owner);
+        match self {
+            Self::Ownerless => owners == [false, false],
+            Self::Contested => owners == [true, true],
+            Self::Disagreed => ours.configuration != theirs.configuration,
+        }
+    }
+}
+
 /// What an agent has with the other one of its pair.
 #[derive(Clone, Debug, Default)]
 pub struct Pair {
@@ -58,43 +95,100 @@ pub struct Pair {
     said: Option<(Time, Word)>,
     /// When each switch was handed over.
     handed_over: BTreeMap<SwitchName, Time>,
-}
-
-/// What follows from a word of the other agent.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct News {
-    /// Switches that it owns now and did not own before.
-    pub claimed: Vec<SwitchName>,
-    /// Switches that it is configured for in another way, and was not when it spoke last.
-    pub disagreed: Vec<SwitchName>,
+    /// What is wrong, since when, and whether that has been told.
+    alarms: BTreeMap<(SwitchName, Alarm), (Time, bool)>,
 }
 
 impl Pair {
-    /// The other agent said something.
-    pub fn heard(&mut self, now: Time, word: Word, ours: &Word) -> News {
+    /// The other agent said something. Answers the switches that it owns now and did not own before.
+    pub fn heard(&mut self, now: Time, word: Word) -> Vec<SwitchName> {
         let before = self.heard.take().map(|(_, word)| word);
-        let before = |name: &SwitchName| before.as_ref().and_then(|word| word.switches.get(name));
-        let mut news = News::default();
-        for (name, standing) in &word.switches {
-            let was = before(name);
-            let is_new = was.is_none_or(|was| (was.state, was.owned) != (standing.state, standing.owned));
-            if standing.state == State::Owner && is_new {
-                news.claimed.push(name.clone());
-            }
-            let differs = |ours: &Standing| ours.configuration != standing.configuration;
-            let was_different = was.is_some_and(|was| was.configuration == standing.configuration);
-            if ours.switches.get(name).is_some_and(differs) && !was_different {
-                news.disagreed.push(name.clone());
+        let is_new = |name: &SwitchName, standing: &Standing| {
+            let was = before.as_ref().and_then(|word| word.switches.get(name));
+            was.is_none_or(|was| (was.state, was.owned) != (standing.state, standing.owned))
+        };
+        let switches = word.switches.iter();
+        let claimed = switches.filter(|(name, standing)| standing.state == State::Owner && is_new(name, standing));
+        let claimed = claimed.map(|(name, _)| name.clone()).collect();
+        self.heard = Some((now, word));
+        claimed
+    }
+
+    /// Compares how the two stand. Answers what has been wrong for long enough to be told, and what is right again.
+    pub fn compare(&mut self, now: Time, own: &str, ours: &BTreeMap<SwitchName, Standing>) -> Vec<What> {
+        let mut news = Vec::new();
+        let mut before = std::mem::take(&mut self.alarms);
+        let Some((_, word)) = &self.heard else {
+            return news;
+        };
+        for (name, ours) in ours {
+            let Some(theirs) = word.switches.get(name) else {
+                continue;
+            };
+            let switch = name.clone();
+            for alarm in Alarm::ALL {
+                let known = before.remove(&(name.clone(), alarm));
+                if !alarm.is_on(ours, theirs) {
+                    let owner = [(ours, own), (theirs, word.agent.as_str())];
+                    let mut owner = owner.into_iter().filter(|(it, _)| it.state == State::Owner);
+                    let is_right = match (alarm, owner.next(), owner.next()) {
+                        (Alarm::Disagreed, ..) => Some(What::Agreed { switch: switch.clone() }),
+                        (_, Some((_, owner)), None) => Some(What::Mastership {
+                            switch: switch.clone(),
+                            owners: vec![owner.into()],
+                        }),
+                        _ => None,
+                    };
+                    news.extend(is_right.filter(|_| matches!(known, Some((_, true)))));
+                    continue;
+                }
+                let (since, told) = known.unwrap_or((now, false));
+                let tells = !told && now.since(since) >= ALARM_AFTER;
+                if tells {
+                    let switch = switch.clone();
+                    news.push(match alarm {
+                        Alarm::Ownerless => What::Mastership {
+                            switch,
+                            owners: Vec::new(),
+                        },
+                        Alarm::Contested => What::Mastership {
+                            switch,
+                            owners: vec![own.into(), word.agent.clone()],
+                        },
+                        Alarm::Disagreed => What::Disagreed {
+                            switch,
+                            ours: ours.configuration.clone(),
+                            theirs: theirs.configuration.clone(),
+                        },
+                    });
+                }
+                self.alarms.insert((name.clone(), alarm), (since, told || tells));
             }
         }
-        self.heard = Some((now, word));
         news
+    }
+
+    /// What is wrong with a switch, and has been for long enough to be told.
+    pub fn alarms(&self, name: &SwitchName) -> Vec<Alarm> {
+        let known = Alarm::ALL.into_iter();
+        known
+            .filter(|alarm| matches!(self.alarms.get(&(name.clone(), *alarm)), Some((_, true))))
+            .collect()
     }
 
     /// What the other agent said, and when, if that was just now.
     pub fn fresh(&self, now: Time) -> Option<(Time, &Word)> {
         let (at, word) = self.heard.as_ref()?;
         (now.since(*at) < PEER_FRESH).then_some((*at, word))
+    }
+
+    /// What an operator may want to know of the other agent.
+    pub fn status(&self) -> PeerStatus {
+        let word = self.heard.as_ref().map(|(_, word)| word);
+        PeerStatus {
+            agent: word.map(|word| word.agent.clone()),
+            grade: word.map(|word| word.grade),
+        }
     }
 
     /// Whether the other agent can take a switch.
@@ -118,16 +212,20 @@ impl Pair {
     pub fn due(&self) -> Option<Time> {
         let say = self.said.as_ref().map(|(at, _)| *at + PEER_SAYS);
         let stale = self.heard.as_ref().map(|(at, _)| *at + PEER_FRESH);
-        say.into_iter().chain(stale).min()
+        let untold = self.alarms.values().filter(|(_, told)| !told);
+        let alarm = untold.map(|(since, _)| *since + ALARM_AFTER).min();
+        say.into_iter().chain(stale).chain(alarm).min()
     }
 
-    /// What the other agent said is too old to count; forgets it. Answers whether there was anything.
-    pub fn forget(&mut self, now: Time) -> bool {
-        let stale = self.heard.as_ref().is_some_and(|(at, _)| now.since(*at) >= PEER_FRESH);
-        if stale {
-            self.heard = None;
-        }
-        stale
+    /// Whether something has to be said, though nothing has changed.
+    pub fn must_say(&self, now: Time) -> bool {
+        self.said.as_ref().is_none_or(|(at, _)| now.since(*at) >= PEER_SAYS)
+    }
+
+    /// If what the other agent said is too old to count, forgets it, and answers what it was.
+    pub fn forget(&mut self, now: Time) -> Option<Word> {
+        let (_, word) = self.heard.take_if(|(at, _)| now.since(*at) >= PEER_FRESH)?;
+        Some(word)
     }
 
     /// Whether a switch may be handed over: once a minute. One that comes back is kept.
@@ -166,9 +264,8 @@ mod tests {
 
     #[test]
     fn a_claim_is_news_once() {
-        let ours = word(State::Owner, 1, "x");
         let mut pair = Pair::default();
-        let mut claimed = |state, owned| pair.heard(Time::ORIGIN, word(state, owned, "x"), &ours).claimed.len();
+        let mut claimed = |state, owned| pair.heard(Time::ORIGIN, word(state, owned, "x")).len();
         let stories = [
             (State::Waiting, 0, 0),
             (State::Owner, 1, 1),
@@ -180,25 +277,62 @@ mod tests {
         }
     }
 
-    #[test]
-    fn another_configuration_is_news_once() {
-        let ours = word(State::Absent, 0, "x");
+    /// What is told of a switch, second by second, when the other agent says this.
+    fn told(ours: State, theirs: &[(u64, State, &str)]) -> Vec<(u64, &'static str)> {
+        let ours = word(ours, 1, "x").switches;
         let mut pair = Pair::default();
-        let mut disagreed = |it| {
-            pair.heard(Time::ORIGIN, word(State::Absent, 0, it), &ours)
-                .disagreed
-                .len()
-        };
-        assert_eq!(["x", "y", "y", "z", "x"].map(&mut disagreed), [0, 1, 0, 1, 0]);
+        let mut told = Vec::new();
+        let (mut state, mut configuration) = (State::Absent, "x");
+        for second in 0..30 {
+            if let Some((_, now_state, now_configuration)) = theirs.iter().find(|(at, ..)| *at == second) {
+                (state, configuration) = (*now_state, now_configuration);
+            }
+            let now = Time::ORIGIN + Duration::from_secs(second);
+            pair.heard(now, word(state, 1, configuration));
+            let news = pair.compare(now, "agent-a", &ours);
+            told.extend(news.iter().map(|what| (second, what.word())));
+        }
+        told
+    }
+
+    #[test]
+    fn a_switch_without_an_owner_is_told_of_when_no_takeover_lasts_that_long_and_again_when_it_has_one() {
+        let story = [(0, State::Absent, "x"), (20, State::Owner, "x")];
+        assert_eq!(told(State::Waiting, &story), [(5, "Mastership"), (20, "Mastership")]);
+        let short = [(0, State::Absent, "x"), (4, State::Owner, "x")];
+        assert_eq!(told(State::Waiting, &short), []);
+    }
+
+    #[test]
+    fn two_owners_and_two_configurations_are_told_of() {
+        let story = [
+            (0, State::Owner, "x"),
+            (10, State::Owner, "y"),
+            (20, State::Waiting, "x"),
+        ];
+        let wanted = [(5, "Mastership"), (15, "Disagreed"), (20, "Mastership"), (20, "Agreed")];
+        assert_eq!(told(State::Owner, &story), wanted);
+    }
+
+    #[test]
+    fn nothing_is_compared_with_what_is_too_old_to_count() {
+        let ours = word(State::Waiting, 0, "x").switches;
+        let mut pair = Pair::default();
+        let at = |seconds| Time::ORIGIN + Duration::from_secs(seconds);
+        pair.heard(at(0), word(State::Absent, 0, "x"));
+        assert_eq!(pair.compare(at(0), "agent-a", &ours), []);
+        assert_eq!(pair.forget(at(3)).map(|word| word.agent), Some("agent-b".into()));
+        assert_eq!(pair.compare(at(10), "agent-a", &ours), []);
+        assert_eq!((pair.due(), pair.alarms(&"tor1".into())), (None, Vec::new()));
     }
 
     #[test]
     fn what_was_said_three_seconds_ago_counts_no_more() {
         let mut pair = Pair::default();
-        pair.heard(Time::ORIGIN, word(State::Absent, 0, "x"), &word(State::Absent, 0, "x"));
+        pair.heard(Time::ORIGIN, word(State::Absent, 0, "x"));
         let after = |ms| Time::ORIGIN + Duration::from_millis(ms);
         assert!(pair.is_ready(after(2999)) && !pair.is_ready(after(3000)));
-        assert!(pair.forget(after(3000)) && pair.fresh(Time::ORIGIN).is_none());
+        assert!(pair.forget(after(3000)).is_some() && pair.fresh(Time::ORIGIN).is_none());
     }
 
     #[test]

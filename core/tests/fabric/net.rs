@@ -14,6 +14,7 @@ use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
 use tandem_core::event::{Event, Route, What};
 use tandem_core::health::Grade;
 use tandem_core::session::Command;
+use tandem_core::status::AgentStatus;
 use tandem_core::{CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
 pub(crate) const SWITCHES: [&str; 2] = ["tor0", "tor1"];
@@ -43,8 +44,8 @@ pub(crate) struct Net {
     cut: BTreeSet<usize>,
     /// The agents do not hear each other.
     pub(crate) parted: bool,
-    /// What they said of each other's configuration.
-    pub(crate) disagreed: Vec<String>,
+    /// What agents found out about their pair.
+    pub(crate) news: Vec<String>,
     /// Every word about control nodes that was said.
     pub(crate) words: BTreeSet<&'static str>,
     post: VecDeque<Letter>,
@@ -143,7 +144,7 @@ impl Net {
             conns: 1000,
             cut: BTreeSet::new(),
             parted: false,
-            disagreed: Vec::new(),
+            news: Vec::new(),
             words: BTreeSet::new(),
             post: VecDeque::new(),
         };
@@ -292,6 +293,11 @@ impl Net {
         self.agents[agent].agent.grade()
     }
 
+    /// What an agent says of itself, without its sessions.
+    pub(crate) fn status(&self, agent: usize) -> AgentStatus {
+        self.agents[agent].agent.status([])
+    }
+
     /// Whether a session was told to let go of its switch, and whether to show that its line is alive.
     pub(crate) fn orders(&self, agent: usize, switch: usize) -> (bool, bool) {
         let told = self.told(agent, switch);
@@ -375,7 +381,7 @@ impl Net {
                 self.post.extend(others.map(|other| Letter::Peer(other, word.clone())));
             }
             Output::Event(what) => drop(self.words.insert(what.word())),
-            Output::Disagreed { switch } => self.disagreed.push(switch.to_string()),
+            Output::Pair(news) => self.news.push(format!("{} {news}", news.word())),
             Output::Say { id, stanza } => {
                 let stream = self
                     .streams

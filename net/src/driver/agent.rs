@@ -278,7 +278,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 }
                 Output::Event(what) => log::uplink(&what),
                 Output::TellPeer(word) => drop(self.words.send_replace(Some(word))),
-                Output::Disagreed { .. } => {}
+                Output::Pair(what) => log::pair(&what),
             }
         }
         over

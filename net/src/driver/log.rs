@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use tandem_core::agent::uplinks;
+use tandem_core::agent::{event as pair, uplinks};
 use tandem_core::control;
 use tandem_core::event::{Event, Level};
 use tandem_core::health::Grade;
@@ -66,6 +66,17 @@ pub fn peer_refused(from: SocketAddr, why: &str) {
 
 /// Logs what happened between an agent and its control nodes.
 pub fn uplink(what: &uplinks::What) {
+    let word = what.word();
+    match what.level() {
+        Level::Debug => debug!(target: "tandem", "{word}: {what}"),
+        Level::Info => info!(target: "tandem", "{word}: {what}"),
+        Level::Warn => warn!(target: "tandem", "{word}: {what}"),
+        Level::Error => error!(target: "tandem", "{word}: {what}"),
+    }
+}
+
+/// Logs what is wrong between the two agents of a pair, or right again.
+pub fn pair(what: &pair::What) {
     let word = what.word();
     match what.level() {
         Level::Debug => debug!(target: "tandem", "{word}: {what}"),

@@ -3,7 +3,7 @@
 use tandem_core::Uuid;
 use tandem_core::control::{ClientStatus, ControlStatus, Refusal};
 
-use super::{Measured, Metrics};
+use super::{CONFIGURATION, Measured, Metrics, configuration};
 
 impl Measured for ControlStatus {
     fn measure(&self, metrics: &mut Metrics) {
@@ -13,6 +13,9 @@ impl Measured for ControlStatus {
         metrics.gauges("clients", "Clients whose stream is open", clients);
         of_clients(metrics, self);
         of_networks(metrics, self);
+        let configured = self.switches.iter();
+        let configured = configured.map(|(name, switch)| configuration(name, &switch.fingerprint));
+        metrics.gauges(CONFIGURATION.0, CONFIGURATION.1, configured);
         let owners = self.switches.iter().flat_map(|(name, switch)| {
             let count = |(network, owners): (&Uuid, &Vec<_>)| {
                 let labels = vec![("switch", name.to_string()), ("network", network.to_string())];

@@ -12,6 +12,7 @@ macro_rules! values {
 /// One row for each bound in the code: its value, and its comment.
 pub(crate) fn table(code: &str) -> String {
     let values: BTreeMap<&str, String> = values![
+        ALARM_AFTER,
         ANNOUNCE,
         ANSWERS_BYTES,
         ATTEMPTS,

@@ -175,7 +175,7 @@ impl Fleet {
                 }
                 Output::Graded(grade) => self.grades.push(grade),
                 Output::Drained => self.drained += 1,
-                Output::TellPeer(_) | Output::Disagreed { .. } => panic!("it has no peer"),
+                Output::TellPeer(_) | Output::Pair(_) => panic!("it has no peer"),
                 Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } | Output::Event(_) => {
                     panic!("it has no control nodes")
                 }

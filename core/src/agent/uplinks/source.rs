@@ -66,6 +66,11 @@ impl Teller {
 }
 
 impl Uplinks {
+    /// Of the configuration in force, if whoever told it said so.
+    pub fn revision(&self) -> Option<u64> {
+        self.source.revision
+    }
+
     /// If nobody tells the configuration, or only outdated ones, whoever else is there is asked to.
     pub(super) fn choose_source(&mut self, now: Time) {
         let tellers = &self.source.tellers;

@@ -5,8 +5,12 @@ pub(crate) mod control;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tandem_core::agent::pair::Alarm;
+use tandem_core::health::Grade;
 use tandem_core::ids::{ConnId, Generation};
-use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus, UplinkStatus};
+use tandem_core::status::{
+    AgentStatus, PeerStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus, UplinkStatus,
+};
 
 /// One switch that is owned and in trouble, one with a duplicate session, one that waits, one that is away.
 pub(crate) fn busy() -> AgentStatus {
@@ -43,9 +47,28 @@ pub(crate) fn busy() -> AgentStatus {
         ("tor3", vec![session(3, "identifying", "waiting")], 0),
         ("tor4", vec![], 0),
     ];
-    let switches = switches.map(|(name, sessions, exported)| (name.into(), SwitchStatus { sessions, exported }));
+    let switches = switches.map(|(name, sessions, exported): (&str, _, _)| {
+        (
+            name.into(),
+            SwitchStatus {
+                sessions,
+                exported,
+                fingerprint: "812d249470fb7c92".into(),
+                alarms: if name == "tor4" {
+                    vec![Alarm::Ownerless, Alarm::Disagreed]
+                } else {
+                    vec![]
+                },
+            },
+        )
+    });
     AgentStatus {
         control_nodes: Vec::new(),
+        revision: None,
+        peer: Some(PeerStatus {
+            agent: Some("agent-b".into()),
+            grade: Some(Grade::Fit),
+        }),
         agent: "agent-a".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 11),
         tsn_alive: Some(true),
@@ -70,6 +93,8 @@ pub(crate) fn busy() -> AgentStatus {
 pub(crate) fn idle() -> AgentStatus {
     AgentStatus {
         control_nodes: Vec::new(),
+        revision: None,
+        peer: None,
         agent: "agent-b".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 12),
         tsn_alive: None,
@@ -134,6 +159,8 @@ pub(crate) fn led() -> AgentStatus {
     ];
     AgentStatus {
         control_nodes,
+        revision: Some(7),
+        peer: Some(PeerStatus::default()),
         tsn_alive: Some(false),
         grade: "alone".into(),
         ..idle()

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use tandem_core::agent::pair::Alarm;
 use tandem_core::status::{AgentStatus, SessionStatus};
 
 use crate::commands::count;
@@ -56,13 +57,33 @@ fn head(status: &AgentStatus) -> String {
         Some(false) => " (DEAD)",
         None => "",
     };
-    format!(
-        "{}: {}, services node {}{tsn}, {}, {connected} connected, {owned} owned\n",
+    let mut text = format!(
+        "{}: {}, services node {}{tsn}, {}, {connected} connected, {owned} owned",
         clean(&status.agent),
         clean(&status.grade),
         status.tsn,
         count(status.switches.len(), "switch", "switches"),
-    )
+    );
+    if let Some(revision) = status.revision {
+        text.push_str(&format!(", revision {revision}"));
+    }
+    text.push('\n');
+    match status.peer.as_ref().map(|peer| (&peer.agent, peer.grade)) {
+        Some((Some(agent), Some(grade))) => line(&mut text, &format!("peer {}: {grade}", clean(agent))),
+        Some(_) => line(&mut text, "peer: SILENT"),
+        None => {}
+    }
+    for (name, switch) in &status.switches {
+        for alarm in &switch.alarms {
+            let what = match alarm {
+                Alarm::Ownerless => "NO AGENT OWNS IT",
+                Alarm::Contested => "BOTH AGENTS OWN IT",
+                Alarm::Disagreed => "CONFIGURED OTHERWISE AT THE PEER",
+            };
+            line(&mut text, &format!("{}: {what}", clean(name.as_str())));
+        }
+    }
+    text
 }
 
 fn control_nodes(status: &AgentStatus) -> String {

@@ -1,0 +1,77 @@
+//! What is wrong between the two agents of a pair, and right again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Level;
+use crate::ids::SwitchName;
+use crate::text::short;
+
+/// What an agent finds out by comparing itself with the other one of its pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "word", rename_all = "snake_case")]
+pub enum What {
+    /// The other agent says how it stands.
+    PeerUp { agent: String },
+    /// It has said nothing for a while.
+    PeerDown { agent: String },
+    /// Who owns a switch: not exactly one agent, and for longer than a takeover lasts; or one again.
+    Mastership { switch: SwitchName, owners: Vec<String> },
+    /// The two are configured to make different things of a switch.
+    Disagreed {
+        switch: SwitchName,
+        ours: String,
+        theirs: String,
+    },
+    /// They are configured alike again.
+    Agreed { switch: SwitchName },
+}
+
+impl What {
+    /// The word that stands in the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::PeerUp { .. } => "PeerUp",
+            Self::PeerDown { .. } => "PeerDown",
+            Self::Mastership { .. } => "Mastership",
+            Self::Disagreed { .. } => "Disagreed",
+            Self::Agreed { .. } => "Agreed",
+        }
+    }
+
+    /// How loud it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::PeerDown { .. } | Self::Disagreed { .. } => Level::Warn,
+            Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,
+            Self::PeerUp { .. } | Self::Mastership { .. } | Self::Agreed { .. } => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    /// What follows the word in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerUp { agent } => write!(f, "{} is there", short(agent)),
+            Self::PeerDown { agent } => write!(f, "{} says nothing any more", short(agent)),
+            Self::Mastership { switch, owners } => {
+                let owners: Vec<String> = owners.iter().map(|owner| short(owner)).collect();
+                match owners.as_slice() {
+                    [] => write!(f, "no agent owns {switch}"),
+                    [owner] => write!(f, "{owner} owns {switch}"),
+                    several => write!(f, "several agents own {switch}: {}", several.join(", ")),
+                }
+            }
+            Self::Disagreed { switch, ours, theirs } => {
+                let theirs = short(theirs);
+                write!(
+                    f,
+                    "{switch} is configured otherwise at the other agent: {ours} here, {theirs} there"
+                )
+            }
+            Self::Agreed { switch } => write!(f, "{switch} is configured alike at both agents again"),
+        }
+    }
+}
