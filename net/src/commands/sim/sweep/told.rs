@@ -119,10 +119,18 @@ impl<'a> Told<'a> {
             out,
             "\nMissing MACs in ms, at each agent that does not own their switch and each vRouter, until they are back"
         )?;
-        writeln!(out, "{:<12} {:>7}  {:>9} {:>9} {:>9}", "fault", "number", "p50", "p99", "max")?;
+        writeln!(
+            out,
+            "{:<12} {:>7}  {:>9} {:>9} {:>9}",
+            "fault", "number", "p50", "p99", "max"
+        )?;
         for (fault, times) in &self.tally.missing {
             let Percentiles { p50, p99, max } = Percentiles::of(times);
-            writeln!(out, "{fault:<12} {:>7}  {p50:>9.1} {p99:>9.1} {max:>9.1}", times.count())?;
+            writeln!(
+                out,
+                "{fault:<12} {:>7}  {p50:>9.1} {p99:>9.1} {max:>9.1}",
+                times.count()
+            )?;
         }
         Ok(())
     }
