@@ -8,6 +8,7 @@ mod foreign;
 mod keepalive;
 mod lock;
 mod loudness;
+mod missing;
 mod overdue;
 mod routes;
 mod sequence;
@@ -90,6 +91,7 @@ pub struct Judges {
     tables: tables::Tables,
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
+    missing: missing::Missing,
     foreign: foreign::Foreign,
     loudness: loudness::Loudness,
 }
@@ -119,7 +121,7 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 10] = [
+        let checks: [&dyn Check; 11] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
@@ -128,6 +130,7 @@ impl Judges {
             &self.tables,
             &self.keepalive,
             &self.sizes,
+            &self.missing,
             &self.foreign,
             &self.loudness,
         ];
@@ -140,7 +143,7 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 10] = [
+        let checks: [&mut dyn Check; 11] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
@@ -149,6 +152,7 @@ impl Judges {
             &mut self.tables,
             &mut self.keepalive,
             &mut self.sizes,
+            &mut self.missing,
             &mut self.foreign,
             &mut self.loudness,
         ];

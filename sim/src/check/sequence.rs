@@ -37,7 +37,7 @@ impl Check for Sequence {
                 self.imported(&entry.who, (*network, *mac), world, found);
             }
             Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
+            Happened::Vip(_) | Happened::Thief(_) | Happened::VRouter(_) | Happened::World(_) => {}
         }
     }
 }

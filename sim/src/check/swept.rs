@@ -39,7 +39,7 @@ impl Check for Swept {
             // Another VNI is another route.
             Happened::World(Fate::Configured { .. }) => self.configured = world.now(),
             Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
+            Happened::Vip(_) | Happened::Thief(_) | Happened::VRouter(_) | Happened::World(_) => {}
         }
     }
 
