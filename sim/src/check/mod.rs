@@ -11,8 +11,10 @@ mod loudness;
 mod missing;
 mod overdue;
 mod routes;
+mod sequence;
 mod sizes;
 mod steady;
+mod swept;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -84,6 +86,8 @@ pub struct Judges {
     lock: lock::Lock,
     broadcast: broadcast::Broadcast,
     routes: routes::Routes,
+    sequence: sequence::Sequence,
+    swept: swept::Swept,
     tables: tables::Tables,
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
@@ -117,10 +121,12 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 9] = [
+        let checks: [&dyn Check; 11] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
+            &self.sequence,
+            &self.swept,
             &self.tables,
             &self.keepalive,
             &self.sizes,
@@ -137,10 +143,12 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 9] = [
+        let checks: [&mut dyn Check; 11] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
+            &mut self.sequence,
+            &mut self.swept,
             &mut self.tables,
             &mut self.keepalive,
             &mut self.sizes,

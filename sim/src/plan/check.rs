@@ -5,7 +5,7 @@ use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
 /// What [`super::Judgement`] may name: the checks of a run, and an event of level `error`.
-pub const JUDGED: [&str; 10] = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L", "error"];
+pub const JUDGED: [&str; 11] = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L", "sequence", "error"];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].
 const SCHEMAS: [&str; 10] = [

@@ -323,6 +323,8 @@ impl World {
         let options = control::Options {
             name: Role::Control.node(number),
             listen: control_port(number),
+            #[cfg(feature = "mutants")]
+            mutant: self.plan.mutant,
         };
         self.set_program(host, Process::Control(Box::new(ControlHost::new(options))));
         let complete = self.begin_configuring(host, life);
