@@ -441,6 +441,24 @@ fn with_copies_a_mac_that_an_owner_takes_back_goes_as_soon_as_it_is_known_to_liv
 }
 
 #[test]
+fn with_copies_a_network_that_goes_takes_them_along() {
+    let mut net = holding_pair();
+    let switches = net.inventory().switches.clone();
+    net.configure(|inventory| inventory.switches.values_mut().for_each(|it| it.switch.ports.clear()));
+    net.pass(5);
+    assert_eq!([0, 1].map(|agent| net.held(agent)), [0, 0]);
+    net.lose(0, 0, mac(1));
+    net.configure(|inventory| inventory.switches = switches);
+    net.pass(5);
+    assert_eq!(
+        net.heard(1, 1, mac(1)),
+        None,
+        "it was lost while there was no such network"
+    );
+    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
+}
+
+#[test]
 fn with_copies_a_mac_that_moves_is_heard_of_at_its_new_place() {
     let mut net = holding_pair();
     net.end(0, 0);

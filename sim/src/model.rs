@@ -45,6 +45,13 @@ pub struct Difference {
     pub found: Vec<How>,
 }
 
+/// A broadcast row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BroadcastRow<'a> {
+    mac: &'a str,
+    tunnel_ends: Vec<Ipv4Addr>,
+}
+
 /// Something that is not as it is wanted, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pending {
@@ -148,7 +155,7 @@ fn wanted(
         };
         let vni = How::Text(format!("VNI {}", about.vni));
         tables.push((Thing::LogicalSwitch(network), vni));
-        let broadcast = How::Text(broadcast_row("unknown-dst", [owner.tsn]));
+        let broadcast = How::Text(BroadcastRow::to(owner.tsn).to_string());
         tables.push((Thing::Broadcast(network), broadcast));
         let elsewhere = about.remote_macs.iter().filter(|(_, vtep)| **vtep != switch.tunnel_ip);
         tables.extend(elsewhere.map(|(mac, vtep)| (Thing::Remote(network, *mac), How::At(*vtep))));
@@ -214,7 +221,10 @@ fn found(
         add(Thing::LogicalSwitch(*network), How::Text(how));
     }
     for (network, row) in database.rows_of("Mcast_Macs_Remote") {
-        add(Thing::Broadcast(network), How::Text(database.broadcast_row(row)));
+        add(
+            Thing::Broadcast(network),
+            How::Text(database.broadcast_row(row).to_string()),
+        );
     }
     for (network, row) in database.rows_of("Ucast_Macs_Remote") {
         if let (Some(mac), Some(end)) = (mac(row), database.tunnel_ends(row).next()) {
@@ -243,12 +253,12 @@ fn found(
 /// Whether every wanted logical switch that is there sends broadcast to this services node, and to no other.
 pub fn broadcast_is_right(world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) -> bool {
     let broadcast = broadcast(world, switch.switch);
-    let right = [broadcast_row("unknown-dst", [tsn])];
+    let right = [BroadcastRow::to(tsn)];
     !broadcast.is_empty() && broadcast.values().all(|rows| *rows == right)
 }
 
 /// The broadcast rows of every wanted logical switch that is there.
-pub fn broadcast(world: &World, server: &Switch) -> BTreeMap<Uuid, Vec<String>> {
+pub fn broadcast<'a>(world: &World, server: &'a Switch) -> BTreeMap<Uuid, Vec<BroadcastRow<'a>>> {
     let mut database = Database::read(server);
     database.networks.retain(|_, network| world.is_wanted(*network));
     let networks = database.networks.values();
@@ -257,12 +267,6 @@ pub fn broadcast(world: &World, server: &Switch) -> BTreeMap<Uuid, Vec<String>> 
         broadcast.entry(network).or_default().push(database.broadcast_row(row));
     }
     broadcast
-}
-
-/// How a broadcast row reads.
-pub fn broadcast_row(mac: &str, tunnel_ends: impl IntoIterator<Item = Ipv4Addr>) -> String {
-    let ends: Vec<_> = tunnel_ends.into_iter().map(|end| end.to_string()).collect();
-    format!("{mac} at {}", ends.join(" and "))
 }
 
 /// Every binding of a database: port, VLAN, row of the logical switch.
@@ -322,8 +326,21 @@ impl<'a> Database<'a> {
         })
     }
 
-    fn broadcast_row(&self, row: &'a Row) -> String {
-        broadcast_row(row.text("MAC").unwrap_or_default(), self.tunnel_ends(row))
+    fn broadcast_row(&self, row: &'a Row) -> BroadcastRow<'a> {
+        BroadcastRow {
+            mac: row.text("MAC").unwrap_or_default(),
+            tunnel_ends: self.tunnel_ends(row).collect(),
+        }
+    }
+}
+
+impl BroadcastRow<'_> {
+    /// The one that leads to this services node.
+    pub fn to(tsn: Ipv4Addr) -> Self {
+        Self {
+            mac: "unknown-dst",
+            tunnel_ends: vec![tsn],
+        }
     }
 }
 
@@ -393,6 +410,13 @@ impl fmt::Display for How {
             Self::At(tunnel_end) => tunnel_end.fmt(f),
             Self::Text(text) => f.write_str(text),
         }
+    }
+}
+
+impl fmt::Display for BroadcastRow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends: Vec<_> = self.tunnel_ends.iter().map(Ipv4Addr::to_string).collect();
+        write!(f, "{} at {}", self.mac, ends.join(" and "))
     }
 }
 

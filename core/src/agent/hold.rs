@@ -123,6 +123,11 @@ impl Hold {
         self.copies.remove(route);
     }
 
+    /// Nothing of this network is ours any more.
+    pub fn leave(&mut self, network: Uuid) {
+        self.copies.retain(|route, _| route.network != network);
+    }
+
     /// What has been held for long enough goes, and what a living owner has not got. Answers the routes.
     pub fn forget(&mut self, now: Time) -> Vec<Route> {
         self.broadcasts.retain(|_, until| *until > now);
@@ -162,6 +167,11 @@ impl Hold {
         let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
         let mut copies = self.copies.range(from..=to);
         copies.next().map(|(route, copied)| (route.vtep, copied.sequence))
+    }
+
+    /// Every route of which a copy is held.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.copies.keys()
     }
 
     /// The MACs of a network of which copies are held.

@@ -169,7 +169,7 @@ impl Agent {
     ///
     /// Generations begin above `generation`, so that those of an earlier life of this agent stay older.
     pub fn new(configuration: Arc<Configuration>, generation: Generation) -> Self {
-        Self {
+        let mut agent = Self {
             configuration,
             complete: false,
             grade: Grade::Unfit,
@@ -187,7 +187,9 @@ impl Agent {
             owners: 0,
             leaving: BTreeSet::new(),
             outputs: VecDeque::new(),
-        }
+        };
+        agent.restand_all();
+        agent
     }
 
     /// An agent whose configuration and routes come from control nodes. Nothing else may configure it.
@@ -405,8 +407,11 @@ impl Agent {
     }
 
     fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
-        self.configuration = configuration;
-        self.restand_all();
+        // A revision that is about others shares what is in force, so that nobody need compare it again.
+        if self.configuration != configuration {
+            self.configuration = configuration;
+            self.restand_all();
+        }
         self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (&self.configuration, self.complete);
         for conn in self.sessions.keys() {

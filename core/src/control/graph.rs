@@ -60,6 +60,20 @@ impl Telling {
         self.left = self.told.changes_to(&Graph::of(&self.of, inventory));
     }
 
+    /// The same is to be known under another revision.
+    pub(super) fn revise(&mut self, inventory: &Inventory) {
+        if !self.left.is_empty() {
+            return self.aim(inventory);
+        }
+        let mut revised = Graph::default();
+        revised.router(&self.of, inventory);
+        let changed = revised
+            .nodes
+            .iter()
+            .filter(|(id, it)| self.told.nodes.get(*id) != Some(it));
+        self.left = changed.map(update).collect();
+    }
+
     pub(super) fn has_news(&self) -> bool {
         !self.left.is_empty()
     }
@@ -87,14 +101,12 @@ impl Graph {
     /// What the client is to know.
     pub(super) fn of(client: &str, inventory: &Inventory) -> Self {
         let mut graph = Self::default();
-        let router = router(client);
+        let router = graph.router(client, inventory);
         let global = NodeId::new("global-system-config", GLOBAL);
         let vrouters = NodeId::new(
             "global-vrouter-config",
             format!("{GLOBAL}:default-global-vrouter-config"),
         );
-        let revision = Element::leaf(REVISION, inventory.revision.to_string());
-        graph.node(&router, vec![revision, leaf("display-name", client)]);
         graph.node(&global, vec![leaf("display-name", GLOBAL)]);
         let encapsulations = Element::new("encapsulation-priorities").with(Element::leaf("encapsulation", "VXLAN"));
         let mode = leaf("vxlan-network-identifier-mode", "configured");
@@ -105,6 +117,14 @@ impl Graph {
             graph.switch(&router, name, switch, &inventory.networks);
         }
         graph
+    }
+
+    /// The client's own node, with the revision.
+    fn router(&mut self, client: &str, inventory: &Inventory) -> NodeId {
+        let router = NodeId::new("virtual-router", format!("{GLOBAL}:{client}"));
+        let revision = Element::leaf(REVISION, inventory.revision.to_string());
+        self.node(&router, vec![revision, leaf("display-name", client)]);
+        router
     }
 
     fn switch(&mut self, router: &NodeId, name: &SwitchName, switch: &Switch, networks: &BTreeMap<Uuid, Network>) {
@@ -205,12 +225,6 @@ impl Graph {
         if self == aim {
             return VecDeque::new();
         }
-        let update = |(id, properties): (&NodeId, &Vec<Element>)| {
-            Change::UpdateNode(Node {
-                id: id.clone(),
-                properties: properties.clone(),
-            })
-        };
         let is_marker = |id: &NodeId| &*id.kind == "virtual-router";
         let (markers, nodes): (Vec<_>, Vec<_>) = aim.nodes.iter().partition(|(id, _)| is_marker(id));
         let mut changes = VecDeque::new();
@@ -254,8 +268,11 @@ pub(super) fn subscribed<'a>(kind: &str, name: &'a str) -> Option<&'a str> {
     Some(client).filter(|client| kind == "virtual-router" && !client.is_empty())
 }
 
-fn router(client: &str) -> NodeId {
-    NodeId::new("virtual-router", format!("{GLOBAL}:{client}"))
+fn update((id, properties): (&NodeId, &Vec<Element>)) -> Change {
+    Change::UpdateNode(Node {
+        id: id.clone(),
+        properties: properties.clone(),
+    })
 }
 
 fn leaf(name: &str, text: impl Into<Box<str>>) -> Element {

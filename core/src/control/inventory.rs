@@ -55,6 +55,18 @@ impl Inventory {
         let served = self.switches.iter().filter(move |(_, served)| serves(served));
         served.map(|(name, served)| (name, &served.switch))
     }
+
+    /// Whether clients are told the same of this inventory as of another one, but for its revision. Remote MACs are
+    /// routes, and no part of what is told.
+    pub(super) fn is_told_as(&self, other: &Self) -> bool {
+        let told = |inventory: &Self| -> Vec<_> {
+            let networks = inventory.networks.iter();
+            networks
+                .map(|(uuid, network)| (*uuid, network.vni, network.name.clone()))
+                .collect()
+        };
+        self.switches == other.switches && told(self) == told(other)
+    }
 }
 
 /// The fully qualified name of a virtual network: `blue` is `default-domain:default-project:blue`.

@@ -204,14 +204,14 @@ impl ControlNode {
         if offered < revision {
             return self.event(Event::Outdated { offered, revision });
         }
-        self.inventory = inventory;
-        self.is_configured = true;
+        let before = std::mem::replace(&mut self.inventory, inventory);
+        let is_first = !std::mem::replace(&mut self.is_configured, true);
         self.event(Event::Configured {
             revision: offered,
             networks: self.inventory.networks.len(),
             switches: self.inventory.switches.len(),
         });
-        self.configure_instances(now);
+        self.configure_instances(now, &before);
         let inventory = Arc::clone(&self.inventory);
         self.learn_of(now, &inventory);
         self.mastership.configure(&inventory);
@@ -219,12 +219,17 @@ impl ControlNode {
         for (instance, key) in watched {
             self.look_at_mastership(&instance, key);
         }
+        let only_revised = !is_first && inventory.is_told_as(&before);
         let clients: Vec<ConnId> = self.clients.keys().copied().collect();
         for conn in clients {
             if let Some(client) = self.clients.get_mut(&conn)
                 && let Some(telling) = &mut client.configuration
             {
-                telling.aim(&inventory);
+                if only_revised {
+                    telling.revise(&inventory);
+                } else {
+                    telling.aim(&inventory);
+                }
             }
             self.refresh(now, conn);
         }

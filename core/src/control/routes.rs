@@ -1,6 +1,7 @@
 //! How routes come into the instances, and go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::ControlNode;
@@ -8,7 +9,7 @@ use super::best::Source;
 use super::broadcast::Members;
 use super::client::{ClientName, Subscription, Walk};
 use super::event::Event;
-use super::inventory::network_of;
+use super::inventory::{Inventory, network_of};
 use super::table::{Became, Table};
 use crate::bounds::{END_OF_RIB_QUIET, LOOKS_PER_STEP};
 use crate::configuration::Network;
@@ -154,8 +155,8 @@ impl ControlNode {
         }
     }
 
-    /// The inventory names other networks, or other routes.
-    pub(super) fn configure_instances(&mut self, now: Time) {
+    /// The inventory names other networks, or other routes, than the one before.
+    pub(super) fn configure_instances(&mut self, now: Time, before: &Inventory) {
         let inventory = Arc::clone(&self.inventory);
         let configured = inventory.instances();
         let known = |(name, it): (&InstanceName, &Instance)| it.network.is_some().then(|| name.clone());
@@ -165,11 +166,14 @@ impl ControlNode {
         }
         for (name, uuid) in configured {
             let instance = self.instances.entry(name.clone()).or_default();
-            let is_new = instance.network.replace(uuid).is_none();
-            if is_new {
+            let network_before = instance.network.replace(uuid);
+            if network_before.is_none() {
                 self.learn_instance(now, &name);
             }
-            if let Some(network) = inventory.networks.get(&uuid) {
+            let network = inventory.networks.get(&uuid);
+            if let Some(network) = network
+                && network_before.and_then(|uuid| before.networks.get(&uuid)) != Some(network)
+            {
                 self.configure_statics(&name, network);
             }
         }
@@ -227,34 +231,32 @@ impl ControlNode {
         let Some(instance) = self.instances.get_mut(name) else {
             return;
         };
-        let path = |(mac, vtep): (&Mac, _)| {
-            let path = Path {
+        let macs = network.remote_macs.iter().filter(|(mac, _)| !mac.is_broadcast());
+        let wanted: BTreeMap<Key, Ipv4Addr> = macs
+            .map(|(mac, vtep)| (Key::of_mac(network.vni, *mac), *vtep))
+            .collect();
+        // Where it leads is all in which one of them differs from another of its key.
+        let leads_to = |path: &Path, vtep| path.next_hops.iter().all(|next_hop| next_hop.address == vtep);
+        let is_gone = |key: &Key, _: &mut Arc<Path>| !wanted.contains_key(key);
+        let gone: Vec<_> = instance.statics.extract_if(.., is_gone).collect();
+        let is_there = |key, vtep| instance.statics.get(key).is_some_and(|path| leads_to(path, vtep));
+        let new = wanted.iter().filter(|(key, vtep)| !is_there(*key, **vtep));
+        let new: Vec<_> = new.map(|(key, vtep)| (*key, *vtep)).collect();
+        for (key, path) in gone {
+            self.remove(name, key, &Source::Static, &path);
+        }
+        for (key, vtep) in new {
+            let path = Arc::new(Path {
                 next_hops: vec![NextHop::vxlan(vtep, network.vni)],
                 virtual_network: network_of(name).into(),
                 local_preference: PREFERENCE,
                 ..Path::default()
-            };
-            (Key::of_mac(network.vni, *mac), Arc::new(path))
-        };
-        let macs = network.remote_macs.iter().filter(|(mac, _)| **mac != Mac::BROADCAST);
-        let mut wanted: BTreeMap<Key, Arc<Path>> = macs.map(|(mac, vtep)| path((mac, *vtep))).collect();
-        for (key, path) in &mut wanted {
-            if let Some(same) = instance.statics.get(key).filter(|known| *known == path) {
-                *path = Arc::clone(same);
-            }
-        }
-        let found = std::mem::replace(&mut instance.statics, wanted.clone());
-        for (key, path) in &found {
-            if !wanted.contains_key(key) {
-                self.remove(name, *key, &Source::Static, path);
-            }
-        }
-        for (key, path) in wanted {
-            if found.get(&key) != Some(&path) {
-                let instance = self.instances.get_mut(name);
-                let became = instance.and_then(|it| it.insert(key, Source::Static, path));
-                self.became(name, key, became);
-            }
+            });
+            let became = self.instances.get_mut(name).and_then(|instance| {
+                instance.statics.insert(key, Arc::clone(&path));
+                instance.insert(key, Source::Static, path)
+            });
+            self.became(name, key, became);
         }
     }
 

@@ -51,12 +51,30 @@ impl Side {
 }
 
 impl Session {
-    /// Everything may differ: a session begins, or what is wanted changed.
+    /// Everything may differ: a session begins.
     pub(super) fn audit_all(&mut self) {
         self.audit_small();
-        let networks: Vec<Uuid> = self.known_networks();
-        for network in networks {
+        for network in self.known_networks() {
             self.walk.add(network);
+        }
+    }
+
+    /// Something else is wanted: of unicast rows only these may differ.
+    pub(super) fn audit_changed(&mut self, changed: BTreeSet<(Uuid, Option<Mac>)>) {
+        self.audit_small();
+        let at_once = changed.len() <= AUDIT_ROWS_PER_STEP;
+        for (network, mac) in changed {
+            match mac {
+                Some(mac) if at_once => self.audit_unicast(network, mac),
+                Some(_) | None => self.walk.add(network),
+            }
+        }
+    }
+
+    /// A remote MAC may differ. Before the tables were read, the audit comes to it.
+    pub(super) fn audit_unicast(&mut self, network: Uuid, mac: Mac) {
+        if self.tables_read() && self.unicast_differs(network, mac) {
+            self.lanes.mark(Object::Unicast(network, mac), Cause::Ours);
         }
     }
 
@@ -110,9 +128,7 @@ impl Session {
         match found.into_iter().chain(wanted).min() {
             Some(mac) => {
                 self.walk.remote.at = Some(mac);
-                if self.unicast_differs(network, mac) {
-                    self.lanes.mark(Object::Unicast(network, mac), Cause::Ours);
-                }
+                self.audit_unicast(network, mac);
             }
             None => self.walk.remote.done(network),
         }
@@ -149,14 +165,9 @@ impl Session {
     }
 
     /// Networks that are wanted, found or exported.
-    fn known_networks(&self) -> Vec<Uuid> {
+    fn known_networks(&self) -> BTreeSet<Uuid> {
         let found = self.replica.logical_switches.networks();
-        let known: BTreeSet<Uuid> = self
-            .wanted
-            .networks()
-            .chain(found)
-            .chain(self.exports.networks())
-            .collect();
-        known.into_iter().collect()
+        let wanted = self.wanted.networks().chain(found);
+        wanted.chain(self.exports.networks()).collect()
     }
 }

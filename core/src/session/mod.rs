@@ -308,8 +308,7 @@ impl Session {
                     return self.close(now, CloseWhy::orderly(what));
                 }
                 self.keepalive.set_interval(configuration.session.keepalive);
-                self.wanted.configure(configuration, complete);
-                self.switches_changed = true;
+                self.switches_changed |= self.wanted.configure(configuration, complete);
                 self.lanes.forgive();
             }
             Command::Import { network, macs } => self.imported(network, macs),

@@ -136,7 +136,7 @@ impl Session {
             .filter(|switch| served.contains(&switch.name))
             .flat_map(|switch| switch.tunnel_ips.iter().copied())
             .collect();
-        self.wanted.serve(served, tunnel_ips.into_iter());
+        let changed = self.wanted.serve(served, tunnel_ips.into_iter());
         if news {
             self.takeover.identified.get_or_insert(now);
             let switches = self.wanted.served().iter().cloned().collect();
@@ -151,7 +151,10 @@ impl Session {
         if self.phase == Phase::Identifying {
             self.phase = Phase::Reading;
         }
-        self.audit_all();
+        match changed {
+            Some(changed) => self.audit_changed(changed),
+            None => self.audit_all(),
+        }
     }
 
     fn wrong_certificate(&self, served: &BTreeSet<SwitchName>) -> Option<String> {

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::Bound;
 
+use super::Session;
 use super::lanes::Reason;
-use super::{Cause, Session};
-use crate::event::Object;
 use crate::ids::{Mac, Uuid};
 
 /// Where MACs live, by network.
@@ -68,10 +67,7 @@ impl Session {
     pub(super) fn imported(&mut self, network: Uuid, macs: Vec<(Mac, Option<Ipv4Addr>)>) {
         for (mac, vtep) in macs {
             self.wanted.import(network, mac, vtep);
-            // Before the tables were read, the audit comes to it.
-            if self.tables_read() && self.unicast_differs(network, mac) {
-                self.lanes.mark(Object::Unicast(network, mac), Cause::Ours);
-            }
+            self.audit_unicast(network, mac);
         }
     }
 

@@ -15,6 +15,8 @@ use crate::session::routes::Routes;
 #[derive(Clone, Debug)]
 pub struct Wanted {
     configuration: Arc<Configuration>,
+    /// That of the last [`serve`](Self::serve).
+    in_force: Arc<Configuration>,
     /// Everything that could want a row is known, so that what is not wanted may go.
     pub complete: bool,
     served: BTreeSet<SwitchName>,
@@ -31,6 +33,7 @@ impl Wanted {
     /// Nothing is wanted until a switch has named itself.
     pub fn new(configuration: Arc<Configuration>, complete: bool) -> Self {
         Self {
+            in_force: Arc::clone(&configuration),
             configuration,
             complete,
             served: BTreeSet::new(),
@@ -51,14 +54,21 @@ impl Wanted {
         &self.configuration.session
     }
 
-    /// Another configuration; call [`serve`](Self::serve) next.
-    pub fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
+    /// This configuration. Answers whether it is another one; call [`serve`](Self::serve) then.
+    pub fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) -> bool {
+        let changed = (&self.configuration, self.complete) != (&configuration, complete);
         self.configuration = configuration;
         self.complete = complete;
+        changed
     }
 
-    /// These switches are at the other end, with these tunnel ends of their own.
-    pub fn serve(&mut self, served: BTreeSet<SwitchName>, tunnel_ips: impl Iterator<Item = Ipv4Addr>) {
+    /// These switches are at the other end, with these tunnel ends of their own. Answers the MACs that may be wanted in
+    /// another way now, a network without a MAC being all of it; `None` if all may.
+    pub fn serve(
+        &mut self,
+        served: BTreeSet<SwitchName>,
+        tunnel_ips: impl Iterator<Item = Ipv4Addr>,
+    ) -> Option<BTreeSet<(Uuid, Option<Mac>)>> {
         let configured = || {
             let switches = &self.configuration.switches;
             served.iter().filter_map(|name| Some((name, switches.get(name)?)))
@@ -79,12 +89,37 @@ impl Wanted {
         }
         let caps = configured().filter_map(|(_, switch)| switch.rows_per_transaction_max);
         self.rows_per_transaction = caps.min().map_or(usize::MAX, |cap| cap.max(1));
-        self.own_vteps = tunnel_ips
+        let own_vteps = tunnel_ips
             .chain(configured().filter_map(|(_, switch)| switch.vtep))
             .collect();
         self.routes.retain(|network| networks.contains_key(network));
-        self.networks = networks;
+        let before = std::mem::replace(&mut self.networks, networks);
+        let in_force = std::mem::replace(&mut self.in_force, Arc::clone(&self.configuration));
+        let same_place = (&self.served, &self.own_vteps) == (&served, &own_vteps);
         self.served = served;
+        self.own_vteps = own_vteps;
+        same_place.then(|| self.changed_since(&before, &in_force))
+    }
+
+    fn changed_since(
+        &self,
+        before: &BTreeMap<Uuid, BTreeSet<(SwitchName, PortName)>>,
+        in_force: &Configuration,
+    ) -> BTreeSet<(Uuid, Option<Mac>)> {
+        let mut changed = BTreeSet::new();
+        for network in before.keys().chain(self.networks.keys()).copied() {
+            let former = before.get(&network).and_then(|_| in_force.networks.get(&network));
+            let (Some(old), Some(new)) = (former, self.network(network)) else {
+                changed.insert((network, None));
+                continue;
+            };
+            for (one, other) in [(old, new), (new, old)] {
+                let (one, other) = (&one.remote_macs, &other.remote_macs);
+                let moved = one.iter().filter(|(mac, vtep)| other.get(mac) != Some(vtep));
+                changed.extend(moved.map(|(mac, _)| (network, Some(*mac))));
+            }
+        }
+        changed
     }
 
     /// The switches that are configured and at the other end.

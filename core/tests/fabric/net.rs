@@ -245,6 +245,11 @@ impl Net {
         self.agents[agent].agent.uplinks()?.advert(network(), mac)
     }
 
+    /// Of how many routes an agent holds a copy.
+    pub(crate) fn held(&self, agent: usize) -> usize {
+        self.agents[agent].agent.uplinks().map_or(0, |it| it.held().count())
+    }
+
     /// The routes that a control node knows.
     pub(crate) fn keys(&self, node: usize) -> Vec<String> {
         let status = self.nodes[node].as_ref().expect("it runs").status();

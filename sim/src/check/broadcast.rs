@@ -6,6 +6,7 @@ use super::overdue::Overdue;
 use super::steady::Steady;
 use super::tick::Tick;
 use super::{Check, Findings};
+use crate::model::BroadcastRow;
 use crate::world::World;
 use crate::world::log::Entry;
 use crate::{bounds, model};
@@ -35,11 +36,12 @@ impl Check for Broadcast {
         let mut wrong = Vec::new();
         for switch in world.switches() {
             let Some(master) = world.master(switch) else { continue };
-            let right = model::broadcast_row("unknown-dst", [master.agent.tsn]);
+            let right = [BroadcastRow::to(master.agent.tsn)];
             let rows = model::broadcast(world, switch.switch).into_iter();
-            let rows = rows.filter(|(_, rows)| *rows != [right.as_str()]);
+            let rows = rows.filter(|(_, rows)| *rows != right);
             wrong.extend(rows.map(|(network, rows)| {
-                let what = format!("{} is found where {right} should be", rows.join(", "));
+                let [found, right] = [&rows[..], &right].map(told);
+                let what = format!("{found} is found where {right} should be");
                 ((switch.name.to_owned(), network), what)
             }));
         }
@@ -56,4 +58,9 @@ impl Check for Broadcast {
     fn due(&self) -> Option<Time> {
         self.tick.due()
     }
+}
+
+fn told(rows: &[BroadcastRow<'_>]) -> String {
+    let rows: Vec<_> = rows.iter().map(BroadcastRow::to_string).collect();
+    rows.join(", ")
 }

@@ -84,7 +84,8 @@ impl Keepalive {
         }
     }
 
-    /// The interval is 2T, or a second where a newer session of the switch made the agent ask for a proof.
+    /// The interval is 2T, or a second where a newer session of the switch made the agent ask for a proof: one of its own,
+    /// or one that the other agent of the pair told it of.
     fn killed_by_agent(
         &self,
         who: &str,
@@ -99,12 +100,16 @@ impl Keepalive {
         let Some(silence) = world.silence(agent, conn) else {
             return;
         };
-        let mut others = self.served.iter().filter(|((agent, _), _)| agent == who);
+        let heard_of = |agent: &str| agent == who || world.plan().agent.pair;
+        let mut others = self
+            .served
+            .iter()
+            .filter(|((agent, it), _)| heard_of(agent) && (&**agent, *it) != (who, conn));
         // The newer session that made the agent doubt this one may be gone by now.
         let recent = self
             .former
             .iter()
-            .filter(|(at, agent, _)| agent == who && world.now().since(*at) <= core::PROOF * 2);
+            .filter(|(at, agent, _)| heard_of(agent) && world.now().since(*at) <= core::PROOF * 2);
         let is_doubted = others.any(|(_, others)| !others.is_disjoint(served))
             || recent.into_iter().any(|(.., others)| !others.is_disjoint(served));
         let interval = bounds::silence(world.plan(), true)

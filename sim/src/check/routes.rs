@@ -1,8 +1,9 @@
 //! S3: nobody holds a route whose session is gone: no control node what an agent published that it has no stream with,
-//! and no agent what no control node that it talks to has.
+//! and no agent what no control node that it talks to has. Of a copy of a route that nobody exports, the hold is the bound.
 
 use std::collections::BTreeSet;
 
+use tandem_core::event::Route;
 use tandem_core::{Mac, Time, Uuid};
 
 use super::overdue::Overdue;
@@ -17,6 +18,8 @@ pub(super) struct Routes {
     left: Overdue<(String, String)>,
     /// Agents, and what nobody tells them any more.
     stale: Overdue<(String, Uuid, Mac)>,
+    /// Agents, and copies that they hold of what nobody exports.
+    held: Overdue<(String, Route)>,
     tick: Tick,
 }
 
@@ -35,6 +38,19 @@ impl Check for Routes {
         self.left.update(now, left.map(|key| (key, String::new())));
         let stale = world.agents().flat_map(|agent| unheld(world, agent));
         self.stale.update(now, stale.map(|key| (key, String::new())));
+        let exported: BTreeSet<Route> = world.agents().flat_map(exports).collect();
+        let alone = world.agents().flat_map(|agent| {
+            let routes = world.held(agent).filter(|route| !exported.contains(*route));
+            routes.map(move |route| ((agent.name.to_owned(), *route), String::new()))
+        });
+        self.held.update(now, alone);
+        let hold = bound + world.plan().agent.stale_hold.duration();
+        for ((agent, route), _) in self.held.longer_than(hold, now) {
+            let Route { network, mac, vtep } = route;
+            let what =
+                format!("{agent} has held a copy of {mac} at {vtep} in {network} for {hold:?}, which nobody exports");
+            found.add([agent.clone(), format!("{mac} in {network}")], what);
+        }
         for ((control, client), _) in self.left.longer_than(bound, now) {
             let what = format!("{control} holds routes of {client}, whose session has been gone for {bound:?}");
             found.add([control, client], what);
@@ -49,6 +65,12 @@ impl Check for Routes {
     fn due(&self) -> Option<Time> {
         self.tick.due()
     }
+}
+
+fn exports(agent: AgentView<'_>) -> impl Iterator<Item = Route> {
+    let host = agent.host.filter(|_| agent.running);
+    host.into_iter()
+        .flat_map(|host| host.agent().exports().routes().copied())
 }
 
 /// The clients whose routes a control node holds although nobody talks to it by this name.

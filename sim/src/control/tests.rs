@@ -61,6 +61,7 @@ fn agent() -> Host {
             generation: Generation(0),
             control_nodes: vec![NODE],
             stale_hold: None,
+            pair: false,
         },
     )
 }

@@ -70,6 +70,8 @@ pub struct Options {
     pub control_nodes: Vec<SocketAddrV4>,
     /// How long a copy of a route is held while nobody knows it at first hand.
     pub stale_hold: Option<Duration>,
+    /// The other agents hear from this one, and it from them.
+    pub pair: bool,
 }
 
 /// What an agent host can be told.
@@ -84,6 +86,8 @@ pub enum Command {
     Drain,
     /// What TLS does to connections that are accepted from now on.
     Tls(Option<TlsFault>),
+    /// The services node passed its probe, or did not.
+    Probed { alive: bool },
     /// The agent check of this proxy polls, and hears what it heard last. A world that leaves such polls out says so
     /// before it drains the host, and when the proxy stops: a drain waits for whoever polled in the last minute.
     Polled { from: Ipv4Addr },
@@ -145,6 +149,9 @@ impl Host {
                 stale_hold: options.stale_hold,
                 seed,
             });
+        }
+        if options.pair {
+            agent = agent.with_peer();
         }
         let mut host = Self {
             agent,
@@ -238,6 +245,7 @@ impl Host {
                 complete,
             },
             Command::Drain => agent::Input::Drain,
+            Command::Probed { alive } => agent::Input::Tsn { alive },
             Command::Tls(fault) => {
                 self.door.fault = fault;
                 return self.report(Event::HealthChanged);
@@ -376,11 +384,23 @@ impl Host {
                 agent::Output::Say { id, stanza } => self.say(id, stanza),
                 agent::Output::HangUp { id, why } => self.hang_up(id, why),
                 agent::Output::Event(what) => self.report(Event::Uplink(what)),
-                // It knows of no other agent.
-                agent::Output::TellPeer(_) | agent::Output::Pair(_) => {}
+                agent::Output::TellPeer(word) => {
+                    let data = serde_json::to_vec(&word).unwrap_or_default();
+                    self.outputs.push_back(Output::Multicast { data });
+                }
+                // What lasts is found by what stands in the switches.
+                agent::Output::Pair(_) => {}
                 agent::Output::Graded(grade) => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }
+        }
+    }
+
+    /// A word of the other agent. It comes as a datagram: what its stream would deliver late is lost here.
+    fn peer_said(&mut self, data: &[u8]) {
+        if let Ok(word) = serde_json::from_slice(data) {
+            self.mailbox
+                .post(Lane::Environment, Letter::Agent(agent::Input::Peer(word)));
         }
     }
 
@@ -473,8 +493,9 @@ impl Machine for Host {
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),
             Input::Command(command) => self.command(command),
-            // An agent checks nobody, and has no part in the virtual IP.
-            Input::Checked { .. } | Input::Datagram { .. } => {}
+            Input::Datagram { data, .. } => self.peer_said(&data),
+            // An agent checks nobody.
+            Input::Checked { .. } => {}
         }
         self.deliver();
     }

@@ -51,6 +51,7 @@ pub(super) fn options() -> Options {
         generation: Generation(100),
         control_nodes: Vec::new(),
         stale_hold: None,
+        pair: false,
     }
 }
 

@@ -19,11 +19,12 @@ pub const HOSTS: u8 = 64;
 /// A host speaks for the first time in a network that a port is bound to.
 pub fn learn(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
+    let heard = heard(switch);
     let networks = live(switch).map(|(network, _)| network);
     let network = networks
-        .filter(|network| silent(switch, *network).next().is_some())
+        .filter(|network| silent(&heard, *network).next().is_some())
         .choose(random)?;
-    let silent = silent(switch, network).choose(random)?;
+    let silent = silent(&heard, network).choose(random)?;
     let mut draft = Draft::on(switch);
     appear(&mut draft, network, silent, tunnel_end, random);
     draft.finish()
@@ -42,9 +43,10 @@ pub fn roam(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
     let (row, from, mac) = ours(switch).choose(random)?;
     let mut draft = Draft::on(switch);
+    let heard = heard(switch);
     let elsewhere = live(switch)
         .filter(|(network, row)| *network != from && !view::is_foreign(row))
-        .filter(|(network, _)| silent(switch, *network).any(|silent| silent == mac))
+        .filter(|(network, _)| silent(&heard, *network).any(|silent| silent == mac))
         .choose(random);
     match elsewhere.filter(|_| random.random_bool(0.7)) {
         Some((network, _)) => {
@@ -92,12 +94,17 @@ fn live(switch: &Switch) -> impl Iterator<Item = (Uuid, &Row)> {
     rows.filter(move |(network, row)| bound.contains(network) && row.integer("tunnel_key").is_some())
 }
 
+/// The MACs that the switch has heard, and in which network.
+fn heard(switch: &Switch) -> BTreeSet<(Uuid, Mac)> {
+    let rows = switch.rows("Ucast_Macs_Local");
+    rows.filter_map(|(_, row)| Some((row.reference("logical_switch")?, view::mac(row)?)))
+        .collect()
+}
+
 /// Hosts that the switch has not heard in a network.
-fn silent(switch: &Switch, network: Uuid) -> impl Iterator<Item = Mac> {
-    let rows = view::rows_of(switch, "Ucast_Macs_Local", network);
-    let heard: BTreeSet<_> = rows.filter_map(|(_, row)| view::mac(row)).collect();
+fn silent(heard: &BTreeSet<(Uuid, Mac)>, network: Uuid) -> impl Iterator<Item = Mac> {
     let hosts = (0..HOSTS).map(|host| Mac([0x02, 0, 0x0a, 0, 0, host]));
-    hosts.filter(move |mac| !heard.contains(mac))
+    hosts.filter(move |mac| !heard.contains(&(network, *mac)))
 }
 
 /// The learned MACs that may go: those of networks that are not foreign.

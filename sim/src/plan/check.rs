@@ -1,6 +1,6 @@
 //! Whether a plan makes sense: everything that is wrong, a sentence each.
 
-use super::{Configure, Fault, Kind, Plan, Scheduled, Span, Switch};
+use super::{Configure, Fault, Kind, Plan, Role, Scheduled, Span, Switch};
 use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
@@ -80,6 +80,11 @@ impl Plan {
             wrong.say("`agent.strangers` leaves no agent that knows a switch".into());
         }
         wrong.within("agent.tls", self.agent.tls, Span::ZERO, Span::seconds(10));
+        wrong.within("agent.stale_hold", self.agent.stale_hold, Span::ZERO, DAY);
+        wrong.unless(
+            self.agent.stale_hold == Span::ZERO || self.topology.control_nodes > 0,
+            "copies of routes are held at control nodes: `agent.stale_hold` needs `topology.control_nodes`",
+        );
 
         if self.switch.schema_version().is_none() {
             let known = SCHEMAS.join(", ");
@@ -203,6 +208,13 @@ impl Plan {
                      with an agent, of an agent with a control node{proxies}"
                 ));
             }
+            let two_agents = nodes
+                .iter()
+                .all(|(name, _)| self.topology.role(name) == Some(Role::Agent));
+            wrong.unless(
+                self.agent.pair || !two_agents,
+                "agents have no line with each other without `agent.pair = true`",
+            );
         }
         match fault {
             Fault::MoveVip | Fault::SplitVip => {

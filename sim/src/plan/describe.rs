@@ -38,12 +38,18 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch",
+            "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}",
             unless_zero(agent.keepalive, "off"),
             agent.configured_after,
             agent.tls,
             if agent.manager { "tuned" } else { "left alone" },
-            agent.strangers
+            agent.strangers,
+            if agent.pair { ", a pair" } else { "" },
+            if agent.tsn_probe { ", services nodes probed" } else { "" },
+            match agent.stale_hold {
+                Span::ZERO => String::new(),
+                hold => format!(", copies held for {hold}"),
+            }
         )?;
         writeln!(
             f,

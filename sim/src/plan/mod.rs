@@ -104,6 +104,12 @@ pub struct Agent {
     pub manager: bool,
     /// What TLS takes of the processor, at either end.
     pub tls: Span,
+    /// The agents tell each other every second how they stand.
+    pub pair: bool,
+    /// Each agent probes its services node, and hears at once when it is dead.
+    pub tsn_probe: bool,
+    /// How long both agents hold a copy of a route that nobody advertises any more; `0s` is not at all.
+    pub stale_hold: Span,
 }
 
 /// How the proxies are set.
@@ -330,6 +336,9 @@ impl Default for Agent {
             strangers: 0,
             manager: true,
             tls: Span::millis(4),
+            pair: false,
+            tsn_probe: false,
+            stale_hold: Span::ZERO,
         }
     }
 }

@@ -78,7 +78,9 @@ impl Fault {
             (Role::Agent, Role::Control) | (Role::Control, Role::Agent) => true,
             // They send each other adverts, and have no connection.
             (Role::Proxy, Role::Proxy) => self.kind() != Kind::Reset,
-            (Role::Switch | Role::Agent, Role::Switch | Role::Agent) => false,
+            // Those of a pair.
+            (Role::Agent, Role::Agent) => self.kind() != Kind::Reset,
+            (Role::Switch, Role::Switch | Role::Agent) | (Role::Agent, Role::Switch) => false,
             // Control nodes know nothing of each other yet.
             (Role::Control, Role::Switch | Role::Proxy | Role::Control)
             | (Role::Switch | Role::Proxy, Role::Control) => false,

@@ -47,6 +47,8 @@ impl Plan {
         // What came later is drawn later, so that what a seed meant before it still means.
         plan.topology.control_nodes = settings::control_nodes(&mut choices);
         faults::add_of_control_nodes(&mut plan, &mut choices);
+        settings::pair(&mut plan, &mut choices);
+        faults::add_of_pair(&mut plan, &mut choices);
         plan
     }
 }

@@ -277,7 +277,8 @@ impl World {
             complete,
             generation: tandem_core::Generation(self.now.micros()),
             control_nodes,
-            stale_hold: None,
+            stale_hold: self.plan.agent.stale_hold.unless_zero(),
+            pair: self.plan.agent.pair,
         };
         Host::new(seed, options)
     }

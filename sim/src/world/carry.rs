@@ -75,7 +75,8 @@ impl World {
             let Some((host, arrival)) = self.links.poll_arrival() else {
                 return;
             };
-            let part = if matches!(arrival, crate::link::Arrival::Datagram { .. }) {
+            let to_proxy = self.nodes.get(host.0).is_some_and(|node| node.kind.is_proxy());
+            let part = if to_proxy && matches!(arrival, crate::link::Arrival::Datagram { .. }) {
                 Part::Vip
             } else {
                 Part::Program
@@ -103,15 +104,22 @@ impl World {
             Output::Reset { conn } => self.links.reset(now, host, conn),
             Output::Check { check, what } => self.begin_checking(host, check, what),
             Output::Uncheck { check } => drop(self.checkings.remove(&(host, check))),
-            Output::Multicast { data } if self.split == 0 => {
-                let proxies = self.nodes_of(super::Kind::is_proxy);
-                self.links.multicast(now, host, proxies, &data);
-            }
-            Output::Multicast { .. } => {}
+            Output::Multicast { data } => self.multicast(host, &data),
             Output::Hold { address } => self.links.hold(now, host, address),
             Output::Release { address } => self.links.release(host, address),
             Output::Event(event) => self.happened(host, part, event),
         }
+    }
+
+    /// Adverts of the virtual IP go to proxies, words of an agent to agents.
+    fn multicast(&mut self, from: HostId, data: &[u8]) {
+        let from_agent = self.nodes_of(super::Kind::is_agent).contains(&from);
+        let to = match (from_agent, self.split) {
+            (true, _) => self.nodes_of(super::Kind::is_agent),
+            (false, 0) => self.nodes_of(super::Kind::is_proxy),
+            (false, _) => return,
+        };
+        self.links.multicast(self.now, from, to, data);
     }
 
     /// Something happened in a program; some of it concerns the world.

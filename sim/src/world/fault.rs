@@ -277,6 +277,7 @@ impl World {
             Kind::Agent(_) => {
                 let command = host::Command::Tls(self.tls_fault(&self.name_of(host)));
                 self.tell(host, Part::Program, News::Agent(command));
+                self.probe_services_node(host);
             }
             Kind::Proxy(number) => {
                 let command = vip::Command::Priority(self.vip_priority(number));
@@ -369,6 +370,18 @@ impl World {
     fn tsn_death(&mut self, name: &str, turn: Turn) {
         if let Some(node) = self.node(name).and_then(|host| self.nodes.get_mut(host.0)) {
             count(&mut node.tsn_deaths, turn);
+        }
+        if let Some(host) = self.node(name) {
+            self.probe_services_node(host);
+        }
+    }
+
+    /// An agent that probes its services node knows at once how it is.
+    fn probe_services_node(&mut self, host: HostId) {
+        let alive = self.nodes.get(host.0).is_some_and(|node| node.tsn_deaths == 0);
+        if self.plan.agent.tsn_probe {
+            let command = host::Command::Probed { alive };
+            self.tell(host, Part::Program, News::Agent(command));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use tandem_core::event::Route;
 use tandem_core::health::Grade;
 use tandem_core::{Mac, Uuid};
 
@@ -130,6 +131,13 @@ impl World {
                 it.ends.insert(route.vtep);
                 it.certain |= common;
             }
+            for route in self.held(other).filter(|route| self.may_hold(other, route.vtep)) {
+                reached
+                    .entry((route.network, route.mac))
+                    .or_default()
+                    .ends
+                    .insert(route.vtep);
+            }
         }
         // A MAC that is also here is elsewhere only if it was learned there later.
         for key in here {
@@ -138,6 +146,27 @@ impl World {
             }
         }
         reached
+    }
+
+    /// The routes of which an agent holds a copy that nobody else may have.
+    pub fn held<'a>(&self, agent: AgentView<'a>) -> impl Iterator<Item = &'a Route> + use<'a> {
+        let uplinks = agent
+            .host
+            .filter(|_| agent.running)
+            .and_then(|host| host.agent().uplinks());
+        uplinks.into_iter().flat_map(|uplinks| uplinks.held())
+    }
+
+    /// Whether an agent may hold copies of what a switch learned that its owner does not export: as long as nobody owns
+    /// it, or nobody says that he does.
+    fn may_hold(&self, agent: AgentView<'_>, vtep: Ipv4Addr) -> bool {
+        let switch = self.switches().find(|switch| switch.tunnel_ip == vtep);
+        let Some(owner) = switch.and_then(|switch| self.master(switch)).filter(|owner| owner.live) else {
+            return true;
+        };
+        let theirs = owner.agent.name != agent.name;
+        let hears = self.plan.agent.pair && self.links.is_calm(owner.agent.id, agent.id);
+        theirs && !hears
     }
 }
 

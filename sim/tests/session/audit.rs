@@ -1,6 +1,11 @@
 //! What is found against what is wanted: the fewest writes.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tandem_core::Machine;
+use tandem_core::bounds::AUDIT_ROWS_PER_STEP;
+use tandem_core::session::{Command, Why};
 use tandem_sim::switch::{Options, SchemaVersion};
 
 use crate::contents::{assert_as_wanted, found, ours, wanted};
@@ -196,6 +201,28 @@ fn only_differences_of_a_new_configuration_are_written() {
     world.configure(conn, &configuration);
     assert_as_wanted(&world, &configuration);
     assert_eq!(world.commits(), [("tandem agent-a generation 1: unicast".into(), 1)]);
+}
+
+#[test]
+fn of_a_new_configuration_only_what_it_changes_is_compared() {
+    let rows = u32::try_from(AUDIT_ROWS_PER_STEP).expect("a number of rows");
+    let wanted = |rows| Wanted::new().network(1, 5001).network(2, 5002).macs(1, rows).0;
+    let mut world = World::new();
+    let conn = world.manage(&wanted(rows));
+    world.commits();
+    for (rows, commits) in [(rows, 0), (rows + 1, 1)] {
+        let command = Command::Configure {
+            configuration: Arc::new(wanted(rows)),
+            complete: true,
+        };
+        world.tell(conn, command);
+        // To compare every row takes more than one step.
+        let due = world.sessions[&conn].poll_timeout();
+        assert!(due.is_none_or(|due| due.why != Why::MoreWork), "{due:?}");
+        world.run();
+        assert_as_wanted(&world, &wanted(rows));
+        assert_eq!(world.commits().len(), commits);
+    }
 }
 
 #[test]

@@ -204,6 +204,11 @@ impl Uplinks {
         self.hold.is_some()
     }
 
+    /// The routes of which copies are held.
+    pub fn held(&self) -> impl Iterator<Item = &Route> {
+        self.hold.iter().flat_map(Hold::routes)
+    }
+
     /// What is advertised of a MAC.
     pub fn advert(&self, network: Uuid, mac: Mac) -> Option<Advert> {
         self.adverts.of(network, mac)

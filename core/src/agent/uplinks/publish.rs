@@ -17,6 +17,9 @@ use crate::time::Time;
 impl Uplinks {
     /// What is in force now: which instances we hear of, and under which VNI each network's routes go.
     pub(super) fn configured(&mut self, now: Time, configuration: Arc<Configuration>) {
+        if self.configuration == configuration {
+            return;
+        }
         let served = configuration.switches.values().flat_map(|switch| switch.networks());
         let served: BTreeSet<Uuid> = served.collect();
         let about = |network: Uuid| {
@@ -215,6 +218,9 @@ impl Uplinks {
 
     /// No switch of ours takes part in a network any more.
     fn leave(&mut self, network: Uuid) {
+        if let Some(hold) = &mut self.hold {
+            hold.leave(network);
+        }
         for mac in self.fabric.forget(network) {
             let vtep = None;
             self.outputs.push_back(super::Output::Imported { network, mac, vtep });

@@ -88,6 +88,32 @@ pub(super) fn add_of_control_nodes(plan: &mut Plan, choices: &mut Choices) {
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
+/// Two agents that do not hear each other, or late.
+pub(super) fn add_of_pair(plan: &mut Plan, choices: &mut Choices) {
+    if !plan.agent.pair {
+        return;
+    }
+    for _ in 0..choices.count(0, 3) {
+        let at = any_time(plan, choices);
+        let [from, to] = choices
+            .weighted([(1, [0, 1]), (1, [1, 0])])
+            .map(|number| Role::Agent.node(number));
+        let times = slowness(plan, choices);
+        let fault = if choices.percent(50) && is_possible(plan, Kind::Cut) {
+            Fault::Cut { from, to }
+        } else {
+            Fault::Slow { from, to, times }
+        };
+        let lasts = choices.span(Span::millis(100), Span::seconds(100)).min(rest(plan, at));
+        plan.faults.push(Scheduled {
+            at,
+            lasts: Some(lasts),
+            fault,
+        });
+    }
+    plan.faults.sort_by_key(|fault| fault.at);
+}
+
 /// A random half, quarter or three quarters of the kinds, each with a weight of its own.
 fn some_kinds(plan: &Plan, choices: &mut Choices) -> Vec<(u64, Kind)> {
     let chance = choices.weighted([(25, 25), (50, 50), (25, 75)]);

@@ -52,6 +52,21 @@ pub(super) fn agent(choices: &mut Choices) -> Agent {
         manager: choices.percent(80),
         tls: choices
             .weighted([(50, 4), (20, 1), (20, 15), (10, 50)].map(|(often, millis)| (often, Span::millis(millis)))),
+        // Drawn after everything else.
+        pair: false,
+        tsn_probe: false,
+        stale_hold: Span::ZERO,
+    }
+}
+
+/// What makes a pair of the agents, where control nodes tell them what they own. Three agents are no pair.
+pub(super) fn pair(plan: &mut Plan, choices: &mut Choices) {
+    let hold = [(60, Span::ZERO), (25, Span::seconds(300)), (15, Span::seconds(20))];
+    let (pair, tsn_probe, hold) = (choices.percent(60), choices.percent(50), choices.weighted(hold));
+    if plan.topology.control_nodes > 0 && plan.topology.agents == 2 {
+        plan.agent.pair = pair;
+        plan.agent.tsn_probe = tsn_probe;
+        plan.agent.stale_hold = hold;
     }
 }
 
