@@ -106,30 +106,40 @@ fn pair(near: TcpStream, to: SocketAddr, mode: &Arc<AtomicU8>) -> io::Result<()>
 /// Carries bytes one way until the end. What stays open in a half-open connection is the end that bytes come `from`.
 fn carry(mut from: &TcpStream, mut to: &TcpStream, stays: bool, mode: &AtomicU8) -> io::Result<()> {
     let mut bytes = vec![0; 64 << 10];
-    let mut deaf = false;
     loop {
+        let read = from.read(&mut bytes);
         match mode.load(Ordering::SeqCst) {
             CUT | GONE => {
                 let _ = to.shutdown(Shutdown::Both);
                 return from.shutdown(Shutdown::Both);
             }
-            HALF_OPEN if stays => deaf = true,
-            HALF_OPEN => return from.shutdown(Shutdown::Both),
+            HALF_OPEN if !stays => return from.shutdown(Shutdown::Both),
+            HALF_OPEN => match read {
+                Ok(0) => return Ok(()),
+                Err(error) if !is_pause(&error) => return Err(error),
+                Ok(_) | Err(_) => continue,
+            },
             _ => {}
         }
-        match from.read(&mut bytes) {
-            Ok(0) if deaf => return Ok(()),
+        match read {
             Ok(0) => return to.shutdown(Shutdown::Write),
-            Ok(_) if deaf => {}
-            // Where nobody takes it any more, nobody is told of that either, if the mode says so.
-            Ok(length) => to.write_all(bytes.get(..length).unwrap_or_default())?,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Ok(length) => match to.write_all(bytes.get(..length).unwrap_or_default()) {
+                // Whoever took it went half-open meanwhile.
+                Err(_) if stays && mode.load(Ordering::SeqCst) == HALF_OPEN => {}
+                written => written?,
+            },
+            Err(error) if is_pause(&error) => {}
             Err(error) => {
                 let _ = to.shutdown(Shutdown::Both);
                 return Err(error);
             }
         }
     }
+}
+
+/// Nothing came for a while.
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

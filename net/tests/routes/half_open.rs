@@ -14,11 +14,12 @@ fn taken_over_unheard(pair: &Pair) -> usize {
     travelled(pair, MACS);
     let owner = audited(pair, "tor1");
     let name = &pair.agents[owner].options().agent.name;
+    // First: the maintenance closes what is open.
+    pair.relays[owner].ovsdb.half_open();
     // The agent's own word, heard again, would end the maintenance.
     for command in ["disable agent ovsdb0/NAME", "set server ovsdb0/NAME state maint"] {
         pair.haproxy.command(&command.replace("NAME", name)).expect("told");
     }
-    pair.relays[owner].ovsdb.half_open();
     audited_by(pair, 1 - owner, "tor1");
     published(pair, 1 - owner, |routes| routes >= MACS as u64);
     owner
