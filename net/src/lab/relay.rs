@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{Error, Result};
@@ -13,6 +13,7 @@ use super::{Error, Result};
 pub struct Relay {
     listens: SocketAddr,
     mode: Arc<AtomicU8>,
+    accepts: Option<JoinHandle<()>>,
 }
 
 /// Bytes pass.
@@ -37,12 +38,13 @@ impl Relay {
         };
         let listener = open().map_err(Error::io(format!("listen on {listens}")))?;
         let mode = Arc::new(AtomicU8::new(PASSES));
-        let relay = Self {
+        let accepting = Arc::clone(&mode);
+        let accepts = thread::spawn(move || accept(&listener, to, &accepting));
+        Ok(Self {
             listens,
-            mode: Arc::clone(&mode),
-        };
-        thread::spawn(move || accept(&listener, to, &mode));
-        Ok(relay)
+            mode,
+            accepts: Some(accepts),
+        })
     }
 
     /// Where it listens.
@@ -70,6 +72,8 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.mode.store(GONE, Ordering::SeqCst);
+        // The port is free when this is over.
+        let _ended = self.accepts.take().map(JoinHandle::join);
     }
 }
 
