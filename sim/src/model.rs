@@ -186,13 +186,13 @@ fn routed(
     wanted: &Tables,
     found: &Tables,
 ) -> Vec<(Thing, How)> {
-    let configured = |thing: &Thing| wanted.iter().any(|(it, _)| it == thing);
+    let configured: BTreeSet<&Thing> = wanted.iter().map(|(thing, _)| thing).collect();
     let networks: BTreeSet<Uuid> = wanted.iter().filter_map(|(thing, _)| thing.logical_switch()).collect();
     let standing: BTreeMap<_, _> = found.iter().map(|(thing, how)| (thing, how)).collect();
     let mut routed = Vec::new();
     for ((network, mac), reached) in world.reached(owner, switch.tunnel_ip) {
         let thing = Thing::Remote(network, mac);
-        if !networks.contains(&network) || configured(&thing) {
+        if !networks.contains(&network) || configured.contains(&thing) {
             continue;
         }
         let ends: Vec<_> = reached.ends.into_iter().map(How::At).collect();

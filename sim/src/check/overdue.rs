@@ -28,6 +28,11 @@ impl<K: Ord> Overdue<K> {
         }
     }
 
+    /// These were right meanwhile.
+    pub(super) fn right(&mut self, is_right: impl Fn(&K) -> bool) {
+        self.0.retain(|key, _| !is_right(key));
+    }
+
     /// Everything that has been wrong for so long.
     pub(super) fn longer_than(&self, bound: Duration, now: Time) -> impl Iterator<Item = (&K, &str)> {
         let all = self.0.iter().filter(move |(_, (since, _))| now.since(*since) >= bound);

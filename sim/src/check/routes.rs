@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use tandem_core::event::Route;
+use tandem_core::event::{Route, What};
 use tandem_core::{Mac, Time, Uuid};
 
 use super::overdue::Overdue;
 use super::tick::{EVERY, Tick};
 use super::{Check, Findings};
 use crate::bounds;
+use crate::host;
+use crate::world::log::{Entry, Happened};
 use crate::world::{AgentView, ControlView, World};
 
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,14 @@ pub(super) struct Routes {
 impl Check for Routes {
     fn name(&self) -> &'static str {
         "S3"
+    }
+
+    fn heard(&mut self, entry: &Entry, _world: &World, _found: &mut Findings) {
+        if let Happened::Agent(host::Event::Session(event)) = &entry.what
+            && let What::Exported(exported) = &event.what
+        {
+            self.held.right(|(_, route)| route == exported);
+        }
     }
 
     fn looked(&mut self, world: &World, found: &mut Findings) {
