@@ -113,6 +113,11 @@ impl Adverts {
         self.current.get(&(network, mac)).copied()
     }
 
+    /// Everything that is advertised.
+    pub fn all(&self) -> impl Iterator<Item = (Uuid, Mac)> {
+        self.current.keys().copied()
+    }
+
     /// The MACs of a network that are advertised.
     pub fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
         let current = self.current.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Change, Slot, Uplinks};
 use crate::agent::fabric::Heard;
 use crate::agent::hold::{Hold, Served};
-use crate::bounds::QUIET;
+use crate::bounds::{LINGER, QUIET};
 use crate::configuration::{Configuration, Switch};
 use crate::control::{instance, virtual_network};
 use crate::event::Route;
@@ -195,6 +195,23 @@ impl Uplinks {
         }
         let gone = hold.serve(now, served);
         self.mark_held(gone, &ends);
+    }
+
+    /// We are about to let our switches go: what we export is to stay until another owner vouches for it.
+    pub(super) fn let_go(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
+        self.hold.get_or_insert_with(|| Hold::new(LINGER));
+        self.served(now, served);
+        for (network, mac) in self.adverts.all().collect::<Vec<_>>() {
+            self.copy(network, mac);
+        }
+        let adverts = &self.adverts;
+        if let Some(hold) = &mut self.hold {
+            hold.let_go(|route| {
+                adverts
+                    .of(route.network, route.mac)
+                    .is_some_and(|it| it.vtep == route.vtep)
+            });
+        }
     }
 
     pub(super) fn check_hold(&mut self, now: Time) {
