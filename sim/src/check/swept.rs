@@ -82,11 +82,12 @@ impl Swept {
         let network = network_named(row.text("name")?)?;
         let (vtep, since) = *self.exported.get(&(network, mac))?;
         let long_ago = world.now().since(since) > RECENT && vtep != switch.tunnel_ip;
-        let route = Route { network, mac, vtep };
-        let exports = |agent: AgentView<'_>| {
+        let exports = |agent: AgentView<'_>, vtep| {
             let host = agent.host.filter(|_| agent.running);
-            host.is_some_and(|host| host.agent().exports().routes().any(|it| *it == route))
+            host.is_some_and(|host| host.agent().exports().vteps(network, mac).any(|it| it == vtep))
         };
+        // Of a MAC that is in two places one counts, and that may be this one.
+        let is_here = world.agents().any(|agent| exports(agent, switch.tunnel_ip));
         let mut nodes = world
             .control_nodes()
             .filter(|node| world.talk(writer, *node))
@@ -102,6 +103,6 @@ impl Swept {
         };
         let known = long_ago && world.is_informed(writer) && nodes.peek().is_some() && nodes.all(has_it);
         let folded = || switch.switch.rows("Ucast_Macs_Remote").any(is_same);
-        (known && world.agents().any(exports) && !folded()).then_some((network, mac))
+        (known && !is_here && world.agents().any(|agent| exports(agent, vtep)) && !folded()).then_some((network, mac))
     }
 }
