@@ -46,11 +46,31 @@ pub enum Mutant {
     ForeignBindingDeleted,
     /// The number of transactions on the wire has no bound.
     WindowUnbounded,
+    /// What one client takes back is gone, whoever else advertises it: an old owner takes the new one's routes away.
+    RetractionTakesAll,
+    /// A control node keeps what a client published whose stream is over.
+    LostClientKept,
+    /// Every takeover counts as a move: five of them in three minutes, and others freeze the MAC.
+    SequenceRaised,
+    /// The hold of a copy begins anew whenever a session with the switch comes or goes.
+    HoldProlonged,
+    /// A copy is held although an owner that lives took the route back.
+    CopyOutlivesWithdrawal,
+    /// A MAC that is known is not looked at again when its tunnel end changes.
+    TunnelEndNotExported,
+    /// What was published before a control node knew the network is forgotten when it hears of it.
+    DeferredLost,
+    /// A subscription counts as complete at once: what the control node has not told again yet is deleted.
+    SweptBeforeComplete,
+    /// Routes to the switch's own tunnel end are programmed like any other.
+    OwnEndProgrammed,
+    /// A control node tells nobody anything while one client has not taken what it was told.
+    SlowClientDelaysAll,
 }
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 28] = [
         Self::BroadcastNotChecked,
         Self::EchoStarvedByDump,
         Self::PartialNotLife,
@@ -69,6 +89,16 @@ impl Mutant {
         Self::SilentLineStays,
         Self::ForeignBindingDeleted,
         Self::WindowUnbounded,
+        Self::RetractionTakesAll,
+        Self::LostClientKept,
+        Self::SequenceRaised,
+        Self::HoldProlonged,
+        Self::CopyOutlivesWithdrawal,
+        Self::TunnelEndNotExported,
+        Self::DeferredLost,
+        Self::SweptBeforeComplete,
+        Self::OwnEndProgrammed,
+        Self::SlowClientDelaysAll,
     ];
 
     /// What it is called on the command line.
@@ -92,10 +122,20 @@ impl Mutant {
             Self::SilentLineStays => "silent-line-stays",
             Self::ForeignBindingDeleted => "foreign-binding-deleted",
             Self::WindowUnbounded => "window-unbounded",
+            Self::RetractionTakesAll => "retraction-takes-all",
+            Self::LostClientKept => "lost-client-kept",
+            Self::SequenceRaised => "sequence-raised",
+            Self::HoldProlonged => "hold-prolonged",
+            Self::CopyOutlivesWithdrawal => "copy-outlives-withdrawal",
+            Self::TunnelEndNotExported => "tunnel-end-not-exported",
+            Self::DeferredLost => "deferred-lost",
+            Self::SweptBeforeComplete => "swept-before-complete",
+            Self::OwnEndProgrammed => "own-end-programmed",
+            Self::SlowClientDelaysAll => "slow-client-delays-all",
         }
     }
 
-    /// The check that must find it: "S1" to "S8", or "L" for convergence once the faults are over.
+    /// The check that must find it: "S1" to "S8", "sequence", or "L" for convergence once the faults are over.
     pub const fn caught_by(self) -> &'static str {
         match self {
             Self::LockNotAsserted | Self::WrittenWithoutLock => "S1",
@@ -106,10 +146,18 @@ impl Mutant {
             | Self::WaiterDoesNotReadOn
             | Self::FailureForgotten
             | Self::DeletedMacNotPutBack
-            | Self::LateRetractionWins => "S4",
+            | Self::LateRetractionWins
+            | Self::RetractionTakesAll
+            | Self::CopyOutlivesWithdrawal
+            | Self::TunnelEndNotExported
+            | Self::DeferredLost
+            | Self::OwnEndProgrammed
+            | Self::SlowClientDelaysAll => "S4",
             Self::EchoStarvedByDump | Self::PartialNotLife | Self::SilentLineStays => "S5",
             Self::WindowUnbounded => "S7",
-            Self::DeleteBeforeComplete | Self::ForeignBindingDeleted => "S8",
+            Self::LostClientKept | Self::HoldProlonged => "S3",
+            Self::SequenceRaised => "sequence",
+            Self::DeleteBeforeComplete | Self::ForeignBindingDeleted | Self::SweptBeforeComplete => "S8",
             Self::VniSwapDeadlock => "L",
         }
     }

@@ -132,6 +132,12 @@ pub fn tables(plan: &Plan) -> Duration {
     broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows + routes(plan)
 }
 
+/// S6: for how long a MAC may be missing at somebody to whom there is a way from the owner of its switch: the whole path
+/// of S4, from the lock to tables that are right, counted while there is an owner and a way.
+pub fn missing(plan: &Plan) -> Duration {
+    tables(plan)
+}
+
 /// What [`ATTEMPTS`](tandem_core::bounds::ATTEMPTS) attempts may wait for each other.
 const RETRIES: Duration = Duration::from_millis(3_100);
 const SECOND: Duration = Duration::from_secs(1);
@@ -158,10 +164,11 @@ pub fn connections(plan: &Plan) -> usize {
         agents,
         proxies,
         control_nodes,
+        vrouters,
         targets,
         ..
     } = plan.topology;
-    let uplinks = agents * control_nodes * 2 * generations(plan);
+    let uplinks = (agents + vrouters) * control_nodes * 2 * generations(plan);
     uplinks + switches * targets * (agents + proxies) * 2 * generations(plan) + switches + 8
 }
 

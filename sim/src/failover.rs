@@ -2,10 +2,13 @@
 //! is served again. The time in which a switch itself is away does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tandem_core::Time;
 
+use crate::absence::{Absences, Times};
+use crate::switch::Commit;
 use crate::world::World;
 use crate::world::log::{Entry, Fate, Happened};
 
@@ -26,6 +29,7 @@ pub struct Failover {
 pub struct Stopwatch {
     switches: BTreeMap<String, Watch>,
     failovers: Vec<Failover>,
+    absences: Absences,
     last_fault: Option<&'static str>,
     /// Switches of which something was heard since the last look; `None` is all of them.
     stale: Option<BTreeSet<String>>,
@@ -46,17 +50,28 @@ impl Stopwatch {
         self.failovers.clone()
     }
 
+    /// How long MACs were missing so far.
+    pub fn missing(&self) -> Times {
+        self.absences.times()
+    }
+
+    pub(crate) fn committed(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {
+        self.absences.committed(switch, commit, world);
+    }
+
     pub(crate) fn heard(&mut self, entry: &Entry, world: &World) {
         match &entry.what {
             Happened::Switch(_) => drop(self.stale.as_mut().map(|stale| stale.insert(entry.who.to_string()))),
             Happened::World(_) | Happened::Vip(_) => self.stale = None,
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::Thief(_) => {}
+            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
+            Happened::VRouter(_) | Happened::Thief(_) => {}
         }
         if let Happened::World(Fate::FaultBegins { fault, .. }) = &entry.what
             && let Some(scheduled) = world.plan().fault(*fault)
         {
             self.last_fault = Some(scheduled.fault.kind().name());
         }
+        self.absences.heard(entry, world, self.last_fault);
     }
 
     pub(crate) fn looked(&mut self, world: &World) {

@@ -3,6 +3,7 @@
 #![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one thing"))]
 
+pub mod absence;
 pub mod bounds;
 pub mod check;
 pub mod control;
@@ -21,4 +22,5 @@ pub mod switch;
 pub mod thief;
 pub mod tls;
 pub mod vip;
+pub mod vrouter;
 pub mod world;

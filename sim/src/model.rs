@@ -10,7 +10,7 @@ use tandem_core::{LogicalSwitchName, Mac, Uuid};
 
 use crate::operator::PREFIX;
 use crate::switch::{Row, Switch};
-use crate::world::{AgentView, SwitchView, World};
+use crate::world::{AgentView, SwitchView, VRouterView, World};
 
 /// Something that can be right or wrong on a switch.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -95,6 +95,30 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
     differences
         .iter()
         .map(|difference| of_switch(Some(&difference.thing), why(difference)))
+        .collect()
+}
+
+/// What a vRouter has not heard, though a control node has sessions with it and with whoever exports it.
+pub fn unheard(world: &World, vrouter: VRouterView<'_>) -> Vec<Pending> {
+    let pending = |object: Option<String>, why: &str| Pending {
+        objects: [vrouter.name.to_owned()].into_iter().chain(object).collect(),
+        why: why.to_owned(),
+    };
+    let mut nodes = world.control_nodes().peekable();
+    if nodes.peek().is_none() {
+        return Vec::new();
+    }
+    let Some(heard) = vrouter.vrouter.filter(|_| nodes.any(|node| world.talk(vrouter, node))) else {
+        return vec![pending(None, "it has no session with a control node")];
+    };
+    let reached = world.reached(vrouter, Ipv4Addr::UNSPECIFIED).into_iter();
+    let wanted = reached.filter(|((network, _), reached)| reached.certain && world.is_wanted(*network));
+    let unheard = wanted.filter(|((network, mac), reached)| {
+        let mut paths = heard.fabric().paths(*network, *mac);
+        !paths.any(|path| reached.ends.contains(&path.vtep))
+    });
+    unheard
+        .map(|((network, mac), _)| pending(Some(Thing::Remote(network, mac).to_string()), "it has no path to it"))
         .collect()
 }
 
@@ -255,6 +279,18 @@ pub fn broadcast_is_right(world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) 
     let broadcast = broadcast(world, switch.switch);
     let right = [BroadcastRow::to(tsn)];
     !broadcast.is_empty() && broadcast.values().all(|rows| *rows == right)
+}
+
+/// What a switch has learned in networks that are wanted, and where it says that it is; without what is configured.
+pub fn learned(world: &World, server: &Switch) -> BTreeMap<(Uuid, Mac), Ipv4Addr> {
+    let database = Database::read(server);
+    let configuration = world.wanted(0);
+    let rows = database.rows_of("Ucast_Macs_Local").filter_map(|(network, row)| {
+        let about = configuration.networks.get(&network)?;
+        let mac = mac(row).filter(|mac| !about.remote_macs.contains_key(mac))?;
+        Some(((network, mac), database.tunnel_ends(row).next()?))
+    });
+    rows.collect()
 }
 
 /// The broadcast rows of every wanted logical switch that is there.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tandem_core::Time;
 
+use crate::absence::Times;
 use crate::bounds;
 use crate::check::{Judges, Violation};
 use crate::failover::{Failover, Stopwatch};
@@ -63,6 +64,8 @@ pub struct Report {
     /// From the end of the faults to convergence, in microseconds.
     pub converged_us: Option<u64>,
     pub failovers: Vec<Failover>,
+    /// How long MACs were missing at agents that do not own their switch and at vRouters.
+    pub missing_us: Times,
 }
 
 impl Report {
@@ -151,13 +154,14 @@ impl Run {
             self.found(found);
             if let Happened::Switch(crate::device::Event::Committed(_)) = &entry.what {
                 for commit in self.world.take_commits(&entry.who) {
+                    self.stopwatch.committed(&entry.who, &commit, &self.world);
                     let found = self.judges.committed(&entry.who, &commit, &self.world, entry.id);
                     self.found(found);
                 }
             }
             moved |= !matches!(
                 entry.what,
-                Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_)
+                Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::VRouter(_)
             );
             self.stopwatch.heard(&entry, &self.world);
             heard(&entry);
@@ -206,16 +210,19 @@ impl Run {
 
     fn is_converged(&mut self) -> bool {
         self.pending_at = self.world.now();
-        self.world
-            .switches()
-            .all(|switch| model::pending(&self.world, switch).is_empty())
+        let world = &self.world;
+        let switches = world.switches().all(|switch| model::pending(world, switch).is_empty());
+        switches
+            && world
+                .vrouters()
+                .all(|vrouter| model::unheard(world, vrouter).is_empty())
     }
 
     fn pending(&self) -> Vec<Pending> {
-        self.world
-            .switches()
-            .flat_map(|switch| model::pending(&self.world, switch))
-            .collect()
+        let world = &self.world;
+        let switches = world.switches().flat_map(|switch| model::pending(world, switch));
+        let vrouters = world.vrouters().flat_map(|vrouter| model::unheard(world, vrouter));
+        switches.chain(vrouters).collect()
     }
 
     fn found(&mut self, found: Vec<Violation>) {
@@ -255,6 +262,7 @@ impl Run {
             simulated_us: self.world.now().micros(),
             converged_us: converged.map(|at| at.micros().saturating_sub(healed_at)),
             failovers: self.stopwatch.failovers(),
+            missing_us: self.stopwatch.missing(),
         }
     }
 }

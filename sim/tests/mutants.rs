@@ -23,6 +23,8 @@ use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
 use tandem_core::configuration::Configuration;
 use tandem_core::mutant::Mutant;
 use tandem_core::session::{Command, Input};
+use tandem_sim::plan::Plan;
+use tandem_sim::run::Run;
 use tandem_sim::switch::{Options, SchemaVersion};
 
 use contents::{foreign, found};
@@ -56,6 +58,16 @@ fn story(mutant: Mutant) -> Story {
         Mutant::SilentLineStays => the_line_falls_silent,
         Mutant::ForeignBindingDeleted => somebody_else_binds_a_port,
         Mutant::WindowUnbounded => two_thousand_macs_are_wanted_at_once,
+        Mutant::RetractionTakesAll => an_old_owner_retracts_late,
+        Mutant::LostClientKept => agents_crash_and_stay_away,
+        Mutant::SequenceRaised => agents_crash_and_come_back,
+        Mutant::HoldProlonged => a_switch_goes_dark_while_another_flaps,
+        Mutant::CopyOutlivesWithdrawal => hosts_age_out_behind_a_switch_that_is_well,
+        Mutant::TunnelEndNotExported => a_switch_gets_another_tunnel_end,
+        Mutant::DeferredLost => a_control_node_restarts_and_is_configured_late,
+        Mutant::SweptBeforeComplete => agents_lose_their_control_node_for_a_moment,
+        Mutant::OwnEndProgrammed => macs_travel,
+        Mutant::SlowClientDelaysAll => one_agent_reads_slowly,
     }
 }
 
@@ -241,6 +253,80 @@ fn two_thousand_macs_are_wanted_at_once(mutant: Option<Mutant>) -> bool {
     let (mut world, conn) = managed(&with(mutant, macs(4)));
     want(&mut world, conn, with(mutant, macs(2000)));
     world.status(conn).in_flight > TRANSACTIONS_IN_FLIGHT
+}
+
+fn an_old_owner_retracts_late(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/late-retraction.toml"))
+}
+
+fn agents_crash_and_stay_away(mutant: Option<Mutant>) -> bool {
+    crashes(mutant, "200s")
+}
+
+fn agents_crash_and_come_back(mutant: Option<Mutant>) -> bool {
+    crashes(mutant, "20s")
+}
+
+fn a_switch_goes_dark_while_another_flaps(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/hold-ends-while-others-flap.toml"))
+}
+
+fn hosts_age_out_behind_a_switch_that_is_well(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/withdrawal-ends-the-copy.toml"))
+}
+
+fn a_switch_gets_another_tunnel_end(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/locator-changes.toml"))
+}
+
+fn a_control_node_restarts_and_is_configured_late(mutant: Option<Mutant>) -> bool {
+    let text = "[agent]
+                configured_after = '5s'
+                [[fault]]
+                at = '60s'
+                for = '10s'
+                kind = 'crash'
+                node = 'control-1'";
+    goes_wrong(mutant, &with_control_node(text))
+}
+
+fn agents_lose_their_control_node_for_a_moment(mutant: Option<Mutant>) -> bool {
+    let reset =
+        |agent: &str| format!("[[fault]]\nat = '60s'\nkind = 'reset'\nbetween = '{agent}'\nand = 'control-1'\n");
+    goes_wrong(mutant, &with_control_node(&["agent-a", "agent-b"].map(reset).concat()))
+}
+
+fn macs_travel(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/mac-travels.toml"))
+}
+
+fn one_agent_reads_slowly(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/one-agent-reads-slowly.toml"))
+}
+
+/// Each agent in its turn, so that the owner is among them.
+fn crashes(mutant: Option<Mutant>, lasts: &str) -> bool {
+    let crash = |(agent, at): (&str, &str)| {
+        format!("[[fault]]\nat = '{at}'\nfor = '{lasts}'\nkind = 'crash'\nnode = '{agent}'\n")
+    };
+    let turns = [("agent-a", "60s"), ("agent-b", "5m")];
+    goes_wrong(mutant, &with_control_node(&turns.map(crash).concat()))
+}
+
+/// A plan with two switches and a control node.
+fn with_control_node(rest: &str) -> String {
+    format!("name = 'story'\nseed = 1\nduration = '10m'\n[topology]\nswitches = 2\ncontrol_nodes = 1\n{rest}")
+}
+
+/// Whether a world goes wrong: with a bug, in the way that its check is for.
+fn goes_wrong(mutant: Option<Mutant>, text: &str) -> bool {
+    let mut plan = Plan::parse(text).expect("a plan");
+    plan.mutant = mutant;
+    let report = Run::new(&plan, false).finish(|_| ());
+    match mutant {
+        Some(mutant) => report.violations.iter().any(|it| it.check == mutant.caught_by()),
+        None => !report.ok(),
+    }
 }
 
 /// Network 1 with so many MACs, behind four tunnel ends.

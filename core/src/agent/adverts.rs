@@ -58,6 +58,13 @@ impl Adverts {
         advert
     }
 
+    /// A planted bug: a MAC counts as moved.
+    pub fn raise(&mut self, network: Uuid, mac: Mac) {
+        if let Some(advert) = self.current.get_mut(&(network, mac)) {
+            advert.sequence += 1;
+        }
+    }
+
     /// Somebody else advertises a MAC at the same tunnel end, with a higher sequence: it is the same place. Answers
     /// whether that changed anything.
     pub fn heard(&mut self, network: Uuid, mac: Mac, heard: Heard) -> bool {

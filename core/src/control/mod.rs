@@ -115,6 +115,8 @@ pub struct ControlNode {
     resume: Option<Time>,
     /// When work was done last.
     worked_at: Option<Time>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutant::Mutant>,
     outputs: VecDeque<Output>,
 }
 
@@ -122,6 +124,19 @@ impl ControlNode {
     /// A control node that was never configured: it takes clients, and what they publish waits.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with a planted bug.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn with_mutant(mut self, mutant: Option<crate::mutant::Mutant>) -> Self {
+        self.mutant = mutant;
+        self
+    }
+
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
     }
 
     /// A client is there.

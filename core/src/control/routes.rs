@@ -114,6 +114,12 @@ impl ControlNode {
         subscription.broadcasts -= usize::from(key.mac == Mac::BROADCAST);
         let source = Source::Client(client.name.clone());
         self.remove(name, key, &source, &path);
+        if planted!(self, RetractionTakesAll) {
+            let all = self.instances.get(name).map(Instance::paths).unwrap_or_default();
+            for (key, source, path) in all.into_iter().filter(|(it, ..)| *it == key) {
+                self.remove(name, key, &source, &path);
+            }
+        }
     }
 
     /// A client is done with an instance. What it published there goes, its broadcast routes at once: who else gets
@@ -132,6 +138,9 @@ impl ControlNode {
             instance: name.clone(),
             paths,
         };
+        if planted!(self, LostClientKept) {
+            return;
+        }
         if !broadcasts.is_empty() {
             self.leaving.push_front(leaving(broadcasts));
         }
@@ -199,6 +208,9 @@ impl ControlNode {
                 client.quiet_at = now + END_OF_RIB_QUIET;
                 client.pending.insert(name.clone());
             }
+        }
+        if planted!(self, DeferredLost) {
+            return;
         }
         for (key, source, path) in published {
             let instance = self.instances.get_mut(name);

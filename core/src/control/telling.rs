@@ -53,12 +53,14 @@ impl ControlNode {
 
     /// Something about a client changed: whether it is its turn some time, and when to look at it again.
     pub(super) fn refresh(&mut self, now: Time, conn: ConnId) {
+        let any_stuck = || self.clients.values().any(|client| client.stuck_since.is_some());
+        let held_up = planted!(self, SlowClientDelaysAll) && any_stuck();
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
         let full = client.queued_bytes >= CLIENT_QUEUE_BYTES;
         client.stuck_since = client.stuck_since.or(Some(now)).filter(|_| full);
-        if !full && client.has_news(now) {
+        if !full && !held_up && client.has_news(now) {
             self.ready.insert(conn);
         } else {
             self.ready.remove(&conn);

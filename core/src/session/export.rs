@@ -71,6 +71,9 @@ impl Session {
             self.unplaced.insert((network, mac));
         }
         let old = self.exports.of_mac(network, mac);
+        if planted!(self, TunnelEndNotExported) && !old.is_empty() && !new.is_empty() {
+            return;
+        }
         for gone in old.difference(&new) {
             self.exports.0.remove(gone);
             self.event(What::Withdrawn(*gone));

@@ -54,6 +54,11 @@ impl Wanted {
         &self.configuration.session
     }
 
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.options().mutant
+    }
+
     /// This configuration. Answers whether it is another one; call [`serve`](Self::serve) then.
     pub fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) -> bool {
         let changed = (&self.configuration, self.complete) != (&configuration, complete);
@@ -186,7 +191,7 @@ impl Wanted {
     pub fn vtep(&self, network: Uuid, mac: Mac) -> Option<Ipv4Addr> {
         let configured = self.network(network)?.remote_macs.get(&mac).copied();
         let vtep = configured.or_else(|| self.routes.vtep(network, mac))?;
-        Some(vtep).filter(|vtep| !self.own_vteps.contains(vtep))
+        Some(vtep).filter(|vtep| !self.own_vteps.contains(vtep) || planted!(self, OwnEndProgrammed))
     }
 
     /// The first wanted MAC of a network that comes after another.

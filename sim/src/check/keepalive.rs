@@ -51,7 +51,7 @@ impl Check for Keepalive {
             }
             Happened::World(_) => self.look_who_runs(world),
             Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) => {}
-            Happened::Control(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+            Happened::Control(_) | Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
         }
         self.steady.heard(entry, world);
     }

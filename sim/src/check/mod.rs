@@ -8,10 +8,13 @@ mod foreign;
 mod keepalive;
 mod lock;
 mod loudness;
+mod missing;
 mod overdue;
 mod routes;
+mod sequence;
 mod sizes;
 mod steady;
+mod swept;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -83,9 +86,12 @@ pub struct Judges {
     lock: lock::Lock,
     broadcast: broadcast::Broadcast,
     routes: routes::Routes,
+    sequence: sequence::Sequence,
+    swept: swept::Swept,
     tables: tables::Tables,
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
+    missing: missing::Missing,
     foreign: foreign::Foreign,
     loudness: loudness::Loudness,
 }
@@ -115,13 +121,16 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 8] = [
+        let checks: [&dyn Check; 11] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
+            &self.sequence,
+            &self.swept,
             &self.tables,
             &self.keepalive,
             &self.sizes,
+            &self.missing,
             &self.foreign,
             &self.loudness,
         ];
@@ -134,13 +143,16 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 8] = [
+        let checks: [&mut dyn Check; 11] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
+            &mut self.sequence,
+            &mut self.swept,
             &mut self.tables,
             &mut self.keepalive,
             &mut self.sizes,
+            &mut self.missing,
             &mut self.foreign,
             &mut self.loudness,
         ];

@@ -1,5 +1,6 @@
 //! S3: nobody holds a route whose session is gone: no control node what an agent published that it has no stream with,
-//! and no agent what no control node that it talks to has. Of a copy of a route that nobody exports, the hold is the bound.
+//! and no agent or vRouter what no control node that it talks to has. Of a copy of a route that nobody exports, the hold
+//! is the bound.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +13,13 @@ use super::{Check, Findings};
 use crate::bounds;
 use crate::host;
 use crate::world::log::{Entry, Happened};
-use crate::world::{AgentView, ControlView, World};
+use crate::world::{AgentView, ControlView, Listener, World};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     /// Control nodes, and the clients that are gone.
     left: Overdue<(String, String)>,
-    /// Agents, and what nobody tells them any more.
+    /// Agents and vRouters, and what nobody tells them any more.
     stale: Overdue<(String, Uuid, Mac)>,
     /// Agents, and copies that they hold of what nobody exports.
     held: Overdue<(String, Route)>,
@@ -46,7 +47,7 @@ impl Check for Routes {
         }
         let left = world.control_nodes().flat_map(|control| left_behind(world, control));
         self.left.update(now, left.map(|key| (key, String::new())));
-        let stale = world.agents().flat_map(|agent| unheld(world, agent));
+        let stale = world.listeners().flat_map(|listener| unheld(world, listener));
         self.stale.update(now, stale.map(|key| (key, String::new())));
         let exported: BTreeSet<Route> = world.agents().flat_map(exports).collect();
         let alone = world.agents().flat_map(|agent| {
@@ -65,10 +66,10 @@ impl Check for Routes {
             let what = format!("{control} holds routes of {client}, whose session has been gone for {bound:?}");
             found.add([control, client], what);
         }
-        for ((agent, network, mac), _) in self.stale.longer_than(bound, now) {
+        for ((listener, network, mac), _) in self.stale.longer_than(bound, now) {
             let what =
-                format!("{agent} has held {mac} in {network} for {bound:?}, which none of its control nodes has");
-            found.add([agent.clone(), format!("{mac} in {network}")], what);
+                format!("{listener} has held {mac} in {network} for {bound:?}, which none of its control nodes has");
+            found.add([listener.clone(), format!("{mac} in {network}")], what);
         }
     }
 
@@ -99,14 +100,13 @@ fn left_behind(world: &World, control: ControlView<'_>) -> Vec<(String, String)>
         .collect()
 }
 
-/// What an agent holds and none of its control nodes; nothing while it talks to none, or does not know who is gone.
-fn unheld(world: &World, agent: AgentView<'_>) -> Vec<(String, Uuid, Mac)> {
-    let nodes: Vec<_> = world.believed(agent).collect();
-    let uplinks = agent.host.and_then(|host| host.agent().uplinks());
-    let Some(uplinks) = uplinks.filter(|_| !nodes.is_empty()) else {
+/// What somebody holds and none of his control nodes; nothing while he talks to none, or does not know who is gone.
+fn unheld(world: &World, listener: Listener<'_>) -> Vec<(String, Uuid, Mac)> {
+    let nodes: Vec<_> = world.believed(listener).collect();
+    let Some(fabric) = listener.fabric().filter(|_| !nodes.is_empty()) else {
         return Vec::new();
     };
-    if !nodes.iter().all(|control| world.talk(agent, *control)) {
+    if !nodes.iter().all(|control| world.talk(listener, *control)) {
         return Vec::new();
     }
     let mut unheld = Vec::new();
@@ -114,12 +114,12 @@ fn unheld(world: &World, agent: AgentView<'_>) -> Vec<(String, Uuid, Mac)> {
         .wanted(0)
         .networks
         .keys()
-        .filter(|network| uplinks.is_settled(**network))
+        .filter(|network| listener.is_settled(**network))
     {
         let hosts = nodes.iter().filter_map(|control| control.host);
         let held: BTreeSet<Mac> = hosts.flat_map(|host| host.node().macs_of(*network)).collect();
-        let macs = uplinks.fabric().macs_of(*network).filter(|mac| !held.contains(mac));
-        unheld.extend(macs.map(|mac| (agent.name.to_owned(), *network, mac)));
+        let macs = fabric.macs_of(*network).filter(|mac| !held.contains(mac));
+        unheld.extend(macs.map(|mac| (listener.name().to_owned(), *network, mac)));
     }
     unheld
 }

@@ -14,12 +14,15 @@ use crate::world::{Way, World};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steady {
     ways: BTreeMap<(String, ConnId), Stand>,
+    /// Fit and informed.
     owners: BTreeMap<String, (ConnId, Time)>,
+    /// Whoever holds the lock.
+    holders: BTreeMap<String, (ConnId, Time)>,
 }
 
 /// How a way stands.
 #[derive(Clone, Copy, Debug)]
-struct Stand {
+pub(super) struct Stand {
     /// Since when it is good; ahead of us while what was lost may have to be sent again.
     good: Option<Time>,
     /// When it ceased to be good.
@@ -32,7 +35,8 @@ impl Steady {
         let changes = match &entry.what {
             Happened::World(_) | Happened::Vip(_) => true,
             Happened::Switch(event) => matches!(event, device::Event::LockPassed { .. } | device::Event::Booted { .. }),
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::Thief(_) => false,
+            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => false,
+            Happened::VRouter(_) | Happened::Thief(_) => false,
         };
         if changes {
             self.look(world);
@@ -54,19 +58,30 @@ impl Steady {
                 let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
                 fit && world.is_informed(way.agent)
             };
-            let name = switch.name.to_owned();
-            let old = self.owners.remove(&name);
-            if let Some(conn) = world.master(switch).filter(is_fit).map(|way| way.switch_conn) {
-                let since = old.filter(|(old, _)| *old == conn).map_or(now, |(_, since)| since);
-                self.owners.insert(name, (conn, since));
+            let master = world.master(switch);
+            let fit = master.filter(is_fit);
+            for (since, way) in [(&mut self.holders, master), (&mut self.owners, fit)] {
+                let old = since.remove(switch.name);
+                if let Some(conn) = way.map(|way| way.switch_conn) {
+                    let at = old.filter(|(old, _)| *old == conn).map_or(now, |(_, at)| at);
+                    since.insert(switch.name.to_owned(), (conn, at));
+                }
             }
         }
     }
 
     /// How long a switch has had the same fit owner, with nothing between them; zero if it has none.
     pub(super) fn owned_for(&self, switch: &str, now: Time) -> Duration {
-        let owner = self.owners.get(switch);
-        owner.map_or(Duration::ZERO, |(conn, since)| {
+        self.since(self.owners.get(switch), switch, now)
+    }
+
+    /// How long the same agent has held the lock of a switch, with nothing between them; zero if nobody does.
+    pub(super) fn held_for(&self, switch: &str, now: Time) -> Duration {
+        self.since(self.holders.get(switch), switch, now)
+    }
+
+    fn since(&self, holder: Option<&(ConnId, Time)>, switch: &str, now: Time) -> Duration {
+        holder.map_or(Duration::ZERO, |(conn, since)| {
             now.since(*since).min(self.good_for(switch, *conn, now))
         })
     }
@@ -74,14 +89,18 @@ impl Steady {
     /// How long nothing has been in the way of a connection; zero if something is.
     pub(super) fn good_for(&self, switch: &str, conn: ConnId, now: Time) -> Duration {
         let stand = self.ways.get(&(switch.to_owned(), conn));
-        stand
-            .and_then(|stand| stand.good)
-            .map_or(Duration::ZERO, |good| now.since(good))
+        stand.map_or(Duration::ZERO, |stand| stand.good_for(now))
     }
 }
 
 impl Stand {
-    fn next(before: Option<Self>, now: Time, is_good: bool) -> Self {
+    /// How long it has been good; zero if it is not.
+    pub(super) fn good_for(&self, now: Time) -> Duration {
+        self.good.map_or(Duration::ZERO, |good| now.since(good))
+    }
+
+    /// How it stands when it is good now, or is not.
+    pub(super) fn next(before: Option<Self>, now: Time, is_good: bool) -> Self {
         match before {
             None => Self {
                 good: is_good.then_some(now),

@@ -36,7 +36,7 @@ impl Check for Tables {
         match &entry.what {
             Happened::Switch(_) => drop(self.compared.remove(&*entry.who)),
             Happened::Agent(_) | Happened::Control(_) | Happened::World(_) => self.compared.clear(),
-            Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+            Happened::Proxy(_) | Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
         }
     }
 

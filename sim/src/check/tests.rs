@@ -1,13 +1,16 @@
 //! Each check finds what it is for, and nothing where nothing is wrong.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
+use tandem_core::agent::fabric::{Fabric, Heard};
 use tandem_core::event::{self, What};
-use tandem_core::{CloseWhy, ConnId, Fault, Generation, Time};
+use tandem_core::evpn::Key;
+use tandem_core::{CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};
 
 use super::*;
 use crate::device::{self, Ended};
@@ -86,9 +89,77 @@ fn a_route_of_an_agent_that_is_dead_is_found() {
 }
 
 #[test]
+fn a_mac_that_a_vrouter_lost_is_found() {
+    let found = spoiled_fabric(&mut missing::Missing::default(), |world| {
+        *world.vrouter_mut("vrouter-1").fabric_mut() = Fabric::default();
+    });
+    assert!(
+        !found.is_empty() && found.iter().all(|what| what.contains("missing at vrouter-1")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_mac_that_nobody_exports_is_missing_at_everybody_but_its_owner() {
+    let found = spoiled_fabric(&mut missing::Missing::default(), |world| {
+        let now = world.now();
+        let device = world.device_mut("tor1");
+        let Some([network, locator]) = learned_row(device.switch()) else {
+            return;
+        };
+        let row = json!({"MAC": "02:00:00:00:00:99", "logical_switch": network, "locator": locator, "ipaddr": ""});
+        let operation = json!({"op": "insert", "table": "Ucast_Macs_Local", "row": row});
+        device.switch_mut().local(now, json!([operation]));
+    });
+    let listeners = ["agent-a", "agent-b", "vrouter-1"].map(|name| format!("missing at {name}"));
+    let missing = listeners.map(|listener| found.iter().any(|what| what.contains(&listener)));
+    assert_eq!(missing.iter().filter(|it| **it).count(), 2, "{found:?}");
+    assert!(
+        missing[2] && found.iter().all(|what| what.contains("02:00:00:00:00:99")),
+        "{found:?}"
+    );
+}
+
+/// The logical switch and the locator of a MAC that was learned in a network of ours.
+fn learned_row(switch: &crate::switch::Switch) -> Option<[serde_json::Value; 2]> {
+    let mut rows = switch.rows("Ucast_Macs_Local");
+    rows.find_map(|(_, row)| {
+        let network = row.reference("logical_switch")?;
+        model::network_named(switch.row("Logical_Switch", network)?.text("name")?)?;
+        Some([network, row.reference("locator")?].map(|uuid| json!(["uuid", uuid])))
+    })
+}
+
+#[test]
+fn a_route_that_a_vrouter_keeps_though_no_control_node_has_it_is_found() {
+    let found = spoiled_fabric(&mut routes::Routes::default(), |world| {
+        let network = *world.wanted(0).networks.keys().next().expect("a network");
+        let key = Key::of_mac(Vni::new(5001).expect("a VNI"), Mac([2, 0, 0, 0, 0, 0x99]));
+        let heard = Heard {
+            vtep: Ipv4Addr::new(10, 1, 0, 1),
+            preference: 100,
+            sticky: false,
+            sequence: 0,
+        };
+        world
+            .vrouter_mut("vrouter-1")
+            .fabric_mut()
+            .learn(0, network, key, heard);
+    });
+    assert!(
+        found.iter().any(|what| what.starts_with("vrouter-1 has held")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn nothing_is_wrong_with_quiet_control_nodes() {
     assert_eq!(spoiled_fabric(&mut routes::Routes::default(), |_| {}), [] as [&str; 0]);
     assert_eq!(spoiled_fabric(&mut tables::Tables::default(), |_| {}), [] as [&str; 0]);
+    assert_eq!(
+        spoiled_fabric(&mut missing::Missing::default(), |_| {}),
+        [] as [&str; 0]
+    );
 }
 
 #[test]
@@ -216,8 +287,8 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
 
 /// The same, of two switches and a control node that are spoiled in another way.
 fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<String> {
-    let text =
-        "name = 'quiet'\nseed = 1\nduration = '10m'\n[topology]\nswitches = 2\ncontrol_nodes = 1\nlocal_macs = 20";
+    let text = "name = 'quiet'\nseed = 1\nduration = '10m'\n[topology]\nswitches = 2\ncontrol_nodes = 1\nvrouters = 1\n\
+                local_macs = 20";
     let mut found = Findings::default();
     run_plan(Plan::parse(text).expect("a plan"), |world, entry| {
         if let Some(entry) = entry {

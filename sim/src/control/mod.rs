@@ -26,6 +26,9 @@ pub struct Options {
     pub name: String,
     /// Where agents connect.
     pub listen: SocketAddrV4,
+    /// A planted bug.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<tandem_core::mutant::Mutant>,
 }
 
 /// What a control host can be told.
@@ -70,8 +73,11 @@ struct Line {
 impl ControlHost {
     /// A program that has just been started: opening its port is its first output.
     pub fn new(options: Options) -> Self {
+        let node = ControlNode::new();
+        #[cfg(feature = "mutants")]
+        let node = node.with_mutant(options.mutant);
         let mut host = Self {
-            node: ControlNode::new(),
+            node,
             lines: BTreeMap::new(),
             spoken: BTreeSet::new(),
             now: Time::ORIGIN,

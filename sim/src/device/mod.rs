@@ -233,6 +233,13 @@ impl Device {
         ways.any(|way| matches!(way, Way::Listen { at, tls: true } if *at == address))
     }
 
+    /// Its start-up configuration says from now on that tunnels end there.
+    pub fn set_tunnel_ip(&mut self, tunnel_ip: std::net::Ipv4Addr) {
+        if let Some(physical) = &mut self.options.startup.physical {
+            physical.tunnel_ip = tunnel_ip.to_string();
+        }
+    }
+
     fn boot(&mut self, keeps_database: bool) {
         self.connections.clear();
         self.remotes.clear();

@@ -160,6 +160,14 @@ impl Intent {
         }
     }
 
+    /// A switch gets another tunnel end, and back again the next time. Answers which.
+    pub fn move_tunnel_end(&mut self, switch: &str) -> Option<Ipv4Addr> {
+        let vtep = self.switches.get_mut(&switch.into())?;
+        let [first, second, third, last] = vtep.octets();
+        *vtep = Ipv4Addr::new(first, second, 1 - third.min(1), last);
+        Some(*vtep)
+    }
+
     /// A remote MAC comes, goes, or moves to another tunnel end.
     pub fn change_remote(&mut self, random: &mut ChaCha8Rng) {
         let Some(wanted) = self.networks.values_mut().choose(random) else {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use rand::RngExt;
 use rand::seq::{IteratorRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tandem_core::configuration::{Configuration, Network, Switch as Wanted};
 use tandem_core::{Mac, Uuid};
 
@@ -49,6 +49,7 @@ pub fn edit(
         Edit::WrongVni => hand.wrong_vni()?,
         Edit::DeleteLogicalSwitch => hand.delete_logical_switch()?,
         Edit::AddForeign => return foreign::add(switch),
+        Edit::MoveTunnelEnd => hand.move_tunnel_end()?,
     }
     hand.draft.finish()
 }
@@ -64,6 +65,33 @@ struct Hand<'a> {
 }
 
 impl<'a> Hand<'a> {
+    /// To the one that the configuration says: `tunnel_ips`, and all that the switch has learned.
+    fn move_tunnel_end(&mut self) -> Option<()> {
+        let (old, new) = (view::own_tunnel_end(self.switch)?, self.wanted.vtep?);
+        let mut locators = view::locators(self.switch);
+        let old_row = locators.find(|(_, end)| *end == old).map(|(row, _)| row);
+        let is_old = |locator| Some(locator) == old_row;
+        let (physical, _) = self.switch.rows("Physical_Switch").next().filter(|_| old != new)?;
+        let locator = self.draft.locator(new);
+        self.draft
+            .update("Physical_Switch", physical, "tunnel_ips", &json!(new));
+        for (row, it) in self.switch.rows("Ucast_Macs_Local") {
+            if it.reference("locator").is_some_and(is_old) {
+                self.draft.update("Ucast_Macs_Local", row, "locator", &locator);
+            }
+        }
+        for (row, it) in self.switch.rows("Mcast_Macs_Local") {
+            let set = it
+                .reference("locator_set")
+                .and_then(|set| self.switch.row("Physical_Locator_Set", set));
+            if set.is_some_and(|set| set.references("locators").any(is_old)) {
+                let set = self.draft.locator_set(new);
+                self.draft.update("Mcast_Macs_Local", row, "locator_set", &set);
+            }
+        }
+        Some(())
+    }
+
     fn delete_broadcast(&mut self) -> Option<()> {
         let (row, _) = self.broadcast()?;
         let network = row.reference("logical_switch")?;
@@ -325,6 +353,42 @@ mod tests {
         }
         let misbind = edit(Edit::MisbindPort, &programmed, &configuration, "tor1", &mut random(1));
         assert_eq!(misbind, None, "there is nothing foreign");
+    }
+
+    #[test]
+    fn a_tunnel_end_moves_with_all_that_the_switch_has_learned_and_with_nothing_else() {
+        let mut switch = testing::programmed(2);
+        for seed in 0..9 {
+            act(&mut switch, |switch| {
+                super::super::firmware::learn(switch, &mut random(seed))
+            });
+        }
+        act(&mut switch, super::super::firmware::announce);
+        let mut configuration = testing::configuration(2);
+        let mut move_it = |configuration: &Configuration| {
+            let what = Edit::MoveTunnelEnd;
+            let operations = edit(what, &switch, configuration, "tor1", &mut random(1));
+            operations.map(|operations| {
+                switch.take_commits();
+                testing::apply(&mut switch, Some(operations));
+                let changes = switch.take_commits().into_iter().flat_map(|commit| commit.changes);
+                let changes = changes.filter(|change| !change.table.starts_with("Physical_Locator"));
+                changes
+                    .map(|change| format!("{}{}", sign(&change), change.table))
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(move_it(&configuration), None, "it is there already");
+        let wanted = configuration.switches.get_mut(&"tor1".into()).expect("a switch");
+        let new = Ipv4Addr::new(10, 1, 1, 1);
+        wanted.vtep = Some(new);
+        let mut changes = move_it(&configuration).expect("an edit");
+        changes.dedup();
+        assert_eq!(changes, ["~Mcast_Macs_Local", "~Physical_Switch", "~Ucast_Macs_Local"]);
+        assert_eq!(view::own_tunnel_end(&switch), Some(new));
+        let (row, _) = view::locators(&switch).find(|(_, end)| *end == new).expect("a locator");
+        let mut learned = switch.rows("Ucast_Macs_Local");
+        assert!(learned.all(|(_, it)| it.reference("locator") == Some(row)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
 /// What [`super::Judgement`] may name: the checks of a run, and an event of level `error`.
-pub const JUDGED: [&str; 9] = ["S1", "S2", "S3", "S4", "S5", "S7", "S8", "L", "error"];
+pub const JUDGED: [&str; 11] = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L", "sequence", "error"];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].
 const SCHEMAS: [&str; 10] = [
@@ -47,6 +47,7 @@ impl Plan {
         wrong.within("topology.agents", topology.agents, 2, 26);
         wrong.within("topology.proxies", topology.proxies, 1, 2);
         wrong.within("topology.control_nodes", topology.control_nodes, 0, 3);
+        wrong.within("topology.vrouters", topology.vrouters, 0, 2);
         wrong.within("topology.targets", topology.targets, 1, 2);
         wrong.within("topology.networks", topology.networks, 1, 1000);
         wrong.within("topology.remote_macs", topology.remote_macs, 0, 100_000);
@@ -205,7 +206,7 @@ impl Plan {
                 };
                 wrong.say(format!(
                     "there is no line from `{from}` to `{to}`: there are those of a switch with a proxy, of a proxy \
-                     with an agent, of an agent with a control node{proxies}"
+                     with an agent, of an agent or a vRouter with a control node{proxies}"
                 ));
             }
             let two_agents = nodes
@@ -345,12 +346,13 @@ mod tests {
 
     #[test]
     fn every_line_that_there_is_can_be_cut_either_way() {
-        let two = "[topology]\nproxies = 2\ncontrol_nodes = 1\n";
+        let two = "[topology]\nproxies = 2\ncontrol_nodes = 1\nvrouters = 1\n";
         let lines = [
             ("tor1", "proxy-1"),
             ("proxy-2", "agent-a"),
             ("proxy-1", "proxy-2"),
             ("agent-a", "control-1"),
+            ("control-1", "vrouter-1"),
         ];
         for (one, other) in lines {
             for (from, to) in [(one, other), (other, one)] {

@@ -189,6 +189,7 @@ impl fmt::Display for Edit {
             Self::WrongVni => "wrong vni",
             Self::DeleteLogicalSwitch => "delete logical switch",
             Self::AddForeign => "add foreign",
+            Self::MoveTunnelEnd => "move tunnel end",
         })
     }
 }

@@ -140,7 +140,7 @@ impl TlsFault {
 
 impl Edit {
     /// Each of them, once.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::DeleteBroadcast,
         Self::MisdirectBroadcast,
         Self::DuplicateBroadcast,
@@ -153,6 +153,7 @@ impl Edit {
         Self::WrongVni,
         Self::DeleteLogicalSwitch,
         Self::AddForeign,
+        Self::MoveTunnelEnd,
     ];
 }
 

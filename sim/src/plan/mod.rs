@@ -5,7 +5,7 @@
 //! on `seed` alone, so that a plan runs the same way every time.
 //!
 //! Nodes have fixed names: switches `tor1`, `tor2` ..., agents `agent-a`, `agent-b` ..., proxies `proxy-1`, `proxy-2`,
-//! control nodes `control-1`, `control-2` ...
+//! control nodes `control-1`, `control-2` ..., vRouters `vrouter-1`, `vrouter-2`.
 
 pub mod check;
 pub mod describe;
@@ -70,6 +70,8 @@ pub struct Topology {
     pub proxies: usize,
     /// 0 to 3. With none, the operator configures the agents, and no route gets from one switch to another.
     pub control_nodes: usize,
+    /// 0 to 2. They hear of every network, by way of the control nodes, and say nothing.
+    pub vrouters: usize,
     /// `Manager` targets of a switch: 1, or 2, each a port of the proxy with its own agent first.
     pub targets: usize,
     /// Networks; every switch has the first port in all of them, a VLAN for each.
@@ -281,6 +283,8 @@ pub enum Edit {
     DeleteLogicalSwitch,
     /// A foreign logical switch, with MACs in it, comes.
     AddForeign,
+    /// The switch gets another tunnel end: `tunnel_ips`, all that it has learned, and what the operator wants of it.
+    MoveTunnelEnd,
 }
 
 /// What an operator changes in the configuration.
@@ -311,6 +315,7 @@ impl Default for Topology {
             agents: 2,
             proxies: 1,
             control_nodes: 0,
+            vrouters: 0,
             targets: 1,
             networks: 2,
             remote_macs: 10,

@@ -1,4 +1,4 @@
-//! The names of nodes: `tor1` ..., `agent-a` ..., `proxy-1` ..., `control-1` ...
+//! The names of nodes: `tor1` ..., `agent-a` ..., `proxy-1` ..., `control-1` ..., `vrouter-1` ...
 
 use super::{Fault, Kind, Topology};
 
@@ -9,11 +9,12 @@ pub enum Role {
     Agent,
     Proxy,
     Control,
+    VRouter,
 }
 
 impl Role {
     /// Each of them, once.
-    pub const ALL: [Self; 4] = [Self::Switch, Self::Agent, Self::Proxy, Self::Control];
+    pub const ALL: [Self; 5] = [Self::Switch, Self::Agent, Self::Proxy, Self::Control, Self::VRouter];
 
     /// The name of the node of this role with this index, from 0 on. Agents are at most 26.
     pub fn node(self, index: usize) -> String {
@@ -25,16 +26,18 @@ impl Role {
             }
             Self::Proxy => format!("proxy-{}", index + 1),
             Self::Control => format!("control-{}", index + 1),
+            Self::VRouter => format!("vrouter-{}", index + 1),
         }
     }
 
-    /// As a plan calls it: `switch`, `agent`, `proxy`, `control node`.
+    /// As a plan calls it: `switch`, `agent`, `proxy`, `control node`, `vRouter`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Switch => "switch",
             Self::Agent => "agent",
             Self::Proxy => "proxy",
             Self::Control => "control node",
+            Self::VRouter => "vRouter",
         }
     }
 }
@@ -47,6 +50,7 @@ impl Topology {
             Role::Agent => self.agents,
             Role::Proxy => self.proxies,
             Role::Control => self.control_nodes,
+            Role::VRouter => self.vrouters,
         }
     }
 
@@ -55,7 +59,7 @@ impl Topology {
         (0..self.count(role)).map(|index| role.node(index)).collect()
     }
 
-    /// The names of all nodes: switches, agents, proxies, control nodes.
+    /// The names of all nodes: switches, agents, proxies, control nodes, vRouters.
     pub fn nodes(&self) -> Vec<String> {
         Role::ALL.into_iter().flat_map(|role| self.names(role)).collect()
     }
@@ -75,7 +79,7 @@ impl Fault {
             (Role::Switch, Role::Proxy) | (Role::Proxy, Role::Switch | Role::Agent) | (Role::Agent, Role::Proxy) => {
                 true
             }
-            (Role::Agent, Role::Control) | (Role::Control, Role::Agent) => true,
+            (Role::Agent | Role::VRouter, Role::Control) | (Role::Control, Role::Agent | Role::VRouter) => true,
             // They send each other adverts, and have no connection.
             (Role::Proxy, Role::Proxy) => self.kind() != Kind::Reset,
             // Those of a pair.
@@ -84,6 +88,8 @@ impl Fault {
             // Control nodes know nothing of each other yet.
             (Role::Control, Role::Switch | Role::Proxy | Role::Control)
             | (Role::Switch | Role::Proxy, Role::Control) => false,
+            (Role::VRouter, Role::Switch | Role::Agent | Role::Proxy | Role::VRouter)
+            | (Role::Switch | Role::Agent | Role::Proxy, Role::VRouter) => false,
         }
     }
 
@@ -139,11 +145,12 @@ mod tests {
             agents: 3,
             proxies: 2,
             control_nodes: 1,
+            vrouters: 1,
             ..Topology::default()
         };
         assert_eq!(
             topology.nodes().join(" "),
-            "tor1 tor2 agent-a agent-b agent-c proxy-1 proxy-2 control-1"
+            "tor1 tor2 agent-a agent-b agent-c proxy-1 proxy-2 control-1 vrouter-1"
         );
         assert_eq!(topology.role("agent-c"), Some(Role::Agent));
         assert_eq!(topology.role("agent-d"), None);

@@ -49,6 +49,9 @@ impl Plan {
         faults::add_of_control_nodes(&mut plan, &mut choices);
         settings::pair(&mut plan, &mut choices);
         faults::add_of_pair(&mut plan, &mut choices);
+        plan.topology.vrouters = settings::vrouters(&plan.topology, &mut choices);
+        faults::add_of_vrouters(&mut plan, &mut choices);
+        faults::add_moves(&mut plan, &mut choices);
         plan
     }
 }

@@ -5,19 +5,21 @@
 //! proxies   10.0.1.1 ...    hold it
 //! agents    10.0.0.11 ...   ovsdb 6640, health 6650, agent check 6651; their services nodes have the same address
 //! thief     10.0.3.1        dials the switches' port 6632
-//! control   10.0.4.1 ...    nodes; agents dial their port 5269
+//! control   10.0.4.1 ...    nodes; agents and vRouters dial their port 5269
+//! vRouters  10.0.5.1 ...
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use tandem_core::Time;
 use tandem_core::configuration::Configuration;
 use tandem_core::control::Inventory;
+use tandem_core::evpn::InstanceName;
+use tandem_core::{Time, Uuid};
 
 use super::clock::Clock;
 use super::process::Process;
@@ -35,6 +37,7 @@ use crate::proxy::{self, Listen, Proxy, Server};
 use crate::switch::{self, SchemaVersion};
 use crate::thief::Thief;
 use crate::vip::{self, Vip};
+use crate::vrouter::{self, VRouter};
 
 /// What the switches dial.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
@@ -135,6 +138,14 @@ impl World {
                 AGENT_USER_TIMEOUT,
             );
         }
+        for number in 0..topology.vrouters {
+            self.add_node(
+                Kind::VRouter(number),
+                Role::VRouter.node(number),
+                numbered([10, 0, 5], number + 1),
+                AGENT_USER_TIMEOUT,
+            );
+        }
         self.add_node(Kind::Thief, "thief".into(), Ipv4Addr::new(10, 0, 3, 1), USER_TIMEOUT);
     }
 
@@ -145,6 +156,7 @@ impl World {
             name: name.into(),
             kind,
             address,
+            tunnel_end: address,
             program: None,
             vip: None,
             wakes: [None; 2],
@@ -191,6 +203,11 @@ impl World {
                 self.start_vip(host, number, address);
             }
             Kind::Control(number) => self.start_control_node(host, number, life),
+            Kind::VRouter(number) => {
+                let vrouter = self.new_vrouter(number, seed);
+                self.set_program(host, Process::VRouter(Box::new(vrouter)));
+                self.brief(host);
+            }
             Kind::Thief => self.set_program(host, Process::Thief(Box::new(Thief::new("tandem")))),
         }
         if life > 1 {
@@ -258,8 +275,7 @@ impl World {
     }
 
     fn new_agent(&mut self, host: HostId, number: usize, own: Ipv4Addr, life: u64, seed: u64) -> Host {
-        let control_nodes = 0..self.plan.topology.control_nodes;
-        let control_nodes: Vec<_> = control_nodes.map(control_port).collect();
+        let control_nodes = self.control_ports();
         let complete = control_nodes.is_empty() && self.begin_configuring(host, life);
         let mut configuration = self.configuration(number, complete);
         if !control_nodes.is_empty() {
@@ -307,6 +323,8 @@ impl World {
         let options = control::Options {
             name: Role::Control.node(number),
             listen: control_port(number),
+            #[cfg(feature = "mutants")]
+            mutant: self.plan.mutant,
         };
         self.set_program(host, Process::Control(Box::new(ControlHost::new(options))));
         let complete = self.begin_configuring(host, life);
@@ -314,6 +332,18 @@ impl World {
             let command = control::Command::Configure(self.inventory(complete));
             self.tell(host, Part::Program, super::News::Control(command));
         }
+    }
+
+    fn new_vrouter(&self, number: usize, seed: u64) -> VRouter {
+        let options = vrouter::Options {
+            name: Role::VRouter.node(number),
+            control_nodes: self.control_ports(),
+        };
+        VRouter::new(seed, options)
+    }
+
+    fn control_ports(&self) -> Vec<SocketAddrV4> {
+        (0..self.plan.topology.control_nodes).map(control_port).collect()
     }
 
     fn proxy_options(&self) -> proxy::Options {
@@ -384,6 +414,11 @@ impl World {
         } else {
             self.intent.half().inventory(revision - 1, &serving)
         })
+    }
+
+    /// Every instance that is wanted, by its network.
+    pub(super) fn instances(&self) -> BTreeMap<InstanceName, Uuid> {
+        self.intent.inventory(0, &[]).instances()
     }
 
     /// Whether this agent is configured for no switch.

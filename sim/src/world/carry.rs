@@ -137,7 +137,7 @@ impl World {
                 }
             }
             Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
+            Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
         }
         self.log(Some(host), event);
     }

@@ -9,8 +9,8 @@ use super::process::News;
 use super::{HostId, Kind, Part, Planned, State, World};
 use crate::link::Trouble;
 use crate::operator::hand;
-use crate::plan::{Fault, Scheduled, Span, TlsFault};
-use crate::{device, host, proxy, thief, vip};
+use crate::plan::{Edit, Fault, Scheduled, Span, TlsFault};
+use crate::{device, host, proxy, thief, vip, vrouter};
 
 /// Whether a fault begins or ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -283,6 +283,10 @@ impl World {
                 let command = vip::Command::Priority(self.vip_priority(number));
                 self.tell(host, Part::Vip, News::Vip(command));
             }
+            Kind::VRouter(_) => {
+                let command = vrouter::Command::Subscribe(self.instances());
+                self.tell(host, Part::Program, News::VRouter(command));
+            }
             Kind::Switch(_) | Kind::Control(_) | Kind::Thief => {}
         }
     }
@@ -318,8 +322,11 @@ impl World {
         }
     }
 
-    fn edit_by_hand(&mut self, name: &str, what: crate::plan::Edit) {
+    fn edit_by_hand(&mut self, name: &str, what: Edit) {
         let Some(host) = self.node(name) else { return };
+        if what == Edit::MoveTunnelEnd {
+            self.move_tunnel_end(host, name);
+        }
         let configuration = self.configuration(0, true);
         let operations = match self.nodes.get(host.0).and_then(|node| node.program.as_ref()) {
             Some(super::Process::Switch(device)) => {
@@ -328,6 +335,23 @@ impl World {
             Some(_) | None => None,
         };
         self.edit(host, operations);
+    }
+
+    /// The operator wants it of the switch, whose start-up configuration says it, too; nobody goes to one that is away.
+    fn move_tunnel_end(&mut self, switch: HostId, name: &str) {
+        let running = |node: &&mut super::Node| node.state == State::Running;
+        if self.nodes.get_mut(switch.0).filter(running).is_none() {
+            return;
+        }
+        let mut moved = None;
+        self.intend(|intent, _| moved = intent.move_tunnel_end(name));
+        self.reconfigure();
+        if let (Some(vtep), Some(node)) = (moved, self.nodes.get_mut(switch.0)) {
+            node.tunnel_end = vtep;
+            if let Some(super::Process::Switch(device)) = &mut node.program {
+                device.set_tunnel_ip(vtep);
+            }
+        }
     }
 
     pub(super) fn edit(&mut self, switch: HostId, operations: Option<Value>) {

@@ -1,6 +1,6 @@
 //! The end of the faults: a core is healed, and what else is broken stays broken for good.
 //!
-//! The core is every switch, one proxy, one agent and one control node (if there are any), drawn by the plan's seed. All trouble between them ends. Others
+//! The core is every switch and vRouter, one proxy, one agent and one control node (if there are any), drawn by the plan's seed. All trouble between them ends. Others
 //! keep what they suffer from: an agent that is down stays down. Three things are not left as they are, because
 //! nothing that runs in the core could ever notice them:
 //!
@@ -50,6 +50,7 @@ impl World {
 
     fn choose_core(&mut self) -> BTreeSet<HostId> {
         let mut core: BTreeSet<_> = self.nodes_of(Kind::is_switch).into_iter().collect();
+        core.extend(self.nodes_of(Kind::is_vrouter));
         let mut agents = self.nodes_of(Kind::is_agent);
         agents.truncate(agents.len().saturating_sub(self.plan.agent.strangers));
         let (proxies, control_nodes) = (self.nodes_of(Kind::is_proxy), self.nodes_of(Kind::is_control));
@@ -79,7 +80,7 @@ impl World {
             Some(Kind::Proxy(_)) => true,
             Some(Kind::Agent(_)) => !(probes || checks),
             // Streams have a hold timer at either end.
-            Some(Kind::Switch(_) | Kind::Control(_) | Kind::Thief) | None => false,
+            Some(Kind::Switch(_) | Kind::Control(_) | Kind::VRouter(_) | Kind::Thief) | None => false,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tandem_core::Time;
 use tandem_core::event::Level;
 
-use crate::{control, device, host, proxy, thief, vip};
+use crate::{control, device, host, proxy, thief, vip, vrouter};
 
 /// One event. Its number is its place in the log, from 1 on.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +36,8 @@ pub enum Happened {
     Switch(device::Event),
     Proxy(proxy::Event),
     Control(control::Event),
+    #[serde(rename = "vrouter")]
+    VRouter(vrouter::Event),
     Vip(vip::Event),
     Thief(thief::Event),
     World(Fate),
@@ -88,6 +90,7 @@ impl Happened {
             Self::Switch(event) => event.word(),
             Self::Proxy(event) => event.word(),
             Self::Control(event) => event.word(),
+            Self::VRouter(event) => event.word(),
             Self::Vip(event) => event.word(),
             Self::Thief(event) => event.word(),
             Self::World(fate) => fate.word(),
@@ -99,6 +102,7 @@ impl Happened {
         match self {
             Self::Agent(host::Event::Session(event)) => event.what.level(),
             Self::Agent(host::Event::Uplink(what)) => what.level(),
+            Self::VRouter(what) => what.level(),
             Self::Control(event) => event.level(),
             Self::Agent(_) | Self::Switch(_) | Self::Proxy(_) | Self::Vip(_) => Level::Info,
             Self::Thief(_) | Self::World(_) => Level::Info,
@@ -125,6 +129,7 @@ impl fmt::Display for Happened {
             Self::Switch(event) => event.fmt(f),
             Self::Proxy(event) => event.fmt(f),
             Self::Control(event) => event.fmt(f),
+            Self::VRouter(event) => event.fmt(f),
             Self::Vip(event) => event.fmt(f),
             Self::Thief(event) => event.fmt(f),
             Self::World(fate) => fate.fmt(f),

@@ -34,7 +34,7 @@ use checking::Checking;
 use clock::Clock;
 use log::{Entry, Fate, Happened, Standing};
 use process::{News, Process};
-pub use reach::{ControlView, Reached};
+pub use reach::{ControlView, Listener, Reached, VRouterView};
 pub use view::{AgentView, LOCK, SwitchView, Way};
 
 /// A world that runs a plan.
@@ -78,6 +78,8 @@ struct Node {
     name: Arc<str>,
     kind: Kind,
     address: Ipv4Addr,
+    /// Of a switch: where tunnels to it end.
+    tunnel_end: Ipv4Addr,
     /// `None` when it is not running.
     program: Option<Process>,
     /// The daemon of the virtual IP, on a proxy.
@@ -106,6 +108,7 @@ enum Kind {
     Agent(usize),
     Proxy(usize),
     Control(usize),
+    VRouter(usize),
     Thief,
 }
 
@@ -320,6 +323,10 @@ impl Kind {
 
     fn is_proxy(self) -> bool {
         matches!(self, Self::Proxy(_))
+    }
+
+    fn is_vrouter(self) -> bool {
+        matches!(self, Self::VRouter(_))
     }
 
     fn is_control(self) -> bool {

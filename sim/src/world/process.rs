@@ -13,6 +13,7 @@ use crate::proxy::{self, Proxy};
 use crate::socket::{self, Input, Outcome, Output};
 use crate::thief::Thief;
 use crate::vip::{self, Vip};
+use crate::vrouter::{self, VRouter};
 
 /// An actor.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub(super) enum Process {
     Agent(Box<Host>),
     Proxy(Box<Proxy>),
     Control(Box<ControlHost>),
+    VRouter(Box<VRouter>),
     Vip(Box<Vip>),
     Thief(Box<Thief>),
 }
@@ -35,6 +37,7 @@ pub(super) enum News {
     Agent(host::Command),
     Proxy(proxy::Command),
     Control(control::Command),
+    VRouter(vrouter::Command),
     Vip(vip::Command),
     Thief(crate::thief::Command),
 }
@@ -47,12 +50,14 @@ impl Process {
             (Self::Agent(actor), News::Agent(command)) => actor.handle(now, Input::Command(command)),
             (Self::Proxy(actor), News::Proxy(command)) => actor.handle(now, Input::Command(command)),
             (Self::Control(actor), News::Control(command)) => actor.handle(now, Input::Command(command)),
+            (Self::VRouter(actor), News::VRouter(command)) => actor.handle(now, Input::Command(command)),
             (Self::Vip(actor), News::Vip(command)) => actor.handle(now, Input::Command(command)),
             (Self::Thief(actor), News::Thief(command)) => actor.handle(now, Input::Command(command)),
             (Self::Switch(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Agent(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Proxy(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Control(actor), news) => tell(actor.as_mut(), now, news),
+            (Self::VRouter(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Vip(actor), news) => tell(actor.as_mut(), now, news),
             (Self::Thief(actor), news) => tell(actor.as_mut(), now, news),
         }
@@ -65,6 +70,7 @@ impl Process {
             Self::Agent(actor) => actor.poll_output().map(|output| output.map(Happened::Agent)),
             Self::Proxy(actor) => actor.poll_output().map(|output| output.map(Happened::Proxy)),
             Self::Control(actor) => actor.poll_output().map(|output| output.map(Happened::Control)),
+            Self::VRouter(actor) => actor.poll_output().map(|output| output.map(Happened::VRouter)),
             Self::Vip(actor) => actor.poll_output().map(|output| output.map(Happened::Vip)),
             Self::Thief(actor) => actor.poll_output().map(|output| output.map(Happened::Thief)),
         }
@@ -80,6 +86,7 @@ impl Process {
             Self::Agent(actor) => at(actor.poll_timeout()),
             Self::Proxy(actor) => at(actor.poll_timeout()),
             Self::Control(actor) => at(actor.poll_timeout()),
+            Self::VRouter(actor) => at(actor.poll_timeout()),
             Self::Vip(actor) => at(actor.poll_timeout()),
             Self::Thief(actor) => at(actor.poll_timeout()),
         }
@@ -89,7 +96,8 @@ impl Process {
     pub(super) fn health(&mut self, now: Time, kind: socket::CheckKind, from: Ipv4Addr) -> Outcome {
         match self {
             Self::Agent(host) => host.health(now, kind, from),
-            Self::Switch(_) | Self::Proxy(_) | Self::Control(_) | Self::Vip(_) | Self::Thief(_) => Outcome::Passed,
+            Self::Switch(_) | Self::Proxy(_) | Self::Control(_) => Outcome::Passed,
+            Self::VRouter(_) | Self::Vip(_) | Self::Thief(_) => Outcome::Passed,
         }
     }
 }
@@ -101,6 +109,6 @@ fn tell<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, news: News) 
         News::Checked { check, outcome } => actor.handle(now, Input::Checked { check, outcome }),
         News::Timeout => actor.handle(now, Input::Timeout),
         News::Switch(_) | News::Agent(_) | News::Proxy(_) => {}
-        News::Control(_) | News::Vip(_) | News::Thief(_) => {}
+        News::Control(_) | News::VRouter(_) | News::Vip(_) | News::Thief(_) => {}
     }
 }

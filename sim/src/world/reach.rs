@@ -1,8 +1,10 @@
-//! Which agents and control nodes can talk, what they know of what is wanted, and what gets from one to the other.
+//! Which agents, vRouters and control nodes can talk, what they know of what is wanted, and what gets from one to the
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use tandem_core::agent::fabric::Fabric;
 use tandem_core::event::Route;
 use tandem_core::health::Grade;
 use tandem_core::{Mac, Uuid};
@@ -11,6 +13,7 @@ use super::process::Process;
 use super::view::AgentView;
 use super::{HostId, Kind, State, World};
 use crate::control::ControlHost;
+use crate::vrouter::VRouter;
 
 /// A control node, as an observer sees it.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +26,30 @@ pub struct ControlView<'a> {
     id: HostId,
 }
 
+/// A vRouter, as an observer sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct VRouterView<'a> {
+    pub name: &'a str,
+    /// It has power, and its program runs.
+    pub running: bool,
+    /// Its program; `None` when it is dead.
+    pub vrouter: Option<&'a VRouter>,
+    id: HostId,
+}
+
+/// Who hears of routes by way of control nodes.
+#[derive(Clone, Copy, Debug)]
+pub enum Listener<'a> {
+    Agent(AgentView<'a>),
+    VRouter(VRouterView<'a>),
+}
+
 /// Where agents say that a MAC is.
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
     /// The tunnel ends.
     pub ends: BTreeSet<Ipv4Addr>,
-    /// One of those who say so has a control node in common with the agent that is to hear it.
+    /// One of those who say so has a control node in common with whoever is to hear it.
     pub certain: bool,
 }
 
@@ -49,22 +70,43 @@ impl World {
             })
     }
 
-    /// Whether an agent and a control node have a session, and nothing is between them.
-    pub fn talk(&self, agent: AgentView<'_>, control: ControlView<'_>) -> bool {
-        let (Some(host), Some(node)) = (agent.host, control.host) else {
-            return false;
-        };
-        let ways = [(agent.id, control.id), (control.id, agent.id)];
-        agent.running
-            && control.running
-            && ways.into_iter().all(|(from, to)| self.links.is_calm(from, to))
-            && node.node().has_client(agent.name)
-            && uplinks(host).any(|name| name == control.name)
+    /// Every vRouter.
+    pub fn vrouters(&self) -> impl Iterator<Item = VRouterView<'_>> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.kind.is_vrouter())
+            .map(|(place, node)| VRouterView {
+                name: &node.name,
+                running: node.state == State::Running,
+                vrouter: match &node.program {
+                    Some(Process::VRouter(vrouter)) => Some(vrouter),
+                    Some(_) | None => None,
+                },
+                id: HostId(place),
+            })
     }
 
-    /// The control nodes that an agent believes to have sessions with.
-    pub fn believed<'a>(&'a self, agent: AgentView<'a>) -> impl Iterator<Item = ControlView<'a>> {
-        let names: Vec<_> = agent.host.into_iter().flat_map(uplinks).collect();
+    /// Every agent and every vRouter.
+    pub fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
+        let agents = self.agents().map(Listener::Agent);
+        agents.chain(self.vrouters().map(Listener::VRouter))
+    }
+
+    /// Whether a listener and a control node have a session, and nothing is between them.
+    pub fn talk<'a>(&self, listener: impl Into<Listener<'a>>, control: ControlView<'_>) -> bool {
+        let listener = listener.into();
+        let Some(node) = control.host else { return false };
+        let ways = [(listener.id(), control.id), (control.id, listener.id())];
+        listener.is_running()
+            && control.running
+            && ways.into_iter().all(|(from, to)| self.links.is_calm(from, to))
+            && node.node().has_client(listener.name())
+            && listener.uplinks().iter().any(|name| name == control.name)
+    }
+
+    /// The control nodes that a listener believes to have sessions with.
+    pub fn believed<'a>(&'a self, listener: impl Into<Listener<'a>>) -> impl Iterator<Item = ControlView<'a>> {
+        let names = listener.into().uplinks();
         self.control_nodes()
             .filter(move |control| names.iter().any(|name| *name == control.name))
     }
@@ -107,12 +149,13 @@ impl World {
         self.plan.topology.control_nodes > 0 && grade.is_some_and(|grade| grade != Grade::Unfit)
     }
 
-    /// The MACs that agents export at other tunnel ends than this one: what of it this agent is to hear, or may.
-    pub fn reached(&self, agent: AgentView<'_>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
+    /// The MACs that agents export at other tunnel ends than this one: what of it this listener is to hear, or may.
+    pub fn reached<'a>(&self, listener: impl Into<Listener<'a>>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
         let mut reached = BTreeMap::<_, Reached>::new();
+        let listener = listener.into();
         let heard: Vec<_> = self
             .control_nodes()
-            .filter(|control| self.talk(agent, *control))
+            .filter(|control| self.talk(listener, *control))
             .collect();
         if self.plan.topology.control_nodes == 0 {
             return reached;
@@ -170,8 +213,85 @@ impl World {
     }
 }
 
-/// The names of the control nodes that an agent has sessions with, by its own word.
-fn uplinks(host: &crate::host::Host) -> impl Iterator<Item = String> {
-    let status = host.agent().uplinks().map(|uplinks| uplinks.status());
-    status.into_iter().flatten().filter_map(|uplink| uplink.name)
+impl<'a> Listener<'a> {
+    /// The name of its node.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Agent(agent) => agent.name,
+            Self::VRouter(vrouter) => vrouter.name,
+        }
+    }
+
+    /// What it has heard; `None` while its program is dead.
+    pub fn fabric(self) -> Option<&'a Fabric> {
+        match self {
+            Self::Agent(agent) => Some(agent.host?.agent().uplinks()?.fabric()),
+            Self::VRouter(vrouter) => Some(vrouter.vrouter?.fabric()),
+        }
+    }
+
+    /// Whether it hears of a network.
+    pub fn is_in(self, network: Uuid) -> bool {
+        match self {
+            Self::Agent(agent) => agent.host.is_some_and(|host| {
+                let known = host.agent().configuration();
+                let mut switches = known.switches.values();
+                known.networks.contains_key(&network) && switches.any(|switch| switch.networks().contains(&network))
+            }),
+            Self::VRouter(vrouter) => vrouter.vrouter.is_some_and(|vrouter| vrouter.is_in(network)),
+        }
+    }
+
+    /// Whether it has been told everything that can be told of a network.
+    pub fn is_settled(self, network: Uuid) -> bool {
+        match self {
+            Self::Agent(agent) => {
+                let uplinks = agent.host.and_then(|host| host.agent().uplinks());
+                uplinks.is_some_and(|uplinks| uplinks.is_settled(network))
+            }
+            Self::VRouter(vrouter) => vrouter.vrouter.is_some_and(|vrouter| vrouter.is_settled(network)),
+        }
+    }
+
+    fn is_running(self) -> bool {
+        match self {
+            Self::Agent(agent) => agent.running,
+            Self::VRouter(vrouter) => vrouter.running,
+        }
+    }
+
+    fn id(self) -> HostId {
+        match self {
+            Self::Agent(agent) => agent.id,
+            Self::VRouter(vrouter) => vrouter.id,
+        }
+    }
+
+    /// The names of the control nodes that it has sessions with, by its own word.
+    fn uplinks(self) -> Vec<String> {
+        match self {
+            Self::Agent(agent) => {
+                let uplinks = agent.host.and_then(|host| host.agent().uplinks());
+                let status = uplinks.map(|uplinks| uplinks.status());
+                let names = status.into_iter().flatten().filter_map(|uplink| uplink.name);
+                names.collect()
+            }
+            Self::VRouter(vrouter) => {
+                let uplinks = vrouter.vrouter.into_iter().flat_map(VRouter::uplinks);
+                uplinks.map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
+impl<'a> From<AgentView<'a>> for Listener<'a> {
+    fn from(agent: AgentView<'a>) -> Self {
+        Self::Agent(agent)
+    }
+}
+
+impl<'a> From<VRouterView<'a>> for Listener<'a> {
+    fn from(vrouter: VRouterView<'a>) -> Self {
+        Self::VRouter(vrouter)
+    }
 }

@@ -72,7 +72,7 @@ impl World {
                 running: node.state == State::Running,
                 device,
                 switch: device.switch(),
-                tunnel_ip: node.address,
+                tunnel_ip: node.tunnel_end,
                 host: HostId(place),
             })
         })
@@ -173,7 +173,8 @@ impl World {
     pub(super) fn host(&self, host: HostId) -> Option<&Host> {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Agent(agent) => Some(agent),
-            Process::Switch(_) | Process::Proxy(_) | Process::Control(_) | Process::Vip(_) | Process::Thief(_) => None,
+            Process::Switch(_) | Process::Proxy(_) | Process::Control(_) => None,
+            Process::VRouter(_) | Process::Vip(_) | Process::Thief(_) => None,
         }
     }
 
@@ -193,7 +194,8 @@ impl World {
     fn proxy(&self, host: HostId) -> Option<&Proxy> {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Proxy(proxy) => Some(proxy),
-            Process::Switch(_) | Process::Agent(_) | Process::Control(_) | Process::Vip(_) | Process::Thief(_) => None,
+            Process::Switch(_) | Process::Agent(_) | Process::Control(_) => None,
+            Process::VRouter(_) | Process::Vip(_) | Process::Thief(_) => None,
         }
     }
 }
@@ -204,6 +206,15 @@ impl World {
     pub(crate) fn forget_program(&mut self, name: &str) {
         let host = self.node(name).expect("a node");
         self.nodes[host.0].program = None;
+    }
+
+    /// A vRouter, for tests that spoil it.
+    pub(crate) fn vrouter_mut(&mut self, name: &str) -> &mut crate::vrouter::VRouter {
+        let host = self.node(name).expect("a node");
+        match self.nodes[host.0].program.as_mut() {
+            Some(Process::VRouter(vrouter)) => vrouter,
+            other => panic!("{name} is {other:?}"),
+        }
     }
 
     /// A switch, for tests that spoil it behind everybody's back.

@@ -136,7 +136,7 @@ impl World {
     }
 
     /// The operator brings what is wanted now to one control node after the other; without any, to one agent after the
-    /// other.
+    /// other. vRouters get hosts in new networks, and lose those in old ones, at once.
     pub(super) fn reconfigure(&mut self) {
         let is_told = if self.plan.topology.control_nodes > 0 {
             Kind::is_control
@@ -149,6 +149,9 @@ impl World {
             let pause = Duration::from_micros(self.application.random_range(0..=micros));
             let complete = false;
             self.schedule(self.now + pause, Planned::Configure { node, life, complete });
+        }
+        for vrouter in self.nodes_of(Kind::is_vrouter) {
+            self.brief(vrouter);
         }
     }
 
@@ -201,7 +204,7 @@ impl World {
                 let command = control::Command::Configure(inventory);
                 self.tell(host, Part::Program, News::Control(command));
             }
-            Kind::Switch(_) | Kind::Proxy(_) | Kind::Thief => {}
+            Kind::Switch(_) | Kind::Proxy(_) | Kind::VRouter(_) | Kind::Thief => {}
         }
     }
 }

@@ -242,6 +242,11 @@ impl Uplinks {
         slots.map(|uplink| uplink.status(self.source.is(uplink.id()))).collect()
     }
 
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.options.session.mutant
+    }
+
     fn slot_of(&self, id: UplinkId) -> Option<usize> {
         self.slots.iter().position(|slot| slot.uplink.is(id))
     }

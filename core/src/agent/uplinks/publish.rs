@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Change, Slot, Uplinks};
 use crate::agent::fabric::Heard;
 use crate::agent::hold::{Hold, Served};
-use crate::bounds::LINGER;
+use crate::bounds::{LINGER, QUIET};
 use crate::configuration::{Configuration, Switch};
 use crate::control::{instance, virtual_network};
 use crate::event::Route;
@@ -55,7 +55,8 @@ impl Uplinks {
         if mac.is_broadcast() {
             return self.broadcasts_exported(network, vteps);
         }
-        if let Some(hold) = self.hold.as_mut().filter(|_| change == Change::Withdrawn) {
+        let is_final = change == Change::Withdrawn && !planted!(self, CopyOutlivesWithdrawal);
+        if let Some(hold) = self.hold.as_mut().filter(|_| is_final) {
             hold.withdrawn(&route);
         }
         let advert = self.adverts.of(network, mac).map(|advert| advert.vtep);
@@ -70,6 +71,9 @@ impl Uplinks {
                 // A row that stood there may be older than the path elsewhere: only news beats that.
                 let beats = best.filter(|_| change == Change::Learned);
                 self.adverts.learned(route, beats, self.fabric.paths(network, mac));
+                if planted!(self, SequenceRaised) && change == Change::Inherited {
+                    self.adverts.raise(network, mac);
+                }
             }
         }
         self.mark_mac(network, mac);
@@ -135,8 +139,15 @@ impl Uplinks {
 
     /// Hears of every instance that is configured, on every uplink; what was not told yet is told there.
     pub(super) fn subscribe(&mut self, now: Time) {
+        let all_told = planted!(self, SweptBeforeComplete);
         for Slot { uplink, .. } in &mut self.slots {
             uplink.subscribe(now, &self.instances, &mut self.outputs);
+            if all_told {
+                uplink.all_completed(now + QUIET);
+            }
+        }
+        if all_told {
+            self.resettle();
         }
         for (network, (instance, _)) in self.networks.clone() {
             self.mark_network(network, &instance);
@@ -168,10 +179,17 @@ impl Uplinks {
     }
 
     /// Our switches are served in another way now.
-    pub(super) fn served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
+    pub(super) fn served(&mut self, now: Time, mut served: BTreeMap<Ipv4Addr, Served>) {
+        if planted!(self, CopyOutlivesWithdrawal) {
+            served.values_mut().for_each(|served| served.audited = false);
+        }
+        let prolonged = planted!(self, HoldProlonged);
         let Some(hold) = &mut self.hold else { return };
         let mut ends = hold.vteps();
         ends.extend(served.keys());
+        if prolonged {
+            hold.prolong(now);
+        }
         let gone = hold.serve(now, served);
         self.mark_held(gone, &ends);
     }

@@ -177,6 +177,10 @@ mod hunt {
             Mutant::PartialNotLife => include_str!("../../../../scenarios/answers-in-pieces.toml"),
             Mutant::LocatorRaceNotRetried => include_str!("../../../../scenarios/locator-race.toml"),
             Mutant::ProbeClaims => include_str!("../../../../scenarios/unknown-agent-waits-for-the-lock.toml"),
+            Mutant::RetractionTakesAll => include_str!("../../../../scenarios/late-retraction.toml"),
+            Mutant::HoldProlonged => include_str!("../../../../scenarios/hold-ends-while-others-flap.toml"),
+            Mutant::CopyOutlivesWithdrawal => include_str!("../../../../scenarios/withdrawal-ends-the-copy.toml"),
+            Mutant::SlowClientDelaysAll => include_str!("../../../../scenarios/one-agent-reads-slowly.toml"),
             _ => return None,
         };
         let plan = Plan::parse(text).ok()?;

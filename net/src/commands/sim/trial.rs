@@ -58,6 +58,7 @@ pub(super) fn run(
         simulated_us: at.micros(),
         converged_us: None,
         failovers: Vec::new(),
+        missing_us: Default::default(),
     })
 }
 

@@ -48,6 +48,7 @@ fn without_node(plan: &Plan, role: Role, index: usize) -> Plan {
         Role::Agent => &mut plan.topology.agents,
         Role::Proxy => &mut plan.topology.proxies,
         Role::Control => &mut plan.topology.control_nodes,
+        Role::VRouter => &mut plan.topology.vrouters,
     };
     *count = count.saturating_sub(1);
     plan

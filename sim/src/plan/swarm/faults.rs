@@ -32,19 +32,45 @@ pub(super) fn schedule(plan: &Plan, choices: &mut Choices) -> Vec<Scheduled> {
 
 /// The faults of control nodes and of their lines to agents, up to eight, among those that there are.
 pub(super) fn add_of_control_nodes(plan: &mut Plan, choices: &mut Choices) {
-    if plan.topology.control_nodes == 0 {
+    add_of(plan, Role::Control, Role::Agent, 8, choices);
+}
+
+/// The faults of vRouters and of their lines to control nodes, up to three.
+pub(super) fn add_of_vrouters(plan: &mut Plan, choices: &mut Choices) {
+    add_of(plan, Role::VRouter, Role::Control, 3, choices);
+}
+
+/// A switch or two get another tunnel end, in some plans whose control nodes tell others.
+pub(super) fn add_moves(plan: &mut Plan, choices: &mut Choices) {
+    if plan.topology.control_nodes == 0 || !choices.percent(30) {
+        return;
+    }
+    for _ in 0..choices.count(1, 2) {
+        let fault = Fault::Edit {
+            switch: node(plan, Role::Switch, choices),
+            what: Edit::MoveTunnelEnd,
+        };
+        let at = any_time(plan, choices);
+        plan.faults.push(Scheduled { at, lasts: None, fault });
+    }
+    plan.faults.sort_by_key(|fault| fault.at);
+}
+
+/// So many faults at most of nodes of one role, and of their lines to those of another.
+fn add_of(plan: &mut Plan, role: Role, with: Role, most: usize, choices: &mut Choices) {
+    if plan.topology.count(role) == 0 {
         return;
     }
     let probes = plan.switch.inactivity_probe != Some(Span::ZERO);
     let silent = if probes { 1 } else { 0 };
-    for _ in 0..choices.count(0, 8) {
+    for _ in 0..choices.count(0, most) {
         let at = any_time(plan, choices);
-        let control = node(plan, Role::Control, choices);
-        let agent = node(plan, Role::Agent, choices);
+        let victim = node(plan, role, choices);
+        let other = node(plan, with, choices);
         let (from, to) = if choices.percent(50) {
-            (control.clone(), agent)
+            (victim.clone(), other)
         } else {
-            (agent, control.clone())
+            (other, victim.clone())
         };
         let fault = match choices.weighted([
             (3, 0),
@@ -55,10 +81,10 @@ pub(super) fn add_of_control_nodes(plan: &mut Plan, choices: &mut Choices) {
             (2 * silent, 5),
             (2 * silent, 6),
         ]) {
-            0 => Fault::Crash { node: control },
+            0 => Fault::Crash { node: victim },
             1 => Fault::Reset { between: from, and: to },
             2 => Fault::Drift {
-                node: control,
+                node: victim,
                 ppm: drift(choices),
             },
             3 => Fault::Slow {
@@ -69,9 +95,9 @@ pub(super) fn add_of_control_nodes(plan: &mut Plan, choices: &mut Choices) {
             4 => Fault::Jam { from, to },
             5 => Fault::Cut { from, to },
             _ => match choices.between(1, 3) {
-                1 => Fault::PowerLoss { node: control },
-                2 => Fault::Pause { node: control },
-                _ => Fault::Isolate { node: control },
+                1 => Fault::PowerLoss { node: victim },
+                2 => Fault::Pause { node: victim },
+                _ => Fault::Isolate { node: victim },
             },
         };
         let lasts = (!fault.kind().is_momentary()).then(|| {
@@ -314,7 +340,8 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         },
         Kind::Edit => Fault::Edit {
             switch: node(plan, Role::Switch, choices),
-            what: choices.weighted(Edit::ALL.map(|edit| (1, edit))),
+            // Tunnel ends move later.
+            what: choices.weighted(Edit::ALL.map(|edit| (u64::from(edit != Edit::MoveTunnelEnd), edit))),
         },
         Kind::Steal => Fault::Steal {
             switch: node(plan, Role::Switch, choices),

@@ -12,6 +12,7 @@ pub(super) fn topology(choices: &mut Choices) -> Topology {
         proxies: choices.weighted([(50, 1), (50, 2)]),
         // Drawn after everything else.
         control_nodes: 0,
+        vrouters: 0,
         // One target takes over by dialling again, two are warm.
         targets: choices.weighted([(60, 1), (40, 2)]),
         networks: choices.count(1, 4),
@@ -23,6 +24,12 @@ pub(super) fn topology(choices: &mut Choices) -> Topology {
 /// None most often: with them, configuration and routes come another way.
 pub(super) fn control_nodes(choices: &mut Choices) -> usize {
     choices.weighted([(60, 0), (15, 1), (25, 2)])
+}
+
+/// One in some plans with control nodes, for without them it would hear nothing.
+pub(super) fn vrouters(topology: &Topology, choices: &mut Choices) -> usize {
+    let often = if topology.control_nodes > 0 { 40 } else { 0 };
+    usize::from(choices.percent(often))
 }
 
 pub(super) fn network(choices: &mut Choices) -> Network {

@@ -20,6 +20,8 @@ pub(super) struct Tally {
     pub failed: BTreeMap<u64, Failure>,
     /// By the kind of fault that they began with.
     pub failover: BTreeMap<&'static str, Times>,
+    /// How long MACs were missing, in microseconds, by the kind of fault that had begun last.
+    pub missing: BTreeMap<&'static str, Histogram>,
 }
 
 /// A seed that failed.
@@ -87,6 +89,10 @@ impl Tally {
             let times = self.failover.entry(fault).or_default();
             times.session.add(*session_us);
             times.broadcast.add(*broadcast_us);
+        }
+        for (fault, missing_us) in &report.missing_us {
+            let missing = self.missing.entry(fault).or_default();
+            missing_us.iter().for_each(|micros| missing.add(*micros));
         }
     }
 }

@@ -63,6 +63,7 @@ impl<'a> Told<'a> {
             self.sim_seconds_per_s()
         )?;
         self.failovers(out)?;
+        self.missing(out)?;
         self.failures(out)
     }
 
@@ -82,6 +83,9 @@ impl<'a> Told<'a> {
             sim_seconds_per_s: self.sim_seconds_per_s(),
             failover: (self.tally.failover.iter())
                 .map(|(fault, times)| (*fault, of_fault(times)))
+                .collect(),
+            missing: (self.tally.missing.iter())
+                .map(|(fault, times)| (*fault, Missing::of(times)))
                 .collect(),
         }
     }
@@ -103,6 +107,30 @@ impl<'a> Told<'a> {
                 format!("{p50:>9.1} {p99:>9.1} {max:>9.1}")
             });
             writeln!(out, "{fault:<12} {:>7}  {session}  {broadcast}", times.session.count())?;
+        }
+        Ok(())
+    }
+
+    fn missing(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.tally.missing.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\nMissing MACs in ms, at each agent that does not own their switch and each vRouter, until they are back"
+        )?;
+        writeln!(
+            out,
+            "{:<12} {:>7}  {:>9} {:>9} {:>9}",
+            "fault", "number", "p50", "p99", "max"
+        )?;
+        for (fault, times) in &self.tally.missing {
+            let Percentiles { p50, p99, max } = Percentiles::of(times);
+            writeln!(
+                out,
+                "{fault:<12} {:>7}  {p50:>9.1} {p99:>9.1} {max:>9.1}",
+                times.count()
+            )?;
         }
         Ok(())
     }
@@ -166,6 +194,7 @@ struct Json<'a> {
     events_per_s: f64,
     sim_seconds_per_s: f64,
     failover: BTreeMap<&'a str, OfFault>,
+    missing: BTreeMap<&'a str, Missing>,
 }
 
 #[derive(Serialize)]
@@ -173,6 +202,21 @@ struct OfFault {
     count: u64,
     session_ms: Percentiles,
     broadcast_ms: Percentiles,
+}
+
+#[derive(Serialize)]
+struct Missing {
+    count: u64,
+    ms: Percentiles,
+}
+
+impl Missing {
+    fn of(times: &Histogram) -> Self {
+        Self {
+            count: times.count(),
+            ms: Percentiles::of(times),
+        }
+    }
 }
 
 /// In milliseconds.
@@ -261,6 +305,7 @@ mod tests {
             simulated_us: 600_000_000,
             converged_us: Some(1),
             failovers: vec![failover("crash", seed * 40_000), failover("power_loss", 12_345_678)],
+            missing_us: [("crash", vec![seed * 50_000; 3])].into(),
         }
     }
 }

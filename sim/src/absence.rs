@@ -1,0 +1,151 @@
+//! What a fault costs those who hear of routes: how long a MAC is missing at an agent that does not own its switch, or
+//! at a vRouter, from its disappearance there until it is back.
+//!
+//! A MAC that no switch has learned is not missing, and neither is one whose switches are all away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tandem_core::agent::uplinks::What;
+use tandem_core::{Mac, Time, Uuid};
+
+use crate::switch::{Commit, Row};
+use crate::world::World;
+use crate::world::log::{Entry, Fate, Happened};
+use crate::{device, host, model};
+
+/// How long MACs were missing, in microseconds: by the kind of the last fault that had begun, each MAC at each listener.
+pub type Times = BTreeMap<&'static str, Vec<u64>>;
+
+/// Watches every MAC at every listener, by what they say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Absences {
+    /// The rows of local MACs, by switch.
+    rows: BTreeMap<(Arc<str>, Uuid), (Uuid, Mac)>,
+    /// The switches that have learned each, and in how many rows.
+    learned: BTreeMap<(Uuid, Mac), Switches>,
+    /// Since when, and because of what, each is missing at whom.
+    missing: BTreeMap<(Uuid, Mac), BTreeMap<Arc<str>, (Time, &'static str)>>,
+    times: Times,
+}
+
+/// How many rows each switch has.
+type Switches = BTreeMap<Arc<str>, usize>;
+
+impl Absences {
+    /// How long MACs were missing that are back.
+    pub(crate) fn times(&self) -> Times {
+        self.times.clone()
+    }
+
+    /// A switch learned, or forgot.
+    pub(crate) fn committed(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {
+        if world.plan().topology.control_nodes == 0 {
+            return;
+        }
+        for change in commit
+            .changes
+            .iter()
+            .filter(|change| change.table == "Ucast_Macs_Local")
+        {
+            let row = (Arc::clone(switch), change.uuid);
+            let learned = change.new.as_ref().and_then(|row| place(world, switch, row));
+            if self.rows.get(&row) != learned.as_ref() {
+                self.forget(&row);
+                if let Some(place) = learned {
+                    self.rows.insert(row, place);
+                    let switches = self.learned.entry(place).or_default();
+                    *switches.entry(Arc::clone(switch)).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Something happened while this was the last fault that had begun.
+    pub(crate) fn heard(&mut self, entry: &Entry, world: &World, fault: Option<&'static str>) {
+        match &entry.what {
+            Happened::Agent(host::Event::Uplink(What::Imported { network, mac, vtep }))
+            | Happened::VRouter(What::Imported { network, mac, vtep }) => {
+                let place = (*network, *mac);
+                match (vtep, fault) {
+                    (Some(_), _) => self.is_back(entry, place),
+                    (None, Some(fault)) if self.misses(&entry.who, place, world) => {
+                        let of_mac = self.missing.entry(place).or_default();
+                        of_mac.insert(Arc::clone(&entry.who), (entry.at, fault));
+                    }
+                    (None, _) => {}
+                }
+            }
+            // Who begins anew misses nothing.
+            Happened::World(Fate::Started { node }) => {
+                for listeners in self.missing.values_mut() {
+                    listeners.remove(node.as_str());
+                }
+            }
+            Happened::World(_) => {
+                let learned = &self.learned;
+                self.missing
+                    .retain(|place, _| world.is_wanted(place.0) && is_there(learned.get(place), world));
+            }
+            Happened::Switch(device::Event::Booted { keeps_database: false }) => {
+                let gone = self.rows.keys().filter(|(switch, _)| *switch == entry.who);
+                for row in gone.cloned().collect::<Vec<_>>() {
+                    self.forget(&row);
+                }
+            }
+            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
+            Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+        }
+    }
+
+    /// Whether a MAC that is gone at somebody is there for everybody else to see.
+    fn misses(&self, listener: &str, place: (Uuid, Mac), world: &World) -> bool {
+        let learned = self.learned.get(&place);
+        let mut switches = world.switches().filter(|switch| {
+            let has = learned.is_some_and(|learned| learned.contains_key(switch.name));
+            has && world
+                .master(*switch)
+                .is_some_and(|master| master.agent.name == listener)
+        });
+        world.is_wanted(place.0) && is_there(learned, world) && switches.next().is_none()
+    }
+
+    fn is_back(&mut self, entry: &Entry, place: (Uuid, Mac)) {
+        let listeners = self.missing.get_mut(&place);
+        if let Some((since, fault)) = listeners.and_then(|listeners| listeners.remove(&entry.who)) {
+            let micros = u64::try_from(entry.at.since(since).as_micros()).unwrap_or(u64::MAX);
+            self.times.entry(fault).or_default().push(micros);
+        }
+    }
+
+    /// A row is no more; a MAC that no switch has any more is missed by nobody.
+    fn forget(&mut self, row: &(Arc<str>, Uuid)) {
+        let Some(place) = self.rows.remove(row) else { return };
+        if let Some(switches) = self.learned.get_mut(&place) {
+            if let Some(rows) = switches.get_mut(&row.0) {
+                *rows -= 1;
+            }
+            switches.retain(|_, rows| *rows > 0);
+            if switches.is_empty() {
+                self.learned.remove(&place);
+                self.missing.remove(&place);
+            }
+        }
+    }
+}
+
+/// Whether some switch that has a MAC is not away.
+fn is_there(switches: Option<&Switches>, world: &World) -> bool {
+    let has = |name: &str| switches.is_some_and(|switches| switches.contains_key(name));
+    world.switches().any(|switch| switch.running && has(switch.name))
+}
+
+/// The network and the MAC of a row, if the network is one of ours.
+fn place(world: &World, switch: &str, row: &Row) -> Option<(Uuid, Mac)> {
+    let view = world.switches().find(|view| view.name == switch)?;
+    let network = view.switch.row("Logical_Switch", row.reference("logical_switch")?)?;
+    Some((
+        model::network_named(network.text("name")?)?,
+        row.text("MAC")?.parse().ok()?,
+    ))
+}

@@ -1,0 +1,181 @@
+//! S6: while a switch has a live owner, and there is a way from him by a control node, what the switch has learned is
+//! missing at no other agent and at no vRouter for longer than the budget.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_core::agent::uplinks::What;
+use tandem_core::control::Event as Told;
+use tandem_core::{Mac, Time, Uuid};
+
+use super::overdue::Overdue;
+use super::steady::{Stand, Steady};
+use super::tick::{EVERY, Tick};
+use super::{Check, Findings};
+use crate::world::log::{Entry, Happened};
+use crate::world::{ControlView, Listener, SwitchView, World};
+use crate::{bounds, control, host, model};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Missing {
+    steady: Steady,
+    /// How the ways stand of those who hear and say routes to control nodes.
+    ways: BTreeMap<(String, String), Stand>,
+    missing: Overdue<Object>,
+    tick: Tick,
+}
+
+/// Where a MAC is missing, and who has it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Object {
+    listener: String,
+    owner: String,
+    switch: String,
+    network: Uuid,
+    mac: Mac,
+}
+
+impl Check for Missing {
+    fn name(&self) -> &'static str {
+        "S6"
+    }
+
+    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
+        if world.plan().topology.control_nodes == 0 {
+            return;
+        }
+        self.steady.heard(entry, world);
+        if moves_ways(&entry.what) {
+            self.look_at_ways(world);
+        }
+    }
+
+    fn looked(&mut self, world: &World, found: &mut Findings) {
+        let (now, bound) = (world.now(), bounds::missing(world.plan()));
+        if !self.tick.take_every((bound / 4).max(EVERY), now) || world.plan().topology.control_nodes == 0 {
+            return;
+        }
+        self.steady.look(world);
+        self.look_at_ways(world);
+        let missing = self.look_for(world);
+        self.missing.update(now, missing);
+        for (object, ends) in self.missing.longer_than(bound, now) {
+            let Object {
+                listener,
+                owner,
+                switch,
+                network,
+                mac,
+            } = object;
+            if self.steady.held_for(switch, now) >= bound && self.reach_for(world, owner, listener, *network) >= bound {
+                let what = format!(
+                    "{mac} in {network}, which {switch} has learned, has been missing at {listener} for {bound:?}: no \
+                     path leads to {ends}, and {owner} owns the switch"
+                );
+                found.add([listener.clone(), switch.clone(), format!("{mac} in {network}")], what);
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.tick.due()
+    }
+}
+
+impl Missing {
+    /// What is missing where nothing is in the way now.
+    fn look_for(&self, world: &World) -> Vec<(Object, String)> {
+        let learned: Vec<_> = world
+            .switches()
+            .map(|switch| (switch, model::learned(world, switch.switch)))
+            .collect();
+        let mut ends = BTreeMap::<_, Vec<_>>::new();
+        for (key, end) in learned.iter().flat_map(|(_, learned)| learned) {
+            ends.entry(*key).or_default().push(*end);
+        }
+        let mut missing = Vec::new();
+        for (switch, learned) in &learned {
+            let Some(owner) = self.owner(world, *switch) else {
+                continue;
+            };
+            for listener in world.listeners().filter(|listener| listener.name() != owner.name()) {
+                let Some(fabric) = listener.fabric() else { continue };
+                let mut reached = BTreeMap::new();
+                for (network, mac) in learned.keys().copied() {
+                    // A MAC that two switches have is at one of them.
+                    let ends = ends.get(&(network, mac)).map_or(&[][..], |ends| ends);
+                    let is_there = fabric.paths(network, mac).any(|path| ends.contains(&path.vtep));
+                    let mut is_reached = || {
+                        let reach = || self.reach_for(world, owner.name(), listener.name(), network);
+                        let known = owner.is_in(network) && listener.is_in(network);
+                        *reached
+                            .entry(network)
+                            .or_insert_with(|| known && reach() > Duration::ZERO)
+                    };
+                    if !is_there && is_reached() {
+                        let object = Object {
+                            listener: listener.name().to_owned(),
+                            owner: owner.name().to_owned(),
+                            switch: switch.name.to_owned(),
+                            network,
+                            mac,
+                        };
+                        let ends: Vec<_> = ends.iter().map(ToString::to_string).collect();
+                        missing.push((object, ends.join(" or ")));
+                    }
+                }
+            }
+        }
+        missing
+    }
+
+    /// Who owns a switch over an open way.
+    fn owner<'a>(&self, world: &'a World, switch: SwitchView<'a>) -> Option<Listener<'a>> {
+        let held = self.steady.held_for(switch.name, world.now());
+        let master = world.master(switch).filter(|_| held > Duration::ZERO)?;
+        Some(Listener::Agent(master.agent))
+    }
+
+    /// How long nothing has been in the way from one to the other, by the best of the control nodes that know the
+    /// network.
+    fn reach_for(&self, world: &World, owner: &str, listener: &str, network: Uuid) -> Duration {
+        let knows = |control: &ControlView<'_>| {
+            let node = control.host.map(control::ControlHost::node);
+            node.is_some_and(|node| node.inventory().networks.contains_key(&network))
+        };
+        let now = world.now();
+        let good = |from: &str, control: &str| {
+            let stand = self.ways.get(&(from.to_owned(), control.to_owned()));
+            stand.map_or(Duration::ZERO, |stand| stand.good_for(now))
+        };
+        let nodes = world.control_nodes().filter(knows);
+        let ways = nodes.map(|control| good(owner, control.name).min(good(listener, control.name)));
+        ways.max().unwrap_or_default()
+    }
+
+    fn look_at_ways(&mut self, world: &World) {
+        let now = world.now();
+        for listener in world.listeners() {
+            for control in world.control_nodes() {
+                let key = (listener.name().to_owned(), control.name.to_owned());
+                let stand = self.ways.get(&key).copied();
+                self.ways
+                    .insert(key, Stand::next(stand, now, world.talk(listener, control)));
+            }
+        }
+    }
+}
+
+/// Whether an event may say that somebody and a control node can talk, or cannot any more.
+fn moves_ways(what: &Happened) -> bool {
+    let of_uplink = |what: &What| matches!(what, What::UplinkUp { .. } | What::UplinkDown { .. });
+    match what {
+        Happened::World(_) => true,
+        Happened::Agent(host::Event::Uplink(what)) | Happened::VRouter(what) => of_uplink(what),
+        Happened::Control(control::Event::Node(what)) => {
+            matches!(what, Told::ClientUp { .. } | Told::ClientDown { .. })
+        }
+        Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) => false,
+        Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => false,
+    }
+}

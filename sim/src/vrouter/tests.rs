@@ -1,0 +1,304 @@
+//! vRouters that hear a control host on wires without delay.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_core::Vni;
+use tandem_core::configuration::Network;
+use tandem_core::control::Inventory;
+
+use super::*;
+use crate::control::{self, ControlHost};
+use crate::socket::ACCEPTED;
+
+const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
+const NETWORK: Uuid = Uuid(7);
+
+fn node(number: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 4, number), 5269)
+}
+
+fn vtep(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 2, 0, last)
+}
+
+fn instances() -> BTreeMap<InstanceName, Uuid> {
+    inventory(1, &[]).instances()
+}
+
+/// One network with these MACs: control nodes reflect what is configured like what agents publish.
+fn inventory(revision: u64, macs: &[(Mac, Ipv4Addr)]) -> Inventory {
+    let network = Network {
+        name: "net".into(),
+        vni: Vni::new(5001).expect("a VNI"),
+        remote_macs: macs.iter().copied().collect(),
+    };
+    Inventory {
+        revision,
+        networks: [(NETWORK, network)].into(),
+        switches: BTreeMap::new(),
+    }
+}
+
+/// A vRouter and its control nodes; those that are `None` refuse everybody.
+struct Wire {
+    vrouter: VRouter,
+    nodes: Vec<Option<ControlHost>>,
+    /// Which node each connection leads to.
+    conns: BTreeMap<ConnId, usize>,
+    now: Time,
+    heard: Vec<String>,
+    dials: usize,
+    to_vrouter: VecDeque<Input<Command>>,
+}
+
+/// A connection at its other end.
+fn far(conn: ConnId) -> ConnId {
+    ConnId(conn.0 ^ ACCEPTED)
+}
+
+impl Wire {
+    fn new(nodes: u8) -> Self {
+        let options = Options {
+            name: "vrouter-1".into(),
+            control_nodes: (1..=nodes).map(node).collect(),
+        };
+        let mut wire = Self {
+            vrouter: VRouter::new(1, options),
+            nodes: (1..=nodes).map(|_| None).collect(),
+            conns: BTreeMap::new(),
+            now: Time::ORIGIN,
+            heard: Vec::new(),
+            dials: 0,
+            to_vrouter: VecDeque::new(),
+        };
+        wire.tell(Input::Command(Command::Subscribe(instances())));
+        wire
+    }
+
+    fn start(&mut self, number: usize, inventory: Inventory) {
+        let options = control::Options {
+            name: format!("control-{}", number + 1),
+            listen: node(u8::try_from(number + 1).expect("few")),
+        };
+        self.nodes[number] = Some(ControlHost::new(options));
+        self.configure(number, inventory);
+    }
+
+    fn configure(&mut self, number: usize, inventory: Inventory) {
+        let command = control::Command::Configure(Arc::new(inventory));
+        let host = self.nodes[number].as_mut().expect("a control node");
+        while host.poll_output().is_some() {}
+        host.handle(self.now, Input::Command(command));
+        self.carry();
+    }
+
+    /// The program dies, and its kernel closes its connections.
+    fn kill(&mut self, number: usize) {
+        self.nodes[number] = None;
+        let gone: Vec<_> = self
+            .conns
+            .iter()
+            .filter(|(_, it)| **it == number)
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in gone {
+            self.conns.remove(&conn);
+            self.tell(Input::Lost { conn });
+        }
+    }
+
+    fn tell(&mut self, input: Input<Command>) {
+        self.vrouter.handle(self.now, input);
+        self.carry();
+    }
+
+    /// Time passes, and everybody is woken as he asked.
+    fn pass(&mut self, seconds: u64) {
+        let until = self.now + Duration::from_secs(seconds);
+        loop {
+            let hosts = self.nodes.iter().flatten();
+            let due = hosts.filter_map(|host| host.poll_timeout().map(|it| it.at));
+            let due = due.chain(self.vrouter.poll_timeout().map(|it| it.at)).min();
+            let Some(due) = due.filter(|due| *due <= until) else {
+                break;
+            };
+            self.now = self.now.max(due);
+            for host in self.nodes.iter_mut().flatten() {
+                if host.poll_timeout().is_some_and(|it| it.at <= self.now) {
+                    host.handle(self.now, Input::Timeout);
+                }
+            }
+            if self.vrouter.poll_timeout().is_some_and(|it| it.at <= self.now) {
+                self.vrouter.handle(self.now, Input::Timeout);
+            }
+            self.carry();
+        }
+        self.now = until;
+    }
+
+    /// Until nobody has anything to say.
+    fn carry(&mut self) {
+        loop {
+            self.drain_vrouter();
+            self.drain_nodes();
+            let Some(input) = self.to_vrouter.pop_front() else {
+                return;
+            };
+            self.vrouter.handle(self.now, input);
+        }
+    }
+
+    fn drain_vrouter(&mut self) {
+        while let Some(output) = self.vrouter.poll_output() {
+            match output {
+                Output::Dial { conn, to } => {
+                    self.dials += 1;
+                    let number = usize::from(to.ip().octets()[3]) - 1;
+                    if self.nodes[number].is_none() {
+                        let why = DialFailure::Refused;
+                        self.to_vrouter.push_back(Input::DialFailed { conn, why });
+                        continue;
+                    }
+                    self.conns.insert(conn, number);
+                    let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 5, 1), 40_000);
+                    let accepted = Input::Accepted {
+                        conn: far(conn),
+                        at: to,
+                        from,
+                    };
+                    self.tell_node(conn, accepted);
+                    self.to_vrouter.push_back(Input::Connected { conn });
+                }
+                Output::Send { conn, bytes } => {
+                    let data = bytes;
+                    self.tell_node(conn, Input::Bytes { conn: far(conn), data });
+                }
+                Output::Event(event) => self.heard.push(format!("{} {event}", event.word())),
+                Output::Close { conn } => drop(self.conns.remove(&conn)),
+                other => panic!("a vRouter has no business with {other:?}"),
+            }
+        }
+    }
+
+    fn tell_node(&mut self, conn: ConnId, input: Input<control::Command>) {
+        self.drain_nodes();
+        if let Some(number) = self.conns.get(&conn)
+            && let Some(host) = &mut self.nodes[*number]
+        {
+            host.handle(self.now, input);
+        }
+    }
+
+    fn drain_nodes(&mut self) {
+        for host in self.nodes.iter_mut().flatten() {
+            while let Some(output) = host.poll_output() {
+                if let Output::Send { conn, bytes } = output {
+                    let (conn, data) = (far(conn), bytes);
+                    self.to_vrouter.push_back(Input::Bytes { conn, data });
+                }
+            }
+        }
+    }
+
+    fn ends(&self, mac: Mac) -> Vec<Ipv4Addr> {
+        let paths = self.vrouter.fabric().paths(NETWORK, mac);
+        paths.map(|path| path.vtep).collect()
+    }
+}
+
+#[test]
+fn it_hears_what_each_of_two_control_nodes_tells_and_keeps_both() {
+    let mut wire = Wire::new(2);
+    wire.start(0, inventory(1, &[(MAC, vtep(1))]));
+    wire.start(1, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(2))]));
+    wire.pass(5);
+    assert_eq!(wire.vrouter.uplinks().collect::<Vec<_>>(), ["control-1", "control-2"]);
+    assert_eq!(wire.ends(MAC), [vtep(1), vtep(1)]);
+    assert_eq!(wire.ends(OTHER), [vtep(2)]);
+}
+
+#[test]
+fn a_mac_that_is_taken_back_is_gone_and_one_that_moves_is_at_its_new_tunnel_end() {
+    let mut wire = Wire::new(1);
+    wire.start(0, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(1))]));
+    wire.pass(5);
+    wire.configure(0, inventory(2, &[(MAC, vtep(2))]));
+    wire.pass(5);
+    assert_eq!(wire.ends(MAC), [vtep(2)]);
+    assert!(wire.ends(OTHER).is_empty());
+    let imported: Vec<_> = wire.heard.iter().filter(|line| line.starts_with("Imported")).collect();
+    assert_eq!(imported.len(), 4, "{imported:?}");
+}
+
+#[test]
+fn what_a_lost_control_node_told_stays_until_everything_was_told_again() {
+    let mut wire = Wire::new(1);
+    wire.start(0, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(1))]));
+    wire.pass(5);
+    assert!(wire.vrouter.is_settled(NETWORK));
+    wire.kill(0);
+    wire.pass(5);
+    assert!(!wire.vrouter.is_settled(NETWORK));
+    assert_eq!(wire.ends(OTHER), [vtep(1)]);
+    wire.start(0, inventory(1, &[(MAC, vtep(1))]));
+    wire.pass(60);
+    assert!(wire.vrouter.is_settled(NETWORK));
+    assert_eq!((wire.ends(MAC), wire.ends(OTHER)), (vec![vtep(1)], vec![]));
+}
+
+#[test]
+fn what_one_of_two_control_nodes_told_goes_with_it_if_the_other_has_told_everything() {
+    let mut wire = Wire::new(2);
+    wire.start(0, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(1))]));
+    wire.start(1, inventory(1, &[(MAC, vtep(1))]));
+    wire.pass(5);
+    wire.kill(0);
+    assert_eq!((wire.ends(MAC), wire.ends(OTHER)), (vec![vtep(1)], vec![]));
+}
+
+#[test]
+fn it_dials_ever_more_rarely_and_then_somebody_else() {
+    let mut wire = Wire::new(3);
+    wire.start(0, inventory(1, &[]));
+    wire.start(2, inventory(1, &[(MAC, vtep(3))]));
+    wire.pass(20);
+    assert!(wire.dials < 10, "{} dials", wire.dials);
+    let mut known: Vec<_> = wire.vrouter.uplinks().collect();
+    known.sort_unstable();
+    assert_eq!(known, ["control-1", "control-3"]);
+    assert_eq!(wire.ends(MAC), [vtep(3)]);
+}
+
+#[test]
+fn a_dial_that_nobody_answers_is_given_up() {
+    let options = Options {
+        name: "vrouter-1".into(),
+        control_nodes: vec![node(1)],
+    };
+    let mut vrouter = VRouter::new(1, options);
+    vrouter.handle(Time::ORIGIN, Input::Command(Command::Subscribe(instances())));
+    while vrouter.poll_output().is_some() {}
+    let overdue = vrouter.poll_timeout().expect("a deadline");
+    assert_eq!((overdue.at, overdue.why), (Time::ORIGIN + DIAL, Why::DialOverdue));
+    vrouter.handle(overdue.at, Input::Timeout);
+    let outputs: Vec<_> = std::iter::from_fn(|| vrouter.poll_output()).collect();
+    assert_eq!(outputs[0], Output::Close { conn: ConnId(1) });
+    assert!(vrouter.poll_timeout().is_some_and(|it| it.why == Why::DialDue));
+}
+
+#[test]
+fn a_network_that_it_leaves_is_forgotten_at_once_and_comes_back_whole() {
+    let mut wire = Wire::new(1);
+    wire.start(0, inventory(1, &[(MAC, vtep(1))]));
+    wire.pass(5);
+    wire.tell(Input::Command(Command::Subscribe(BTreeMap::new())));
+    assert!(wire.ends(MAC).is_empty());
+    assert!(!wire.vrouter.is_in(NETWORK));
+    wire.tell(Input::Command(Command::Subscribe(instances())));
+    wire.pass(5);
+    assert_eq!(wire.ends(MAC), [vtep(1)]);
+    assert!(wire.vrouter.is_settled(NETWORK));
+}
