@@ -67,10 +67,13 @@ impl Uplinks {
             Some(vtep) if advert == Some(vtep) => {}
             Some(vtep) => {
                 let route = Route { network, mac, vtep };
-                let best = self.fabric.best(network, mac);
+                let paths = self.fabric.paths(network, mac);
                 // A row that stood there may be older than the path elsewhere: only news beats that.
-                let beats = best.filter(|_| change == Change::Learned);
-                self.adverts.learned(route, beats, self.fabric.paths(network, mac));
+                if change == Change::Learned {
+                    self.adverts.learned(route, self.fabric.best(network, mac), paths);
+                } else {
+                    self.adverts.found(route, paths);
+                }
                 if planted!(self, SequenceRaised) && change == Change::Inherited {
                     self.adverts.raise(network, mac);
                 }

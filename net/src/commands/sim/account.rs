@@ -176,6 +176,7 @@ fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
             | Happened::Switch(_)
             | Happened::Proxy(_)
             | Happened::Control(_)
+            | Happened::VRouter(_)
             | Happened::Vip(_)
             | Happened::Thief(_) => {}
         }
