@@ -5,6 +5,7 @@
 //! are only messages. What it has with control nodes is in its [`uplinks`].
 
 pub mod adverts;
+mod drain;
 pub mod event;
 pub mod exports;
 pub mod fabric;
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use crate::bounds::{ANNOUNCE, DOUBT, DRAIN, LINGER, NAMELESS_CONNECTIONS};
+use crate::bounds::NAMELESS_CONNECTIONS;
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::health::Grade;
@@ -30,6 +31,7 @@ use crate::session::{Command as SessionCommand, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
+use drain::Drain;
 use exports::Exports;
 use hold::Served;
 use pair::{Pair, Standing, Word};
@@ -136,29 +138,6 @@ pub struct Agent {
     /// Nameless sessions that were told to close, and have not closed yet.
     leaving: BTreeSet<ConnId>,
     outputs: VecDeque<Output>,
-}
-
-/// How far a drain has come.
-#[derive(Clone, Copy, Debug)]
-struct Drain {
-    stage: Stage,
-    /// When to go on without waiting any longer.
-    due: Time,
-}
-
-/// The stages of a drain, in their order.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
-    /// The proxies are told.
-    Announcing,
-    /// The sessions were told.
-    Closing,
-    /// No session is left; copies of their routes stay until somebody else vouches for those.
-    Lingering,
-    /// Somebody has.
-    Leaving,
-    /// The process may go.
-    Over,
 }
 
 /// What the agent knows of a session.
@@ -438,69 +417,6 @@ impl Agent {
         self.attend_all(now);
     }
 
-    fn begin_drain(&mut self, now: Time) {
-        if self.drain.is_none() {
-            let due = now + ANNOUNCE;
-            self.drain = Some(Drain {
-                stage: Stage::Announcing,
-                due,
-            });
-        }
-    }
-
-    fn announced(&mut self, now: Time) {
-        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.stage == Stage::Announcing) {
-            let due = now + DRAIN;
-            *drain = Drain {
-                stage: Stage::Closing,
-                due,
-            };
-            let served = self.served(now);
-            self.uplink(now, uplinks::Input::LetGo(served));
-            self.tell_all(|| SessionCommand::Drain);
-        }
-    }
-
-    fn check_drain(&mut self, now: Time) {
-        match self.drain.filter(|drain| drain.due <= now).map(|drain| drain.stage) {
-            Some(Stage::Announcing) => self.announced(now),
-            Some(stage @ Stage::Closing) => {
-                let due = now + DRAIN;
-                self.drain = Some(Drain { stage, due });
-                self.tell_all(|| SessionCommand::Close(CloseWhy::orderly("the drain took too long")));
-            }
-            Some(Stage::Lingering | Stage::Leaving | Stage::Over) | None => {}
-        }
-    }
-
-    /// Without a session there is nothing left to do but to see that nobody misses our routes.
-    fn conclude_drain(&mut self, now: Time) {
-        let Some(drain) = self.drain.as_mut().filter(|_| self.sessions.is_empty()) else {
-            return;
-        };
-        let lingers = self.uplinks.as_ref().is_some_and(Uplinks::lingers);
-        *drain = match drain.stage {
-            Stage::Announcing | Stage::Over => return,
-            Stage::Closing if lingers => Drain {
-                stage: Stage::Lingering,
-                due: now + LINGER,
-            },
-            // What we have heard, others are about to hear.
-            Stage::Lingering if !lingers => Drain {
-                stage: Stage::Leaving,
-                due: drain.due.min(now + DOUBT),
-            },
-            Stage::Lingering | Stage::Leaving if drain.due > now => return,
-            Stage::Closing | Stage::Lingering | Stage::Leaving => {
-                self.outputs.push_back(Output::Drained);
-                Drain {
-                    stage: Stage::Over,
-                    due: now,
-                }
-            }
-        };
-    }
-
     fn tell_all(&mut self, command: impl Fn() -> SessionCommand) {
         for conn in self.sessions.keys() {
             let command = command();
@@ -547,15 +463,7 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let drain = self.drain.and_then(|Drain { stage, due: at }| {
-            let why = match stage {
-                Stage::Announcing => Why::AnnounceOverdue,
-                Stage::Closing | Stage::Lingering | Stage::Leaving => Why::DrainOverdue,
-                Stage::Over => return None,
-            };
-            Some(Deadline { at, why })
-        });
-        let deadlines = [drain, self.routes_due(), self.grading_due()];
+        let deadlines = [self.drain_due(), self.routes_due(), self.grading_due()];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }
