@@ -74,6 +74,9 @@ pub const ANNOUNCE: Duration = Duration::from_secs(5);
 /// How long a drain may take once every proxy has heard of it.
 pub const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long a draining agent waits, after its last session, for somebody else to vouch for the routes of its switches.
+pub const LINGER: Duration = Duration::from_secs(5);
+
 /// Connections of one agent that have not named a configured switch.
 pub const NAMELESS_CONNECTIONS: usize = 256;
 

@@ -389,6 +389,33 @@ fn an_agent_says_what_it_was_configured_with_and_whom_it_hears() {
     assert_eq!(peer(&net), None);
 }
 
+#[test]
+fn an_agent_that_drains_leaves_its_routes_until_another_vouches_for_them() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.drain(0, 0);
+    assert!(!net.drained.contains(&0), "nobody else has the route");
+    net.own(1, 0);
+    net.learn(1, 0, mac(1));
+    assert!(net.drained.contains(&0));
+    net.cut(0);
+    net.pass(5);
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert!(!net.missed(1, 1, mac(1)));
+}
+
+#[test]
+fn an_agent_that_drains_waits_for_nobody_for_long() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.drain(0, 0);
+    net.pass(5);
+    assert!(net.drained.contains(&0));
+    let mut net = pair();
+    net.drain(0, 0);
+    assert!(net.drained.contains(&0), "there is nothing to wait for");
+}
+
 /// The same pair, holding copies for five minutes; agent 0 owns both switches.
 fn holding_pair() -> Net {
     let mut net = Net::holding(2, 2, Some(Duration::from_secs(300)));

@@ -65,7 +65,7 @@ fn story(mutant: Mutant) -> Story {
         Mutant::CopyOutlivesWithdrawal => hosts_age_out_behind_a_switch_that_is_well,
         Mutant::TunnelEndNotExported => a_switch_gets_another_tunnel_end,
         Mutant::DeferredLost => a_control_node_restarts_and_is_configured_late,
-        Mutant::SweptBeforeComplete => agents_lose_their_control_node_for_a_moment,
+        Mutant::SweptBeforeComplete => an_agent_loses_its_control_nodes,
         Mutant::OwnEndProgrammed => macs_travel,
         Mutant::SlowClientDelaysAll => one_agent_reads_slowly,
     }
@@ -281,19 +281,17 @@ fn a_switch_gets_another_tunnel_end(mutant: Option<Mutant>) -> bool {
 
 fn a_control_node_restarts_and_is_configured_late(mutant: Option<Mutant>) -> bool {
     let text = "[agent]
-                configured_after = '5s'
+                configured_after = '30s'
                 [[fault]]
                 at = '60s'
-                for = '10s'
+                for = '3s'
                 kind = 'crash'
                 node = 'control-1'";
     goes_wrong(mutant, &with_control_node(text))
 }
 
-fn agents_lose_their_control_node_for_a_moment(mutant: Option<Mutant>) -> bool {
-    let reset =
-        |agent: &str| format!("[[fault]]\nat = '60s'\nkind = 'reset'\nbetween = '{agent}'\nand = 'control-1'\n");
-    goes_wrong(mutant, &with_control_node(&["agent-a", "agent-b"].map(reset).concat()))
+fn an_agent_loses_its_control_nodes(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/xmpp-cut.toml"))
 }
 
 fn macs_travel(mutant: Option<Mutant>) -> bool {

@@ -37,22 +37,37 @@ struct Remembered {
 }
 
 impl Adverts {
-    /// A switch has learned a MAC. `paths` are those that are known; `best` is the one of them to beat, if it is elsewhere.
+    /// A switch has learned a MAC just now. `paths` are those that are known; `best` is the one of them to beat, if it is
+    /// elsewhere.
     pub fn learned(&mut self, route: Route, best: Option<Heard>, paths: impl Iterator<Item = Heard>) -> Advert {
-        let Route { network, mac, vtep } = route;
-        let before = self.current.get(&(network, mac)).copied();
-        let here = paths.filter(|path| path.vtep == vtep).map(|path| path.sequence);
-        let remembered = self.remembered.get(&route).map(|remembered| remembered.sequence);
-        let stayed = before
-            .filter(|before| before.vtep == vtep)
-            .map(|before| before.sequence);
-        let kept = here.chain(remembered).chain(stayed).max().unwrap_or(FIRST);
+        let vtep = route.vtep;
+        let before = self.current.get(&(route.network, route.mac)).copied();
         let elsewhere = best.filter(|best| best.vtep != vtep).map(|best| best.sequence);
         let left = before
             .filter(|before| before.vtep != vtep)
             .map(|before| before.sequence);
         let beaten = elsewhere.max(left).map(|sequence| sequence.saturating_add(1));
-        let sequence = kept.max(beaten.unwrap_or(FIRST));
+        let sequence = self.kept(route, paths).max(beaten.unwrap_or(FIRST));
+        self.advertise(route, sequence)
+    }
+
+    /// A switch has a MAC, and nobody knows since when: the sequence is what it was in this place, for nothing has moved.
+    pub fn found(&mut self, route: Route, paths: impl Iterator<Item = Heard>) -> Advert {
+        let sequence = self.kept(route, paths);
+        self.advertise(route, sequence)
+    }
+
+    fn kept(&self, route: Route, paths: impl Iterator<Item = Heard>) -> u32 {
+        let before = self.current.get(&(route.network, route.mac));
+        let here = paths.filter(|path| path.vtep == route.vtep).map(|path| path.sequence);
+        let remembered = self.remembered.get(&route).map(|remembered| remembered.sequence);
+        let stayed = before
+            .filter(|before| before.vtep == route.vtep)
+            .map(|before| before.sequence);
+        here.chain(remembered).chain(stayed).max().unwrap_or(FIRST)
+    }
+
+    fn advertise(&mut self, Route { network, mac, vtep }: Route, sequence: u32) -> Advert {
         let advert = Advert { vtep, sequence };
         self.current.insert((network, mac), advert);
         advert
@@ -96,6 +111,11 @@ impl Adverts {
     /// What is advertised of a MAC.
     pub fn of(&self, network: Uuid, mac: Mac) -> Option<Advert> {
         self.current.get(&(network, mac)).copied()
+    }
+
+    /// Everything that is advertised.
+    pub fn all(&self) -> impl Iterator<Item = (Uuid, Mac)> {
+        self.current.keys().copied()
     }
 
     /// The MACs of a network that are advertised.
@@ -178,5 +198,17 @@ mod tests {
         let moved = Route { vtep: THEIRS, ..ROUTE };
         let advert = adverts.learned(moved, Some(heard(OURS, first)), [heard(OURS, first)].into_iter());
         assert_eq!((advert.vtep, advert.sequence), (THEIRS, first + 1));
+    }
+
+    #[test]
+    fn a_place_that_is_left_because_its_session_ends_is_no_move() {
+        let mut adverts = Adverts::default();
+        let first = learned(&mut adverts, &[]);
+        let other = Route { vtep: THEIRS, ..ROUTE };
+        for _ in 0..10 {
+            let paths = [heard(OURS, first)];
+            assert_eq!(adverts.found(other, paths.into_iter()).sequence, 1);
+            assert_eq!(adverts.found(ROUTE, paths.into_iter()).sequence, first);
+        }
     }
 }

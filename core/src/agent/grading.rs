@@ -1,6 +1,7 @@
 //! How fit the agent is, what the other one of its pair hears of that, and what becomes of the switches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::event::What;
 use super::hold::Served;
@@ -137,11 +138,19 @@ impl Agent {
         }
     }
 
-    /// By whom our switches are served: by us, or by the other agent as it says.
     fn tell_served(&mut self, now: Time) {
         if self.uplinks.as_ref().is_none_or(|uplinks| !uplinks.holds()) {
             return;
         }
+        let served = self.served(now);
+        if served != self.served {
+            self.served = served.clone();
+            self.uplink(now, uplinks::Input::Served(served));
+        }
+    }
+
+    /// By whom our switches are served: by us, or by the other agent as it says.
+    pub(super) fn served(&self, now: Time) -> BTreeMap<Ipv4Addr, Served> {
         let theirs = self.pair.as_ref().and_then(|pair| pair.fresh(now));
         let owner = |switches: &BTreeMap<SwitchName, Standing>, name: &SwitchName, said| {
             let standing = switches.get(name)?;
@@ -159,11 +168,7 @@ impl Agent {
             let served = ours.or_else(|| theirs.and_then(|(said, word)| owner(&word.switches, name, Some(said))));
             (vtep, served.unwrap_or_default())
         });
-        let served: BTreeMap<_, _> = served.collect();
-        if served != self.served {
-            self.served = served.clone();
-            self.uplink(now, uplinks::Input::Served(served));
-        }
+        served.collect()
     }
 
     fn due_grade(&self, now: Time) -> Grade {

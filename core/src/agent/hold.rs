@@ -43,6 +43,8 @@ pub struct Hold {
     copies: BTreeMap<Route, Copied>,
     /// Until when the broadcast routes of a switch are held that nobody owns.
     broadcasts: BTreeMap<Ipv4Addr, Time>,
+    /// Copies of what we let go ourselves, and nobody has vouched for since.
+    awaited: BTreeSet<Route>,
 }
 
 /// A copy.
@@ -61,7 +63,18 @@ impl Hold {
             served: BTreeMap::new(),
             copies: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
+            awaited: BTreeSet::new(),
         }
+    }
+
+    /// We are about to let our routes go: from now on it counts whether somebody else vouches for them.
+    pub fn let_go(&mut self, ours: impl Fn(&Route) -> bool) {
+        self.awaited = self.copies.keys().filter(|route| ours(route)).copied().collect();
+    }
+
+    /// Whether somebody else is still to vouch for something that we let go.
+    pub fn awaits(&self) -> bool {
+        !self.awaited.is_empty()
     }
 
     /// How our switches are served from now on. Answers the routes whose copies went.
@@ -110,6 +123,10 @@ impl Hold {
                 (None, None) => None,
             };
             changed |= before.map(|it| it.sequence) != after.map(|it| it.sequence);
+            let was_alone = before.is_some_and(|it| it.alone_since.is_some());
+            if after.is_none_or(|it| was_alone && it.alone_since.is_none()) {
+                self.awaited.remove(&route);
+            }
             match after {
                 Some(copied) => drop(self.copies.insert(route, copied)),
                 None => drop(self.copies.remove(&route)),
@@ -121,6 +138,7 @@ impl Hold {
     /// Our own session, which lives, took a route back.
     pub fn withdrawn(&mut self, route: &Route) {
         self.copies.remove(route);
+        self.awaited.remove(route);
     }
 
     /// A planted bug: every copy is held anew.
@@ -132,6 +150,7 @@ impl Hold {
     /// Nothing of this network is ours any more.
     pub fn leave(&mut self, network: Uuid) {
         self.copies.retain(|route, _| route.network != network);
+        self.awaited.retain(|route| route.network != network);
     }
 
     /// What has been held for long enough goes, and what a living owner has not got. Answers the routes.
@@ -146,6 +165,7 @@ impl Hold {
         let routes: Vec<_> = self.copies.iter().filter_map(gone).collect();
         for route in &routes {
             self.copies.remove(route);
+            self.awaited.remove(route);
         }
         routes
     }
@@ -252,6 +272,21 @@ mod tests {
         serve(&mut hold, at(30), false, false);
         assert!(!hold.heard(at(30), NETWORK, MAC, &[]));
         assert_eq!(hold.forget(at(310)).len(), 1);
+    }
+
+    #[test]
+    fn what_we_let_go_is_awaited_until_somebody_vouches_for_it_after_us() {
+        let mut hold = Hold::new(Duration::from_secs(5));
+        serve(&mut hold, at(0), true, true);
+        hold.heard(at(0), NETWORK, MAC, &[path(OURS, 100)]);
+        hold.let_go(|_| true);
+        hold.heard(at(1), NETWORK, MAC, &[path(OURS, 100)]);
+        assert!(hold.awaits(), "that is our own word");
+        serve(&mut hold, at(1), false, false);
+        hold.heard(at(1), NETWORK, MAC, &[path(OURS, 1)]);
+        assert!(hold.awaits());
+        hold.heard(at(2), NETWORK, MAC, &[path(OURS, 100), path(OURS, 1)]);
+        assert!(!hold.awaits());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use crate::bounds::{ANNOUNCE, DRAIN, NAMELESS_CONNECTIONS};
+use crate::bounds::{ANNOUNCE, DOUBT, DRAIN, LINGER, NAMELESS_CONNECTIONS};
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::health::Grade;
@@ -141,10 +141,24 @@ pub struct Agent {
 /// How far a drain has come.
 #[derive(Clone, Copy, Debug)]
 struct Drain {
-    /// The sessions were told.
-    announced: bool,
+    stage: Stage,
     /// When to go on without waiting any longer.
     due: Time,
+}
+
+/// The stages of a drain, in their order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The proxies are told.
+    Announcing,
+    /// The sessions were told.
+    Closing,
+    /// No session is left; copies of their routes stay until somebody else vouches for those.
+    Lingering,
+    /// Somebody has.
+    Leaving,
+    /// The process may go.
+    Over,
 }
 
 /// What the agent knows of a session.
@@ -350,7 +364,6 @@ impl Agent {
                 let known = self.sessions.remove(&conn);
                 self.restand(&known.map(|known| known.served).unwrap_or_default());
                 self.leaving.remove(&conn);
-                self.conclude_drain();
             }
             What::Locked | What::Lockless { may_write: true, .. } => self.owns(conn),
             What::Opened { .. } | What::Waiting | What::Lockless { .. } | What::Stolen => {}
@@ -428,35 +441,64 @@ impl Agent {
     fn begin_drain(&mut self, now: Time) {
         if self.drain.is_none() {
             let due = now + ANNOUNCE;
-            self.drain = Some(Drain { announced: false, due });
+            self.drain = Some(Drain {
+                stage: Stage::Announcing,
+                due,
+            });
         }
     }
 
     fn announced(&mut self, now: Time) {
-        if let Some(drain) = self.drain.as_mut().filter(|drain| !drain.announced) {
+        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.stage == Stage::Announcing) {
             let due = now + DRAIN;
-            *drain = Drain { announced: true, due };
+            *drain = Drain {
+                stage: Stage::Closing,
+                due,
+            };
+            let served = self.served(now);
+            self.uplink(now, uplinks::Input::LetGo(served));
             self.tell_all(|| SessionCommand::Drain);
-            self.conclude_drain();
         }
     }
 
     fn check_drain(&mut self, now: Time) {
-        match self.drain {
-            Some(Drain { announced: false, due }) if due <= now => self.announced(now),
-            Some(Drain { announced: true, due }) if due <= now => {
+        match self.drain.filter(|drain| drain.due <= now).map(|drain| drain.stage) {
+            Some(Stage::Announcing) => self.announced(now),
+            Some(stage @ Stage::Closing) => {
                 let due = now + DRAIN;
-                self.drain = Some(Drain { announced: true, due });
+                self.drain = Some(Drain { stage, due });
                 self.tell_all(|| SessionCommand::Close(CloseWhy::orderly("the drain took too long")));
             }
-            Some(_) | None => {}
+            Some(Stage::Lingering | Stage::Leaving | Stage::Over) | None => {}
         }
     }
 
-    fn conclude_drain(&mut self) {
-        if self.drain.is_some_and(|drain| drain.announced) && self.sessions.is_empty() {
-            self.outputs.push_back(Output::Drained);
-        }
+    /// Without a session there is nothing left to do but to see that nobody misses our routes.
+    fn conclude_drain(&mut self, now: Time) {
+        let Some(drain) = self.drain.as_mut().filter(|_| self.sessions.is_empty()) else {
+            return;
+        };
+        let lingers = self.uplinks.as_ref().is_some_and(Uplinks::lingers);
+        *drain = match drain.stage {
+            Stage::Announcing | Stage::Over => return,
+            Stage::Closing if lingers => Drain {
+                stage: Stage::Lingering,
+                due: now + LINGER,
+            },
+            // What we have heard, others are about to hear.
+            Stage::Lingering if !lingers => Drain {
+                stage: Stage::Leaving,
+                due: drain.due.min(now + DOUBT),
+            },
+            Stage::Lingering | Stage::Leaving if drain.due > now => return,
+            Stage::Closing | Stage::Lingering | Stage::Leaving => {
+                self.outputs.push_back(Output::Drained);
+                Drain {
+                    stage: Stage::Over,
+                    due: now,
+                }
+            }
+        };
     }
 
     fn tell_all(&mut self, command: impl Fn() -> SessionCommand) {
@@ -497,6 +539,7 @@ impl Machine for Agent {
         }
         self.feed();
         self.settle(now);
+        self.conclude_drain(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -504,16 +547,13 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let drain = self
-            .drain
-            .filter(|drain| !(drain.announced && self.sessions.is_empty()));
-        let drain = drain.map(|Drain { announced, due: at }| {
-            let why = if announced {
-                Why::DrainOverdue
-            } else {
-                Why::AnnounceOverdue
+        let drain = self.drain.and_then(|Drain { stage, due: at }| {
+            let why = match stage {
+                Stage::Announcing => Why::AnnounceOverdue,
+                Stage::Closing | Stage::Lingering | Stage::Leaving => Why::DrainOverdue,
+                Stage::Over => return None,
             };
-            Deadline { at, why }
+            Some(Deadline { at, why })
         });
         let deadlines = [drain, self.routes_due(), self.grading_due()];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)

@@ -44,6 +44,8 @@ pub(crate) struct Net {
     cut: BTreeSet<usize>,
     /// The agents do not hear each other.
     pub(crate) parted: bool,
+    /// Agents that are through with their drain.
+    pub(crate) drained: BTreeSet<usize>,
     /// What agents found out about their pair.
     pub(crate) news: Vec<String>,
     /// Every word about control nodes that was said.
@@ -145,6 +147,7 @@ impl Net {
             cut: BTreeSet::new(),
             parted: false,
             news: Vec::new(),
+            drained: BTreeSet::new(),
             words: BTreeSet::new(),
             post: VecDeque::new(),
         };
@@ -304,6 +307,13 @@ impl Net {
         (told.drained, told.doubted)
     }
 
+    /// An agent is told to go, and its only session lets go of its switch.
+    pub(crate) fn drain(&mut self, agent: usize, switch: usize) {
+        self.tell_agent(agent, Input::Drain);
+        self.tell_agent(agent, Input::Announced);
+        self.end(agent, switch);
+    }
+
     /// The services node of an agent passes its probe, or does not.
     pub(crate) fn probe(&mut self, agent: usize, alive: bool) {
         self.tell_agent(agent, Input::Tsn { alive });
@@ -381,6 +391,7 @@ impl Net {
                 self.post.extend(others.map(|other| Letter::Peer(other, word.clone())));
             }
             Output::Event(what) => drop(self.words.insert(what.word())),
+            Output::Drained => drop(self.drained.insert(number)),
             Output::Pair(news) => self.news.push(format!("{} {news}", news.word())),
             Output::Say { id, stanza } => {
                 let stream = self

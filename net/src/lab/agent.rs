@@ -29,6 +29,9 @@ pub struct AgentOptions {
     /// `[control]`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<UplinkSection>,
+    /// `[peer]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerSection>,
     /// `[[network]]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub network: Vec<NetworkSection>,
@@ -94,6 +97,17 @@ pub struct UplinkSection {
     /// The control nodes.
     pub nodes: Vec<SocketAddr>,
     /// Who signs their certificates.
+    pub ca: PathBuf,
+}
+
+/// `[peer]`
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerSection {
+    /// Where the other agent dials in.
+    pub listen: SocketAddr,
+    /// Where the other agent listens.
+    pub connect: SocketAddr,
+    /// Who signs the certificates of agents.
     pub ca: PathBuf,
 }
 
@@ -190,6 +204,7 @@ impl AgentOptions {
             },
             keepalive: KeepaliveSection { interval: "10s".into() },
             control: None,
+            peer: None,
             network: Vec::new(),
             switch: Vec::new(),
             more: toml::Table::new(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::agent::{NetworkSection, SwitchSection, TlsSection, get};
+use super::netns;
 use super::pki::Credentials;
 use super::program::{Launch, Program, Signal};
 use super::scratch::Scratch;
@@ -28,6 +29,9 @@ pub struct ControlOptions {
     pub switch: Vec<ServedSection>,
     /// `[log]`
     pub log: LogSection,
+    /// The network namespace that it is in.
+    #[serde(skip)]
+    pub namespace: Option<String>,
 }
 
 /// `[control]`
@@ -83,6 +87,7 @@ impl ControlOptions {
             network: Vec::new(),
             switch: Vec::new(),
             log: LogSection { level: "debug".into() },
+            namespace: None,
         }
     }
 }
@@ -104,7 +109,7 @@ impl ControlNode {
         let folder = scratch.folder(&options.control.name)?;
         configure(&folder, &options)?;
         Ok(Self {
-            process: launch(binary, &folder)?,
+            process: launch(binary, &folder, &options)?,
             binary: binary.into(),
             folder,
             options,
@@ -119,7 +124,7 @@ impl ControlNode {
     /// Kills it, if it still runs, and starts it again.
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
-        self.process = launch(&self.binary, &self.folder)?;
+        self.process = launch(&self.binary, &self.folder, &self.options)?;
         Ok(())
     }
 
@@ -150,7 +155,11 @@ impl ControlNode {
 
     /// The body of a page; fails unless the answer is 200.
     pub fn http(&self, path: &str) -> Result<String> {
-        get(self.options.control.http, path)
+        let address = self.options.control.http;
+        match &self.options.namespace {
+            None => get(address, path),
+            Some(namespace) => netns::inside(namespace, || get(address, path))?,
+        }
     }
 }
 
@@ -164,9 +173,10 @@ fn configure(folder: &Path, options: &ControlOptions) -> Result<()> {
     fs::write(&file, text).map_err(Error::io(format!("write {}", file.display())))
 }
 
-fn launch(binary: &Path, folder: &Path) -> Result<Program> {
+fn launch(binary: &Path, folder: &Path, options: &ControlOptions) -> Result<Program> {
     Launch::new(binary)?
         .args(["control", "--config"])
         .arg(file(folder))
+        .namespace(options.namespace.as_deref())
         .start(folder.join("control.log"))
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Result;
-use super::agent::{Agent, AgentOptions, NetworkSection, PortSection, SwitchSection, UplinkSection};
+use super::agent::{Agent, AgentOptions, NetworkSection, PeerSection, PortSection, SwitchSection, UplinkSection};
 use super::control::{ControlNode, ControlOptions, ServedSection};
 use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
-use super::netns::{Link, Namespaces};
+use super::netns::{self, Link, Namespaces};
 use super::pki::Pki;
 use super::port::Loopback;
+use super::relay::Relay;
 use super::schema::Schema;
 use super::scratch::Scratch;
 use super::switch::{Manager, PhysicalSwitch, Switch, SwitchOptions};
@@ -28,6 +29,11 @@ pub struct PairOptions {
     pub switches: u8,
     /// How many control nodes; with none, the agents read networks and switches from their own files.
     pub control_nodes: u8,
+    /// Whether the agents hear each other.
+    pub peer: bool,
+    /// Whether relays stand between each agent and its control nodes, and between the proxy and its port for switches.
+    /// Not together with namespaces.
+    pub relays: bool,
     /// The version of the switches' schema.
     pub schema: Schema,
     /// The port numbers of the proxy that every switch dials, each with its own agent first; one or two.
@@ -57,6 +63,8 @@ impl PairOptions {
             serves: true,
             switches: 1,
             control_nodes: 0,
+            peer: false,
+            relays: false,
             schema: Schema::default(),
             targets: 1,
             max_backoff_ms: Some(1000),
@@ -84,8 +92,10 @@ pub struct Pair {
     pub haproxy: Haproxy,
     /// `agent-a` and `agent-b`.
     pub agents: [Agent; 2],
-    /// `control-1`, `control-2` ..., on loopback only.
+    /// `control-1`, `control-2` ...; with namespaces, they are in the hub.
     pub control_nodes: Vec<ControlNode>,
+    /// Those of each agent, if there are any.
+    pub relays: Vec<Relays>,
     /// Who signed everybody's certificates.
     pub pki: Pki,
     /// The network namespaces, if there are any.
@@ -94,6 +104,14 @@ pub struct Pair {
     pub loopback: Loopback,
     /// Where their files are.
     pub scratch: Scratch,
+}
+
+/// What stands around an agent.
+pub struct Relays {
+    /// On the way to its control nodes, one for each.
+    pub control: Vec<Relay>,
+    /// On the way of switches to it.
+    pub ovsdb: Relay,
 }
 
 /// Network namespaces: proxy and switches in a hub, each agent at the other end of a link.
@@ -113,6 +131,8 @@ const PROXY: Duration = Duration::from_secs(60);
 /// Parts of the loopback network.
 const VIP: u8 = 1;
 const CONTROL_NODES: u8 = 20;
+const RELAYS: u16 = 6655;
+const PEER: u16 = 6658;
 const AGENTS: [(&str, u8, Ipv4Addr); 2] = [
     ("agent-a", 11, Ipv4Addr::new(10, 0, 0, 11)),
     ("agent-b", 12, Ipv4Addr::new(10, 0, 0, 12)),
@@ -127,15 +147,25 @@ impl Pair {
         let island = options.namespaces.then(Island::new).transpose()?;
         let control_nodes = (1..=options.control_nodes)
             .map(|number| {
-                let node = control_node(options, number, &loopback, &pki)?;
+                let mut node = control_node(options, number, &loopback, &pki)?;
+                if let Some(island) = &island {
+                    node.namespace = Some(island.hub.clone());
+                    node.control.listen.set_ip(Ipv4Addr::UNSPECIFIED.into());
+                }
                 ControlNode::start(&scratch, &options.binary, node)
             })
             .collect::<Result<Vec<_>>>()?;
+        let relays = match options.relays {
+            true => vec![relays(options, 0, &loopback)?, relays(options, 1, &loopback)?],
+            false => Vec::new(),
+        };
         let start = |index: usize| {
             let mut agent = agent(options, index, &loopback, &pki)?;
             if let Some(island) = &island {
-                agent.namespace = Some(island.nodes[index].clone());
-                agent.listen.move_to(Island::ends(index).1);
+                island.move_to(&mut agent, index);
+            }
+            if let (Some(relays), Some(control)) = (relays.get(index), &mut agent.control) {
+                control.nodes = relays.control.iter().map(Relay::address).collect();
             }
             Agent::start(&scratch, &options.binary, agent)
         };
@@ -177,6 +207,7 @@ impl Pair {
             haproxy,
             agents,
             control_nodes,
+            relays,
             pki,
             island,
             loopback,
@@ -198,18 +229,39 @@ impl Island {
     fn new() -> Result<Self> {
         let set = Namespaces::new()?;
         let hub = set.add("hub")?;
+        // The agents reach each other through it.
+        netns::in_namespace(&hub, "sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])?;
         let [a, b] = AGENTS.map(|(name, ..)| set.add(name));
         let nodes = [a?, b?];
         let [a, b] = [0, 1].map(|index| {
             let (near, far) = Self::ends(index);
             set.connect((&hub, near), (&nodes[index], far))
         });
+        let links = [a?, b?];
+        for (index, node) in nodes.iter().enumerate() {
+            let hub = Self::ends(index).0.to_string();
+            netns::in_namespace(node, "ip", &["route", "add", "default", "via", &hub])?;
+        }
         Ok(Self {
             hub,
-            links: [a?, b?],
+            links,
             nodes,
             _namespaces: set,
         })
+    }
+
+    /// An agent goes to its node, and finds everybody else from there.
+    fn move_to(&self, agent: &mut AgentOptions, index: usize) {
+        let (hub, node) = Self::ends(index);
+        agent.namespace = Some(self.nodes[index].clone());
+        agent.listen.move_to(node);
+        if let Some(peer) = &mut agent.peer {
+            peer.listen.set_ip(node.into());
+            peer.connect.set_ip(Self::ends(1 - index).1.into());
+        }
+        for address in agent.control.iter_mut().flat_map(|control| &mut control.nodes) {
+            address.set_ip(hub.into());
+        }
     }
 
     /// The addresses of a link: the hub's, and the agent's.
@@ -227,6 +279,14 @@ pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pk
     agent.listen.shift(|port| loopback.port(port));
     agent.keepalive.interval.clone_from(&options.keepalive);
     agent.more.clone_from(&options.more);
+    if options.peer {
+        let end = |(_, part, _): (_, u8, _)| (loopback.address(part), loopback.port(PEER)).into();
+        agent.peer = Some(PeerSection {
+            listen: end(AGENTS[index]),
+            connect: end(AGENTS[1 - index]),
+            ca: agent.tls.ca.clone(),
+        });
+    }
     if options.control_nodes > 0 {
         let nodes = 1..=options.control_nodes;
         agent.control = Some(UplinkSection {
@@ -243,7 +303,20 @@ pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pk
 }
 
 fn control_address(number: u8, loopback: &Loopback) -> SocketAddr {
-    (loopback.address(CONTROL_NODES + number), loopback.port(6653)).into()
+    // In the hub they share an address.
+    let port = loopback.port(6652 + u16::from(number));
+    (loopback.address(CONTROL_NODES + number), port).into()
+}
+
+/// What stands around an agent, on its own address.
+fn relays(options: &PairOptions, index: usize, loopback: &Loopback) -> Result<Relays> {
+    let (_, part, _) = AGENTS[index];
+    let start = |port: u16, to| Relay::start((loopback.address(part), loopback.port(port)).into(), to);
+    let control = |number: u8| start(RELAYS + u16::from(number), control_address(number, loopback));
+    Ok(Relays {
+        control: (1..=options.control_nodes).map(control).collect::<Result<_>>()?,
+        ovsdb: start(RELAYS, (loopback.address(part), loopback.port(6640)).into())?,
+    })
 }
 
 /// What a control node is told: what the agents would be told, if there were none.
@@ -301,7 +374,11 @@ pub(super) fn proxy(
             std::net::IpAddr::V4(address) => address,
             std::net::IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
         },
-        ovsdb: agent.options().listen.ovsdb.port(),
+        ovsdb: if options.relays {
+            loopback.port(RELAYS)
+        } else {
+            agent.options().listen.ovsdb.port()
+        },
         health: agent.options().listen.health.port(),
         agent_check: Some(agent.options().listen.agent_check.port()),
         backup,

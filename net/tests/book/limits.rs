@@ -41,6 +41,7 @@ pub(crate) fn table(code: &str) -> String {
         ITEMS_PER_MESSAGE,
         LEARNING,
         LEARNING_QUIET,
+        LINGER,
         LOOKS_PER_STEP,
         MEMBERS,
         MESSAGE_BYTES,

@@ -2,8 +2,10 @@
 //! whatever dies.
 #![allow(clippy::print_stdout, reason = "what was measured is for whoever runs the tests")]
 
-mod agent_killed;
 mod control_nodes_killed;
+mod failover;
+mod half_open;
 mod operating;
 mod system;
 mod travel;
+mod xmpp_cut;

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tandem_net::lab::Signal;
 use tandem_net::lab::agent::RemoteMac;
 
@@ -67,6 +67,12 @@ fn control_nodes_see_who_owns_a_switch_that_takes_broadcasts() {
     for node in &pair.control_nodes {
         wait(&pair, "one owner of tor1", || {
             let status = node.status().ok()?;
+            let fingerprint = |status: &Value| status["switches"]["tor1"]["fingerprint"].clone();
+            for agent in &pair.agents {
+                let told = agent.status().expect("a status");
+                assert_eq!(fingerprint(&told), fingerprint(&status), "they mean the same");
+                assert_eq!(told["revision"], status["revision"]);
+            }
             let owners = status["switches"]["tor1"]["owners"]
                 .as_object()?
                 .values()

@@ -19,10 +19,16 @@ pub(crate) const TOR: [&str; 2] = ["10.0.1.1", "10.0.1.2"];
 
 /// Two switches, and two control nodes that know everything; waits until the agents have nothing left to do.
 pub(crate) fn start() -> Pair {
+    start_with(|_| {})
+}
+
+/// The same, but for what is changed.
+pub(crate) fn start_with(change: impl FnOnce(&mut PairOptions)) -> Pair {
     let mut options = PairOptions::new(env!("CARGO_BIN_EXE_tandem"));
     options.switches = 2;
     options.control_nodes = 2;
     options.more = "log = { level = \"debug\" }".parse().expect("TOML");
+    change(&mut options);
     let pair = Pair::start(&options).expect("a system");
     for switch in ["tor1", "tor2"] {
         audited(&pair, switch);
@@ -31,16 +37,79 @@ pub(crate) fn start() -> Pair {
     pair
 }
 
+/// Copies are held for five minutes.
+pub(crate) fn hold(options: &mut PairOptions) {
+    let failover = "failover = { stale_hold = \"300s\" }";
+    options.more.extend(failover.parse::<toml::Table>().expect("TOML"));
+}
+
 /// The agent that owns the switch and has nothing left to write.
 pub(crate) fn audited(pair: &Pair, switch: &str) -> usize {
-    let done = |session: &Value| session["ownership"] == "held" && !session["takeover_ms"]["audited"].is_null();
     wait(pair, &format!("an agent that has audited {switch}"), || {
-        pair.agents.iter().position(|agent| {
-            let status = agent.status().unwrap_or_default();
-            let sessions = status["switches"][switch]["sessions"].as_array();
-            sessions.is_some_and(|sessions| sessions.iter().any(done))
-        })
+        (0..pair.agents.len()).find(|agent| has_audited(pair, *agent, switch))
     })
+}
+
+/// Waits until this agent does, whatever the other one believes.
+pub(crate) fn audited_by(pair: &Pair, agent: usize, switch: &str) {
+    wait(pair, &format!("agent {agent} to have audited {switch}"), || {
+        has_audited(pair, agent, switch).then_some(())
+    });
+}
+
+fn has_audited(pair: &Pair, agent: usize, switch: &str) -> bool {
+    let done = |session: &Value| session["ownership"] == "held" && !session["takeover_ms"]["audited"].is_null();
+    let status = pair.agents[agent].status().unwrap_or_default();
+    let sessions = status["switches"][switch]["sessions"].as_array();
+    sessions.is_some_and(|sessions| sessions.iter().any(done))
+}
+
+/// Waits until each control node has so many routes of this agent.
+pub(crate) fn published(pair: &Pair, agent: usize, count: impl Fn(u64) -> bool) {
+    let name = &pair.agents[agent].options().agent.name;
+    for node in &pair.control_nodes {
+        wait(pair, &format!("the routes of {name}"), || {
+            let routes = node.status().ok()?["clients"][name]["routes"].as_u64()?;
+            count(routes).then_some(())
+        });
+    }
+}
+
+/// `tor1` has learned so many MACs, and `tor2` has heard of them all.
+pub(crate) fn travelled(pair: &Pair, macs: usize) {
+    for number in 0..macs {
+        learn(&pair.switches[0], &mac(number), TOR[0]);
+    }
+    wait(pair, "every MAC in tor2", || {
+        (remote(&pair.switches[1]).len() == macs).then_some(())
+    });
+}
+
+/// Everything that happened so far has reached `tor2`: a MAC that came last has, and is gone again.
+pub(crate) fn settled(pair: &Pair) {
+    const LAST: &str = "02:00:00:00:ff:ff";
+    learn(&pair.switches[0], LAST, TOR[0]);
+    installed(pair, 1, LAST, Some(TOR[0]));
+    forget(&pair.switches[0], LAST);
+    installed(pair, 1, LAST, None);
+}
+
+/// For how long a row was not there, in milliseconds.
+pub(crate) fn gap(steps: &[(u64, bool)]) -> u64 {
+    let mut gone = None;
+    let mut missing = 0;
+    for (at, there) in steps {
+        match (there, gone) {
+            (false, None) => gone = Some(at),
+            (true, Some(since)) => {
+                missing += at - since;
+                gone = None;
+            }
+            (false, Some(_)) | (true, None) => {}
+        }
+    }
+    assert_eq!(gone, None, "it is there again");
+    missing
 }
 
 /// Waits until every agent that answers has heard everything from so many control nodes, and from no other.

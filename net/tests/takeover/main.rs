@@ -1,6 +1,7 @@
 //! Two agents behind a real HAProxy, real switches, and whatever dies: the switch is managed again at once.
 #![allow(clippy::print_stdout, reason = "what was measured is for whoever runs the tests")]
 
+mod alarms;
 mod both_down;
 mod certificates;
 mod drain;

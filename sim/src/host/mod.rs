@@ -388,7 +388,7 @@ impl Host {
                     let data = serde_json::to_vec(&word).unwrap_or_default();
                     self.outputs.push_back(Output::Multicast { data });
                 }
-                // What lasts of that is found by what stands in the switches.
+                // What lasts is found by what stands in the switches.
                 agent::Output::Pair(_) => {}
                 agent::Output::Graded(grade) => self.graded(grade),
                 agent::Output::Drained => self.over = true,

@@ -75,6 +75,8 @@ pub enum Input {
     },
     /// How the switches that are configured are served, by us or by the other agent of the pair.
     Served(BTreeMap<Ipv4Addr, Served>),
+    /// Our sessions are about to end. By whom our switches are served until then.
+    LetGo(BTreeMap<Ipv4Addr, Served>),
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -202,6 +204,11 @@ impl Uplinks {
     /// Whether copies of routes are held.
     pub fn holds(&self) -> bool {
         self.hold.is_some()
+    }
+
+    /// Whether somebody else is still to vouch for what we let go, and somebody is there to hear of it.
+    pub fn lingers(&self) -> bool {
+        self.any_up() && self.hold.as_ref().is_some_and(Hold::awaits)
     }
 
     /// The routes of which copies are held.
@@ -425,6 +432,7 @@ impl Machine for Uplinks {
             Input::Configured(configuration) => self.configured(now, configuration),
             Input::Exported { route, change, vteps } => self.exported(now, route, change, &vteps),
             Input::Served(served) => self.served(now, served),
+            Input::LetGo(served) => self.let_go(now, served),
             Input::Timeout => {
                 self.check_quiet(now);
                 self.check_graph(now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Change, Slot, Uplinks};
 use crate::agent::fabric::Heard;
 use crate::agent::hold::{Hold, Served};
-use crate::bounds::QUIET;
+use crate::bounds::{LINGER, QUIET};
 use crate::configuration::{Configuration, Switch};
 use crate::control::{instance, virtual_network};
 use crate::event::Route;
@@ -67,10 +67,13 @@ impl Uplinks {
             Some(vtep) if advert == Some(vtep) => {}
             Some(vtep) => {
                 let route = Route { network, mac, vtep };
-                let best = self.fabric.best(network, mac);
+                let paths = self.fabric.paths(network, mac);
                 // A row that stood there may be older than the path elsewhere: only news beats that.
-                let beats = best.filter(|_| change == Change::Learned);
-                self.adverts.learned(route, beats, self.fabric.paths(network, mac));
+                if change == Change::Learned {
+                    self.adverts.learned(route, self.fabric.best(network, mac), paths);
+                } else {
+                    self.adverts.found(route, paths);
+                }
                 if planted!(self, SequenceRaised) && change == Change::Inherited {
                     self.adverts.raise(network, mac);
                 }
@@ -192,6 +195,23 @@ impl Uplinks {
         }
         let gone = hold.serve(now, served);
         self.mark_held(gone, &ends);
+    }
+
+    /// We are about to let our switches go: what we export is to stay until another owner vouches for it.
+    pub(super) fn let_go(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
+        self.hold.get_or_insert_with(|| Hold::new(LINGER));
+        self.served(now, served);
+        for (network, mac) in self.adverts.all().collect::<Vec<_>>() {
+            self.copy(network, mac);
+        }
+        let adverts = &self.adverts;
+        if let Some(hold) = &mut self.hold {
+            hold.let_go(|route| {
+                adverts
+                    .of(route.network, route.mac)
+                    .is_some_and(|it| it.vtep == route.vtep)
+            });
+        }
     }
 
     pub(super) fn check_hold(&mut self, now: Time) {

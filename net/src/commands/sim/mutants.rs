@@ -178,8 +178,10 @@ mod hunt {
             Mutant::LocatorRaceNotRetried => include_str!("../../../../scenarios/locator-race.toml"),
             Mutant::ProbeClaims => include_str!("../../../../scenarios/unknown-agent-waits-for-the-lock.toml"),
             Mutant::RetractionTakesAll => include_str!("../../../../scenarios/late-retraction.toml"),
+            Mutant::SweptBeforeComplete => include_str!("../../../../scenarios/xmpp-cut.toml"),
             Mutant::HoldProlonged => include_str!("../../../../scenarios/hold-ends-while-others-flap.toml"),
             Mutant::CopyOutlivesWithdrawal => include_str!("../../../../scenarios/withdrawal-ends-the-copy.toml"),
+            Mutant::TunnelEndNotExported => include_str!("../../../../scenarios/locator-changes.toml"),
             Mutant::SlowClientDelaysAll => include_str!("../../../../scenarios/one-agent-reads-slowly.toml"),
             _ => return None,
         };
