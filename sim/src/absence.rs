@@ -25,9 +25,12 @@ pub(crate) struct Absences {
     /// The switches that have learned each, and in how many rows.
     learned: BTreeMap<(Uuid, Mac), Switches>,
     /// Since when, and because of what, each is missing at whom.
-    missing: BTreeMap<(Uuid, Mac), BTreeMap<Arc<str>, (Time, &'static str)>>,
+    missing: BTreeMap<(Uuid, Mac), Listeners>,
     times: Times,
 }
+
+/// Who misses it, since when, and because of which kind of fault.
+type Listeners = BTreeMap<Arc<str>, (Time, &'static str)>;
 
 /// How many rows each switch has.
 type Switches = BTreeMap<Arc<str>, usize>;

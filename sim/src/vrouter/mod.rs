@@ -192,7 +192,7 @@ impl VRouter {
             // No route at all is how a control node of ours says that this was everything.
             Stanza::Items { instance, items } if items.is_empty() => {
                 if let Some(session) = self.slots.get_mut(number).and_then(Slot::session_mut) {
-                    session.completed(instance);
+                    session.completed(&instance);
                 }
                 self.sweep();
             }

@@ -132,8 +132,8 @@ impl Session {
     }
 
     /// All of an instance was told.
-    pub(super) fn completed(&mut self, instance: InstanceName) {
-        if let Some(told) = self.subscribed.get_mut(&instance) {
+    pub(super) fn completed(&mut self, instance: &InstanceName) {
+        if let Some(told) = self.subscribed.get_mut(instance) {
             *told = true;
         }
     }

@@ -117,7 +117,7 @@ impl<'a> Told<'a> {
         }
         writeln!(
             out,
-            "\nMissing MACs in ms, at each agent that does not own their switch and each vRouter, until they are back"
+            "\nMissing MACs in ms, at each vRouter and each agent that does not own the switch, until back"
         )?;
         writeln!(
             out,
