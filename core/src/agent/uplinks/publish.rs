@@ -80,6 +80,9 @@ impl Uplinks {
             }
         }
         self.mark_mac(network, mac);
+        if self.is_settled(network) {
+            self.sweep(network, mac);
+        }
     }
 
     /// Tells a bounded number of routes to each control node that can take them.
