@@ -491,6 +491,19 @@ fn with_copies_a_mac_that_an_owner_takes_back_goes_as_soon_as_it_is_known_to_liv
 }
 
 #[test]
+fn with_copies_an_agent_that_hears_nothing_for_longer_than_they_are_held_brings_none_back() {
+    let mut net = holding_pair();
+    net.parted = true;
+    net.cut(1);
+    net.lose(0, 0, mac(1));
+    net.pass(400);
+    net.mend(1);
+    net.pass(60);
+    assert_eq!(net.keys(0).len(), 1, "mac 2 alone");
+    assert_eq!(net.heard(1, 1, mac(1)), None);
+}
+
+#[test]
 fn with_copies_a_network_that_goes_takes_them_along() {
     let mut net = holding_pair();
     let switches = net.inventory().switches.clone();

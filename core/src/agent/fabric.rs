@@ -127,6 +127,12 @@ impl Fabric {
         paths.map(|(_, told)| told.heard)
     }
 
+    /// Those of them that were told in a session that lives.
+    pub fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Heard> {
+        let paths = self.macs.get(&(network, mac)).into_iter().flatten();
+        paths.filter(|(_, told)| !told.stale).map(|(_, told)| told.heard)
+    }
+
     /// The MACs of a network of which anything is known.
     pub fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
         let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));

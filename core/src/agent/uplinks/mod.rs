@@ -298,6 +298,7 @@ impl Uplinks {
         }
         self.event(What::UplinkDown { address, why });
         self.fabric.distrust(number);
+        self.copy_all();
         self.source.lost(id);
         self.choose_source(now);
         self.resettle();
