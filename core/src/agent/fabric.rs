@@ -97,10 +97,10 @@ impl Fabric {
         stale.map(|((_, mac), _)| *mac).collect()
     }
 
-    /// Everything that is known about a MAC now was told: what is stale goes, but at one tunnel end.
-    pub fn sweep(&mut self, network: Uuid, mac: Mac, but: Option<Ipv4Addr>) {
+    /// Everything that is known about a MAC now was told: what is stale goes.
+    pub fn sweep(&mut self, network: Uuid, mac: Mac) {
         if let Some(paths) = self.macs.get_mut(&(network, mac)) {
-            paths.retain(|_, told| !told.stale || Some(told.heard.vtep) == but);
+            paths.retain(|_, told| !told.stale);
             if paths.is_empty() {
                 self.macs.remove(&(network, mac));
             }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(fabric.best(NETWORK, MAC), Some(heard(1, 100, 1)));
         fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
         assert_eq!(fabric.stale_macs(NETWORK), [other.mac]);
-        fabric.sweep(NETWORK, other.mac, None);
+        fabric.sweep(NETWORK, other.mac);
         assert_eq!(fabric.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
     }
 

@@ -334,7 +334,12 @@ impl Uplinks {
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
             let before = self.fabric.best(network, key.mac);
             match Heard::of(&path) {
-                Ok(heard) => self.fabric.learn(number, network, key, heard),
+                Ok(heard) => {
+                    self.fabric.learn(number, network, key, heard);
+                    if self.settled.contains(&network) {
+                        self.fabric.sweep(network, key.mac);
+                    }
+                }
                 Err(why) => {
                     self.fabric.unlearn(number, network, key);
                     let (mac, why) = (key.mac, why.to_string());
@@ -390,12 +395,15 @@ impl Uplinks {
         }
     }
 
-    /// Forgets what nobody told again of a MAC. What we advertise ourselves will be told again once we have been heard.
+    /// Forgets what nobody told again of a MAC. Of one that we advertise ourselves something will be told again, once we
+    /// have been heard.
     fn sweep(&mut self, network: Uuid, mac: Mac) {
-        let before = self.fabric.best(network, mac);
-        let ours = self.adverts.of(network, mac).map(|advert| advert.vtep);
-        self.fabric.sweep(network, mac, ours);
-        self.imported(network, mac, before);
+        let is_told = self.fabric.fresh_paths(network, mac).next().is_some();
+        if is_told || self.adverts.of(network, mac).is_none() {
+            let before = self.fabric.best(network, mac);
+            self.fabric.sweep(network, mac);
+            self.imported(network, mac, before);
+        }
     }
 
     fn check_quiet(&mut self, now: Time) {
