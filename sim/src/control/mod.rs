@@ -45,6 +45,8 @@ pub enum Why {
     Node(control::Why),
     /// A stream has its reason.
     Stream(stream::Why),
+    /// What was said has been handed to the network.
+    Sent,
 }
 
 /// A control node, its streams, and the process around them.
@@ -55,6 +57,8 @@ pub struct ControlHost {
     lines: BTreeMap<ConnId, Line>,
     /// Streams that something was said on: what is said at once goes out together.
     spoken: BTreeSet<ConnId>,
+    /// Streams of which the control node is to hear how much of what was said waits: nothing, most often.
+    sent: BTreeSet<ConnId>,
     now: Time,
     outputs: VecDeque<Output<Event>>,
 }
@@ -66,6 +70,8 @@ struct Line {
     from: SocketAddrV4,
     /// The control node knows of it.
     open: bool,
+    /// Bytes that the network has not taken, as it said last. It says nothing as long as it takes everything.
+    queued_bytes: usize,
     /// The connection is gone; there is nothing left to close.
     lost: bool,
 }
@@ -80,6 +86,7 @@ impl ControlHost {
             node,
             lines: BTreeMap::new(),
             spoken: BTreeSet::new(),
+            sent: BTreeSet::new(),
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
             options,
@@ -105,6 +112,7 @@ impl ControlHost {
             stream: Stream::new(self.now, options),
             from,
             open: false,
+            queued_bytes: 0,
             lost: false,
         };
         self.lines.insert(conn, line);
@@ -208,6 +216,11 @@ impl ControlHost {
 
     fn wake(&mut self) {
         let now = self.now;
+        for conn in std::mem::take(&mut self.sent) {
+            if let Some(queued_bytes) = self.lines.get(&conn).map(|line| line.queued_bytes) {
+                self.tell_node(control::Input::Sent { conn, queued_bytes });
+            }
+        }
         let due = |at: Time| at <= now;
         let streams = self
             .lines
@@ -238,6 +251,9 @@ impl Machine for ControlHost {
             Input::Accepted { conn, from, .. } => self.accepted(conn, from),
             Input::Bytes { conn, data } => self.hear(conn, stream::Input::Bytes(data)),
             Input::Sent { conn, queued_bytes } => {
+                if let Some(line) = self.lines.get_mut(&conn) {
+                    line.queued_bytes = queued_bytes;
+                }
                 self.hear(conn, stream::Input::Sent { queued_bytes });
                 self.tell_node(control::Input::Sent { conn, queued_bytes });
             }
@@ -250,6 +266,7 @@ impl Machine for ControlHost {
         }
         for conn in std::mem::take(&mut self.spoken) {
             self.flush(conn);
+            self.sent.insert(conn);
         }
     }
 
@@ -269,6 +286,8 @@ impl Machine for ControlHost {
                 at,
                 why: Why::Stream(why),
             });
-        Deadline::earliest([node, stream])
+        let (at, why) = (self.now, Why::Sent);
+        let sent = (!self.sent.is_empty()).then_some(Deadline { at, why });
+        Deadline::earliest([sent, node, stream])
     }
 }

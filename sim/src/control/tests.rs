@@ -79,6 +79,8 @@ impl Wire {
         let options = Options {
             name: "control-1".into(),
             listen: NODE,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         };
         let mut wire = Self {
             agent: agent(),
@@ -202,4 +204,16 @@ fn another_inventory_is_in_force_at_once_and_an_older_one_never() {
         wire.agent.agent().configuration().networks,
         inventory(8, 101..104).networks
     );
+}
+
+#[test]
+fn an_agent_that_takes_everything_is_never_taken_for_slow() {
+    let mut wire = Wire::new();
+    for revision in 1..100 {
+        let vlans = if revision % 2 == 0 { 1..2 } else { 1..60 };
+        wire.configure(inventory(revision, vlans));
+        wire.pass(Time::ORIGIN + std::time::Duration::from_secs(revision));
+    }
+    wire.pass(Time::ORIGIN + std::time::Duration::from_secs(200));
+    assert!(wire.words.contains(&"ClientUp") && !wire.words.contains(&"ClientDown"));
 }
