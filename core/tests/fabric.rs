@@ -219,6 +219,29 @@ fn an_agent_that_loses_its_control_nodes_is_forgotten_by_them_and_comes_back_wit
 }
 
 #[test]
+fn an_agent_that_comes_back_forgets_nothing_that_it_says_itself() {
+    let mut net = Net::new(2, 1);
+    net.settle();
+    net.own(0, 0);
+    net.own(0, 1);
+    net.learn(0, 0, mac(1));
+    net.slow = true;
+    net.cut(0);
+    net.mend(0);
+    net.pass(60);
+    assert!(net.is_settled(0, 1));
+    assert_eq!(
+        net.heard(0, 1, mac(1)),
+        Some(vtep(0)),
+        "the control node does not know that yet"
+    );
+    net.arrive();
+    assert!(!net.missed(0, 1, mac(1)));
+    net.lose(0, 0, mac(1));
+    assert_eq!(net.heard(0, 1, mac(1)), None);
+}
+
+#[test]
 fn another_vni_takes_the_routes_along() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
@@ -465,6 +488,19 @@ fn with_copies_a_mac_that_an_owner_takes_back_goes_as_soon_as_it_is_known_to_liv
     net.pass(2);
     assert_eq!(net.heard(1, 1, mac(1)), None);
     assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
+}
+
+#[test]
+fn with_copies_an_agent_that_hears_nothing_for_longer_than_they_are_held_brings_none_back() {
+    let mut net = holding_pair();
+    net.parted = true;
+    net.cut(1);
+    net.lose(0, 0, mac(1));
+    net.pass(400);
+    net.mend(1);
+    net.pass(60);
+    assert_eq!(net.keys(0).len(), 1, "mac 2 alone");
+    assert_eq!(net.heard(1, 1, mac(1)), None);
 }
 
 #[test]

@@ -244,6 +244,7 @@ fn a_sweep_ends_with_one_line_of_json_whatever_the_number_of_worlds() {
             "events_per_s",
             "sim_seconds_per_s",
             "failover",
+            "missing",
         ];
         let places = wanted.map(|key| line.find(&format!("\"{key}\":")));
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{line}");

@@ -97,10 +97,10 @@ impl Fabric {
         stale.map(|((_, mac), _)| *mac).collect()
     }
 
-    /// Everything that is known about a MAC now was told: what is stale goes.
-    pub fn sweep(&mut self, network: Uuid, mac: Mac) {
+    /// Everything that is known about a MAC now was told: what is stale goes, but at one tunnel end.
+    pub fn sweep(&mut self, network: Uuid, mac: Mac, but: Option<Ipv4Addr>) {
         if let Some(paths) = self.macs.get_mut(&(network, mac)) {
-            paths.retain(|_, told| !told.stale);
+            paths.retain(|_, told| !told.stale || Some(told.heard.vtep) == but);
             if paths.is_empty() {
                 self.macs.remove(&(network, mac));
             }
@@ -125,6 +125,12 @@ impl Fabric {
     pub fn paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Heard> {
         let paths = self.macs.get(&(network, mac)).into_iter().flatten();
         paths.map(|(_, told)| told.heard)
+    }
+
+    /// Those of them that were told in a session that lives.
+    pub fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Heard> {
+        let paths = self.macs.get(&(network, mac)).into_iter().flatten();
+        paths.filter(|(_, told)| !told.stale).map(|(_, told)| told.heard)
     }
 
     /// The MACs of a network of which anything is known.
@@ -194,7 +200,7 @@ mod tests {
         assert_eq!(fabric.best(NETWORK, MAC), Some(heard(1, 100, 1)));
         fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
         assert_eq!(fabric.stale_macs(NETWORK), [other.mac]);
-        fabric.sweep(NETWORK, other.mac);
+        fabric.sweep(NETWORK, other.mac, None);
         assert_eq!(fabric.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
     }
 

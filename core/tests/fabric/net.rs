@@ -15,6 +15,7 @@ use tandem_core::event::{Event, Route, What};
 use tandem_core::health::Grade;
 use tandem_core::session::Command;
 use tandem_core::status::AgentStatus;
+use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::{CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
 pub(crate) const SWITCHES: [&str; 2] = ["tor0", "tor1"];
@@ -44,6 +45,9 @@ pub(crate) struct Net {
     cut: BTreeSet<usize>,
     /// The agents do not hear each other.
     pub(crate) parted: bool,
+    /// What agents publish is under way for now.
+    pub(crate) slow: bool,
+    under_way: Vec<Letter>,
     /// Agents that are through with their drain.
     pub(crate) drained: BTreeSet<usize>,
     /// What agents found out about their pair.
@@ -146,6 +150,8 @@ impl Net {
             conns: 1000,
             cut: BTreeSet::new(),
             parted: false,
+            slow: false,
+            under_way: Vec::new(),
             news: Vec::new(),
             drained: BTreeSet::new(),
             words: BTreeSet::new(),
@@ -320,6 +326,13 @@ impl Net {
         self.settle();
     }
 
+    /// What was under way arrives.
+    pub(crate) fn arrive(&mut self) {
+        self.slow = false;
+        self.post.extend(self.under_way.drain(..));
+        self.settle();
+    }
+
     /// Lets seconds pass.
     pub(crate) fn pass(&mut self, seconds: u64) {
         let until = self.now + Duration::from_secs(seconds);
@@ -399,9 +412,14 @@ impl Net {
                     .iter()
                     .find(|(_, (agent, _, it))| (*agent, *it) == (number, id));
                 if let Some((conn, (_, node, _))) = stream {
-                    let conn = *conn;
-                    self.post
-                        .push_back(Letter::Node(*node, control::Input::Heard { conn, stanza }));
+                    let (conn, node) = (*conn, *node);
+                    let is_route = matches!(stanza, Stanza::Publish { .. } | Stanza::Collection { .. });
+                    let letter = Letter::Node(node, control::Input::Heard { conn, stanza });
+                    if is_route && self.slow {
+                        self.under_way.push(letter);
+                    } else {
+                        self.post.push_back(letter);
+                    }
                 }
             }
             Output::Tell { conn, command } => {

@@ -248,7 +248,7 @@ impl VRouter {
         let settled = self.networks.values().filter(|network| self.is_settled(**network));
         for network in settled.copied().collect::<Vec<_>>() {
             for mac in self.fabric.stale_macs(network) {
-                self.change(network, mac, |fabric| fabric.sweep(network, mac));
+                self.change(network, mac, |fabric| fabric.sweep(network, mac, None));
             }
         }
     }

@@ -298,6 +298,7 @@ impl Uplinks {
         }
         self.event(What::UplinkDown { address, why });
         self.fabric.distrust(number);
+        self.copy_all();
         self.source.lost(id);
         self.choose_source(now);
         self.resettle();
@@ -378,9 +379,7 @@ impl Uplinks {
         let settled: BTreeSet<Uuid> = self.slots.iter().flat_map(complete).collect();
         for network in &settled {
             for mac in self.fabric.stale_macs(*network) {
-                let before = self.fabric.best(*network, mac);
-                self.fabric.sweep(*network, mac);
-                self.imported(*network, mac, before);
+                self.sweep(*network, mac);
             }
         }
         let before = std::mem::replace(&mut self.settled, settled);
@@ -389,6 +388,14 @@ impl Uplinks {
             let settled = self.settled.contains(&network);
             self.outputs.push_back(Output::Settled { network, settled });
         }
+    }
+
+    /// Forgets what nobody told again of a MAC. What we advertise ourselves will be told again once we have been heard.
+    fn sweep(&mut self, network: Uuid, mac: Mac) {
+        let before = self.fabric.best(network, mac);
+        let ours = self.adverts.of(network, mac).map(|advert| advert.vtep);
+        self.fabric.sweep(network, mac, ours);
+        self.imported(network, mac, before);
     }
 
     fn check_quiet(&mut self, now: Time) {

@@ -80,6 +80,9 @@ impl Uplinks {
             }
         }
         self.mark_mac(network, mac);
+        if self.is_settled(network) {
+            self.sweep(network, mac);
+        }
     }
 
     /// Tells a bounded number of routes to each control node that can take them.
@@ -175,9 +178,18 @@ impl Uplinks {
     /// The paths of a MAC changed: a copy of it may be held from now on, or no more.
     pub(super) fn copy(&mut self, network: Uuid, mac: Mac) {
         let Some(hold) = &mut self.hold else { return };
-        let paths: Vec<_> = self.fabric.paths(network, mac).collect();
+        let paths: Vec<_> = self.fabric.fresh_paths(network, mac).collect();
         if hold.heard(self.now, network, mac, &paths) {
             self.mark_mac(network, mac);
+        }
+    }
+
+    /// Nobody tells what a control node told that is lost: from now on copies are held for nobody.
+    pub(super) fn copy_all(&mut self) {
+        let held = self.hold.iter().flat_map(Hold::routes);
+        let macs: BTreeSet<(Uuid, Mac)> = held.map(|route| (route.network, route.mac)).collect();
+        for (network, mac) in macs {
+            self.copy(network, mac);
         }
     }
 
