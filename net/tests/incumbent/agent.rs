@@ -6,13 +6,15 @@ use std::net::{SocketAddr, TcpStream};
 use tandem_net::lab::{Launch, Program, Stage};
 
 use crate::agent_bytes::{
-    ASSOCIATE, DISSOCIATE, ITEM, OPENING, PUBLISH, PUBLISH_ONCE_MORE, SUBSCRIBE, SUBSCRIBE_CONFIGURATION,
+    ASSOCIATE, ASSOCIATE_BROADCAST, ASSOCIATE_REPLICATOR, DISSOCIATE, ITEM, LEAF_ITEM, OPENING, PUBLISH,
+    PUBLISH_BROADCAST, PUBLISH_ONCE_MORE, PUBLISH_REPLICATOR, SUBSCRIBE, SUBSCRIBE_CONFIGURATION,
 };
 use crate::line::{Line, values};
 
 /// The agent of the switch, and another subscriber.
 const TOR: &str = "tor-agent-1";
 const OTHER: &str = "vrouter-9";
+const TSN: &str = "tsn-1";
 
 #[test]
 fn an_agent_of_theirs_is_configured_and_its_routes_come_back_to_it_and_reach_others() {
@@ -39,6 +41,36 @@ fn an_agent_of_theirs_is_configured_and_its_routes_come_back_to_it_and_reach_oth
     node.expect_item(&mut other, OTHER);
     drop(tor);
     node.expect_retract(&mut other);
+}
+
+#[test]
+fn a_services_node_of_theirs_hears_to_which_switch_it_copies_broadcasts() {
+    let node = Node::start();
+    let mut tor = node.connect(TOR);
+    let mut tsn = node.connect(TSN);
+    tsn.say(&of(TSN, SUBSCRIBE));
+    tsn.say(PUBLISH_REPLICATOR);
+    tsn.say(ASSOCIATE_REPLICATOR);
+
+    tor.say(SUBSCRIBE);
+    tor.say(PUBLISH_BROADCAST);
+    tor.say(ASSOCIATE_BROADCAST);
+    let item = node.expect(&mut tsn, "<item ");
+    let expected = LEAF_ITEM.map(|(_, value)| value);
+    assert_eq!(values(&item, LEAF_ITEM.map(|(after, _)| after)), expected, "{item}");
+
+    // What the switch's agent hears first is something else: it is told of no broadcasts.
+    tor.say(PUBLISH);
+    tor.say(ASSOCIATE);
+    node.expect_item(&mut tor, TOR);
+    drop(tor);
+    let retracts = ["101-00:11:22:33:44:55,0.0.0.0/32", "101-ff:ff:ff:ff:ff:ff,0.0.0.0/32"];
+    let mut gone: Vec<String> = retracts.map(Into::into).into();
+    node.wait("both to go", || {
+        let stanza = tsn.stanza()?;
+        gone.retain(|route| !stanza.contains(&format!("<retract id=\"{route}\" />")));
+        gone.is_empty().then_some(())
+    });
 }
 
 #[test]

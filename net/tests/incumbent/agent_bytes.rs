@@ -166,3 +166,131 @@ pub(crate) const ITEM: [(&str, &str); 29] = [
     ("</item", ">"),
     ("</message", ">"),
 ];
+
+/// First of two: the route of broadcasts, by the switch's tunnel end, with the services node that is to copy them.
+pub(crate) const PUBLISH_BROADCAST: &str = r#"<iq type="set" from="tor-agent-1" to="network-control@contrailsystems.com/bgp-peer" id="pubsub_l214">
+<pubsub xmlns="http://jabber.org/protocol/pubsub">
+<publish node="25/242/ff:ff:ff:ff:ff:ff,10.10.10.20/32">
+<item>
+<entry>
+<nlri>
+<af>25</af>
+<safi>242</safi>
+<ethernet-tag>101</ethernet-tag>
+<mac>ff:ff:ff:ff:ff:ff</mac>
+<address>10.10.10.20/32</address>
+</nlri>
+<next-hops>
+<next-hop>
+<af>1</af>
+<address>10.10.10.20</address>
+<mac></mac>
+<label>101</label>
+<l3-label>0</l3-label>
+<tunnel-encapsulation-list>
+<tunnel-encapsulation>vxlan</tunnel-encapsulation>
+</tunnel-encapsulation-list>
+<tag-list />
+</next-hop>
+</next-hops>
+<olist />
+<virtual-network></virtual-network>
+<mobility seqno="0" sticky="false" />
+<sequence-number>0</sequence-number>
+<security-group-list />
+<local-preference>100</local-preference>
+<med>0</med>
+<edge-replication-not-supported>false</edge-replication-not-supported>
+<assisted-replication-supported>false</assisted-replication-supported>
+<leaf-olist />
+<replicator-address>10.84.5.11</replicator-address>
+<etree-leaf>false</etree-leaf>
+</entry>
+</item>
+</publish>
+</pubsub>
+</iq>
+"#;
+
+/// Second of two.
+pub(crate) const ASSOCIATE_BROADCAST: &str = r#"<iq type="set" from="tor-agent-1" to="network-control@contrailsystems.com/bgp-peer" id="collection_l214">
+<pubsub xmlns="http://jabber.org/protocol/pubsub">
+<collection node="default-domain:demo:vn1:vn1">
+<associate node="25/242/ff:ff:ff:ff:ff:ff,10.10.10.20/32" />
+</collection>
+</pubsub>
+</iq>
+"#;
+
+/// First of two, of a services node: it copies for others.
+pub(crate) const PUBLISH_REPLICATOR: &str = r#"<iq type="set" from="tsn-1" to="network-control@contrailsystems.com/bgp-peer" id="pubsub_l25">
+<pubsub xmlns="http://jabber.org/protocol/pubsub">
+<publish node="25/242/ff:ff:ff:ff:ff:ff,0.0.0.0/32">
+<item>
+<entry>
+<nlri>
+<af>25</af>
+<safi>242</safi>
+<ethernet-tag>101</ethernet-tag>
+<mac>ff:ff:ff:ff:ff:ff</mac>
+<address>0.0.0.0/32</address>
+</nlri>
+<next-hops>
+<next-hop>
+<af>1</af>
+<address>10.84.5.11</address>
+<mac></mac>
+<label>101</label>
+<l3-label>0</l3-label>
+<tunnel-encapsulation-list>
+<tunnel-encapsulation>vxlan</tunnel-encapsulation>
+</tunnel-encapsulation-list>
+<tag-list />
+</next-hop>
+</next-hops>
+<olist />
+<virtual-network></virtual-network>
+<mobility seqno="0" sticky="false" />
+<sequence-number>0</sequence-number>
+<security-group-list />
+<local-preference>100</local-preference>
+<med>0</med>
+<edge-replication-not-supported>false</edge-replication-not-supported>
+<assisted-replication-supported>true</assisted-replication-supported>
+<leaf-olist />
+<replicator-address></replicator-address>
+<etree-leaf>false</etree-leaf>
+</entry>
+</item>
+</publish>
+</pubsub>
+</iq>
+"#;
+
+/// Second of two.
+pub(crate) const ASSOCIATE_REPLICATOR: &str = r#"<iq type="set" from="tsn-1" to="network-control@contrailsystems.com/bgp-peer" id="collection_l25">
+<pubsub xmlns="http://jabber.org/protocol/pubsub">
+<collection node="default-domain:demo:vn1:vn1">
+<associate node="25/242/ff:ff:ff:ff:ff:ff,0.0.0.0/32" />
+</collection>
+</pubsub>
+</iq>
+"#;
+
+/// What the services node hears of its own route: no next hop, and the switch among those that it copies to.
+pub(crate) const LEAF_ITEM: [(&str, &str); 14] = [
+    ("<items node=\"", "25/242/default-domain:demo:vn1:vn1"),
+    ("<item id=\"", "101-ff:ff:ff:ff:ff:ff,0.0.0.0/32"),
+    ("<ethernet-tag>", "101"),
+    ("<mac>", "ff:ff:ff:ff:ff:ff"),
+    ("<address>", "0.0.0.0/32"),
+    ("<next-hops", " />"),
+    ("<olist", " />"),
+    ("<assisted-replication-supported>", "true"),
+    ("<leaf-olist", ">"),
+    ("<af>", "1"),
+    ("<address>", "10.10.10.20"),
+    ("<label>", "101"),
+    ("<tunnel-encapsulation>", "vxlan"),
+    ("</leaf-olist", ">"),
+];
