@@ -1,0 +1,147 @@
+//! One end of a stream, read as theirs read it: by looking for strings.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// What both ends of theirs send every 30 s if they have nothing to say: U+0200 in UTF-8.
+const KEEPALIVE: [u8; 2] = [0xc8, 0x80];
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// All that may stand between stanzas.
+const BLANKS: [&[u8]; 5] = [b" ", b"\r", b"\n", b"\t", &KEEPALIVE];
+
+/// How the opening tag ends. Their pattern wants this attribute to be the last.
+const OPENED: &[u8] = br#"xmlns:stream="http://etherx.jabber.org/streams""#;
+
+/// The longest of what they read before there are stanzas.
+const OPENING_BYTES: usize = 1024;
+
+/// A script's end of a stream.
+pub(crate) struct Line {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    said: Instant,
+    heard: Instant,
+    /// Whether it says that it lives.
+    pub(crate) keepalive: bool,
+    /// How often the other end said that it lives.
+    pub(crate) keepalives_heard: usize,
+    pub(crate) ended: bool,
+}
+
+impl Line {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        stream.set_nonblocking(false).expect("a socket");
+        let pause = Some(Duration::from_millis(20));
+        stream.set_read_timeout(pause).expect("a socket");
+        Self {
+            stream,
+            unread: Vec::new(),
+            said: Instant::now(),
+            heard: Instant::now(),
+            keepalive: true,
+            keepalives_heard: 0,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        self.write(text.as_bytes());
+    }
+
+    pub(crate) fn say_that_it_lives(&mut self) {
+        self.write(&KEEPALIVE);
+    }
+
+    /// The tag that opens the other end's stream, once it is there.
+    pub(crate) fn opening(&mut self) -> Option<String> {
+        self.read();
+        let attributes = find(&self.unread, OPENED)? + OPENED.len();
+        let end = attributes + find(&self.unread[attributes..], b">")?;
+        let tag = self.take(end + 1);
+        assert!(tag.len() <= OPENING_BYTES, "{tag}");
+        assert!(tag.starts_with("<?xml version=\"1.0\"?><stream:stream "), "{tag}");
+        let rest = &tag[attributes..end];
+        assert!(rest.trim().is_empty(), "not the last attribute: {tag}");
+        Some(tag)
+    }
+
+    /// The next stanza, once all of it is there.
+    pub(crate) fn stanza(&mut self) -> Option<String> {
+        self.read();
+        while let Some(blank) = BLANKS.iter().find(|blank| self.unread.starts_with(blank)) {
+            self.keepalives_heard += usize::from(**blank == KEEPALIVE);
+            self.unread.drain(..blank.len());
+        }
+        let unread = &self.unread;
+        let end_tag: &[u8] = match unread {
+            _ if unread.starts_with(b"<iq") => b"</iq",
+            _ if unread.starts_with(b"<message") => b"</message",
+            // Theirs know no goodbye: they wait for the end of the connection.
+            _ if unread.starts_with(b"</stream:stream>") => return None,
+            _ if unread.len() < b"<message".len() => return None,
+            _ => panic!("nothing that theirs understand: {}", String::from_utf8_lossy(unread)),
+        };
+        let end = find(unread, end_tag)? + end_tag.len();
+        let close = end + find(&unread[end..], b">")?;
+        Some(self.take(close + 1))
+    }
+
+    /// Since when the other end has said nothing.
+    pub(crate) fn idle(&mut self) -> Duration {
+        self.read();
+        self.heard.elapsed()
+    }
+
+    /// Says that it lives, if it is time to.
+    pub(crate) fn live(&mut self) {
+        if self.keepalive && self.said.elapsed() >= KEEPALIVE_INTERVAL {
+            self.say_that_it_lives();
+        }
+    }
+
+    fn read(&mut self) {
+        self.live();
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(count) => {
+                self.heard = Instant::now();
+                self.unread.extend_from_slice(&buffer[..count]);
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                _ => self.ended = true,
+            },
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.said = Instant::now();
+        self.stream.write_all(bytes).expect("somebody who listens");
+    }
+
+    fn take(&mut self, count: usize) -> String {
+        let taken = self.unread.drain(..count).collect();
+        String::from_utf8(taken).expect("UTF-8")
+    }
+}
+
+/// Where `what` begins.
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+/// What follows each of these, up to the next quote or tag; each is looked for behind the one before.
+pub(crate) fn values<'a>(text: &str, after: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut rest = text;
+    let value = |after: &str| {
+        let start = rest
+            .find(after)
+            .unwrap_or_else(|| panic!("no {after} in {rest} of {text}"));
+        rest = &rest[start + after.len()..];
+        rest[..rest.find(['"', '<']).unwrap_or(rest.len())].to_owned()
+    };
+    after.into_iter().map(value).collect()
+}
