@@ -51,7 +51,7 @@ pub struct PairOptions {
     /// What both agents' configuration says besides.
     pub more: toml::Table,
     /// Whether each agent lives in a network namespace of its own, behind a link that can be cut. Only inside
-    /// [`netns::enter`](super::netns::enter).
+    /// [`netns::enter`].
     pub namespaces: bool,
 }
 
