@@ -193,6 +193,32 @@ fn assert_marked(chapter: &str, mark: &str, right: &str) {
 }
 
 #[test]
+fn every_line_of_the_walk_of_one_mac_is_in_the_log_of_its_scenario() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args([
+            "sim",
+            "run",
+            "--quiet",
+            "scenarios/mac-travels.toml",
+            "--log",
+            "--to",
+            "8s",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("the program runs");
+    let log = String::from_utf8(output.stdout).expect("text");
+    let page = read(&root().join("docs/src/one-mac.md"));
+    let walk = blocks(&page, "text").concat();
+    assert!(walk.lines().count() > 12, "{walk}");
+    for line in walk.lines() {
+        let columns = columns(line);
+        let has_all = |logged: &str| columns.iter().all(|column| logged.contains(column));
+        assert!(log.lines().any(has_all), "the log has no such line: {line}");
+    }
+}
+
+#[test]
 fn the_metrics_of_the_book_are_those_of_agents_and_control_nodes() {
     let served = served();
     assert!(served.len() > 10, "{served:?}");
@@ -505,6 +531,14 @@ fn links(text: &str) -> Vec<&str> {
         .filter_map(|rest| rest.split_once(')'))
         .map(|(target, _)| target)
         .collect()
+}
+
+/// Time, who, the word, and what follows; the columns between them do not stand in the book.
+fn columns(line: &str) -> [&str; 4] {
+    let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (who, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+    let (word, what) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+    [time, who, word, what.trim_start()]
 }
 
 /// Every `file.rs: name` in backticks.
