@@ -504,6 +504,39 @@ fn with_copies_an_agent_that_hears_nothing_for_longer_than_they_are_held_brings_
 }
 
 #[test]
+fn with_copies_an_agent_that_comes_back_forgets_none_before_its_control_nodes_have_heard_of_them_again() {
+    let mut net = holding_pair();
+    net.parted = true;
+    net.cut(0);
+    net.slow = true;
+    net.cut(1);
+    net.mend(1);
+    net.pass(60);
+    assert!(net.is_settled(1, 1));
+    assert_eq!(
+        net.heard(1, 1, mac(1)),
+        Some(vtep(0)),
+        "the control nodes do not know that yet"
+    );
+    net.arrive();
+    assert!(!net.missed(1, 1, mac(1)));
+    net.pass(300);
+    assert_eq!(net.heard(1, 1, mac(1)), None, "nobody has come for five minutes");
+}
+
+#[test]
+fn with_copies_a_copy_that_grows_old_before_it_was_told_again_is_forgotten() {
+    let mut net = holding_pair();
+    net.parted = true;
+    net.cut(0);
+    net.slow = true;
+    net.cut(1);
+    net.mend(1);
+    net.pass(400);
+    assert_eq!(net.heard(1, 1, mac(1)), None);
+}
+
+#[test]
 fn with_copies_a_network_that_goes_takes_them_along() {
     let mut net = holding_pair();
     let switches = net.inventory().switches.clone();

@@ -395,11 +395,12 @@ impl Uplinks {
         }
     }
 
-    /// Forgets what nobody told again of a MAC. Of one that we advertise ourselves something will be told again, once we
-    /// have been heard.
+    /// Forgets what nobody told again of a MAC. Of one that we advertise ourselves, be it as a copy, something will be
+    /// told again, once we have been heard.
     fn sweep(&mut self, network: Uuid, mac: Mac) {
         let is_told = self.fabric.fresh_paths(network, mac).next().is_some();
-        if is_told || self.adverts.of(network, mac).is_none() {
+        let is_copied = self.hold.as_ref().is_some_and(|hold| hold.of(network, mac).is_some());
+        if is_told || !(is_copied || self.adverts.of(network, mac).is_some()) {
             let before = self.fabric.best(network, mac);
             self.fabric.sweep(network, mac);
             self.imported(network, mac, before);

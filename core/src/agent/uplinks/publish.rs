@@ -80,9 +80,7 @@ impl Uplinks {
             }
         }
         self.mark_mac(network, mac);
-        if self.is_settled(network) {
-            self.sweep(network, mac);
-        }
+        self.sweep_settled(network, mac);
     }
 
     /// Tells a bounded number of routes to each control node that can take them.
@@ -234,13 +232,21 @@ impl Uplinks {
     }
 
     fn mark_held(&mut self, routes: Vec<Route>, ends: &BTreeSet<Ipv4Addr>) {
-        for route in routes {
-            self.mark_mac(route.network, route.mac);
+        for Route { network, mac, .. } in routes {
+            self.mark_mac(network, mac);
+            self.sweep_settled(network, mac);
         }
         for (instance, vni) in self.networks.values().cloned().collect::<Vec<_>>() {
             for vtep in ends {
                 self.mark(&instance, Key::of_broadcast(vni, *vtep));
             }
+        }
+    }
+
+    /// We advertise a MAC no more, and wait no longer for somebody to tell it again.
+    fn sweep_settled(&mut self, network: Uuid, mac: Mac) {
+        if self.is_settled(network) {
+            self.sweep(network, mac);
         }
     }
 
