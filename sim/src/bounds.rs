@@ -138,6 +138,11 @@ pub fn missing(plan: &Plan) -> Duration {
     tables(plan)
 }
 
+/// S6, with hold: how long a copy may need to be heard of by everybody who is reached. A fault does not add to it.
+pub fn copies(plan: &Plan) -> Duration {
+    round_trip(plan) * 20 + SECOND
+}
+
 /// What [`ATTEMPTS`](tandem_core::bounds::ATTEMPTS) attempts may wait for each other.
 const RETRIES: Duration = Duration::from_millis(3_100);
 const SECOND: Duration = Duration::from_secs(1);

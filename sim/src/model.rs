@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use tandem_core::configuration::Configuration;
-use tandem_core::{LogicalSwitchName, Mac, Uuid};
+use tandem_core::configuration::{Configuration, Network};
+use tandem_core::{LogicalSwitchName, Mac, Uuid, Vni};
 
+use crate::control::ControlHost;
 use crate::operator::PREFIX;
 use crate::switch::{Row, Switch};
-use crate::world::{AgentView, SwitchView, VRouterView, World};
+use crate::world::{AgentView, ControlView, SwitchView, VRouterView, World};
 
 /// Something that can be right or wrong on a switch.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -143,6 +144,43 @@ pub fn differences(world: &World, switch: SwitchView<'_>, owner: AgentView<'_>) 
         found: rows_of(&found, thing),
     };
     things.map(difference).collect()
+}
+
+/// Whether what is wanted of a thing has reached this agent: by its configuration or, if it is a remote MAC that control
+/// nodes tell as a route, by every one of those it listens to.
+pub fn is_told(world: &World, switch: SwitchView<'_>, agent: AgentView<'_>, thing: &Thing) -> bool {
+    let Some(host) = agent.host else { return false };
+    let (wanted, known) = (&*world.wanted(0), host.agent().configuration());
+    let taken_part = |network: &Uuid| vni(wanted, switch, network) == vni(known, switch, network);
+    match thing {
+        Thing::LogicalSwitch(network) | Thing::Broadcast(network) | Thing::Export(network, _) => taken_part(network),
+        Thing::Remote(network, mac) => {
+            let end = |networks: &BTreeMap<Uuid, Network>| Some(*networks.get(network)?.remote_macs.get(mac)?);
+            let is_current = |networks: &_| end(networks) == end(&wanted.networks);
+            let tells = |node: ControlView<'_>| {
+                let node = node.host.map(ControlHost::node);
+                node.is_some_and(|node| is_current(&node.inventory().networks))
+            };
+            let is_routed = world.plan().topology.control_nodes > 0;
+            taken_part(network) && (is_routed || is_current(&known.networks)) && world.believed(agent).all(tells)
+        }
+        Thing::Binding(port, vlan) => bound(wanted, switch, port, *vlan) == bound(known, switch, port, *vlan),
+    }
+}
+
+/// The VNI of a network that a switch is to take part in.
+fn vni(configuration: &Configuration, switch: SwitchView<'_>, network: &Uuid) -> Option<Vni> {
+    let claimed = configuration.switches.get(&switch.name.into())?;
+    claimed.networks().get(network)?;
+    Some(configuration.networks.get(network)?.vni)
+}
+
+/// The network that a VLAN of a port is to be bound to.
+fn bound(configuration: &Configuration, switch: SwitchView<'_>, port: &str, vlan: i64) -> Option<Uuid> {
+    let claimed = configuration.switches.get(&switch.name.into())?;
+    let mut vlans = claimed.ports.get(&port.into())?.iter();
+    let (_, network) = vlans.find(|(claimed, _)| i64::from(**claimed) == vlan)?;
+    Some(*network)
 }
 
 /// The things of which one of two sorted tables has a row that the other has not.

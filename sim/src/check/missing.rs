@@ -4,23 +4,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_core::agent::uplinks::What;
-use tandem_core::control::Event as Told;
 use tandem_core::{Mac, Time, Uuid};
 
 use super::overdue::Overdue;
-use super::steady::{Stand, Steady};
+use super::reach::Reach;
+use super::steady::Steady;
 use super::tick::{EVERY, Tick};
 use super::{Check, Findings};
-use crate::world::log::{Entry, Happened};
-use crate::world::{ControlView, Listener, SwitchView, World};
-use crate::{bounds, control, host, model};
+use crate::world::log::Entry;
+use crate::world::{Listener, SwitchView, World};
+use crate::{bounds, model};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Missing {
     steady: Steady,
-    /// How the ways stand of those who hear and say routes to control nodes.
-    ways: BTreeMap<(String, String), Stand>,
+    reach: Reach,
     missing: Overdue<Object>,
     tick: Tick,
 }
@@ -45,9 +43,7 @@ impl Check for Missing {
             return;
         }
         self.steady.heard(entry, world);
-        if moves_ways(&entry.what) {
-            self.look_at_ways(world);
-        }
+        self.reach.heard(entry, world);
     }
 
     fn looked(&mut self, world: &World, found: &mut Findings) {
@@ -56,7 +52,7 @@ impl Check for Missing {
             return;
         }
         self.steady.look(world);
-        self.look_at_ways(world);
+        self.reach.look(world);
         let missing = self.look_for(world);
         self.missing.update(now, missing);
         for (object, ends) in self.missing.longer_than(bound, now) {
@@ -67,7 +63,8 @@ impl Check for Missing {
                 network,
                 mac,
             } = object;
-            if self.steady.held_for(switch, now) >= bound && self.reach_for(world, owner, listener, *network) >= bound {
+            if self.steady.held_for(switch, now) >= bound && self.reach.lasts(world, owner, listener, *network) >= bound
+            {
                 let what = format!(
                     "{mac} in {network}, which {switch} has learned, has been missing at {listener} for {bound:?}: no \
                      path leads to {ends}, and {owner} owns the switch"
@@ -106,7 +103,7 @@ impl Missing {
                     let ends = ends.get(&(network, mac)).map_or(&[][..], |ends| ends);
                     let is_there = fabric.paths(network, mac).any(|path| ends.contains(&path.vtep));
                     let mut is_reached = || {
-                        let reach = || self.reach_for(world, owner.name(), listener.name(), network);
+                        let reach = || self.reach.lasts(world, owner.name(), listener.name(), network);
                         let known = owner.is_in(network) && listener.is_in(network);
                         *reached
                             .entry(network)
@@ -134,48 +131,5 @@ impl Missing {
         let held = self.steady.held_for(switch.name, world.now());
         let master = world.master(switch).filter(|_| held > Duration::ZERO)?;
         Some(Listener::Agent(master.agent))
-    }
-
-    /// How long nothing has been in the way from one to the other, by the best of the control nodes that know the
-    /// network.
-    fn reach_for(&self, world: &World, owner: &str, listener: &str, network: Uuid) -> Duration {
-        let knows = |control: &ControlView<'_>| {
-            let node = control.host.map(control::ControlHost::node);
-            node.is_some_and(|node| node.inventory().networks.contains_key(&network))
-        };
-        let now = world.now();
-        let good = |from: &str, control: &str| {
-            let stand = self.ways.get(&(from.to_owned(), control.to_owned()));
-            stand.map_or(Duration::ZERO, |stand| stand.good_for(now))
-        };
-        let nodes = world.control_nodes().filter(knows);
-        let ways = nodes.map(|control| good(owner, control.name).min(good(listener, control.name)));
-        ways.max().unwrap_or_default()
-    }
-
-    fn look_at_ways(&mut self, world: &World) {
-        let now = world.now();
-        for listener in world.listeners() {
-            for control in world.control_nodes() {
-                let key = (listener.name().to_owned(), control.name.to_owned());
-                let stand = self.ways.get(&key).copied();
-                self.ways
-                    .insert(key, Stand::next(stand, now, world.talk(listener, control)));
-            }
-        }
-    }
-}
-
-/// Whether an event may say that somebody and a control node can talk, or cannot any more.
-fn moves_ways(what: &Happened) -> bool {
-    let of_uplink = |what: &What| matches!(what, What::UplinkUp { .. } | What::UplinkDown { .. });
-    match what {
-        Happened::World(_) => true,
-        Happened::Agent(host::Event::Uplink(what)) | Happened::VRouter(what) => of_uplink(what),
-        Happened::Control(control::Event::Node(what)) => {
-            matches!(what, Told::ClientUp { .. } | Told::ClientDown { .. })
-        }
-        Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) => false,
-        Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => false,
     }
 }

@@ -4,12 +4,14 @@
 //! names its objects, so that a shrunk plan can be asked whether it fails the same check on the same objects.
 
 mod broadcast;
+mod copies;
 mod foreign;
 mod keepalive;
 mod lock;
 mod loudness;
 mod missing;
 mod overdue;
+mod reach;
 mod routes;
 mod sequence;
 mod sizes;
@@ -92,6 +94,7 @@ pub struct Judges {
     keepalive: keepalive::Keepalive,
     sizes: sizes::Sizes,
     missing: missing::Missing,
+    copies: copies::Copies,
     foreign: foreign::Foreign,
     loudness: loudness::Loudness,
 }
@@ -121,7 +124,7 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 11] = [
+        let checks: [&dyn Check; 12] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
@@ -131,6 +134,7 @@ impl Judges {
             &self.keepalive,
             &self.sizes,
             &self.missing,
+            &self.copies,
             &self.foreign,
             &self.loudness,
         ];
@@ -143,7 +147,7 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 11] = [
+        let checks: [&mut dyn Check; 12] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
@@ -153,6 +157,7 @@ impl Judges {
             &mut self.keepalive,
             &mut self.sizes,
             &mut self.missing,
+            &mut self.copies,
             &mut self.foreign,
             &mut self.loudness,
         ];

@@ -14,7 +14,7 @@ use crate::world::{Way, World};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steady {
     ways: BTreeMap<(String, ConnId), Stand>,
-    /// Fit and informed.
+    /// Fit, and somebody would tell it what is wanted.
     owners: BTreeMap<String, (ConnId, Time)>,
     /// Whoever holds the lock.
     holders: BTreeMap<String, (ConnId, Time)>,
@@ -56,7 +56,7 @@ impl Steady {
             }
             let is_fit = |way: &Way<'_>| {
                 let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
-                fit && world.is_informed(way.agent)
+                fit && world.is_attended(way.agent)
             };
             let master = world.master(switch);
             let fit = master.filter(is_fit);

@@ -69,8 +69,11 @@ impl Tables {
                 let told = differences.iter().map(|it| (it.thing.clone(), it.to_string()));
                 told.collect()
             });
-            let told = compared.iter().cloned();
-            wrong.extend(told.map(|(thing, how)| ((switch.name.to_owned(), thing), how)));
+            // What its owner has not been told yet, it cannot have made true; it begins anew.
+            let told = compared
+                .iter()
+                .filter(|(thing, _)| model::is_told(world, switch, owner.agent, thing));
+            wrong.extend(told.cloned().map(|(thing, how)| ((switch.name.to_owned(), thing), how)));
         }
         self.wrong.update(now, wrong);
         let bound = bounds::tables(world.plan());

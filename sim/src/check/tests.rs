@@ -100,6 +100,19 @@ fn a_mac_that_a_vrouter_lost_is_found() {
 }
 
 #[test]
+fn a_copy_that_somebody_has_no_path_to_is_found() {
+    let found = spoiled_fabric(&mut copies::Copies::default(), |world| {
+        *world.vrouter_mut("vrouter-1").fabric_mut() = Fabric::default();
+    });
+    let holders = ["agent-a holds", "agent-b holds"].map(|holder| found.iter().any(|what| what.starts_with(holder)));
+    assert!(holders.contains(&true), "{found:?}");
+    assert!(
+        found.iter().all(|what| what.contains("missing at vrouter-1")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_mac_that_nobody_exports_is_missing_at_everybody_but_its_owner() {
     let found = spoiled_fabric(&mut missing::Missing::default(), |world| {
         let now = world.now();
@@ -288,7 +301,7 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
 /// The same, of two switches and a control node that are spoiled in another way.
 fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<String> {
     let text = "name = 'quiet'\nseed = 1\nduration = '10m'\n[topology]\nswitches = 2\ncontrol_nodes = 1\nvrouters = 1\n\
-                local_macs = 20";
+                local_macs = 20\n[agent]\npair = true\nstale_hold = '5m'";
     let mut found = Findings::default();
     run_plan(Plan::parse(text).expect("a plan"), |world, entry| {
         if let Some(entry) = entry {

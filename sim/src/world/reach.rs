@@ -111,6 +111,12 @@ impl World {
             .filter(move |control| names.iter().any(|name| *name == control.name))
     }
 
+    /// Whether an agent has been told everything once, and has someone who tells it what changes.
+    pub fn is_attended(&self, agent: AgentView<'_>) -> bool {
+        let mut nodes = self.control_nodes().peekable();
+        agent.complete && (nodes.peek().is_none() || nodes.any(|control| self.talk(agent, control)))
+    }
+
     /// Whether an agent has what is wanted now, and someone who would tell it if that changed.
     pub fn is_informed(&self, agent: AgentView<'_>) -> bool {
         if self.plan.topology.control_nodes == 0 {

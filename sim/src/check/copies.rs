@@ -1,0 +1,89 @@
+//! S6, with hold: a MAC of which an agent holds a copy is missing at nobody whom that agent reaches, whoever died.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_core::event::Route;
+use tandem_core::{Time, Uuid};
+
+use super::overdue::Overdue;
+use super::reach::Reach;
+use super::tick::Tick;
+use super::{Check, Findings};
+use crate::bounds;
+use crate::world::World;
+use crate::world::log::Entry;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Copies {
+    reach: Reach,
+    /// Who holds a copy, who has no path to it.
+    missing: Overdue<(String, String, Route)>,
+    tick: Tick,
+}
+
+impl Check for Copies {
+    fn name(&self) -> &'static str {
+        "S6"
+    }
+
+    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
+        if is_on(world) {
+            self.reach.heard(entry, world);
+        }
+    }
+
+    fn looked(&mut self, world: &World, found: &mut Findings) {
+        let (now, bound) = (world.now(), bounds::copies(world.plan()));
+        if !self.tick.take_every(bound, now) || !is_on(world) {
+            return;
+        }
+        self.reach.look(world);
+        let missing = self.look_for(world, bound);
+        self.missing.update(now, missing);
+        for ((holder, listener, route), _) in self.missing.longer_than(bound, now) {
+            let Route { network, mac, vtep } = route;
+            let what = format!(
+                "{holder} holds a copy of {mac} in {network} at {vtep}, which has been missing at {listener} for {bound:?}"
+            );
+            found.add([listener.clone(), holder.clone(), format!("{mac} in {network}")], what);
+        }
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.tick.due()
+    }
+}
+
+impl Copies {
+    /// What is missing where nothing has been in the way for as long as a route needs.
+    fn look_for(&self, world: &World, bound: Duration) -> Vec<((String, String, Route), String)> {
+        let mut missing = Vec::new();
+        for holder in world.agents() {
+            let held: BTreeMap<Uuid, Vec<&Route>> = world.held(holder).fold(BTreeMap::new(), |mut held, route| {
+                held.entry(route.network).or_default().push(route);
+                held
+            });
+            for listener in world.listeners().filter(|listener| listener.name() != holder.name) {
+                let Some(fabric) = listener.fabric() else { continue };
+                for (network, routes) in &held {
+                    let reached = || self.reach.lasts(world, holder.name, listener.name(), *network);
+                    if !listener.is_in(*network) || reached() < bound {
+                        continue;
+                    }
+                    let unheard = routes
+                        .iter()
+                        .filter(|route| fabric.paths(*network, route.mac).next().is_none());
+                    let object = |route: &Route| (holder.name.to_owned(), listener.name().to_owned(), *route);
+                    missing.extend(unheard.map(|route| (object(route), String::new())));
+                }
+            }
+        }
+        missing
+    }
+}
+
+fn is_on(world: &World) -> bool {
+    let plan = world.plan();
+    plan.topology.control_nodes > 0 && plan.agent.stale_hold.unless_zero().is_some()
+}

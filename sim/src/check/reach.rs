@@ -1,0 +1,69 @@
+//! Since when nothing has been in the way between those who hear and say routes and their control nodes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_core::Uuid;
+use tandem_core::agent::uplinks::What;
+use tandem_core::control::Event as Told;
+
+use super::steady::Stand;
+use crate::world::log::{Entry, Happened};
+use crate::world::{ControlView, World};
+use crate::{control, host};
+
+/// How the ways stand, by the name of who listens and that of the control node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reach(BTreeMap<(String, String), Stand>);
+
+impl Reach {
+    /// To be called with every event.
+    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+        if moves_ways(&entry.what) {
+            self.look(world);
+        }
+    }
+
+    /// To be called once in a while.
+    pub(super) fn look(&mut self, world: &World) {
+        let now = world.now();
+        for listener in world.listeners() {
+            for control in world.control_nodes() {
+                let key = (listener.name().to_owned(), control.name.to_owned());
+                let before = self.0.get(&key).copied();
+                self.0
+                    .insert(key, Stand::next(before, now, world.talk(listener, control)));
+            }
+        }
+    }
+
+    /// How long nothing has been in the way from one to the other, by the best of the control nodes that know the
+    /// network.
+    pub(super) fn lasts(&self, world: &World, from: &str, to: &str, network: Uuid) -> Duration {
+        let knows = |control: &ControlView<'_>| {
+            let node = control.host.map(control::ControlHost::node);
+            node.is_some_and(|node| node.inventory().networks.contains_key(&network))
+        };
+        let good = |who: &str, control: &str| {
+            let stand = self.0.get(&(who.to_owned(), control.to_owned()));
+            stand.map_or(Duration::ZERO, |stand| stand.good_for(world.now()))
+        };
+        let nodes = world.control_nodes().filter(knows);
+        let ways = nodes.map(|control| good(from, control.name).min(good(to, control.name)));
+        ways.max().unwrap_or_default()
+    }
+}
+
+/// Whether an event may say that somebody and a control node can talk, or cannot any more.
+fn moves_ways(what: &Happened) -> bool {
+    let of_uplink = |what: &What| matches!(what, What::UplinkUp { .. } | What::UplinkDown { .. });
+    match what {
+        Happened::World(_) => true,
+        Happened::Agent(host::Event::Uplink(what)) | Happened::VRouter(what) => of_uplink(what),
+        Happened::Control(control::Event::Node(what)) => {
+            matches!(what, Told::ClientUp { .. } | Told::ClientDown { .. })
+        }
+        Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) => false,
+        Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => false,
+    }
+}
