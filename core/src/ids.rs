@@ -301,8 +301,15 @@ impl LogicalSwitchName {
 
     /// The network, if the name is exactly what an agent with this prefix gives.
     pub fn network(&self, prefix: &str) -> Option<Uuid> {
-        let network = self.0.strip_prefix(prefix)?.parse().ok()?;
-        Some(network).filter(|network| *self == Self::of_network(prefix, *network))
+        Self::network_in(&self.0, prefix)
+    }
+
+    /// The same of a name that is text yet.
+    pub fn network_in(name: &str, prefix: &str) -> Option<Uuid> {
+        let uuid = name.strip_prefix(prefix)?;
+        // An agent writes a UUID in lower case.
+        let is_ours = !uuid.bytes().any(|byte| byte.is_ascii_uppercase());
+        uuid.parse().ok().filter(|_| is_ours)
     }
 }
 
@@ -319,6 +326,8 @@ mod tests {
         assert_eq!(name.network("Contrail-"), Some(network));
         assert_eq!(LogicalSwitchName::from("Contrail-blue").network("Contrail-"), None);
         assert_eq!(name.network("Other-"), None);
+        let upper = "Contrail-00000000-0000-0000-0000-00000000000A";
+        assert_eq!(LogicalSwitchName::from(upper).network("Contrail-"), None);
     }
 
     #[test]

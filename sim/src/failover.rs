@@ -2,6 +2,7 @@
 //! is served again. The time in which a switch itself is away does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,8 +10,9 @@ use tandem_core::Time;
 
 use crate::absence::{Absences, Times};
 use crate::switch::Commit;
-use crate::world::World;
 use crate::world::log::{Entry, Fate, Happened};
+use crate::world::{SwitchView, World};
+use crate::{device, model};
 
 /// One failover of one switch.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -42,6 +44,17 @@ struct Watch {
     lost: Option<(Time, &'static str)>,
     /// When the next owner was there.
     session: Option<Time>,
+    /// Whether the broadcast rows led to this services node when they were looked at last, if they are still the same.
+    right: Option<(Ipv4Addr, bool)>,
+}
+
+impl Watch {
+    fn is_right(&mut self, world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) -> bool {
+        let known = self.right.filter(|(of, _)| *of == tsn);
+        let (_, right) = known.unwrap_or_else(|| (tsn, model::broadcast_is_right(world, switch, tsn)));
+        self.right = Some((tsn, right));
+        right
+    }
 }
 
 impl Stopwatch {
@@ -61,8 +74,20 @@ impl Stopwatch {
 
     pub(crate) fn heard(&mut self, entry: &Entry, world: &World) {
         match &entry.what {
-            Happened::Switch(_) => drop(self.stale.as_mut().map(|stale| stale.insert(entry.who.to_string()))),
-            Happened::World(_) | Happened::Vip(_) => self.stale = None,
+            Happened::Switch(event) => {
+                if let Some(stale) = &mut self.stale {
+                    stale.insert(entry.who.to_string());
+                }
+                if touches_broadcast(event)
+                    && let Some(watch) = self.switches.get_mut(&*entry.who)
+                {
+                    watch.right = None;
+                }
+            }
+            Happened::World(_) | Happened::Vip(_) => {
+                self.stale = None;
+                self.switches.values_mut().for_each(|watch| watch.right = None);
+            }
             Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
             Happened::VRouter(_) | Happened::Thief(_) => {}
         }
@@ -80,9 +105,9 @@ impl Stopwatch {
         for switch in world.switches().filter(|switch| is_stale(switch.name)) {
             let master = world.master(switch);
             let live = master.is_some_and(|master| master.live);
-            let served =
-                live && master.is_some_and(|master| crate::model::broadcast_is_right(world, switch, master.agent.tsn));
             let watch = self.switches.entry(switch.name.to_owned()).or_default();
+            let tsn = master.filter(|master| master.live).map(|master| master.agent.tsn);
+            let served = tsn.is_some_and(|tsn| watch.is_right(world, switch, tsn));
             if watch.served && !served {
                 watch.lost = self.last_fault.map(|fault| (world.now(), fault));
                 watch.session = None;
@@ -109,4 +134,18 @@ impl Stopwatch {
             watch.served = served;
         }
     }
+}
+
+/// Whether broadcast rows may be others afterwards. Most transactions are about MACs alone.
+fn touches_broadcast(event: &device::Event) -> bool {
+    const TABLES: [&str; 4] = [
+        "Logical_Switch",
+        "Mcast_Macs_Remote",
+        "Physical_Locator",
+        "Physical_Locator_Set",
+    ];
+    let device::Event::Committed(commit) = event else {
+        return true;
+    };
+    TABLES.iter().any(|table| commit.changes.contains_key(table))
 }

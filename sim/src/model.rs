@@ -129,21 +129,25 @@ pub fn differences(world: &World, switch: SwitchView<'_>, owner: AgentView<'_>) 
     let database = Database::read(switch.switch);
     let mut wanted = wanted(&configuration, &database, switch, owner);
     let mut found = found(&configuration, &database, switch, owner);
-    wanted.extend(routed(world, switch, owner, &wanted, &found));
     wanted.sort_unstable();
     found.sort_unstable();
-    let rows_of = |table: &Tables, thing: &Thing| {
-        let from = table.partition_point(|(it, _)| it < thing);
-        let rows = table.iter().skip(from).take_while(|(it, _)| it == thing);
-        rows.map(|(_, how)| how.clone()).collect()
-    };
+    wanted.extend(routed(world, switch, owner, &wanted, &found));
+    // Two sorted runs: a stable sort merges them.
+    wanted.sort();
     let things = unequal(&wanted, &found).into_iter();
     let difference = |thing: &Thing| Difference {
         thing: thing.clone(),
-        wanted: rows_of(&wanted, thing),
-        found: rows_of(&found, thing),
+        wanted: rows_of(&wanted, thing).cloned().collect(),
+        found: rows_of(&found, thing).cloned().collect(),
     };
     things.map(difference).collect()
+}
+
+/// How a thing is in a sorted table.
+fn rows_of<'a>(table: &'a Tables, thing: &Thing) -> impl Iterator<Item = &'a How> {
+    let from = table.partition_point(|(it, _)| it < thing);
+    let rows = table.iter().skip(from).take_while(move |(it, _)| it == thing);
+    rows.map(|(_, how)| how)
 }
 
 /// Whether what is wanted of a thing has reached this agent: by its configuration or, if it is a remote MAC that control
@@ -240,7 +244,8 @@ fn wanted(
     tables
 }
 
-/// What other switches learned: what the owner is to have heard, and what it may have heard where that is found.
+/// What other switches learned, in order: what the owner is to have heard, and what it may have heard where that is
+/// found. Both tables are sorted.
 fn routed(
     world: &World,
     switch: SwitchView<'_>,
@@ -248,19 +253,18 @@ fn routed(
     wanted: &Tables,
     found: &Tables,
 ) -> Vec<(Thing, How)> {
-    let configured: BTreeSet<&Thing> = wanted.iter().map(|(thing, _)| thing).collect();
     let networks: BTreeSet<Uuid> = wanted.iter().filter_map(|(thing, _)| thing.logical_switch()).collect();
-    let standing: BTreeMap<_, _> = found.iter().map(|(thing, how)| (thing, how)).collect();
     let mut routed = Vec::new();
     for ((network, mac), reached) in world.reached(owner, switch.tunnel_ip) {
         let thing = Thing::Remote(network, mac);
-        if !networks.contains(&network) || configured.contains(&thing) {
+        if !networks.contains(&network) || rows_of(wanted, &thing).next().is_some() {
             continue;
         }
-        let ends: Vec<_> = reached.ends.into_iter().map(How::At).collect();
-        let agreed = standing.get(&thing).filter(|how| ends.contains(how));
-        let missing = ends.first().filter(|_| reached.certain);
-        routed.extend(agreed.copied().or(missing).map(|how| (thing, how.clone())));
+        let is_reached = |how: &How| matches!(how, How::At(end) if reached.ends.contains(end));
+        let agreed = rows_of(found, &thing).last().filter(|how| is_reached(how)).cloned();
+        let missing = reached.ends.first().filter(|_| reached.certain);
+        let how = agreed.or_else(|| missing.map(|end| How::At(*end)));
+        routed.extend(how.map(|how| (thing, how)));
     }
     routed
 }
@@ -357,7 +361,7 @@ pub fn bindings(server: &Switch) -> impl Iterator<Item = (&str, i64, Uuid)> {
 
 /// The network whose logical switch has this name; `None` if it is foreign.
 pub fn network_named(logical_switch: &str) -> Option<Uuid> {
-    LogicalSwitchName::from(logical_switch).network(PREFIX)
+    LogicalSwitchName::network_in(logical_switch, PREFIX)
 }
 
 /// A database, and which of its logical switches are ours.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::client::ClientName;
 use crate::configuration::{Network, Switch};
 use crate::evpn::InstanceName;
-use crate::ids::{SwitchName, Uuid};
+use crate::ids::{SwitchName, Uuid, Vni};
 
 /// Below what everything stands whose name is not fully qualified.
 pub(super) const PROJECT: &str = "default-domain:default-project";
@@ -59,13 +59,12 @@ impl Inventory {
     /// Whether clients are told the same of this inventory as of another one, but for its revision. Remote MACs are
     /// routes, and no part of what is told.
     pub(super) fn is_told_as(&self, other: &Self) -> bool {
-        let told = |inventory: &Self| -> Vec<_> {
-            let networks = inventory.networks.iter();
-            networks
-                .map(|(uuid, network)| (*uuid, network.vni, network.name.clone()))
-                .collect()
-        };
-        self.switches == other.switches && told(self) == told(other)
+        self.switches == other.switches && self.told().eq(other.told())
+    }
+
+    fn told(&self) -> impl Iterator<Item = (Uuid, Vni, &str)> {
+        let networks = self.networks.iter();
+        networks.map(|(uuid, network)| (*uuid, network.vni, network.name.as_str()))
     }
 }
 

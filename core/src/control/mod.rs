@@ -229,12 +229,14 @@ impl ControlNode {
         self.configure_instances(now, &before);
         let inventory = Arc::clone(&self.inventory);
         self.learn_of(now, &inventory);
-        self.mastership.configure(&inventory);
-        let watched: Vec<_> = self.mastership.watched().cloned().collect();
-        for (instance, key) in watched {
-            self.look_at_mastership(&instance, key);
-        }
         let only_revised = !is_first && inventory.is_told_as(&before);
+        if !only_revised {
+            self.mastership.configure(&inventory);
+            let watched: Vec<_> = self.mastership.watched().cloned().collect();
+            for (instance, key) in watched {
+                self.look_at_mastership(&instance, key);
+            }
+        }
         let clients: Vec<ConnId> = self.clients.keys().copied().collect();
         for conn in clients {
             if let Some(client) = self.clients.get_mut(&conn)

@@ -17,6 +17,11 @@ pub(super) struct Steps {
 }
 
 impl Session {
+    /// Transactions on the wire.
+    pub fn in_flight(&self) -> usize {
+        self.requests.writes()
+    }
+
     /// What an operator may want to know at this time.
     pub fn status(&self, now: Time) -> SessionStatus {
         let ms = |step: Option<Time>| step.map(|at| at.since(self.accepted_at).as_secs_f64() * 1000.0);
@@ -45,7 +50,7 @@ impl Session {
             rows_remote: self.replica.ucast_remote.count(),
             rows_wanted: self.wanted.rows(),
             pending: self.lanes.pending(),
-            in_flight: self.requests.writes(),
+            in_flight: self.in_flight(),
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),
             quarantine: quarantine.take(STATUS_ENTRIES).collect(),
             keepalive_misses: self.keepalive.misses,

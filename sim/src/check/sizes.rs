@@ -32,7 +32,7 @@ impl Check for Sizes {
         let agent = world.agents().find(|agent| agent.name == &*entry.who);
         let in_flight = agent.and_then(|agent| {
             let line = agent.host?.sessions().get(&event.conn)?;
-            Some(line.session.status(agent.now).in_flight)
+            Some(line.session.in_flight())
         });
         if let Some(in_flight) = in_flight {
             let what = "transactions on the wire";

@@ -8,12 +8,13 @@ use tandem_core::{ConnId, Time};
 
 use crate::device;
 use crate::world::log::{Entry, Happened};
-use crate::world::{Way, World};
+use crate::world::{LOCK, Way, World};
 
 /// How the ways and the locks of all switches stand.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steady {
-    ways: BTreeMap<(String, ConnId), Stand>,
+    /// By switch; few enough to be looked through.
+    ways: BTreeMap<String, Vec<(ConnId, Stand)>>,
     /// Fit, and somebody would tell it what is wanted.
     owners: BTreeMap<String, (ConnId, Time)>,
     /// Whoever holds the lock.
@@ -48,23 +49,29 @@ impl Steady {
         let now = world.now();
         let mut before = std::mem::take(&mut self.ways);
         for switch in world.switches() {
-            for way in world.ways(switch) {
-                let key = (switch.name.to_owned(), way.switch_conn);
-                let is_good = switch.running && way.calm && has_session(&way);
-                let stand = before.remove(&key);
-                self.ways.insert(key, Stand::next(stand, now, is_good));
-            }
+            let ways = world.ways(switch);
+            let of_switch = before.remove_entry(switch.name);
+            let (name, old) = of_switch.unwrap_or_else(|| (switch.name.to_owned(), Vec::new()));
+            let next = |way: &Way<'_>| {
+                let is_good = switch.running && way.calm && has_session(way);
+                let stand = stand_of(&old, way.switch_conn);
+                (way.switch_conn, Stand::next(stand, now, is_good))
+            };
+            self.ways.insert(name, ways.iter().map(next).collect());
             let is_fit = |way: &Way<'_>| {
                 let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
                 fit && world.is_attended(way.agent)
             };
-            let master = world.master(switch);
+            let holder = switch.switch.lock_holder(LOCK);
+            let master = ways.into_iter().find(|way| Some(way.switch_conn) == holder);
             let fit = master.filter(is_fit);
             for (since, way) in [(&mut self.holders, master), (&mut self.owners, fit)] {
-                let old = since.remove(switch.name);
-                if let Some(conn) = way.map(|way| way.switch_conn) {
-                    let at = old.filter(|(old, _)| *old == conn).map_or(now, |(_, at)| at);
-                    since.insert(switch.name.to_owned(), (conn, at));
+                let Some(conn) = way.map(|way| way.switch_conn) else {
+                    since.remove(switch.name);
+                    continue;
+                };
+                if since.get(switch.name).is_none_or(|(old, _)| *old != conn) {
+                    since.insert(switch.name.to_owned(), (conn, now));
                 }
             }
         }
@@ -88,7 +95,7 @@ impl Steady {
 
     /// How long nothing has been in the way of a connection; zero if something is.
     pub(super) fn good_for(&self, switch: &str, conn: ConnId, now: Time) -> Duration {
-        let stand = self.ways.get(&(switch.to_owned(), conn));
+        let stand = self.ways.get(switch).and_then(|ways| stand_of(ways, conn));
         stand.map_or(Duration::ZERO, |stand| stand.good_for(now))
     }
 }
@@ -115,6 +122,10 @@ impl Stand {
             Some(same) => same,
         }
     }
+}
+
+fn stand_of(ways: &[(ConnId, Stand)], conn: ConnId) -> Option<Stand> {
+    ways.iter().find(|(it, _)| *it == conn).map(|(_, stand)| *stand)
 }
 
 /// Whether the agent has a session on it: TLS is done, and it has not closed.

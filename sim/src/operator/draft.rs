@@ -13,17 +13,18 @@ use crate::switch::Switch;
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     operations: Vec<Value>,
-    /// Found or created; the server takes only one row for each.
-    locators: BTreeMap<Ipv4Addr, Value>,
+    /// Found and created ones; the server takes only one row for each.
+    found: BTreeMap<Ipv4Addr, Uuid>,
+    created: BTreeMap<Ipv4Addr, Value>,
     names: usize,
 }
 
 impl Draft {
     /// For this database.
     pub(super) fn on(switch: &Switch) -> Self {
-        let locators = view::locators(switch).map(|(row, tunnel_end)| (tunnel_end, reference(row)));
+        let found = view::locators(switch).map(|(row, tunnel_end)| (tunnel_end, row));
         Self {
-            locators: locators.collect(),
+            found: found.collect(),
             ..Self::default()
         }
     }
@@ -90,12 +91,15 @@ impl Draft {
 
     /// The locator of a tunnel end.
     pub(super) fn locator(&mut self, tunnel_end: Ipv4Addr) -> Value {
-        if let Some(found) = self.locators.get(&tunnel_end) {
-            return found.clone();
+        if let Some(found) = self.found.get(&tunnel_end) {
+            return reference(*found);
+        }
+        if let Some(created) = self.created.get(&tunnel_end) {
+            return created.clone();
         }
         let row = json!({"encapsulation_type": "vxlan_over_ipv4", "dst_ip": tunnel_end});
         let created = self.insert("Physical_Locator", row);
-        self.locators.insert(tunnel_end, created.clone());
+        self.created.insert(tunnel_end, created.clone());
         created
     }
 

@@ -61,7 +61,7 @@ pub fn roam(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
 /// Takes back what was learned in networks that no port is bound to any more.
 pub fn unlearn(switch: &Switch) -> Option<Value> {
     let bound = view::bound(switch);
-    let mut draft = Draft::on(switch);
+    let mut draft = Draft::default();
     for table in ["Ucast_Macs_Local", "Mcast_Macs_Local"] {
         for (uuid, row) in switch.rows(table) {
             if row
@@ -78,11 +78,12 @@ pub fn unlearn(switch: &Switch) -> Option<Value> {
 /// Says of each network that a port is bound to that its broadcast is to be sent here.
 pub fn announce(switch: &Switch) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
+    let told = |network| view::rows_of(switch, "Mcast_Macs_Local", network).next().is_some();
+    let mut untold = live(switch).filter(|(network, _)| !told(*network)).peekable();
+    untold.peek()?;
     let mut draft = Draft::on(switch);
-    for (network, _) in live(switch) {
-        if view::rows_of(switch, "Mcast_Macs_Local", network).next().is_none() {
-            draft.multicast("Mcast_Macs_Local", &reference(network), "unknown-dst", tunnel_end);
-        }
+    for (network, _) in untold {
+        draft.multicast("Mcast_Macs_Local", &reference(network), "unknown-dst", tunnel_end);
     }
     draft.finish()
 }

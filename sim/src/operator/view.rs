@@ -58,6 +58,6 @@ pub(super) fn mac(row: &Row) -> Option<Mac> {
 
 /// Whether a logical switch is none that an agent would have made.
 pub(super) fn is_foreign(logical_switch: &Row) -> bool {
-    let name = LogicalSwitchName::from(logical_switch.text("name").unwrap_or_default());
-    name.network(PREFIX).is_none()
+    let name = logical_switch.text("name").unwrap_or_default();
+    LogicalSwitchName::network_in(name, PREFIX).is_none()
 }

@@ -98,7 +98,8 @@ impl Database {
             .get(table)
             .into_iter()
             .flat_map(|table| table.columns.values());
-        for column in columns {
+        let refers = |base: Base| matches!(base, Base::Ref(_));
+        for column in columns.filter(|column| refers(column.ty.key) || column.ty.value.is_some_and(refers)) {
             let Some(datum) = row.datum(column.name) else {
                 continue;
             };
@@ -158,11 +159,11 @@ impl Database {
         Ok(())
     }
 
+    /// The references are those of every row that the transaction touches.
     fn check_indexes(&self, references: &BTreeMap<Key, usize>) -> Result<(), OpError> {
         let mut taken: BTreeMap<(&str, usize, Vec<Datum>), Key> = BTreeMap::new();
-        let touched: BTreeSet<&Key> = self.before.keys().chain(references.keys()).collect();
-        for key in &touched {
-            let (Some(row), Some(schema)) = (self.row(**key), self.schema.tables.get(key.0)) else {
+        for key in references.keys() {
+            let (Some(row), Some(schema)) = (self.row(*key), self.schema.tables.get(key.0)) else {
                 continue;
             };
             for (number, columns) in schema.indexes.iter().enumerate() {
@@ -173,9 +174,9 @@ impl Database {
                     .and_then(|table| table.indexes.get(number)?.get(&values));
                 let committed = committed
                     .map(|uuid| (key.0, *uuid))
-                    .filter(|key| !touched.contains(key));
-                if let Some(other) = taken.insert((key.0, number, values), **key).or(committed) {
-                    return Err(self.duplicate(columns, **key, other));
+                    .filter(|key| !references.contains_key(key));
+                if let Some(other) = taken.insert((key.0, number, values), *key).or(committed) {
+                    return Err(self.duplicate(columns, *key, other));
                 }
             }
         }

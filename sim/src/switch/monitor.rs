@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tandem_core::Uuid;
 
@@ -170,15 +171,23 @@ impl Monitor {
             .into_iter()
             .map(|(name, rows)| (name.into(), rows.into()))
             .collect();
-        let (id, updates) = (&self.id, Value::from(updates));
+        let (id, updates) = (self.id.clone(), Value::from(updates));
         let (method, params) = match self.flavour {
-            Flavour::Update => ("update", format!("{id},{updates}")),
-            Flavour::Update2 => ("update2", format!("{id},{updates}")),
-            Flavour::Update3 => ("update3", format!("{id},\"{}\",{updates}", Uuid(0))),
+            Flavour::Update => ("update", vec![id, updates]),
+            Flavour::Update2 => ("update2", vec![id, updates]),
+            Flavour::Update3 => ("update3", vec![id, json!(Uuid(0)), updates]),
         };
-        let message = format!("{{\"id\":null,\"method\":\"{method}\",\"params\":[{params}]}}");
-        Some(message.into_bytes())
+        let notification = Notification { id: (), method, params };
+        serde_json::to_vec(&notification).ok()
     }
+}
+
+/// A JSON-RPC notification, whose id is `null`.
+#[derive(Serialize)]
+struct Notification {
+    id: (),
+    method: &'static str,
+    params: Vec<Value>,
 }
 
 #[cfg(test)]

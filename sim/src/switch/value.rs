@@ -75,7 +75,7 @@ impl Atom {
             Self::Integer(value) => json!(value),
             Self::Boolean(value) => json!(value),
             Self::String(text) => json!(text),
-            Self::Uuid(uuid) => json!(["uuid", uuid]),
+            Self::Uuid(uuid) => Value::Array(vec!["uuid".into(), uuid.to_string().into()]),
         }
     }
 

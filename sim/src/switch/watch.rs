@@ -225,8 +225,8 @@ impl Watch {
                     .columns(kind)
                     .filter_map(|column| {
                         let (old, new) = (old?.datum(column.name)?, new?.datum(column.name)?);
-                        let difference = old.difference(new, &column.ty).to_json(&column.ty);
-                        (old != new).then(|| (column.name.to_owned(), difference))
+                        let difference = || old.difference(new, &column.ty).to_json(&column.ty);
+                        (old != new).then(|| (column.name.to_owned(), difference()))
                     })
                     .collect();
                 json!({"modify": differences})

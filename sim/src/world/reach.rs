@@ -101,14 +101,14 @@ impl World {
             && control.running
             && ways.into_iter().all(|(from, to)| self.links.is_calm(from, to))
             && node.node().has_client(listener.name())
-            && listener.uplinks().iter().any(|name| name == control.name)
+            && listener.believes_in(control.name)
     }
 
     /// The control nodes that a listener believes to have sessions with.
     pub fn believed<'a>(&'a self, listener: impl Into<Listener<'a>>) -> impl Iterator<Item = ControlView<'a>> {
-        let names = listener.into().uplinks();
+        let listener = listener.into();
         self.control_nodes()
-            .filter(move |control| names.iter().any(|name| *name == control.name))
+            .filter(move |control| listener.believes_in(control.name))
     }
 
     /// Whether an agent has been told everything once, and has someone who tells it what changes.
@@ -142,9 +142,9 @@ impl World {
             return false;
         };
         let known = host.agent().configuration();
-        let networks = known.switches.values().flat_map(|switch| switch.networks());
-        let mut vnis = networks.map(|network| {
-            [known, &wanted].map(|configuration| configuration.networks.get(&network).map(|about| about.vni))
+        let ports = known.switches.values().flat_map(|switch| switch.ports.values());
+        let mut vnis = ports.flat_map(BTreeMap::values).map(|network| {
+            [known, &wanted].map(|configuration| configuration.networks.get(network).map(|about| about.vni))
         });
         agent.complete && known.switches == wanted.switches && vnis.all(|[known, wanted]| known == wanted)
     }
@@ -273,18 +273,16 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// The names of the control nodes that it has sessions with, by its own word.
-    fn uplinks(self) -> Vec<String> {
+    /// Whether it has a session with the control node of this name, by its own word.
+    fn believes_in(self, control: &str) -> bool {
         match self {
             Self::Agent(agent) => {
                 let uplinks = agent.host.and_then(|host| host.agent().uplinks());
-                let status = uplinks.map(|uplinks| uplinks.status());
-                let names = status.into_iter().flatten().filter_map(|uplink| uplink.name);
-                names.collect()
+                uplinks.is_some_and(|uplinks| uplinks.peers().any(|peer| peer == control))
             }
             Self::VRouter(vrouter) => {
-                let uplinks = vrouter.vrouter.into_iter().flat_map(VRouter::uplinks);
-                uplinks.map(str::to_owned).collect()
+                let mut peers = vrouter.vrouter.into_iter().flat_map(VRouter::uplinks);
+                peers.any(|peer| peer == control)
             }
         }
     }

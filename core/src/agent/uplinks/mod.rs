@@ -236,6 +236,11 @@ impl Uplinks {
         self.fabric.best(network, mac).map(|best| best.vtep)
     }
 
+    /// The control nodes that a session is open with, by the name that each gave.
+    pub fn peers(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter_map(|slot| slot.uplink.peer())
+    }
+
     /// What an operator may want to know.
     pub fn status(&self) -> Vec<UplinkStatus> {
         let slots = self.slots.iter().map(|slot| &slot.uplink);

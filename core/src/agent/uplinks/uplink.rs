@@ -220,15 +220,19 @@ impl Uplink {
         self.id().is_some() && !self.dirty.is_empty() && self.queued_bytes < SEND_QUEUE_BYTES
     }
 
+    /// The name that the control node gave, while a session is open.
+    pub(super) fn peer(&self) -> Option<&str> {
+        match &self.state {
+            State::Up { name, .. } => Some(name),
+            State::Waiting { .. } | State::Dialling { .. } => None,
+        }
+    }
+
     /// What an operator may want to know.
     pub(super) fn status(&self, configures: bool) -> UplinkStatus {
-        let name = match &self.state {
-            State::Up { name, .. } => Some(name.clone()),
-            State::Waiting { .. } | State::Dialling { .. } => None,
-        };
         UplinkStatus {
             address: self.address,
-            name,
+            name: self.peer().map(str::to_owned),
             configures,
             failures: self.failures,
             instances: self.subscriptions.len(),

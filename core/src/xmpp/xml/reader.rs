@@ -10,6 +10,9 @@ use crate::xmpp::STREAMS;
 /// The namespace of the prefix `xml`, which nobody declares.
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
+/// What an element of a stanza takes, about: so few make room for too many, and seldom too few.
+const BYTES_PER_ELEMENT: usize = 32;
+
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Goes through the text once.
@@ -40,7 +43,7 @@ impl<'a> Reader<'a> {
             whole_bytes: text.len(),
             rest: text,
             document: Document {
-                nodes: Vec::new(),
+                nodes: Vec::with_capacity(text.len() / BYTES_PER_ELEMENT),
                 attributes: Vec::new(),
             },
             open: Vec::new(),

@@ -78,6 +78,9 @@ pub(super) fn is_name_start(c: char) -> bool {
 
 /// XML 1.0, production 4a.
 pub(super) fn is_name_char(c: char) -> bool {
-    is_name_start(c)
-        || matches!(c, ':' | '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+    if c.is_ascii() {
+        // Nearly every one, and whatever ends a name.
+        return c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '.' | '_');
+    }
+    is_name_start(c) || matches!(c, '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
