@@ -3,8 +3,8 @@
 use tandem_net::lab::Pair;
 
 use crate::system::{
-    audited, audited_by, history, nothing_was_deleted, published, remote, settled, start_with, transactions, travelled,
-    wait,
+    audited, audited_by, history, hold, nothing_was_deleted, published, remote, settled, start_with, transactions,
+    travelled, wait,
 };
 
 const MACS: usize = 50;
@@ -31,9 +31,13 @@ fn said(pair: &Pair, agent: usize, word: &str) -> usize {
     log.iter().filter(|line| line.contains(word)).count()
 }
 
-#[test]
-fn the_late_retraction_of_an_old_owner_removes_nothing_of_the_new_one() {
-    let pair = start_with(|options| options.relays = true);
+fn late_retraction(holds: bool) {
+    let pair = start_with(|options| {
+        options.relays = true;
+        if holds {
+            hold(options);
+        }
+    });
     let owner = taken_over_unheard(&pair);
     let before = remote(&pair.switches[1]);
     let since = transactions(&pair.switches[1]);
@@ -42,7 +46,9 @@ fn the_late_retraction_of_an_old_owner_removes_nothing_of_the_new_one() {
     wait(&pair, "the old owner to retract what it exported", || {
         (said(&pair, owner, " Retracted: ") > 0).then_some(())
     });
-    published(&pair, owner, |routes| routes < MACS as u64);
+    if !holds {
+        published(&pair, owner, |routes| routes < MACS as u64);
+    }
     nothing_was_deleted(&pair.switches[1], since);
     assert_eq!(history(&pair.switches[1], since).len(), 0, "no row was touched");
     settled(&pair);
@@ -51,6 +57,16 @@ fn the_late_retraction_of_an_old_owner_removes_nothing_of_the_new_one() {
         "the old owner retracted {} the new one had exported",
         if late { "after" } else { "before" }
     );
+}
+
+#[test]
+fn the_late_retraction_of_an_old_owner_removes_nothing_of_the_new_one() {
+    late_retraction(false);
+}
+
+#[test]
+fn with_copies_no_mac_is_missing_when_an_old_owner_retracts_late() {
+    late_retraction(true);
 }
 
 /// Its keepalive is off: nothing but the other agent's word makes it doubt.

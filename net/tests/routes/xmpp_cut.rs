@@ -3,7 +3,8 @@
 use tandem_net::lab::{Pair, Relay};
 
 use crate::system::{
-    TOR, audited, audited_by, connected, installed, learn, published, remote, settled, start_with, travelled, wait,
+    TOR, audited, audited_by, connected, hold, installed, learn, nothing_was_deleted, published, remote, settled,
+    start_with, transactions, travelled, wait,
 };
 
 const MACS: usize = 50;
@@ -22,11 +23,16 @@ fn graded(pair: &Pair, agent: usize, grade: &str, server: &str) {
     });
 }
 
-#[test]
-fn an_agent_without_control_nodes_hands_its_switch_over_and_is_as_good_as_before_when_they_are_back() {
-    let pair = start_with(|options| (options.peer, options.relays) = (true, true));
+fn cut_off_and_back(holds: bool) {
+    let pair = start_with(|options| {
+        (options.peer, options.relays) = (true, true);
+        if holds {
+            hold(options);
+        }
+    });
     travelled(&pair, MACS);
     let before = remote(&pair.switches[1]);
+    let since = transactions(&pair.switches[1]);
     let owner = audited(&pair, "tor1");
     let name = &pair.agents[owner].options().agent.name;
 
@@ -51,6 +57,19 @@ fn an_agent_without_control_nodes_hands_its_switch_over_and_is_as_good_as_before
     graded(&pair, owner, "fit", "UP");
     settled(&pair);
     assert_eq!(remote(&pair.switches[1]), before);
+    if holds {
+        nothing_was_deleted(&pair.switches[1], since);
+    }
+}
+
+#[test]
+fn an_agent_without_control_nodes_hands_its_switch_over_and_is_as_good_as_before_when_they_are_back() {
+    cut_off_and_back(false);
+}
+
+#[test]
+fn with_copies_no_mac_is_missing_when_an_agent_loses_its_control_nodes() {
+    cut_off_and_back(true);
 }
 
 #[test]
