@@ -7,10 +7,10 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use net::{Net, SWITCHES, mac, network, vtep};
-use tandem_core::Vni;
 use tandem_core::agent::adverts::Advert;
 use tandem_core::control::Inventory;
 use tandem_core::health::Grade;
+use tandem_core::{Mac, Vni};
 
 /// Two agents and two control nodes, everybody up; agent 0 owns switch 0, agent 1 owns switch 1.
 fn pair() -> Net {
@@ -289,6 +289,27 @@ fn a_static_mac_of_the_inventory_is_a_route_like_any_other() {
     });
     net.pass(5);
     assert_eq!(net.heard(0, 0, mac(9)), Some(elsewhere));
+}
+
+#[test]
+fn a_session_hears_that_these_are_all_macs_after_it_has_heard_of_them_all() {
+    const MACS: u16 = 1000;
+    let mut net = pair();
+    net.configure(|inventory| {
+        let about = inventory.networks.get_mut(&network()).expect("the network");
+        let mac = |number: u16| {
+            let [high, low] = number.to_be_bytes();
+            Mac([2, 0, 0, 1, high, low])
+        };
+        let macs = (0..MACS).map(|number| (mac(number), Ipv4Addr::new(10, 9, 9, 9)));
+        about.remote_macs.extend(macs);
+    });
+    net.pass(5);
+    net.end(0, 0);
+    net.own(1, 0);
+    net.pass(5);
+    assert!(net.is_settled(1, 0));
+    assert_eq!(net.macs_when_settled(1, 0), usize::from(MACS));
 }
 
 #[test]

@@ -151,6 +151,8 @@ struct Known {
     networks: BTreeSet<Uuid>,
     /// MACs of which it is to hear where they live.
     unheard: BTreeSet<(Uuid, Mac)>,
+    /// Networks of which it is to hear, after their MACs, whether everything has been told.
+    unsettled: BTreeSet<Uuid>,
     /// Which of all sessions it was, in order, that were allowed to write; 0 if it never was.
     owned: u64,
     /// Nothing differs any more from what is wanted.
@@ -287,6 +289,7 @@ impl Agent {
             named: Vec::new(),
             networks: BTreeSet::new(),
             unheard: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
             owned: 0,
             audited: false,
         };

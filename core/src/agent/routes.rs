@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::uplinks::{self, Change, Output as Up, Uplinks};
-use super::{Agent, Output, Why};
+use super::{Agent, Known, Output, Why};
 use crate::bounds::ROUTES_PER_STEP;
 use crate::event::Route;
 use crate::ids::{ConnId, Generation, Mac, Uuid};
@@ -83,13 +83,13 @@ impl Agent {
             .filter_map(|name| self.configuration.switches.get(name));
         let networks = served.flat_map(|switch| switch.networks()).collect();
         let before = std::mem::replace(&mut known.networks, networks);
+        // What it were told now of a network that it has left, it would still believe when it is back there.
+        known.unheard.retain(|(network, _)| known.networks.contains(network));
+        known.unsettled.retain(|network| known.networks.contains(network));
         for network in known.networks.difference(&before).copied() {
-            known
-                .unheard
-                .extend(uplinks.fabric().macs_of(network).map(|mac| (network, mac)));
-            let settled = uplinks.is_settled(network);
-            let command = Command::Settle { network, settled };
-            self.outputs.push_back(Output::Tell { conn, command });
+            let macs = uplinks.fabric().macs_of(network);
+            known.unheard.extend(macs.map(|mac| (network, mac)));
+            known.unsettled.insert(network);
         }
     }
 
@@ -104,31 +104,22 @@ impl Agent {
         }
     }
 
+    /// That everything was told is told last. That it is not so any more is told at once: from now on nothing may go.
     fn settled(&mut self, network: Uuid, settled: bool) {
-        // Whatever was told before that comes first.
-        while self.is_unheard(network) {
-            self.feed();
+        let taking_part = |(_, known): &(&ConnId, &mut Known)| known.networks.contains(&network);
+        for (conn, known) in self.sessions.iter_mut().filter(taking_part) {
+            known.unsettled.insert(network);
+            if !settled {
+                let command = Command::Settle { network, settled };
+                self.outputs.push_back(Output::Tell { conn: *conn, command });
+            }
         }
-        for (conn, _) in self
-            .sessions
-            .iter()
-            .filter(|(_, known)| known.networks.contains(&network))
-        {
-            let command = Command::Settle { network, settled };
-            self.outputs.push_back(Output::Tell { conn: *conn, command });
-        }
-    }
-
-    fn is_unheard(&self, network: Uuid) -> bool {
-        let of_network = (network, Mac([0; 6]))..=(network, Mac::BROADCAST);
-        let mut sessions = self.sessions.values();
-        sessions.any(|known| known.unheard.range(of_network.clone()).next().is_some())
     }
 
     /// Tells each session a bounded number of the routes that it has not heard of.
     pub(super) fn feed(&mut self) {
         let Some(uplinks) = &self.uplinks else { return };
-        for (conn, known) in self.sessions.iter_mut().filter(|(_, known)| !known.unheard.is_empty()) {
+        for (conn, known) in &mut self.sessions {
             let mut news: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
             for _ in 0..ROUTES_PER_STEP {
                 let Some((network, mac)) = known.unheard.pop_first() else {
@@ -137,10 +128,20 @@ impl Agent {
                 let macs = news.entry(network).or_default();
                 macs.push((mac, uplinks.vtep(network, mac)));
             }
-            for (network, macs) in news {
-                let command = Command::Import { network, macs };
-                self.outputs.push_back(Output::Tell { conn: *conn, command });
-            }
+            let news = news.into_iter();
+            let news = news.map(|(network, macs)| Command::Import { network, macs });
+            let unheard = &known.unheard;
+            let is_unheard = |network| {
+                let macs = (network, Mac([0; 6]))..=(network, Mac::BROADCAST);
+                unheard.range(macs).next().is_some()
+            };
+            let heard = known.unsettled.extract_if(.., |network| !is_unheard(*network));
+            let heard = heard.map(|network| Command::Settle {
+                network,
+                settled: uplinks.is_settled(network),
+            });
+            let tell = |command| Output::Tell { conn: *conn, command };
+            self.outputs.extend(news.chain(heard).map(tell));
         }
     }
 

@@ -70,6 +70,8 @@ struct AgentSide {
 pub(crate) struct Told {
     macs: BTreeMap<Mac, Ipv4Addr>,
     settled: bool,
+    /// How many MACs it had heard of when it was told that these are all.
+    macs_when_settled: usize,
     /// MACs that were nowhere at any time.
     missed: BTreeSet<Mac>,
     /// It was told to let go of its switch, or to show that its line is alive.
@@ -242,6 +244,11 @@ impl Net {
 
     pub(crate) fn is_settled(&self, agent: usize, switch: usize) -> bool {
         self.told(agent, switch).settled
+    }
+
+    /// How many MACs a session had heard of when it was told that these are all.
+    pub(crate) fn macs_when_settled(&self, agent: usize, switch: usize) -> usize {
+        self.told(agent, switch).macs_when_settled
     }
 
     pub(crate) fn told(&self, agent: usize, switch: usize) -> Told {
@@ -437,7 +444,10 @@ impl Net {
                             }
                         }
                     }
-                    Command::Settle { settled, .. } => told.settled = settled,
+                    Command::Settle { settled, .. } => {
+                        told.settled = settled;
+                        told.macs_when_settled = told.macs.len();
+                    }
                     Command::Drain => told.drained = true,
                     Command::Prove => told.doubted = true,
                     // A session forgets what it has no part in any more.

@@ -8,9 +8,9 @@ use std::path::Path;
 use tandem_core::configuration::Switch;
 use tandem_core::control::{ClientName, Inventory, ServedSwitch, virtual_network};
 
+use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::networks::Networks;
 use super::problem::{Problems, Source};
-use super::sections::{HTTP, collide, log, or, tls};
 use super::switches::VTEP;
 use super::table::{At, Document, Key, Table};
 use super::uplinks::TLS;
@@ -152,26 +152,18 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
     let tls = table.optional(&TLS, problems);
     table.finish(problems);
 
-    let spans = [http.as_ref().map(|at| &at.span), listen.as_ref().map(|at| &at.span)];
-    let span = spans.into_iter().flatten().next().cloned();
-    let span = span.unwrap_or_else(|| table.span());
-    let listen = or(listen, SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT)));
-    let http = or(http, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT))));
-    if let Some(http) = http.filter(|http| collide(listen, *http)) {
-        problems.add(
-            table
-                .problem(
-                    span,
-                    format!("`http` ({http}) and `listen` ({listen}) cannot both be listened on"),
-                )
-                .help("give each of them a port of its own; one that is left out has its default"),
-        );
-    }
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT));
+    let local = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)));
+    let listeners = [
+        Listener::new("listen", listen.as_ref(), Some(everywhere)),
+        Listener::new("http", http.as_ref(), local),
+    ];
+    apart(&table, &listeners, problems);
     let name = name?.value;
     Some(Node {
         name,
-        listen,
-        http,
+        listen: or(listen, everywhere),
+        http: or(http, local),
         tls,
     })
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use tandem_core::configuration::Network;
 use tandem_core::ids::{Mac, Uuid, Vni};
 
+use super::common::unreadable;
 use super::problem::Problems;
-use super::sections::unreadable;
 use super::table::{At, Key, Table};
 use super::{Files, macs, values};
 

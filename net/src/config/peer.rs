@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::common::{CERTIFICATE, PRIVATE_KEY, collide, resolve};
 use super::problem::Problems;
-use super::sections::{CERTIFICATE, PRIVATE_KEY, collide, resolve};
 use super::table::{At, Key, Table};
 use super::{Files, Listen, Peer, values};
 use crate::tls::Settings;

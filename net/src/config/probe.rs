@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::common::or;
 use super::problem::Problems;
-use super::sections::or;
 use super::table::{Key, Table};
 use super::values;
 use crate::probe::{How, Probe, Url};

@@ -1,16 +1,17 @@
-//! The sections that come once: what the agent is, where it listens, how its sessions behave.
+//! An agent's sections that come once: what it is, where it listens, how its sessions behave.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, SessionOptions};
 
-use super::problem::{Problem, Problems, Source};
+use super::common::{HTTP, Listener, apart, log, or, tls};
+use super::problem::{Problems, Source};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Files, Listen, Log, LogFormat, failover, networks, peer, probe, switches, uplinks};
+use super::{AgentConfig, Files, Listen, failover, networks, peer, probe, switches, uplinks};
 use crate::tls::Settings;
 
 const NAME: Key<String> = Key {
@@ -55,47 +56,11 @@ const AGENT_CHECK: Key<Option<SocketAddr>> = Key {
     example: r#""0.0.0.0:6651""#,
     what: "where HAProxy's agent-check is answered, or `\"off\"`",
 };
-pub(super) const HTTP: Key<Option<SocketAddr>> = Key {
-    name: "http",
-    read: values::socket_or_off,
-    example: r#""127.0.0.1:6652""#,
-    what: "where `/status` and `/metrics` are served, or `\"off\"`",
-};
 const PROXY_PROTOCOL: Key<bool> = Key {
     name: "proxy_protocol",
     read: values::boolean,
     example: "true",
     what: "whether the proxy sends a PROXY protocol v2 header",
-};
-pub(super) const CERTIFICATE: Key<PathBuf> = Key {
-    name: "certificate",
-    read: values::path,
-    example: r#""agent-cert.pem""#,
-    what: "a PEM file with our own certificate and what leads to its root",
-};
-pub(super) const PRIVATE_KEY: Key<PathBuf> = Key {
-    name: "private_key",
-    read: values::path,
-    example: r#""agent-key.pem""#,
-    what: "a PEM file with the key of the certificate",
-};
-const CA: Key<PathBuf> = Key {
-    name: "ca",
-    read: values::path,
-    example: r#""switch-ca.pem""#,
-    what: "a PEM file with the authorities that sign the certificates of those who connect",
-};
-const CRL: Key<PathBuf> = Key {
-    name: "crl",
-    read: values::path,
-    example: r#""switch-crl.pem""#,
-    what: "a PEM file with the certificates that these authorities have revoked",
-};
-const ALLOW_X509_V1: Key<bool> = Key {
-    name: "allow_x509_v1",
-    read: values::boolean,
-    example: "true",
-    what: "whether to take the X.509 v1 certificates of Open vSwitch 2.10 and older",
 };
 const INTERVAL: Key<Option<Duration>> = Key {
     name: "interval",
@@ -133,19 +98,6 @@ const INACTIVITY_PROBE: Key<u32> = Key {
     example: r#""5s""#,
     what: "the silence after which the switch itself sends an echo",
 };
-const FORMAT: Key<LogFormat> = Key {
-    name: "format",
-    read: values::log_format,
-    example: r#""text""#,
-    what: "`text` for people or `json` for machines",
-};
-const LEVEL: Key<tracing::Level> = Key {
-    name: "level",
-    read: values::log_level,
-    example: r#""info""#,
-    what: "`error`, `warn`, `info`, `debug` or `trace`",
-};
-
 /// Reads the whole document; `None` only when a problem was reported.
 pub(super) fn read(
     document: &Document<'_>,
@@ -279,32 +231,13 @@ fn listen(root: &mut Table<'_>, problems: &mut Problems) -> Option<Listen> {
     let ovsdb = ovsdb?;
     let beside = |port| Some(SocketAddr::new(ovsdb.value.ip(), port));
     let local = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 6652)));
-    let given = [
-        ("ovsdb", Some(ovsdb.value), Some(&ovsdb.span)),
-        listener("health", &health, beside(6650)),
-        listener("agent_check", &agent_check, beside(6651)),
-        listener("http", &http, local),
+    let listeners = [
+        Listener::new("ovsdb", Some(&ovsdb), None),
+        Listener::new("health", health.as_ref(), beside(6650)),
+        Listener::new("agent_check", agent_check.as_ref(), beside(6651)),
+        Listener::new("http", http.as_ref(), local),
     ];
-    for (index, (later, address, span)) in given.iter().enumerate() {
-        for (earlier, other, other_span) in &given[..index] {
-            let (Some(address), Some(other)) = (address, other) else {
-                continue;
-            };
-            if collide(*address, *other) {
-                let here = span.or(*other_span).cloned().unwrap_or_else(|| table.span());
-                let problem = table
-                    .problem(
-                        here,
-                        format!("`{later}` ({address}) and `{earlier}` ({other}) cannot both be listened on"),
-                    )
-                    .help("give each of them a port of its own; one that is left out has its default");
-                problems.add(match (span, other_span) {
-                    (Some(_), Some(before)) => problem.before((*before).clone(), format!("`{earlier}`")),
-                    _ => problem,
-                });
-            }
-        }
-    }
+    apart(&table, &listeners, problems);
     Some(Listen {
         ovsdb: ovsdb.value,
         health: or(health, beside(6650)),
@@ -312,88 +245,4 @@ fn listen(root: &mut Table<'_>, problems: &mut Problems) -> Option<Listen> {
         http: or(http, local),
         proxy_protocol: or(proxy_protocol, false),
     })
-}
-
-type Listener<'a> = (&'static str, Option<SocketAddr>, Option<&'a Range<usize>>);
-
-fn listener<'a>(
-    name: &'static str,
-    given: &'a Option<At<Option<SocketAddr>>>,
-    default: Option<SocketAddr>,
-) -> Listener<'a> {
-    match given {
-        Some(at) => (name, at.value, Some(&at.span)),
-        None => (name, default, None),
-    }
-}
-
-/// Whether the second bind would fail. Port 0 asks the system for any free port.
-pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    // `[::]` takes IPv4 as well, as long as nobody told the kernel otherwise.
-    let covers = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
-    let (ip, other) = (a.ip(), b.ip());
-    a.port() != 0 && a.port() == b.port() && (ip == other || covers(ip, other) || covers(other, ip))
-}
-
-/// `[tls]`, which must be there.
-pub(super) fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Settings> {
-    let mut table = root.required_section("tls", "`certificate`, `private_key` and `ca`", problems)?;
-    let certificate = table.required(&CERTIFICATE, problems);
-    let private_key = table.required(&PRIVATE_KEY, problems);
-    let ca = table.required(&CA, problems);
-    let crl = table.optional(&CRL, problems);
-    let allow_x509_v1 = table.optional(&ALLOW_X509_V1, problems);
-    table.finish(problems);
-
-    let mut resolve = |given: Option<At<PathBuf>>| Some(resolve(&table, &given?, base, files, problems));
-    let (certificate, private_key, ca, crl) = (resolve(certificate), resolve(private_key), resolve(ca), resolve(crl));
-    Some(Settings {
-        certificate: certificate?,
-        private_key: private_key?,
-        ca: ca?,
-        crl,
-        allow_x509_v1: or(allow_x509_v1, false),
-        pins: Vec::new(),
-    })
-}
-
-/// The path of a file that must be readable.
-pub(super) fn resolve(
-    table: &Table<'_>,
-    at: &At<PathBuf>,
-    base: &Path,
-    files: &dyn Files,
-    problems: &mut Problems,
-) -> PathBuf {
-    let path = base.join(&at.value);
-    if let Err(why) = files.readable(&path) {
-        problems.add(unreadable(table, at, &path, &why));
-    }
-    path
-}
-
-/// A file that the configuration names cannot be read.
-pub(super) fn unreadable(table: &Table<'_>, at: &At<PathBuf>, path: &Path, why: &std::io::Error) -> Problem {
-    table
-        .problem(at.span.clone(), format!("cannot read {}: {why}", path.display()))
-        .label("named here")
-        .help("write a path that this user may read; a relative one starts at the folder of this file")
-}
-
-pub(super) fn log(root: &mut Table<'_>, problems: &mut Problems) -> Log {
-    let mut log = Log {
-        format: LogFormat::Text,
-        level: tracing::Level::INFO,
-    };
-    if let Some(mut table) = root.section("log", problems) {
-        log.format = or(table.optional(&FORMAT, problems), log.format);
-        log.level = or(table.optional(&LEVEL, problems), log.level);
-        table.finish(problems);
-    }
-    log
-}
-
-/// The value, or what holds where the file is silent.
-pub(super) fn or<T>(given: Option<At<T>>, default: T) -> T {
-    given.map_or(default, |at| at.value)
 }

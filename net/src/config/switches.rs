@@ -7,9 +7,9 @@ use std::ops::Range;
 use tandem_core::configuration::{CertificateRule, Switch, VlanId};
 use tandem_core::ids::{PortName, SwitchName, Uuid};
 
+use super::common::or;
 use super::networks::Networks;
 use super::problem::Problems;
-use super::sections::or;
 use super::table::{At, Key, Table, nearest};
 use super::values;
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::common::resolve;
 use super::problem::Problems;
-use super::sections::resolve;
 use super::table::{At, Key, Table};
 use super::{Files, Uplinks, values};
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::lab::{Agent, EmbeddedPair, Error, Pair, PairOptions, Remote, Result, Schema, Scratch, program};
+use crate::lab::{
+    Agent, ControlNode, EmbeddedPair, Error, Pair, PairOptions, Remote, Result, Schema, Scratch, Switch, program,
+};
 
-/// Who plays the switch and the proxy. Agents, TLS and sockets are always real.
+/// Who plays the switches and the proxy. Agents, control nodes, TLS and sockets are always real.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Engine {
     /// Tandem's own models of them. Needs no other program.
@@ -23,11 +25,11 @@ impl Engine {
         }
     }
 
-    /// Who plays the switch and the proxy.
+    /// Who plays the switches and the proxy.
     pub(super) fn parts(self) -> &'static str {
         match self {
-            Self::Embedded => "Tandem's own models of a switch and HAProxy",
-            Self::Real => "ovsdb-server and HAProxy",
+            Self::Embedded => "Tandem's own models of two switches and HAProxy",
+            Self::Real => "two ovsdb-servers and HAProxy",
         }
     }
 
@@ -61,11 +63,18 @@ impl Parts {
         }
     }
 
-    /// Where the only switch takes clients.
-    pub(super) fn switch(&self) -> Option<Remote> {
+    pub(super) fn control_nodes(&self) -> &[ControlNode] {
         match self {
-            Self::Embedded(pair) => pair.switches.first().cloned(),
-            Self::Real(pair) => Some(pair.switches.first()?.remote()),
+            Self::Embedded(pair) => &pair.control_nodes,
+            Self::Real(pair) => &pair.control_nodes,
+        }
+    }
+
+    /// Where the switches take clients.
+    pub(super) fn switches(&self) -> Vec<Remote> {
+        match self {
+            Self::Embedded(pair) => pair.switches.clone(),
+            Self::Real(pair) => pair.switches.iter().map(Switch::remote).collect(),
         }
     }
 

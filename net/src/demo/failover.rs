@@ -1,50 +1,57 @@
-//! The failover itself, with whichever parts.
+//! The demo itself, with whichever parts.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tandem_core::ids::ConnId;
-use tandem_core::status::{AgentStatus, SessionStatus};
+use tandem_core::status::SessionStatus;
 
-use super::engine::{Engine, Parts};
-use super::report::{Impact, Party, Report, Steps};
-use super::watch::{self, Sight};
-use super::{Failure, Interrupt, Progress};
+use super::engine::Parts;
+use super::owner::{Accepted, has_heard, is_settled, session, status};
+use super::report::{Gap, Impact, Party, Place, Report, Route, Steps, Travels, Trip};
+use super::untouched::rewritten;
+use super::watch::{self, BroadcastRows, Eye, Routes};
+use super::{Failure, Interrupt, Options, Progress};
 use crate::lab::agent::RemoteMac;
-use crate::lab::snapshot::{Difference, Row};
 use crate::lab::switch::remote_mac;
-use crate::lab::{Agent, Error, PairOptions, Result};
+use crate::lab::{Agent, Error, PairOptions, Remote, Result, pair};
 
-/// Starts the parts, waits until one agent owns the switch and everything is right, kills that agent and watches.
+/// Of a host that speaks before the failure, and of one that speaks afterwards.
+const HOSTS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+
+/// How many of them there are.
+const SWITCHES: u8 = 2;
+const CONTROL_NODES: u8 = 2;
+
+/// Starts the parts, waits until both switches are owned and everything is right, lets a MAC travel from one to the
+/// other, kills the agent of the first, watches, and lets another MAC travel.
 ///
-/// `tandem` is this program's file, which the agents run.
+/// `tandem` is this program's file, which agents and control nodes run.
 pub fn run(
-    engine: Engine,
+    options: Options,
     tandem: &Path,
-    macs: u32,
     interrupt: &Interrupt,
     progress: &Progress,
 ) -> std::result::Result<Report, Failure> {
-    if let Some(what_to_do) = engine.missing() {
+    if let Some(what_to_do) = options.engine.missing() {
         return Err(Failure::Environment(what_to_do));
     }
     progress.step(format!(
-        "Starting {}, and two agents with certificates of their own",
-        engine.parts()
+        "Starting {}, two control nodes, and two agents, with certificates of their own",
+        options.engine.parts()
     ));
-    let parts = engine
-        .start(&options(tandem, macs))
-        .map_err(|error| match interrupt.pressed() {
-            true => Failure::Interrupted,
-            false => Failure::Environment(format!("The parts of the demo cannot be started: {error}")),
-        })?;
+    let lab = lab(options, tandem);
+    let parts = options.engine.start(&lab).map_err(|error| match interrupt.pressed() {
+        true => Failure::Interrupted,
+        false => Failure::Environment(format!("The parts of the demo cannot be started: {error}")),
+    })?;
     let demo = Demo {
-        engine,
+        options,
         parts: &parts,
-        macs,
+        logical_switch: lab.networks.first().map(pair::logical_switch).unwrap_or_default(),
+        seen: Cell::default(),
+        killed: Cell::default(),
         interrupt,
         progress,
     };
@@ -52,18 +59,21 @@ pub fn run(
         true => Failure::Interrupted,
         false => Failure::Wrong {
             what: without_logs(&error),
+            route: demo.seen.get(),
             kept: parts.scratch().preserve().ok(),
         },
     })
 }
 
-fn options(tandem: &Path, macs: u32) -> PairOptions {
+fn lab(options: Options, tandem: &Path) -> PairOptions {
     /// So many tunnel ends are the remote MACs behind.
     const TUNNEL_ENDS: u8 = 16;
-    let mut options = PairOptions::new(tandem);
+    let mut lab = PairOptions::new(tandem);
+    lab.switches = SWITCHES;
+    lab.control_nodes = CONTROL_NODES;
     let tunnel_ends = (1..=TUNNEL_ENDS).map(|end| Ipv4Addr::new(10, 0, 9, end)).cycle();
-    for network in &mut options.networks {
-        network.remote_macs = (0..macs)
+    for network in &mut lab.networks {
+        network.remote_macs = (0..options.macs)
             .zip(tunnel_ends.clone())
             .map(|(number, vtep)| RemoteMac {
                 mac: remote_mac(number),
@@ -71,60 +81,69 @@ fn options(tandem: &Path, macs: u32) -> PairOptions {
             })
             .collect();
     }
-    options
+    if options.stale_hold {
+        // As the book recommends.
+        lab.peer = true;
+        lab.more = toml::toml! { failover = { stale_hold = "300s" } };
+    }
+    lab
 }
 
 struct Demo<'a> {
-    engine: Engine,
+    options: Options,
     parts: &'a Parts,
-    macs: u32,
+    /// That of the only network.
+    logical_switch: String,
+    /// What was seen so far.
+    seen: Cell<Route>,
+    /// Which agent is dead, as it should be.
+    killed: Cell<Option<usize>>,
     interrupt: &'a Interrupt,
     progress: &'a Progress,
 }
 
 impl Demo<'_> {
     fn fail_over(&self) -> Result<Report> {
-        let [a, b] = self.parts.agents();
-        let switch = self
-            .parts
-            .switch()
-            .ok_or_else(|| Error::failed("find the switch", "the lab has none"))?;
-        let owned = self.wait("an agent that owns the switch and has audited it", || {
-            self.lives(a)?;
-            self.lives(b)?;
-            let found = [(a, b), (b, a)].into_iter().find(|(agent, _)| {
-                session(agent).is_some_and(|session| {
-                    let (done, macs) = (session.rows_remote, self.macs);
-                    self.progress
-                        .step(format!("Programming the switch: {done} of {macs} remote MACs"));
-                    settled(&session) && done == macs as usize
-                })
-            });
-            Ok(found)
+        let places = [1, 2].map(|number| Place {
+            name: pair::switch_name(number),
+            vtep: pair::tunnel_ip(number).to_string(),
         });
-        let (owner, other) = owned?;
+        let [one, two] = self
+            .parts
+            .switches()
+            .try_into()
+            .map_err(|_| Error::failed("find two switches", "the lab has others"))?;
+        let [index, second] = self.wait("agents that own both switches and have audited them", || {
+            Ok(self.owners(&places))
+        })?;
+        let (owner, other) = match self.parts.agents() {
+            [a, b] if index == 0 => (a, b),
+            [a, b] => (b, a),
+        };
         let (before, after) = (party(owner), party(other));
-        let sights = watch::broadcast_rows(&switch)?;
-        self.see(&sights, &before)?;
-        let found = switch.snapshot()?;
+        let mut broadcast = watch::broadcast_rows(&one)?;
+        self.see(&mut broadcast, &before)?;
+        let mut routes = watch::routes(&two, &HOSTS)?;
+        let first_trip = self.travel(HOSTS[0], &places, &one, &mut routes)?;
+        self.saw(|route| route.before = true);
+        let found = one.snapshot()?;
 
         self.progress
             .step(format!("Killing {}; {} takes over", before.name, after.name));
         let killed = Instant::now();
         owner.process.kill()?;
+        self.killed.set(Some(index));
         let mut accepted = Accepted::default();
-        let session = self.wait(
-            &format!("{} to own the switch and to have audited it", after.name),
-            || {
-                self.lives(other)?;
-                let asked = Instant::now();
-                let session = session(other);
-                Ok(session.inspect(|session| accepted.hear(asked, session)).filter(settled))
-            },
-        )?;
-        let repointed = self.see(&sights, &after)?;
-        let differences = switch.snapshot()?.since(&found);
-
+        let what = format!("{} to own {} and to have audited it", after.name, places[0].name);
+        let session = self.wait(&what, || {
+            let asked = Instant::now();
+            let session = status(other).and_then(|status| session(&status, &places[0].name).cloned());
+            Ok(session
+                .inspect(|session| accepted.hear(asked, session))
+                .filter(is_settled))
+        })?;
+        let repointed = self.see(&mut broadcast, &after)?;
+        let differences = one.snapshot()?.since(&found);
         let rewritten = rewritten(&differences, [&before.tsn, &after.tsn]);
         if !rewritten.is_empty() {
             let what = format!("the takeover by {}", after.name);
@@ -133,18 +152,39 @@ impl Demo<'_> {
                 format!("it rewrote what was right, in {rewritten:?}"),
             ));
         }
+
+        let second_trip = self.travel(HOSTS[1], &places, &one, &mut routes)?;
+        self.saw(|route| route.after = true);
+        // What was said of the first MAC came before what was said of the second.
+        let is_there = |routes: &Routes| watch::is_behind(routes, HOSTS[0], &places[0].vtep);
+        self.wait(&format!("{} to be in {} again", HOSTS[0], places[1].name), || {
+            Ok(routes.now()?.is_some_and(is_there).then_some(()))
+        })?;
+
         let ms = |at: Instant| at.saturating_duration_since(killed).as_secs_f64() * 1000.0;
         let session_ms = ms(accepted.at.unwrap_or(killed));
         let step = |ms: Option<f64>| session_ms + ms.unwrap_or_default();
         let takeover = session.takeover_ms;
+        let gaps = routes.gaps(killed, is_there).into_iter();
         Ok(Report {
-            engine: self.engine,
-            macs: self.macs,
+            options: self.options,
+            switches: places,
             before,
             after,
+            owns_other: second != index,
+            travels: Travels {
+                before: first_trip,
+                gaps: gaps
+                    .map(|[from, to]| Gap {
+                        from: ms(from),
+                        to: ms(to),
+                    })
+                    .collect(),
+                after: second_trip,
+            },
             impact: Impact {
                 session: session_ms,
-                broadcast: ms(repointed.at),
+                broadcast: ms(repointed),
                 audited: step(takeover.audited),
             },
             steps: Steps {
@@ -160,33 +200,92 @@ impl Demo<'_> {
         })
     }
 
-    /// Polls, unless Ctrl-C is pressed.
-    fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        self.parts
-            .scratch()
-            .wait_until(what, self.patience(), || match self.interrupt.pressed() {
-                true => Some(Err(Error::failed(format!("wait for {what}"), "Ctrl-C"))),
-                false => condition().transpose(),
-            })?
+    /// Which agent owns each switch and has nothing left to do, if all control nodes have told both agents everything.
+    fn owners(&self, switches: &[Place; 2]) -> Option<[usize; 2]> {
+        let statuses = self.parts.agents().each_ref().map(status);
+        let sessions = |switch: &Place| {
+            let session = |agent: &Option<_>| session(agent.as_ref()?, &switch.name).cloned();
+            statuses.each_ref().map(session)
+        };
+        let sessions = switches.each_ref().map(sessions);
+        let macs = self.options.macs as usize;
+        let done = |session: &SessionStatus| session.rows_remote.min(macs);
+        let programmed = sessions
+            .iter()
+            .map(|of| of.iter().flatten().map(done).max().unwrap_or(0));
+        self.progress.step(format!(
+            "Programming the switches: {} of {} remote MACs",
+            programmed.sum::<usize>(),
+            macs * switches.len()
+        ));
+        let heard = |status: &Option<_>| status.as_ref().is_some_and(|it| has_heard(it, CONTROL_NODES.into()));
+        if !statuses.iter().all(heard) {
+            return None;
+        }
+        let owner = |of: &[Option<SessionStatus>; 2]| {
+            let owns = |session: &SessionStatus| is_settled(session) && session.rows_remote == macs;
+            of.iter().position(|session| session.as_ref().is_some_and(owns))
+        };
+        let [one, two] = sessions.each_ref().map(owner);
+        Some([one?, two?])
+    }
+
+    /// A host speaks behind one switch; waits until the other knows where it is.
+    fn travel(&self, mac: &str, [from, to]: &[Place; 2], switch: &Remote, routes: &mut Eye<Routes>) -> Result<Trip> {
+        let (one, two, vtep) = (&from.name, &to.name, &from.vtep);
+        self.progress
+            .step(format!("A host speaks behind {one}: {mac} is on its way to {two}"));
+        switch.learn(&self.logical_switch, mac, vtep)?;
+        let learned = Instant::now();
+        let what = format!("{mac}, which {one} has learned, to be in Ucast_Macs_Remote of {two} behind {vtep}");
+        let arrived = self.wait(&what, || routes.first(|routes| watch::is_behind(routes, mac, vtep)))?;
+        Ok(Trip {
+            mac: mac.into(),
+            ms: arrived.saturating_duration_since(learned).as_secs_f64() * 1000.0,
+        })
     }
 
     /// The first moment at which the database showed the broadcast rows at this agent's services node.
-    fn see(&self, sights: &mpsc::Receiver<Sight>, agent: &Party) -> Result<Sight> {
+    fn see(&self, broadcast: &mut Eye<BroadcastRows>, agent: &Party) -> Result<Instant> {
         let what = format!("the broadcast row at {}, in the switch's database", agent.tsn);
-        self.wait(&what, || Ok(sights.try_iter().find(|sight| sight.all_at(&agent.tsn))))
+        self.wait(&what, || broadcast.first(|rows| watch::all_at(rows, &agent.tsn)))
+    }
+
+    fn saw(&self, what: impl FnOnce(&mut Route)) {
+        let mut seen = self.seen.get();
+        what(&mut seen);
+        self.seen.set(seen);
+    }
+
+    /// Polls, unless Ctrl-C is pressed, or something ends that should run.
+    fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        self.parts.scratch().wait_until(what, self.patience(), || {
+            if self.interrupt.pressed() {
+                return Some(Err(Error::failed(format!("wait for {what}"), "Ctrl-C")));
+            }
+            self.all_live().and_then(|()| condition()).transpose()
+        })?
     }
 
     /// Generous: it guards against hanging, nothing else.
     fn patience(&self) -> Duration {
-        Duration::from_secs(60 + u64::from(self.macs) / 100)
+        Duration::from_secs(60 + u64::from(self.options.macs) / 100)
     }
 
-    /// Fails if an agent that should run has ended.
-    fn lives(&self, agent: &Agent) -> Result<()> {
-        match agent.process.exited() {
-            None => Ok(()),
-            Some(status) => Err(Error::failed(format!("run {}", party(agent).name), status)),
+    /// Fails if an agent or a control node that should run has ended.
+    fn all_live(&self) -> Result<()> {
+        let agents = self.parts.agents().iter().enumerate();
+        let agents = agents
+            .filter(|(index, _)| self.killed.get() != Some(*index))
+            .map(|(_, agent)| (&agent.options().agent.name, &agent.process));
+        let nodes = self.parts.control_nodes().iter();
+        let nodes = nodes.map(|node| (&node.options().control.name, &node.process));
+        for (name, process) in agents.chain(nodes) {
+            if let Some(status) = process.exited() {
+                return Err(Error::failed(format!("run {name}"), status));
+            }
         }
+        Ok(())
     }
 }
 
@@ -196,63 +295,6 @@ fn party(agent: &Agent) -> Party {
         name: section.name.clone(),
         tsn: section.tsn_ip.to_string(),
     }
-}
-
-/// The agent's newest session with the only switch; `None` also while it does not answer yet.
-fn session(agent: &Agent) -> Option<SessionStatus> {
-    let status: AgentStatus = serde_json::from_value(agent.status().ok()?).ok()?;
-    status.switches.into_values().next()?.sessions.pop()
-}
-
-/// Whether the agent owns the switch, and everything there is as it is wanted.
-fn settled(session: &SessionStatus) -> bool {
-    let busy = session.pending + session.in_flight;
-    session.ownership == "held" && session.takeover_ms.audited.is_some() && busy == 0
-}
-
-/// When a session was accepted, from its age in every status that was heard of it.
-#[derive(Default)]
-struct Accepted {
-    conn: Option<ConnId>,
-    at: Option<Instant>,
-}
-
-impl Accepted {
-    /// The agent answered after it was asked: no answer is too late, and the latest is nearest to the truth.
-    fn hear(&mut self, asked: Instant, session: &SessionStatus) {
-        let at = asked.checked_sub(Duration::from_secs_f64(session.age_ms.max(0.0) / 1000.0));
-        self.at = match self.conn.replace(session.conn) == Some(session.conn) {
-            true => self.at.max(at),
-            false => at,
-        };
-    }
-}
-
-/// The tables of rows that a takeover should have left alone.
-fn rewritten(differences: &[Difference], services_nodes: [&str; 2]) -> Vec<String> {
-    let expected = |difference: &&Difference| {
-        let rows = [&difference.before, &difference.after].into_iter().flatten();
-        match difference.table.as_str() {
-            "Mcast_Macs_Remote" | "Physical_Locator_Set" => true,
-            "Physical_Locator" => rows
-                .map(|row| row.get("dst_ip").and_then(Value::as_str))
-                .all(|ip| ip.is_some_and(|ip| services_nodes.contains(&ip))),
-            "Manager" => match (&difference.before, &difference.after) {
-                (Some(before), Some(after)) => configured(before) == configured(after),
-                _ => false,
-            },
-            _ => false,
-        }
-    };
-    let others = differences.iter().filter(|difference| !expected(difference));
-    others.map(|difference| difference.table.clone()).collect()
-}
-
-/// A `Manager` row without what the server itself writes when a manager comes or goes.
-fn configured(row: &Row) -> Row {
-    let mut row = row.clone();
-    row.retain(|column, _| !["_version", "is_connected", "status"].contains(&column.as_str()));
-    row
 }
 
 /// A deadline shows the ends of all logs, which are kept in whole.

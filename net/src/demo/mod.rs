@@ -1,11 +1,13 @@
-//! The demo: a failover, watched from outside.
+//! The demo: a MAC that travels, a failover, and another MAC that travels, all watched from outside.
 
 mod engine;
 mod failover;
 mod interrupt;
+mod owner;
 mod progress;
 mod report;
 mod story;
+mod untouched;
 mod watch;
 
 use std::path::PathBuf;
@@ -14,7 +16,18 @@ pub use engine::Engine;
 pub use failover::run;
 pub use interrupt::Interrupt;
 pub use progress::Progress;
-pub use report::{Impact, Party, Report, Steps};
+pub use report::{Gap, Impact, Party, Place, Report, Route, Steps, Travels, Trip};
+
+/// What a demo is like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Who plays the switches and the proxy.
+    pub engine: Engine,
+    /// Remote MACs in each switch that no switch of the demo has learned.
+    pub macs: u32,
+    /// Whether the agents hold copies of routes through a failover, and hear each other.
+    pub stale_hold: bool,
+}
 
 /// Why there is no failover to tell of.
 #[derive(Debug, thiserror::Error)]
@@ -22,15 +35,27 @@ pub enum Failure {
     /// The environment's fault: something is missing on this machine, or could not be started. The text says what to do.
     #[error("{0}")]
     Environment(String),
-    /// Our fault: the parts ran, and the failover was not what it must be.
+    /// Our fault: the parts ran, and what they did was not what it must be.
     #[error("{what}")]
     Wrong {
         /// What happened, or did not.
         what: String,
+        /// What was seen of routes before.
+        route: Route,
         /// Where configurations, databases and logs are kept; `None` if they could not be.
         kept: Option<PathBuf>,
     },
     /// Ctrl-C. Everything is cleaned up.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl Failure {
+    /// What was seen of routes.
+    pub fn route(&self) -> Route {
+        match self {
+            Self::Wrong { route, .. } => *route,
+            Self::Environment(_) | Self::Interrupted => Route::default(),
+        }
+    }
 }

@@ -1,20 +1,24 @@
-//! What a failover cost.
+//! What was seen: the travels of two MACs, and what a failover between them cost.
 
 use serde::Serialize;
 
-use super::Engine;
+use super::Options;
 
-/// A failover that went well.
+/// A demo in which all went well: both MACs arrived, and the failover between them rewrote nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Who played the switch and the proxy.
-    pub engine: Engine,
-    /// Remote MACs in the switch.
-    pub macs: u32,
-    /// The agent that owned the switch and was killed.
+    /// What the demo was like.
+    pub options: Options,
+    /// The switch whose owner was killed, and another one.
+    pub switches: [Place; 2],
+    /// The agent that owned the first switch and was killed.
     pub before: Party,
     /// The agent that took over.
     pub after: Party,
+    /// Whether it had owned the other switch before.
+    pub owns_other: bool,
+    /// What became of MACs of the first switch at the other.
+    pub travels: Travels,
     /// What somebody outside could notice.
     pub impact: Impact,
     /// The steps of the agent that took over.
@@ -24,6 +28,15 @@ pub struct Report {
     /// Rows that were inserted, deleted or written to, apart from the broadcast rows and the locators and locator
     /// sets that they consist of.
     pub rows_rewritten: usize,
+}
+
+/// A switch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Its tunnel end.
+    pub vtep: String,
 }
 
 /// An agent.
@@ -57,6 +70,54 @@ pub struct Steps {
     pub read: f64,
 }
 
+/// What became of the MACs of one switch at the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Travels {
+    /// Of a MAC that was learned before the failure.
+    pub before: Trip,
+    /// When its row was missing after the kill.
+    pub gaps: Vec<Gap>,
+    /// Of a MAC that was learned afterwards.
+    pub after: Trip,
+}
+
+/// The way of a MAC from the switch that learned it to the row in the other switch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trip {
+    /// The MAC.
+    pub mac: String,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+}
+
+/// When a row was missing, in milliseconds since the kill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    /// From the moment when the database server told that it is gone.
+    pub from: f64,
+    /// To the moment when it told that it is there again.
+    pub to: f64,
+}
+
+/// What was seen of routes, for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Route {
+    /// A MAC that one switch learned before the failure was seen in the other, behind the right tunnel end.
+    pub before: bool,
+    /// The same of a MAC that was learned afterwards.
+    pub after: bool,
+    /// For how long the first of them was missing, in milliseconds; `None` if the demo did not come so far.
+    pub missing_ms: Option<f64>,
+}
+
+impl Travels {
+    /// For how long the first MAC was missing, in milliseconds.
+    pub fn missing_ms(&self) -> f64 {
+        // The sum of no numbers would be -0.0.
+        self.gaps.iter().fold(0.0, |ms, gap| ms + gap.to - gap.from)
+    }
+}
+
 impl Report {
     /// The line for programs.
     pub fn json(&self) -> impl Serialize {
@@ -70,13 +131,14 @@ impl Report {
             owner_after: String,
             impact_ms: Impact,
             rows_rewritten: usize,
+            route: Route,
         }
         let tenths = |ms: f64| (ms * 10.0).round() / 10.0;
         Line {
             ok: true,
-            engine: self.engine.name(),
+            engine: self.options.engine.name(),
             fault: "agent-kill",
-            macs: self.macs,
+            macs: self.options.macs,
             owner_before: self.before.name.clone(),
             owner_after: self.after.name.clone(),
             impact_ms: Impact {
@@ -85,6 +147,11 @@ impl Report {
                 audited: tenths(self.impact.audited),
             },
             rows_rewritten: self.rows_rewritten,
+            route: Route {
+                before: true,
+                after: true,
+                missing_ms: Some(tenths(self.travels.missing_ms())),
+            },
         }
     }
 }

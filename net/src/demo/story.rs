@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Engine;
-use super::report::{Party, Report};
+use super::report::{Party, Report, Trip};
 use crate::commands::count;
 
 /// See [`Report::story`].
@@ -18,8 +18,13 @@ impl Report {
 
 impl fmt::Display for Story<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report {
+            before, after, travels, ..
+        } = self.0;
         self.parts(f)?;
+        self.trip(f, "A MAC TRAVELS", &travels.before, before)?;
         self.timeline(f)?;
+        self.trip(f, "ANOTHER MAC TRAVELS", &travels.after, after)?;
         self.cost(f)
     }
 }
@@ -27,66 +32,95 @@ impl fmt::Display for Story<'_> {
 impl Story<'_> {
     fn parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report {
-            engine,
-            macs,
+            options,
+            switches: [one, two],
             before,
             after,
+            owns_other,
             ..
         } = self.0;
+        let (one, two, macs) = (&one.name, &two.name, options.macs);
         let (owner, other) = (&before.name, &after.name);
-        let (this, that, switch, proxy) = match engine {
+        let (this, that, switch, proxy) = match options.engine {
             Engine::Embedded => (
-                "Engine \"embedded\": Tandem's own switch and proxy.",
+                "Engine \"embedded\": Tandem's own switches and proxy.",
                 "With --real: ovsdb-server and HAProxy.",
                 "an emulated ovsdb-server",
                 "an emulated HAProxy",
             ),
             Engine::Real => (
                 "Engine \"real\": ovsdb-server and HAProxy.",
-                "Without --real: Tandem's own switch and proxy.",
-                "ovsdb-server",
+                "Without --real: Tandem's own switches and proxy.",
+                "an ovsdb-server",
                 "HAProxy",
             ),
         };
+        let (owned, others) = match owns_other {
+            true => (
+                one.clone(),
+                format!("owns {two} in the same way, and stands by for {one}."),
+            ),
+            false => (format!("{one} and {two}"), "stands by for both.".into()),
+        };
+        let switches = format!("{one}, {two}");
         write!(
             f,
             "\
 {this} {that}
 
 THE PARTS, on this machine only, with real TLS
-  switch         {switch}: the database that tells a top-of-rack switch where to
-                 send frames. {macs} remote MACs are in it: \"this address is behind that
-                 tunnel end\".
-  proxy          {proxy}. The switch dials it and is handed, by TLS, to one of two
+  {switches:<13}  two switches, each {switch}: the database that tells a
+                 top-of-rack switch where to send frames. {macs} remote MACs are in each: \"this
+                 address is behind that tunnel end\".
+  proxy          {proxy}. A switch dials it and is handed, by TLS, to one of two
                  agents.
-  {owner:<13}  owns the switch: it holds the switch's lock, and is the only one that writes.
-  {other:<13}  stands by, with the same configuration.
+  {owner:<13}  owns {owned}: it holds the switch's lock, and is the only one that writes.
+  {other:<13}  {others}
+  control nodes  two, with the same inventory. They tell both agents what is wanted, and what
+                 the switches of either have learned.
   broadcast row  tells the switch where frames for everybody go: to the services node (TSN)
-                 of the owner. Now {}, of {owner}; that of {other} is {}.
+                 of the owner. In {one} now {}, of {owner}; that of {other} is {}.
 
 ",
             before.tsn, after.tsn
         )
     }
 
+    fn trip(&self, f: &mut fmt::Formatter<'_>, title: &str, Trip { mac, ms }: &Trip, by: &Party) -> fmt::Result {
+        let [one, two] = &self.0.switches;
+        let (one, vtep, two, by) = (&one.name, &one.vtep, &two.name, &by.name);
+        write!(
+            f,
+            "\
+{title}, in ms since {one} learned it
+       0.0  learned    {one} has {mac} among the MACs of its own hosts.
+  {ms:>8.1}  installed  {two} has it behind {one} ({vtep}): {by} told the control nodes.
+
+"
+        )
+    }
+
     fn timeline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report {
-            macs,
+            options,
+            switches: [one, two],
             before,
             after,
+            travels,
             impact,
             steps,
             ..
         } = self.0;
         let (owner, other, tsn) = (&before.name, &after.name, &after.tsn);
-        let mut steps = [
+        let (one, two) = (&one.name, &two.name);
+        let mut steps = vec![
             (
                 0.0,
-                format!("           {owner} is killed (SIGKILL). The switch loses it, waits, then dials again."),
+                format!("           {owner} is killed (SIGKILL). {one} loses it, waits, then dials again."),
             ),
             (
                 impact.session,
-                format!("session    {other} accepts the switch's connection, through the proxy."),
+                format!("session    {other} accepts the connection of {one}, through the proxy."),
             ),
             (
                 steps.tls,
@@ -94,22 +128,28 @@ THE PARTS, on this machine only, with real TLS
             ),
             (
                 steps.locked,
-                format!("           {other} holds the switch's lock: from now on it may write."),
+                format!("           {other} holds the lock of {one}: from now on it may write."),
             ),
             (
                 impact.broadcast,
-                format!("broadcast  the switch's database shows the broadcast row at {tsn}."),
+                format!("broadcast  the database of {one} shows the broadcast row at {tsn}."),
             ),
-            (
-                steps.read,
-                format!("           {other} has read every table of the switch."),
-            ),
+            (steps.read, format!("           {other} has read every table of {one}.")),
             (
                 impact.audited,
-                format!("audited    {other} has compared all {macs} MACs: everything is as wanted."),
+                format!(
+                    "audited    {other} has compared all {} MACs: everything is as wanted.",
+                    options.macs
+                ),
             ),
         ];
-        // The broadcast row is seen by the database's eye, the other steps by the agent's own.
+        let mac = &travels.before.mac;
+        for gap in &travels.gaps {
+            let gone = format!("missing    {two} lost {mac}: control nodes retract what {owner} told them.");
+            let back = format!("restored   {two} has {mac} behind {one} again: {other} told them.");
+            steps.extend([(gap.from, gone), (gap.to, back)]);
+        }
+        // What is seen by a database's eye stands among what an agent says itself.
         steps.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         writeln!(f, "WHAT HAPPENED, in ms since the kill")?;
         for (at, what) in steps {
@@ -120,35 +160,53 @@ THE PARTS, on this machine only, with real TLS
 
     fn cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report {
-            engine,
-            macs,
+            options,
+            switches: [one, two],
             before: Party { name: owner, tsn },
+            travels,
             impact,
             broadcast_rows,
             rows_rewritten,
             ..
         } = self.0;
-        let waits = match engine {
+        let (one, two, mac) = (&one.name, &two.name, &travels.before.mac);
+        let waits = match options.engine {
             Engine::Embedded => "ovsdb-server, emulated here",
             Engine::Real => "ovsdb-server itself",
+        };
+        let routes = match travels.gaps.is_empty() {
+            true => format!("{two} had {mac} all the time."),
+            false => format!(
+                "for {:.0} ms {two} did not know where {mac} is: frames for it
+                  went by way of a services node, as those for any address that it does not know.",
+                travels.missing_ms()
+            ),
+        };
+        let hint = match options.stale_hold {
+            true => "Without --stale-hold the routes go with the agent, and come back with the other.",
+            false => "With --stale-hold the agents hold copies of routes through the failover, and none is missing.",
         };
         write!(
             f,
             "\
 WHAT IT COST
-  rows rewritten  {rows_rewritten}, besides {}. The {macs} MACs stayed: while
-                  no agent is connected, a switch goes on forwarding to all that it knows.
+  rows rewritten  {rows_rewritten} in {one}, besides {}. The {} MACs stayed:
+                  while no agent is connected, a switch goes on forwarding to all that it knows.
   broadcast       for {:.0} ms the broadcast row still named {tsn}. Where that services
                   node dies together with {owner}, a switch loses that long the frames for
                   everybody, and those for addresses that it does not know.
-  changes         for {:.0} ms nobody could tell the switch anything new.
+  routes          {routes}
+  changes         for {:.0} ms nobody could tell {one} anything new.
 
 WHY ABOUT ONE SECOND
   A switch whose connection breaks waits for at least a second before it dials again: the
   reconnect back-off of {waits}, which no agent and no proxy can shorten.
   Tandem's own share is the {:.0} ms from the accepted session to the repointed broadcast row.
+
+{hint}
 ",
             count(*broadcast_rows, "repointed broadcast row", "repointed broadcast rows"),
+            options.macs,
             impact.broadcast,
             impact.audited,
             impact.broadcast - impact.session,
@@ -159,19 +217,63 @@ WHY ABOUT ONE SECOND
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{Impact, Steps};
+    use crate::demo::{Gap, Impact, Options, Place, Steps, Travels};
 
     #[test]
     fn a_newcomer_reads_what_the_parts_are_what_happens_and_what_it_costs() {
+        insta::assert_snapshot!(report().story());
+    }
+
+    #[test]
+    fn and_which_parts_are_emulated() {
+        let mut report = report();
+        report.options.engine = Engine::Embedded;
+        insta::assert_snapshot!(report.story());
+    }
+
+    #[test]
+    fn a_route_that_was_never_missing_is_told_of_as_such() {
+        let mut report = report();
+        report.options.stale_hold = true;
+        report.travels.gaps.clear();
+        let story = report.story().to_string();
+        assert!(story.contains("tor2 had 02:00:00:00:00:01 all the time."), "{story}");
+        assert!(!story.contains("missing "), "{story}");
+    }
+
+    #[test]
+    fn one_agent_may_have_owned_both_switches() {
+        let mut report = report();
+        report.owns_other = false;
+        let story = report.story().to_string();
+        assert!(story.contains("owns tor1 and tor2: "), "{story}");
+    }
+
+    fn report() -> Report {
         let party = |name: &str, tsn: &str| Party {
             name: name.into(),
             tsn: tsn.into(),
         };
-        let report = |engine| Report {
-            engine,
-            macs: 1000,
+        let place = |name: &str, vtep: &str| Place {
+            name: name.into(),
+            vtep: vtep.into(),
+        };
+        let trip = |mac: &str, ms| Trip { mac: mac.into(), ms };
+        Report {
+            options: Options {
+                engine: Engine::Real,
+                macs: 1000,
+                stale_hold: false,
+            },
+            switches: [place("tor1", "10.0.1.1"), place("tor2", "10.0.1.2")],
             before: party("agent-a", "10.0.0.11"),
             after: party("agent-b", "10.0.0.12"),
+            owns_other: true,
+            travels: Travels {
+                before: trip("02:00:00:00:00:01", 24.26),
+                gaps: vec![Gap { from: 9.5, to: 1060.5 }],
+                after: trip("02:00:00:00:00:02", 22.0),
+            },
             impact: Impact {
                 session: 1003.04,
                 broadcast: 1010.06,
@@ -184,8 +286,6 @@ mod tests {
             },
             broadcast_rows: 1,
             rows_rewritten: 0,
-        };
-        insta::assert_snapshot!(report(Engine::Real).story());
-        insta::assert_snapshot!("and_which_parts_are_emulated", report(Engine::Embedded).story());
+        }
     }
 }

@@ -32,6 +32,9 @@ pub struct ControlOptions {
     /// The network namespace that it is in.
     #[serde(skip)]
     pub namespace: Option<String>,
+    /// See [`Launch::tether`].
+    #[serde(skip)]
+    pub tether: Option<PathBuf>,
 }
 
 /// `[control]`
@@ -88,6 +91,7 @@ impl ControlOptions {
             switch: Vec::new(),
             log: LogSection { level: "debug".into() },
             namespace: None,
+            tether: None,
         }
     }
 }
@@ -178,5 +182,6 @@ fn launch(binary: &Path, folder: &Path, options: &ControlOptions) -> Result<Prog
         .args(["control", "--config"])
         .arg(file(folder))
         .namespace(options.namespace.as_deref())
+        .tether(options.tether.as_deref())
         .start(folder.join("control.log"))
 }

@@ -1,6 +1,7 @@
 //! A pair that needs no program but Tandem: its switches and its proxy are the simulator's models, on real sockets.
 //!
-//! They are tasks of this process and die with it. The agents are processes all the same, for they are to be killed.
+//! They are tasks of this process and die with it. Agents and control nodes are processes all the same, for they are to be
+//! killed.
 
 use std::fmt;
 use std::fs::File;
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::agent::Agent;
+use super::control::ControlNode;
 use super::haproxy::{Backend, Listen};
 use super::pair::{self, PairOptions};
 use super::pki::{Credentials, Pki};
@@ -30,12 +32,14 @@ use crate::driver::actor::{Audience, Driver, Note, Tls};
 use crate::driver::env::TokioEnv;
 use crate::tls::{Acceptor, Connector, Settings};
 
-/// As [`Pair`](super::Pair): two agents, a proxy and switches, wired together on loopback addresses of their own.
+/// As [`Pair`](super::Pair): two agents, a proxy, switches and control nodes, wired together on loopback addresses of their own.
 pub struct EmbeddedPair {
     /// Where each switch, `tor1`, `tor2` ..., takes clients.
     pub switches: Vec<Remote>,
     /// `agent-a` and `agent-b`.
     pub agents: [Agent; 2],
+    /// `control-1`, `control-2` ...
+    pub control_nodes: Vec<ControlNode>,
     /// Where their files are.
     pub scratch: Scratch,
     _models: Runtime,
@@ -52,14 +56,21 @@ const CLIENTS: u16 = 6659;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl EmbeddedPair {
-    /// Starts the agents, the proxy, then the switches; waits until all of them listen, not for a takeover.
+    /// Starts control nodes, the agents, the proxy, then the switches; waits until all of them listen, not for a takeover.
     ///
-    /// Of the options, the models know neither `schema` nor `proxy_protocol` nor `namespaces`.
+    /// Of the options, the models know neither `schema` nor `proxy_protocol` nor `relays` nor `namespaces`.
     pub fn start(options: &PairOptions) -> Result<Self> {
         let scratch = Scratch::without_shell(&options.binary)?;
         let loopback = Loopback::claim()?;
         let pki = Pki::new(scratch.folder("pki")?)?;
         let models = Runtime::new().map_err(Error::io("start a runtime"))?;
+        let control_nodes: Vec<ControlNode> = (1..=options.control_nodes)
+            .map(|number| {
+                let mut node = pair::control_node(options, number, &loopback, &pki)?;
+                node.tether = Some(options.binary.clone());
+                ControlNode::start(&scratch, &options.binary, node)
+            })
+            .collect::<Result<_>>()?;
         let start = |index: usize| {
             let mut agent = pair::agent(options, index, &loopback, &pki)?;
             agent.tether = Some(options.binary.clone());
@@ -67,9 +78,8 @@ impl EmbeddedPair {
         };
         let agents = [start(0)?, start(1)?];
         if options.serves {
-            // A model starts faster than an agent, and a switch that finds nobody waits for a second.
-            let is_up = |agent: &Agent| agent.status().is_ok() || agent.process.exited().is_some();
-            scratch.wait_until("two agents", PATIENCE, || agents.iter().all(is_up).then_some(()))?;
+            // A model starts faster than an agent.
+            pair::wait_for_configuration(&scratch, &control_nodes, &agents)?;
         }
         let listens = pair::proxy(options, None, &loopback, &agents).listens;
         run(
@@ -91,6 +101,7 @@ impl EmbeddedPair {
         Ok(Self {
             switches,
             agents,
+            control_nodes,
             scratch,
             _models: models,
             _loopback: loopback,

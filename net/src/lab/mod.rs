@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! Pair         = Pki + Switch (ovsdb-server) --ssl--> Haproxy --tcp--> Agent (tandem agent) x 2 [--tls--> ControlNode (tandem control)]
-//! EmbeddedPair = Pki + Device (simulator's)  --ssl--> Proxy   --tcp--> Agent (tandem agent) x 2
+//! EmbeddedPair = Pki + Device (simulator's)  --ssl--> Proxy   --tcp--> Agent (tandem agent) x 2 [--tls--> ControlNode (tandem control)]
 //! ```
 //!
 //! Everything here blocks. Waiting is polling a condition ([`Scratch::wait_until`]), never sleeping and hoping.

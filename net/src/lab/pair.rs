@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Result;
 use super::agent::{Agent, AgentOptions, NetworkSection, PeerSection, PortSection, SwitchSection, UplinkSection};
 use super::control::{ControlNode, ControlOptions, ServedSection};
-use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
+use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen, ServerState};
 use super::netns::{self, Link, Namespaces};
 use super::pki::Pki;
 use super::port::Loopback;
@@ -128,6 +128,9 @@ pub struct Island {
 /// How long the proxy may take to see both agents: it asks five times a second.
 const PROXY: Duration = Duration::from_secs(60);
 
+/// How long the agents may take to be configured by control nodes, with all the MACs that these know.
+const CONFIGURATION: Duration = Duration::from_secs(180);
+
 /// Parts of the loopback network.
 const VIP: u8 = 1;
 const CONTROL_NODES: u8 = 20;
@@ -139,7 +142,8 @@ const AGENTS: [(&str, u8, Ipv4Addr); 2] = [
 ];
 
 impl Pair {
-    /// Starts control nodes, the agents, the proxy, then the switches; waits for proxy and switches, not for a takeover.
+    /// Starts control nodes, the agents, the proxy, then the switches; waits for the configuration that control nodes
+    /// tell, for proxy and switches, not for a takeover.
     pub fn start(options: &PairOptions) -> Result<Self> {
         let scratch = Scratch::new()?;
         let loopback = Loopback::claim()?;
@@ -170,14 +174,18 @@ impl Pair {
             Agent::start(&scratch, &options.binary, agent)
         };
         let agents = [start(0)?, start(1)?];
+        if options.serves && options.control_nodes > 0 {
+            wait_for_configuration(&scratch, &control_nodes, &agents)?;
+        }
         let hub = island.as_ref().map(|island| island.hub.clone());
         let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
-        if options.serves && options.targets > 1 {
-            // A switch that dials earlier lands with both targets on the same agent.
+        if options.serves && (options.targets > 1 || options.switches > 1) {
+            // A switch that dials earlier may land where its other target is, or another switch.
             scratch.wait_until("both agents UP at the proxy", PROXY, || {
+                let ended = any_ended(&control_nodes, &agents);
                 let servers = haproxy.servers().ok()?;
-                let up = servers.iter().all(|server| server.status.starts_with("UP"));
-                up.then_some(())
+                let up = |server: &ServerState| server.status.starts_with("UP") && server.check == "L7OK";
+                (ended || servers.iter().all(up)).then_some(())
             })?;
         }
         let switches = (1..=options.switches)
@@ -271,6 +279,29 @@ impl Island {
     }
 }
 
+/// Waits until both agents know what is wanted, and listen, or one of all these has ended.
+///
+/// A switch that finds nobody waits for a second, and one that finds only one of them goes there, whoever has less to do.
+pub(super) fn wait_for_configuration(
+    scratch: &Scratch,
+    control_nodes: &[ControlNode],
+    agents: &[Agent; 2],
+) -> Result<()> {
+    let knows = |agent: &Agent| {
+        let grade = agent.status().ok().map(|mut status| status["grade"].take());
+        grade.is_some_and(|grade| grade != "unfit")
+    };
+    scratch.wait_until("two agents that know what is wanted", CONFIGURATION, || {
+        (any_ended(control_nodes, agents) || agents.iter().all(knows)).then_some(())
+    })
+}
+
+fn any_ended(control_nodes: &[ControlNode], agents: &[Agent; 2]) -> bool {
+    let agents = agents.iter().map(|agent| &agent.process);
+    let mut processes = agents.chain(control_nodes.iter().map(|node| &node.process));
+    processes.any(|process| process.exited().is_some())
+}
+
 /// What an agent is told, on loopback.
 pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pki: &Pki) -> Result<AgentOptions> {
     let (name, part, tsn_ip) = AGENTS[index];
@@ -320,7 +351,12 @@ fn relays(options: &PairOptions, index: usize, loopback: &Loopback) -> Result<Re
 }
 
 /// What a control node is told: what the agents would be told, if there were none.
-fn control_node(options: &PairOptions, number: u8, loopback: &Loopback, pki: &Pki) -> Result<ControlOptions> {
+pub(super) fn control_node(
+    options: &PairOptions,
+    number: u8,
+    loopback: &Loopback,
+    pki: &Pki,
+) -> Result<ControlOptions> {
     let name = format!("control-{number}");
     let address = loopback.address(CONTROL_NODES + number);
     let mut node = ControlOptions::new(&name, address, pki.issue(&name)?);
@@ -339,12 +375,17 @@ fn owns(session: &Value) -> bool {
     matches!(session["ownership"].as_str(), Some("held" | "lockless"))
 }
 
-pub(super) fn switch_name(number: u8) -> String {
+pub(crate) fn switch_name(number: u8) -> String {
     format!("tor{number}")
 }
 
-pub(super) fn tunnel_ip(number: u8) -> Ipv4Addr {
+pub(crate) fn tunnel_ip(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 1, number)
+}
+
+/// The name of a network's logical switch, if nobody chose another prefix.
+pub(crate) fn logical_switch(network: &NetworkSection) -> String {
+    format!("Contrail-{}", network.uuid)
 }
 
 fn switch_section(options: &PairOptions, number: u8) -> SwitchSection {

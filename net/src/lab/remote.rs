@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Result;
 use super::jsonrpc::Client;
 use super::snapshot::{Row, Snapshot};
+use super::{Error, Result};
 
 /// An address of a database server. As text it is what `vtep-ctl` and `ovsdb-client` call it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +32,17 @@ impl Remote {
     /// One transaction; see [`Client::transact`].
     pub fn transact(&self, operations: &Value) -> Result<Value> {
         self.client()?.transact(operations)
+    }
+
+    /// A host that spoke is behind this tunnel end of the switch: a row of `Ucast_Macs_Local`, as its hardware writes it.
+    pub fn learn(&self, logical_switch: &str, mac: &str, vtep: &str) -> Result<()> {
+        let mut client = self.client()?;
+        let uuid = self::logical_switch(&mut client, logical_switch)?;
+        let (mut operations, locator) = locator(&mut client, vtep)?;
+        let row = json!({ "MAC": mac, "logical_switch": uuid, "locator": locator });
+        operations.push(json!({ "op": "insert", "table": "Ucast_Macs_Local", "row": row }));
+        client.transact(&Value::Array(operations))?;
+        Ok(())
     }
 
     /// Every row of every table, all of one moment.
@@ -74,4 +85,33 @@ pub(super) fn rows(result: &mut Value) -> Vec<Row> {
             .collect(),
         _ => Vec::new(),
     }
+}
+
+/// The uuid of the logical switch of this name, to be written into a column that refers to it.
+pub(super) fn logical_switch(client: &mut Client, name: &str) -> Result<Value> {
+    let mut found = client.transact(&json!([{
+        "op": "select", "table": "Logical_Switch", "columns": ["_uuid"], "where": [["name", "==", name]],
+    }]))?;
+    match found[0]["rows"][0]["_uuid"].take() {
+        Value::Null => Err(Error::failed(
+            format!("find the logical switch {name}"),
+            "there is none",
+        )),
+        uuid => Ok(uuid),
+    }
+}
+
+/// The locator of a tunnel end: the one that exists (its index allows no second), or one to be inserted first.
+pub(super) fn locator(client: &mut Client, vtep: &str) -> Result<(Vec<Value>, Value)> {
+    let found = client.transact(&json!([{
+        "op": "select", "table": "Physical_Locator", "columns": ["_uuid"], "where": [["dst_ip", "==", vtep]],
+    }]))?;
+    Ok(match &found[0]["rows"][0]["_uuid"] {
+        Value::Null => {
+            let row = json!({ "encapsulation_type": "vxlan_over_ipv4", "dst_ip": vtep });
+            let insert = json!({ "op": "insert", "table": "Physical_Locator", "uuid-name": "locator", "row": row });
+            (vec![insert], json!(["named-uuid", "locator"]))
+        }
+        uuid => (Vec::new(), uuid.clone()),
+    })
 }

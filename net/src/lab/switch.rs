@@ -165,17 +165,8 @@ impl Switch {
     pub fn add_remote_macs(&self, logical_switch: &str, count: u32, vtep: &str) -> Result<()> {
         const BATCH: u32 = 100;
         let mut client = self.client()?;
-        let found = client.transact(&json!([{
-            "op": "select", "table": "Logical_Switch", "columns": ["_uuid"], "where": [["name", "==", logical_switch]],
-        }]))?;
-        let uuid = &found[0]["rows"][0]["_uuid"];
-        if uuid.is_null() {
-            return Err(Error::failed(
-                format!("find the logical switch {logical_switch}"),
-                "there is none",
-            ));
-        }
-        let (mut operations, mut locator) = locator(&mut client, vtep)?;
+        let uuid = remote::logical_switch(&mut client, logical_switch)?;
+        let (mut operations, mut locator) = remote::locator(&mut client, vtep)?;
         for first in (0..count).step_by(BATCH as usize) {
             let last = count.min(first + BATCH);
             operations.extend((first..last).map(|number| {
@@ -306,19 +297,4 @@ fn launch(folder: &Path, options: &SwitchOptions) -> Result<Program> {
             .arg(format!("--ca-cert={}", credentials.ca.display()));
     }
     launch.start(folder.join("ovsdb-server.log"))
-}
-
-/// The locator of a tunnel end: the one that exists (its index allows no second), or one to be inserted first.
-fn locator(client: &mut Client, vtep: &str) -> Result<(Vec<Value>, Value)> {
-    let found = client.transact(&json!([{
-        "op": "select", "table": "Physical_Locator", "columns": ["_uuid"], "where": [["dst_ip", "==", vtep]],
-    }]))?;
-    Ok(match &found[0]["rows"][0]["_uuid"] {
-        Value::Null => {
-            let row = json!({ "encapsulation_type": "vxlan_over_ipv4", "dst_ip": vtep });
-            let insert = json!({ "op": "insert", "table": "Physical_Locator", "uuid-name": "locator", "row": row });
-            (vec![insert], json!(["named-uuid", "locator"]))
-        }
-        uuid => (Vec::new(), uuid.clone()),
-    })
 }
