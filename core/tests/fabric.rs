@@ -7,10 +7,10 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use net::{Net, SWITCHES, mac, network, vtep};
-use tandem_core::Vni;
 use tandem_core::agent::adverts::Advert;
 use tandem_core::control::Inventory;
 use tandem_core::health::Grade;
+use tandem_core::{Mac, Vni};
 
 /// Two agents and two control nodes, everybody up; agent 0 owns switch 0, agent 1 owns switch 1.
 fn pair() -> Net {
@@ -48,6 +48,18 @@ fn a_mac_that_moves_is_heard_of_at_its_new_tunnel_end_while_the_old_switch_still
     assert_eq!((sequence(&net, 0, 1), sequence(&net, 1, 1)), (Some(1), Some(2)));
     net.lose(0, 0, mac(1));
     assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(1)));
+}
+
+#[test]
+fn a_session_hears_that_this_was_everything_once_it_has_heard_everything() {
+    let mut net = pair();
+    let numbers = 0..=u16::MAX >> 5;
+    for [high, low] in numbers.clone().map(u16::to_be_bytes) {
+        net.learn(0, 0, Mac([2, 1, 0, 0, high, low]));
+    }
+    net.end(1, 1);
+    net.own(1, 1);
+    assert_eq!(net.told(1, 1).settled_with, numbers.count());
 }
 
 #[test]

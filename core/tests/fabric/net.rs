@@ -70,6 +70,8 @@ struct AgentSide {
 pub(crate) struct Told {
     macs: BTreeMap<Mac, Ipv4Addr>,
     settled: bool,
+    /// How many MACs it had heard of when it was told that this was everything.
+    pub(crate) settled_with: usize,
     /// MACs that were nowhere at any time.
     missed: BTreeSet<Mac>,
     /// It was told to let go of its switch, or to show that its line is alive.
@@ -437,7 +439,10 @@ impl Net {
                             }
                         }
                     }
-                    Command::Settle { settled, .. } => told.settled = settled,
+                    Command::Settle { settled, .. } => {
+                        told.settled = settled;
+                        told.settled_with = told.macs.len();
+                    }
                     Command::Drain => told.drained = true,
                     Command::Prove => told.doubted = true,
                     // A session forgets what it has no part in any more.
