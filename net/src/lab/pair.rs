@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Result;
 use super::agent::{Agent, AgentOptions, NetworkSection, PeerSection, PortSection, SwitchSection, UplinkSection};
 use super::control::{ControlNode, ControlOptions, ServedSection};
-use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
+use super::haproxy::{Backend, Haproxy, HaproxyOptions, Listen, ServerState};
 use super::netns::{self, Link, Namespaces};
 use super::pki::Pki;
 use super::port::Loopback;
@@ -38,6 +38,8 @@ pub struct PairOptions {
     pub schema: Schema,
     /// The port numbers of the proxy that every switch dials, each with its own agent first; one or two.
     pub targets: u8,
+    /// Whether `agent-b` gets switches only while `agent-a` is down. With one target.
+    pub standby: bool,
     /// `Manager.max_backoff` and `Manager.inactivity_probe` of the switches.
     pub max_backoff_ms: Option<u32>,
     /// See [`Manager::inactivity_probe_ms`].
@@ -67,6 +69,7 @@ impl PairOptions {
             relays: false,
             schema: Schema::default(),
             targets: 1,
+            standby: false,
             max_backoff_ms: Some(1000),
             inactivity_probe_ms: None,
             networks: vec![NetworkSection {
@@ -172,12 +175,13 @@ impl Pair {
         let agents = [start(0)?, start(1)?];
         let hub = island.as_ref().map(|island| island.hub.clone());
         let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
-        if options.serves && options.targets > 1 {
-            // A switch that dials earlier lands with both targets on the same agent.
+        if options.serves && (options.targets > 1 || options.standby) {
+            // A switch that dials earlier lands with both targets on the same agent, or on the one that stands by.
             scratch.wait_until("both agents UP at the proxy", PROXY, || {
                 let servers = haproxy.servers().ok()?;
-                let up = servers.iter().all(|server| server.status.starts_with("UP"));
-                up.then_some(())
+                // Before the first check it believes that everybody is.
+                let up = |server: &ServerState| server.status.starts_with("UP") && server.check == "L7OK";
+                servers.iter().all(up).then_some(())
             })?;
         }
         let switches = (1..=options.switches)
@@ -389,7 +393,7 @@ pub(super) fn proxy(
         bind: (loopback.address(VIP), loopback.port(6640 + index)).into(),
         backends: vec![
             backend(a, options.targets > 1 && index == 1),
-            backend(b, options.targets > 1 && index == 0),
+            backend(b, options.standby || options.targets > 1 && index == 0),
         ],
     };
     HaproxyOptions {
