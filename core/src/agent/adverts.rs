@@ -4,7 +4,7 @@
 //! takeover changes nothing. It is raised only when the best that is known lies at another tunnel end. Whoever
 //! raised it at every takeover would soon be called a duplicate and frozen: five moves in 180 s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::fabric::Heard;
@@ -28,6 +28,8 @@ pub struct Advert {
 pub struct Adverts {
     current: BTreeMap<(Uuid, Mac), Advert>,
     remembered: BTreeMap<Route, Remembered>,
+    /// When each of those is forgotten.
+    forgotten_at: BTreeSet<(Time, Route)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,8 @@ impl Adverts {
     pub fn remember(&mut self, now: Time, route: Route, sequence: u32) {
         let until = now + SEQUENCE_MEMORY;
         let remembered = self.remembered.entry(route).or_insert(Remembered { sequence, until });
+        self.forgotten_at.remove(&(remembered.until, route));
+        self.forgotten_at.insert((until, route));
         remembered.sequence = remembered.sequence.max(sequence);
         remembered.until = until;
     }
@@ -126,7 +130,10 @@ impl Adverts {
 
     /// What nobody asks for any more is forgotten.
     pub fn forget(&mut self, now: Time) {
-        self.remembered.retain(|_, remembered| remembered.until > now);
+        while let Some((_, route)) = self.forgotten_at.first().copied().filter(|(at, _)| *at <= now) {
+            self.forgotten_at.pop_first();
+            self.remembered.remove(&route);
+        }
     }
 }
 

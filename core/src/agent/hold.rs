@@ -41,10 +41,21 @@ pub struct Hold {
     /// Our switches, by their tunnel end.
     served: BTreeMap<Ipv4Addr, Served>,
     copies: BTreeMap<Route, Copied>,
+    /// Those that nobody advertises at first hand, by their tunnel end, the longest alone first.
+    alone: BTreeMap<Ipv4Addr, BTreeSet<(Time, Route)>>,
     /// Until when the broadcast routes of a switch are held that nobody owns.
     broadcasts: BTreeMap<Ipv4Addr, Time>,
     /// Copies of what we let go ourselves, and nobody has vouched for since.
     awaited: BTreeSet<Route>,
+}
+
+/// What is held no more, or from now on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Changed {
+    /// The routes whose copies went.
+    pub routes: Vec<Route>,
+    /// The tunnel ends whose broadcast routes are concerned.
+    pub ends: BTreeSet<Ipv4Addr>,
 }
 
 /// A copy.
@@ -62,6 +73,7 @@ impl Hold {
             lasts,
             served: BTreeMap::new(),
             copies: BTreeMap::new(),
+            alone: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
             awaited: BTreeSet::new(),
         }
@@ -77,35 +89,55 @@ impl Hold {
         !self.awaited.is_empty()
     }
 
-    /// How our switches are served from now on. Answers the routes whose copies went.
-    pub fn serve(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Vec<Route> {
+    /// How our switches are served from now on.
+    pub fn serve(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
         let before = std::mem::replace(&mut self.served, served);
-        for (vtep, was) in &before {
-            let is = self.served.get(vtep).copied().unwrap_or_default();
-            if was.live && !is.live {
-                self.broadcasts.insert(*vtep, now + self.lasts);
-            } else if is.live {
+        let mut changed = Changed::default();
+        for vtep in before.keys().chain(self.served.keys()) {
+            let [was, is] = [&before, &self.served].map(|it| it.get(vtep).copied().unwrap_or_default());
+            let held = was.live || self.broadcasts.contains_key(vtep);
+            if is.live || !self.served.contains_key(vtep) {
                 self.broadcasts.remove(vtep);
+            } else if was.live {
+                self.broadcasts.insert(*vtep, now + self.lasts);
+            }
+            if held != self.holds_broadcasts(*vtep) {
+                changed.ends.insert(*vtep);
             }
         }
-        let vteps = self.vteps();
-        self.broadcasts.retain(|vtep, _| vteps.contains(vtep));
-        self.forget(now)
+        if before.keys().any(|vtep| !self.served.contains_key(vtep)) {
+            let ours = &self.served;
+            let left = self.copies.keys().filter(|route| !ours.contains_key(&route.vtep));
+            changed.routes = left.copied().collect();
+        }
+        for route in &changed.routes {
+            self.set(*route, None);
+            self.awaited.remove(route);
+        }
+        let forgotten = self.forget(now);
+        changed.routes.extend(forgotten.routes);
+        changed.ends.extend(forgotten.ends);
+        changed
     }
 
     /// The paths of a MAC changed. Answers whether a copy came, changed or went.
     pub fn heard(&mut self, now: Time, network: Uuid, mac: Mac, paths: &[Heard]) -> bool {
         let mut changed = false;
         let real: Vec<_> = paths.iter().filter(|path| path.preference > STALE_PREFERENCE).collect();
-        for vtep in self.served.keys() {
-            let route = Route {
-                network,
-                mac,
-                vtep: *vtep,
-            };
+        let there = real
+            .iter()
+            .map(|path| path.vtep)
+            .filter(|vtep| self.served.contains_key(vtep));
+        let vteps: BTreeSet<_> = self
+            .copies_of(network, mac)
+            .map(|(route, _)| route.vtep)
+            .chain(there)
+            .collect();
+        for vtep in vteps {
+            let route = Route { network, mac, vtep };
             let here = real
                 .iter()
-                .filter(|path| path.vtep == *vtep)
+                .filter(|path| path.vtep == vtep)
                 .map(|path| path.sequence)
                 .max();
             let before = self.copies.get(&route).copied();
@@ -127,72 +159,103 @@ impl Hold {
             if after.is_none_or(|it| was_alone && it.alone_since.is_none()) {
                 self.awaited.remove(&route);
             }
-            match after {
-                Some(copied) => drop(self.copies.insert(route, copied)),
-                None => drop(self.copies.remove(&route)),
-            }
+            self.set(route, after);
         }
         changed
     }
 
+    /// From now on this is the copy of a route, if there is one.
+    fn set(&mut self, route: Route, copied: Option<Copied>) {
+        let before = match copied {
+            Some(copied) => self.copies.insert(route, copied),
+            None => self.copies.remove(&route),
+        };
+        let [was, is] = [before, copied].map(|it| it.and_then(|it| it.alone_since));
+        if was == is {
+            return;
+        }
+        let alone = self.alone.entry(route.vtep).or_default();
+        if let Some(since) = was {
+            alone.remove(&(since, route));
+        }
+        alone.extend(is.map(|since| (since, route)));
+        if alone.is_empty() {
+            self.alone.remove(&route.vtep);
+        }
+    }
+
     /// Our own session, which lives, took a route back.
     pub fn withdrawn(&mut self, route: &Route) {
-        self.copies.remove(route);
+        self.set(*route, None);
         self.awaited.remove(route);
     }
 
     /// A planted bug: every copy is held anew.
     pub fn prolong(&mut self, now: Time) {
-        let alone = self.copies.values_mut().filter(|copied| copied.alone_since.is_some());
-        alone.for_each(|copied| copied.alone_since = Some(now));
+        let alone = self.copies.iter().filter(|(_, copied)| copied.alone_since.is_some());
+        let alone_since = Some(now);
+        let alone: Vec<_> = alone
+            .map(|(route, it)| (*route, Copied { alone_since, ..*it }))
+            .collect();
+        for (route, copied) in alone {
+            self.set(route, Some(copied));
+        }
     }
 
     /// Nothing of this network is ours any more.
     pub fn leave(&mut self, network: Uuid) {
-        self.copies.retain(|route, _| route.network != network);
+        for route in self
+            .copies
+            .keys()
+            .filter(|route| route.network == network)
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            self.set(route, None);
+        }
         self.awaited.retain(|route| route.network != network);
     }
 
-    /// What has been held for long enough goes, and what a living owner has not got. Answers the routes.
-    pub fn forget(&mut self, now: Time) -> Vec<Route> {
-        self.broadcasts.retain(|_, until| *until > now);
-        let gone = |route: &Route, copied: &Copied| match (self.served.get(&route.vtep), copied.alone_since) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(served), Some(since)) => since + self.lasts <= now || served.denies(since, now),
-        };
-        let gone = |(route, copied): (&Route, &Copied)| gone(route, copied).then_some(*route);
-        let routes: Vec<_> = self.copies.iter().filter_map(gone).collect();
+    /// What has been held for long enough goes, and what a living owner has not got.
+    pub fn forget(&mut self, now: Time) -> Changed {
+        let over = self.broadcasts.extract_if(.., |_, until| *until <= now);
+        let ends = over.map(|(vtep, _)| vtep).collect();
+        let mut routes = Vec::new();
+        for (vtep, alone) in &self.alone {
+            let served = self.served.get(vtep).copied().unwrap_or_default();
+            let gone = |since| since + self.lasts <= now || served.denies(since, now);
+            let gone = alone.iter().take_while(|(since, _)| gone(*since));
+            routes.extend(gone.map(|(_, route)| *route));
+        }
         for route in &routes {
-            self.copies.remove(route);
+            self.set(*route, None);
             self.awaited.remove(route);
         }
-        routes
+        Changed { routes, ends }
     }
 
     /// When something may have been held for long enough.
     pub fn due(&self) -> Option<Time> {
-        let due = |(route, copied): (&Route, &Copied)| {
-            let since = copied.alone_since?;
-            let ours = self
-                .served
-                .get(&route.vtep)
-                .is_some_and(|served| served.audited && served.said.is_none());
-            Some(since + if ours { DOUBT } else { self.lasts })
+        let due = |(vtep, alone): (&Ipv4Addr, &BTreeSet<(Time, Route)>)| {
+            let (since, _) = alone.first()?;
+            let served = self.served.get(vtep).copied().unwrap_or_default();
+            let ours = served.audited && served.said.is_none();
+            Some(*since + if ours { DOUBT } else { self.lasts })
         };
-        self.copies
-            .iter()
-            .filter_map(due)
-            .chain(self.broadcasts.values().copied())
-            .min()
+        let alone = self.alone.iter().filter_map(due);
+        alone.chain(self.broadcasts.values().copied()).min()
     }
 
     /// The sequence of the copy of a MAC, and where it is.
     pub fn of(&self, network: Uuid, mac: Mac) -> Option<(Ipv4Addr, u32)> {
+        let mut copies = self.copies_of(network, mac);
+        copies.next().map(|(route, copied)| (route.vtep, copied.sequence))
+    }
+
+    fn copies_of(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = (&Route, &Copied)> {
         let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST];
         let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
-        let mut copies = self.copies.range(from..=to);
-        copies.next().map(|(route, copied)| (route.vtep, copied.sequence))
+        self.copies.range(from..=to)
     }
 
     /// Every route of which a copy is held.
@@ -242,7 +305,9 @@ mod tests {
     /// The other agent says how our switch is served.
     fn serve(hold: &mut Hold, now: Time, live: bool, audited: bool) -> usize {
         let said = Some(now);
-        hold.serve(now, [(OURS, Served { live, audited, said })].into()).len()
+        hold.serve(now, [(OURS, Served { live, audited, said })].into())
+            .routes
+            .len()
     }
 
     /// A copy of a route whose owner has just died.
@@ -260,8 +325,8 @@ mod tests {
     fn a_copy_outlives_its_owner_for_as_long_as_it_is_held() {
         let mut hold = held();
         assert_eq!(hold.due(), Some(at(310)));
-        assert!(hold.forget(at(309)).is_empty() && hold.of(NETWORK, MAC).is_some());
-        assert_eq!(hold.forget(at(310)).len(), 1);
+        assert!(hold.forget(at(309)).routes.is_empty() && hold.of(NETWORK, MAC).is_some());
+        assert_eq!(hold.forget(at(310)).routes.len(), 1);
         assert_eq!((hold.of(NETWORK, MAC), hold.due()), (None, Some(at(313))));
     }
 
@@ -271,7 +336,7 @@ mod tests {
         serve(&mut hold, at(20), true, false);
         serve(&mut hold, at(30), false, false);
         assert!(!hold.heard(at(30), NETWORK, MAC, &[]));
-        assert_eq!(hold.forget(at(310)).len(), 1);
+        assert_eq!(hold.forget(at(310)).routes.len(), 1);
     }
 
     #[test]
@@ -319,6 +384,7 @@ mod tests {
         let (live, audited, said) = (true, true, None);
         assert_eq!(
             hold.serve(at(20), [(OURS, Served { live, audited, said })].into())
+                .routes
                 .len(),
             1
         );
@@ -334,7 +400,7 @@ mod tests {
     #[test]
     fn a_switch_that_is_configured_no_more_is_held_no_more() {
         let mut hold = held();
-        assert_eq!(hold.serve(at(20), BTreeMap::new()).len(), 1);
+        assert_eq!(hold.serve(at(20), BTreeMap::new()).routes.len(), 1);
         assert!(!hold.holds_broadcasts(OURS));
     }
 

@@ -137,6 +137,8 @@ pub struct Agent {
     owners: u64,
     /// Nameless sessions that were told to close, and have not closed yet.
     leaving: BTreeSet<ConnId>,
+    /// Which session was told of routes last: the next one is next.
+    turn: Option<ConnId>,
     outputs: VecDeque<Output>,
 }
 
@@ -151,8 +153,8 @@ struct Known {
     networks: BTreeSet<Uuid>,
     /// MACs of which it is to hear where they live.
     unheard: BTreeSet<(Uuid, Mac)>,
-    /// Networks of which it is to hear, after their MACs, whether everything has been told.
-    unsettled: BTreeSet<Uuid>,
+    /// Networks of which it is to hear that this was everything, once it has heard it.
+    settling: BTreeSet<Uuid>,
     /// Which of all sessions it was, in order, that were allowed to write; 0 if it never was.
     owned: u64,
     /// Nothing differs any more from what is wanted.
@@ -181,6 +183,7 @@ impl Agent {
             served: BTreeMap::new(),
             owners: 0,
             leaving: BTreeSet::new(),
+            turn: None,
             outputs: VecDeque::new(),
         };
         agent.restand_all();
@@ -289,7 +292,7 @@ impl Agent {
             named: Vec::new(),
             networks: BTreeSet::new(),
             unheard: BTreeSet::new(),
-            unsettled: BTreeSet::new(),
+            settling: BTreeSet::new(),
             owned: 0,
             audited: false,
         };

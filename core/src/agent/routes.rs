@@ -1,11 +1,12 @@
 //! Routes between sessions and control nodes: what one learned goes up, what others learned comes down.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::uplinks::{self, Change, Output as Up, Uplinks};
 use super::{Agent, Known, Output, Why};
-use crate::bounds::ROUTES_PER_STEP;
+use crate::bounds::{LOOKS_PER_STEP, ROUTES_PER_STEP};
 use crate::event::Route;
 use crate::ids::{ConnId, Generation, Mac, Uuid};
 use crate::machine::Machine;
@@ -83,14 +84,18 @@ impl Agent {
             .filter_map(|name| self.configuration.switches.get(name));
         let networks = served.flat_map(|switch| switch.networks()).collect();
         let before = std::mem::replace(&mut known.networks, networks);
-        // What it were told now of a network that it has left, it would still believe when it is back there.
-        known.unheard.retain(|(network, _)| known.networks.contains(network));
-        known.unsettled.retain(|network| known.networks.contains(network));
         for network in known.networks.difference(&before).copied() {
-            let macs = uplinks.fabric().macs_of(network);
-            known.unheard.extend(macs.map(|mac| (network, mac)));
-            known.unsettled.insert(network);
+            known
+                .unheard
+                .extend(uplinks.fabric().macs_of(network).map(|mac| (network, mac)));
+            if uplinks.is_settled(network) {
+                known.settling.insert(network);
+            }
         }
+        // What it were told now of a network that it has left, it would still believe when it is back there.
+        let networks = &known.networks;
+        known.unheard.retain(|(network, _)| networks.contains(network));
+        known.settling.retain(|network| networks.contains(network));
     }
 
     /// A MAC lives elsewhere now: every session that takes part in its network hears of it.
@@ -104,51 +109,68 @@ impl Agent {
         }
     }
 
-    /// That everything was told is told last. That it is not so any more is told at once: from now on nothing may go.
+    /// Whether everything was told of a network. That it was is heard after it, and that it was not at once.
     fn settled(&mut self, network: Uuid, settled: bool) {
-        let taking_part = |(_, known): &(&ConnId, &mut Known)| known.networks.contains(&network);
-        for (conn, known) in self.sessions.iter_mut().filter(taking_part) {
-            known.unsettled.insert(network);
-            if !settled {
+        let sessions = self.sessions.iter_mut();
+        for (conn, known) in sessions.filter(|(_, known)| known.networks.contains(&network)) {
+            if settled {
+                known.settling.insert(network);
+            } else {
+                known.settling.remove(&network);
                 let command = Command::Settle { network, settled };
                 self.outputs.push_back(Output::Tell { conn: *conn, command });
             }
         }
     }
 
-    /// Tells each session a bounded number of the routes that it has not heard of.
+    /// Tells sessions, in turns, a bounded number of the routes that they have not heard of.
     pub(super) fn feed(&mut self) {
-        let Some(uplinks) = &self.uplinks else { return };
-        for (conn, known) in &mut self.sessions {
-            let mut news: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
-            for _ in 0..ROUTES_PER_STEP {
-                let Some((network, mac)) = known.unheard.pop_first() else {
-                    break;
-                };
-                let macs = news.entry(network).or_default();
-                macs.push((mac, uplinks.vtep(network, mac)));
-            }
-            let news = news.into_iter();
-            let news = news.map(|(network, macs)| Command::Import { network, macs });
-            let unheard = &known.unheard;
-            let is_unheard = |network| {
-                let macs = (network, Mac([0; 6]))..=(network, Mac::BROADCAST);
-                unheard.range(macs).next().is_some()
+        for _ in 0..LOOKS_PER_STEP / ROUTES_PER_STEP {
+            let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+            let is_due = |(_, known): &(&ConnId, &Known)| !known.unheard.is_empty() || !known.settling.is_empty();
+            let next = self.sessions.range((after, Bound::Unbounded)).find(is_due);
+            let next = next.or_else(|| self.sessions.iter().find(is_due));
+            let Some(conn) = next.map(|(conn, _)| *conn) else {
+                return;
             };
-            let heard = known.unsettled.extract_if(.., |network| !is_unheard(*network));
-            let heard = heard.map(|network| Command::Settle {
-                network,
-                settled: uplinks.is_settled(network),
-            });
-            let tell = |command| Output::Tell { conn: *conn, command };
-            self.outputs.extend(news.chain(heard).map(tell));
+            self.turn = Some(conn);
+            self.feed_one(conn);
+        }
+    }
+
+    fn feed_one(&mut self, conn: ConnId) {
+        let (Some(uplinks), Some(known)) = (&self.uplinks, self.sessions.get_mut(&conn)) else {
+            return;
+        };
+        let mut tell = |command| self.outputs.push_back(Output::Tell { conn, command });
+        let mut news: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
+        for _ in 0..ROUTES_PER_STEP {
+            let Some((network, mac)) = known.unheard.pop_first() else {
+                break;
+            };
+            let macs = news.entry(network).or_default();
+            macs.push((mac, uplinks.vtep(network, mac)));
+        }
+        for (network, macs) in news {
+            tell(Command::Import { network, macs });
+        }
+        let all_heard = |network: &Uuid| {
+            let mut unheard = known
+                .unheard
+                .range((*network, Mac([0; 6]))..=(*network, Mac::BROADCAST));
+            unheard.next().is_none()
+        };
+        for network in known.settling.extract_if(.., all_heard) {
+            let settled = true;
+            tell(Command::Settle { network, settled });
         }
     }
 
     /// When there is more to tell, to sessions or to control nodes.
     pub(super) fn routes_due(&self) -> Option<Deadline<Why>> {
         let uplinks = self.uplinks.as_ref()?;
-        let more = self.sessions.values().any(|known| !known.unheard.is_empty());
+        let mut sessions = self.sessions.values();
+        let more = sessions.any(|known| !known.unheard.is_empty() || !known.settling.is_empty());
         let more = more.then_some(Deadline {
             at: Time::ORIGIN,
             why: Why::MoreWork,

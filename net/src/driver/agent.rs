@@ -19,6 +19,7 @@ use super::log;
 use super::message::{Message, Order};
 use super::mourner::Mourner;
 use super::session;
+use super::steps::{Pace, Steps};
 use super::stream::{Mouth, News};
 use super::uplink::{self, Dialer};
 
@@ -43,6 +44,7 @@ pub struct Driver<E: Env, S, D> {
     grade: watch::Sender<Grade>,
     /// What the other agent of the pair is to hear: the newest alone counts.
     words: watch::Sender<Option<Word>>,
+    steps: Steps<E>,
     sessions: BTreeMap<ConnId, mpsc::UnboundedSender<Order>>,
     uplinks: BTreeMap<UplinkId, Mouth>,
     /// Those that something was just said to.
@@ -60,18 +62,19 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         let (back, messages) = mpsc::channel(MESSAGES);
         let (grade, graded) = watch::channel(agent.grade());
         let driver = Self {
-            env,
             agent,
             dialer: Arc::new(dialer),
             messages,
             back: back.clone(),
             grade,
             words: watch::channel(None).0,
+            steps: Steps::new(env.clone()),
             sessions: BTreeMap::new(),
             uplinks: BTreeMap::new(),
             spoken: BTreeSet::new(),
             arriving: None,
             next_conn: 1,
+            env,
         };
         (driver, back, graded)
     }
@@ -81,11 +84,21 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         self.words.subscribe()
     }
 
+    /// Whether the agent's task and those of its sessions give their threads back.
+    pub fn steps(&self) -> Steps<E> {
+        self.steps.clone()
+    }
+
     /// Runs until the agent is drained.
-    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrived<S>>) {
+    pub async fn run(self, arrivals: mpsc::Receiver<Arrived<S>>) {
+        self.steps().of(|pace| self.work(pace, arrivals)).await;
+    }
+
+    async fn work(mut self, pace: Pace<E>, mut arrivals: mpsc::Receiver<Arrived<S>>) {
         // When nobody can arrive any more, there is nothing to wait for but the end.
         let mut open = true;
         loop {
+            pace.step();
             let wake = self.agent.poll_timeout().map(|deadline| deadline.at);
             let env = self.env.clone();
             let input = tokio::select! {
@@ -161,15 +174,6 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 let _ = answer.send(self.agent.status(sessions));
                 return None;
             }
-            Message::Pulse(answer) => {
-                let grade = self.agent.grade();
-                let alive = self.ask_all(Order::Pulse);
-                self.env.spawn(async move {
-                    alive.await;
-                    let _ = answer.send(grade);
-                });
-                return None;
-            }
         })
     }
 
@@ -194,30 +198,20 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
 
     /// Gathers the status in a task of its own: a session that does not answer must not hold up the agent.
     fn gather(&self, answer: oneshot::Sender<AgentStatus>) {
-        let gathered = self.ask_all(Order::Status);
-        let back = self.back.clone();
-        self.env.spawn(async move {
-            let _ = back.send(Message::Gathered(gathered.await, answer)).await;
-        });
-    }
-
-    /// Asks every session. One that ends meanwhile has no answer any more; one that is wedged never answers.
-    fn ask_all<T: Send + 'static>(
-        &self,
-        question: fn(oneshot::Sender<T>) -> Order,
-    ) -> impl Future<Output = Vec<T>> + Send + use<T, E, S, D> {
+        // One that ends meanwhile has no answer any more; one that is wedged never answers.
         let ask = |session: &mpsc::UnboundedSender<Order>| {
             let (answer, answered) = oneshot::channel();
-            session.send(question(answer)).ok().map(|()| answered)
+            session.send(Order::Status(answer)).ok().map(|()| answered)
         };
         let asked: Vec<_> = self.sessions.values().filter_map(ask).collect();
-        async move {
-            let mut answers = Vec::new();
+        let back = self.back.clone();
+        self.env.spawn(async move {
+            let mut gathered = Vec::new();
             for answered in asked {
-                answers.extend(answered.await.ok());
+                gathered.extend(answered.await.ok());
             }
-            answers
-        }
+            let _ = back.send(Message::Gathered(gathered, answer)).await;
+        });
     }
 
     /// Drains the outputs. Answers whether everything is over.
@@ -231,7 +225,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     };
                     let (orders, inbox) = mpsc::unbounded_channel();
                     self.sessions.insert(conn, orders);
-                    let (env, back) = (self.env.clone(), self.back.clone());
+                    let (env, back, steps) = (self.env.clone(), self.back.clone(), self.steps());
                     let generation = session.generation();
                     let last_words = move || {
                         let why = CloseWhy::fault(Fault::OurBug, "the session panicked");
@@ -243,7 +237,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     let mourner = Mourner::new(env.clone(), back.clone(), last_words);
                     self.env.spawn(async move {
                         let _mourner = mourner;
-                        session::run(env, session, stream, inbox, back).await;
+                        steps.of(|_| session::run(env, session, stream, inbox, back)).await;
                     });
                 }
                 Output::Refuse { conn, why } => {

@@ -6,7 +6,6 @@ use tandem_core::agent::pair::Word;
 use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::configuration::Configuration;
 use tandem_core::event::Event;
-use tandem_core::health::Grade;
 use tandem_core::session::Command;
 use tandem_core::status::{AgentStatus, SessionStatus};
 use tokio::sync::oneshot;
@@ -37,8 +36,6 @@ pub enum Message {
     Status(oneshot::Sender<AgentStatus>),
     /// Every session has answered that question.
     Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
-    /// A proxy asks whether the agent and all of its sessions are alive, and how fit they are.
-    Pulse(oneshot::Sender<Grade>),
 }
 
 /// What the agent's task may tell a session's.
@@ -48,6 +45,4 @@ pub enum Order {
     Command(Command),
     /// For an operator.
     Status(oneshot::Sender<SessionStatus>),
-    /// For the health check: that it is answered shows that the session is not wedged.
-    Pulse(oneshot::Sender<()>),
 }

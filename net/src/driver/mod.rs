@@ -9,5 +9,6 @@ pub mod log;
 pub mod message;
 mod mourner;
 pub mod session;
+pub mod steps;
 pub mod stream;
 pub mod uplink;

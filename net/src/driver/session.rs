@@ -29,7 +29,7 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     while !carry_out(&mut session, &mut line, &agent).await {
         let wake = session.poll_timeout().map(|deadline| deadline.at);
         let input = tokio::select! {
-            // Orders are few and come first: a pulse that draws lots with endless work looks like a wedged worker.
+            // Orders are few and come first: whoever asks how things are does not draw lots with endless work.
             biased;
             order = orders.recv() => match obey(order, &env, &session) {
                 Some(command) => Input::Command(command),
@@ -38,6 +38,8 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
             happened = line.next(&env, wake) => happened.into(),
         };
         session.handle(env.now(), input);
+        // Then it is another's turn, however much there is.
+        tokio::task::yield_now().await;
     }
     tokio::select! {
         () = line.finish() => {}
@@ -51,9 +53,6 @@ fn obey<E: Env>(order: Option<Order>, env: &E, session: &Session) -> Option<Comm
         Some(Order::Command(command)) => return Some(command),
         Some(Order::Status(answer)) => {
             let _ = answer.send(session.status(env.now()));
-        }
-        Some(Order::Pulse(answer)) => {
-            let _ = answer.send(());
         }
         None => return Some(Command::Close(CloseWhy::orderly("the agent is gone"))),
     }
@@ -90,6 +89,7 @@ mod tests {
 
     use tandem_core::configuration::{Configuration, SessionOptions};
     use tandem_core::session::Opening;
+    use tandem_core::status::SessionStatus;
     use tandem_core::{ConnId, Generation, Peer, Time};
     use tokio::io::{ReadBuf, Repeat, Sink};
     use tokio::sync::oneshot;
@@ -97,13 +97,13 @@ mod tests {
     use super::super::env::TokioEnv;
     use super::*;
 
-    /// A switch that never stops talking; at every hundredth read somebody asks whether the session lives.
+    /// A switch that never stops talking; at every hundredth read somebody asks how the session is.
     struct Endless {
         blanks: Repeat,
         sink: Sink,
         reads: usize,
         orders: mpsc::UnboundedSender<Order>,
-        asked: Option<oneshot::Receiver<()>>,
+        asked: Option<oneshot::Receiver<SessionStatus>>,
         /// How many reads each answer took.
         took: mpsc::UnboundedSender<usize>,
     }
@@ -129,7 +129,7 @@ mod tests {
                 this.reads += 1;
                 if this.reads.is_multiple_of(ASK) {
                     let (answer, answered) = oneshot::channel();
-                    this.asked = this.orders.send(Order::Pulse(answer)).ok().map(|()| answered);
+                    this.asked = this.orders.send(Order::Status(answer)).ok().map(|()| answered);
                 }
             }
             polled
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pulse_is_answered_before_more_is_read_however_much_there_is() {
+    async fn a_question_is_answered_before_more_is_read_however_much_there_is() {
         let env = TokioEnv::begin();
         let opening = Opening {
             conn: ConnId(1),

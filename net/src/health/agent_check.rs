@@ -34,7 +34,7 @@ async fn tell(
     pulse: &impl Pulse,
     announcements: &Announcements,
 ) -> std::io::Result<()> {
-    let grade = grade(pulse).await;
+    let grade = grade(pulse);
     announcements.polled(peer, Instant::now());
     let line = format!("{}\n", grade.agent_check_text());
     stream.write_all(line.as_bytes()).await?;

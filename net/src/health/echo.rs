@@ -50,7 +50,7 @@ async fn answer(stream: &mut TcpStream, pulse: &impl Pulse) -> std::io::Result<(
             return Ok(());
         }
         while let Some((reply, used)) = reply(&unread)? {
-            if !grade(pulse).await.passes() {
+            if !grade(pulse).passes() {
                 return Ok(());
             }
             stream.write_all(reply.as_bytes()).await?;

@@ -1,6 +1,6 @@
 //! The two ports that a proxy asks: an echo that proves that the worker lives, and the agent check.
 //!
-//! Both ask the worker itself. One that does not answer within [`PULSE`] is wedged, and counts as unfit.
+//! Both look at the worker itself. One that stays in one step for [`STEP`] is wedged, and counts as unfit.
 
 mod agent_check;
 mod announcements;
@@ -21,15 +21,16 @@ pub use thread::serve_on_a_thread;
 
 use crate::ports::Limits;
 
-/// Asks the worker that handles the sessions how the agent is.
+/// Looks how the worker is that handles the sessions.
 pub trait Pulse: Send + Sync + 'static {
-    /// The grade, said by the worker; `None` when it is gone. Callers bring the deadline.
-    fn grade(&self) -> impl Future<Output = Option<Grade>> + Send;
+    /// The grade; `None` when the worker is gone or wedged. Waits for nobody: one that has much to do would look like one
+    /// that is wedged, and would have all the more to do once its switches were cut off and came back.
+    fn grade(&self) -> Option<Grade>;
 }
 
-/// How long the worker may take. A proxy that asks every 200 ms and gives up after 300 ms has then seen
-/// within 500 ms that nobody answers.
-pub const PULSE: Duration = Duration::from_millis(250);
+/// How long a step of the worker may take: they are made to take a few milliseconds. A proxy that asks every 200 ms has
+/// then seen within 500 ms that it is wedged.
+pub const STEP: Duration = Duration::from_millis(250);
 
 /// A check takes milliseconds; whoever stays longer is no proxy.
 const LIMITS: Limits = Limits {
@@ -37,10 +38,7 @@ const LIMITS: Limits = Limits {
     time: Duration::from_secs(2),
 };
 
-/// The grade, where a worker that does not answer in time is unfit.
-async fn grade(pulse: &impl Pulse) -> Grade {
-    match tokio::time::timeout(PULSE, pulse.grade()).await {
-        Ok(Some(grade)) => grade,
-        Ok(None) | Err(_) => Grade::Unfit,
-    }
+/// The grade, where a worker that is gone or wedged is unfit.
+fn grade(pulse: &impl Pulse) -> Grade {
+    pulse.grade().unwrap_or(Grade::Unfit)
 }

@@ -38,6 +38,8 @@ pub struct PairOptions {
     pub schema: Schema,
     /// The port numbers of the proxy that every switch dials, each with its own agent first; one or two.
     pub targets: u8,
+    /// Whether `agent-b` gets switches only while `agent-a` is down. With one target.
+    pub standby: bool,
     /// `Manager.max_backoff` and `Manager.inactivity_probe` of the switches.
     pub max_backoff_ms: Option<u32>,
     /// See [`Manager::inactivity_probe_ms`].
@@ -67,6 +69,7 @@ impl PairOptions {
             relays: false,
             schema: Schema::default(),
             targets: 1,
+            standby: false,
             max_backoff_ms: Some(1000),
             inactivity_probe_ms: None,
             networks: vec![NetworkSection {
@@ -179,11 +182,12 @@ impl Pair {
         }
         let hub = island.as_ref().map(|island| island.hub.clone());
         let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
-        if options.serves && (options.targets > 1 || options.switches > 1) {
-            // A switch that dials earlier may land where its other target is, or another switch.
+        if options.serves && (options.targets > 1 || options.switches > 1 || options.standby) {
+            // A switch that dials earlier lands where its other target is, or another switch, or on the one that stands by.
             scratch.wait_until("both agents UP at the proxy", PROXY, || {
                 let ended = any_ended(&control_nodes, &agents);
                 let servers = haproxy.servers().ok()?;
+                // Before the first check it believes that everybody is.
                 let up = |server: &ServerState| server.status.starts_with("UP") && server.check == "L7OK";
                 (ended || servers.iter().all(up)).then_some(())
             })?;
@@ -430,7 +434,7 @@ pub(super) fn proxy(
         bind: (loopback.address(VIP), loopback.port(6640 + index)).into(),
         backends: vec![
             backend(a, options.targets > 1 && index == 1),
-            backend(b, options.targets > 1 && index == 0),
+            backend(b, options.standby || options.targets > 1 && index == 0),
         ],
     };
     HaproxyOptions {

@@ -188,6 +188,18 @@ impl Program {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// The memory that it has now and at most had, in KiB (`VmRSS` and `VmHWM`).
+    pub fn memory_kib(&self) -> Result<(u64, u64)> {
+        let file = format!("/proc/{}/status", self.pid);
+        let text = std::fs::read_to_string(&file).map_err(Error::io(format!("read {file}")))?;
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().split(' ').next()?.parse().ok()
+        };
+        let both = field("VmRSS:").zip(field("VmHWM:"));
+        both.ok_or_else(|| Error::failed(format!("read {file}"), "it says nothing about memory"))
+    }
+
     /// How it ended; `None` while it runs.
     pub fn exited(&self) -> Option<ExitStatus> {
         self.child().try_wait().ok().flatten()

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Result;
 use super::agent::{Agent, AgentOptions};
 use super::pki::Pki;
 use super::port::Loopback;
 use super::scratch::Scratch;
 use super::switch::{Manager, PhysicalSwitch, SwitchOptions};
-use super::{Error, Result};
 
 /// A place for an agent and switches, each of which is started when the test is ready for it.
 pub struct Stage {
@@ -93,17 +93,5 @@ impl Agent {
         let log = self.log().into_iter();
         log.filter(|line| words.iter().all(|word| line.contains(word)))
             .collect()
-    }
-
-    /// The memory that it has now and at most had, in KiB (`VmRSS` and `VmHWM`).
-    pub fn memory_kib(&self) -> Result<(u64, u64)> {
-        let file = format!("/proc/{}/status", self.process.pid());
-        let text = std::fs::read_to_string(&file).map_err(Error::io(format!("read {file}")))?;
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().split(' ').next()?.parse().ok()
-        };
-        let both = field("VmRSS:").zip(field("VmHWM:"));
-        both.ok_or_else(|| Error::failed(format!("read {file}"), "it says nothing about memory"))
     }
 }

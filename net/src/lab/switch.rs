@@ -1,6 +1,7 @@
 //! A real `ovsdb-server` as a switch.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -163,14 +164,23 @@ impl Switch {
 
     /// Adds [`remote_mac`] 0 to `count - 1` to an existing logical switch, all behind one tunnel end.
     pub fn add_remote_macs(&self, logical_switch: &str, count: u32, vtep: &str) -> Result<()> {
+        self.add_macs("Ucast_Macs_Remote", logical_switch, 0..count, vtep)
+    }
+
+    /// The switch learns the [`remote_mac`] of each of these numbers behind its own tunnel end.
+    pub fn add_local_macs(&self, logical_switch: &str, numbers: Range<u32>, vtep: &str) -> Result<()> {
+        self.add_macs("Ucast_Macs_Local", logical_switch, numbers, vtep)
+    }
+
+    fn add_macs(&self, table: &str, logical_switch: &str, numbers: Range<u32>, vtep: &str) -> Result<()> {
         const BATCH: u32 = 100;
         let mut client = self.client()?;
         let uuid = remote::logical_switch(&mut client, logical_switch)?;
         let (mut operations, mut locator) = remote::locator(&mut client, vtep)?;
-        for first in (0..count).step_by(BATCH as usize) {
-            let last = count.min(first + BATCH);
+        for first in numbers.clone().step_by(BATCH as usize) {
+            let last = numbers.end.min(first + BATCH);
             operations.extend((first..last).map(|number| {
-                json!({ "op": "insert", "table": "Ucast_Macs_Remote", "row": {
+                json!({ "op": "insert", "table": table, "row": {
                     "MAC": remote_mac(number), "logical_switch": uuid, "locator": locator,
                 }})
             }));

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tandem_core::control::ControlStatus;
-use tandem_core::health::Grade;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -13,7 +12,6 @@ use super::{CERTIFICATES, Signals, ports, read_again, reload_certificates, watch
 use crate::config::{self, ControlConfig};
 use crate::driver::control::{Driver, Message};
 use crate::driver::env::TokioEnv;
-use crate::health::Pulse;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
 use crate::tls::Acceptor;
@@ -98,11 +96,5 @@ impl StatusSource for Handle {
         let (answer, answered) = oneshot::channel();
         self.0.send(Message::Status(answer)).await.ok()?;
         answered.await.ok()
-    }
-}
-
-impl Pulse for Handle {
-    async fn grade(&self) -> Option<Grade> {
-        self.status().await.map(|_| Grade::Fit)
     }
 }

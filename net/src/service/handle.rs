@@ -2,32 +2,27 @@
 
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
-use crate::health::Pulse;
+use crate::driver::steps::Steps;
+use crate::health::{Pulse, STEP};
 use crate::http::StatusSource;
 
-/// Asks the agent's task; whoever asks brings the deadline.
+/// Looks at the agent's task, or asks it; whoever asks brings the deadline.
 #[derive(Debug)]
-pub(super) struct Handle(mpsc::Sender<Message>);
-
-impl Handle {
-    /// A handle for the ports.
-    pub(super) fn new(messages: mpsc::Sender<Message>) -> Self {
-        Self(messages)
-    }
-
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        self.0.send(question(answer)).await.ok()?;
-        answered.await.ok()
-    }
+pub(super) struct Handle {
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) grade: watch::Receiver<Grade>,
+    pub(super) steps: Steps<TokioEnv>,
 }
 
 impl Pulse for Handle {
-    async fn grade(&self) -> Option<Grade> {
-        self.ask(Message::Pulse).await
+    fn grade(&self) -> Option<Grade> {
+        let gone = self.grade.has_changed().is_err();
+        let wedged = self.steps.longest() >= STEP;
+        (!gone && !wedged).then(|| *self.grade.borrow())
     }
 }
 
@@ -35,6 +30,8 @@ impl StatusSource for Handle {
     type Status = AgentStatus;
 
     async fn status(&self) -> Option<AgentStatus> {
-        self.ask(Message::Status).await
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(Message::Status(answer)).await.ok()?;
+        answered.await.ok()
     }
 }

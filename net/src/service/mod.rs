@@ -63,7 +63,11 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let (driver, messages, mut grade) = Driver::new(env, agent, dialer);
     let words = driver.words();
     let mut signals = Signals::catch()?;
-    let handle = Arc::new(Handle::new(messages.clone()));
+    let handle = Arc::new(Handle {
+        messages: messages.clone(),
+        grade: grade.clone(),
+        steps: driver.steps(),
+    });
     let counters = Arc::new(Counters::default());
     let announcements = Arc::new(Announcements::default());
     ports::open_health(&config.listen, &handle, &announcements)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sd_notify::NotifyState;
 
-use crate::health::Pulse;
+use crate::http::StatusSource;
 
 /// The ports are open.
 pub(super) fn ready() {
@@ -17,14 +17,14 @@ pub(super) fn stopping() {
 }
 
 /// Feeds the watchdog of `WatchdogSec=`, for as long as the worker answers.
-pub(super) async fn feed(handle: Arc<impl Pulse>) {
+pub(super) async fn feed(handle: Arc<impl StatusSource>) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
     };
     let mut tick = tokio::time::interval(period / 2);
     loop {
         tick.tick().await;
-        if handle.grade().await.is_some() {
+        if handle.status().await.is_some() {
             notify(NotifyState::Watchdog);
         }
     }

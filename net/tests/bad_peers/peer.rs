@@ -86,7 +86,7 @@ impl Rig {
             "{}",
             self.agent.log().join("\n")
         );
-        let (now, peak) = self.agent.memory_kib().expect("memory");
+        let (now, peak) = self.agent.process.memory_kib().expect("memory");
         println!("memory: {} MiB, at most {} MiB", now >> 10, peak >> 10);
         assert!(peak < MEMORY_KIB, "{peak} KiB");
         let name = "Contrail-6f1c0d0e-0000-4000-8000-000000000001";

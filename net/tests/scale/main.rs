@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
 
+mod fabric;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
@@ -36,7 +38,7 @@ fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_nobody_off() {
     let before = settled("beside")["generation"].clone();
     let session = settled("full");
     let takeover = &session["takeover_ms"];
-    let (now, peak) = agent.memory_kib().expect("memory");
+    let (now, peak) = agent.process.memory_kib().expect("memory");
     println!("takeover of {ROWS} rows: {takeover}");
     println!("memory: {} MiB, at most {} MiB", now >> 10, peak >> 10);
 

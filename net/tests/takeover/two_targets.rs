@@ -6,7 +6,8 @@ use tandem_net::lab::pair::{Pair, PairOptions};
 
 use crate::events::opened;
 use crate::pair::{
-    TSN, audited, audited_by, between, changed, nothing_flaps, proxied, rewritten, sessions, start, warm, with_macs,
+    TSN, audited, audited_by, between, changed, nothing_flaps, proxied, rewritten, sessions, start, wait, warm,
+    with_macs,
 };
 use crate::watch::Watch;
 use crate::writers::writers;
@@ -78,7 +79,12 @@ fn without_a_proxy_that_notices_the_probe_of_the_switch_does() {
         "owner hung, nobody checks, probe 1 s: broadcast after {}",
         between(hung, repointed)
     );
+    let accepted = opened(&pair);
     pair.agents[owner].process.cont().expect("continued");
+    // The session that it had when it hung does not count.
+    wait(&pair, "the switch to dial again", || {
+        (opened(&pair) > accepted).then_some(())
+    });
     warm(&pair, owner, 1);
     nothing_flaps(&pair);
     assert_eq!(watch.ends(), [TSN[owner], TSN[other]]);

@@ -20,7 +20,8 @@ use tandem_core::{Generation, Peer};
 use tandem_net::driver::agent::{Arrived, Driver};
 use tandem_net::driver::env::{Env, TokioEnv};
 use tandem_net::driver::message::Message;
-use tandem_net::health::{Announcements, Pulse, serve_on_a_thread};
+use tandem_net::driver::steps::Steps;
+use tandem_net::health::{Announcements, Pulse, STEP, serve_on_a_thread};
 use tandem_net::lab::haproxy::{Backend, Haproxy, HaproxyOptions, Listen};
 use tandem_net::lab::port::Loopback;
 use tandem_net::lab::scratch::Scratch;
@@ -29,7 +30,7 @@ use tandem_net::xmpp::TcpDialer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 
 use crate::pair::{LONG, TSN, between, changed, delete_remote_mac, remote, vtep};
 use crate::watch::Watch;
@@ -142,7 +143,7 @@ impl InProcess {
         let env = runtime.block_on(async { TokioEnv::begin() });
         let configuration = Arc::new(configuration(&name, TSN[usize::from(index)]));
         let agent = Agent::new(Arc::clone(&configuration), Generation(0));
-        let (driver, messages, _) = Driver::new(env, agent, TcpDialer::in_clear());
+        let (driver, messages, grade) = Driver::new(env, agent, TcpDialer::in_clear());
         let (arrivals, arriving) = mpsc::channel(1);
         let listen = |port| runtime.block_on(TcpListener::bind((address, port))).expect("a port");
         let ovsdb = listen(6640);
@@ -151,7 +152,10 @@ impl InProcess {
             port.set_nonblocking(true).expect("set");
             Some(port)
         });
-        let worker = Arc::new(Worker(messages.clone()));
+        let worker = Arc::new(Worker {
+            grade,
+            steps: driver.steps(),
+        });
         serve_on_a_thread(health, check, worker, Arc::new(Announcements::default())).expect("health ports");
         runtime.spawn(driver.run(arriving));
         let stuck = Arc::clone(&wedge);
@@ -232,14 +236,15 @@ fn configuration(name: &str, tsn: &str) -> Configuration {
     }
 }
 
-/// Asks the agent's task, as the service does.
-struct Worker(mpsc::Sender<Message>);
+/// Looks at the agent's task, as the service does.
+struct Worker {
+    grade: watch::Receiver<Grade>,
+    steps: Steps<TokioEnv>,
+}
 
 impl Pulse for Worker {
-    async fn grade(&self) -> Option<Grade> {
-        let (answer, answered) = oneshot::channel();
-        self.0.send(Message::Pulse(answer)).await.ok()?;
-        answered.await.ok()
+    fn grade(&self) -> Option<Grade> {
+        (self.steps.longest() < STEP).then(|| *self.grade.borrow())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Change, Slot, Uplinks};
 use crate::agent::fabric::Heard;
-use crate::agent::hold::{Hold, Served};
+use crate::agent::hold::{Changed, Hold, Served};
 use crate::bounds::{LINGER, QUIET};
 use crate::configuration::{Configuration, Switch};
 use crate::control::{instance, virtual_network};
@@ -198,13 +198,11 @@ impl Uplinks {
         }
         let prolonged = planted!(self, HoldProlonged);
         let Some(hold) = &mut self.hold else { return };
-        let mut ends = hold.vteps();
-        ends.extend(served.keys());
         if prolonged {
             hold.prolong(now);
         }
-        let gone = hold.serve(now, served);
-        self.mark_held(gone, &ends);
+        let changed = hold.serve(now, served);
+        self.mark_held(changed);
     }
 
     /// We are about to let our switches go: what we export is to stay until another owner vouches for it.
@@ -226,18 +224,20 @@ impl Uplinks {
 
     pub(super) fn check_hold(&mut self, now: Time) {
         let Some(hold) = &mut self.hold else { return };
-        let gone = hold.forget(now);
-        let ends = hold.vteps();
-        self.mark_held(gone, &ends);
+        let changed = hold.forget(now);
+        self.mark_held(changed);
     }
 
-    fn mark_held(&mut self, routes: Vec<Route>, ends: &BTreeSet<Ipv4Addr>) {
+    fn mark_held(&mut self, Changed { routes, ends }: Changed) {
         for Route { network, mac, .. } in routes {
             self.mark_mac(network, mac);
             self.sweep_settled(network, mac);
         }
+        if ends.is_empty() {
+            return;
+        }
         for (instance, vni) in self.networks.values().cloned().collect::<Vec<_>>() {
-            for vtep in ends {
+            for vtep in &ends {
                 self.mark(&instance, Key::of_broadcast(vni, *vtep));
             }
         }
