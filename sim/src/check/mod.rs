@@ -7,6 +7,7 @@ mod broadcast;
 mod copies;
 mod foreign;
 mod keepalive;
+mod late;
 mod lock;
 mod loudness;
 mod missing;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tandem_core::event::{Route, What};
 use tandem_core::{Mac, Time, Uuid};
 
+use super::late::Late;
 use super::{Check, Findings};
 use crate::host;
 use crate::model::network_named;
@@ -21,6 +22,8 @@ const RECENT: Duration = Duration::from_secs(10);
 pub(super) struct Swept {
     /// Where each MAC was exported last, and when.
     exported: BTreeMap<(Uuid, Mac), (Ipv4Addr, Time)>,
+    /// How the ways stand from control nodes to agents: what was lost may come later than what is known now.
+    late: Late,
     configured: Time,
 }
 
@@ -30,6 +33,7 @@ impl Check for Swept {
     }
 
     fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
+        self.late.heard(entry, world);
         match &entry.what {
             Happened::Agent(host::Event::Session(event)) => {
                 if let What::Exported(Route { network, mac, vtep }) = event.what {
@@ -93,9 +97,10 @@ impl Swept {
             .filter(|node| world.talk(writer, *node))
             .peekable();
         let has_it = |node: ControlView<'_>| {
+            let is_late = self.late.may_come(world, writer.name, node.name);
             let host = node.host.into_iter();
             host.flat_map(|host| host.node().macs_of(network))
-                .any(|known| known == mac)
+                .any(|known| !is_late && known == mac)
         };
         let is_same = |(_, row): (Uuid, &Row)| {
             let same = row.text("MAC").and_then(|text| text.parse().ok()) == Some(mac);

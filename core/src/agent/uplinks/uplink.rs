@@ -27,6 +27,8 @@ pub(super) struct Uplink {
     told: BTreeMap<(InstanceName, Key), Path>,
     /// What may have to be told anew.
     dirty: BTreeSet<(InstanceName, Key)>,
+    /// What is to be taken back once everything else was told.
+    unwanted: BTreeSet<(InstanceName, Key)>,
     queued_bytes: usize,
 }
 
@@ -71,6 +73,7 @@ impl Uplink {
             subscriptions: BTreeMap::new(),
             told: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             queued_bytes: 0,
         }
     }
@@ -128,7 +131,9 @@ impl Uplink {
                 self.say(id, route, None, outputs);
             }
             self.subscriptions.remove(&instance);
-            self.dirty.retain(|(it, _)| *it != instance);
+            for routes in [&mut self.dirty, &mut self.unwanted] {
+                routes.retain(|(it, _)| *it != instance);
+            }
             let stanza = Stanza::Unsubscribe { instance };
             outputs.push_back(Output::Say { id, stanza });
         }
@@ -217,7 +222,8 @@ impl Uplink {
 
     /// Whether something is to be told, and may be.
     pub(super) fn has_news(&self) -> bool {
-        self.id().is_some() && !self.dirty.is_empty() && self.queued_bytes < SEND_QUEUE_BYTES
+        let news = !self.dirty.is_empty() || !self.unwanted.is_empty();
+        self.id().is_some() && news && self.queued_bytes < SEND_QUEUE_BYTES
     }
 
     /// The name that the control node gave, while a session is open.
@@ -238,21 +244,31 @@ impl Uplink {
             instances: self.subscriptions.len(),
             instances_complete: self.subscriptions.values().filter(|it| it.complete).count(),
             routes_told: self.told.len(),
-            routes_untold: self.dirty.len(),
+            routes_untold: self.dirty.len() + self.unwanted.len(),
         }
     }
 
-    /// Brings one route into line with what is wanted of it.
+    /// Brings one route into line with what is wanted of it. What is not wanted any more comes last, so that a MAC whose
+    /// route has another key now is nowhere at no time.
     pub(super) fn tell(
         &mut self,
         wanted: impl Fn(&InstanceName, &Key) -> Option<Path>,
         outputs: &mut VecDeque<Output>,
     ) {
-        if let (Some(id), Some(route)) = (self.id(), self.dirty.pop_first()) {
-            let wanted = wanted(&route.0, &route.1);
-            if wanted.as_ref() != self.told.get(&route) {
-                self.say(id, route, wanted, outputs);
-            }
+        let Some(id) = self.id() else { return };
+        let next = self.dirty.pop_first();
+        let is_last = next.is_none();
+        let Some(route) = next.or_else(|| self.unwanted.pop_first()) else {
+            return;
+        };
+        let wanted = wanted(&route.0, &route.1);
+        if wanted.as_ref() == self.told.get(&route) {
+            return;
+        }
+        if wanted.is_none() && !is_last {
+            self.unwanted.insert(route);
+        } else {
+            self.say(id, route, wanted, outputs);
         }
     }
 
@@ -277,5 +293,44 @@ impl Uplink {
             node,
         };
         outputs.extend([publish, collection].map(|stanza| Output::Say { id, stanza }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Mac, Vni};
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_taken_back_last() {
+        let mut uplink = Uplink::new((std::net::Ipv4Addr::LOCALHOST, 5269).into());
+        uplink.state = State::Up {
+            id: UplinkId(1),
+            name: "control-1".into(),
+            ours: true,
+            since: Time::ORIGIN,
+        };
+        let instance = InstanceName::from("blue");
+        let key = |vni: u32, last: u8| Key::of_mac(Vni::new(vni).expect("a VNI"), Mac([2, 0, 0, 0, 0, last]));
+        let mut said = |vni: u32, marked: &[Key]| {
+            marked.iter().for_each(|key| uplink.mark(&instance, *key));
+            let mut outputs = VecDeque::new();
+            while uplink.has_news() {
+                let wanted = |_: &InstanceName, key: &Key| (key.ethernet_tag == vni).then(Path::default);
+                uplink.tell(wanted, &mut outputs);
+            }
+            let collections = outputs.into_iter().filter_map(|output| match output {
+                Output::Say {
+                    stanza: Stanza::Collection { associate, node, .. },
+                    ..
+                } => Some((node, associate)),
+                _ => None,
+            });
+            collections.collect::<Vec<_>>()
+        };
+        let (old, new) = ([key(5000, 1), key(5000, 2)], [key(6000, 1), key(6000, 2)]);
+        assert_eq!(said(5000, &old), old.map(|key| (key.node(), true)));
+        let expected = [new.map(|key| (key.node(), true)), old.map(|key| (key.node(), false))];
+        assert_eq!(said(6000, &[old, new].concat()), expected.concat());
     }
 }

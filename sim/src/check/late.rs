@@ -1,0 +1,48 @@
+//! What a control node told an agent may arrive long after it was said: TCP sends again what was lost on the way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tandem_core::agent::uplinks::What;
+
+use super::steady::Stand;
+use crate::host;
+use crate::world::World;
+use crate::world::log::{Entry, Happened};
+
+/// How the sessions of agents with control nodes stand, by their names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Late(BTreeMap<(String, String), Stand>);
+
+impl Late {
+    /// To be called with every event.
+    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+        match &entry.what {
+            Happened::World(_) => self.look(world, None),
+            Happened::Agent(host::Event::Uplink(What::UplinkUp { name, .. })) => {
+                self.look(world, Some((&entry.who, name)));
+            }
+            Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) | Happened::VRouter(_) => {}
+            Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+        }
+    }
+
+    /// Whether an agent may still hear from a control node what that has said long ago.
+    pub(super) fn may_come(&self, world: &World, agent: &str, control: &str) -> bool {
+        let stand = self.0.get(&(agent.to_owned(), control.to_owned()));
+        stand.is_none_or(|stand| stand.good_for(world.now()) == Duration::ZERO)
+    }
+
+    /// In a session that is new nothing has been lost yet.
+    fn look(&mut self, world: &World, new: Option<(&str, &str)>) {
+        for agent in world.agents() {
+            for control in world.control_nodes() {
+                let is_new = new == Some((agent.name, control.name));
+                let key = (agent.name.to_owned(), control.name.to_owned());
+                let before = self.0.get(&key).copied().filter(|_| !is_new);
+                let stand = Stand::next(before, world.now(), world.talk(agent, control));
+                self.0.insert(key, stand);
+            }
+        }
+    }
+}
