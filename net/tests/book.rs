@@ -128,6 +128,26 @@ fn every_word_of_the_simulators_log_is_explained_and_no_other() {
     assert_eq!(told, words);
 }
 
+#[test]
+fn operators_find_every_word_that_agents_and_control_nodes_log() {
+    let chapters = ["operating.md", "control-nodes.md"].map(|name| read(&root().join("docs/src").join(name)));
+    for file in [
+        "event.rs",
+        "agent/event.rs",
+        "agent/uplinks/event.rs",
+        "control/event.rs",
+    ] {
+        for word in log_words(&read(&root().join("core/src").join(file))) {
+            let names =
+                |chapter: &String| chapter.contains(&format!("`{word}")) || chapter.contains(&format!(": {word}: "));
+            assert!(
+                chapters.iter().any(names),
+                "neither operating.md nor control-nodes.md knows {word}, of {file}"
+            );
+        }
+    }
+}
+
 /// What the functions `word` of a file answer.
 fn log_words(code: &str) -> Vec<&str> {
     let functions = code.split("fn word(&self)").skip(1);
