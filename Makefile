@@ -12,7 +12,7 @@ help:             ## what there is
 
 # A development build, because it is there sooner; a failover does not wait for the processor.
 # Only its real parts come from Debian.
-demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a switch and see what it costs (ARGS="--real --json")
+demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a switch and see what it costs (ARGS="--real --stale-hold --json")
 	@$(CARGO) run --locked -p tandem-net -- demo $(ARGS)
 
 sim:              ## every scenario, and 2000 seeds, in the simulated world (SEEDS=5001..7000 ARGS="--json")

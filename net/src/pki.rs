@@ -1,4 +1,5 @@
-//! Certificates to start with: two CAs, as `ovs-pki` makes them, and a certificate by each.
+//! Certificates to start with: CAs for agents and switches, as `ovs-pki` makes them, one for control nodes, and
+//! certificates by each.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -34,10 +35,10 @@ pub enum PkiError {
 
 /// Makes a folder of ECDSA P-256 keys and certificates of ten years, and answers the files in the order made.
 ///
-/// `agent-ca` signs the agents, `switch-ca` the switches; the names of the files are `<name>.pem` or
+/// `agent-ca` signs the agents, `switch-ca` the switches, `control-ca` the control nodes; the names of the files are `<name>.pem` or
 /// `<name>-cert.pem`, and `<name>-key.pem` with mode 0600. Agents are `agent-a` and `agent-b`, or one `agent`
-/// with `shared_agent`, for switches that pin the agent's certificate. An agent's file holds its chain with the
-/// root, for `--bootstrap-ca-cert`.
+/// with `shared_agent`, for switches that pin the agent's certificate; control nodes are `control-1` and `control-2`.
+/// An agent's file holds its chain with the root, for `--bootstrap-ca-cert`.
 pub fn init(dir: &Path, shared_agent: bool) -> Result<Vec<PathBuf>, PkiError> {
     let agents: &[&str] = match shared_agent {
         true => &["agent"],
@@ -46,7 +47,12 @@ pub fn init(dir: &Path, shared_agent: bool) -> Result<Vec<PathBuf>, PkiError> {
     let mut files = Vec::new();
     let agent_ca = authority("Tandem agent CA")?;
     let switch_ca = authority("Tandem switch CA")?;
-    for (name, ca) in [("agent-ca", &agent_ca), ("switch-ca", &switch_ca)] {
+    let control_ca = authority("Tandem control node CA")?;
+    for (name, ca) in [
+        ("agent-ca", &agent_ca),
+        ("switch-ca", &switch_ca),
+        ("control-ca", &control_ca),
+    ] {
         files.push((format!("{name}.pem"), ca.pem(), Mode::Public));
         files.push((format!("{name}-key.pem"), ca.key().serialize_pem(), Mode::Secret));
     }
@@ -56,9 +62,15 @@ pub fn init(dir: &Path, shared_agent: bool) -> Result<Vec<PathBuf>, PkiError> {
         files.push((format!("{name}-cert.pem"), chain, Mode::Public));
         files.push((format!("{name}-key.pem"), key, Mode::Secret));
     }
-    let (certificate, key) = signed("switch", &switch_ca)?;
-    files.push(("switch-cert.pem".to_owned(), certificate, Mode::Public));
-    files.push(("switch-key.pem".to_owned(), key, Mode::Secret));
+    for (name, ca) in [
+        ("switch", &switch_ca),
+        ("control-1", &control_ca),
+        ("control-2", &control_ca),
+    ] {
+        let (certificate, key) = signed(name, ca)?;
+        files.push((format!("{name}-cert.pem"), certificate, Mode::Public));
+        files.push((format!("{name}-key.pem"), key, Mode::Secret));
+    }
     write_all(dir, &files)
 }
 

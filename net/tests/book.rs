@@ -1,15 +1,21 @@
 //! What the book says is true: its links lead somewhere, its configurations load, its walk works when pasted.
 #![allow(clippy::print_stderr, reason = "what was seen is for whoever runs the test")]
 
+#[path = "book/anchors.rs"]
+mod anchors;
+#[path = "book/failovers.rs"]
+mod failovers;
 #[path = "book/limits.rs"]
 mod limits;
+#[path = "book/walks.rs"]
+mod walks;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
@@ -17,7 +23,7 @@ use tandem_core::control::ControlStatus;
 use tandem_core::status::AgentStatus;
 use tandem_net::config::{self, Files};
 use tandem_net::lab::haproxy::{Backend, HaproxyOptions, Listen};
-use tandem_net::lab::{Loopback, Pair, PairOptions, Scratch, program};
+use tandem_net::lab::{Pair, PairOptions, Scratch, program};
 use tandem_net::metrics::{self, Counters};
 use tandem_net::pki;
 
@@ -120,6 +126,26 @@ fn every_word_of_the_simulators_log_is_explained_and_no_other() {
     let words: BTreeSet<&str> = code.iter().flat_map(|code| log_words(code)).collect();
     assert!(words.len() > 50, "{words:?}");
     assert_eq!(told, words);
+}
+
+#[test]
+fn operators_find_every_word_that_agents_and_control_nodes_log() {
+    let chapters = ["operating.md", "control-nodes.md"].map(|name| read(&root().join("docs/src").join(name)));
+    for file in [
+        "event.rs",
+        "agent/event.rs",
+        "agent/uplinks/event.rs",
+        "control/event.rs",
+    ] {
+        for word in log_words(&read(&root().join("core/src").join(file))) {
+            let names =
+                |chapter: &String| chapter.contains(&format!("`{word}")) || chapter.contains(&format!(": {word}: "));
+            assert!(
+                chapters.iter().any(names),
+                "neither operating.md nor control-nodes.md knows {word}, of {file}"
+            );
+        }
+    }
 }
 
 /// What the functions `word` of a file answer.
@@ -446,42 +472,6 @@ fn every_recipe_of_the_book_hands_a_switch_over() {
 
 fn lines(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
-}
-
-#[test]
-fn the_quick_start_works_when_pasted() {
-    for name in ["haproxy", "ovsdb-server", "ovsdb-tool", "vtep-ctl"] {
-        program::find(name).unwrap_or_else(|error| panic!("{error}"));
-    }
-    let scratch = Scratch::new().expect("a folder");
-    let loopback = Loopback::claim().expect("a network");
-    let network = loopback.address(0).to_string();
-    let prefix = network.strip_suffix('0').expect("the first address");
-    let walk = blocks(&read(&root().join("docs/src/quick-start.md")), "bash").concat();
-    let walk = walk.replace("127.0.0.", prefix);
-    let tandem = Path::new(env!("CARGO_BIN_EXE_tandem")).parent().expect("a folder");
-    let path = std::env::var("PATH").unwrap_or_default();
-    // What the walk has started goes with its shell, and the shell goes after two minutes.
-    let output = Command::new("timeout")
-        .args(["-k", "5", "120", "bash", "-ec"])
-        .arg(format!("trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{walk}"))
-        .current_dir(scratch.path())
-        .env("PATH", format!("{}:{path}:/usr/sbin", tandem.display()))
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    let all = format!("{said}\n{complained}\n{}", scratch.logs());
-    assert!(output.status.success(), "{all}");
-    let broadcast = |tsn: &str| said.find(&format!("unknown-dst -> vxlan_over_ipv4/{tsn}"));
-    let (first, other) = (broadcast("10.0.0.11"), broadcast("10.0.0.12"));
-    assert!(
-        first.is_some() && first < other,
-        "first agent-a owns, then agent-b: {all}"
-    );
-    assert!(said.contains("\"tandem agent-b generation "), "{all}");
-    eprintln!("{said}");
 }
 
 /// The pages that are looked at: those of the book, and those beside the code.

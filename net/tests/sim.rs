@@ -165,6 +165,16 @@ fn of_a_log_only_what_is_asked_for_is_printed_and_all_of_it_is_judged() {
 }
 
 #[test]
+fn whoever_asks_for_events_that_are_not_there_is_told_which_are() {
+    let folder = Folder::new(&[("bad.toml", BAD)]);
+    let told = text(&folder.sim(&["run", "bad.toml", "--quiet", "--node", "tor7"]).stdout);
+    let (_, rest) = told.split_once("0 of ").expect("how many");
+    let line = |head: &str| rest.lines().find(|line| line.starts_with(head)).expect(head);
+    assert!(line("nodes  ").contains(" tor1 tor2 world"), "{rest}");
+    assert!(line("words  ").contains(" FaultBegins "), "{rest}");
+}
+
+#[test]
 fn a_plan_runs_the_same_way_twice() {
     let folder = Folder::new(&[("bad.toml", BAD)]);
     let output = folder.sim(&["run", "bad.toml", "--check-determinism"]);

@@ -21,9 +21,10 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Makes a CA for agents and one for switches, and a certificate for two agents and a switch
+    /// Makes a CA each for agents, switches and control nodes, and certificates for two agents, a switch and two control
+    /// nodes
     ///
-    /// Nothing that is there is overwritten.
+    /// It prints the files that it made. Nothing that is there is overwritten.
     Init {
         /// The folder; it is made if it is not there
         dir: PathBuf,

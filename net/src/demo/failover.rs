@@ -235,8 +235,9 @@ impl Demo<'_> {
         let (one, two, vtep) = (&from.name, &to.name, &from.vtep);
         self.progress
             .step(format!("A host speaks behind {one}: {mac} is on its way to {two}"));
-        switch.learn(&self.logical_switch, mac, vtep)?;
+        // It may have arrived before the switch's answer is here.
         let learned = Instant::now();
+        switch.learn(&self.logical_switch, mac, vtep)?;
         let what = format!("{mac}, which {one} has learned, to be in Ucast_Macs_Remote of {two} behind {vtep}");
         let arrived = self.wait(&what, || routes.first(|routes| watch::is_behind(routes, mac, vtep)))?;
         Ok(Trip {

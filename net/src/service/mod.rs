@@ -38,6 +38,10 @@ use handle::Handle;
 /// How often the certificate files are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(5);
 
+/// How long proxies have for hearing of a drain: a little less than the agent waits for that at most, so that whoever did
+/// not is named before it goes on, and is gone perhaps.
+const HEARD: Duration = ANNOUNCE.saturating_sub(Duration::from_millis(100));
+
 /// Problems of a file that the log names one by one.
 const PROBLEMS: usize = 10;
 
@@ -215,8 +219,8 @@ async fn announce(
     if grade.wait_for(|grade| *grade == Grade::Draining).await.is_err() {
         return;
     }
-    if let Err(untold) = announcements.everyone_told(Grade::Draining, ANNOUNCE).await {
-        warn!(target: "tandem", "Draining: {untold:?} did not ask in {ANNOUNCE:?}; going on");
+    if let Err(untold) = announcements.everyone_told(Grade::Draining, HEARD).await {
+        warn!(target: "tandem", "Draining: {untold:?} did not ask in {HEARD:?}; going on");
     }
     let _ = messages.send(Message::Announced).await;
 }

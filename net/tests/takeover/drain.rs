@@ -21,6 +21,24 @@ fn a_drained_owner_hands_over_to_a_warm_agent_at_once() {
     drain(&options, "two targets");
 }
 
+/// No switch is connected any more either, so the agent ends as soon as it has ceased to wait.
+#[test]
+fn a_proxy_that_does_not_hear_of_a_drain_is_named_and_not_waited_for_long() {
+    let pair = start(&with_macs(10));
+    let owner = audited(&pair, "tor1");
+    pair.haproxy.process.kill().expect("killed");
+    let agent = &pair.agents[owner];
+    agent.process.terminate().expect("a signal");
+    let status = agent.process.wait(LONG).expect("the end");
+    assert_eq!(status.code(), Some(0), "{status}");
+    let log = agent.log();
+    let named = log
+        .iter()
+        .position(|line| line.contains("Draining: [") && line.contains("did not ask in"));
+    let stopped = log.iter().position(|line| line.contains("Stopped: "));
+    assert!(named.is_some() && named < stopped, "{log:#?}");
+}
+
 fn drain(options: &PairOptions, what: &str) {
     let pair = start(options);
     let owner = audited(&pair, "tor1");

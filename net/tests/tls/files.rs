@@ -199,7 +199,7 @@ async fn pki_init_makes_pairs_that_work_with_secret_keys_and_never_overwrites() 
     for (name, shared, agents) in [("two", false, &["agent-a", "agent-b"][..]), ("one", true, &["agent"])] {
         let dir = folder.path(name);
         let files = pki::init(&dir, shared).expect("makes them");
-        assert_eq!(files.len(), 6 + 2 * agents.len());
+        assert_eq!(files.len(), 12 + 2 * agents.len());
         for file in &files {
             let mode = fs::metadata(file).expect("is there").permissions().mode() & 0o777;
             let secret = file.to_string_lossy().ends_with("-key.pem");
@@ -216,6 +216,17 @@ async fn pki_init_makes_pairs_that_work_with_secret_keys_and_never_overwrites() 
             let refusal = meet(&acceptor, &Client::new(&Identity::read(&dir, agent))).await;
             refusal.expect_err("an agent is no switch");
         }
+        let acceptor = Acceptor::load(&settings(
+            &dir,
+            "control-1-cert.pem",
+            "control-1-key.pem",
+            "agent-ca.pem",
+        ));
+        let acceptor = acceptor.expect("loads");
+        let agent = Client::new(&Identity::read(&dir, agents[0]));
+        meet(&acceptor, &agent).await.expect("let in");
+        let switch = Client::new(&Identity::read(&dir, "switch"));
+        meet(&acceptor, &switch).await.expect_err("a switch is no agent");
         let before = fs::read(dir.join("agent-ca-key.pem")).expect("reads");
         fs::remove_file(dir.join("switch-key.pem")).expect("removes");
         let error = pki::init(&dir, shared).expect_err("there already");

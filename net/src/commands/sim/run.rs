@@ -1,5 +1,6 @@
 //! `tandem sim run` and `tandem sim replay`: plans, one after the other, in detail.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -228,7 +229,12 @@ fn observed(
     }
     let failed = std::cell::Cell::new(None);
     let mut shown = 0;
+    let (mut nodes, mut words) = (BTreeSet::new(), BTreeSet::new());
     let mut hear = |entry: &Entry| {
+        words.insert(entry.what.word());
+        if !nodes.contains(&*entry.who) {
+            nodes.insert(entry.who.to_string());
+        }
         if !filter.takes(entry) {
             return;
         }
@@ -257,6 +263,12 @@ fn observed(
         writeln!(out)?;
         if let Some(report) = report.as_ref().filter(|_| !filter.is_empty()) {
             writeln!(out, "{shown} of {} events\n", report.entries)?;
+            // A name that is not there is mostly one that was mistyped.
+            if shown == 0 {
+                let listed = |names: Vec<&str>| names.join(" ");
+                writeln!(out, "nodes  {}", listed(nodes.iter().map(String::as_str).collect()))?;
+                writeln!(out, "words  {}\n", listed(words.into_iter().collect()))?;
+            }
         }
     }
     out.flush()?;
