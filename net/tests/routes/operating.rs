@@ -38,6 +38,24 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_certificate_that_moved_is_shown_to_control_nodes_after_a_reload() {
+    let mut pair = start();
+    let moved = pair.pki.issue("moved").expect("a certificate");
+    let mut options = pair.agents[0].options().clone();
+    let old = std::mem::replace(&mut options.tls.certificate, moved.certificate);
+    options.tls.private_key = moved.private_key;
+    pair.agents[0].reload(options).expect("reloaded");
+    wait(&pair, "the reload", || {
+        pair.agents[0].lines(&["Reload: ", "is read"]).pop()
+    });
+    std::fs::remove_file(old).expect("removed");
+    pair.control_nodes[0].restart().expect("a control node");
+    wait(&pair, "the agent at the control node", || {
+        pair.control_nodes[0].status().ok()?["clients"].get("agent-a").map(drop)
+    });
+}
+
+#[test]
 fn health_and_metrics_are_served_by_control_nodes_as_by_agents() {
     let pair = start();
     for node in &pair.control_nodes {
