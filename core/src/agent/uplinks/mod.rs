@@ -338,7 +338,7 @@ impl Uplinks {
         }
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
             let before = self.fabric.best(network, key.mac);
-            match Heard::of(&path) {
+            match Heard::of(key.mac, &path) {
                 Ok(heard) => {
                     self.fabric.learn(number, network, key, heard);
                     if self.settled.contains(&network) {
