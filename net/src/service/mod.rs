@@ -72,7 +72,7 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let counters = Arc::new(Counters::default());
     let announcements = Arc::new(Announcements::default());
     ports::open_health(&config.listen, &handle, &announcements)?;
-    ports::open_http(config.listen.http, &handle, &counters)?;
+    ports::open_http("[listen] http", config.listen.http, &handle, &counters)?;
     let (arrivals, arriving) = mpsc::channel(1);
     let mut running = tokio::spawn(driver.run(arriving));
     counters.certificate("agent", acceptor.not_after());
