@@ -525,6 +525,21 @@ fn with_copies_an_agent_that_hears_nothing_for_longer_than_they_are_held_brings_
 }
 
 #[test]
+fn with_copies_an_owner_that_loses_its_control_nodes_takes_nothing_back() {
+    let mut net = holding_pair();
+    net.pass(5);
+    net.cut(0);
+    net.pass(60);
+    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    net.mend(0);
+    net.pass(60);
+    assert!(!net.missed(1, 1, mac(1)));
+    net.lose(0, 0, mac(1));
+    net.pass(5);
+    assert_eq!(net.heard(1, 1, mac(1)), None, "from now on its word counts again");
+}
+
+#[test]
 fn with_copies_an_agent_that_comes_back_forgets_none_before_its_control_nodes_have_heard_of_them_again() {
     let mut net = holding_pair();
     net.parted = true;

@@ -36,16 +36,24 @@ struct Told {
 /// What cannot be imported.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
 pub enum Unusable {
-    /// A switch reaches nothing but VXLAN tunnel ends.
-    #[error("it has no VXLAN next hop")]
+    /// A switch reaches nothing but VXLAN tunnel ends, each of which is one machine.
+    #[error("it has no VXLAN next hop that is one machine")]
     NoVxlan,
+    /// No host is there.
+    #[error("its MAC is a group's, not a host's")]
+    Group,
 }
 
 impl Heard {
     /// What matters of a path. Of several next hops that are equally good, the lowest is taken, by every agent.
-    pub fn of(path: &Path) -> Result<Self, Unusable> {
+    pub fn of(mac: Mac, path: &Path) -> Result<Self, Unusable> {
+        if mac.is_multicast() {
+            return Err(Unusable::Group);
+        }
         let vxlan = path.next_hops.iter().filter(|next_hop| next_hop.encapsulations.vxlan);
-        let vtep = vxlan.map(|next_hop| next_hop.address).min().ok_or(Unusable::NoVxlan)?;
+        let vteps = vxlan.map(|next_hop| next_hop.address);
+        let machines = vteps.filter(|vtep| !vtep.is_multicast() && !vtep.is_broadcast());
+        let vtep = machines.min().ok_or(Unusable::NoVxlan)?;
         let preference = match path.local_preference {
             0 => evpn::PREFERENCE,
             given => given,
@@ -212,11 +220,19 @@ mod tests {
             next_hops: vec![next_hop.clone()],
             ..Path::default()
         };
-        assert_eq!(Heard::of(&path(&next_hop)).map(|heard| heard.preference), Ok(100));
+        let heard = |next_hop: &NextHop| Heard::of(MAC, &path(next_hop));
+        assert_eq!(heard(&next_hop).map(|heard| heard.preference), Ok(100));
+        assert_eq!(
+            Heard::of(Mac([1, 0, 94, 0, 0, 1]), &path(&next_hop)),
+            Err(Unusable::Group)
+        );
+        for address in [Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
+            assert_eq!(heard(&NextHop::vxlan(address, vni)), Err(Unusable::NoVxlan));
+        }
         next_hop.encapsulations = evpn::Encapsulations {
             gre: true,
             ..Default::default()
         };
-        assert_eq!(Heard::of(&path(&next_hop)), Err(Unusable::NoVxlan));
+        assert_eq!(heard(&next_hop), Err(Unusable::NoVxlan));
     }
 }

@@ -22,13 +22,17 @@ impl Agent {
         self
     }
 
-    /// What the other agent of the pair is told.
-    pub fn word(&self) -> Word {
+    /// What the other agent of the pair is told. While no control node has heard what we export, we vouch for nothing:
+    /// a route that is not there has not been taken back.
+    pub fn word(&self, now: Time) -> Word {
+        let vouches = self.uplinks.as_ref().is_none_or(|uplinks| uplinks.has_told_all(now));
+        let mut switches = self.standings.clone();
+        switches.values_mut().for_each(|standing| standing.audited &= vouches);
         Word {
             agent: self.configuration.session.agent.clone(),
             grade: self.grade,
             ready: self.is_ready(),
-            switches: self.standings.clone(),
+            switches,
         }
     }
 
@@ -215,7 +219,7 @@ impl Agent {
         if !self.pair.as_ref().is_some_and(due) {
             return;
         }
-        let word = self.word();
+        let word = self.word(now);
         if self.pair.as_mut().is_some_and(|pair| pair.say(now, &word)) {
             self.outputs.push_back(Output::TellPeer(word));
         }

@@ -133,9 +133,13 @@ fn certificates(config: &Config) -> Result<(), TlsError> {
         Config::Agent(agent) => {
             Acceptor::load(&agent.tls)?;
             if let Some(peer) = &agent.peer {
-                Acceptor::load(&peer.tls)?;
+                Acceptor::load(&peer.tls).map_err(|error| error.with_ca_of("peer"))?;
             }
-            agent.uplink_tls().map_or(Ok(()), |tls| Connector::load(&tls).map(drop))
+            let uplinks = agent.uplink_tls().map(|tls| Connector::load(&tls));
+            uplinks
+                .transpose()
+                .map(drop)
+                .map_err(|error| error.with_ca_of("control"))
         }
         Config::Control(control) => control.tls.as_ref().map_or(Ok(()), |tls| Acceptor::load(tls).map(drop)),
     }
@@ -274,7 +278,7 @@ switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { 
         assert_eq!(out, "DIR/agent.toml is right: agent agent-a, led by 2 control nodes\n");
         let (exit, _, err) = check(Some(&led.replace("\"pki/agent-ca.pem\" }", "\"blue.macs\" }")), false);
         assert_eq!(exit, Exit::Failed);
-        assert!(err.contains("blue.macs"), "{err}");
+        assert!(err.contains("control.ca DIR/blue.macs: "), "{err}");
     }
 
     #[test]

@@ -116,9 +116,9 @@ pub(super) fn read(
     let revision = revision(&mut root, problems);
     let networks = networks::read(&mut root, base, files, problems);
     one_instance_each(&root, &networks, problems);
-    let mut vteps = BTreeMap::new();
+    let mut seen = Seen::default();
     let switches = switches::read(&mut root, &networks, problems, |table, vtep, switch, problems| {
-        served(table, vtep, switch, &mut vteps, problems)
+        served(table, vtep, switch, &mut seen, problems)
     });
     root.finish(problems);
     let node = node?;
@@ -197,10 +197,19 @@ fn revision(root: &mut Table<'_>, problems: &mut Problems) -> Option<u64> {
     revision.map(|at| at.value)
 }
 
-/// `blue` is short for a longer name, and that may be another network's.
+/// A name reaches agents as it is, and `blue`, short for a longer one, is not that of another network.
 fn one_instance_each(root: &Table<'_>, networks: &Networks, problems: &mut Problems) {
     let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
     for (name, span) in networks.named() {
+        if name.starts_with(' ') || name.ends_with(' ') {
+            problems.add(
+                root.problem(
+                    span.clone(),
+                    format!("{} begins or ends with a blank", values::shown(name)),
+                )
+                .help("agents read names without blanks around them, and would ask for another network; remove them"),
+            );
+        }
         let qualified = virtual_network(name);
         if let Some(before) = seen.insert(qualified.clone(), span.clone()) {
             problems.add(
@@ -213,17 +222,25 @@ fn one_instance_each(root: &Table<'_>, networks: &Networks, problems: &mut Probl
     }
 }
 
+/// What the switches that were read have: where each of it stands first.
+#[derive(Default)]
+struct Seen {
+    vteps: BTreeMap<Ipv4Addr, Range<usize>>,
+    agents: BTreeMap<ClientName, Range<usize>>,
+    tsns: BTreeMap<ClientName, Range<usize>>,
+}
+
 /// What makes a switch one that is served: who serves it, and a tunnel end that nobody else has.
 fn served(
     table: &mut Table<'_>,
     vtep: Option<At<Ipv4Addr>>,
     switch: Switch,
-    vteps: &mut BTreeMap<Ipv4Addr, Range<usize>>,
+    seen: &mut Seen,
     problems: &mut Problems,
 ) -> ServedSwitch {
     table.missing(&VTEP, problems);
     if let Some(vtep) = vtep
-        && let Some(before) = vteps.insert(vtep.value, vtep.span.clone())
+        && let Some(before) = seen.vteps.insert(vtep.value, vtep.span.clone())
     {
         problems.add(
             table
@@ -236,19 +253,17 @@ fn served(
     let agents = table.required_list(&AGENTS, SERVANTS_MAX, problems);
     let tsns = table.list(&TSNS, SERVANTS_MAX, problems);
     let [agents, tsns] = [agents, tsns].map(|list| list.map(|at| at.value).unwrap_or_default());
+    let ends = ["as an agent", "as a services node"];
+    for agent in &agents {
+        seen.agents
+            .entry(agent.value.clone())
+            .or_insert_with(|| agent.span.clone());
+        twofold(table, agent, seen.tsns.get(&agent.value), ends, problems);
+    }
+    let ends = ["as a services node", "as an agent"];
     for tsn in &tsns {
-        if let Some(agent) = agents.iter().find(|agent| agent.value == tsn.value) {
-            problems.add(
-                table
-                    .problem(
-                        tsn.span.clone(),
-                        format!("{} is an agent and a services node", values::shown(tsn.value.as_str())),
-                    )
-                    .label("as a services node")
-                    .before(agent.span.clone(), "as an agent")
-                    .help("each of them has a session, and a name, of its own"),
-            );
-        }
+        seen.tsns.entry(tsn.value.clone()).or_insert_with(|| tsn.span.clone());
+        twofold(table, tsn, seen.agents.get(&tsn.value), ends, problems);
     }
     let names = |list: Vec<At<ClientName>>| list.into_iter().map(|at| at.value).collect();
     ServedSwitch {
@@ -256,6 +271,25 @@ fn served(
         agents: names(agents),
         tsns: names(tsns),
     }
+}
+
+/// Whoever is an agent here and a services node there would take switches that it only copies broadcasts for.
+fn twofold(
+    table: &Table<'_>,
+    name: &At<ClientName>,
+    other: Option<&Range<usize>>,
+    [here, there]: [&'static str; 2],
+    problems: &mut Problems,
+) {
+    let Some(other) = other else { return };
+    let message = format!("{} is an agent and a services node", values::shown(name.value.as_str()));
+    problems.add(
+        table
+            .problem(name.span.clone(), message)
+            .label(here)
+            .before(other.clone(), there)
+            .help("each of them has a session, and a name, of its own"),
+    );
 }
 
 fn client(value: &toml::de::DeValue<'_>) -> Result<ClientName, String> {

@@ -52,7 +52,7 @@ pub(super) async fn open(
     peer: &Peer,
     own: &str,
 ) -> Result<(String, impl AsyncRead + AsyncWrite + Unpin + use<>), String> {
-    let connector = Connector::load(&peer.tls).map_err(|error| error.to_string())?;
+    let connector = Connector::load(&peer.tls).map_err(|error| error.with_ca_of("peer").to_string())?;
     let stream = connect(peer.connect).await.map_err(|error| error.to_string())?;
     let stream = connector.connect(stream).await;
     let stream = stream.map_err(|error| format!("the TLS handshake failed: {error}"))?;

@@ -26,8 +26,9 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle(messages.clone()));
     let counters = Arc::new(Counters::default());
-    ports::open_http(config.http, &handle, &counters)?;
-    let listener = xmpp::open(config.listen)?;
+    ports::open_http("[control] http", config.http, &handle, &counters)?;
+    let listener = xmpp::open(config.listen)
+        .map_err(|error| io::Error::new(error.kind(), format!("[control] listen: {error}")))?;
     let (arrivals, arriving) = mpsc::channel(1);
     let mut running = tokio::spawn(driver.run(arriving));
     // Nobody is told of a world in which there is nothing.

@@ -63,7 +63,8 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
         Some(_) => agent.with_peer(),
         None => agent,
     };
-    let dialer = TcpDialer::new(config.uplink_tls()).map_err(io::Error::other)?;
+    let uplink_tls = config.uplink_tls().map(watch::Sender::new);
+    let dialer = TcpDialer::new(uplink_tls.as_ref().map(watch::Sender::subscribe)).map_err(io::Error::other)?;
     let (driver, messages, mut grade) = Driver::new(env, agent, dialer);
     let words = driver.words();
     let mut signals = Signals::catch()?;
@@ -75,7 +76,7 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
     let counters = Arc::new(Counters::default());
     let announcements = Arc::new(Announcements::default());
     ports::open_health(&config.listen, &handle, &announcements)?;
-    ports::open_http(config.listen.http, &handle, &counters)?;
+    ports::open_http("[listen] http", config.listen.http, &handle, &counters)?;
     let (arrivals, arriving) = mpsc::channel(1);
     let mut running = tokio::spawn(driver.run(arriving));
     counters.certificate("agent", acceptor.not_after());
@@ -115,6 +116,9 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
             }
             _ = signals.reload.recv() => {
                 let read = reload(&path, &mut config, &acceptor, &counters).await;
+                if let (Some(current), Some(new)) = (&uplink_tls, config.uplink_tls()) {
+                    current.send_replace(new);
+                }
                 // What is wanted comes from one place.
                 if let Some(configuration) = read.filter(|_| uplinks.is_none()) {
                     let _ = messages.send(Message::Configure(configuration)).await;
@@ -124,7 +128,11 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
                 let peer = peer_acceptor.iter().map(|acceptor| (acceptor, "peer"));
                 for (acceptor, whose) in std::iter::once((&acceptor, "agent")).chain(peer) {
                     if acceptor.changed() {
-                        reload_certificates(&acceptor.reload(), acceptor, &counters, whose);
+                        let outcome = acceptor.reload().map_err(|error| match whose {
+                            "peer" => error.with_ca_of(whose),
+                            _ => error,
+                        });
+                        reload_certificates(&outcome, acceptor, &counters, whose);
                     }
                 }
             }
@@ -173,7 +181,7 @@ fn open_peer(
     messages: &mpsc::Sender<Message>,
     counters: &Counters,
 ) -> io::Result<Arc<Acceptor>> {
-    let acceptor = Arc::new(Acceptor::load(&peer.tls).map_err(io::Error::other)?);
+    let acceptor = Arc::new(Acceptor::load(&peer.tls).map_err(|error| io::Error::other(error.with_ca_of("peer")))?);
     counters.certificate("peer", acceptor.not_after());
     peer::listen(peer.listen, Arc::clone(&acceptor), name.into(), messages.clone())?;
     tokio::spawn(peer::dial(peer, name.into(), words));

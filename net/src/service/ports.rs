@@ -12,29 +12,30 @@ use crate::metrics::Counters;
 
 /// Opens the health port and the agent check, where they are configured. The error names the port.
 pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, told: &Arc<Announcements>) -> io::Result<()> {
-    let health = bind("health", listen.health)?;
-    let agent_check = bind("agent_check", listen.agent_check)?;
+    let health = bind("[listen] health", listen.health)?;
+    let agent_check = bind("[listen] agent_check", listen.agent_check)?;
     health::serve_on_a_thread(health, agent_check, Arc::clone(handle), Arc::clone(told))
 }
 
-/// Opens `/status` and `/metrics`, where they are configured. The error names the port.
+/// Opens `/status` and `/metrics`, where they are configured. The error names the key, as the caller does.
 pub(super) fn open_http(
+    key: &str,
     http: Option<SocketAddr>,
     source: &Arc<impl StatusSource>,
     counters: &Arc<Counters>,
 ) -> io::Result<()> {
-    if let Some(port) = bind("http", http)? {
+    if let Some(port) = bind(key, http)? {
         let port = tokio::net::TcpListener::from_std(port)?;
         tokio::spawn(http::serve(port, Arc::clone(source), Arc::clone(counters)));
     }
     Ok(())
 }
 
-fn bind(name: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
+fn bind(key: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
     let Some(address) = address else {
         return Ok(None);
     };
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("[listen] {name} at {address}: {error}"));
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{key} at {address}: {error}"));
     let port = TcpListener::bind(address).map_err(named)?;
     port.set_nonblocking(true)?;
     Ok(Some(port))

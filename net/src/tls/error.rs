@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use tandem_core::Fault;
 
+use super::files::CA;
+
 /// One file, and what is wrong with it. The listener stays shut until it is mended.
 #[derive(Debug, thiserror::Error)]
-#[error("{role} {}: {problem}", file.display())]
+#[error("{section}.{role} {}: {problem}", file.display())]
 pub struct TlsError {
-    /// What the file is for, as the configuration names it: `tls.certificate` and so on.
+    /// The section of the configuration that names the file: `tls`, unless it was said otherwise.
+    pub section: &'static str,
+    /// What the file is for, as the configuration names it: `certificate` and so on.
     pub role: &'static str,
     /// The file as configured.
     pub file: PathBuf,
@@ -20,9 +24,20 @@ pub struct TlsError {
 impl TlsError {
     pub(super) fn new(role: &'static str, file: &Path, problem: Problem) -> Self {
         Self {
+            section: "tls",
             role,
             file: file.to_owned(),
             problem,
+        }
+    }
+
+    /// The same where this section names the authorities; the certificate that is shown is that of `[tls]`.
+    #[must_use]
+    pub fn with_ca_of(self, section: &'static str) -> Self {
+        if self.role == CA {
+            Self { section, ..self }
+        } else {
+            self
         }
     }
 

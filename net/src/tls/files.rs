@@ -52,10 +52,10 @@ impl Files {
 }
 
 /// What each file is for, as the configuration names it.
-pub(super) const CERTIFICATE: &str = "tls.certificate";
-pub(super) const PRIVATE_KEY: &str = "tls.private_key";
-pub(super) const CA: &str = "tls.ca";
-pub(super) const CRL: &str = "tls.crl";
+pub(super) const CERTIFICATE: &str = "certificate";
+pub(super) const PRIVATE_KEY: &str = "private_key";
+pub(super) const CA: &str = "ca";
+pub(super) const CRL: &str = "crl";
 
 /// Every certificate of a PEM file in its order, at least one, each of them X.509.
 pub(super) fn certificates(

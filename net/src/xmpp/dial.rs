@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
 
 use super::{no_tls, prepare};
@@ -11,10 +12,10 @@ use crate::driver::stream::Secure;
 use crate::driver::uplink::Dialer;
 use crate::tls::{Connector, Settings, TlsError};
 
-/// Dials by TCP. With TLS, the files are read for each handshake: new certificates need no word.
+/// Dials by TCP. With TLS, the files that are configured now are read for each handshake: new certificates need no word.
 #[derive(Clone, Debug)]
 pub struct TcpDialer {
-    tls: Option<Settings>,
+    tls: Option<watch::Receiver<Settings>>,
 }
 
 impl TcpDialer {
@@ -24,8 +25,10 @@ impl TcpDialer {
     }
 
     /// With TLS, if there are settings. An error names the first file that cannot be used.
-    pub fn new(tls: Option<Settings>) -> Result<Self, TlsError> {
-        tls.as_ref().map(Connector::load).transpose()?;
+    pub fn new(tls: Option<watch::Receiver<Settings>>) -> Result<Self, TlsError> {
+        if let Some(settings) = &tls {
+            Connector::load(&settings.borrow()).map_err(|error| error.with_ca_of("control"))?;
+        }
         Ok(Self { tls })
     }
 }
@@ -39,7 +42,8 @@ impl Secure<TcpStream> for TcpDialer {
 
     async fn secure(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let settings = self.tls.as_ref().ok_or_else(no_tls)?;
-        let connector = Connector::load(settings).map_err(io::Error::other)?;
+        let connector =
+            Connector::load(&settings.borrow()).map_err(|error| io::Error::other(error.with_ca_of("control")))?;
         connector.connect(socket).await
     }
 }

@@ -38,6 +38,43 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_certificate_that_moved_is_shown_to_control_nodes_after_a_reload() {
+    let mut pair = start();
+    let moved = pair.pki.issue("moved").expect("a certificate");
+    let mut options = pair.agents[0].options().clone();
+    let old = std::mem::replace(&mut options.tls.certificate, moved.certificate);
+    options.tls.private_key = moved.private_key;
+    pair.agents[0].reload(options).expect("reloaded");
+    wait(&pair, "the reload", || {
+        pair.agents[0].lines(&["Reload: ", "is read"]).pop()
+    });
+    std::fs::remove_file(old).expect("removed");
+    pair.control_nodes[0].restart().expect("a control node");
+    wait(&pair, "the agent at the control node", || {
+        pair.control_nodes[0].status().ok()?["clients"].get("agent-a").map(drop)
+    });
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_as_the_file_of_the_control_node_names_it() {
+    let mut pair = start();
+    let [one, other] = [0, 1].map(|node| pair.control_nodes[node].options().control.clone());
+    let file = pair.control_nodes[1].file();
+    let good = std::fs::read_to_string(&file).expect("its file");
+    for (key, own, taken) in [("listen", other.listen, one.listen), ("http", other.http, one.http)] {
+        std::fs::write(&file, good.replace(&own.to_string(), &taken.to_string())).expect("written");
+        pair.control_nodes[1].restart().expect("a control node");
+        wait(&pair, "its complaint", || {
+            let words = ["the control node cannot start: ", "Address already in use"];
+            let lines = pair.control_nodes[1].lines(&words);
+            lines
+                .into_iter()
+                .find(|line| line.contains(&format!("[control] {key}")))
+        });
+    }
+}
+
+#[test]
 fn health_and_metrics_are_served_by_control_nodes_as_by_agents() {
     let pair = start();
     for node in &pair.control_nodes {

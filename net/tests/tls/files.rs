@@ -34,33 +34,28 @@ fn each_bad_file_is_named_with_what_is_wrong() {
 
     type Change<'a> = &'a dyn Fn(&mut Settings);
     let cases: &[(&str, &Path, &str, Change<'_>)] = &[
-        ("tls.certificate", &absent, "cannot be read", &|s| {
+        ("certificate", &absent, "cannot be read", &|s| {
             s.certificate = absent.clone()
         }),
-        ("tls.certificate", &words, "no PEM", &|s| s.certificate = words.clone()),
-        ("tls.certificate", &damaged, "damaged", &|s| {
-            s.certificate = damaged.clone()
-        }),
-        ("tls.private_key", &absent, "cannot be read", &|s| {
+        ("certificate", &words, "no PEM", &|s| s.certificate = words.clone()),
+        ("certificate", &damaged, "damaged", &|s| s.certificate = damaged.clone()),
+        ("private_key", &absent, "cannot be read", &|s| {
             s.private_key = absent.clone()
         }),
-        ("tls.private_key", &words, "no PEM", &|s| s.private_key = words.clone()),
-        ("tls.private_key", &encrypted, "passphrase", &|s| {
+        ("private_key", &words, "no PEM", &|s| s.private_key = words.clone()),
+        ("private_key", &encrypted, "passphrase", &|s| {
             s.private_key = encrypted.clone()
         }),
-        ("tls.private_key", &other, "does not belong", &|s| {
+        ("private_key", &other, "does not belong", &|s| {
             s.private_key = other.clone()
         }),
-        (
-            "tls.private_key",
-            &folder.path("agent-key.pem"),
-            "to certificate 2",
-            &|s| s.certificate = backwards.clone(),
-        ),
-        ("tls.ca", &absent, "cannot be read", &|s| s.ca = absent.clone()),
-        ("tls.ca", &words, "no PEM", &|s| s.ca = words.clone()),
-        ("tls.crl", &absent, "cannot be read", &|s| s.crl = Some(absent.clone())),
-        ("tls.crl", &words, "no PEM", &|s| s.crl = Some(words.clone())),
+        ("private_key", &folder.path("agent-key.pem"), "to certificate 2", &|s| {
+            s.certificate = backwards.clone()
+        }),
+        ("ca", &absent, "cannot be read", &|s| s.ca = absent.clone()),
+        ("ca", &words, "no PEM", &|s| s.ca = words.clone()),
+        ("crl", &absent, "cannot be read", &|s| s.crl = Some(absent.clone())),
+        ("crl", &words, "no PEM", &|s| s.crl = Some(words.clone())),
     ];
     for (role, file, said, change) in cases {
         let mut settings = folder.settings();
@@ -68,6 +63,7 @@ fn each_bad_file_is_named_with_what_is_wrong() {
         let error = Acceptor::load(&settings).expect_err(said);
         let text = error.to_string();
         assert_eq!((error.role, &*error.file), (*role, *file), "{text}");
+        assert!(text.starts_with(&format!("tls.{role} ")), "{text}");
         assert!(text.contains(said) && text.contains(&*file.to_string_lossy()), "{text}");
         assert_eq!(error.fault(), Fault::Environment);
     }

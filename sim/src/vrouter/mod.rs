@@ -223,7 +223,7 @@ impl VRouter {
         if key.mac == Mac::BROADCAST {
             return;
         }
-        match Heard::of(path) {
+        match Heard::of(key.mac, path) {
             Ok(heard) => self.change(network, key.mac, |fabric| fabric.learn(number, network, key, heard)),
             Err(why) => {
                 let (mac, why) = (key.mac, why.to_string());

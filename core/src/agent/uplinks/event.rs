@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Level;
 use crate::ids::{Mac, Uuid};
 use crate::machine::{CloseWhy, Fault};
+use crate::text::short;
 
 /// What happened between this agent and its control nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,14 +72,14 @@ impl fmt::Display for What {
     /// What follows the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UplinkUp { address, name } => write!(f, "{name} at {address}"),
+            Self::UplinkUp { address, name } => write!(f, "{} at {address}", short(name)),
             Self::UplinkDown { address, why } => write!(f, "{address}: {why}"),
-            Self::ConfiguredBy { name } => write!(f, "{name} says what is wanted"),
+            Self::ConfiguredBy { name } => write!(f, "{} says what is wanted", short(name)),
             Self::Outdated { revision, in_force } => {
                 write!(f, "revision {revision} is told, and {in_force} is in force")
             }
             Self::Contradicted { revision } => write!(f, "revision {revision} was told before, and was not the same"),
-            Self::Unreadable { what } => f.write_str(what),
+            Self::Unreadable { what } => f.write_str(&short(what)),
             Self::Imported {
                 network,
                 mac,
@@ -90,6 +91,30 @@ impl fmt::Display for What {
                 vtep: None,
             } => write!(f, "{mac} nowhere in {network}"),
             Self::Unusable { network, mac, why } => write!(f, "{mac} in {network}: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_control_node_cannot_write_a_line_of_our_log() {
+        let name = "ctrl\nERROR all is lost".to_owned();
+        let address = (Ipv4Addr::LOCALHOST, 5269).into();
+        let events = [
+            What::UplinkUp {
+                address,
+                name: name.clone(),
+            },
+            What::ConfiguredBy { name: name.clone() },
+            What::Unreadable { what: name },
+        ];
+        for event in events {
+            assert_eq!(event.to_string().lines().count(), 1, "{event}");
         }
     }
 }

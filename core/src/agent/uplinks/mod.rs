@@ -226,6 +226,11 @@ impl Uplinks {
         self.slots.iter().any(|slot| slot.uplink.id().is_some())
     }
 
+    /// Whether some control node has heard everything that we have to say of routes.
+    pub fn has_told_all(&self, now: Time) -> bool {
+        self.slots.iter().any(|slot| slot.uplink.has_told_all(now))
+    }
+
     /// Networks of which everything that can be told has been told.
     pub fn is_settled(&self, network: Uuid) -> bool {
         self.settled.contains(&network)
@@ -338,7 +343,7 @@ impl Uplinks {
         }
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
             let before = self.fabric.best(network, key.mac);
-            match Heard::of(&path) {
+            match Heard::of(key.mac, &path) {
                 Ok(heard) => {
                     self.fabric.learn(number, network, key, heard);
                     if self.settled.contains(&network) {

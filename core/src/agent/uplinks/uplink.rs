@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::{Output, UplinkId};
-use crate::bounds::{QUIET, SEND_QUEUE_BYTES};
+use crate::bounds::{DOUBT, QUIET, SEND_QUEUE_BYTES};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Uuid;
 use crate::status::UplinkStatus;
@@ -232,6 +232,12 @@ impl Uplink {
             State::Up { name, .. } => Some(name),
             State::Waiting { .. } | State::Dialling { .. } => None,
         }
+    }
+
+    /// Whether everything has been told, in a session that is as old as news may be late.
+    pub(super) fn has_told_all(&self, now: Time) -> bool {
+        let all = self.dirty.is_empty() && self.unwanted.is_empty();
+        all && matches!(self.state, State::Up { since, .. } if now.since(since) >= DOUBT)
     }
 
     /// What an operator may want to know.

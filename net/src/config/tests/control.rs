@@ -92,6 +92,19 @@ fn what_agents_could_not_tell_apart_is_refused() {
 }
 
 #[test]
+fn an_agent_is_no_services_node_of_another_switch() {
+    assert_snapshot!(report(&[(
+        "[\"agent-b\", \"agent-a\"]",
+        "[\"agent-b\", \"tsn-a\"]\ntsns = [\"agent-a\"]"
+    ),]));
+}
+
+#[test]
+fn a_name_that_would_not_reach_agents_as_it_is_is_refused() {
+    assert_snapshot!(report(&[("\"blue\"", "\" blue \"")]));
+}
+
+#[test]
 fn tls_is_spoken_or_not_and_its_keys_stand_there_accordingly() {
     assert_snapshot!(report(&[("name = \"control-1\"", "name = \"control-1\"\ntls = false")]));
     let without = changed(example(), &[("[tls]", "[log]\n[tls]")]).replace("ca = \"agent-ca.pem\"\n", "");
