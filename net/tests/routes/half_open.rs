@@ -35,6 +35,8 @@ fn late_retraction(holds: bool) {
     let pair = start_with(|options| {
         options.relays = true;
         if holds {
+            // Without a peer the old owner could not know that a MAC which is gone was taken back by one that lives.
+            options.peer = true;
             hold(options);
         }
     });

@@ -325,14 +325,17 @@ mod tests {
                 let wanted = |_: &InstanceName, key: &Key| (key.ethernet_tag == vni).then(Path::default);
                 uplink.tell(wanted, &mut outputs);
             }
-            let collections = outputs.into_iter().filter_map(|output| match output {
-                Output::Say {
+            let mut collections = Vec::new();
+            for output in outputs {
+                if let Output::Say {
                     stanza: Stanza::Collection { associate, node, .. },
                     ..
-                } => Some((node, associate)),
-                _ => None,
-            });
-            collections.collect::<Vec<_>>()
+                } = output
+                {
+                    collections.push((node, associate));
+                }
+            }
+            collections
         };
         let (old, new) = ([key(5000, 1), key(5000, 2)], [key(6000, 1), key(6000, 2)]);
         assert_eq!(said(5000, &old), old.map(|key| (key.node(), true)));
