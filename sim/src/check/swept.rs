@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use tandem_core::control::Event as Told;
 use tandem_core::event::{Route, What};
 use tandem_core::{Mac, Time, Uuid};
 
 use super::late::Late;
 use super::{Check, Findings};
-use crate::host;
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::log::{Entry, Fate, Happened};
 use crate::world::{AgentView, ControlView, SwitchView, World};
+use crate::{control, host};
 
 /// How long news may be on its way: of a route, and of another configuration.
 const RECENT: Duration = Duration::from_secs(10);
@@ -22,6 +23,8 @@ const RECENT: Duration = Duration::from_secs(10);
 pub(super) struct Swept {
     /// Where each MAC was exported last, and when.
     exported: BTreeMap<(Uuid, Mac), (Ipv4Addr, Time)>,
+    /// When a control node lost its last path to a MAC: whoever hears of that may forget the MAC until it is told again.
+    retracted: BTreeMap<(String, Mac), Time>,
     /// How the ways stand from control nodes to agents: what was lost may come later than what is known now.
     late: Late,
     configured: Time,
@@ -39,6 +42,10 @@ impl Check for Swept {
                 if let What::Exported(Route { network, mac, vtep }) = event.what {
                     self.exported.insert((network, mac), (vtep, world.now()));
                 }
+            }
+            Happened::Control(control::Event::Node(Told::Retracted { route, .. })) => {
+                let known = (entry.who.to_string(), route.mac);
+                self.retracted.insert(known, world.now());
             }
             // Another VNI is another route.
             Happened::World(Fate::Configured { .. }) => self.configured = world.now(),
@@ -97,7 +104,9 @@ impl Swept {
             .filter(|node| world.talk(writer, *node))
             .peekable();
         let has_it = |node: ControlView<'_>| {
-            let is_late = self.late.may_come(world, writer.name, node.name);
+            let retracted = self.retracted.get(&(node.name.to_owned(), mac));
+            let lately = retracted.is_some_and(|at| world.now().since(*at) <= RECENT);
+            let is_late = lately || self.late.may_come(world, writer.name, node.name);
             let host = node.host.into_iter();
             host.flat_map(|host| host.node().macs_of(network))
                 .any(|known| !is_late && known == mac)
