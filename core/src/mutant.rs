@@ -150,11 +150,10 @@ impl Mutant {
             | Self::RetractionTakesAll
             | Self::CopyOutlivesWithdrawal
             | Self::TunnelEndNotExported
-            | Self::DeferredLost
             | Self::OwnEndProgrammed => "S4",
             Self::EchoStarvedByDump | Self::PartialNotLife | Self::SilentLineStays => "S5",
             Self::WindowUnbounded => "S7",
-            Self::LostClientKept | Self::HoldProlonged | Self::SlowClientDelaysAll => "S3",
+            Self::LostClientKept | Self::HoldProlonged | Self::SlowClientDelaysAll | Self::DeferredLost => "S3",
             Self::SequenceRaised => "sequence",
             Self::DeleteBeforeComplete | Self::ForeignBindingDeleted | Self::SweptBeforeComplete => "S8",
             Self::VniSwapDeadlock => "L",
