@@ -13,7 +13,7 @@ use super::{Check, Findings};
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::log::{Entry, Fate, Happened};
-use crate::world::{AgentView, ControlView, SwitchView, World};
+use crate::world::{AgentView, ControlView, Listener, SwitchView, World};
 use crate::{control, host};
 
 /// How long news may be on its way: of a route, and of another configuration.
@@ -97,8 +97,11 @@ impl Swept {
             let host = agent.host.filter(|_| agent.running);
             host.is_some_and(|host| host.agent().exports().vteps(network, mac).any(|it| it == vtep))
         };
-        // Of a MAC that is in two places one counts, and that may be this one.
-        let is_here = world.agents().any(|agent| exports(agent, switch.tunnel_ip));
+        // Of a MAC that is in two places one counts, and that may be this one, by the word of an agent that hangs, too.
+        let heard = Listener::Agent(writer).fabric();
+        let mut paths = heard.into_iter().flat_map(|fabric| fabric.paths(network, mac));
+        let is_here = world.agents().any(|agent| exports(agent, switch.tunnel_ip))
+            || paths.any(|path| path.vtep == switch.tunnel_ip);
         let mut nodes = world
             .control_nodes()
             .filter(|node| world.talk(writer, *node))

@@ -454,7 +454,10 @@ impl Links {
     pub(super) fn forget_end(&mut self, key: Key, side: Side) {
         let Some(conn) = self.conns.get_mut(&key) else { return };
         if let (Some(end), Some(pipe)) = (conn.ends.get_mut(side), conn.pipes.get_mut(side)) {
-            self.ends.remove(&(end.host, end.conn));
+            // The next process on this host may have a connection with the same number by now.
+            if self.ends.get(&(end.host, end.conn)) == Some(&(key, side)) {
+                self.ends.remove(&(end.host, end.conn));
+            }
             end.kernel = false;
             end.app = false;
             end.inbox.clear();

@@ -375,3 +375,25 @@ fn a_program_that_hung_hears_then_that_nobody_listened_and_how_much_is_queued() 
     let last = bench.news(A).last().map(|(_, news)| *news);
     assert_eq!(last, Some(&Arrival::Sent { conn, queued_bytes }));
 }
+
+#[test]
+fn the_end_of_a_dead_programs_connection_leaves_that_of_the_next_program_with_the_same_number_alone() {
+    let (mut bench, old) = Bench::connected();
+    bench.links.begin(A, B, Trouble::Cut);
+    bench.links.crash(bench.now, A);
+    bench.links.listen(B, at(2));
+    bench.links.end(bench.now, A, B, Trouble::Cut);
+    bench.links.dial(bench.now, A, DIALLED, at(2));
+    bench.pass(Duration::from_millis(10));
+    let new = bench.accepted(B);
+    bench.send(B, old, "late");
+    bench.pass(Duration::from_secs(1));
+    bench.heard.clear();
+    bench.send(A, DIALLED, "hello");
+    bench.pass(Duration::from_millis(10));
+    let heard = bench.heard.iter().any(|(host, _, arrival)| {
+        let bytes = matches!(arrival, Arrival::Bytes { conn, .. } if *conn == new);
+        *host == B && bytes
+    });
+    assert!(heard && new != old, "{:?}", bench.heard);
+}
