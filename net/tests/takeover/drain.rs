@@ -26,6 +26,7 @@ fn a_drained_owner_hands_over_to_a_warm_agent_at_once() {
 fn a_proxy_that_does_not_hear_of_a_drain_is_named_and_not_waited_for_long() {
     let pair = start(&with_macs(10));
     let owner = audited(&pair, "tor1");
+    has_asked(&pair, owner);
     pair.haproxy.process.kill().expect("killed");
     let agent = &pair.agents[owner];
     agent.process.terminate().expect("a signal");
@@ -37,6 +38,20 @@ fn a_proxy_that_does_not_hear_of_a_drain_is_named_and_not_waited_for_long() {
         .position(|line| line.contains("Draining: [") && line.contains("did not ask in"));
     let stopped = log.iter().position(|line| line.contains("Stopped: "));
     assert!(named.is_some() && named < stopped, "{log:#?}");
+}
+
+/// Waits until the proxy has asked this agent how it is: a drain waits for those that have.
+fn has_asked(pair: &Pair, agent: usize) {
+    let name = &pair.agents[agent].options().agent.name;
+    let asked = || {
+        let table = pair.haproxy.command("show stat").ok()?;
+        let mut rows = table.lines().map(|row| row.split(',').collect::<Vec<_>>());
+        let column = rows.next()?.iter().position(|title| *title == "agent_status")?;
+        let row = rows.find(|row| row.get(1) == Some(&name.as_str()))?;
+        row.get(column)?.ends_with("L7OK").then_some(())
+    };
+    let waited = pair.scratch.wait_until("the proxy to ask the agent", LONG, asked);
+    waited.unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn drain(options: &PairOptions, what: &str) {
