@@ -3,17 +3,13 @@
 use tandem_core::{Time, Uuid};
 
 use super::overdue::Overdue;
-use super::steady::Steady;
 use super::tick::Tick;
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::model::BroadcastRow;
-use crate::world::World;
-use crate::world::log::Entry;
 use crate::{bounds, model};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Broadcast {
-    steady: Steady,
     wrong: Overdue<(String, Uuid)>,
     tick: Tick,
 }
@@ -23,16 +19,11 @@ impl Check for Broadcast {
         "S2"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
-        self.steady.heard(entry, world);
-    }
-
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
         if !self.tick.take(now) {
             return;
         }
-        self.steady.look(world);
         let mut wrong = Vec::new();
         for switch in world.switches() {
             let Some(master) = world.master(switch) else { continue };
@@ -48,7 +39,7 @@ impl Check for Broadcast {
         self.wrong.update(now, wrong);
         let bound = bounds::broadcast(world.plan());
         for ((switch, network), how) in self.wrong.longer_than(bound, now) {
-            if self.steady.owned_for(switch, now) >= bound {
+            if ways.steady.owned_for(switch, now) >= bound {
                 let what = format!("broadcast of {network} on {switch} has been wrong for {bound:?}: {how}");
                 found.add([switch.clone(), network.to_string()], what);
             }

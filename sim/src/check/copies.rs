@@ -7,16 +7,13 @@ use tandem_core::event::Route;
 use tandem_core::{Time, Uuid};
 
 use super::overdue::Overdue;
-use super::reach::Reach;
 use super::tick::Tick;
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::world::World;
-use crate::world::log::Entry;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copies {
-    reach: Reach,
     /// Who holds a copy, who has no path to it.
     missing: Overdue<(String, String, Route)>,
     tick: Tick,
@@ -27,19 +24,12 @@ impl Check for Copies {
         "S6"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
-        if is_on(world) {
-            self.reach.heard(entry, world);
-        }
-    }
-
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let (now, bound) = (world.now(), bounds::copies(world.plan()));
         if !self.tick.take_every(bound, now) || !is_on(world) {
             return;
         }
-        self.reach.look(world);
-        let missing = self.look_for(world, bound);
+        let missing = look_for(scene, bound);
         self.missing.update(now, missing);
         for ((holder, listener, route), _) in self.missing.longer_than(bound, now) {
             let Route { network, mac, vtep } = route;
@@ -55,32 +45,30 @@ impl Check for Copies {
     }
 }
 
-impl Copies {
-    /// What is missing where nothing has been in the way for as long as a route needs.
-    fn look_for(&self, world: &World, bound: Duration) -> Vec<((String, String, Route), String)> {
-        let mut missing = Vec::new();
-        for holder in world.agents() {
-            let held: BTreeMap<Uuid, Vec<&Route>> = world.held(holder).fold(BTreeMap::new(), |mut held, route| {
-                held.entry(route.network).or_default().push(route);
-                held
-            });
-            for listener in world.listeners().filter(|listener| listener.name() != holder.name) {
-                let Some(fabric) = listener.fabric() else { continue };
-                for (network, routes) in &held {
-                    let reached = || self.reach.lasts(world, holder.name, listener.name(), *network);
-                    if !listener.is_in(*network) || reached() < bound {
-                        continue;
-                    }
-                    let unheard = routes
-                        .iter()
-                        .filter(|route| fabric.paths(*network, route.mac).next().is_none());
-                    let object = |route: &Route| (holder.name.to_owned(), listener.name().to_owned(), *route);
-                    missing.extend(unheard.map(|route| (object(route), String::new())));
+/// What is missing where nothing has been in the way for as long as a route needs.
+fn look_for(Scene { world, ways }: Scene<'_>, bound: Duration) -> Vec<((String, String, Route), String)> {
+    let mut missing = Vec::new();
+    for holder in world.agents() {
+        let held: BTreeMap<Uuid, Vec<&Route>> = world.held(holder).fold(BTreeMap::new(), |mut held, route| {
+            held.entry(route.network).or_default().push(route);
+            held
+        });
+        for listener in world.listeners().filter(|listener| listener.name() != holder.name) {
+            let Some(fabric) = listener.fabric() else { continue };
+            for (network, routes) in &held {
+                let reached = || ways.reach.lasts(world, holder.name, listener.name(), *network);
+                if !listener.is_in(*network) || reached() < bound {
+                    continue;
                 }
+                let unheard = routes
+                    .iter()
+                    .filter(|route| fabric.paths(*network, route.mac).next().is_none());
+                let object = |route: &Route| (holder.name.to_owned(), listener.name().to_owned(), *route);
+                missing.extend(unheard.map(|route| (object(route), String::new())));
             }
         }
-        missing
     }
+    missing
 }
 
 fn is_on(world: &World) -> bool {

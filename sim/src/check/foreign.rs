@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_core::configuration::Configuration;
 use tandem_core::{Time, Uuid};
 
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::World;
@@ -29,7 +29,7 @@ impl Check for Foreign {
         "S8"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
+    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
         if let Happened::World(fate) = &entry.what {
             match fate {
                 Fate::Configured { .. } | Fate::FaultBegins { .. } => self.remember(world),
@@ -38,7 +38,7 @@ impl Check for Foreign {
         }
     }
 
-    fn committed(&mut self, switch: &str, commit: &Commit, world: &World, found: &mut Findings) {
+    fn committed(&mut self, switch: &str, commit: &Commit, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         self.learn_names(switch, commit, world);
         let Writer::Remote(conn) = commit.by else { return };
         let view = world.switches().find(|view| view.name == switch);

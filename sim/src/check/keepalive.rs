@@ -6,9 +6,8 @@ use std::time::Duration;
 use tandem_core::event::{self, What};
 use tandem_core::{ConnId, SwitchName, Time, bounds as core};
 
-use super::steady::Steady;
 use super::tick::Tick;
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::device::{self, Ended};
 use crate::host;
@@ -24,7 +23,6 @@ const SILENT: &str = "nothing heard for ";
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keepalive {
-    steady: Steady,
     /// What each session of each agent serves.
     served: BTreeMap<(String, ConnId), BTreeSet<SwitchName>>,
     /// The same, of sessions that ended a moment ago.
@@ -39,7 +37,7 @@ impl Check for Keepalive {
         "S5"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
+    fn heard(&mut self, entry: &Entry, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         match &entry.what {
             Happened::Agent(host::Event::Session(event)) => self.heard_session(&entry.who, event, world, found),
             Happened::Switch(device::Event::Disconnected {
@@ -47,18 +45,16 @@ impl Check for Keepalive {
                 why: Ended::Refused(why),
                 ..
             }) if why == UNANSWERED => {
-                self.killed_by_switch(&entry.who, *conn, world, found);
+                killed_by_switch(&entry.who, *conn, scene, found);
             }
             Happened::World(_) => self.look_who_runs(world),
             Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) => {}
             Happened::Control(_) | Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
         }
-        self.steady.heard(entry, world);
     }
 
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         if self.tick.take(world.now()) {
-            self.steady.look(world);
             self.look_who_runs(world);
             self.look_for_silence(world, found);
         }
@@ -121,17 +117,6 @@ impl Keepalive {
         }
     }
 
-    fn killed_by_switch(&self, who: &str, conn: ConnId, world: &World, found: &mut Findings) {
-        let plan = world.plan();
-        let bound = bounds::probe(plan) + bounds::dumps(plan) + bounds::round_trip(plan) * 4 + SLACK;
-        if self.steady.good_for(who, conn, world.now()) >= bound {
-            found.add(
-                [who],
-                format!("{conn} of {who} was open for {bound:?}, and the switch's probe was not answered"),
-            );
-        }
-    }
-
     fn look_who_runs(&mut self, world: &World) {
         let before = std::mem::take(&mut self.running);
         for agent in world.agents().filter(|agent| agent.running) {
@@ -161,5 +146,16 @@ impl Keepalive {
                 }
             }
         }
+    }
+}
+
+fn killed_by_switch(who: &str, conn: ConnId, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
+    let plan = world.plan();
+    let bound = bounds::probe(plan) + bounds::dumps(plan) + bounds::round_trip(plan) * 4 + SLACK;
+    if ways.steady.good_for(who, conn, world.now()) >= bound {
+        found.add(
+            [who],
+            format!("{conn} of {who} was open for {bound:?}, and the switch's probe was not answered"),
+        );
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Since a lock has one holder, this is also why nobody points a right broadcast row away from its owner.
 
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::switch::{Commit, Writer};
-use crate::world::{LOCK, World};
+use crate::world::LOCK;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lock;
@@ -14,7 +14,7 @@ impl Check for Lock {
         "S1"
     }
 
-    fn committed(&mut self, switch: &str, commit: &Commit, _world: &World, found: &mut Findings) {
+    fn committed(&mut self, switch: &str, commit: &Commit, _scene: Scene<'_>, found: &mut Findings) {
         // Everybody who dials in is an agent, but for the thief, who writes nothing.
         let Writer::Remote(conn) = commit.by else { return };
         if !commit.locks.contains(LOCK) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_core::Time;
 use tandem_core::event::Level;
 
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::plan::Kind;
 use crate::world::World;
 use crate::world::log::{Entry, Fate, Happened};
@@ -31,7 +31,7 @@ impl Check for Loudness {
         "error"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
+    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         if let Happened::World(Fate::FaultBegins { fault, .. } | Fate::FaultEnds { fault }) = &entry.what {
             let kind = world.plan().fault(*fault).map(|scheduled| scheduled.fault.kind());
             self.faults.extend(kind.map(|kind| (kind, entry.at)));

@@ -7,18 +7,13 @@ use std::time::Duration;
 use tandem_core::{Mac, Time, Uuid};
 
 use super::overdue::Overdue;
-use super::reach::Reach;
-use super::steady::Steady;
 use super::tick::{EVERY, Tick};
-use super::{Check, Findings};
-use crate::world::log::Entry;
-use crate::world::{Listener, SwitchView, World};
+use super::{Check, Findings, Scene};
+use crate::world::{Listener, SwitchView};
 use crate::{bounds, model};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Missing {
-    steady: Steady,
-    reach: Reach,
     missing: Overdue<Object>,
     tick: Tick,
 }
@@ -38,22 +33,12 @@ impl Check for Missing {
         "S6"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
-        if world.plan().topology.control_nodes == 0 {
-            return;
-        }
-        self.steady.heard(entry, world);
-        self.reach.heard(entry, world);
-    }
-
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, scene @ Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let (now, bound) = (world.now(), bounds::missing(world.plan()));
         if !self.tick.take_every((bound / 4).max(EVERY), now) || world.plan().topology.control_nodes == 0 {
             return;
         }
-        self.steady.look(world);
-        self.reach.look(world);
-        let missing = self.look_for(world);
+        let missing = look_for(scene);
         self.missing.update(now, missing);
         for (object, ends) in self.missing.longer_than(bound, now) {
             let Object {
@@ -63,7 +48,7 @@ impl Check for Missing {
                 network,
                 mac,
             } = object;
-            if self.steady.held_for(switch, now) >= bound && self.reach.lasts(world, owner, listener, *network) >= bound
+            if ways.steady.held_for(switch, now) >= bound && ways.reach.lasts(world, owner, listener, *network) >= bound
             {
                 let what = format!(
                     "{mac} in {network}, which {switch} has learned, has been missing at {listener} for {bound:?}: no \
@@ -79,57 +64,55 @@ impl Check for Missing {
     }
 }
 
-impl Missing {
-    /// What is missing where nothing is in the way now.
-    fn look_for(&self, world: &World) -> Vec<(Object, String)> {
-        let learned: Vec<_> = world
-            .switches()
-            .map(|switch| (switch, model::learned(world, switch.switch)))
-            .collect();
-        let mut ends = BTreeMap::<_, Vec<_>>::new();
-        for (key, end) in learned.iter().flat_map(|(_, learned)| learned) {
-            ends.entry(*key).or_default().push(*end);
-        }
-        let mut missing = Vec::new();
-        for (switch, learned) in &learned {
-            let Some(owner) = self.owner(world, *switch) else {
-                continue;
-            };
-            for listener in world.listeners().filter(|listener| listener.name() != owner.name()) {
-                let Some(fabric) = listener.fabric() else { continue };
-                let mut reached = BTreeMap::new();
-                for (network, mac) in learned.keys().copied() {
-                    // A MAC that two switches have is at one of them.
-                    let ends = ends.get(&(network, mac)).map_or(&[][..], |ends| ends);
-                    let is_there = fabric.paths(network, mac).any(|path| ends.contains(&path.vtep));
-                    let mut is_reached = || {
-                        let reach = || self.reach.lasts(world, owner.name(), listener.name(), network);
-                        let known = owner.is_in(network) && listener.is_in(network);
-                        *reached
-                            .entry(network)
-                            .or_insert_with(|| known && reach() > Duration::ZERO)
+/// What is missing where nothing is in the way now.
+fn look_for(scene @ Scene { world, ways }: Scene<'_>) -> Vec<(Object, String)> {
+    let learned: Vec<_> = world
+        .switches()
+        .map(|switch| (switch, model::learned(world, switch.switch)))
+        .collect();
+    let mut ends = BTreeMap::<_, Vec<_>>::new();
+    for (key, end) in learned.iter().flat_map(|(_, learned)| learned) {
+        ends.entry(*key).or_default().push(*end);
+    }
+    let mut missing = Vec::new();
+    for (switch, learned) in &learned {
+        let Some(owner) = owner_of(scene, *switch) else {
+            continue;
+        };
+        for listener in world.listeners().filter(|listener| listener.name() != owner.name()) {
+            let Some(fabric) = listener.fabric() else { continue };
+            let mut reached = BTreeMap::new();
+            for (network, mac) in learned.keys().copied() {
+                // A MAC that two switches have is at one of them.
+                let ends = ends.get(&(network, mac)).map_or(&[][..], |ends| ends);
+                let is_there = fabric.paths(network, mac).any(|path| ends.contains(&path.vtep));
+                let mut is_reached = || {
+                    let reach = || ways.reach.lasts(world, owner.name(), listener.name(), network);
+                    let known = owner.is_in(network) && listener.is_in(network);
+                    *reached
+                        .entry(network)
+                        .or_insert_with(|| known && reach() > Duration::ZERO)
+                };
+                if !is_there && is_reached() {
+                    let object = Object {
+                        listener: listener.name().to_owned(),
+                        owner: owner.name().to_owned(),
+                        switch: switch.name.to_owned(),
+                        network,
+                        mac,
                     };
-                    if !is_there && is_reached() {
-                        let object = Object {
-                            listener: listener.name().to_owned(),
-                            owner: owner.name().to_owned(),
-                            switch: switch.name.to_owned(),
-                            network,
-                            mac,
-                        };
-                        let ends: Vec<_> = ends.iter().map(ToString::to_string).collect();
-                        missing.push((object, ends.join(" or ")));
-                    }
+                    let ends: Vec<_> = ends.iter().map(ToString::to_string).collect();
+                    missing.push((object, ends.join(" or ")));
                 }
             }
         }
-        missing
     }
+    missing
+}
 
-    /// Who owns a switch over an open way.
-    fn owner<'a>(&self, world: &'a World, switch: SwitchView<'a>) -> Option<Listener<'a>> {
-        let held = self.steady.held_for(switch.name, world.now());
-        let master = world.master(switch).filter(|_| held > Duration::ZERO)?;
-        Some(Listener::Agent(master.agent))
-    }
+/// Who owns a switch over an open way.
+fn owner_of<'a>(Scene { world, ways }: Scene<'a>, switch: SwitchView<'a>) -> Option<Listener<'a>> {
+    let held = ways.steady.held_for(switch.name, world.now());
+    let master = world.master(switch).filter(|_| held > Duration::ZERO)?;
+    Some(Listener::Agent(master.agent))
 }

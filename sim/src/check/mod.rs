@@ -22,6 +22,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod ways;
 
 use std::collections::BTreeSet;
 
@@ -31,6 +32,8 @@ use tandem_core::Time;
 use crate::switch::Commit;
 use crate::world::World;
 use crate::world::log::Entry;
+
+use ways::Ways;
 
 /// Something that must not be.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -52,13 +55,13 @@ trait Check {
     fn name(&self) -> &'static str;
 
     /// Something happened.
-    fn heard(&mut self, _entry: &Entry, _world: &World, _found: &mut Findings) {}
+    fn heard(&mut self, _entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {}
 
     /// A transaction changed something on a switch.
-    fn committed(&mut self, _switch: &str, _commit: &Commit, _world: &World, _found: &mut Findings) {}
+    fn committed(&mut self, _switch: &str, _commit: &Commit, _scene: Scene<'_>, _found: &mut Findings) {}
 
     /// Something has changed, or the time of [`due`](Self::due) has come.
-    fn looked(&mut self, _world: &World, _found: &mut Findings) {}
+    fn looked(&mut self, _scene: Scene<'_>, _found: &mut Findings) {}
 
     /// When it wants to look although nothing changes.
     fn due(&self) -> Option<Time> {
@@ -69,6 +72,13 @@ trait Check {
     fn excused(&self) -> usize {
         0
     }
+}
+
+/// What a check reads.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    world: &'a World,
+    ways: &'a Ways,
 }
 
 /// What a check found, without what its caller knows.
@@ -86,6 +96,7 @@ impl Findings {
 /// Every check.
 #[derive(Clone, Debug, Default)]
 pub struct Judges {
+    ways: Ways,
     lock: lock::Lock,
     broadcast: broadcast::Broadcast,
     routes: routes::Routes,
@@ -103,19 +114,23 @@ pub struct Judges {
 impl Judges {
     /// Something happened.
     pub fn heard(&mut self, entry: &Entry, world: &World) -> Vec<Violation> {
-        self.each(world, entry.id, |check, found| check.heard(entry, world, found))
+        self.ways.heard(entry, world);
+        self.each(world, entry.id, |check, scene, found| check.heard(entry, scene, found))
     }
 
     /// A transaction changed something on a switch.
     pub fn committed(&mut self, switch: &str, commit: &Commit, world: &World, entry: u64) -> Vec<Violation> {
-        self.each(world, entry, |check, found| {
-            check.committed(switch, commit, world, found)
+        self.each(world, entry, |check, scene, found| {
+            check.committed(switch, commit, scene, found)
         })
     }
 
     /// Something has changed, or a check is due.
     pub fn looked(&mut self, world: &World, entry: u64) -> Vec<Violation> {
-        self.each(world, entry, |check, found| check.looked(world, found))
+        if self.due().is_some_and(|due| due <= world.now()) {
+            self.ways.look(world);
+        }
+        self.each(world, entry, |check, scene, found| check.looked(scene, found))
     }
 
     /// What was found and excused by the checks' own lists.
@@ -146,7 +161,7 @@ impl Judges {
         &mut self,
         world: &World,
         entry: u64,
-        mut ask: impl FnMut(&mut dyn Check, &mut Findings),
+        mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
         let checks: [&mut dyn Check; 12] = [
             &mut self.lock,
@@ -162,10 +177,14 @@ impl Judges {
             &mut self.foreign,
             &mut self.loudness,
         ];
+        let scene = Scene {
+            world,
+            ways: &self.ways,
+        };
         let mut violations = Vec::new();
         for check in checks {
             let mut found = Findings::default();
-            ask(check, &mut found);
+            ask(check, scene, &mut found);
             let (name, at) = (check.name(), world.now());
             violations.extend(found.0.into_iter().map(|(objects, what)| Violation {
                 check: name,

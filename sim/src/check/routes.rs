@@ -9,7 +9,7 @@ use tandem_core::{Mac, Time, Uuid};
 
 use super::overdue::Overdue;
 use super::tick::{EVERY, Tick};
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::host;
 use crate::world::log::{Entry, Happened};
@@ -31,7 +31,7 @@ impl Check for Routes {
         "S3"
     }
 
-    fn heard(&mut self, entry: &Entry, _world: &World, _found: &mut Findings) {
+    fn heard(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
         if let Happened::Agent(host::Event::Session(event)) = &entry.what
             && let What::Exported(exported) = &event.what
         {
@@ -39,7 +39,7 @@ impl Check for Routes {
         }
     }
 
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
         let bound = bounds::routes(world.plan());
         if !self.tick.take_every((bound / 4).max(EVERY), now) || world.plan().topology.control_nodes == 0 {

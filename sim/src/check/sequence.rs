@@ -7,7 +7,7 @@ use tandem_core::agent::uplinks;
 use tandem_core::event::{Route, What};
 use tandem_core::{Mac, Uuid};
 
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::host;
 use crate::world::World;
 use crate::world::log::{Entry, Happened};
@@ -26,7 +26,7 @@ impl Check for Sequence {
         "sequence"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
+    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         match &entry.what {
             Happened::Agent(host::Event::Session(event)) => {
                 if let What::Exported(route) = &event.what {

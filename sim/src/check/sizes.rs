@@ -5,7 +5,7 @@ use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
 use tandem_core::event::What;
 
 use super::tick::Tick;
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::host::{self, HALF_OPEN_MAX};
 use crate::world::log::{Entry, Happened};
@@ -22,7 +22,7 @@ impl Check for Sizes {
     }
 
     /// Transactions are gone within a round trip: the time to count them is when the first is answered.
-    fn heard(&mut self, entry: &Entry, world: &World, found: &mut Findings) {
+    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let Happened::Agent(host::Event::Session(event)) = &entry.what else {
             return;
         };
@@ -40,7 +40,7 @@ impl Check for Sizes {
         }
     }
 
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let steps = usize::try_from(world.steps_at_once()).unwrap_or(usize::MAX);
         let most = usize::try_from(bounds::STEPS_AT_ONCE).unwrap_or(usize::MAX);
         within("world", "steps at one instant", steps, most, found);

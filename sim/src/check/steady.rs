@@ -93,6 +93,12 @@ impl Steady {
         })
     }
 
+    /// Whether something is in the way of a connection, or was, so that what was lost may have to be sent again.
+    pub(super) fn is_disturbed(&self, switch: &str, conn: ConnId, now: Time) -> bool {
+        let stand = self.ways.get(switch).and_then(|ways| stand_of(ways, conn));
+        stand.is_some_and(|stand| stand.good.is_none_or(|good| good > now))
+    }
+
     /// How long nothing has been in the way of a connection; zero if something is.
     pub(super) fn good_for(&self, switch: &str, conn: ConnId, now: Time) -> Duration {
         let stand = self.ways.get(switch).and_then(|ways| stand_of(ways, conn));

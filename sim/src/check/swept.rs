@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use tandem_core::agent::uplinks;
 use tandem_core::control::Event as Told;
 use tandem_core::event::{Route, What};
 use tandem_core::{Mac, Time, Uuid};
 
-use super::late::Late;
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::log::{Entry, Fate, Happened};
@@ -25,8 +25,8 @@ pub(super) struct Swept {
     exported: BTreeMap<(Uuid, Mac), (Ipv4Addr, Time)>,
     /// When a control node lost its last path to a MAC: whoever hears of that may forget the MAC until it is told again.
     retracted: BTreeMap<(String, Mac), Time>,
-    /// How the ways stand from control nodes to agents: what was lost may come later than what is known now.
-    late: Late,
+    /// When each agent was told last that a MAC is at a tunnel end: it takes the MAC away from the switch of that.
+    placed: BTreeMap<(String, Route), Time>,
     configured: Time,
 }
 
@@ -35,12 +35,17 @@ impl Check for Swept {
         "S8"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
-        self.late.heard(entry, world);
+    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
         match &entry.what {
             Happened::Agent(host::Event::Session(event)) => {
                 if let What::Exported(Route { network, mac, vtep }) = event.what {
                     self.exported.insert((network, mac), (vtep, world.now()));
+                }
+            }
+            Happened::Agent(host::Event::Uplink(uplinks::What::Imported { network, mac, vtep })) => {
+                if let (network, mac, Some(vtep)) = (*network, *mac, *vtep) {
+                    let place = (entry.who.to_string(), Route { network, mac, vtep });
+                    self.placed.insert(place, world.now());
                 }
             }
             Happened::Control(control::Event::Node(Told::Retracted { route, .. })) => {
@@ -54,9 +59,14 @@ impl Check for Swept {
         }
     }
 
-    fn committed(&mut self, switch: &str, commit: &Commit, world: &World, found: &mut Findings) {
+    fn committed(&mut self, switch: &str, commit: &Commit, scene: Scene<'_>, found: &mut Findings) {
+        let Scene { world, ways } = scene;
         let Writer::Remote(conn) = commit.by else { return };
         if world.plan().topology.control_nodes == 0 || world.now().since(self.configured) <= RECENT {
+            return;
+        }
+        // What was on its way for long may have been right when it was written.
+        if ways.steady.is_disturbed(switch, conn, world.now()) {
             return;
         }
         let deleted = |change: &&RowChange| change.table == "Ucast_Macs_Remote" && change.new.is_none();
@@ -64,7 +74,7 @@ impl Check for Swept {
             let view = world.switches().find(|view| view.name == switch);
             let writer = view.and_then(|view| world.way(view, conn)).map(|way| way.agent);
             if let (Some(view), Some(writer)) = (view, writer)
-                && let Some((network, mac)) = self.is_known(change, view, writer, world)
+                && let Some((network, mac)) = self.is_known(change, view, writer, scene)
             {
                 let what = format!(
                     "{conn} of {switch} deleted {mac} in {network}, which every control node of {} knows: {}",
@@ -78,48 +88,71 @@ impl Check for Swept {
 }
 
 impl Swept {
-    /// The MAC of a row that was deleted, if it has been exported at another switch for a while and there is nobody among
-    /// those who told the writer of routes who has not got it.
+    /// The MAC of a row that was deleted, if it has been at another switch for a while and there is nobody among those who
+    /// told the writer of routes who has not got it.
     fn is_known(
         &self,
         change: &RowChange,
         switch: SwitchView<'_>,
         writer: AgentView<'_>,
-        world: &World,
+        scene: Scene<'_>,
     ) -> Option<(Uuid, Mac)> {
         let old = change.old.as_deref()?;
         let (text, logical_switch) = (old.text("MAC")?, old.reference("logical_switch")?);
-        let (mac, row) = (text.parse().ok()?, switch.switch.row("Logical_Switch", logical_switch)?);
-        let network = network_named(row.text("name")?)?;
-        let (vtep, since) = *self.exported.get(&(network, mac))?;
-        let long_ago = world.now().since(since) > RECENT && vtep != switch.tunnel_ip;
-        let exports = |agent: AgentView<'_>, vtep| {
-            let host = agent.host.filter(|_| agent.running);
-            host.is_some_and(|host| host.agent().exports().vteps(network, mac).any(|it| it == vtep))
-        };
-        // Of a MAC that is in two places one counts, and that may be this one, by the word of an agent that hangs, too.
-        let heard = Listener::Agent(writer).fabric();
-        let mut paths = heard.into_iter().flat_map(|fabric| fabric.paths(network, mac));
-        let is_here = world.agents().any(|agent| exports(agent, switch.tunnel_ip))
-            || paths.any(|path| path.vtep == switch.tunnel_ip);
-        let mut nodes = world
-            .control_nodes()
-            .filter(|node| world.talk(writer, *node))
-            .peekable();
-        let has_it = |node: ControlView<'_>| {
-            let retracted = self.retracted.get(&(node.name.to_owned(), mac));
-            let lately = retracted.is_some_and(|at| world.now().since(*at) <= RECENT);
-            let is_late = lately || self.late.may_come(world, writer.name, node.name);
-            let host = node.host.into_iter();
-            host.flat_map(|host| host.node().macs_of(network))
-                .any(|known| !is_late && known == mac)
+        let row = switch.switch.row("Logical_Switch", logical_switch)?;
+        let (network, mac) = (network_named(row.text("name")?)?, text.parse().ok()?);
+        let here = Route {
+            network,
+            mac,
+            vtep: switch.tunnel_ip,
         };
         let is_same = |(_, row): (Uuid, &Row)| {
             let same = row.text("MAC").and_then(|text| text.parse().ok()) == Some(mac);
             same && row.reference("logical_switch") == Some(logical_switch)
         };
-        let known = long_ago && world.is_informed(writer) && nodes.peek().is_some() && nodes.all(has_it);
-        let folded = || switch.switch.rows("Ucast_Macs_Remote").any(is_same);
-        (known && !is_here && world.agents().any(|agent| exports(agent, vtep)) && !folded()).then_some((network, mac))
+        let is_folded = || switch.switch.rows("Ucast_Macs_Remote").any(is_same);
+        let known = self.is_told_by_all(writer, network, mac, scene) && self.is_elsewhere(here, scene.world);
+        (known && !self.may_be_here(here, writer, scene.world) && !is_folded()).then_some((network, mac))
     }
+
+    /// Whether it was exported last at another tunnel end, long ago, and still is.
+    fn is_elsewhere(&self, here: Route, world: &World) -> bool {
+        let exported = self.exported.get(&(here.network, here.mac));
+        exported.is_some_and(|(vtep, since)| {
+            let there = Route { vtep: *vtep, ..here };
+            world.now().since(*since) > RECENT && *vtep != here.vtep && is_exported(there, world)
+        })
+    }
+
+    /// Of a MAC that is in two places one counts, and that may be this one, by the word of an agent that hangs, too; and
+    /// for a moment by that of one that does not hang any more.
+    fn may_be_here(&self, here: Route, writer: AgentView<'_>, world: &World) -> bool {
+        let heard = Listener::Agent(writer).fabric().into_iter();
+        let mut paths = heard.flat_map(|fabric| fabric.paths(here.network, here.mac));
+        let placed = self.placed.get(&(writer.name.to_owned(), here));
+        placed.is_some_and(|at| world.now().since(*at) <= RECENT)
+            || is_exported(here, world)
+            || paths.any(|path| path.vtep == here.vtep)
+    }
+
+    /// Whether every control node that the writer talks to knows it, and has known it for a while.
+    fn is_told_by_all(&self, writer: AgentView<'_>, network: Uuid, mac: Mac, Scene { world, ways }: Scene<'_>) -> bool {
+        let has_it = |node: ControlView<'_>| {
+            let retracted = self.retracted.get(&(node.name.to_owned(), mac));
+            let lately = retracted.is_some_and(|at| world.now().since(*at) <= RECENT);
+            let is_late = lately || ways.late.may_come(world, writer.name, node.name);
+            let mut known = node.host.into_iter().flat_map(|host| host.node().macs_of(network));
+            !is_late && known.any(|known| known == mac)
+        };
+        let nodes = world.control_nodes().filter(|node| world.talk(writer, *node));
+        let mut nodes = nodes.peekable();
+        world.is_informed(writer) && nodes.peek().is_some() && nodes.all(has_it)
+    }
+}
+
+/// Whether an agent that runs exports this.
+fn is_exported(route: Route, world: &World) -> bool {
+    let running = world.agents().filter(|agent| agent.running);
+    let mut exports = running.filter_map(|agent| Some(agent.host?.agent().exports()));
+    exports.any(|exports| exports.vteps(route.network, route.mac).any(|vtep| vtep == route.vtep))
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 use tandem_core::Time;
 
 use super::overdue::Overdue;
-use super::steady::Steady;
 use super::tick::{EVERY, Tick};
-use super::{Check, Findings};
+use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::model::{self, Thing};
 use crate::world::log::{Entry, Happened};
@@ -17,7 +16,6 @@ use crate::world::{AgentView, SwitchView, World};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
-    steady: Steady,
     wrong: Overdue<(String, Thing)>,
     /// What differed on each switch when it was compared last; switches that changed since are not here.
     compared: BTreeMap<String, Vec<(Thing, String)>>,
@@ -31,8 +29,7 @@ impl Check for Tables {
         "S4"
     }
 
-    fn heard(&mut self, entry: &Entry, world: &World, _found: &mut Findings) {
-        self.steady.heard(entry, world);
+    fn heard(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
         match &entry.what {
             Happened::Switch(_) => drop(self.compared.remove(&*entry.who)),
             Happened::Agent(_) | Happened::Control(_) | Happened::World(_) => self.compared.clear(),
@@ -40,13 +37,12 @@ impl Check for Tables {
         }
     }
 
-    fn looked(&mut self, world: &World, found: &mut Findings) {
+    fn looked(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         if !self.tick.take_every(pause(world), world.now()) {
             return;
         }
-        self.steady.look(world);
-        self.look_at_tables(world, found);
-        self.look_at_strangers(world, found);
+        self.look_at_tables(scene, found);
+        self.look_at_strangers(scene, found);
     }
 
     fn due(&self) -> Option<Time> {
@@ -55,12 +51,12 @@ impl Check for Tables {
 }
 
 impl Tables {
-    fn look_at_tables(&mut self, world: &World, found: &mut Findings) {
+    fn look_at_tables(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
         let mut wrong = Vec::new();
         for switch in world.switches() {
             // Who does not own it need not be looked at; what was wrong begins anew.
-            let owner = Some(switch).filter(|_| self.steady.owned_for(switch.name, now) > Duration::ZERO);
+            let owner = Some(switch).filter(|_| ways.steady.owned_for(switch.name, now) > Duration::ZERO);
             let Some(owner) = owner.and_then(|switch| world.master(switch)) else {
                 continue;
             };
@@ -78,7 +74,7 @@ impl Tables {
         self.wrong.update(now, wrong);
         let bound = bounds::tables(world.plan());
         for ((switch, thing), how) in self.wrong.longer_than(bound, now) {
-            if self.steady.owned_for(switch, now) >= bound {
+            if ways.steady.owned_for(switch, now) >= bound {
                 let view = world.switches().find(|view| view.name == switch);
                 let pending = view.map(|view| model::pending(world, view)).unwrap_or_default();
                 let why = pending.first().map_or("", |pending| &pending.why);
@@ -88,13 +84,13 @@ impl Tables {
         }
     }
 
-    fn look_at_strangers(&mut self, world: &World, found: &mut Findings) {
+    fn look_at_strangers(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let mut strays = Vec::new();
         for agent in world.agents().filter(|agent| agent.running) {
             let routes = agent.host.into_iter().flat_map(|host| host.agent().exports().routes());
             let exported: BTreeSet<_> = routes.map(|route| route.vtep).collect();
             for switch in world.switches().filter(|switch| exported.contains(&switch.tunnel_ip)) {
-                match self.standing(world, agent, switch) {
+                match standing(scene, agent, switch) {
                     Standing::Owner | Standing::Unsure => {}
                     Standing::Stranger => {
                         let what = format!(
@@ -115,33 +111,6 @@ impl Tables {
             found.add([agent.clone(), switch.clone()], what);
         }
     }
-
-    fn standing(&self, world: &World, agent: AgentView<'_>, switch: SwitchView<'_>) -> Standing {
-        let sessions = agent.host.into_iter().flat_map(|host| host.sessions());
-        let serving = sessions.filter(|(_, line)| line.session.served().contains(&switch.name.into()));
-        let conns: BTreeSet<_> = serving.map(|(conn, _)| *conn).collect();
-        if conns.is_empty() {
-            return Standing::Stranger;
-        }
-        let (now, bound) = (world.now(), bounds::broadcast(world.plan()));
-        let ways = world.ways(switch);
-        let ways: Vec<_> = ways
-            .iter()
-            .filter(|way| way.agent.name == agent.name && conns.contains(&way.conn))
-            .collect();
-        let holder = switch.switch.lock_holder(crate::world::LOCK);
-        if ways.iter().any(|way| Some(way.switch_conn) == holder) {
-            Standing::Owner
-        } else if ways.len() == conns.len()
-            && ways
-                .iter()
-                .all(|way| self.steady.good_for(switch.name, way.switch_conn, now) >= bound)
-        {
-            Standing::Another
-        } else {
-            Standing::Unsure
-        }
-    }
 }
 
 /// What an agent is to a switch.
@@ -152,6 +121,33 @@ enum Standing {
     /// It has a session, and can hear that another holds the lock.
     Another,
     Stranger,
+}
+
+fn standing(Scene { world, ways }: Scene<'_>, agent: AgentView<'_>, switch: SwitchView<'_>) -> Standing {
+    let sessions = agent.host.into_iter().flat_map(|host| host.sessions());
+    let serving = sessions.filter(|(_, line)| line.session.served().contains(&switch.name.into()));
+    let conns: BTreeSet<_> = serving.map(|(conn, _)| *conn).collect();
+    if conns.is_empty() {
+        return Standing::Stranger;
+    }
+    let (now, bound) = (world.now(), bounds::broadcast(world.plan()));
+    let all = world.ways(switch);
+    let its: Vec<_> = all
+        .iter()
+        .filter(|way| way.agent.name == agent.name && conns.contains(&way.conn))
+        .collect();
+    let holder = switch.switch.lock_holder(crate::world::LOCK);
+    if its.iter().any(|way| Some(way.switch_conn) == holder) {
+        Standing::Owner
+    } else if its.len() == conns.len()
+        && its
+            .iter()
+            .all(|way| ways.steady.good_for(switch.name, way.switch_conn, now) >= bound)
+    {
+        Standing::Another
+    } else {
+        Standing::Unsure
+    }
 }
 
 /// From one look to the next: comparing every row takes long, and what is wrong for as long as the bound is seen four times.

@@ -23,7 +23,7 @@ use crate::{host, model};
 #[test]
 fn nothing_is_wrong_with_a_quiet_world() {
     let mut judges = Judges::default();
-    let world = run(|world, entry| {
+    let Stage { world, .. } = run(|Scene { world, .. }, entry| {
         let found = match entry {
             Some(entry) => judges.heard(entry, world),
             None => judges.looked(world, 0),
@@ -36,9 +36,9 @@ fn nothing_is_wrong_with_a_quiet_world() {
 
 #[test]
 fn a_write_without_the_lock_is_found() {
-    let world = run(|_, _| {});
+    let stage = run(|_, _| {});
     let mut commit = commit(Vec::new());
-    let heard = |commit: &Commit| findings(|found| lock::Lock.committed("tor1", commit, &world, found));
+    let heard = |commit: &Commit| findings(|found| lock::Lock.committed("tor1", commit, stage.scene(), found));
     assert_eq!(heard(&commit).len(), 1);
     commit.locks.insert("tandem".into());
     assert_eq!(heard(&commit).len(), 0);
@@ -178,25 +178,27 @@ fn nothing_is_wrong_with_quiet_control_nodes() {
 #[test]
 fn a_line_that_is_closed_for_silence_though_bytes_came_is_found() {
     let mut check = keepalive::Keepalive::default();
-    let world = run(|world, entry| match entry {
-        Some(entry) => check.heard(entry, world, &mut Findings::default()),
-        None => check.looked(world, &mut Findings::default()),
+    let stage = run(|scene, entry| match entry {
+        Some(entry) => check.heard(entry, scene, &mut Findings::default()),
+        None => check.looked(scene, &mut Findings::default()),
     });
+    let Stage { world, .. } = &stage;
     let master = world
         .master(world.switches().next().expect("a switch"))
         .expect("an owner");
     let why = CloseWhy::fault(Fault::Environment, "nothing heard for 20.0 s");
     let closed = session_event(&master, What::Closed { why });
-    assert_eq!(findings(|found| check.heard(&closed, &world, found)).len(), 1);
+    assert_eq!(findings(|found| check.heard(&closed, stage.scene(), found)).len(), 1);
 }
 
 #[test]
 fn a_line_that_the_switch_gives_up_though_it_is_open_is_found() {
     let mut check = keepalive::Keepalive::default();
-    let world = run(|world, entry| match entry {
-        Some(entry) => check.heard(entry, world, &mut Findings::default()),
-        None => check.looked(world, &mut Findings::default()),
+    let stage = run(|scene, entry| match entry {
+        Some(entry) => check.heard(entry, scene, &mut Findings::default()),
+        None => check.looked(scene, &mut Findings::default()),
     });
+    let Stage { world, .. } = &stage;
     let switch = world.switches().next().expect("a switch");
     let conn = world.master(switch).expect("an owner").switch_conn;
     let event = device::Event::Disconnected {
@@ -205,51 +207,53 @@ fn a_line_that_the_switch_gives_up_though_it_is_open_is_found() {
         why: Ended::Refused(UNANSWERED.into()),
     };
     let gone = entry("tor1", Happened::Switch(event));
-    assert_eq!(findings(|found| check.heard(&gone, &world, found)).len(), 1);
+    assert_eq!(findings(|found| check.heard(&gone, stage.scene(), found)).len(), 1);
 }
 
 #[test]
 fn a_bug_that_an_agent_reports_is_found() {
-    let world = run(|_, _| {});
-    let master = world
-        .master(world.switches().next().expect("a switch"))
+    let stage = run(|_, _| {});
+    let master = stage
+        .world
+        .master(stage.world.switches().next().expect("a switch"))
         .expect("an owner");
     let closed = |fault| {
         let why = CloseWhy::fault(fault, "something");
         session_event(&master, What::Closed { why })
     };
-    let heard = |entry: &Entry| findings(|found| loudness::Loudness::default().heard(entry, &world, found)).len();
+    let heard =
+        |entry: &Entry| findings(|found| loudness::Loudness::default().heard(entry, stage.scene(), found)).len();
     assert_eq!(heard(&closed(Fault::OurBug)), 1);
     assert_eq!(heard(&closed(Fault::Environment)), 0);
 }
 
 #[test]
 fn a_foreign_row_that_an_agent_deletes_is_found_and_one_of_ours_is_not() {
-    let world = run(|_, _| {});
+    let stage = run(|_, _| {});
     for (table, foreign) in [
         ("Logical_Switch", "vendor-1"),
         ("Ucast_Macs_Remote", "vendor-1"),
         ("Physical_Switch", ""),
     ] {
         assert_eq!(
-            deleted(&world, table, |name| name == foreign || foreign.is_empty()),
+            deleted(&stage, table, |name| name == foreign || foreign.is_empty()),
             1,
             "{table}"
         );
     }
     for table in ["Logical_Switch", "Ucast_Macs_Remote", "Mcast_Macs_Remote"] {
         assert_eq!(
-            deleted(&world, table, |name| name.starts_with("Contrail-")),
+            deleted(&stage, table, |name| name.starts_with("Contrail-")),
             0,
             "{table}"
         );
     }
-    assert_eq!(deleted(&world, "Ucast_Macs_Local", |_| true), 1);
+    assert_eq!(deleted(&stage, "Ucast_Macs_Local", |_| true), 1);
 }
 
 /// What is found when an agent deletes a row whose logical switch has such a name.
-fn deleted(world: &World, table: &'static str, named: impl Fn(&str) -> bool) -> usize {
-    let server = world.switches().next().expect("a switch").switch;
+fn deleted(stage: &Stage, table: &'static str, named: impl Fn(&str) -> bool) -> usize {
+    let server = stage.world.switches().next().expect("a switch").switch;
     let fits = |row: &crate::switch::Row| {
         let of = row
             .reference("logical_switch")
@@ -264,7 +268,7 @@ fn deleted(world: &World, table: &'static str, named: impl Fn(&str) -> bool) -> 
         old,
         new: None,
     }]);
-    findings(|found| foreign::Foreign::default().committed("tor1", &commit, world, found)).len()
+    findings(|found| foreign::Foreign::default().committed("tor1", &commit, stage.scene(), found)).len()
 }
 
 fn commit(changes: Vec<RowChange>) -> Commit {
@@ -280,11 +284,11 @@ fn commit(changes: Vec<RowChange>) -> Commit {
 /// What a check says of a world in which this edit is never mended.
 fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
     let mut found = Findings::default();
-    run(|world, entry| {
+    run(|scene, entry| {
         if let Some(entry) = entry {
-            return check.heard(entry, world, &mut found);
+            return check.heard(entry, scene, &mut found);
         }
-        let mut world = world.clone();
+        let mut world = scene.world.clone();
         if world.now() > Time::from_micros(5_000_000) {
             let configuration = world.wanted(0);
             let now = world.now();
@@ -293,7 +297,11 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
             let operations = hand::edit(edit, device.switch(), &configuration, "tor1", &mut random);
             device.switch_mut().local(now, operations.expect("something to edit"));
         }
-        check.looked(&world, &mut found);
+        let spoiled = Scene {
+            world: &world,
+            ways: scene.ways,
+        };
+        check.looked(spoiled, &mut found);
     });
     found.0.into_iter().map(|(_, what)| what).collect()
 }
@@ -303,45 +311,69 @@ fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<Stri
     let text = "name = 'quiet'\nseed = 1\nduration = '10m'\n[topology]\nswitches = 2\ncontrol_nodes = 1\nvrouters = 1\n\
                 local_macs = 20\n[agent]\npair = true\nstale_hold = '5m'";
     let mut found = Findings::default();
-    run_plan(Plan::parse(text).expect("a plan"), |world, entry| {
+    run_plan(Plan::parse(text).expect("a plan"), |scene, entry| {
         if let Some(entry) = entry {
-            return check.heard(entry, world, &mut found);
+            return check.heard(entry, scene, &mut found);
         }
-        let mut world = world.clone();
+        let mut world = scene.world.clone();
         if world.now() > Time::from_micros(30_000_000) {
             spoil(&mut world);
         }
-        check.looked(&world, &mut found);
+        let spoiled = Scene {
+            world: &world,
+            ways: scene.ways,
+        };
+        check.looked(spoiled, &mut found);
     });
     found.0.into_iter().map(|(_, what)| what).collect()
 }
 
 /// A minute in which nothing goes on; each event is told, and each second.
-fn run(told: impl FnMut(&World, Option<&Entry>)) -> World {
+fn run(told: impl FnMut(Scene<'_>, Option<&Entry>)) -> Stage {
     let plan = Plan::parse("name = 'quiet'\nseed = 1\nduration = '1m'").expect("a plan");
     run_plan(plan, told)
 }
 
-fn run_plan(mut plan: Plan, mut told: impl FnMut(&World, Option<&Entry>)) -> World {
+fn run_plan(mut plan: Plan, mut told: impl FnMut(Scene<'_>, Option<&Entry>)) -> Stage {
     plan.workload = Workload {
         local_changes_per_h: 0,
         remote_changes_per_h: 0,
         configuration_changes_per_h: 0,
     };
-    let mut world = World::new(&plan, false);
+    let mut stage = Stage {
+        world: World::new(&plan, false),
+        ways: Ways::default(),
+    };
     let end = Time::from_micros(plan.duration.as_micros());
     let mut second = Time::ORIGIN;
-    while world.next_at().is_some_and(|at| at <= end) {
-        world.step();
-        while let Some(entry) = world.poll_entry() {
-            told(&world, Some(&entry));
+    while stage.world.next_at().is_some_and(|at| at <= end) {
+        stage.world.step();
+        while let Some(entry) = stage.world.poll_entry() {
+            stage.ways.heard(&entry, &stage.world);
+            told(stage.scene(), Some(&entry));
         }
-        if world.now() >= second {
-            second = world.now() + std::time::Duration::from_secs(1);
-            told(&world, None);
+        if stage.world.now() >= second {
+            second = stage.world.now() + std::time::Duration::from_secs(1);
+            stage.ways.look(&stage.world);
+            told(stage.scene(), None);
         }
     }
-    world
+    stage
+}
+
+/// A world, and since when its ways have been open.
+struct Stage {
+    world: World,
+    ways: Ways,
+}
+
+impl Stage {
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            world: &self.world,
+            ways: &self.ways,
+        }
+    }
 }
 
 fn session_event(master: &crate::world::Way<'_>, what: What) -> Entry {

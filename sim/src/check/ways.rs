@@ -1,0 +1,32 @@
+//! Since when the ways of a world have been open: kept once, for every check that asks.
+
+use super::late::Late;
+use super::reach::Reach;
+use super::steady::Steady;
+use crate::world::World;
+use crate::world::log::Entry;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ways {
+    /// Between switches and agents, and who owns a switch.
+    pub(super) steady: Steady,
+    /// From those who say routes to those who hear them.
+    pub(super) reach: Reach,
+    /// From control nodes to agents.
+    pub(super) late: Late,
+}
+
+impl Ways {
+    /// To be called with every event, before it is judged.
+    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+        self.steady.heard(entry, world);
+        self.reach.heard(entry, world);
+        self.late.heard(entry, world);
+    }
+
+    /// To be called before every look that a check wanted to take.
+    pub(super) fn look(&mut self, world: &World) {
+        self.steady.look(world);
+        self.reach.look(world);
+    }
+}
