@@ -165,6 +165,15 @@ pub const LEARNING_QUIET: Duration = Duration::from_secs(1);
 /// How long a client has subscribed nothing new when it is told that it has been told everything.
 pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);
 
+/// Routes that an agent keeps of one control node.
+pub const ROUTES_PER_CONTROL_NODE: usize = 1 << 19;
+
+/// Bytes of the configuration graph that an agent keeps of one control node.
+pub const GRAPH_BYTES: usize = 128 << 20;
+
+/// Routes of each kind of no use that an agent names in one session with a control node; it counts them all.
+pub const UNUSABLE_NAMED: u32 = 100;
+
 /// Control nodes that an agent has sessions with.
 pub const CONTROL_NODES: usize = 2;
 

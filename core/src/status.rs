@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::fabric::Unusable;
 use crate::agent::pair::Alarm;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
@@ -53,6 +54,9 @@ pub struct UplinkStatus {
     /// Routes that we told it, and routes that it is still to be told of.
     pub routes_told: usize,
     pub routes_untold: usize,
+    /// Routes that it told in this session and that are of no use, by why.
+    #[serde(default)]
+    pub routes_unusable: BTreeMap<Unusable, u64>,
 }
 
 /// The other agent of the pair, as it says itself.

@@ -263,6 +263,17 @@ fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
             .map(|node| (vec![("address", node.address.to_string())], value(node)));
         metrics.gauges(metric, help, values);
     }
+    let unusable = nodes.iter().flat_map(|node| {
+        node.routes_unusable.iter().map(|(why, count)| {
+            let labels = vec![("address", node.address.to_string()), ("why", why.label().to_owned())];
+            (labels, *count)
+        })
+    });
+    metrics.counters(
+        "control_node_routes_unusable",
+        "Routes that a control node told in this session and that are of no use",
+        unusable,
+    );
 }
 
 fn switches(metrics: &mut Metrics, status: &AgentStatus) {

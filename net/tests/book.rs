@@ -283,6 +283,7 @@ fn served() -> BTreeSet<String> {
         "control_nodes": [{
             "address": "127.0.0.1:5269", "name": null, "configures": false, "failures": 1, "instances": 0,
             "instances_complete": 0, "routes_told": 0, "routes_untold": 0,
+            "routes_unusable": { "group": 1 },
         }],
     }))
     .expect("a status");

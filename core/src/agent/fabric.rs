@@ -4,6 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::ROUTES_PER_CONTROL_NODE;
 use crate::evpn::{self, Key, Path};
 use crate::ids::{Mac, Uuid};
 
@@ -24,6 +27,8 @@ pub struct Heard {
 #[derive(Clone, Debug, Default)]
 pub struct Fabric {
     macs: BTreeMap<(Uuid, Mac), BTreeMap<(Source, Key), Told>>,
+    /// How many of these paths each control node told.
+    told: BTreeMap<Source, usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +39,8 @@ struct Told {
 }
 
 /// What cannot be imported.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Unusable {
     /// A switch reaches nothing but VXLAN tunnel ends, each of which is one machine.
     #[error("it has no VXLAN next hop that is one machine")]
@@ -42,6 +48,24 @@ pub enum Unusable {
     /// No host is there.
     #[error("its MAC is a group's, not a host's")]
     Group,
+    /// There is an end to what is kept.
+    #[error("its control node has told {ROUTES_PER_CONTROL_NODE} others")]
+    TooMany,
+    /// We take no part in its network.
+    #[error("its network was not asked for")]
+    NotAsked,
+}
+
+impl Unusable {
+    /// The same in one word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoVxlan => "no_vxlan",
+            Self::Group => "group",
+            Self::TooMany => "too_many",
+            Self::NotAsked => "not_asked",
+        }
+    }
 }
 
 impl Heard {
@@ -74,20 +98,25 @@ impl Heard {
 
 impl Fabric {
     /// A control node tells a path; it replaces what it told of the same key before.
-    pub fn learn(&mut self, source: Source, network: Uuid, key: Key, heard: Heard) {
+    pub fn learn(&mut self, source: Source, network: Uuid, key: Key, heard: Heard) -> Result<(), Unusable> {
         let told = Told { heard, stale: false };
-        let paths = self.macs.entry((network, key.mac)).or_default();
-        paths.insert((source, key), told);
+        let count = self.told.entry(source).or_default();
+        let paths = self.macs.get_mut(&(network, key.mac));
+        if let Some(before) = paths.and_then(|paths| paths.get_mut(&(source, key))) {
+            *before = told;
+        } else if *count < ROUTES_PER_CONTROL_NODE {
+            *count += 1;
+            let paths = self.macs.entry((network, key.mac)).or_default();
+            paths.insert((source, key), told);
+        } else {
+            return Err(Unusable::TooMany);
+        }
+        Ok(())
     }
 
     /// A control node takes a path back.
     pub fn unlearn(&mut self, source: Source, network: Uuid, key: Key) {
-        if let Some(paths) = self.macs.get_mut(&(network, key.mac)) {
-            paths.remove(&(source, key));
-            if paths.is_empty() {
-                self.macs.remove(&(network, key.mac));
-            }
-        }
+        self.retain(network, key.mac, |path, _| *path != (source, key));
     }
 
     /// The session with a control node is over: what it told may be told again.
@@ -107,11 +136,22 @@ impl Fabric {
 
     /// Everything that is known about a MAC now was told: what is stale goes.
     pub fn sweep(&mut self, network: Uuid, mac: Mac) {
-        if let Some(paths) = self.macs.get_mut(&(network, mac)) {
-            paths.retain(|_, told| !told.stale);
-            if paths.is_empty() {
-                self.macs.remove(&(network, mac));
+        self.retain(network, mac, |_, told| !told.stale);
+    }
+
+    fn retain(&mut self, network: Uuid, mac: Mac, stays: impl Fn(&(Source, Key), &Told) -> bool) {
+        let Some(paths) = self.macs.get_mut(&(network, mac)) else {
+            return;
+        };
+        paths.retain(|path, told| {
+            let stays = stays(path, told);
+            if !stays && let Some(count) = self.told.get_mut(&path.0) {
+                *count -= 1;
             }
+            stays
+        });
+        if paths.is_empty() {
+            self.macs.remove(&(network, mac));
         }
     }
 
@@ -119,7 +159,7 @@ impl Fabric {
     pub fn forget(&mut self, network: Uuid) -> BTreeSet<Mac> {
         let known: BTreeSet<Mac> = self.macs_of(network).collect();
         for mac in &known {
-            self.macs.remove(&(network, *mac));
+            self.retain(network, *mac, |_, _| false);
         }
         known
     }
@@ -190,7 +230,7 @@ mod tests {
         ];
         let mut fabric = Fabric::default();
         for (source, path) in worst_first.into_iter().enumerate() {
-            fabric.learn(source, NETWORK, key(), path);
+            fabric.learn(source, NETWORK, key(), path).expect("there is room");
             assert_eq!(fabric.best(NETWORK, MAC), Some(path));
         }
     }
@@ -202,11 +242,17 @@ mod tests {
             mac: Mac([2, 0, 0, 0, 0, 2]),
             ..key()
         };
-        fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
-        fabric.learn(0, NETWORK, other, heard(1, 100, 1));
+        fabric
+            .learn(0, NETWORK, key(), heard(1, 100, 1))
+            .expect("there is room");
+        fabric
+            .learn(0, NETWORK, other, heard(1, 100, 1))
+            .expect("there is room");
         fabric.distrust(0);
         assert_eq!(fabric.best(NETWORK, MAC), Some(heard(1, 100, 1)));
-        fabric.learn(0, NETWORK, key(), heard(1, 100, 1));
+        fabric
+            .learn(0, NETWORK, key(), heard(1, 100, 1))
+            .expect("there is room");
         assert_eq!(fabric.stale_macs(NETWORK), [other.mac]);
         fabric.sweep(NETWORK, other.mac);
         assert_eq!(fabric.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
@@ -234,5 +280,30 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(heard(&next_hop), Err(Unusable::NoVxlan));
+    }
+
+    #[test]
+    fn paths_are_counted_however_they_go() {
+        let mut fabric = Fabric::default();
+        let of = |last| Key {
+            mac: Mac([2, 0, 0, 0, 0, last]),
+            ..key()
+        };
+        for last in 0..5 {
+            for source in [0, 1, 0] {
+                fabric
+                    .learn(source, NETWORK, of(last), heard(1, 100, 1))
+                    .expect("there is room");
+            }
+        }
+        assert_eq!(fabric.told, [(0, 5), (1, 5)].into());
+        fabric.unlearn(0, NETWORK, of(0));
+        fabric.unlearn(0, NETWORK, of(0));
+        fabric.distrust(1);
+        fabric.sweep(NETWORK, of(1).mac);
+        assert_eq!(fabric.told, [(0, 4), (1, 4)].into());
+        fabric.forget(NETWORK);
+        assert_eq!(fabric.told, [(0, 0), (1, 0)].into());
+        assert_eq!(fabric.count(), 0);
     }
 }

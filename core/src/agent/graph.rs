@@ -19,6 +19,8 @@ pub struct Graph {
     nodes: BTreeMap<NodeId, Vec<Element>>,
     /// Both ways.
     links: BTreeMap<NodeId, BTreeSet<(Box<str>, NodeId)>>,
+    /// What all that takes, about.
+    bytes: usize,
 }
 
 /// The node of the agent with this name.
@@ -30,15 +32,18 @@ impl Graph {
     /// One more thing is known.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::UpdateNode(Node { id, properties }) => drop(self.nodes.insert(id, properties)),
-            Change::DeleteNode(id) => drop(self.nodes.remove(&id)),
+            Change::UpdateNode(Node { id, properties }) => {
+                self.delete_node(&id);
+                self.bytes += bytes_of_node(&id, &properties);
+                self.nodes.insert(id, properties);
+            }
+            Change::DeleteNode(id) => self.delete_node(&id),
             Change::UpdateLink(Link {
                 kind,
                 ends: [one, other],
             }) => {
-                let of_one = self.links.entry(one.clone()).or_default();
-                of_one.insert((kind.clone(), other.clone()));
-                self.links.entry(other).or_default().insert((kind, one));
+                self.link(one.clone(), kind.clone(), other.clone());
+                self.link(other, kind, one);
             }
             Change::DeleteLink(Link {
                 kind,
@@ -48,6 +53,11 @@ impl Graph {
                 self.unlink(&other, &kind, &one);
             }
         }
+    }
+
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The revision that a control node of ours writes onto our node when it has told everything.
@@ -72,9 +82,24 @@ impl Graph {
         (reading.configuration, reading.problems)
     }
 
+    fn delete_node(&mut self, id: &NodeId) {
+        if let Some(properties) = self.nodes.remove(id) {
+            self.bytes -= bytes_of_node(id, &properties);
+        }
+    }
+
+    fn link(&mut self, one: NodeId, kind: Box<str>, other: NodeId) {
+        let bytes = bytes_of_link(&one, &kind, &other);
+        if self.links.entry(one).or_default().insert((kind, other)) {
+            self.bytes += bytes;
+        }
+    }
+
     fn unlink(&mut self, one: &NodeId, kind: &str, other: &NodeId) {
         if let Some(links) = self.links.get_mut(one) {
-            links.retain(|(it, end)| &**it != kind || end != other);
+            if links.remove(&(kind.into(), other.clone())) {
+                self.bytes -= bytes_of_link(one, kind, other);
+            }
             if links.is_empty() {
                 self.links.remove(one);
             }
@@ -113,6 +138,18 @@ impl Graph {
         let mut global = self.nodes.keys().filter(|id| &*id.kind == "global-vrouter-config");
         global.any(|id| self.text(id, "vxlan-network-identifier-mode") == Some("configured"))
     }
+}
+
+/// What a node takes beside its text.
+const NODE_BYTES: usize = 128;
+
+fn bytes_of_node(id: &NodeId, properties: &[Element]) -> usize {
+    NODE_BYTES + id.kind.len() + id.name.len() + properties.iter().map(Element::bytes).sum::<usize>()
+}
+
+fn bytes_of_link(one: &NodeId, kind: &str, other: &NodeId) -> usize {
+    let names = [&one.kind, &one.name, &other.kind, &other.name];
+    NODE_BYTES + kind.len() + names.map(|name| name.len()).iter().sum::<usize>()
 }
 
 /// A configuration that comes into being.

@@ -52,6 +52,14 @@ impl Element {
         self.children.iter().filter(move |child| &*child.name == name)
     }
 
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(name, value)| size_of::<[Box<str>; 2]>() + name.len() + value.len());
+        let own = size_of::<Self>() + self.name.len() + self.text.len() + attributes.sum::<usize>();
+        own + self.children.iter().map(Self::bytes).sum::<usize>()
+    }
+
     /// The text of the first child of this name.
     pub fn text_of(&self, name: &str) -> Option<&str> {
         self.child(name).map(|child| &*child.text)

@@ -35,6 +35,7 @@ pub(crate) fn table(code: &str) -> String {
         END_OF_RIB_QUIET,
         EQUAL_PATHS,
         GATHER,
+        GRAPH_BYTES,
         HALF_OPEN_STREAMS,
         HANDOVER_PAUSE,
         ISOLATED_AFTER,
@@ -62,6 +63,7 @@ pub(crate) fn table(code: &str) -> String {
         REQUEST_ANSWER,
         RETRY_FIRST,
         ROUTES_PER_CLIENT,
+        ROUTES_PER_CONTROL_NODE,
         ROUTES_PER_STEP,
         ROWS,
         ROWS_PER_TRANSACTION,
@@ -76,6 +78,7 @@ pub(crate) fn table(code: &str) -> String {
         TOKEN_BYTES,
         TRANSACTIONS_IN_FLIGHT,
         UNTOLD_RETRACTS,
+        UNUSABLE_NAMED,
         WORK_BYTES_PER_STEP,
     ];
     let mut table = String::from("| bound | value | what it bounds |\n|---|---|---|\n");

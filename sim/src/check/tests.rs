@@ -157,7 +157,8 @@ fn a_route_that_a_vrouter_keeps_though_no_control_node_has_it_is_found() {
         world
             .vrouter_mut("vrouter-1")
             .fabric_mut()
-            .learn(0, network, key, heard);
+            .learn(0, network, key, heard)
+            .expect("there is room");
     });
     assert!(
         found.iter().any(|what| what.starts_with("vrouter-1 has held")),

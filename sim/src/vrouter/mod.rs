@@ -223,24 +223,26 @@ impl VRouter {
         if key.mac == Mac::BROADCAST {
             return;
         }
-        match Heard::of(key.mac, path) {
-            Ok(heard) => self.change(network, key.mac, |fabric| fabric.learn(number, network, key, heard)),
-            Err(why) => {
-                let (mac, why) = (key.mac, why.to_string());
-                self.change(network, mac, |fabric| fabric.unlearn(number, network, key));
-                self.report(Event::Unusable { network, mac, why });
-            }
+        let mac = key.mac;
+        let learned = self.change(network, mac, |fabric| {
+            let learned = Heard::of(mac, path).and_then(|heard| fabric.learn(number, network, key, heard));
+            learned.inspect_err(|_| fabric.unlearn(number, network, key))
+        });
+        if let Err(why) = learned {
+            let why = why.to_string();
+            self.report(Event::Unusable { network, mac, why });
         }
     }
 
     /// Changes the paths of a MAC, and says so if the best leads elsewhere now.
-    fn change(&mut self, network: Uuid, mac: Mac, how: impl FnOnce(&mut Fabric)) {
+    fn change<T>(&mut self, network: Uuid, mac: Mac, how: impl FnOnce(&mut Fabric) -> T) -> T {
         let before = self.fabric.best(network, mac).map(|best| best.vtep);
-        how(&mut self.fabric);
+        let how = how(&mut self.fabric);
         let vtep = self.fabric.best(network, mac).map(|best| best.vtep);
         if before != vtep {
             self.report(Event::Imported { network, mac, vtep });
         }
+        how
     }
 
     /// Where everything was told by somebody, what was told in sessions that are over goes.

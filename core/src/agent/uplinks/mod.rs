@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::adverts::{Advert, Adverts};
-use super::fabric::{Fabric, Heard};
+use super::fabric::{Fabric, Heard, Unusable};
 use super::hold::{Hold, Served};
 use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER, ROUTES_PER_STEP};
 use crate::configuration::{Configuration, SessionOptions};
@@ -335,7 +335,7 @@ impl Uplinks {
     fn items(&mut self, now: Time, number: usize, instance: &InstanceName, items: Vec<(Key, Path)>) {
         let Some(slot) = self.slots.get_mut(number) else { return };
         let Some(network) = slot.uplink.heard(now, instance) else {
-            return;
+            return slot.uplink.not_asked(items.len());
         };
         if items.is_empty() {
             slot.uplink.completed(instance);
@@ -343,20 +343,24 @@ impl Uplinks {
         }
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
             let before = self.fabric.best(network, key.mac);
-            match Heard::of(key.mac, &path) {
-                Ok(heard) => {
-                    self.fabric.learn(number, network, key, heard);
-                    if self.settled.contains(&network) {
-                        self.fabric.sweep(network, key.mac);
-                    }
-                }
+            let heard = Heard::of(key.mac, &path);
+            match heard.and_then(|heard| self.fabric.learn(number, network, key, heard)) {
+                Ok(()) if self.settled.contains(&network) => self.fabric.sweep(network, key.mac),
+                Ok(()) => {}
                 Err(why) => {
                     self.fabric.unlearn(number, network, key);
-                    let (mac, why) = (key.mac, why.to_string());
-                    self.event(What::Unusable { network, mac, why });
+                    self.is_unusable(number, network, key.mac, why);
                 }
             }
             self.imported(network, key.mac, before);
+        }
+    }
+
+    fn is_unusable(&mut self, number: usize, network: Uuid, mac: Mac, why: Unusable) {
+        let slot = self.slots.get_mut(number);
+        if slot.is_some_and(|slot| slot.uplink.is_unusable(why)) {
+            let why = why.to_string();
+            self.event(What::Unusable { network, mac, why });
         }
     }
 

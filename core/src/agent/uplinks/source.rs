@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::uplink::State;
 use super::{Output, UplinkId, Uplinks, What};
 use crate::agent::graph::{Graph, virtual_router};
-use crate::bounds::{CHANGES_SETTLE, QUIET};
+use crate::bounds::{CHANGES_SETTLE, GRAPH_BYTES, QUIET};
 use crate::control::REVISION;
+use crate::machine::{CloseWhy, Fault};
 use crate::time::Time;
 use crate::xmpp::graph::Change;
 use crate::xmpp::stanza::Stanza;
@@ -111,6 +112,12 @@ impl Uplinks {
             teller.graph.apply(change);
         }
         teller.told = Some(now);
+        if teller.graph.bytes() > GRAPH_BYTES {
+            let what = format!("it told more than {} MiB of configuration", GRAPH_BYTES >> 20);
+            let why = CloseWhy::fault(Fault::PeerMisbehaved, what);
+            self.source.lost(id);
+            return self.outputs.push_back(Output::Close { id, why });
+        }
         if ended {
             self.graph_ended(now, id);
         }

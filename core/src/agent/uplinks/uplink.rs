@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::{Output, UplinkId};
-use crate::bounds::{DOUBT, QUIET, SEND_QUEUE_BYTES};
+use crate::agent::fabric::Unusable;
+use crate::bounds::{DOUBT, QUIET, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Uuid;
 use crate::status::UplinkStatus;
@@ -30,6 +31,8 @@ pub(super) struct Uplink {
     /// What is to be taken back once everything else was told.
     unwanted: BTreeSet<(InstanceName, Key)>,
     queued_bytes: usize,
+    /// What this session told that is of no use.
+    unusable: BTreeMap<Unusable, u64>,
 }
 
 /// How it stands with a control node.
@@ -75,6 +78,7 @@ impl Uplink {
             dirty: BTreeSet::new(),
             unwanted: BTreeSet::new(),
             queued_bytes: 0,
+            unusable: BTreeMap::new(),
         }
     }
 
@@ -155,6 +159,18 @@ impl Uplink {
             };
             outputs.push_back(Output::Say { id, stanza });
         }
+    }
+
+    /// So many routes came of an instance that is not subscribed.
+    pub(super) fn not_asked(&mut self, routes: usize) {
+        *self.unusable.entry(Unusable::NotAsked).or_default() += routes as u64;
+    }
+
+    /// Counts a route that is of no use. Answers whether it is to be named.
+    pub(super) fn is_unusable(&mut self, why: Unusable) -> bool {
+        let count = self.unusable.entry(why).or_default();
+        *count += 1;
+        *count <= u64::from(UNUSABLE_NAMED)
     }
 
     /// Something of an instance was heard. Answers its network, if it is subscribed.
@@ -251,6 +267,7 @@ impl Uplink {
             instances_complete: self.subscriptions.values().filter(|it| it.complete).count(),
             routes_told: self.told.len(),
             routes_untold: self.dirty.len() + self.unwanted.len(),
+            routes_unusable: self.unusable.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod control;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tandem_core::agent::fabric::Unusable;
 use tandem_core::agent::pair::Alarm;
 use tandem_core::health::Grade;
 use tandem_core::ids::{ConnId, Generation};
@@ -140,6 +141,7 @@ pub(crate) fn led() -> AgentStatus {
         instances_complete: 0,
         routes_told: 0,
         routes_untold: 0,
+        routes_unusable: BTreeMap::new(),
     };
     let control_nodes = vec![
         UplinkStatus {
@@ -149,6 +151,7 @@ pub(crate) fn led() -> AgentStatus {
             instances_complete: 11,
             routes_told: 502,
             routes_untold: 3,
+            routes_unusable: [(Unusable::NoVxlan, 2), (Unusable::NotAsked, 1)].into(),
             ..node(5)
         },
         UplinkStatus {

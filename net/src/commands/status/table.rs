@@ -95,6 +95,7 @@ fn control_nodes(status: &AgentStatus) -> String {
         "COMPLETE",
         "ROUTES TOLD",
         "UNTOLD",
+        "UNUSABLE",
         "FAILURES",
     ];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
@@ -109,6 +110,7 @@ fn control_nodes(status: &AgentStatus) -> String {
             node.routes_untold,
         ];
         row.extend(counts.map(|count| count.to_string()));
+        row.push(node.routes_unusable.values().sum::<u64>().to_string());
         row.push(node.failures.to_string());
         rows.push(row);
     }
