@@ -46,6 +46,12 @@ pub struct UplinkStatus {
     pub name: Option<String>,
     /// It says what is configured.
     pub configures: bool,
+    /// Of what it says of the configuration, if it said so.
+    #[serde(default)]
+    pub revision: Option<u64>,
+    /// That has been something else than what is in force for five seconds.
+    #[serde(default)]
+    pub disagrees: bool,
     /// Dials and sessions that failed since the last that was open.
     pub failures: u32,
     /// Instances that we hear of, and how many of them have been told completely.

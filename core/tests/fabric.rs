@@ -190,13 +190,86 @@ fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one(
 
 #[test]
 fn another_content_of_the_same_revision_is_named() {
-    let mut net = pair();
+    let mut net = Net::new(1, 2);
+    net.settle();
+    let disagrees = |net: &Net| net.status(0).control_nodes.iter().any(|node| node.disagrees);
     net.configure_one(1, with_vni(6000, 1));
-    net.pass(5);
-    assert!(!net.words.contains("Contradicted"), "nobody follows it");
-    net.kill_node(0);
+    net.pass(4);
+    assert!(!net.words.contains("Contradicted"), "it may be about to be mended");
+    net.pass(2);
+    assert!(net.words.contains("Contradicted") && disagrees(&net));
+    net.configure_one(1, with_vni(5000, 1));
+    net.pass(1);
+    assert!(!disagrees(&net));
+}
+
+#[test]
+fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed() {
+    let mut net = Net::new(1, 2);
+    net.settle();
+    let told = |net: &Net| -> Vec<_> {
+        let nodes = net.status(0).control_nodes;
+        let told = nodes
+            .iter()
+            .map(|node| (node.configures, node.revision, node.disagrees));
+        told.collect()
+    };
+    assert_eq!(told(&net), [(true, Some(1), false), (false, Some(1), false)]);
+    net.configure_one(1, with_vni(6000, 2));
+    net.pass(6);
+    assert_eq!(told(&net), [(false, Some(1), true), (true, Some(2), false)]);
+    assert_eq!(net.status(0).revision, Some(2));
+    assert!(net.words.contains("Outdated"));
+    net.configure_one(0, with_vni(6000, 2));
+    net.pass(1);
+    assert_eq!(told(&net), [(false, Some(2), false), (true, Some(2), false)]);
+    // The one that was followed is lost: the other says the same.
+    net.kill_node(1);
     net.pass(60);
-    assert!(net.words.contains("Contradicted"));
+    assert_eq!(told(&net)[0], (true, Some(2), false));
+    assert!(!net.words.contains("Contradicted"));
+}
+
+#[test]
+fn a_mac_that_moved_between_our_switches_while_no_control_node_was_there_stays_where_it_is() {
+    let mut net = Net::new(2, 1);
+    net.settle();
+    net.own(0, 0);
+    net.own(0, 1);
+    net.learn(0, 0, mac(1));
+    assert_eq!(net.heard(0, 1, mac(1)), Some(vtep(0)));
+    net.cut(0);
+    net.learn(0, 1, mac(1));
+    net.lose(0, 0, mac(1));
+    net.slow = true;
+    net.mend(0);
+    net.pass(60);
+    // The control node knows nothing, and says that this is all.
+    assert!(net.is_settled(0, 0));
+    assert_eq!(net.heard_when_settled(0, 0, mac(1)), Some(vtep(1)));
+    net.arrive();
+    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(1)));
+    assert!(!net.missed(0, 0, mac(1)));
+}
+
+#[test]
+fn a_mac_that_we_alone_know_when_we_reach_a_control_node_for_the_first_time_is_there_before_it_is_told() {
+    let mut net = Net::new(1, 1);
+    net.settle();
+    net.cut(0);
+    net.own(0, 0);
+    net.own(0, 1);
+    net.learn(0, 1, mac(1));
+    net.slow = true;
+    net.mend(0);
+    net.pass(60);
+    assert!(net.is_settled(0, 0));
+    assert_eq!(net.heard_when_settled(0, 0, mac(1)), Some(vtep(1)));
+    // It takes the MAC back before the control node has heard of it.
+    net.lose(0, 1, mac(1));
+    assert_eq!(net.heard(0, 0, mac(1)), None);
+    net.arrive();
+    assert_eq!(net.heard(0, 0, mac(1)), None);
 }
 
 #[test]

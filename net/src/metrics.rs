@@ -225,7 +225,7 @@ fn configuration(switch: &SwitchName, fingerprint: &str) -> (Labels, f64) {
 
 fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
     type Value = fn(&UplinkStatus) -> f64;
-    let values: [(&str, &str, Value); 6] = [
+    let values: [(&str, &str, Value); 7] = [
         (
             "control_node_up",
             "Whether a session with a control node is open",
@@ -235,6 +235,11 @@ fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
             "control_node_configures",
             "1 for the control node that says what is wanted",
             |it| f64::from(u8::from(it.configures)),
+        ),
+        (
+            "control_node_disagrees",
+            "Whether a control node has told another configuration than the one in force for five seconds",
+            |it| f64::from(u8::from(it.disagrees)),
         ),
         (
             "control_node_failures",

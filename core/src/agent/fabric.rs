@@ -13,6 +13,9 @@ use crate::ids::{Mac, Uuid};
 /// Which of the agent's control nodes told it.
 pub type Source = usize;
 
+/// What we presume to be told.
+const OURSELVES: Source = Source::MAX;
+
 /// What an agent needs to know of a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Heard {
@@ -137,6 +140,16 @@ impl Fabric {
     /// Everything that is known about a MAC now was told: what is stale goes.
     pub fn sweep(&mut self, network: Uuid, mac: Mac) {
         self.retain(network, mac, |_, told| !told.stale);
+    }
+
+    /// What we say of a MAC ourselves will be told to us again. Until then that is what is known, and nothing that is stale.
+    pub fn presume(&mut self, network: Uuid, key: Key, heard: Heard) {
+        self.sweep(network, key.mac);
+        let told = Told { heard, stale: true };
+        let paths = self.macs.entry((network, key.mac)).or_default();
+        if paths.insert((OURSELVES, key), told).is_none() {
+            *self.told.entry(OURSELVES).or_default() += 1;
+        }
     }
 
     fn retain(&mut self, network: Uuid, mac: Mac, stays: impl Fn(&(Source, Key), &Told) -> bool) {

@@ -70,8 +70,8 @@ struct AgentSide {
 pub(crate) struct Told {
     macs: BTreeMap<Mac, Ipv4Addr>,
     settled: bool,
-    /// How many MACs it had heard of when it was told that these are all.
-    macs_when_settled: usize,
+    /// What it had heard when it was told that this is all.
+    macs_when_settled: BTreeMap<Mac, Ipv4Addr>,
     /// MACs that were nowhere at any time.
     missed: BTreeSet<Mac>,
     /// It was told to let go of its switch, or to show that its line is alive.
@@ -248,7 +248,12 @@ impl Net {
 
     /// How many MACs a session had heard of when it was told that these are all.
     pub(crate) fn macs_when_settled(&self, agent: usize, switch: usize) -> usize {
-        self.told(agent, switch).macs_when_settled
+        self.told(agent, switch).macs_when_settled.len()
+    }
+
+    /// Where a session had heard that a MAC is when it was told that it had heard everything.
+    pub(crate) fn heard_when_settled(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
+        self.told(agent, switch).macs_when_settled.get(&mac).copied()
     }
 
     pub(crate) fn told(&self, agent: usize, switch: usize) -> Told {
@@ -446,7 +451,7 @@ impl Net {
                     }
                     Command::Settle { settled, .. } => {
                         told.settled = settled;
-                        told.macs_when_settled = told.macs.len();
+                        told.macs_when_settled = told.macs.clone();
                     }
                     Command::Drain => told.drained = true,
                     Command::Prove => told.doubted = true,

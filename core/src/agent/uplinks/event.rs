@@ -21,9 +21,9 @@ pub enum What {
     /// From now on this control node says what is wanted.
     ConfiguredBy { name: String },
     /// A control node's configuration is older than the one in force.
-    Outdated { revision: u64, in_force: u64 },
-    /// What a control node tells differs from what is in force, and has the same revision.
-    Contradicted { revision: u64 },
+    Outdated { name: String, revision: u64, in_force: u64 },
+    /// What a control node tells differs from what is, or was until then, in force, and has the same revision.
+    Contradicted { name: String, revision: u64 },
     /// Something in the configuration cannot be read; the rest is in force.
     Unreadable { what: String },
     /// A route arrived as the best path of a MAC.
@@ -75,10 +75,18 @@ impl fmt::Display for What {
             Self::UplinkUp { address, name } => write!(f, "{} at {address}", short(name)),
             Self::UplinkDown { address, why } => write!(f, "{address}: {why}"),
             Self::ConfiguredBy { name } => write!(f, "{} says what is wanted", short(name)),
-            Self::Outdated { revision, in_force } => {
-                write!(f, "revision {revision} is told, and {in_force} is in force")
+            Self::Outdated {
+                name,
+                revision,
+                in_force,
+            } => write!(
+                f,
+                "{} tells revision {revision}, and {in_force} is in force",
+                short(name)
+            ),
+            Self::Contradicted { name, revision } => {
+                write!(f, "{} tells something else under revision {revision}", short(name))
             }
-            Self::Contradicted { revision } => write!(f, "revision {revision} was told before, and was not the same"),
             Self::Unreadable { what } => f.write_str(&short(what)),
             Self::Imported {
                 network,
@@ -111,6 +119,10 @@ mod tests {
                 name: name.clone(),
             },
             What::ConfiguredBy { name: name.clone() },
+            What::Contradicted {
+                name: name.clone(),
+                revision: 1,
+            },
             What::Unreadable { what: name },
         ];
         for event in events {

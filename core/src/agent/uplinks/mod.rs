@@ -8,6 +8,7 @@
 
 mod event;
 mod publish;
+mod settle;
 mod source;
 mod uplink;
 
@@ -249,7 +250,7 @@ impl Uplinks {
     /// What an operator may want to know.
     pub fn status(&self) -> Vec<UplinkStatus> {
         let slots = self.slots.iter().map(|slot| &slot.uplink);
-        slots.map(|uplink| uplink.status(self.source.is(uplink.id()))).collect()
+        slots.map(|uplink| uplink.status(&self.source)).collect()
     }
 
     #[cfg(feature = "mutants")]
@@ -385,49 +386,6 @@ impl Uplinks {
         if before != vtep {
             self.outputs.push_back(Output::Imported { network, mac, vtep });
             self.event(What::Imported { network, mac, vtep });
-        }
-    }
-
-    /// Which networks are settled now: those that some control node has told completely. Where that is so, whatever
-    /// was told in sessions that are over goes.
-    fn resettle(&mut self) {
-        let complete = |slot: &Slot| {
-            let complete = slot.uplink.subscriptions.values().filter(|it| it.complete);
-            complete.map(|it| it.network).collect::<Vec<_>>()
-        };
-        let settled: BTreeSet<Uuid> = self.slots.iter().flat_map(complete).collect();
-        for network in &settled {
-            for mac in self.fabric.stale_macs(*network) {
-                self.sweep(*network, mac);
-            }
-        }
-        let before = std::mem::replace(&mut self.settled, settled);
-        let changed = before.symmetric_difference(&self.settled).copied();
-        for network in changed.collect::<Vec<_>>() {
-            let settled = self.settled.contains(&network);
-            self.outputs.push_back(Output::Settled { network, settled });
-        }
-    }
-
-    /// Forgets what nobody told again of a MAC. Of one that we advertise ourselves, be it as a copy, something will be
-    /// told again, once we have been heard.
-    fn sweep(&mut self, network: Uuid, mac: Mac) {
-        let is_told = self.fabric.fresh_paths(network, mac).next().is_some();
-        let is_copied = self.hold.as_ref().is_some_and(|hold| hold.of(network, mac).is_some());
-        if is_told || !(is_copied || self.adverts.of(network, mac).is_some()) {
-            let before = self.fabric.best(network, mac);
-            self.fabric.sweep(network, mac);
-            self.imported(network, mac, before);
-        }
-    }
-
-    fn check_quiet(&mut self, now: Time) {
-        let mut any = false;
-        for slot in &mut self.slots {
-            any |= slot.uplink.check_quiet(now);
-        }
-        if any {
-            self.resettle();
         }
     }
 

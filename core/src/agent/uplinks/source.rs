@@ -3,14 +3,19 @@
 //! What a control node tells is put together anew for each of them; what was in force stays in force until the new
 //! one has told everything. A control node of ours says when that is so, and which revision it was; others are quiet
 //! for a while.
+//!
+//! Those of ours are all asked, so that whoever tells a higher revision is followed at once, and whoever tells something
+//! else than is in force is named. Another is asked when nobody else is left to follow.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::uplink::State;
 use super::{Output, UplinkId, Uplinks, What};
 use crate::agent::graph::{Graph, virtual_router};
-use crate::bounds::{CHANGES_SETTLE, GRAPH_BYTES, QUIET};
+use crate::bounds::{ALARM_AFTER, CHANGES_SETTLE, GRAPH_BYTES, QUIET};
+use crate::configuration::Configuration;
 use crate::control::REVISION;
 use crate::machine::{CloseWhy, Fault};
 use crate::time::Time;
@@ -20,48 +25,96 @@ use crate::xmpp::stanza::Stanza;
 /// Who tells the configuration, and what they have told.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Source {
-    /// Who was asked: one, or more if what the others told is outdated.
+    /// Who was asked.
     tellers: BTreeMap<UplinkId, Teller>,
+    /// Whose word counts.
+    followed: Option<UplinkId>,
     /// What is in force, wherever it came from.
     revision: Option<u64>,
+    configuration: Option<Arc<Configuration>>,
 }
 
 /// The configuration as one control node tells it.
 #[derive(Clone, Debug)]
 struct Teller {
+    name: String,
     /// It says itself when it has told everything.
     ours: bool,
     graph: Graph,
-    /// When it told something last that is not all in force yet.
+    /// When it told something last that is no part of `whole` yet.
     told: Option<Time>,
-    /// It has told everything once.
-    complete: bool,
-    /// What it told last is older than what is in force.
-    outdated: bool,
+    whole: Option<Whole>,
+    /// Since when that has not been what is in force, and whether that was said.
+    disagrees: Option<(Time, bool)>,
+}
+
+/// What a control node wants when it has told everything.
+#[derive(Clone, Debug)]
+struct Whole {
+    revision: Option<u64>,
+    configuration: Arc<Configuration>,
+    /// What could not be read.
+    problems: Vec<String>,
 }
 
 impl Source {
     /// Whether this session tells what is in force, or is about to.
     pub(super) fn is(&self, id: Option<UplinkId>) -> bool {
+        id.is_some() && self.followed == id
+    }
+
+    /// Which revision is told in this session, and whether that has been something else than what is in force for long
+    /// enough to be said.
+    pub(super) fn told(&self, id: Option<UplinkId>) -> (Option<u64>, bool) {
         let teller = id.and_then(|id| self.tellers.get(&id));
-        teller.is_some_and(|teller| !teller.outdated)
+        let revision = teller.and_then(|teller| teller.whole.as_ref()?.revision);
+        (
+            revision,
+            teller.is_some_and(|teller| matches!(teller.disagrees, Some((_, true)))),
+        )
     }
 
     /// A session is over.
     pub(super) fn lost(&mut self, id: UplinkId) {
         self.tellers.remove(&id);
+        self.followed.take_if(|followed| *followed == id);
     }
 
-    /// When what was told is in force although nobody said that it was all.
+    /// When what was told is in force although nobody said that it was all, or when a disagreement is to be told.
     pub(super) fn due(&self) -> Option<Time> {
-        self.tellers.values().filter_map(Teller::due).min()
+        let due = self.tellers.values().filter_map(Teller::due);
+        let unsaid = self.tellers.values().filter_map(|teller| teller.disagrees);
+        let unsaid = unsaid.filter(|(_, said)| !said).map(|(since, _)| since + ALARM_AFTER);
+        due.chain(unsaid).min()
+    }
+
+    /// Whether what is told is older than what is in force.
+    fn is_outdated(&self, teller: &Teller) -> bool {
+        let revision = teller.whole.as_ref().and_then(|whole| whole.revision);
+        revision.is_some() && revision < self.revision
+    }
+
+    /// Whether what is told comes after what is in force, by its own word.
+    fn is_newer(&self, teller: &Teller) -> bool {
+        let revision = teller.whole.as_ref().and_then(|whole| whole.revision);
+        self.configuration.is_none() || (self.revision.is_some() && revision > self.revision)
+    }
+
+    /// Of those that are not outdated, one that has told everything, the latest; else whoever was asked first.
+    fn best(&self) -> Option<UplinkId> {
+        let current = self.tellers.iter().filter(|(_, teller)| !self.is_outdated(teller));
+        let rank = |(id, teller): &(&UplinkId, &Teller)| {
+            let revision = teller.whole.as_ref().map(|whole| whole.revision);
+            (revision, Reverse(**id))
+        };
+        current.max_by_key(rank).map(|(id, _)| *id)
     }
 }
 
 impl Teller {
     /// The first time late, later soon.
     fn due(&self) -> Option<Time> {
-        let wait = if self.complete { CHANGES_SETTLE } else { QUIET };
+        let wait = if self.whole.is_some() { CHANGES_SETTLE } else { QUIET };
         self.told.filter(|_| !self.ours).map(|told| told + wait)
     }
 }
@@ -72,23 +125,35 @@ impl Uplinks {
         self.source.revision
     }
 
-    /// If nobody tells the configuration, or only outdated ones, whoever else is there is asked to.
+    /// Asks every control node of ours, and if nobody is left to follow, one of the others.
     pub(super) fn choose_source(&mut self, now: Time) {
-        let tellers = &self.source.tellers;
-        if tellers.values().any(|teller| !teller.outdated) {
-            return;
+        let up = |slot: &super::Slot| match &slot.uplink.state {
+            State::Up { id, name, ours, .. } => Some((*id, name.clone(), *ours)),
+            State::Waiting { .. } | State::Dialling { .. } => None,
+        };
+        let mut up: Vec<_> = self.slots.iter().filter_map(up).collect();
+        up.sort_by_key(|(.., ours)| !ours);
+        for (id, name, ours) in up {
+            let is_wanted = ours || self.source.best().is_none();
+            if is_wanted && !self.source.tellers.contains_key(&id) {
+                self.ask(now, id, name, ours);
+            }
         }
-        let up = self.slots.iter().find_map(|slot| match &slot.uplink.state {
-            State::Up { id, name, ours, .. } if !tellers.contains_key(id) => Some((*id, name.clone(), *ours)),
-            State::Up { .. } | State::Waiting { .. } | State::Dialling { .. } => None,
-        });
-        let Some((id, name, ours)) = up else { return };
+        if self.source.followed.is_none()
+            && let Some(best) = self.source.best()
+        {
+            self.follow(best);
+        }
+    }
+
+    fn ask(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
         let teller = Teller {
+            name,
             ours,
             graph: Graph::default(),
             told: Some(now),
-            complete: false,
-            outdated: false,
+            whole: None,
+            disagrees: None,
         };
         self.source.tellers.insert(id, teller);
         let own = virtual_router(&self.options.session.agent);
@@ -97,7 +162,6 @@ impl Uplinks {
             name: own.name,
         };
         self.outputs.push_back(Output::Say { id, stanza });
-        self.event(What::ConfiguredBy { name });
     }
 
     pub(super) fn graph_told(&mut self, now: Time, id: UplinkId, changes: Vec<Change>) {
@@ -123,43 +187,92 @@ impl Uplinks {
         }
     }
 
-    /// Some have told nothing for a while.
+    /// Some have told nothing for a while, or have disagreed for a while.
     pub(super) fn check_graph(&mut self, now: Time) {
         let due = |(_, teller): &(&UplinkId, &Teller)| teller.due().is_some_and(|due| due <= now);
         let ended: Vec<_> = self.source.tellers.iter().filter(due).map(|(id, _)| *id).collect();
         for id in ended {
             self.graph_ended(now, id);
         }
+        self.compare(now);
     }
 
     /// Everything was told: a control node of ours tells our own node, with its revision, last.
     fn graph_ended(&mut self, now: Time, id: UplinkId) {
-        let agent = self.options.session.agent.clone();
-        let in_force = self.source.revision;
+        let session = self.options.session.clone();
         let Some(teller) = self.source.tellers.get_mut(&id) else {
             return;
         };
+        let (configuration, problems) = teller.graph.configuration(&session.agent.clone(), session);
         teller.told = None;
-        teller.complete = true;
-        let revision = teller.graph.revision(&agent);
-        teller.outdated = revision.is_some() && revision < in_force;
-        if let (Some(revision), Some(in_force), true) = (revision, in_force, teller.outdated) {
-            self.event(What::Outdated { revision, in_force });
-            return self.choose_source(now);
+        teller.whole = Some(Whole {
+            revision: teller.graph.revision(&self.options.session.agent),
+            configuration: Arc::new(configuration),
+            problems,
+        });
+        let teller = &self.source.tellers[&id];
+        if self.source.is_outdated(teller) {
+            self.source.followed.take_if(|followed| *followed == id);
+            self.choose_source(now);
+        } else if self.source.is(Some(id)) || self.source.is_newer(teller) {
+            self.follow(id);
         }
-        let (configuration, problems) = teller.graph.configuration(&agent, self.options.session.clone());
-        for what in problems {
+        self.compare(now);
+    }
+
+    /// From now on the word of this one counts: what it has told, and what it will tell.
+    fn follow(&mut self, id: UplinkId) {
+        let Some(teller) = self.source.tellers.get(&id) else {
+            return;
+        };
+        let (name, whole) = (teller.name.clone(), teller.whole.clone());
+        if self.source.followed.replace(id) != Some(id) {
+            self.event(What::ConfiguredBy { name: name.clone() });
+        }
+        let Some(whole) = whole else { return };
+        let before = self.source.configuration.replace(Arc::clone(&whole.configuration));
+        let is_same = before.as_ref() == Some(&whole.configuration);
+        if let Some(revision) = whole.revision.filter(|_| whole.revision == self.source.revision)
+            && !is_same
+        {
+            self.event(What::Contradicted { name, revision });
+        }
+        self.source.revision = whole.revision.or(self.source.revision);
+        for what in whole.problems {
             self.event(What::Unreadable { what });
         }
-        if let Some(revision) = revision.filter(|_| revision == in_force)
-            && configuration != *self.configuration
-        {
-            self.event(What::Contradicted { revision });
-        }
-        self.source.revision = revision.or(in_force);
         self.outputs.push_back(Output::Configure {
-            configuration: Arc::new(configuration),
+            configuration: whole.configuration,
             complete: true,
         });
+    }
+
+    /// Who has been telling something else than what is in force for a while is named.
+    fn compare(&mut self, now: Time) {
+        let (revision, configuration) = (self.source.revision, self.source.configuration.clone());
+        let mut news = Vec::new();
+        for teller in self.source.tellers.values_mut() {
+            let whole = teller.whole.as_ref();
+            let other = whole.filter(|it| (it.revision, Some(&it.configuration)) != (revision, configuration.as_ref()));
+            let Some(other) = other else {
+                teller.disagrees = None;
+                continue;
+            };
+            let (since, said) = teller.disagrees.unwrap_or((now, false));
+            let is_due = now.since(since) >= ALARM_AFTER;
+            teller.disagrees = Some((since, said || is_due));
+            if let (Some(told), Some(in_force), true) = (other.revision, revision, is_due && !said) {
+                let name = teller.name.clone();
+                news.push(match told == in_force {
+                    true => What::Contradicted { name, revision: told },
+                    false => What::Outdated {
+                        name,
+                        revision: told,
+                        in_force,
+                    },
+                });
+            }
+        }
+        news.into_iter().for_each(|what| self.event(what));
     }
 }

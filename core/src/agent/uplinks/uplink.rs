@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+use super::source::Source;
 use super::{Output, UplinkId};
 use crate::agent::fabric::Unusable;
 use crate::bounds::{DOUBT, QUIET, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
@@ -257,11 +258,14 @@ impl Uplink {
     }
 
     /// What an operator may want to know.
-    pub(super) fn status(&self, configures: bool) -> UplinkStatus {
+    pub(super) fn status(&self, source: &Source) -> UplinkStatus {
+        let (revision, disagrees) = source.told(self.id());
         UplinkStatus {
             address: self.address,
             name: self.peer().map(str::to_owned),
-            configures,
+            configures: source.is(self.id()),
+            revision,
+            disagrees,
             failures: self.failures,
             instances: self.subscriptions.len(),
             instances_complete: self.subscriptions.values().filter(|it| it.complete).count(),

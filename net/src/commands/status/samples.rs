@@ -136,6 +136,8 @@ pub(crate) fn led() -> AgentStatus {
         address: ([10, 0, 0, last], 5269).into(),
         name: None,
         configures: false,
+        revision: None,
+        disagrees: false,
         failures: 0,
         instances: 0,
         instances_complete: 0,
@@ -147,6 +149,7 @@ pub(crate) fn led() -> AgentStatus {
         UplinkStatus {
             name: Some("control-1".into()),
             configures: true,
+            revision: Some(7),
             instances: 12,
             instances_complete: 11,
             routes_told: 502,
@@ -156,6 +159,8 @@ pub(crate) fn led() -> AgentStatus {
         },
         UplinkStatus {
             name: Some("control-2".into()),
+            revision: Some(6),
+            disagrees: true,
             ..node(6)
         },
         UplinkStatus { failures: 4, ..node(7) },

@@ -91,6 +91,7 @@ fn control_nodes(status: &AgentStatus) -> String {
         "CONTROL NODE",
         "NAME",
         "CONFIGURES",
+        "REVISION",
         "NETWORKS",
         "COMPLETE",
         "ROUTES TOLD",
@@ -102,7 +103,13 @@ fn control_nodes(status: &AgentStatus) -> String {
     for node in &status.control_nodes {
         let name = node.name.as_deref().map_or_else(|| "no session".into(), clean);
         let configures = if node.configures { "yes" } else { "no" };
-        let mut row = vec![node.address.to_string(), name, configures.into()];
+        let revision = match (node.revision, node.disagrees) {
+            (Some(revision), false) => revision.to_string(),
+            (Some(revision), true) => format!("{revision} DISAGREES"),
+            (None, false) => "-".into(),
+            (None, true) => "DISAGREES".into(),
+        };
+        let mut row = vec![node.address.to_string(), name, configures.into(), revision];
         let counts = [
             node.instances,
             node.instances_complete,
