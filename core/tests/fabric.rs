@@ -1,5 +1,9 @@
 //! Agents and control nodes together, in typed stanzas: what one switch learned, every other switch hears.
 
+#[path = "fabric/configuration.rs"]
+mod configuration;
+#[path = "fabric/copies.rs"]
+mod copies;
 #[path = "fabric/net.rs"]
 mod net;
 
@@ -8,7 +12,6 @@ use std::time::Duration;
 
 use net::{Net, SWITCHES, mac, network, vtep};
 use tandem_core::agent::adverts::Advert;
-use tandem_core::control::Inventory;
 use tandem_core::health::Grade;
 use tandem_core::{Mac, Vni};
 
@@ -159,75 +162,6 @@ fn control_nodes_that_were_just_started_say_that_it_is_all_once_everybody_is_bac
     net.pass(60);
     assert!(net.is_settled(1, 1));
     assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
-}
-
-fn with_vni(vni: u32, revision: u64) -> impl FnOnce(&mut Inventory) {
-    move |inventory| {
-        inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(vni).expect("a VNI");
-        inventory.revision = revision;
-    }
-}
-
-#[test]
-fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one() {
-    let mut net = pair();
-    net.learn(0, 0, mac(1));
-    net.configure_one(0, with_vni(6000, 2));
-    net.pass(5);
-    let key = |vni: u32| format!("{vni}-{},0.0.0.0/32", mac(1));
-    assert_eq!(net.keys(0), [key(6000)]);
-    net.kill_node(0);
-    net.pass(60);
-    assert!(net.words.contains("Outdated"));
-    assert_eq!(net.keys(1), [key(6000)], "the other is a revision behind");
-    net.start_node(0);
-    net.pass(60);
-    net.configure_one(0, with_vni(7000, 3));
-    net.pass(5);
-    assert_eq!(net.keys(0), [key(7000)]);
-    assert!(!net.words.contains("Contradicted"));
-}
-
-#[test]
-fn another_content_of_the_same_revision_is_named() {
-    let mut net = Net::new(1, 2);
-    net.settle();
-    let disagrees = |net: &Net| net.status(0).control_nodes.iter().any(|node| node.disagrees);
-    net.configure_one(1, with_vni(6000, 1));
-    net.pass(4);
-    assert!(!net.words.contains("Contradicted"), "it may be about to be mended");
-    net.pass(2);
-    assert!(net.words.contains("Contradicted") && disagrees(&net));
-    net.configure_one(1, with_vni(5000, 1));
-    net.pass(1);
-    assert!(!disagrees(&net));
-}
-
-#[test]
-fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed() {
-    let mut net = Net::new(1, 2);
-    net.settle();
-    let told = |net: &Net| -> Vec<_> {
-        let nodes = net.status(0).control_nodes;
-        let told = nodes
-            .iter()
-            .map(|node| (node.configures, node.revision, node.disagrees));
-        told.collect()
-    };
-    assert_eq!(told(&net), [(true, Some(1), false), (false, Some(1), false)]);
-    net.configure_one(1, with_vni(6000, 2));
-    net.pass(6);
-    assert_eq!(told(&net), [(false, Some(1), true), (true, Some(2), false)]);
-    assert_eq!(net.status(0).revision, Some(2));
-    assert!(net.words.contains("Outdated"));
-    net.configure_one(0, with_vni(6000, 2));
-    net.pass(1);
-    assert_eq!(told(&net), [(false, Some(2), false), (true, Some(2), false)]);
-    // The one that was followed is lost: the other says the same.
-    net.kill_node(1);
-    net.pass(60);
-    assert_eq!(told(&net)[0], (true, Some(2), false));
-    assert!(!net.words.contains("Contradicted"));
 }
 
 #[test]
@@ -531,143 +465,4 @@ fn an_agent_that_drains_waits_for_nobody_for_long() {
     let mut net = pair();
     net.drain(0, 0);
     assert!(net.drained.contains(&0), "there is nothing to wait for");
-}
-
-/// The same pair, holding copies for five minutes; agent 0 owns both switches.
-fn holding_pair() -> Net {
-    let mut net = Net::holding(2, 2, Some(Duration::from_secs(300)));
-    net.settle();
-    net.own(0, 0);
-    net.own(1, 1);
-    net.learn(0, 0, mac(1));
-    net.learn(0, 0, mac(2));
-    net.audited(0, 0);
-    net
-}
-
-#[test]
-fn with_copies_no_mac_is_missing_through_a_takeover_and_what_is_not_there_any_more_goes_after_it() {
-    let mut net = holding_pair();
-    net.end(0, 0);
-    net.pass(30);
-    net.own(1, 0);
-    net.learn(1, 0, mac(1));
-    assert_eq!(
-        net.heard(1, 1, mac(2)),
-        Some(vtep(0)),
-        "the new owner may still find it"
-    );
-    net.audited(1, 0);
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
-    assert!(!net.missed(1, 1, mac(1)));
-    assert_eq!(net.heard(1, 1, mac(2)), None, "the new owner has not found it");
-    assert_eq!(sequence(&net, 1, 1), Some(1));
-}
-
-#[test]
-fn with_copies_an_agent_that_dies_with_its_node_leaves_its_routes_to_the_other() {
-    let mut net = holding_pair();
-    net.parted = true;
-    net.cut(0);
-    net.pass(60);
-    assert!(!net.missed(1, 1, mac(1)));
-    net.pass(250);
-    assert_eq!(net.heard(1, 1, mac(1)), None, "nobody has come for five minutes");
-}
-
-#[test]
-fn with_copies_a_mac_that_an_owner_takes_back_goes_as_soon_as_it_is_known_to_live() {
-    let mut net = holding_pair();
-    net.lose(0, 0, mac(1));
-    net.pass(2);
-    assert_eq!(net.heard(1, 1, mac(1)), None);
-    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
-}
-
-#[test]
-fn with_copies_an_agent_that_hears_nothing_for_longer_than_they_are_held_brings_none_back() {
-    let mut net = holding_pair();
-    net.parted = true;
-    net.cut(1);
-    net.lose(0, 0, mac(1));
-    net.pass(400);
-    net.mend(1);
-    net.pass(60);
-    assert_eq!(net.keys(0).len(), 1, "mac 2 alone");
-    assert_eq!(net.heard(1, 1, mac(1)), None);
-}
-
-#[test]
-fn with_copies_an_owner_that_loses_its_control_nodes_takes_nothing_back() {
-    let mut net = holding_pair();
-    net.pass(5);
-    net.cut(0);
-    net.pass(60);
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
-    net.mend(0);
-    net.pass(60);
-    assert!(!net.missed(1, 1, mac(1)));
-    net.lose(0, 0, mac(1));
-    net.pass(5);
-    assert_eq!(net.heard(1, 1, mac(1)), None, "from now on its word counts again");
-}
-
-#[test]
-fn with_copies_an_agent_that_comes_back_forgets_none_before_its_control_nodes_have_heard_of_them_again() {
-    let mut net = holding_pair();
-    net.parted = true;
-    net.cut(0);
-    net.slow = true;
-    net.cut(1);
-    net.mend(1);
-    net.pass(60);
-    assert!(net.is_settled(1, 1));
-    assert_eq!(
-        net.heard(1, 1, mac(1)),
-        Some(vtep(0)),
-        "the control nodes do not know that yet"
-    );
-    net.arrive();
-    assert!(!net.missed(1, 1, mac(1)));
-    net.pass(300);
-    assert_eq!(net.heard(1, 1, mac(1)), None, "nobody has come for five minutes");
-}
-
-#[test]
-fn with_copies_a_copy_that_grows_old_before_it_was_told_again_is_forgotten() {
-    let mut net = holding_pair();
-    net.parted = true;
-    net.cut(0);
-    net.slow = true;
-    net.cut(1);
-    net.mend(1);
-    net.pass(400);
-    assert_eq!(net.heard(1, 1, mac(1)), None);
-}
-
-#[test]
-fn with_copies_a_network_that_goes_takes_them_along() {
-    let mut net = holding_pair();
-    let switches = net.inventory().switches.clone();
-    net.configure(|inventory| inventory.switches.values_mut().for_each(|it| it.switch.ports.clear()));
-    net.pass(5);
-    assert_eq!([0, 1].map(|agent| net.held(agent)), [0, 0]);
-    net.lose(0, 0, mac(1));
-    net.configure(|inventory| inventory.switches = switches);
-    net.pass(5);
-    assert_eq!(
-        net.heard(1, 1, mac(1)),
-        None,
-        "it was lost while there was no such network"
-    );
-    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
-}
-
-#[test]
-fn with_copies_a_mac_that_moves_is_heard_of_at_its_new_place() {
-    let mut net = holding_pair();
-    net.end(0, 0);
-    net.learn(1, 1, mac(1));
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(1)));
-    assert_eq!(net.keys(0).len(), 2, "mac 1 and mac 2 once each");
 }

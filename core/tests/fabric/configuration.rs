@@ -1,0 +1,76 @@
+//! Two control nodes that tell different configurations.
+
+use tandem_core::Vni;
+use tandem_core::control::Inventory;
+
+use super::net::{Net, mac, network};
+use super::pair;
+
+fn with_vni(vni: u32, revision: u64) -> impl FnOnce(&mut Inventory) {
+    move |inventory| {
+        inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(vni).expect("a VNI");
+        inventory.revision = revision;
+    }
+}
+
+#[test]
+fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one() {
+    let mut net = pair();
+    net.learn(0, 0, mac(1));
+    net.configure_one(0, with_vni(6000, 2));
+    net.pass(5);
+    let key = |vni: u32| format!("{vni}-{},0.0.0.0/32", mac(1));
+    assert_eq!(net.keys(0), [key(6000)]);
+    net.kill_node(0);
+    net.pass(60);
+    assert!(net.words.contains("Outdated"));
+    assert_eq!(net.keys(1), [key(6000)], "the other is a revision behind");
+    net.start_node(0);
+    net.pass(60);
+    net.configure_one(0, with_vni(7000, 3));
+    net.pass(5);
+    assert_eq!(net.keys(0), [key(7000)]);
+    assert!(!net.words.contains("Contradicted"));
+}
+
+#[test]
+fn another_content_of_the_same_revision_is_named() {
+    let mut net = Net::new(1, 2);
+    net.settle();
+    let disagrees = |net: &Net| net.status(0).control_nodes.iter().any(|node| node.disagrees);
+    net.configure_one(1, with_vni(6000, 1));
+    net.pass(4);
+    assert!(!net.words.contains("Contradicted"), "it may be about to be mended");
+    net.pass(2);
+    assert!(net.words.contains("Contradicted") && disagrees(&net));
+    net.configure_one(1, with_vni(5000, 1));
+    net.pass(1);
+    assert!(!disagrees(&net));
+}
+
+#[test]
+fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed() {
+    let mut net = Net::new(1, 2);
+    net.settle();
+    let told = |net: &Net| -> Vec<_> {
+        let nodes = net.status(0).control_nodes;
+        let told = nodes
+            .iter()
+            .map(|node| (node.configures, node.revision, node.disagrees));
+        told.collect()
+    };
+    assert_eq!(told(&net), [(true, Some(1), false), (false, Some(1), false)]);
+    net.configure_one(1, with_vni(6000, 2));
+    net.pass(6);
+    assert_eq!(told(&net), [(false, Some(1), true), (true, Some(2), false)]);
+    assert_eq!(net.status(0).revision, Some(2));
+    assert!(net.words.contains("Outdated"));
+    net.configure_one(0, with_vni(6000, 2));
+    net.pass(1);
+    assert_eq!(told(&net), [(false, Some(2), false), (true, Some(2), false)]);
+    // The one that was followed is lost: the other says the same.
+    net.kill_node(1);
+    net.pass(60);
+    assert_eq!(told(&net)[0], (true, Some(2), false));
+    assert!(!net.words.contains("Contradicted"));
+}
