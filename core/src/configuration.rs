@@ -132,6 +132,9 @@ impl CertificateRule {
 }
 
 impl SessionOptions {
+    /// How long a switch has for its own local MACs where the configuration is silent.
+    pub const LOCAL_MACS_GRACE: Duration = Duration::from_secs(15);
+
     /// What a session does where the configuration is silent.
     pub fn new(agent: impl Into<String>, tsn: Ipv4Addr) -> Self {
         Self {
@@ -140,7 +143,7 @@ impl SessionOptions {
             lock: "tandem".into(),
             logical_switch_prefix: "Contrail-".into(),
             keepalive: Some(Duration::from_secs(10)),
-            local_macs_grace: Duration::from_secs(15),
+            local_macs_grace: Self::LOCAL_MACS_GRACE,
             manager: Some(ManagerTimers {
                 target: None,
                 max_backoff_ms: 1000,

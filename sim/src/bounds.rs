@@ -128,7 +128,7 @@ pub fn broadcast(plan: &Plan) -> Duration {
 /// of what comes by way of control nodes, as long as anybody may hold a route that is gone.
 pub fn tables(plan: &Plan) -> Duration {
     let rows = u32::try_from(plan.topology.networks * plan.topology.remote_macs).unwrap_or(u32::MAX);
-    let grace = tandem_core::configuration::SessionOptions::new("", std::net::Ipv4Addr::UNSPECIFIED).local_macs_grace;
+    let grace = tandem_core::configuration::SessionOptions::LOCAL_MACS_GRACE;
     broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows + routes(plan)
 }
 

@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
-use tandem_net::lab::Signal;
 use tandem_net::lab::agent::RemoteMac;
+use tandem_net::lab::{Pair, Signal};
 
 use crate::system::{BLUE, TOR, audited, installed, start, wait};
 
@@ -23,17 +23,34 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
             .pop()
     });
 
-    for node in &mut pair.control_nodes {
-        let mut options = node.options().clone();
+    // Every agent follows the one that tells more, and names the other until it has caught up.
+    let disagrees = |pair: &Pair, agent: usize| -> Option<Vec<bool>> {
+        let status = pair.agents[agent].status().ok()?;
+        let nodes = status["control_nodes"].as_array()?;
+        nodes.iter().map(|node| node["disagrees"].as_bool()).collect()
+    };
+    for (node, expected) in [(1, [true, false]), (0, [false, false])] {
+        let mut options = pair.control_nodes[node].options().clone();
         options.inventory.revision += 1;
         options.network[0].remote_macs.push(RemoteMac {
             mac: MAC.into(),
             vtep: Ipv4Addr::new(10, 0, 9, 9),
         });
-        node.reload(options).expect("reloaded");
+        pair.control_nodes[node].reload(options).expect("reloaded");
+        for switch in 0..2 {
+            installed(&pair, switch, MAC, Some("10.0.9.9"));
+        }
+        for agent in 0..2 {
+            wait(&pair, "who disagrees", || {
+                disagrees(&pair, agent).filter(|found| *found == expected).map(drop)
+            });
+        }
     }
-    for switch in 0..2 {
-        installed(&pair, switch, MAC, Some("10.0.9.9"));
+    for agent in &pair.agents {
+        assert_ne!(
+            agent.lines(&["Outdated", "tells revision 1, and 2 is in force"]),
+            [] as [&str; 0]
+        );
     }
 }
 

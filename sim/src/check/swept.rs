@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tandem_core::agent::uplinks;
-use tandem_core::control::Event as Told;
+use tandem_core::control::{Event as Told, instance, virtual_network};
 use tandem_core::event::{Route, What};
+use tandem_core::evpn::{InstanceName, Key};
 use tandem_core::{Mac, Time, Uuid};
 
 use super::{Check, Findings, Scene};
@@ -23,8 +24,8 @@ const RECENT: Duration = Duration::from_secs(10);
 pub(super) struct Swept {
     /// Where each MAC was exported last, and when.
     exported: BTreeMap<(Uuid, Mac), (Ipv4Addr, Time)>,
-    /// When a control node lost its last path to a MAC: whoever hears of that may forget the MAC until it is told again.
-    retracted: BTreeMap<(String, Mac), Time>,
+    /// Since when each control node has known of a route.
+    known: BTreeMap<(String, InstanceName, Key), Time>,
     /// When each agent was told last that a MAC is at a tunnel end: it takes the MAC away from the switch of that.
     placed: BTreeMap<(String, Route), Time>,
     configured: Time,
@@ -48,14 +49,26 @@ impl Check for Swept {
                     self.placed.insert(place, world.now());
                 }
             }
-            Happened::Control(control::Event::Node(Told::Retracted { route, .. })) => {
-                let known = (entry.who.to_string(), route.mac);
-                self.retracted.insert(known, world.now());
+            Happened::Control(control::Event::Node(Told::Reflected { instance, route })) => {
+                let route = (entry.who.to_string(), instance.clone(), *route);
+                self.known.entry(route).or_insert_with(|| world.now());
             }
-            // Another VNI is another route.
-            Happened::World(Fate::Configured { .. }) => self.configured = world.now(),
+            Happened::Control(control::Event::Node(Told::Retracted { instance, route })) => {
+                let route = (entry.who.to_string(), instance.clone(), *route);
+                self.known.remove(&route);
+            }
+            Happened::World(fate) => {
+                // Another VNI is another route.
+                if let Fate::Configured { .. } = fate {
+                    self.configured = world.now();
+                }
+                // Who dies knows nothing any more.
+                for node in world.control_nodes().filter(|node| node.host.is_none()) {
+                    self.known.retain(|(who, ..), _| who != node.name);
+                }
+            }
             Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::Vip(_) | Happened::Thief(_) | Happened::VRouter(_) | Happened::World(_) => {}
+            Happened::Vip(_) | Happened::Thief(_) | Happened::VRouter(_) => {}
         }
     }
 
@@ -135,14 +148,19 @@ impl Swept {
             || paths.any(|path| path.vtep == here.vtep)
     }
 
+    fn known_since(&self, node: ControlView<'_>, network: Uuid, mac: Mac) -> Option<Time> {
+        let about = node.host?.node().inventory().networks.get(&network)?;
+        let instance = instance(&virtual_network(&about.name));
+        let known = (node.name.to_owned(), instance, Key::of_mac(about.vni, mac));
+        self.known.get(&known).copied()
+    }
+
     /// Whether every control node that the writer talks to knows it, and has known it for a while.
     fn is_told_by_all(&self, writer: AgentView<'_>, network: Uuid, mac: Mac, Scene { world, ways }: Scene<'_>) -> bool {
         let has_it = |node: ControlView<'_>| {
-            let retracted = self.retracted.get(&(node.name.to_owned(), mac));
-            let lately = retracted.is_some_and(|at| world.now().since(*at) <= RECENT);
-            let is_late = lately || ways.late.may_come(world, writer.name, node.name);
-            let mut known = node.host.into_iter().flat_map(|host| host.node().macs_of(network));
-            !is_late && known.any(|known| known == mac)
+            let since = self.known_since(node, network, mac);
+            since.is_some_and(|since| world.now().since(since) > RECENT)
+                && !ways.late.may_come(world, writer.name, node.name)
         };
         let nodes = world.control_nodes().filter(|node| world.talk(writer, *node));
         let mut nodes = nodes.peekable();

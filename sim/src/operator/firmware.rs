@@ -41,12 +41,14 @@ pub fn forget(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
 /// A MAC shows up in another network, or with another IP address.
 pub fn roam(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
-    let (row, from, mac) = ours(switch).choose(random)?;
+    let (row, from, chosen) = ours(switch).choose(random)?;
+    let mac = view::mac(chosen)?;
     let mut draft = Draft::on(switch);
-    let heard = heard(switch);
+    let heard = heard_in(switch, chosen.text("MAC")?);
+    let is_host = hosts().any(|host| host == mac);
     let elsewhere = live(switch)
         .filter(|(network, row)| *network != from && !view::is_foreign(row))
-        .filter(|(network, _)| silent(&heard, *network).any(|silent| silent == mac))
+        .filter(|(network, _)| is_host && !heard.contains(network))
         .choose(random);
     match elsewhere.filter(|_| random.random_bool(0.7)) {
         Some((network, _)) => {
@@ -102,14 +104,24 @@ fn heard(switch: &Switch) -> BTreeSet<(Uuid, Mac)> {
         .collect()
 }
 
+/// The networks in which it has heard a MAC, as a switch writes it: in either case.
+fn heard_in(switch: &Switch, mac: &str) -> BTreeSet<Uuid> {
+    let rows = switch.rows("Ucast_Macs_Local");
+    let same = rows.filter(|(_, row)| row.text("MAC").is_some_and(|it| it.eq_ignore_ascii_case(mac)));
+    same.filter_map(|(_, row)| row.reference("logical_switch")).collect()
+}
+
+fn hosts() -> impl Iterator<Item = Mac> {
+    (0..HOSTS).map(|host| Mac([0x02, 0, 0x0a, 0, 0, host]))
+}
+
 /// Hosts that the switch has not heard in a network.
 fn silent(heard: &BTreeSet<(Uuid, Mac)>, network: Uuid) -> impl Iterator<Item = Mac> {
-    let hosts = (0..HOSTS).map(|host| Mac([0x02, 0, 0x0a, 0, 0, host]));
-    hosts.filter(move |mac| !heard.contains(&(network, *mac)))
+    hosts().filter(move |mac| !heard.contains(&(network, *mac)))
 }
 
 /// The learned MACs that may go: those of networks that are not foreign.
-fn ours(switch: &Switch) -> impl Iterator<Item = (Uuid, Uuid, Mac)> {
+fn ours(switch: &Switch) -> impl Iterator<Item = (Uuid, Uuid, &Row)> {
     let networks: BTreeSet<_> = switch
         .rows("Logical_Switch")
         .filter(|(_, row)| !view::is_foreign(row))
@@ -120,7 +132,7 @@ fn ours(switch: &Switch) -> impl Iterator<Item = (Uuid, Uuid, Mac)> {
         let network = row
             .reference("logical_switch")
             .filter(|network| networks.contains(network))?;
-        Some((uuid, network, view::mac(row)?))
+        Some((uuid, network, row))
     })
 }
 
