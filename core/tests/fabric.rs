@@ -466,3 +466,64 @@ fn an_agent_that_drains_waits_for_nobody_for_long() {
     net.drain(0, 0);
     assert!(net.drained.contains(&0), "there is nothing to wait for");
 }
+
+#[test]
+fn what_a_lost_control_node_alone_knew_goes_where_another_has_told_everything() {
+    let mut net = pair();
+    let elsewhere = Ipv4Addr::new(10, 9, 9, 9);
+    net.configure_one(1, |inventory| {
+        let about = inventory.networks.get_mut(&network()).expect("the network");
+        about.remote_macs.insert(mac(9), elsewhere);
+    });
+    assert_eq!(net.heard(0, 0, mac(9)), Some(elsewhere));
+    net.kill_node(1);
+    assert_eq!(net.heard(0, 0, mac(9)), None);
+}
+
+/// A MAC that the control node says nothing of, for it has not heard of it yet.
+fn presumed() -> Net {
+    let mut net = Net::new(1, 1);
+    net.settle();
+    net.cut(0);
+    net.own(0, 0);
+    net.own(0, 1);
+    net.audited(0, 0);
+    net.audited(0, 1);
+    net.learn(0, 0, mac(1));
+    net.slow = true;
+    net.mend(0);
+    net.pass(60);
+    assert_eq!(net.heard(0, 1, mac(1)), Some(vtep(0)));
+    net
+}
+
+#[test]
+fn what_we_presume_to_be_told_goes_along_with_its_reason() {
+    let mut net = presumed();
+    net.end(0, 0);
+    assert_eq!(net.heard(0, 1, mac(1)), None, "its session is over");
+
+    let mut net = presumed();
+    let switches = net.inventory().switches.clone();
+    net.configure(|inventory| inventory.switches.values_mut().for_each(|it| it.switch.ports.clear()));
+    net.lose(0, 0, mac(1));
+    net.configure(|inventory| inventory.switches = switches);
+    net.pass(5);
+    assert_eq!(net.heard(0, 1, mac(1)), None, "its network was left");
+
+    let mut net = presumed();
+    net.learn(0, 1, mac(1));
+    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(1)), "it has moved");
+    assert_eq!(sequence(&net, 0, 1), Some(2));
+}
+
+#[test]
+fn what_we_presume_to_be_told_outlives_another_vni() {
+    let mut net = presumed();
+    net.configure(|inventory| inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(6000).expect("a VNI"));
+    net.arrive();
+    net.pass(5);
+    assert!(!net.missed(0, 1, mac(1)));
+    net.lose(0, 0, mac(1));
+    assert_eq!(net.heard(0, 1, mac(1)), None);
+}

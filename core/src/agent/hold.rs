@@ -265,8 +265,12 @@ impl Hold {
 
     /// The MACs of a network of which copies are held.
     pub fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
-        let of_network = self.copies.keys().filter(move |route| route.network == network);
-        of_network.map(|route| route.mac)
+        let ends = [
+            (Mac([0; 6]), Ipv4Addr::UNSPECIFIED),
+            (Mac::BROADCAST, Ipv4Addr::BROADCAST),
+        ];
+        let [from, to] = ends.map(|(mac, vtep)| Route { network, mac, vtep });
+        self.copies.range(from..=to).map(|(route, _)| route.mac)
     }
 
     /// Whether the broadcast routes of a switch are held: somebody owns it, or did lately.

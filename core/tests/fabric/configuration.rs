@@ -74,3 +74,22 @@ fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed
     assert_eq!(told(&net)[0], (true, Some(2), false));
     assert!(!net.words.contains("Contradicted"));
 }
+
+#[test]
+fn a_control_node_that_was_outdated_and_catches_up_is_followed_again() {
+    let mut net = Net::new(1, 1);
+    net.settle();
+    net.configure_one(0, with_vni(6000, 2));
+    net.kill_node(0);
+    net.stale(with_vni(5000, 1));
+    net.start_node(0);
+    net.pass(60);
+    let told = |net: &Net| {
+        let node = net.status(0).control_nodes.remove(0);
+        (node.configures, node.revision, node.disagrees)
+    };
+    assert_eq!(told(&net), (false, Some(1), true));
+    net.configure_one(0, with_vni(7000, 2));
+    net.pass(6);
+    assert_eq!(told(&net), (true, Some(2), false));
+}

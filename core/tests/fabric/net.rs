@@ -185,6 +185,11 @@ impl Net {
         self.settle();
     }
 
+    /// Control nodes that are started from now on know this.
+    pub(crate) fn stale(&mut self, change: impl FnOnce(&mut Inventory)) {
+        change(&mut self.inventory);
+    }
+
     /// An agent gets a session with a switch, and its lock.
     pub(crate) fn own(&mut self, agent: usize, switch: usize) {
         self.conns += 1;

@@ -313,6 +313,7 @@ impl Uplinks {
         self.source.lost(id);
         self.choose_source(now);
         self.resettle();
+        self.sweep_all();
     }
 
     fn heard(&mut self, now: Time, id: UplinkId, stanza: Stanza) {

@@ -12,27 +12,36 @@ use crate::ids::{Mac, Uuid};
 use crate::time::Time;
 
 impl Uplinks {
-    /// Which networks are settled now: those that some control node has told completely. Where that is so, whatever
-    /// was told in sessions that are over goes.
+    /// Which networks are settled now: those that some control node has told completely. Where that is so from now on,
+    /// whatever was told in sessions that are over goes.
     pub(super) fn resettle(&mut self) {
         let complete = |slot: &Slot| {
             let complete = slot.uplink.subscriptions.values().filter(|it| it.complete);
             complete.map(|it| it.network).collect::<Vec<_>>()
         };
         let settled: BTreeSet<Uuid> = self.slots.iter().flat_map(complete).collect();
-        for network in &settled {
-            for mac in self.fabric.stale_macs(*network) {
-                self.sweep(*network, mac);
-            }
-            if !self.settled.contains(network) {
-                self.presume_all(*network);
-            }
+        for network in settled.difference(&self.settled).copied().collect::<Vec<_>>() {
+            self.sweep_network(network);
+            self.presume_all(network);
         }
         let before = std::mem::replace(&mut self.settled, settled);
         let changed = before.symmetric_difference(&self.settled).copied();
         for network in changed.collect::<Vec<_>>() {
             let settled = self.settled.contains(&network);
             self.outputs.push_back(Output::Settled { network, settled });
+        }
+    }
+
+    /// A session is over: what was told there goes where another control node has told everything.
+    pub(super) fn sweep_all(&mut self) {
+        for network in self.settled.clone() {
+            self.sweep_network(network);
+        }
+    }
+
+    fn sweep_network(&mut self, network: Uuid) {
+        for mac in self.fabric.stale_macs(network) {
+            self.sweep(network, mac);
         }
     }
 

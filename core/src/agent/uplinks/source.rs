@@ -5,7 +5,8 @@
 //! for a while.
 //!
 //! Those of ours are all asked, so that whoever tells a higher revision is followed at once, and whoever tells something
-//! else than is in force is named. Another is asked when nobody else is left to follow.
+//! else than is in force is named. Another is asked when nobody else is left to follow, and followed until one of ours is
+//! back.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -94,10 +95,13 @@ impl Source {
         revision.is_some() && revision < self.revision
     }
 
-    /// Whether what is told comes after what is in force, by its own word.
-    fn is_newer(&self, teller: &Teller) -> bool {
+    /// Whether what is told counts more than the word of the one that is followed: it is the first, comes after what is in
+    /// force, or is told by one of ours and that other is not.
+    fn is_better(&self, teller: &Teller) -> bool {
         let revision = teller.whole.as_ref().and_then(|whole| whole.revision);
-        self.configuration.is_none() || (self.revision.is_some() && revision > self.revision)
+        let followed = self.followed.and_then(|id| self.tellers.get(&id));
+        let is_ours_alone = teller.ours && followed.is_some_and(|followed| !followed.ours);
+        self.configuration.is_none() || revision > self.revision || is_ours_alone
     }
 
     /// Of those that are not outdated, one that has told everything, the latest; else whoever was asked first.
@@ -144,6 +148,7 @@ impl Uplinks {
         {
             self.follow(best);
         }
+        self.compare(now);
     }
 
     fn ask(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
@@ -194,7 +199,9 @@ impl Uplinks {
         for id in ended {
             self.graph_ended(now, id);
         }
-        self.compare(now);
+        if self.source.due().is_some_and(|due| due <= now) {
+            self.compare(now);
+        }
     }
 
     /// Everything was told: a control node of ours tells our own node, with its revision, last.
@@ -213,11 +220,10 @@ impl Uplinks {
         let teller = &self.source.tellers[&id];
         if self.source.is_outdated(teller) {
             self.source.followed.take_if(|followed| *followed == id);
-            self.choose_source(now);
-        } else if self.source.is(Some(id)) || self.source.is_newer(teller) {
+        } else if self.source.is(Some(id)) || self.source.is_better(teller) {
             self.follow(id);
         }
-        self.compare(now);
+        self.choose_source(now);
     }
 
     /// From now on the word of this one counts: what it has told, and what it will tell.
@@ -253,7 +259,12 @@ impl Uplinks {
         let mut news = Vec::new();
         for teller in self.source.tellers.values_mut() {
             let whole = teller.whole.as_ref();
-            let other = whole.filter(|it| (it.revision, Some(&it.configuration)) != (revision, configuration.as_ref()));
+            // A foreign one has no revision: what it tells is all that counts.
+            let is_other = |it: &&Whole| {
+                let same = Some(&it.configuration) == configuration.as_ref();
+                !same || it.revision.is_some_and(|told| Some(told) != revision)
+            };
+            let other = whole.filter(is_other);
             let Some(other) = other else {
                 teller.disagrees = None;
                 continue;
