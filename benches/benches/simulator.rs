@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tandem_core::Time;
 use tandem_sim::plan::{Plan, Span, Workload};
-use tandem_sim::run::Run;
+use tandem_sim::run::{Detail, Run};
 use tandem_sim::world::World;
 
 /// A seed of the swarm whose plan is of a middle size.
@@ -21,7 +21,7 @@ fn simulator(criterion: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Elements(1000));
     group.bench_function("idle, in simulated seconds", |bencher| {
-        bencher.iter(|| Run::new(&idle, false).finish(|_| {}))
+        bencher.iter(|| Run::new(&idle, Detail::Outcome).finish(|_| {}))
     });
 
     let busy = Plan {
@@ -35,10 +35,10 @@ fn simulator(criterion: &mut Criterion) {
     });
 
     let seed = Plan::of_seed(SEED);
-    let steps = Run::new(&seed, false).finish(|_| {}).steps;
+    let steps = Run::new(&seed, Detail::Outcome).finish(|_| {}).steps;
     group.throughput(Throughput::Elements(steps));
     group.bench_function("a seed, judged, in things done", |bencher| {
-        bencher.iter(|| Run::new(&seed, false).finish(|_| {}))
+        bencher.iter(|| Run::new(&seed, Detail::Outcome).finish(|_| {}))
     });
     group.finish();
 }

@@ -21,13 +21,25 @@ const PENDING_EVERY: Duration = Duration::from_millis(250);
 /// What has not converged can be every row of every switch; so many are named in the sentence about it.
 const PENDING_TOLD: usize = 5;
 
+/// What a run writes down, beside what comes of it.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    Outcome,
+    /// The hash of its log.
+    Chain,
+    /// That, and at each event how its session stood.
+    Standing,
+}
+
 /// A world under judgement.
 #[derive(Clone, Debug)]
 pub struct Run {
     world: World,
     judges: Judges,
     stopwatch: Stopwatch,
-    chain: Chain,
+    chain: Option<Chain>,
     violations: Vec<Violation>,
     excused: usize,
     last_entry: u64,
@@ -54,8 +66,9 @@ pub struct Report {
     pub excused: usize,
     /// What a plan demands must fail, and did not.
     pub missed: Option<String>,
-    /// The hash of the whole log.
-    pub chain: String,
+    /// The hash of the whole log, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
     /// Things done, and events logged.
     pub steps: u64,
     pub entries: u64,
@@ -76,14 +89,13 @@ impl Report {
 }
 
 impl Run {
-    /// A run of this plan; nothing has happened yet. With `standing`, each event says how its session stood, which
-    /// takes time and changes nothing else.
-    pub fn new(plan: &Plan, standing: bool) -> Self {
-        let world = World::new(plan, standing);
+    /// A run of this plan; nothing has happened yet. More detail takes more time, and changes nothing else.
+    pub fn new(plan: &Plan, detail: Detail) -> Self {
+        let world = World::new(plan, detail == Detail::Standing);
         Self {
             judges: Judges::default(),
             stopwatch: Stopwatch::default(),
-            chain: Chain::default(),
+            chain: (detail >= Detail::Chain).then(Chain::default),
             violations: Vec::new(),
             excused: 0,
             last_entry: 0,
@@ -126,8 +138,8 @@ impl Run {
         &self.world
     }
 
-    /// The hash of the log so far.
-    pub fn chain(&self) -> Chain {
+    /// The hash of the log so far, if it was asked for.
+    pub fn chain(&self) -> Option<Chain> {
         self.chain
     }
 
@@ -149,7 +161,9 @@ impl Run {
         while let Some(entry) = self.world.poll_entry() {
             changed = true;
             self.last_entry = entry.id;
-            self.chain.add(&entry);
+            if let Some(chain) = &mut self.chain {
+                chain.add(&entry);
+            }
             let found = self.judges.heard(&entry, &self.world);
             self.found(found);
             if let Happened::Switch(crate::device::Event::Committed(_)) = &entry.what {
@@ -256,7 +270,7 @@ impl Run {
             violations: self.violations,
             excused: self.excused + self.judges.excused(),
             missed,
-            chain: self.chain.to_string(),
+            chain: self.chain.map(|chain| chain.to_string()),
             steps: self.world.steps(),
             entries: self.last_entry,
             simulated_us: self.world.now().micros(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use tandem_core::{Mac, Uuid};
 use tandem_sim::host;
 use tandem_sim::plan::Plan;
-use tandem_sim::run::Run;
+use tandem_sim::run::{Detail, Run};
 use tandem_sim::switch::{Row, Switch};
 use tandem_sim::world::World;
 use tandem_sim::world::log::{Entry, Happened};
@@ -44,7 +44,7 @@ fn a_takeover_raises_no_sequence() {
     plan.workload.local_changes_per_h = 0;
     plan.workload.remote_changes_per_h = 0;
     let mut before = BTreeMap::new();
-    let mut run = Run::new(&plan, false);
+    let mut run = Run::new(&plan, Detail::Outcome);
     while run.step(&mut |_| {}) {
         if run.world().active_faults().is_empty() && run.world().now().micros() < 60_000_000 {
             before = sequences(run.world());
@@ -70,7 +70,7 @@ fn agents_that_nobody_tells_anything_delete_nothing() {
     plan.workload.local_changes_per_h = 0;
     plan.workload.remote_changes_per_h = 0;
     plan.workload.configuration_changes_per_h = 0;
-    let mut run = Run::new(&plan, false);
+    let mut run = Run::new(&plan, Detail::Outcome);
     let mut rows = BTreeSet::new();
     let mut looked = 0;
     while run.step(&mut |_| {}) {
@@ -107,7 +107,7 @@ fn an_agent_that_is_configured_while_it_speaks_says_the_rest_first() {
 
 /// The world in which a scenario has ended well.
 fn at_the_end(plan: &Plan, heard: &mut dyn FnMut(&Entry)) -> World {
-    let mut run = Run::new(plan, false);
+    let mut run = Run::new(plan, Detail::Outcome);
     while run.step(heard) {}
     assert_eq!(run.violations(), []);
     run.world().clone()

@@ -24,7 +24,7 @@ use tandem_core::configuration::Configuration;
 use tandem_core::mutant::Mutant;
 use tandem_core::session::{Command, Input};
 use tandem_sim::plan::Plan;
-use tandem_sim::run::Run;
+use tandem_sim::run::{Detail, Run};
 use tandem_sim::switch::{Options, SchemaVersion};
 
 use contents::{foreign, found};
@@ -320,7 +320,7 @@ fn with_control_node(rest: &str) -> String {
 fn goes_wrong(mutant: Option<Mutant>, text: &str) -> bool {
     let mut plan = Plan::parse(text).expect("a plan");
     plan.mutant = mutant;
-    let report = Run::new(&plan, false).finish(|_| ());
+    let report = Run::new(&plan, Detail::Outcome).finish(|_| ());
     match mutant {
         Some(mutant) => report.violations.iter().any(|it| it.check == mutant.caught_by()),
         None => !report.ok(),

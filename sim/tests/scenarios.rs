@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tandem_sim::plan::{Configure, Edit, Judgement, Kind, Plan, Span, TlsFault};
-use tandem_sim::run::Run;
+use tandem_sim::run::{Detail, Run};
 
 #[test]
 fn every_scenario_can_be_run_and_is_called_as_its_file() {
@@ -36,7 +36,7 @@ fn late_writes_of_an_old_owner_arrive_at_the_switch_and_are_refused() {
     let text = std::fs::read_to_string(file).expect("a scenario");
     let plan = Plan::parse(&text).expect("a plan");
     let mut refused = 0;
-    let report = Run::new(&plan, false).finish(|entry| {
+    let report = Run::new(&plan, Detail::Outcome).finish(|entry| {
         refused += usize::from(entry.what.word() == "NotOwner");
     });
     assert!(report.ok(), "{report:?}");

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tandem_core::{Mac, Uuid};
 use tandem_sim::plan::Plan;
-use tandem_sim::run::Run;
+use tandem_sim::run::{Detail, Run};
 use tandem_sim::world::{SwitchView, World};
 use tandem_sim::{bounds, model};
 
@@ -116,7 +116,7 @@ fn remote(view: SwitchView<'_>) -> BTreeMap<(Uuid, Mac), Ipv4Addr> {
 
 /// A run that ended well.
 fn finished(plan: &Plan) -> Run {
-    let mut run = Run::new(plan, false);
+    let mut run = Run::new(plan, Detail::Outcome);
     while run.step(&mut |_| {}) {}
     assert_eq!(run.violations(), []);
     run

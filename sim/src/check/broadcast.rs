@@ -3,7 +3,7 @@
 use tandem_core::{Time, Uuid};
 
 use super::overdue::Overdue;
-use super::tick::Tick;
+use super::tick::{EVERY, Tick};
 use super::{Check, Findings, Scene};
 use crate::model::BroadcastRow;
 use crate::{bounds, model};
@@ -21,7 +21,9 @@ impl Check for Broadcast {
 
     fn looked(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
-        if !self.tick.take(now) {
+        let bound = bounds::broadcast(world.plan());
+        // What is wrong for as long as the bound is seen four times.
+        if !self.tick.take_every((bound / 4).max(EVERY), now) {
             return;
         }
         let mut wrong = Vec::new();
@@ -37,7 +39,6 @@ impl Check for Broadcast {
             }));
         }
         self.wrong.update(now, wrong);
-        let bound = bounds::broadcast(world.plan());
         for ((switch, network), how) in self.wrong.longer_than(bound, now) {
             if ways.steady.owned_for(switch, now) >= bound {
                 let what = format!("broadcast of {network} on {switch} has been wrong for {bound:?}: {how}");

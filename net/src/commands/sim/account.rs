@@ -9,6 +9,7 @@ use tandem_core::Time;
 use tandem_sim::check::Violation;
 use tandem_sim::device;
 use tandem_sim::plan::Plan;
+use tandem_sim::run::Detail;
 use tandem_sim::world::log::{Entry, Fate, Happened};
 
 use super::show::{COLUMNS, lines, time, wrapped};
@@ -53,7 +54,7 @@ impl Account {
                 entries.push(entry.clone());
             }
         };
-        trial::run(plan, true, &mut hear, &|| true);
+        trial::run(plan, Detail::Standing, &mut hear, &|| true);
         let healed = entries.iter().find(|entry| is_healed(entry)).cloned();
         let now = healed.as_ref().map_or(violation.at, |healed| healed.at);
         let chain = chain(&entries, start(&entries, violation));
@@ -259,7 +260,7 @@ fault = [
                 found = Some((entry.id, entry.at));
             }
         };
-        trial::run(&plan(), false, &mut hear, &|| true);
+        trial::run(&plan(), Detail::Outcome, &mut hear, &|| true);
         let (entry, at) = found.expect("an event");
         Violation {
             check,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use tandem_sim::plan::Plan;
-use tandem_sim::run::{Report, Run};
+use tandem_sim::run::{Detail, Report, Run};
 use tandem_sim::world::log::Entry;
 
 use super::trial;
@@ -13,7 +13,7 @@ use super::trial;
 /// The second run also writes down how each session stood, as a log does; that must change nothing. `None` if `go_on`
 /// said no.
 pub(super) fn is_same_again(plan: &Plan, first: &Report, go_on: &dyn Fn() -> bool) -> Option<bool> {
-    let second = trial::run(plan, true, &mut |_| (), go_on)?;
+    let second = trial::run(plan, Detail::Standing, &mut |_| (), go_on)?;
     let outcome = |report: &Report| {
         (
             report.chain.clone(),
@@ -80,17 +80,18 @@ mod tests {
     #[test]
     fn a_plan_runs_the_same_way_twice() {
         let plan = plan(1);
-        let report = trial::run(&plan, false, &mut |_| (), &|| true).expect("a report");
+        let report = trial::run(&plan, Detail::Chain, &mut |_| (), &|| true).expect("a report");
         assert_eq!(is_same_again(&plan, &report, &|| true), Some(true));
-        assert!(first_difference(Run::new(&plan, false), Run::new(&plan, true)).is_none());
+        assert!(first_difference(Run::new(&plan, Detail::Outcome), Run::new(&plan, Detail::Standing)).is_none());
     }
 
     #[test]
     fn two_plans_part_at_an_event_that_is_found() {
-        let report = trial::run(&plan(1), false, &mut |_| (), &|| true).expect("a report");
+        let report = trial::run(&plan(1), Detail::Chain, &mut |_| (), &|| true).expect("a report");
         assert_eq!(is_same_again(&plan(2), &report, &|| true), Some(false));
         let Difference { one, other } =
-            first_difference(Run::new(&plan(1), false), Run::new(&plan(2), false)).expect("they differ");
+            first_difference(Run::new(&plan(1), Detail::Outcome), Run::new(&plan(2), Detail::Outcome))
+                .expect("they differ");
         let (one, other) = (one.expect("an event"), other.expect("an event"));
         assert_eq!(one.id, other.id, "everything before it is the same");
         assert!(!same(&one, &other));

@@ -51,6 +51,7 @@ mod hunt {
     use serde::Serialize;
     use tandem_core::mutant::Mutant;
     use tandem_sim::plan::Plan;
+    use tandem_sim::run::Detail;
 
     use super::{Args, COMMAND};
     use crate::commands::sim::trial;
@@ -153,7 +154,7 @@ mod hunt {
                         let worth_it = || go_on() && seed < least.load(Ordering::Relaxed);
                         let wrong = |mut plan: Plan| {
                             plan.mutant = Some(mutant);
-                            let report = trial::run(&plan, false, &mut |_| (), &worth_it)?;
+                            let report = trial::run(&plan, Detail::Outcome, &mut |_| (), &worth_it)?;
                             trial::wrong(&report).map(|(check, _)| check.to_owned())
                         };
                         if let Some(check) = wrong(Plan::of_seed(seed)).or_else(|| wrong(scenario(mutant, seed)?)) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use tandem_sim::plan::Plan;
-use tandem_sim::run::{Report, Run};
+use tandem_sim::run::{Detail, Report, Run};
 use tandem_sim::world::log::{COLUMNS, Entry};
 
 use super::determinism::{self, Difference};
@@ -221,7 +221,7 @@ fn observed(
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<Option<Report>> {
     let Some(Log { format, filter }) = log else {
-        return Ok(trial::run(plan, false, &mut |_| (), go_on));
+        return Ok(trial::run(plan, Detail::Chain, &mut |_| (), go_on));
     };
     let mut out = BufWriter::with_capacity(1 << 16, &mut output.out);
     if format == LogFormat::Columns {
@@ -255,7 +255,7 @@ fn observed(
         failed.set(why);
         good && go_on()
     };
-    let report = trial::run(plan, true, &mut hear, &go_on);
+    let report = trial::run(plan, Detail::Standing, &mut hear, &go_on);
     if let Some(why) = failed.take() {
         return Err(why);
     }
@@ -286,12 +286,17 @@ fn deterministic(
         return Ok(None);
     };
     if same {
-        writeln!(out, "the same twice: {} events, {}", report.entries, report.chain)?;
+        writeln!(
+            out,
+            "the same twice: {} events, {}",
+            report.entries,
+            report.chain.as_deref().unwrap_or_default()
+        )?;
         return Ok(Some(true));
     }
     writeln!(out, "\nFAIL: two runs of this plan differ")?;
     // Once more side by side: nobody keeps two whole logs.
-    match determinism::first_difference(Run::new(plan, true), Run::new(plan, true)) {
+    match determinism::first_difference(Run::new(plan, Detail::Standing), Run::new(plan, Detail::Standing)) {
         Some(Difference { one, other }) => {
             writeln!(out, "The first event that differs:\n{COLUMNS}")?;
             for entry in [one, other] {

@@ -28,13 +28,14 @@ pub(super) fn text(plan: &Plan, report: &Report, sentences: &[String]) -> String
 #[cfg(test)]
 mod tests {
     use tandem_sim::check::Violation;
+    use tandem_sim::run::Detail;
 
     use super::*;
 
     #[test]
     fn what_is_saved_is_the_plan_and_says_what_was_wrong() {
         let plan = Plan::parse("name = 'x'\nseed = 1\nduration = '1s'\n").expect("a plan");
-        let mut report = trial::run(&plan, false, &mut |_| (), &|| true).expect("a report");
+        let mut report = trial::run(&plan, Detail::Outcome, &mut |_| (), &|| true).expect("a report");
         report.violations.push(Violation {
             check: "S2",
             at: tandem_core::Time::from_micros(12_345_678),

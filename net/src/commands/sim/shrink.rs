@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tandem_sim::check::Violation;
 use tandem_sim::plan::shrink::shrink_and_tell;
 use tandem_sim::plan::{Plan, Role};
-use tandem_sim::run::Report;
+use tandem_sim::run::{Detail, Report};
 
 use super::source::{Source, quoted};
 use super::trial;
@@ -161,7 +161,7 @@ fn tried(plan: &Plan, go_on: &dyn Fn() -> bool) -> Option<Report> {
     if !go_on() {
         return None;
     }
-    trial::run(plan, false, &mut |_| (), go_on)
+    trial::run(plan, Detail::Outcome, &mut |_| (), go_on)
 }
 
 /// `2 faults, 5 nodes, 1m`

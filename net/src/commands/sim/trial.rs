@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use tandem_core::Time;
 use tandem_sim::check::Violation;
 use tandem_sim::plan::Plan;
-use tandem_sim::run::{Report, Run};
-use tandem_sim::world::log::{Chain, Entry};
+use tandem_sim::run::{Detail, Report, Run};
+use tandem_sim::world::log::Entry;
 
 use super::panics;
 
@@ -15,14 +15,14 @@ use super::panics;
 /// A panic is a violation of `panic` whose object is its place.
 pub(super) fn run(
     plan: &Plan,
-    standing: bool,
+    detail: Detail,
     heard: &mut dyn FnMut(&Entry),
     go_on: &dyn Fn() -> bool,
 ) -> Option<Report> {
     let mut begun: Option<Run> = None;
     let mut last = (0, Time::ORIGIN);
     let caught = panics::catch(|| {
-        let run = begun.insert(Run::new(plan, standing));
+        let run = begun.insert(Run::new(plan, detail));
         let mut heard = |entry: &Entry| {
             last = (entry.id, entry.at);
             heard(entry);
@@ -52,7 +52,7 @@ pub(super) fn run(
         violations: vec![panic],
         excused: 0,
         missed: None,
-        chain: begun.as_ref().map_or_else(Chain::default, Run::chain).to_string(),
+        chain: begun.as_ref().and_then(Run::chain).map(|chain| chain.to_string()),
         steps: begun.as_ref().map_or(0, |run| run.world().steps()),
         entries: entry,
         simulated_us: at.micros(),
@@ -82,7 +82,7 @@ mod tests {
             heard = entry.id;
             assert!(entry.id < 5, "too much");
         };
-        let report = run(&plan(), false, &mut hear, &|| true).expect("a report");
+        let report = run(&plan(), Detail::Outcome, &mut hear, &|| true).expect("a report");
         let [violation] = &report.violations[..] else {
             panic!("{report:?}")
         };
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_run_stops_when_it_is_told_to() {
-        assert!(run(&plan(), false, &mut |_| (), &|| false).is_none());
+        assert!(run(&plan(), Detail::Outcome, &mut |_| (), &|| false).is_none());
     }
 
     fn plan() -> Plan {

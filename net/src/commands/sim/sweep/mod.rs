@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tandem_sim::plan::Plan;
-use tandem_sim::run::Report;
+use tandem_sim::run::{Detail, Report};
 
 use super::{Exit, Output, determinism, refuse, saved, trial};
 use crate::demo::Interrupt;
@@ -133,9 +133,11 @@ fn work(
 
 fn tried(seed: u64, go_on: &dyn Fn() -> bool) -> Option<(Report, Option<Failure>)> {
     let plan = Plan::of_seed(seed);
-    let report = trial::run(&plan, false, &mut |_| (), go_on)?;
+    let twice = seed.is_multiple_of(TWICE);
+    let detail = if twice { Detail::Chain } else { Detail::Outcome };
+    let report = trial::run(&plan, detail, &mut |_| (), go_on)?;
     let mut failure = Failure::of(seed, &report);
-    if seed.is_multiple_of(TWICE) && !determinism::is_same_again(&plan, &report, go_on)? {
+    if twice && !determinism::is_same_again(&plan, &report, go_on)? {
         failure = Some(Failure::differs(seed));
     }
     Some((report, failure))

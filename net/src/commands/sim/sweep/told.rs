@@ -299,7 +299,7 @@ mod tests {
             violations: Vec::new(),
             excused: 0,
             missed: None,
-            chain: String::new(),
+            chain: None,
             steps: 100_000,
             entries: 5,
             simulated_us: 600_000_000,
