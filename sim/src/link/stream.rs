@@ -353,7 +353,16 @@ impl Links {
             let (Some(end), Some(other)) = (conn.ends.get(side), conn.ends.get(1 - side)) else {
                 continue;
             };
-            let (host, back) = (end.host, other.host);
+            let (host, back, is_known) = (end.host, other.host, other.kernel);
+            // Whoever left no room and has died is asked for some again and again, as others are sent what was lost.
+            if let Some(pipe) = self
+                .pipe(key, side)
+                .filter(|pipe| !is_known && pipe.unread_bytes >= WINDOW)
+            {
+                (pipe.unread_bytes, pipe.owed_bytes) = (0, 0);
+                self.pump(now, key, side);
+            }
+            let Some(conn) = self.conns.get(&key) else { continue };
             if opened(self, host)
                 && let Some(since) = conn.pipes.get(side).and_then(|pipe| pipe.stalled_since)
             {

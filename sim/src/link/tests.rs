@@ -212,6 +212,26 @@ fn a_program_that_dies_says_goodbye_and_a_host_that_dies_does_not() {
 }
 
 #[test]
+fn who_waits_for_room_at_a_host_that_died_hears_of_it_when_that_is_back() {
+    let (mut bench, accepted) = Bench::connected();
+    bench.links.freeze(A);
+    bench.links.send(bench.now, B, accepted, vec![0; 100 << 10]);
+    bench.pass(SECOND);
+    bench.links.power_off(A);
+    bench.pass(SECOND * 60);
+    let lost = |bench: &Bench| {
+        bench
+            .news(B)
+            .iter()
+            .any(|(_, news)| matches!(news, Arrival::Lost { .. }))
+    };
+    assert!(!lost(&bench));
+    bench.links.power_on(bench.now, A);
+    bench.pass(SECOND * 60);
+    assert!(lost(&bench), "{:?}", bench.news(B));
+}
+
+#[test]
 fn tcp_gives_up_in_the_end() {
     let (mut bench, accepted) = Bench::connected();
     bench.links.begin(B, A, Trouble::Cut);
