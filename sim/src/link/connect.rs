@@ -13,7 +13,7 @@ use crate::socket::{ACCEPTED, DialFailure};
 const SYN_ATTEMPTS: u32 = 7;
 
 /// How long a kernel believes in a neighbour that does not answer: a delay of 5 s, then three probes.
-const NEIGHBOUR_PROBES: Duration = Duration::from_secs(8);
+pub(super) const NEIGHBOUR_PROBES: Duration = Duration::from_secs(8);
 
 impl Links {
     /// A program on the host takes connections at this address.
@@ -79,7 +79,7 @@ impl Links {
 
     /// A neighbour that does not answer is asked for again on the segment, once the kernel has tried it long enough:
     /// then whoever has the address answers.
-    fn doubt(&mut self, now: Time, from: HostId, address: Ipv4Addr) {
+    pub(super) fn doubt(&mut self, now: Time, from: HostId, address: Ipv4Addr) {
         let answers = |host: &HostId| self.passable(from, *host) && self.passable(*host, from);
         let claims = || self.claims.get(&address).into_iter().flatten();
         let believed = self.resolve(from, address);

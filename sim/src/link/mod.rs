@@ -94,6 +94,11 @@ enum Step {
         epoch: u32,
     },
     /// TCP sends again what was lost.
+    /// Nobody had the address where it was believed to be: it is asked for again.
+    Ask {
+        key: Key,
+        from: Side,
+    },
     Retry {
         key: Key,
         from: Side,
@@ -228,6 +233,7 @@ impl Links {
             Step::SynAck { key } => self.syn_ack_arrives(now, key),
             Step::Refusal { key } => self.refused(key),
             Step::Piece { key, from, epoch } => self.piece_arrives(now, key, from, epoch),
+            Step::Ask { key, from } => self.ask(now, key, from),
             Step::Retry { key, from } => self.retry(now, key, from),
             Step::GiveUp { key, side, since } => self.give_up(key, side, since),
             Step::Window { key, side } => self.pump(now, key, side),

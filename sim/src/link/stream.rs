@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tandem_core::{ConnId, Time};
 
+use super::connect::NEIGHBOUR_PROBES;
 use super::{Arrival, Conn, HostId, Key, Links, Side, Step};
 use crate::socket::DialFailure;
 
@@ -262,6 +263,10 @@ impl Links {
             .get(end.address.ip())
             .is_some_and(|claims| claims.contains(&to));
         if !claimed {
+            // The kernel asks who has the address now before it sends again.
+            let address = *end.address.ip();
+            self.doubt(now, from, address);
+            self.plan(now + NEIGHBOUR_PROBES, Step::Ask { key, from: side });
             return self.stall(now, key, side);
         }
         let data_for_nobody = !end.app && matches!(pipe.flying.front(), Some(Piece::Data(_)));
@@ -378,6 +383,16 @@ impl Links {
                 pipe.unread_bytes = pipe.unread_bytes.saturating_sub(std::mem::take(&mut pipe.owed_bytes));
                 self.pump(now, key, side);
             }
+        }
+    }
+
+    /// A neighbour has not answered for long enough to be doubted.
+    pub(super) fn ask(&mut self, now: Time, key: Key, side: Side) {
+        let ends = self.conns.get(&key).map(|conn| &conn.ends);
+        if let Some((end, other)) = ends.and_then(|ends| ends.get(side).zip(ends.get(1 - side))) {
+            let (host, address) = (end.host, *other.address.ip());
+            self.doubt(now, host, address);
+            self.retry(now, key, side);
         }
     }
 

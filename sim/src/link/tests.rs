@@ -330,6 +330,29 @@ fn an_operator_resets_what_is_between_two_hosts() {
 }
 
 #[test]
+fn who_missed_that_an_address_has_moved_asks_for_it_before_it_sends_again() {
+    let mut bench = Bench::new();
+    let vip = SocketAddrV4::new(VIP, 6640);
+    for host in [B, C] {
+        bench.links.listen(host, vip);
+    }
+    bench.links.hold(bench.now, B, VIP);
+    bench.pass(SECOND);
+    bench.links.dial(bench.now, A, DIALLED, vip);
+    bench.pass(SECOND);
+    bench.links.begin(C, A, Trouble::Cut);
+    bench.links.release(B, VIP);
+    bench.links.hold(bench.now, C, VIP);
+    bench.links.end(bench.now, C, A, Trouble::Cut);
+    bench.send(A, DIALLED, "?");
+    bench.pass(SECOND * 7);
+    assert_eq!(bench.news(A).len(), 1, "it believes in the one that let go");
+    bench.pass(SECOND * 2);
+    let lost = Arrival::Lost { conn: DIALLED };
+    assert_eq!(bench.news(A).last().map(|(_, news)| *news), Some(&lost));
+}
+
+#[test]
 fn what_was_sent_to_an_address_before_it_moved_is_sent_again_and_answered_with_a_reset() {
     let mut bench = Bench::new();
     let vip = SocketAddrV4::new(VIP, 6640);
