@@ -26,7 +26,7 @@ pub(super) struct Steady {
 pub(super) struct Stand {
     /// Since when it is good; ahead of us while what was lost may have to be sent again.
     good: Option<Time>,
-    /// When it ceased to be good.
+    /// When it ceased to be good: the oldest thing that may still have to be sent again was lost then.
     bad: Time,
 }
 
@@ -119,7 +119,11 @@ impl Stand {
                 good: is_good.then_some(now),
                 bad: now,
             },
-            Some(Self { good: Some(_), .. }) if !is_good => Self { good: None, bad: now },
+            // What was lost before waits on, and ever longer, if it is lost once more.
+            Some(Self { good: Some(good), bad }) if !is_good => Self {
+                good: None,
+                bad: if good > now { bad } else { now },
+            },
             // TCP sends again after twice the time each time: it takes as long as the trouble did, at most.
             Some(Self { good: None, bad }) if is_good => Self {
                 good: Some(now + now.since(bad)),
@@ -155,5 +159,18 @@ mod tests {
         let healed = Stand::next(Some(Stand::next(Some(bad), at(12), false)), at(15), true);
         assert_eq!(healed.good, Some(at(20)));
         assert_eq!(Stand::next(Some(healed), at(30), true).good, Some(at(20)));
+    }
+
+    #[test]
+    fn what_was_lost_twice_waits_since_the_first_time() {
+        let at = Time::from_micros;
+        let turns = [(10, false), (15, true), (18, false), (19, true)];
+        let new = Stand::next(None, at(1), true);
+        let lost_twice = turns
+            .iter()
+            .fold(new, |stand, (when, good)| Stand::next(Some(stand), at(*when), *good));
+        assert_eq!(lost_twice.good, Some(at(28)));
+        let lost_anew = Stand::next(Some(Stand::next(Some(lost_twice), at(40), false)), at(42), true);
+        assert_eq!(lost_anew.good, Some(at(44)));
     }
 }
