@@ -228,14 +228,23 @@ fn list<T>(out: &mut String, name: &str, items: &[T], write: impl Fn(&mut String
         push(out, format_args!("<{name} />"));
         return;
     }
-    push(out, format_args!("<{name}>"));
+    tag(out, "<", name);
     items.iter().for_each(|item| write(out, item));
-    push(out, format_args!("</{name}>"));
+    tag(out, "</", name);
 }
 
 /// A leaf whose text needs no escaping.
 fn leaf(out: &mut String, name: &str, value: impl Display) {
-    push(out, format_args!("<{name}>{value}</{name}>"));
+    tag(out, "<", name);
+    push(out, format_args!("{value}"));
+    tag(out, "</", name);
+}
+
+/// A tag without attributes. There are dozens in each entry, and formatting them takes longer.
+fn tag(out: &mut String, open: &str, name: &str) {
+    for part in [open, name, ">"] {
+        out.push_str(part);
+    }
 }
 
 /// Writing into a string cannot fail.

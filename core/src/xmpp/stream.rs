@@ -30,6 +30,9 @@ pub const KEEPALIVE: Duration = Duration::from_secs(30);
 /// What says that we live: the two bytes of U+0200.
 pub const KEEPALIVE_BYTES: [u8; 2] = [0xC8, 0x80];
 
+/// What a stanza with one route takes, about.
+const STANZA_BYTES: usize = 1 << 10;
+
 /// Which end of a stream this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
@@ -377,6 +380,7 @@ impl Stream {
         if self.phase == Phase::Established
             && let Some(writer) = &mut self.writer
         {
+            self.said.reserve(STANZA_BYTES);
             writer.write(stanza, &mut self.said);
         }
     }

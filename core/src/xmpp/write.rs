@@ -266,6 +266,10 @@ pub(super) fn leaf(out: &mut String, name: &str, text: &str) {
 
 /// For text and values alike. A character that XML does not have cannot be said.
 pub(super) fn escape(out: &mut String, text: &str) {
+    let is_plain = |c: char| is_char(c) && !matches!(c, '&' | '<' | '>' | '"' | '\t' | '\n' | '\r');
+    if text.chars().all(is_plain) {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

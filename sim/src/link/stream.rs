@@ -52,6 +52,8 @@ pub(super) enum Piece {
 pub(super) struct Pipe {
     /// What does not fit into the window yet.
     backlog: VecDeque<Vec<u8>>,
+    /// How much of the first of it is gone.
+    begun: usize,
     backlog_bytes: usize,
     told_bytes: usize,
     /// FIN follows the backlog.
@@ -89,6 +91,24 @@ impl End {
             app: false,
             ..Self::new(HostId(usize::MAX), ConnId(0), address)
         }
+    }
+}
+
+impl Pipe {
+    /// The next that goes, as much as there is room for.
+    fn take(&mut self, room: usize) -> Option<Vec<u8>> {
+        let rest = self.backlog.front()?.get(self.begun..)?;
+        if self.begun == 0 && rest.len() <= room {
+            return self.backlog.pop_front();
+        }
+        let part = rest.get(..room).unwrap_or(rest).to_vec();
+        if part.len() < rest.len() {
+            self.begun += part.len();
+        } else {
+            self.begun = 0;
+            self.backlog.pop_front();
+        }
+        Some(part)
     }
 }
 
@@ -160,12 +180,8 @@ impl Links {
     pub(super) fn pump(&mut self, now: Time, key: Key, side: Side) {
         while let Some(pipe) = self.pipe(key, side)
             && pipe.unread_bytes < WINDOW
-            && let Some(mut data) = pipe.backlog.pop_front()
+            && let Some(mut data) = pipe.take(WINDOW - pipe.unread_bytes)
         {
-            let room = WINDOW - pipe.unread_bytes;
-            if data.len() > room {
-                pipe.backlog.push_front(data.split_off(room));
-            }
             pipe.backlog_bytes -= data.len();
             pipe.unread_bytes += data.len();
             if data.len() > 1 && self.random.random_range(0..1000) < self.split_permille {
@@ -486,6 +502,7 @@ impl Links {
             end.app = false;
             end.inbox.clear();
             pipe.backlog.clear();
+            pipe.begun = 0;
             pipe.backlog_bytes = 0;
             if pipe.stalled_since.take().is_some() {
                 pipe.flying.clear();

@@ -134,6 +134,21 @@ fn bytes_arrive_in_order_however_they_are_cut() {
 }
 
 #[test]
+fn what_takes_many_windows_arrives_whole_and_in_order() {
+    let (mut bench, _) = Bench::connected();
+    let sent: Vec<String> = [0..40_000, 40_000..40_010, 40_010..80_000]
+        .map(|numbers| numbers.map(|number| format!("<{number}>")).collect())
+        .into();
+    for piece in &sent {
+        bench.send(A, DIALLED, piece);
+    }
+    bench.pass(SECOND);
+    assert_eq!(bench.text(B), sent.concat());
+    let last = bench.news(A).pop().map(|(_, arrival)| arrival);
+    assert!(matches!(last, Some(Arrival::Sent { queued_bytes: 0, .. })), "{last:?}");
+}
+
+#[test]
 fn nobody_listens_and_nobody_answers_are_two_failures() {
     let mut bench = Bench::new();
     bench.links.power_off(C);

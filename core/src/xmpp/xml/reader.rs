@@ -13,6 +13,12 @@ const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 /// What an element of a stanza takes, about: so few make room for too many, and seldom too few.
 const BYTES_PER_ELEMENT: usize = 32;
 
+/// And an attribute.
+const BYTES_PER_ATTRIBUTE: usize = 64;
+
+/// How deep elements of a stanza nest, most often.
+const USUAL_LEVELS: usize = 16;
+
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Goes through the text once.
@@ -44,9 +50,9 @@ impl<'a> Reader<'a> {
             rest: text,
             document: Document {
                 nodes: Vec::with_capacity(text.len() / BYTES_PER_ELEMENT),
-                attributes: Vec::new(),
+                attributes: Vec::with_capacity(text.len() / BYTES_PER_ATTRIBUTE),
             },
-            open: Vec::new(),
+            open: Vec::with_capacity(USUAL_LEVELS),
             declared: Vec::new(),
         })
     }
@@ -209,18 +215,28 @@ impl<'a> Reader<'a> {
     }
 
     fn end_tag(&mut self) -> Result<(), XmlError> {
+        let open = self.open.last().and_then(|open| self.document.nodes.get(*open));
+        let open = open.map(|node| node.name);
+        // As everybody writes it, the name need not be read once more.
+        let usual = open.and_then(|name| self.rest.strip_prefix(name)?.strip_prefix('>'));
+        self.rest = match usual {
+            Some(rest) => rest,
+            None => self.rest_of_end_tag(open)?,
+        };
+        self.close();
+        Ok(())
+    }
+
+    fn rest_of_end_tag(&mut self, open: Option<&str>) -> Result<&'a str, XmlError> {
         let name = self.name()?;
         self.skip_space();
         let Some(rest) = self.rest.strip_prefix('>') else {
             return self.fail("an end tag that does not end");
         };
-        let open = self.open.last().and_then(|open| self.document.nodes.get(*open));
-        if open.map(|node| node.name) != Some(name) {
+        if open != Some(name) {
             return self.fail("an end tag of another element");
         }
-        self.rest = rest;
-        self.close();
-        Ok(())
+        Ok(rest)
     }
 
     fn open(&mut self, node: Node<'a>) -> Result<(), XmlError> {
