@@ -101,6 +101,9 @@ pub(super) struct Client {
     pub(super) configuration: Option<Telling>,
     /// Where something may be left to tell.
     pub(super) pending: BTreeSet<InstanceName>,
+    /// What it was told of instances that it has unsubscribed, and is to be taken back: it may subscribe them again before
+    /// it has read that.
+    pub(super) parting: BTreeMap<InstanceName, BTreeSet<Key>>,
     /// It has subscribed something since it was last told that everything is told.
     pub(super) owes_end_of_rib: bool,
     /// Before that it may subscribe more.
@@ -152,6 +155,7 @@ impl Client {
             refused: BTreeMap::new(),
             configuration: None,
             pending: BTreeSet::new(),
+            parting: BTreeMap::new(),
             owes_end_of_rib: false,
             quiet_at: now,
             queued_bytes: 0,
@@ -163,12 +167,13 @@ impl Client {
     /// Whether everything has been told, and it does not know yet.
     pub(super) fn is_end_of_rib_due(&self, now: Time) -> bool {
         let walked = || self.subscriptions.values().all(|it| it.walk == Walk::Done);
-        self.owes_end_of_rib && self.quiet_at <= now && self.pending.is_empty() && walked()
+        self.owes_end_of_rib && self.quiet_at <= now && self.parting.is_empty() && self.pending.is_empty() && walked()
     }
 
     pub(super) fn has_news(&self, now: Time) -> bool {
         let configuration = self.configuration.as_ref();
-        configuration.is_some_and(Telling::has_news) || !self.pending.is_empty() || self.is_end_of_rib_due(now)
+        let routes = !self.parting.is_empty() || !self.pending.is_empty();
+        configuration.is_some_and(Telling::has_news) || routes || self.is_end_of_rib_due(now)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What clients say.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ControlNode;
@@ -86,6 +87,12 @@ impl ControlNode {
         };
         client.pending.remove(&instance);
         client.routes -= subscription.published.len();
+        let table = self.instances.get(&instance).map(|instance| &instance.table);
+        let routes = table.into_iter().flat_map(|table| table.held(subscription.told));
+        let told: BTreeSet<Key> = subscription.told_broadcasts.keys().copied().chain(routes).collect();
+        if !told.is_empty() {
+            client.parting.entry(instance.clone()).or_default().extend(told);
+        }
         let client = client.name.clone();
         self.leave(conn, &client, &instance, subscription);
         self.event(Event::Unsubscribed { client, instance });

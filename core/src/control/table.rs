@@ -101,6 +101,12 @@ impl Table {
         })
     }
 
+    /// What a subscriber may hold that was told everything up to a version.
+    pub(super) fn held(&self, told: u64) -> impl Iterator<Item = Key> {
+        let held = self.rows.iter().filter(move |(_, row)| (1..=told).contains(&row.born));
+        held.map(|(key, _)| *key)
+    }
+
     /// Every subscriber was told this version: forget what is kept only for those who were not.
     pub(super) fn forget(&mut self, told: u64) {
         while let Some(version) = self.gone.first().copied().filter(|version| *version <= told) {

@@ -144,6 +144,16 @@ impl ControlNode {
                 client: client.name.clone(),
                 revision: self.inventory.revision,
             });
+        } else if let Some(mut parting) = client.parting.first_entry() {
+            let keys: Vec<Key> = parting.get().iter().take(ITEMS_PER_MESSAGE).copied().collect();
+            for key in &keys {
+                parting.get_mut().remove(key);
+            }
+            say(parting.key(), &[], &keys, &mut stanzas);
+            looks += ITEMS_PER_MESSAGE;
+            if parting.get().is_empty() {
+                parting.remove();
+            }
         } else if let Some(name) = client.pending.first().cloned() {
             let subscription = client.subscriptions.get_mut(&name);
             if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {

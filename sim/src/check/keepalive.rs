@@ -25,10 +25,12 @@ const SILENT: &str = "nothing heard for ";
 pub(super) struct Keepalive {
     /// What each session of each agent serves.
     served: BTreeMap<(String, ConnId), BTreeSet<SwitchName>>,
-    /// The same, of sessions that ended a moment ago.
+    /// The same, of sessions that ended, and when.
     former: Vec<(Time, String, BTreeSet<SwitchName>)>,
-    /// Since when each agent has been running.
-    running: BTreeMap<String, Time>,
+    /// Since when each agent has been running, and how long it had not been.
+    running: BTreeMap<String, (Time, Duration)>,
+    /// Since when the others have not been.
+    away: BTreeMap<String, Time>,
     tick: Tick,
 }
 
@@ -72,7 +74,6 @@ impl Keepalive {
             self.served.insert(key, switches.iter().cloned().collect());
         } else if let What::Closed { why } = &event.what {
             let served = self.served.remove(&key).unwrap_or_default();
-            self.former.retain(|(at, ..)| world.now().since(*at) <= core::PROOF * 2);
             if why.what.starts_with(SILENT) {
                 self.killed_by_agent(who, event.conn, &served, world, found);
             }
@@ -101,11 +102,14 @@ impl Keepalive {
             .served
             .iter()
             .filter(|((agent, it), _)| heard_of(agent) && (&**agent, *it) != (who, conn));
-        // The newer session that made the agent doubt this one may be gone by now.
+        // The newer session that made the agent doubt this one may be gone by now; who was away doubts it still.
+        let (since, away) = self.running.get(who).copied().unwrap_or_default();
+        let away = Some(away).filter(|_| world.now().since(since) <= core::PROOF * 2);
+        let long_ago = core::PROOF * 2 + away.unwrap_or_default();
         let recent = self
             .former
             .iter()
-            .filter(|(at, agent, _)| heard_of(agent) && world.now().since(*at) <= core::PROOF * 2);
+            .filter(|(at, agent, _)| heard_of(agent) && world.now().since(*at) <= long_ago);
         let is_doubted = others.any(|(_, others)| !others.is_disjoint(served))
             || recent.into_iter().any(|(.., others)| !others.is_disjoint(served));
         let interval = bounds::silence(world.plan(), true)
@@ -118,16 +122,22 @@ impl Keepalive {
     }
 
     fn look_who_runs(&mut self, world: &World) {
-        let before = std::mem::take(&mut self.running);
-        for agent in world.agents().filter(|agent| agent.running) {
-            let since = before.get(agent.name).copied().unwrap_or_else(|| world.now());
-            self.running.insert(agent.name.to_owned(), since);
+        let now = world.now();
+        for agent in world.agents() {
+            if agent.running {
+                let away = self.away.remove(agent.name);
+                let away = away.map_or(Duration::ZERO, |since| now.since(since));
+                self.running.entry(agent.name.to_owned()).or_insert((now, away));
+            } else {
+                self.running.remove(agent.name);
+                self.away.entry(agent.name.to_owned()).or_insert(now);
+            }
         }
     }
 
     fn look_for_silence(&self, world: &World, found: &mut Findings) {
         for agent in world.agents() {
-            let Some(since) = self.running.get(agent.name) else {
+            let Some((since, _)) = self.running.get(agent.name) else {
                 continue;
             };
             let running_for = world.now().since(*since);

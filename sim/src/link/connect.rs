@@ -67,7 +67,7 @@ impl Links {
         }
         self.doubt(now, from, address);
         if let Some(host) = self.resolve(from, address).filter(|host| self.passable(from, *host)) {
-            let at = now + self.draw_latency(from, host);
+            let at = self.draw_arrival(now, from, host);
             self.plan(at, Step::SynArrives { key, host });
         }
         let attempt = attempt + 1;
@@ -118,7 +118,7 @@ impl Links {
             }
         }
         if self.passable(host, dialler) {
-            let at = now + self.draw_latency(host, dialler);
+            let at = self.draw_arrival(now, host, dialler);
             let answer = if listens || known {
                 Step::SynAck { key }
             } else {

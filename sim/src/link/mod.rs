@@ -263,6 +263,11 @@ impl Links {
         self.passable(from, to) && self.paths.get(&(from, to)).is_none_or(Path::is_calm)
     }
 
+    /// The same, and nothing that went while it was slow is still on the way.
+    pub fn is_clear(&self, now: Time, from: HostId, to: HostId) -> bool {
+        self.is_calm(from, to) && self.paths.get(&(from, to)).is_none_or(|path| path.is_clear(now))
+    }
+
     /// Who would get what this host sends to an address now.
     pub fn resolve(&self, from: HostId, address: Ipv4Addr) -> Option<HostId> {
         let believed = self.believed.get(&(from, address));
@@ -274,10 +279,10 @@ impl Links {
         self.claims.get(&address).into_iter().flatten().copied()
     }
 
-    /// How long the next piece from one to the other takes.
-    pub fn draw_latency(&mut self, from: HostId, to: HostId) -> Duration {
+    /// When the next piece from one to the other arrives that goes now.
+    pub fn draw_arrival(&mut self, now: Time, from: HostId, to: HostId) -> Time {
         let path = self.paths.entry((from, to)).or_default();
-        path.latency(self.latency, &mut self.random)
+        path.arrival(now, self.latency, &mut self.random)
     }
 
     /// How many connections there are.
@@ -381,7 +386,7 @@ impl Links {
         self.claims.entry(address).or_default().insert(holder);
         for host in (0..self.hosts.len()).map(HostId) {
             if self.passable(holder, host) {
-                let at = now + self.draw_latency(holder, host);
+                let at = self.draw_arrival(now, holder, host);
                 self.plan(at, Step::Announce { host, address, holder });
             }
         }
@@ -401,7 +406,7 @@ impl Links {
         };
         for host in to {
             if host != from && self.passable(from, host) {
-                let at = now + self.draw_latency(from, host);
+                let at = self.draw_arrival(now, from, host);
                 let data = data.to_vec();
                 self.plan(
                     at,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use tandem_core::Time;
 
 /// One direction between two hosts. Faults overlap, so each is counted.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,8 @@ pub(super) struct Path {
     cuts: u32,
     jams: u32,
     slow: Vec<u32>,
+    /// When the last arrives that went while it was slow.
+    late: Time,
 }
 
 /// What a path suffers from.
@@ -53,11 +56,20 @@ impl Path {
         self.is_open() && self.slow.is_empty()
     }
 
-    /// How long the next piece takes.
-    pub(super) fn latency(&self, [least, most]: [Duration; 2], random: &mut ChaCha8Rng) -> Duration {
+    /// Whether nothing is in the way, and nothing that was slow is still on it.
+    pub(super) fn is_clear(&self, now: Time) -> bool {
+        self.is_calm() && self.late <= now
+    }
+
+    /// When the next piece arrives that goes now.
+    pub(super) fn arrival(&mut self, now: Time, [least, most]: [Duration; 2], random: &mut ChaCha8Rng) -> Time {
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let (least, most) = (micros(least), micros(most).max(micros(least)));
         let drawn = Duration::from_micros(random.random_range(least..=most));
-        drawn * self.slow.iter().copied().max().unwrap_or(1).max(1)
+        let at = now + drawn * self.slow.iter().copied().max().unwrap_or(1).max(1);
+        if !self.slow.is_empty() {
+            self.late = self.late.max(at);
+        }
+        at
     }
 }

@@ -228,9 +228,9 @@ impl Links {
     }
 
     fn fly(&mut self, now: Time, key: Key, side: Side, from: HostId, to: HostId) {
-        let latency = self.draw_latency(from, to);
+        let at = self.draw_arrival(now, from, to);
         if let Some(pipe) = self.pipe(key, side) {
-            let at = pipe.last_arrival.max(now + latency);
+            let at = pipe.last_arrival.max(at);
             pipe.last_arrival = at;
             let (from, epoch) = (side, pipe.epoch);
             self.plan(at, Step::Piece { key, from, epoch });
@@ -361,7 +361,7 @@ impl Links {
         }
         pipe.unread_bytes = pipe.unread_bytes.saturating_sub(bytes);
         if !pipe.backlog.is_empty() {
-            let at = now + self.draw_latency(from, back);
+            let at = self.draw_arrival(now, from, back);
             self.plan(at, Step::Window { key, side: sender });
         }
     }
@@ -453,7 +453,7 @@ impl Links {
             .and_then(|conn| conn.ends.get(side))
             .map(|end| end.host);
         if let Some(to) = to.filter(|to| self.passable(from, *to)) {
-            let at = now + self.draw_latency(from, to);
+            let at = self.draw_arrival(now, from, to);
             self.plan(at, Step::Reset { key, side });
         }
     }

@@ -149,6 +149,21 @@ fn what_takes_many_windows_arrives_whole_and_in_order() {
 }
 
 #[test]
+fn a_way_is_clear_when_the_last_has_arrived_that_went_while_it_was_slow() {
+    let (mut bench, _) = Bench::connected();
+    let slow = Trouble::Slow(1000);
+    bench.links.begin(A, B, slow);
+    bench.send(A, DIALLED, "late");
+    bench.links.end(bench.now, A, B, slow);
+    let ways = |bench: &Bench| [(A, B), (B, A)].map(|(from, to)| bench.links.is_clear(bench.now, from, to));
+    assert_eq!(ways(&bench), [false, true]);
+    bench.pass(SECOND / 2);
+    assert_eq!((ways(&bench), bench.text(B)), ([false, true], String::new()));
+    bench.pass(SECOND / 2);
+    assert_eq!((ways(&bench), bench.text(B)), ([true, true], "late".to_owned()));
+}
+
+#[test]
 fn nobody_listens_and_nobody_answers_are_two_failures() {
     let mut bench = Bench::new();
     bench.links.power_off(C);

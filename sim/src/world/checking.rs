@@ -67,7 +67,7 @@ impl World {
                 let to = self.links.resolve(node, *checking.what.to.ip());
                 match to.filter(|to| self.links.passable(node, *to)) {
                     Some(to) => {
-                        let at = begun + self.links.draw_latency(node, to);
+                        let at = self.links.draw_arrival(begun, node, to);
                         self.plan_check(at, node, check, version, Stage::Arrives { begun });
                     }
                     None => self.plan_timeout(begun + timeout, node, check, version),
@@ -80,7 +80,7 @@ impl World {
                     .resolve(node, *what.to.ip())
                     .and_then(|to| Some((to, self.ask(node, to, &what)?)));
                 let answered = answer.filter(|(to, _)| self.links.passable(*to, node));
-                let back = answered.map(|(to, outcome)| (self.now + self.links.draw_latency(to, node), outcome));
+                let back = answered.map(|(to, outcome)| (self.links.draw_arrival(self.now, to, node), outcome));
                 match back.filter(|(at, _)| *at <= begun + what.timeout) {
                     Some((at, outcome)) => self.plan_check(at, node, check, version, Stage::Ends { outcome }),
                     None => self.plan_timeout(begun + what.timeout, node, check, version),

@@ -99,7 +99,9 @@ impl World {
         let ways = [(listener.id(), control.id), (control.id, listener.id())];
         listener.is_running()
             && control.running
-            && ways.into_iter().all(|(from, to)| self.links.is_calm(from, to))
+            && ways
+                .into_iter()
+                .all(|(from, to)| self.links.is_clear(self.now(), from, to))
             && node.node().has_client(listener.name())
             && listener.believes_in(control.name)
     }

@@ -125,7 +125,10 @@ impl World {
         // A node that gave the address away is silent, whoever still believes in it.
         let holds = self.links.holders(VIP).any(|holder| holder == proxy);
         let there = hosts.iter().all(runs) && holds && self.links.resolve(switch.host, VIP) == Some(proxy);
-        let calm = there && legs.iter().all(|(from, to)| self.links.is_calm(*from, *to));
+        let calm = there
+            && legs
+                .iter()
+                .all(|(from, to)| self.links.is_clear(self.now(), *from, *to));
         Some(Way {
             agent: self.agent(agent)?,
             conn,

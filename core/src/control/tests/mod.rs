@@ -131,11 +131,12 @@ impl World {
     }
 
     fn unsubscribe(&mut self, conn: u64, number: u8) {
-        let instance = named(number);
-        if let Some(held) = self.held.get_mut(&ConnId(conn)) {
-            held.retain(|(other, _), _| *other != instance);
-        }
-        self.say(conn, Stanza::Unsubscribe { instance });
+        self.say(
+            conn,
+            Stanza::Unsubscribe {
+                instance: named(number),
+            },
+        );
     }
 
     fn publish(&mut self, conn: u64, number: u8, key: Key, path: Path) {
