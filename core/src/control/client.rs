@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::graph::Telling;
+use crate::bounds::ITEMS_PER_MESSAGE;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::time::Time;
 
@@ -101,8 +102,8 @@ pub(super) struct Client {
     pub(super) configuration: Option<Telling>,
     /// Where something may be left to tell.
     pub(super) pending: BTreeSet<InstanceName>,
-    /// What it was told of instances that it has unsubscribed, and is to be taken back: it may subscribe them again before
-    /// it has read that.
+    /// What it was told of instances that it has unsubscribed, and is to be taken back before anything else of them is
+    /// told: it may subscribe them again before it has read that. No more than their tables held.
     pub(super) parting: BTreeMap<InstanceName, BTreeSet<Key>>,
     /// It has subscribed something since it was last told that everything is told.
     pub(super) owes_end_of_rib: bool,
@@ -167,13 +168,26 @@ impl Client {
     /// Whether everything has been told, and it does not know yet.
     pub(super) fn is_end_of_rib_due(&self, now: Time) -> bool {
         let walked = || self.subscriptions.values().all(|it| it.walk == Walk::Done);
-        self.owes_end_of_rib && self.quiet_at <= now && self.parting.is_empty() && self.pending.is_empty() && walked()
+        self.owes_end_of_rib && self.quiet_at <= now && self.pending.is_empty() && walked()
     }
 
     pub(super) fn has_news(&self, now: Time) -> bool {
         let configuration = self.configuration.as_ref();
-        let routes = !self.parting.is_empty() || !self.pending.is_empty();
-        configuration.is_some_and(Telling::has_news) || routes || self.is_end_of_rib_due(now)
+        configuration.is_some_and(Telling::has_news) || !self.pending.is_empty() || self.is_end_of_rib_due(now)
+    }
+
+    /// The next that is to be taken back of an instance that was unsubscribed.
+    pub(super) fn part(&mut self, instance: &InstanceName) -> Vec<Key> {
+        let Some(keys) = self.parting.get_mut(instance) else {
+            return Vec::new();
+        };
+        let next: Vec<Key> = std::iter::from_fn(|| keys.pop_first())
+            .take(ITEMS_PER_MESSAGE)
+            .collect();
+        if keys.is_empty() {
+            self.parting.remove(instance);
+        }
+        next
     }
 }
 

@@ -85,13 +85,20 @@ impl ControlNode {
         let Some(subscription) = client.subscriptions.remove(&instance) else {
             return self.violation(conn, format!("{} was not subscribed", short(instance.as_str())));
         };
-        client.pending.remove(&instance);
         client.routes -= subscription.published.len();
-        let table = self.instances.get(&instance).map(|instance| &instance.table);
-        let routes = table.into_iter().flat_map(|table| table.held(subscription.told));
+        let instance_told = self.instances.get(&instance).filter(|_| subscription.told > 0);
+        let routes = instance_told
+            .into_iter()
+            .flat_map(|it| it.table.held(subscription.told));
         let told: BTreeSet<Key> = subscription.told_broadcasts.keys().copied().chain(routes).collect();
+        // What is still to be taken back of an earlier subscription comes first: nothing was told since.
         if !told.is_empty() {
-            client.parting.entry(instance.clone()).or_default().extend(told);
+            client.parting.insert(instance.clone(), told);
+        }
+        if client.parting.contains_key(&instance) {
+            client.pending.insert(instance.clone());
+        } else {
+            client.pending.remove(&instance);
         }
         let client = client.name.clone();
         self.leave(conn, &client, &instance, subscription);

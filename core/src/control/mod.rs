@@ -273,7 +273,8 @@ impl Machine for ControlNode {
     type Output = Output;
     type Why = Why;
 
-    /// Bounded but for `Configure`, which looks at everything that is configured.
+    /// Bounded but for `Configure`, which looks at everything that is configured, and for who leaves an instance, whose
+    /// routes are looked at once.
     fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         match input {

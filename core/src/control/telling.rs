@@ -144,19 +144,13 @@ impl ControlNode {
                 client: client.name.clone(),
                 revision: self.inventory.revision,
             });
-        } else if let Some(mut parting) = client.parting.first_entry() {
-            let keys: Vec<Key> = parting.get().iter().take(ITEMS_PER_MESSAGE).copied().collect();
-            for key in &keys {
-                parting.get_mut().remove(key);
-            }
-            say(parting.key(), &[], &keys, &mut stanzas);
-            looks += ITEMS_PER_MESSAGE;
-            if parting.get().is_empty() {
-                parting.remove();
-            }
         } else if let Some(name) = client.pending.first().cloned() {
+            let parting = client.part(&name);
             let subscription = client.subscriptions.get_mut(&name);
-            if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {
+            if !parting.is_empty() {
+                looks += ITEMS_PER_MESSAGE;
+                say(&name, &[], &parting, &mut stanzas);
+            } else if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {
                 looks += tell_broadcasts(&name, &client.name, subscription, instance, &mut stanzas);
                 let done = tell_routes(&name, subscription, instance, &mut stanzas);
                 if done && !learning && instance.network.is_some() && subscription.walk != Walk::Done {

@@ -18,9 +18,9 @@ impl Late {
     /// To be called with every event.
     pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
         match &entry.what {
-            Happened::World(_) => self.look(world, None),
+            Happened::World(_) => self.look(world),
             Happened::Agent(host::Event::Uplink(What::UplinkUp { name, .. })) => {
-                self.look(world, Some((&entry.who, name)));
+                self.look_at(world, Some((&entry.who, name)));
             }
             Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) | Happened::VRouter(_) => {}
             Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
@@ -33,8 +33,13 @@ impl Late {
         stand.is_none_or(|stand| stand.good_for(world.now()) == Duration::ZERO)
     }
 
+    /// To be called once in a while.
+    pub(super) fn look(&mut self, world: &World) {
+        self.look_at(world, None);
+    }
+
     /// In a session that is new nothing has been lost yet.
-    fn look(&mut self, world: &World, new: Option<(&str, &str)>) {
+    fn look_at(&mut self, world: &World, new: Option<(&str, &str)>) {
         for agent in world.agents() {
             for control in world.control_nodes() {
                 let is_new = new == Some((agent.name, control.name));

@@ -7,6 +7,7 @@ use tandem_core::health::Grade;
 use tandem_core::{ConnId, Time};
 
 use crate::device;
+use crate::link::RETRANSMIT_MAX;
 use crate::world::log::{Entry, Happened};
 use crate::world::{LOCK, Way, World};
 
@@ -126,7 +127,7 @@ impl Stand {
             },
             // TCP sends again after twice the time each time: it takes as long as the trouble did, at most.
             Some(Self { good: None, bad }) if is_good => Self {
-                good: Some(now + now.since(bad)),
+                good: Some(now + now.since(bad).min(RETRANSMIT_MAX)),
                 bad,
             },
             Some(same) => same,

@@ -28,5 +28,6 @@ impl Ways {
     pub(super) fn look(&mut self, world: &World) {
         self.steady.look(world);
         self.reach.look(world);
+        self.late.look(world);
     }
 }

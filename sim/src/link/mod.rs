@@ -25,6 +25,7 @@ use tandem_core::{ConnId, Time};
 use crate::socket::{self, DialFailure};
 use path::Path;
 pub use path::Trouble;
+pub(crate) use stream::RETRANSMIT_MAX;
 use stream::{End, Pipe};
 
 /// A host, by the order in which it was added.

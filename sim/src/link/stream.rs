@@ -16,7 +16,9 @@ const WINDOW: usize = 64 << 10;
 
 /// The first time after which TCP sends again what was lost; it doubles, up to two minutes.
 const RETRANSMIT: Duration = Duration::from_millis(200);
-const RETRANSMIT_MAX: Duration = Duration::from_secs(120);
+
+/// The longest.
+pub(crate) const RETRANSMIT_MAX: Duration = Duration::from_secs(120);
 
 /// One end of a connection.
 #[derive(Clone, Debug)]

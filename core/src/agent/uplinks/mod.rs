@@ -340,7 +340,7 @@ impl Uplinks {
             return slot.uplink.not_asked(items.len());
         };
         if items.is_empty() {
-            slot.uplink.completed(instance);
+            slot.uplink.completed(now, instance);
             return self.resettle();
         }
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {

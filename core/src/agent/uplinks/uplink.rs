@@ -13,7 +13,7 @@ use crate::status::UplinkStatus;
 use crate::time::Time;
 use crate::xmpp::stanza::Stanza;
 
-/// How long after subscribing an end-of-RIB may still have been written before the subscription was read.
+/// How long after subscribing something may still come that was written before the subscription was read.
 const MARKER_OF_EARLIER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A place for one control node.
@@ -25,6 +25,8 @@ pub(super) struct Uplink {
     pub(super) failures: u32,
     /// The subscriptions of this session.
     pub(super) subscriptions: BTreeMap<InstanceName, Subscription>,
+    /// Instances that were unsubscribed a moment ago, and when.
+    left: BTreeMap<InstanceName, Time>,
     /// What this session was told by us, so that it can be taken back.
     told: BTreeMap<(InstanceName, Key), Path>,
     /// What may have to be told anew.
@@ -63,8 +65,21 @@ pub(super) struct Subscription {
     since: Time,
     /// When something of it was heard last.
     heard: Time,
+    /// It was unsubscribed a moment before: what the control node said then may come now.
+    again: bool,
+    /// The control node said that this was everything.
+    marked: bool,
     /// Everything that was there has been told.
     pub(super) complete: bool,
+}
+
+impl Subscription {
+    /// When it is complete though nobody says so any more, or never did.
+    fn completes_at(&self, ours: bool) -> Option<Time> {
+        let marked = (self.again && self.marked).then(|| self.since + MARKER_OF_EARLIER);
+        let quiet = (!ours).then(|| self.heard + QUIET);
+        marked.or(quiet).filter(|_| !self.complete)
+    }
 }
 
 impl Uplink {
@@ -75,6 +90,7 @@ impl Uplink {
             state: State::Waiting { until: Time::ORIGIN },
             failures: 0,
             subscriptions: BTreeMap::new(),
+            left: BTreeMap::new(),
             told: BTreeMap::new(),
             dirty: BTreeSet::new(),
             unwanted: BTreeSet::new(),
@@ -126,11 +142,18 @@ impl Uplink {
         outputs: &mut VecDeque<Output>,
     ) {
         let Some(id) = self.id() else { return };
+        self.left.retain(|_, at| now.since(*at) < MARKER_OF_EARLIER);
+        // Another network of the same name is another instance.
+        let is_wanted = |instance: &InstanceName, it: &Subscription| {
+            let network = wanted.get(instance).map(|(network, _)| *network);
+            network == Some(it.network)
+        };
         let gone = self
             .subscriptions
-            .keys()
-            .filter(|instance| !wanted.contains_key(*instance));
-        for instance in gone.cloned().collect::<Vec<_>>() {
+            .iter()
+            .filter(|(instance, it)| !is_wanted(instance, it));
+        let gone: Vec<_> = gone.map(|(instance, _)| instance.clone()).collect();
+        for instance in gone {
             let told: Vec<_> = self.told.keys().filter(|(it, _)| *it == instance).cloned().collect();
             for route in told {
                 self.say(id, route, None, outputs);
@@ -139,6 +162,7 @@ impl Uplink {
             for routes in [&mut self.dirty, &mut self.unwanted] {
                 routes.retain(|(it, _)| *it != instance);
             }
+            self.left.insert(instance.clone(), now);
             let stanza = Stanza::Unsubscribe { instance };
             outputs.push_back(Output::Say { id, stanza });
         }
@@ -150,6 +174,8 @@ impl Uplink {
                 network: *network,
                 since: now,
                 heard: now,
+                again: self.left.contains_key(instance),
+                marked: false,
                 complete: false,
             };
             self.subscriptions.insert(instance.clone(), subscription);
@@ -181,10 +207,11 @@ impl Uplink {
         Some(subscription.network)
     }
 
-    /// Everything of an instance was told.
-    pub(super) fn completed(&mut self, instance: &InstanceName) {
+    /// Everything of an instance was told; of one that is subscribed again, perhaps before that.
+    pub(super) fn completed(&mut self, now: Time, instance: &InstanceName) {
         if let Some(subscription) = self.subscriptions.get_mut(instance) {
-            subscription.complete = true;
+            subscription.marked = true;
+            subscription.complete |= !subscription.again || now.since(subscription.since) >= MARKER_OF_EARLIER;
         }
     }
 
@@ -195,33 +222,23 @@ impl Uplink {
         }
     }
 
-    /// What has been quiet for long enough is complete. Answers whether anything became so.
+    /// What nobody says any more to be complete is so in the end. Answers whether anything became so.
     pub(super) fn check_quiet(&mut self, now: Time) -> bool {
-        if self.is_ours() {
-            return false;
-        }
-        let open = self
-            .subscriptions
-            .values_mut()
-            .filter(|subscription| !subscription.complete);
+        let ours = self.is_ours();
         let mut any = false;
-        for subscription in open.filter(|subscription| now.since(subscription.heard) >= QUIET) {
-            subscription.complete = true;
-            any = true;
+        for subscription in self.subscriptions.values_mut() {
+            let completes = subscription.completes_at(ours).is_some_and(|at| at <= now);
+            subscription.complete |= completes;
+            any |= completes;
         }
         any
     }
 
-    /// When something will have been quiet for long enough.
+    /// When that will be.
     pub(super) fn quiet_at(&self) -> Option<Time> {
-        if self.is_ours() {
-            return None;
-        }
-        let open = self
-            .subscriptions
-            .values()
-            .filter(|subscription| !subscription.complete);
-        open.map(|subscription| subscription.heard + QUIET).min()
+        let ours = self.is_ours();
+        let open = self.subscriptions.values();
+        open.filter_map(|subscription| subscription.completes_at(ours)).min()
     }
 
     /// A route may have to be told, told anew, or taken back.
