@@ -146,7 +146,7 @@ impl ControlNode {
             });
         } else if let Some(name) = client.pending.first().cloned() {
             let parting = client.part(&name);
-            let subscription = client.subscriptions.get_mut(&name);
+            let subscription = client.subscriptions.get_mut(&name).filter(|it| !it.no_ribout);
             if !parting.is_empty() {
                 looks += ITEMS_PER_MESSAGE;
                 say(&name, &[], &parting, &mut stanzas);

@@ -243,3 +243,31 @@ fn who_wants_to_hear_nothing_hears_nothing_but_the_end() {
     world.settle();
     assert_eq!(world.stanzas[&ConnId(1)], [Stanza::EndOfRib]);
 }
+
+#[test]
+fn who_leaves_and_comes_back_to_hear_nothing_is_taken_back_what_he_heard_and_told_no_more() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.subscribe(1, 1);
+    world.publish(1, 1, mac(1), path(11));
+    world.settle();
+    assert_eq!(world.held[&ConnId(1)].len(), 1);
+    world.open(2, "agent-b");
+    world.subscribe(2, 1);
+    world.publish(2, 1, mac(2), path(12));
+    world.settle();
+    world.stanzas.clear();
+    world.unsubscribe(1, 1);
+    world.say(
+        1,
+        Stanza::Subscribe {
+            instance: named(1),
+            instance_id: 1,
+            no_ribout: true,
+        },
+    );
+    world.settle();
+    assert_eq!(world.held[&ConnId(1)], BTreeMap::new());
+    let told_items = |stanza: &Stanza| matches!(stanza, Stanza::Items { .. });
+    assert!(!world.stanzas[&ConnId(1)].iter().any(told_items));
+}
