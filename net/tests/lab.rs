@@ -442,10 +442,14 @@ fn stay() -> Result<(Scratch, PathBuf)> {
     Ok((scratch, binary))
 }
 
-/// This test program, once more, for one test alone.
+/// This test program, once more, for one test alone. A shell has what it starts in the background ignore SIGINT, and
+/// whatever that starts: here it is not ignored.
 fn again(test: &str) -> Result<Launch> {
     let program = env::current_exe().expect("this program has a path");
-    Ok(Launch::new(program)?.args(["--exact", test, "--nocapture"]))
+    let launch = Launch::new("env")?.args(["--default-signal=INT"]);
+    Ok(launch
+        .args([program.as_os_str()])
+        .args(["--exact", test, "--nocapture"]))
 }
 
 /// Whether a process runs; a dead one that nobody reaped does not.
