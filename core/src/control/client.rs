@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::graph::Telling;
-use crate::bounds::ITEMS_PER_MESSAGE;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::time::Time;
 
@@ -102,9 +101,9 @@ pub(super) struct Client {
     pub(super) configuration: Option<Telling>,
     /// Where something may be left to tell.
     pub(super) pending: BTreeSet<InstanceName>,
-    /// What it was told of instances that it has unsubscribed, and is to be taken back before anything else of them is
-    /// told: it may subscribe them again before it has read that. No more than their tables held.
-    pub(super) parting: BTreeMap<InstanceName, BTreeSet<Key>>,
+    /// What it has yet to hear of subscriptions that it ended, before anything else of these instances is told: it may
+    /// subscribe them again before it has read that.
+    pub(super) parting: BTreeMap<InstanceName, Parting>,
     /// It has subscribed something since it was last told that everything is told.
     pub(super) owes_end_of_rib: bool,
     /// Before that it may subscribe more.
@@ -129,10 +128,21 @@ pub(super) struct Subscription {
     /// The version of the table up to which it has been told everything.
     pub(super) told: u64,
     pub(super) walk: Walk,
+    /// It was not yet told that everything was told: it is once, at the latest when the subscription is over.
+    pub(super) owes_end: bool,
     /// What of its own broadcast routes it has been told.
     pub(super) told_broadcasts: BTreeMap<Key, Path>,
     /// They may have to be told anew.
     pub(super) broadcasts_changed: bool,
+}
+
+/// What is left to tell of subscriptions that are over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parting {
+    /// To be taken back, before any end is told. No more than the table held.
+    pub(super) keys: BTreeSet<Key>,
+    /// As many subscriptions were not told their end.
+    pub(super) ends: usize,
 }
 
 /// Whether a subscriber has been told everything that was there when it subscribed.
@@ -175,20 +185,6 @@ impl Client {
         let configuration = self.configuration.as_ref();
         configuration.is_some_and(Telling::has_news) || !self.pending.is_empty() || self.is_end_of_rib_due(now)
     }
-
-    /// The next that is to be taken back of an instance that was unsubscribed.
-    pub(super) fn part(&mut self, instance: &InstanceName) -> Vec<Key> {
-        let Some(keys) = self.parting.get_mut(instance) else {
-            return Vec::new();
-        };
-        let next: Vec<Key> = std::iter::from_fn(|| keys.pop_first())
-            .take(ITEMS_PER_MESSAGE)
-            .collect();
-        if keys.is_empty() {
-            self.parting.remove(instance);
-        }
-        next
-    }
 }
 
 impl Subscription {
@@ -200,6 +196,7 @@ impl Subscription {
             broadcasts: 0,
             told: 0,
             walk,
+            owes_end: !no_ribout,
             told_broadcasts: BTreeMap::new(),
             broadcasts_changed: false,
         }

@@ -7,7 +7,7 @@ use super::ControlNode;
 use super::client::{Client, Refusal, Subscription, Walk};
 use super::event::Event;
 use super::graph::{Telling, subscribed};
-use crate::bounds::{DEFERRED_ROUTES, END_OF_RIB_QUIET, ROUTES_PER_CLIENT, SUBSCRIPTIONS_PER_CLIENT};
+use crate::bounds::{DEFERRED_ROUTES, END_OF_RIB_QUIET, INSTANCES_LEFT, ROUTES_PER_CLIENT, SUBSCRIPTIONS_PER_CLIENT};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::{ConnId, Mac};
 use crate::machine::{CloseWhy, Fault};
@@ -91,10 +91,13 @@ impl ControlNode {
             .into_iter()
             .flat_map(|it| it.table.held(subscription.told));
         let told: BTreeSet<Key> = subscription.told_broadcasts.keys().copied().chain(routes).collect();
-        // What is still to be taken back of an earlier subscription comes first: nothing was told since.
-        if !told.is_empty() {
-            client.parting.insert(instance.clone(), told);
+        if !told.is_empty() || subscription.owes_end {
+            // Nothing was told since, if something of an earlier subscription is left to be taken back.
+            let parting = client.parting.entry(instance.clone()).or_default();
+            parting.keys.extend(told);
+            parting.ends += usize::from(subscription.owes_end);
         }
+        let has_left_too_many = client.parting.len() > INSTANCES_LEFT;
         if client.parting.contains_key(&instance) {
             client.pending.insert(instance.clone());
         } else {
@@ -103,6 +106,12 @@ impl ControlNode {
         let client = client.name.clone();
         self.leave(conn, &client, &instance, subscription);
         self.event(Event::Unsubscribed { client, instance });
+        if has_left_too_many {
+            let what = format!(
+                "it has not taken what is left to tell of more than {INSTANCES_LEFT} instances that it unsubscribed"
+            );
+            self.violation(conn, what);
+        }
     }
 
     /// A publication counts when its collection follows. One whose collection never came is dropped.

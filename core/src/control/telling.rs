@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::best::Source;
-use super::client::{ClientName, Subscription, Walk};
+use super::client::{ClientName, Parting, Subscription, Walk};
 use super::event::Event;
 use super::routes::Instance;
 use super::table::News;
@@ -145,17 +145,20 @@ impl ControlNode {
                 revision: self.inventory.revision,
             });
         } else if let Some(name) = client.pending.first().cloned() {
-            let parting = client.part(&name);
             let subscription = client.subscriptions.get_mut(&name).filter(|it| !it.no_ribout);
-            if !parting.is_empty() {
+            if let Some(parting) = client.parting.get_mut(&name) {
                 looks += ITEMS_PER_MESSAGE;
-                say(&name, &[], &parting, &mut stanzas);
+                if tell_parting(&name, parting, &mut stanzas) {
+                    client.parting.remove(&name);
+                }
             } else if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {
                 looks += tell_broadcasts(&name, &client.name, subscription, instance, &mut stanzas);
                 let done = tell_routes(&name, subscription, instance, &mut stanzas);
                 if done && !learning && instance.network.is_some() && subscription.walk != Walk::Done {
                     subscription.walk = Walk::Done;
-                    stanzas.push(end_of(&name));
+                    if std::mem::take(&mut subscription.owes_end) {
+                        stanzas.push(end_of(&name));
+                    }
                 }
                 looks += ITEMS_PER_MESSAGE;
                 if done {
@@ -181,6 +184,19 @@ impl ControlNode {
         self.refresh(now, conn);
         looks
     }
+}
+
+/// Takes back some of what a client was told of subscriptions that are over, and tells their ends. Answers whether that
+/// is all.
+fn tell_parting(name: &InstanceName, parting: &mut Parting, stanzas: &mut Vec<Stanza>) -> bool {
+    let keys = std::iter::from_fn(|| parting.keys.pop_first());
+    let keys: Vec<Key> = keys.take(ITEMS_PER_MESSAGE).collect();
+    say(name, &[], &keys, stanzas);
+    if parting.keys.is_empty() && parting.ends > 0 {
+        parting.ends -= 1;
+        stanzas.push(end_of(name));
+    }
+    parting.keys.is_empty() && parting.ends == 0
 }
 
 /// Tells a client what became of its own broadcast routes. Answers how much was looked at.
@@ -231,8 +247,9 @@ fn tell_routes(
     done
 }
 
-/// No item at all: everything of this instance has been told. An agent of ours need not guess, as it must from an
-/// end-of-RIB that may have crossed its latest subscription; others ignore it.
+/// No item at all: everything of this instance has been told, or the subscription is over. Who has asked for routes hears
+/// one for each subscription, so that an agent of ours can count, and need not guess as it must from an end-of-RIB that may
+/// have crossed its latest subscription; others ignore it.
 fn end_of(instance: &InstanceName) -> Stanza {
     Stanza::Items {
         instance: instance.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tandem_core::evpn::InstanceName;
 use tandem_core::xmpp::backoff::Backoff;
+use tandem_core::xmpp::ends::Ends;
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{self, KEEPALIVE, Stream};
 use tandem_core::{ConnId, Deadline, Machine, Time, Uuid};
@@ -39,6 +40,8 @@ pub(super) struct Session {
     open: Option<(Time, String)>,
     /// What it was asked for, and whether all of it was told.
     subscribed: BTreeMap<InstanceName, bool>,
+    /// What is yet to come of those that it asks for no more.
+    ends: Ends,
     /// Numbers that were given to subscriptions.
     given: u32,
 }
@@ -117,6 +120,7 @@ impl Session {
             stream,
             open: None,
             subscribed: BTreeMap::new(),
+            ends: Ends::default(),
             given: 0,
         }
     }
@@ -133,8 +137,9 @@ impl Session {
 
     /// All of an instance was told.
     pub(super) fn completed(&mut self, instance: &InstanceName) {
+        let is_present = self.ends.hear(instance);
         if let Some(told) = self.subscribed.get_mut(instance) {
-            *told = true;
+            *told |= is_present;
         }
     }
 
@@ -161,7 +166,9 @@ impl Session {
         let new: Vec<_> = new.cloned().collect();
         let any = !(gone.is_empty() && new.is_empty());
         for instance in gone {
-            self.subscribed.remove(&instance);
+            if self.subscribed.remove(&instance) == Some(false) {
+                self.ends.owe(instance.clone());
+            }
             self.say(now, Stanza::Unsubscribe { instance });
         }
         for instance in new {

@@ -333,16 +333,20 @@ impl Uplinks {
         }
     }
 
-    /// Routes of an instance arrive. No route at all is how a control node of ours says that this was everything.
+    /// Routes of an instance arrive. No route at all is how a control node of ours says that this was everything, or that
+    /// a subscription is over.
     fn items(&mut self, now: Time, number: usize, instance: &InstanceName, items: Vec<(Key, Path)>) {
         let Some(slot) = self.slots.get_mut(number) else { return };
-        let Some(network) = slot.uplink.heard(now, instance) else {
+        let network = slot.uplink.heard(now, instance);
+        if items.is_empty() {
+            if slot.uplink.end_heard(instance) {
+                self.resettle();
+            }
+            return;
+        }
+        let Some(network) = network else {
             return slot.uplink.not_asked(items.len());
         };
-        if items.is_empty() {
-            slot.uplink.completed(now, instance);
-            return self.resettle();
-        }
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
             let before = self.fabric.best(network, key.mac);
             let heard = Heard::of(key.mac, &path);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Change, Slot, Uplinks};
 use crate::agent::fabric::Heard;
 use crate::agent::hold::{Changed, Hold, Served};
-use crate::bounds::{LINGER, QUIET};
+use crate::bounds::LINGER;
 use crate::configuration::{Configuration, Switch};
 use crate::control::{instance, virtual_network};
 use crate::event::Route;
@@ -147,7 +147,9 @@ impl Uplinks {
         for Slot { uplink, .. } in &mut self.slots {
             uplink.subscribe(now, &self.instances, &mut self.outputs);
             if all_told {
-                uplink.all_completed(now + QUIET);
+                self.instances.keys().for_each(|instance| {
+                    uplink.end_heard(instance);
+                });
             }
         }
         if all_told {

@@ -6,15 +6,17 @@ use std::net::SocketAddr;
 use super::source::Source;
 use super::{Output, UplinkId};
 use crate::agent::fabric::Unusable;
-use crate::bounds::{DOUBT, QUIET, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
+use crate::bounds::{DOUBT, INSTANCES_LEFT, QUIET, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Uuid;
+use crate::machine::{CloseWhy, Fault};
 use crate::status::UplinkStatus;
 use crate::time::Time;
+use crate::xmpp::ends::Ends;
 use crate::xmpp::stanza::Stanza;
 
-/// How long after subscribing something may still come that was written before the subscription was read.
-const MARKER_OF_EARLIER: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long after subscribing an end-of-RIB may still come that was written before the subscription was read.
+const END_OF_EARLIER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A place for one control node.
 #[derive(Clone, Debug)]
@@ -25,8 +27,8 @@ pub(super) struct Uplink {
     pub(super) failures: u32,
     /// The subscriptions of this session.
     pub(super) subscriptions: BTreeMap<InstanceName, Subscription>,
-    /// Instances that were unsubscribed a moment ago, and when.
-    left: BTreeMap<InstanceName, Time>,
+    /// What a control node of ours has yet to say of those that are over.
+    ends: Ends,
     /// What this session was told by us, so that it can be taken back.
     told: BTreeMap<(InstanceName, Key), Path>,
     /// What may have to be told anew.
@@ -65,21 +67,8 @@ pub(super) struct Subscription {
     since: Time,
     /// When something of it was heard last.
     heard: Time,
-    /// It was unsubscribed a moment before: what the control node said then may come now.
-    again: bool,
-    /// The control node said that this was everything.
-    marked: bool,
-    /// Everything that was there has been told.
+    /// Everything that was there has been told. One of ours has said so, once and for this subscription.
     pub(super) complete: bool,
-}
-
-impl Subscription {
-    /// When it is complete though nobody says so any more, or never did.
-    fn completes_at(&self, ours: bool) -> Option<Time> {
-        let marked = (self.again && self.marked).then(|| self.since + MARKER_OF_EARLIER);
-        let quiet = (!ours).then(|| self.heard + QUIET);
-        marked.or(quiet).filter(|_| !self.complete)
-    }
 }
 
 impl Uplink {
@@ -90,7 +79,7 @@ impl Uplink {
             state: State::Waiting { until: Time::ORIGIN },
             failures: 0,
             subscriptions: BTreeMap::new(),
-            left: BTreeMap::new(),
+            ends: Ends::default(),
             told: BTreeMap::new(),
             dirty: BTreeSet::new(),
             unwanted: BTreeSet::new(),
@@ -142,7 +131,6 @@ impl Uplink {
         outputs: &mut VecDeque<Output>,
     ) {
         let Some(id) = self.id() else { return };
-        self.left.retain(|_, at| now.since(*at) < MARKER_OF_EARLIER);
         // Another network of the same name is another instance.
         let is_wanted = |instance: &InstanceName, it: &Subscription| {
             let network = wanted.get(instance).map(|(network, _)| *network);
@@ -158,13 +146,21 @@ impl Uplink {
             for route in told {
                 self.say(id, route, None, outputs);
             }
-            self.subscriptions.remove(&instance);
+            let subscription = self.subscriptions.remove(&instance);
+            if self.is_ours() && subscription.is_some_and(|it| !it.complete) {
+                self.ends.owe(instance.clone());
+            }
             for routes in [&mut self.dirty, &mut self.unwanted] {
                 routes.retain(|(it, _)| *it != instance);
             }
-            self.left.insert(instance.clone(), now);
             let stanza = Stanza::Unsubscribe { instance };
             outputs.push_back(Output::Say { id, stanza });
+        }
+        if self.ends.instances() > INSTANCES_LEFT {
+            let what =
+                format!("it has not told the end of more than {INSTANCES_LEFT} instances that were unsubscribed");
+            let why = CloseWhy::fault(Fault::PeerMisbehaved, what);
+            return outputs.push_back(Output::Close { id, why });
         }
         for (instance, (network, instance_id)) in wanted {
             if self.subscriptions.contains_key(instance) {
@@ -174,8 +170,6 @@ impl Uplink {
                 network: *network,
                 since: now,
                 heard: now,
-                again: self.left.contains_key(instance),
-                marked: false,
                 complete: false,
             };
             self.subscriptions.insert(instance.clone(), subscription);
@@ -207,38 +201,47 @@ impl Uplink {
         Some(subscription.network)
     }
 
-    /// Everything of an instance was told; of one that is subscribed again, perhaps before that.
-    pub(super) fn completed(&mut self, now: Time, instance: &InstanceName) {
-        if let Some(subscription) = self.subscriptions.get_mut(instance) {
-            subscription.marked = true;
-            subscription.complete |= !subscription.again || now.since(subscription.since) >= MARKER_OF_EARLIER;
-        }
+    /// A control node of ours has told everything of a subscription. Answers whether that is news of one that we have;
+    /// what others mean by that is not known.
+    pub(super) fn end_heard(&mut self, instance: &InstanceName) -> bool {
+        let is_present = self.is_ours() && self.ends.hear(instance);
+        let subscription = self.subscriptions.get_mut(instance).filter(|_| is_present);
+        subscription.is_some_and(|it| !std::mem::replace(&mut it.complete, true))
     }
 
-    /// Everything was told, of every instance that the control node had heard of when it said so.
+    /// Everything was told, of every instance that the control node had heard of when it said so. One of ours has told
+    /// the end of each.
     pub(super) fn all_completed(&mut self, now: Time) {
+        if self.is_ours() {
+            return;
+        }
         for subscription in self.subscriptions.values_mut() {
-            subscription.complete |= now.since(subscription.since) >= MARKER_OF_EARLIER;
+            subscription.complete |= now.since(subscription.since) >= END_OF_EARLIER;
         }
     }
 
-    /// What nobody says any more to be complete is so in the end. Answers whether anything became so.
+    /// What has been quiet for long enough is complete, unless the control node would say so. Answers whether anything
+    /// became so.
     pub(super) fn check_quiet(&mut self, now: Time) -> bool {
-        let ours = self.is_ours();
+        if self.is_ours() {
+            return false;
+        }
+        let open = self.subscriptions.values_mut().filter(|it| !it.complete);
         let mut any = false;
-        for subscription in self.subscriptions.values_mut() {
-            let completes = subscription.completes_at(ours).is_some_and(|at| at <= now);
-            subscription.complete |= completes;
-            any |= completes;
+        for subscription in open.filter(|it| now.since(it.heard) >= QUIET) {
+            subscription.complete = true;
+            any = true;
         }
         any
     }
 
-    /// When that will be.
+    /// When something will have been quiet for long enough.
     pub(super) fn quiet_at(&self) -> Option<Time> {
-        let ours = self.is_ours();
-        let open = self.subscriptions.values();
-        open.filter_map(|subscription| subscription.completes_at(ours)).min()
+        if self.is_ours() {
+            return None;
+        }
+        let open = self.subscriptions.values().filter(|it| !it.complete);
+        open.map(|it| it.heard + QUIET).min()
     }
 
     /// A route may have to be told, told anew, or taken back.

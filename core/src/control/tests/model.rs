@@ -119,9 +119,17 @@ struct Both {
     world: World,
     next: u64,
     revision: u64,
+    /// Subscriptions that are over, by session.
+    over: BTreeMap<(u64, u8), usize>,
 }
 
 impl Both {
+    /// How often a session was told that everything of an instance was told.
+    fn ends(&self, conn: u64, number: u8) -> usize {
+        let said = self.world.stanzas.get(&ConnId(conn)).into_iter().flatten();
+        said.filter(|stanza| is_end_of(number, stanza)).count()
+    }
+
     fn act(&mut self, act: Act) {
         let conn = |model: &Model, client: u8| model.sessions.get(&client).map(|(conn, _)| *conn);
         match act {
@@ -149,6 +157,7 @@ impl Both {
                     && session.remove(&number).is_some()
                 {
                     self.world.unsubscribe(*conn, number);
+                    *self.over.entry((*conn, number)).or_default() += 1;
                 }
             }
             Act::Publish(client, number, key, path) => {
@@ -191,6 +200,10 @@ impl Both {
             }
         }
     }
+}
+
+fn is_end_of(number: u8, stanza: &Stanza) -> bool {
+    matches!(stanza, Stanza::Items { instance, items } if *instance == named(number) && items.is_empty())
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -246,6 +259,13 @@ proptest! {
         for (client, (conn, session)) in &both.model.sessions {
             let held = both.world.held.get(&ConnId(*conn)).cloned().unwrap_or_default();
             prop_assert_eq!(held, both.model.holds(*client), "client {} at {}", client, conn);
+            for number in 1..4 {
+                let (known, ended) = (both.model.configured.contains(&number), both.ends(*conn, number));
+                let over = both.over.get(&(*conn, number)).copied().unwrap_or_default();
+                let now = usize::from(session.contains_key(&number));
+                prop_assert!((over..=over + now).contains(&ended), "each subscription has one end");
+                prop_assert!(!known || ended == over + now, "client {} waits for the end of {}", client, number);
+            }
             let last = both.world.stanzas.get(&ConnId(*conn)).and_then(|said| said.iter().rposition(is_end_of_rib));
             let known = session.keys().all(|number| both.model.configured.contains(number));
             prop_assert!(last.is_some() || !known || session.is_empty(), "client {} waits for the end", client);

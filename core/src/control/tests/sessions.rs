@@ -1,6 +1,7 @@
 //! Who is there, what each may do, and what remains of those who are not.
 
 use super::*;
+use crate::bounds::{CLIENT_QUEUE_BYTES, INSTANCES_LEFT};
 use crate::machine::Fault;
 
 /// Why the connection was closed, if it was.
@@ -270,4 +271,24 @@ fn who_leaves_and_comes_back_to_hear_nothing_is_taken_back_what_he_heard_and_tol
     assert_eq!(world.held[&ConnId(1)], BTreeMap::new());
     let told_items = |stanza: &Stanza| matches!(stanza, Stanza::Items { .. });
     assert!(!world.stanzas[&ConnId(1)].iter().any(told_items));
+}
+
+#[test]
+fn who_subscribes_and_leaves_and_never_listens_is_cut_off() {
+    let mut world = World::with(&[1]);
+    world.open(1, "agent-a");
+    world.sent(1, CLIENT_QUEUE_BYTES);
+    for number in 0..=INSTANCES_LEFT {
+        let instance = InstanceName::from(format!("default-domain:project:network-{number}:network-{number}"));
+        let subscribe = Stanza::Subscribe {
+            instance: instance.clone(),
+            instance_id: 1,
+            no_ribout: false,
+        };
+        [subscribe, Stanza::Unsubscribe { instance }]
+            .into_iter()
+            .for_each(|stanza| world.say(1, stanza));
+    }
+    let why = why_closed(&world, 1).expect("closed");
+    insta::assert_snapshot!(why, @"agent-a: it has not taken what is left to tell of more than 32768 instances that it unsubscribed (the peer misbehaved)");
 }
