@@ -129,10 +129,10 @@ pub fn differences(world: &World, switch: SwitchView<'_>, owner: AgentView<'_>) 
     let database = Database::read(switch.switch);
     let mut wanted = wanted(&configuration, &database, switch, owner);
     let mut found = found(&configuration, &database, switch, owner);
-    wanted.sort_unstable();
+    // Of sorted runs: a stable sort merges them.
+    wanted.sort();
     found.sort_unstable();
     wanted.extend(routed(world, switch, owner, &wanted, &found));
-    // Two sorted runs: a stable sort merges them.
     wanted.sort();
     let things = unequal(&wanted, &found).into_iter();
     let difference = |thing: &Thing| Difference {
@@ -215,16 +215,23 @@ fn wanted(
     let Some(wanted) = configuration.switches.get(&switch.name.into()) else {
         return tables;
     };
-    for network in wanted.networks() {
-        let Some(about) = configuration.networks.get(&network) else {
-            continue;
-        };
+    let known = |network| Some((network, configuration.networks.get(&network)?));
+    let networks: Vec<(Uuid, &Network)> = wanted.networks().into_iter().filter_map(known).collect();
+    tables.reserve(networks.iter().map(|(_, about)| about.remote_macs.len()).sum());
+    // Each kind of thing in its order: then there is little left to sort.
+    for (network, about) in &networks {
         let vni = How::Text(format!("VNI {}", about.vni));
-        tables.push((Thing::LogicalSwitch(network), vni));
-        let broadcast = How::Text(BroadcastRow::to(owner.tsn).to_string());
-        tables.push((Thing::Broadcast(network), broadcast));
+        tables.push((Thing::LogicalSwitch(*network), vni));
+    }
+    let broadcast = How::Text(BroadcastRow::to(owner.tsn).to_string());
+    tables.extend(
+        networks
+            .iter()
+            .map(|(network, _)| (Thing::Broadcast(*network), broadcast.clone())),
+    );
+    for (network, about) in &networks {
         let elsewhere = about.remote_macs.iter().filter(|(_, vtep)| **vtep != switch.tunnel_ip);
-        tables.extend(elsewhere.map(|(mac, vtep)| (Thing::Remote(network, *mac), How::At(*vtep))));
+        tables.extend(elsewhere.map(|(mac, vtep)| (Thing::Remote(*network, *mac), How::At(*vtep))));
     }
     for (port, vlans) in &wanted.ports {
         let thing = |vlan: u16| Thing::Binding(port.to_string(), vlan.into());
@@ -369,6 +376,8 @@ struct Database<'a> {
     server: &'a Switch,
     /// The logical switches that are ours, by their row.
     networks: BTreeMap<Uuid, Uuid>,
+    /// The tunnel ends, by their row.
+    locators: BTreeMap<Uuid, Ipv4Addr>,
 }
 
 impl<'a> Database<'a> {
@@ -377,9 +386,14 @@ impl<'a> Database<'a> {
         let networks = server
             .rows("Logical_Switch")
             .filter_map(|(uuid, row)| Some((uuid, named(row)?)));
+        let end = |row: &Row| row.text("dst_ip")?.parse().ok();
+        let locators = server
+            .rows("Physical_Locator")
+            .filter_map(|(uuid, row)| Some((uuid, end(row)?)));
         Self {
             server,
             networks: networks.collect(),
+            locators: locators.collect(),
         }
     }
 
@@ -390,18 +404,15 @@ impl<'a> Database<'a> {
     }
 
     fn tunnel_ends(&self, row: &'a Row) -> impl Iterator<Item = Ipv4Addr> {
-        let set = row
-            .reference("locator_set")
-            .and_then(|set| self.server.row("Physical_Locator_Set", set));
-        let listed = set.into_iter().flat_map(|set| set.references("locators"));
+        let set = || {
+            let set = row.reference("locator_set")?;
+            self.server.row("Physical_Locator_Set", set)
+        };
+        let listed = std::iter::once_with(set)
+            .flatten()
+            .flat_map(|set| set.references("locators"));
         let locators = row.reference("locator").into_iter().chain(listed);
-        locators.filter_map(|locator| {
-            self.server
-                .row("Physical_Locator", locator)?
-                .text("dst_ip")?
-                .parse()
-                .ok()
-        })
+        locators.filter_map(|locator| self.locators.get(&locator).copied())
     }
 
     fn broadcast_row(&self, row: &'a Row) -> BroadcastRow<'a> {

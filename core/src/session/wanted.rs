@@ -112,14 +112,18 @@ impl Wanted {
         in_force: &Configuration,
     ) -> BTreeSet<(Uuid, Option<Mac>)> {
         let mut changed = BTreeSet::new();
-        for network in before.keys().chain(self.networks.keys()).copied() {
+        let networks: BTreeSet<_> = before.keys().chain(self.networks.keys()).copied().collect();
+        for network in networks {
             let former = before.get(&network).and_then(|_| in_force.networks.get(&network));
             let (Some(old), Some(new)) = (former, self.network(network)) else {
                 changed.insert((network, None));
                 continue;
             };
+            let (old, new) = (&old.remote_macs, &new.remote_macs);
+            if old == new {
+                continue;
+            }
             for (one, other) in [(old, new), (new, old)] {
-                let (one, other) = (&one.remote_macs, &other.remote_macs);
                 let moved = one.iter().filter(|(mac, vtep)| other.get(mac) != Some(vtep));
                 changed.extend(moved.map(|(mac, _)| (network, Some(*mac))));
             }

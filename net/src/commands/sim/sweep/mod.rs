@@ -23,7 +23,7 @@ use tally::{Failure, Tally};
 
 /// Runs a range of seeds, and says which failed, how fast it was, and what failovers cost
 ///
-/// Every seed is a plan of its own: who is there, how everything is set, what breaks when. Every twentieth runs twice,
+/// Every seed is a plan of its own: who is there, how everything is set, what breaks when. Every hundredth runs twice,
 /// to see that it is the same. Ctrl-C ends it with what is known so far.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -49,7 +49,7 @@ pub(super) struct Args {
 }
 
 /// Of so many seeds, one runs twice.
-const TWICE: u64 = 20;
+const TWICE: u64 = 100;
 
 /// Runs the command.
 pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
