@@ -404,13 +404,10 @@ impl<'a> Database<'a> {
     }
 
     fn tunnel_ends(&self, row: &'a Row) -> impl Iterator<Item = Ipv4Addr> {
-        let set = || {
-            let set = row.reference("locator_set")?;
-            self.server.row("Physical_Locator_Set", set)
-        };
-        let listed = std::iter::once_with(set)
-            .flatten()
-            .flat_map(|set| set.references("locators"));
+        let set = row
+            .reference("locator_set")
+            .and_then(|set| self.server.row("Physical_Locator_Set", set));
+        let listed = set.into_iter().flat_map(|set| set.references("locators"));
         let locators = row.reference("locator").into_iter().chain(listed);
         locators.filter_map(|locator| self.locators.get(&locator).copied())
     }

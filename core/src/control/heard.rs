@@ -107,9 +107,8 @@ impl ControlNode {
         self.leave(conn, &client, &instance, subscription);
         self.event(Event::Unsubscribed { client, instance });
         if has_left_too_many {
-            let what = format!(
-                "it has not taken what is left to tell of more than {INSTANCES_LEFT} instances that it unsubscribed"
-            );
+            let what =
+                format!("something is left to tell it of more than {INSTANCES_LEFT} instances that it unsubscribed");
             self.violation(conn, what);
         }
     }

@@ -1,8 +1,8 @@
 //! What control nodes and agents say to each other: XMPP as Contrail and Tungsten Fabric speak it.
 //!
 //! A stream is cut into tags and stanzas by the [`framer`]; [`xml`] reads one strictly, [`mod@read`] says what it means,
-//! and [`mod@write`] says it the other way; [`stream`] is the machine around them, from the first byte to the last, [`backoff`] says when to
-//! dial again, and [`ends`] of which subscription all was told.
+//! and [`mod@write`] says it the other way; [`stream`] is the machine around them, from the first byte to the last;
+//! [`backoff`] says when to dial again, and [`ends`] of which subscription all was told.
 
 #![warn(clippy::indexing_slicing)]
 

@@ -189,10 +189,10 @@ impl VRouter {
 
     fn heard(&mut self, number: usize, stanza: Stanza) {
         match stanza {
-            // No route at all is how a control node of ours says that this was everything.
+            // No route at all is how a control node of ours says that this was everything, or that a subscription is over.
             Stanza::Items { instance, items } if items.is_empty() => {
                 if let Some(session) = self.slots.get_mut(number).and_then(Slot::session_mut) {
-                    session.completed(&instance);
+                    session.end_heard(&instance);
                 }
                 self.sweep();
             }

@@ -135,8 +135,8 @@ impl Session {
         self.open.as_ref().map(|(_, peer)| peer.as_str())
     }
 
-    /// All of an instance was told.
-    pub(super) fn completed(&mut self, instance: &InstanceName) {
+    /// All of a subscription was told: of the present one, or of one before.
+    pub(super) fn end_heard(&mut self, instance: &InstanceName) {
         let is_present = self.ends.hear(instance);
         if let Some(told) = self.subscribed.get_mut(instance) {
             *told |= is_present;
