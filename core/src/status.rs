@@ -121,7 +121,7 @@ pub struct SessionStatus {
     pub rows_remote: usize,
     /// Rows wanted in `Ucast_Macs_Remote`.
     pub rows_wanted: usize,
-    /// Objects that differ and are not in flight.
+    /// Objects that differ and are not in flight. None, while it is not ours to write them.
     pub pending: usize,
     /// Transactions that await their reply.
     pub in_flight: usize,

@@ -65,7 +65,12 @@ pub enum Event {
     /// An inventory was older than the one in force.
     Outdated { offered: u64, revision: u64 },
     /// A client has been told its configuration.
-    Told { client: ClientName, revision: u64 },
+    Told {
+        client: ClientName,
+        revision: u64,
+        /// Some switch is to be served by it.
+        serves_any: bool,
+    },
     /// Who claims the broadcasts of a switch in a network: exactly one agent should.
     Mastership {
         switch: SwitchName,
@@ -105,6 +110,7 @@ impl Event {
                 None => Level::Info,
             },
             Self::Refused { .. } | Self::Outdated { .. } => Level::Warn,
+            Self::Told { serves_any, .. } if !serves_any => Level::Warn,
             Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,
             Self::ClientUp { .. } | Self::Subscribed { .. } | Self::Unsubscribed { .. } => Level::Info,
             Self::EndOfRib { .. } | Self::Configured { .. } => Level::Info,
@@ -152,7 +158,14 @@ impl fmt::Display for Event {
             Self::Outdated { offered, revision } => {
                 write!(f, "revision {offered} is lower than {revision}, which stays in force")
             }
-            Self::Told { client, revision } => write!(f, "{} the configuration, revision {revision}", name(client)),
+            Self::Told {
+                client,
+                revision,
+                serves_any,
+            } => {
+                let but = if *serves_any { "" } else { ": it serves no switch" };
+                write!(f, "{} the configuration, revision {revision}{but}", name(client))
+            }
             Self::Mastership {
                 switch,
                 network,

@@ -143,6 +143,7 @@ impl ControlNode {
             event = (!telling.has_news()).then(|| Event::Told {
                 client: client.name.clone(),
                 revision: self.inventory.revision,
+                serves_any: self.inventory.served_by(client.name.as_str()).next().is_some(),
             });
         } else if let Some(name) = client.pending.first().cloned() {
             let subscription = client.subscriptions.get_mut(&name).filter(|it| !it.no_ribout);

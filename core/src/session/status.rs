@@ -49,7 +49,7 @@ impl Session {
             rows_local: self.replica.ucast_local.count(),
             rows_remote: self.replica.ucast_remote.count(),
             rows_wanted: self.wanted.rows(),
-            pending: self.lanes.pending(),
+            pending: if self.may_write() { self.lanes.pending() } else { 0 },
             in_flight: self.in_flight(),
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),
             quarantine: quarantine.take(STATUS_ENTRIES).collect(),

@@ -76,6 +76,20 @@ fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed
 }
 
 #[test]
+fn a_control_node_that_was_outdated_and_then_tells_something_else_is_named_again() {
+    let mut net = Net::new(1, 2);
+    net.settle();
+    net.configure_one(0, with_vni(6000, 2));
+    net.pass(6);
+    assert!(net.words.contains("Outdated") && !net.words.contains("Contradicted"));
+    net.configure_one(1, with_vni(7000, 2));
+    net.pass(2);
+    assert!(!net.words.contains("Contradicted"), "it may be about to be mended");
+    net.pass(4);
+    assert!(net.words.contains("Contradicted"));
+}
+
+#[test]
 fn a_control_node_that_was_outdated_and_catches_up_is_followed_again() {
     let mut net = Net::new(1, 1);
     net.settle();

@@ -160,7 +160,7 @@ fn explain_tls(error: &Error) -> Refusal {
         ),
         Error::AlertReceived(AlertDescription::UnknownCA) => of(
             Cause::RefusedByPeer,
-            "the peer does not know the CA of our certificate; give the switch the root of tls.certificate (ovs-pki: controllerca/cacert.pem)".to_owned(),
+            "the peer does not know the CA of our certificate; give it the root of tls.certificate (a switch: ovs-pki has it in controllerca/cacert.pem; an agent, of its control node: [control] ca)".to_owned(),
         ),
         Error::AlertReceived(alert) => of(
             Cause::RefusedByPeer,

@@ -26,11 +26,18 @@ fn the_walk_with_control_nodes_works_when_pasted() {
         "control-2.toml is right: control node control-2, revision 1, 1 network with 0 remote MACs, 2 switches with 2 port bindings, 2 agents",
         "agent-b.toml is right: agent agent-b, led by 2 control nodes",
         "control node: revision 1, 2 clients, 1 network, 2 switches",
-        "unknown-dst -> vxlan_over_ipv4/10.0.0.12",
         "0030 Contrail-6f1c0d0e-0000-4000-8000-000000000001",
     ] {
         assert!(said.lines().any(|line| line.trim() == seen), "{seen} is not in\n{said}");
     }
+    let moved = |node: &str| {
+        said.lines()
+            .any(|line| line.trim() == format!("unknown-dst -> vxlan_over_ipv4/{node}"))
+    };
+    assert!(
+        moved("10.0.0.11") != moved("10.0.0.12"),
+        "one agent was killed, and the other owns: {said}"
+    );
     let learned = said.matches("02:00:00:00:00:07 -> vxlan_over_ipv4/10.0.1.1").count();
     assert_eq!(learned, 2, "it is there before and after the failover: {said}");
 }

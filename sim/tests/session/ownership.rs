@@ -68,7 +68,12 @@ fn of_two_sessions_of_one_switch_the_second_waits_reads_and_writes_nothing() {
     assert_eq!(ownership(&world, first), Ownership::Held);
     assert_eq!(ownership(&world, second), Ownership::Waiting);
     assert!(world.happened(|what| *what == What::Waiting));
-    assert_eq!(world.status(second).phase, "synced");
+    let status = world.status(second);
+    assert_eq!(
+        (&*status.phase, status.pending),
+        ("synced", 0),
+        "nothing is for it to write"
+    );
     assert_eq!(world.transactions(second).len(), 0);
     assert_as_wanted(&world, &wanted().0);
 }

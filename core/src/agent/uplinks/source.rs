@@ -45,8 +45,18 @@ struct Teller {
     /// When it told something last that is no part of `whole` yet.
     told: Option<Time>,
     whole: Option<Whole>,
-    /// Since when that has not been what is in force, and whether that was said.
-    disagrees: Option<(Time, bool)>,
+    /// How that is not what is in force.
+    disagrees: Option<Disagreement>,
+}
+
+/// Somebody tells something else than what is in force.
+#[derive(Clone, Copy, Debug)]
+struct Disagreement {
+    since: Time,
+    /// Of what is told.
+    revision: Option<u64>,
+    /// It has lasted, and was said.
+    is_said: bool,
 }
 
 /// What a control node wants when it has told everything.
@@ -71,7 +81,7 @@ impl Source {
         let revision = teller.and_then(|teller| teller.whole.as_ref()?.revision);
         (
             revision,
-            teller.is_some_and(|teller| matches!(teller.disagrees, Some((_, true)))),
+            teller.is_some_and(|teller| teller.disagrees.is_some_and(|it| it.is_said)),
         )
     }
 
@@ -85,7 +95,7 @@ impl Source {
     pub(super) fn due(&self) -> Option<Time> {
         let due = self.tellers.values().filter_map(Teller::due);
         let unsaid = self.tellers.values().filter_map(|teller| teller.disagrees);
-        let unsaid = unsaid.filter(|(_, said)| !said).map(|(since, _)| since + ALARM_AFTER);
+        let unsaid = unsaid.filter(|it| !it.is_said).map(|it| it.since + ALARM_AFTER);
         due.chain(unsaid).min()
     }
 
@@ -269,9 +279,15 @@ impl Uplinks {
                 teller.disagrees = None;
                 continue;
             };
-            let (since, said) = teller.disagrees.unwrap_or((now, false));
+            // Whoever tells something else again is another case.
+            let before = teller.disagrees.filter(|it| it.revision == other.revision);
+            let (since, said) = before.map_or((now, false), |it| (it.since, it.is_said));
             let is_due = now.since(since) >= ALARM_AFTER;
-            teller.disagrees = Some((since, said || is_due));
+            teller.disagrees = Some(Disagreement {
+                since,
+                revision: other.revision,
+                is_said: said || is_due,
+            });
             if let (Some(told), Some(in_force), true) = (other.revision, revision, is_due && !said) {
                 let name = teller.name.clone();
                 news.push(match told == in_force {

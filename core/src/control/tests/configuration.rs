@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::*;
 use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::configuration::CertificateRule;
+use crate::event::Level;
 use crate::xmpp::element::Element;
 use crate::xmpp::graph::Link;
 
@@ -195,4 +196,24 @@ fn the_routes_of_the_inventory_are_paths_like_others() {
     world.handle(Input::Configure(Arc::new(with)));
     world.settle();
     assert_eq!(world.holds(1, 1), [(mac(1), vec![21]), (mac(3), vec![23])]);
+}
+
+#[test]
+fn who_serves_no_switch_is_told_so_in_the_log() {
+    let mut world = World::with(&[1]);
+    for (conn, name) in [(1, "agent-a"), (2, "agent-aa")] {
+        subscribe(&mut world, conn, name);
+    }
+    let told = world.events.iter().filter(|event| event.word() == "Told");
+    let told: Vec<_> = told.map(|event| (event.level(), event.to_string())).collect();
+    assert_eq!(
+        told,
+        [
+            (Level::Info, "agent-a the configuration, revision 1".to_owned()),
+            (
+                Level::Warn,
+                "agent-aa the configuration, revision 1: it serves no switch".to_owned()
+            ),
+        ]
+    );
 }
