@@ -20,7 +20,7 @@ use super::message::{Message, Order};
 use super::mourner::Mourner;
 use super::session;
 use super::steps::{Pace, Steps};
-use super::stream::{Mouth, News};
+use super::stream::{self, Mouth, News};
 use super::uplink::{self, Dialer};
 
 /// A connection that is ready for bytes.
@@ -125,17 +125,23 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             };
             self.agent.handle(self.env.now(), input);
             if self.carry_out() {
-                return;
+                return self.goodbye().await;
             }
             // What was said is in no socket yet, and counts all the same.
             for id in std::mem::take(&mut self.spoken) {
                 let sent = self.uplink(id, News::Sent);
                 self.agent.handle(self.env.now(), sent);
                 if self.carry_out() {
-                    return;
+                    return self.goodbye().await;
                 }
             }
         }
+    }
+
+    /// Every control node is told.
+    async fn goodbye(self) {
+        let mouths: Vec<_> = self.uplinks.values().collect();
+        stream::goodbye(&self.env, &mouths, self.messages, "the agent has drained").await;
     }
 
     fn arrived(&mut self, arrived: Arrived<S>) -> Input {

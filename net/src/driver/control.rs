@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tandem_core::bounds::{HALF_OPEN_STREAMS, PACKED_BYTES};
 use tandem_core::control::{ClientName, ControlNode, ControlStatus, Input, Inventory, Output};
@@ -65,9 +64,6 @@ struct Client {
 
 /// Messages that may wait for the control node.
 const MESSAGES: usize = 1024;
-
-/// How long goodbyes may take.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
     /// A driver of a control node of this name, and where to send it messages.
@@ -197,27 +193,8 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
 
     /// Every client is told, and every stream's task has ended or had its time when this is over.
     async fn goodbye(self) {
-        let Self {
-            env,
-            clients,
-            mut messages,
-            ..
-        } = self;
-        for client in clients.values() {
-            client.mouth.close(CloseWhy::orderly("the control node ends"));
-        }
-        let gone = async {
-            for client in clients.values() {
-                client.mouth.gone().await;
-            }
-        };
-        // Whoever has something to tell must not wait for us.
-        let deaf = async { while messages.recv().await.is_some() {} };
-        tokio::select! {
-            () = gone => {}
-            () = deaf => {}
-            () = env.sleep_until(env.now() + GOODBYE) => {}
-        }
+        let mouths: Vec<_> = self.clients.values().map(|client| &client.mouth).collect();
+        stream::goodbye(&self.env, &mouths, self.messages, "the control node ends").await;
     }
 }
 

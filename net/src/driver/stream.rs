@@ -74,6 +74,9 @@ struct Queue {
 /// Stanzas that go out together at most.
 const PACKED_STANZAS: usize = 256;
 
+/// How long goodbyes may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// How long the last bytes may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -267,6 +270,25 @@ async fn finish<E: Env, S: AsyncRead + AsyncWrite>(env: &E, line: Line<S>) {
     tokio::select! {
         () = line.finish() => {}
         () = env.sleep_until(env.now() + FLUSH) => {}
+    }
+}
+
+/// Ends streams: whoever is at the other end is told, and each task has ended or had its time when this is over.
+pub(super) async fn goodbye<E: Env, M>(env: &E, mouths: &[&Mouth], mut inbox: mpsc::Receiver<M>, why: &str) {
+    for mouth in mouths {
+        mouth.close(CloseWhy::orderly(why));
+    }
+    let gone = async {
+        for mouth in mouths {
+            mouth.gone().await;
+        }
+    };
+    // Whoever has something to tell must not wait for us.
+    let deaf = async { while inbox.recv().await.is_some() {} };
+    tokio::select! {
+        () = gone => {}
+        () = deaf => {}
+        () = env.sleep_until(env.now() + GOODBYE) => {}
     }
 }
 

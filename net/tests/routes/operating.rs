@@ -138,6 +138,21 @@ fn control_nodes_see_who_owns_a_switch_that_takes_broadcasts() {
 }
 
 #[test]
+fn an_agent_that_is_told_to_go_and_has_nothing_to_hand_over_says_goodbye_to_its_control_nodes() {
+    let pair = start();
+    let idle = 1 - audited(&pair, "tor1");
+    let name = pair.agents[idle].options().agent.name.clone();
+    pair.agents[idle].process.terminate().expect("a signal");
+    let status = wait(&pair, "the end of an agent", || pair.agents[idle].process.exited());
+    assert!(status.success(), "{status}");
+    for node in &pair.control_nodes {
+        wait(&pair, "the control node to hear of it", || {
+            node.lines(&["ClientDown", &name, "the peer ended the stream"]).pop()
+        });
+    }
+}
+
+#[test]
 fn a_control_node_that_is_told_to_go_says_goodbye_to_its_agents() {
     let mut pair = start();
     let node = &mut pair.control_nodes[0];
