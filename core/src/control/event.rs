@@ -61,6 +61,8 @@ pub enum Event {
         revision: u64,
         networks: usize,
         switches: usize,
+        /// The revision is not that of another inventory that was in force.
+        is_raised: bool,
     },
     /// An inventory was older than the one in force.
     Outdated { offered: u64, revision: u64 },
@@ -110,7 +112,7 @@ impl Event {
                 None => Level::Info,
             },
             Self::Refused { .. } | Self::Outdated { .. } => Level::Warn,
-            Self::Told { serves_any, .. } if !serves_any => Level::Warn,
+            Self::Told { serves_any: false, .. } | Self::Configured { is_raised: false, .. } => Level::Warn,
             Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,
             Self::ClientUp { .. } | Self::Subscribed { .. } | Self::Unsubscribed { .. } => Level::Info,
             Self::EndOfRib { .. } | Self::Configured { .. } => Level::Info,
@@ -154,7 +156,14 @@ impl fmt::Display for Event {
                 revision,
                 networks,
                 switches,
-            } => write!(f, "revision {revision}: {networks} networks, {switches} switches"),
+                is_raised,
+            } => {
+                let but = match is_raised {
+                    true => "",
+                    false => "; it was another under the same revision, which goes up with every change",
+                };
+                write!(f, "revision {revision}: {networks} networks, {switches} switches{but}")
+            }
             Self::Outdated { offered, revision } => {
                 write!(f, "revision {offered} is lower than {revision}, which stays in force")
             }

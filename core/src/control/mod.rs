@@ -225,6 +225,7 @@ impl ControlNode {
             revision: offered,
             networks: self.inventory.networks.len(),
             switches: self.inventory.switches.len(),
+            is_raised: is_first || offered > revision || self.inventory == before,
         });
         self.configure_instances(now, &before);
         let inventory = Arc::clone(&self.inventory);

@@ -199,6 +199,17 @@ fn the_routes_of_the_inventory_are_paths_like_others() {
 }
 
 #[test]
+fn another_inventory_under_the_same_revision_is_a_warning() {
+    let mut world = World::with(&[1]);
+    for (revision, networks) in [(1, vec![1]), (1, vec![1, 2]), (2, vec![1])] {
+        world.handle(Input::Configure(inventory(revision, &networks)));
+    }
+    let configured = world.events.iter().filter(|event| event.word() == "Configured");
+    let levels: Vec<_> = configured.map(Event::level).collect();
+    assert_eq!(levels, [Level::Info, Level::Info, Level::Warn, Level::Info]);
+}
+
+#[test]
 fn who_serves_no_switch_is_told_so_in_the_log() {
     let mut world = World::with(&[1]);
     for (conn, name) in [(1, "agent-a"), (2, "agent-aa")] {
