@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustls::{CertificateError, Error};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
@@ -44,7 +45,7 @@ impl Secure<TcpStream> for TcpDialer {
         let settings = self.tls.as_ref().ok_or_else(no_tls)?;
         let connector =
             Connector::load(&settings.borrow()).map_err(|error| io::Error::other(error.with_ca_of("control")))?;
-        connector.connect(socket).await
+        connector.connect(socket).await.map_err(explained)
     }
 }
 
@@ -55,5 +56,16 @@ impl Dialer for TcpDialer {
         let stream = TcpStream::connect(to).await?;
         prepare(&stream)?;
         Ok(stream)
+    }
+}
+
+/// A certificate by another CA is as likely our mistake as theirs: the sentence names the key that is ours.
+fn explained(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|it| it.downcast_ref()) {
+        // A CA of the same name with another key leads to a bad signature.
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            io::Error::other("the certificate of the control node is not signed by a CA in control.ca")
+        }
+        _ => error,
     }
 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 use tandem_net::lab::agent::RemoteMac;
-use tandem_net::lab::{Pair, Signal};
+use tandem_net::lab::{Pair, Pki, Signal};
 
 use crate::system::{BLUE, TOR, audited, installed, start, wait};
 
@@ -135,6 +135,25 @@ fn control_nodes_see_who_owns_a_switch_that_takes_broadcasts() {
             (owners == json!([owner])).then_some(())
         });
     }
+}
+
+#[test]
+fn an_agent_that_trusts_another_ca_than_its_control_nodes_have_names_the_key_of_its_file() {
+    let mut pair = start();
+    let folder = pair.scratch.path().join("strangers");
+    std::fs::create_dir(&folder).expect("a folder");
+    let strangers = Pki::new(folder).expect("an authority");
+    let mut options = pair.agents[0].options().clone();
+    options.control.as_mut().expect("control nodes").ca = strangers.ca();
+    pair.agents[0].reload(options).expect("reloaded");
+    pair.agents[0].restart().expect("an agent");
+    wait(&pair, "what the agent says", || {
+        let said = [
+            "UplinkDown",
+            "the certificate of the control node is not signed by a CA in control.ca",
+        ];
+        pair.agents[0].lines(&said).pop()
+    });
 }
 
 #[test]

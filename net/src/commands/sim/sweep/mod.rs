@@ -167,7 +167,12 @@ fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let (first, last) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
     let (first, last) = (number(first)?, number(last)?);
-    if first > last { Err(wrong()) } else { Ok(first..=last) }
+    if first > last {
+        return Err(format!(
+            "`{text}` runs backwards: the first seed comes first, such as 1..1000"
+        ));
+    }
+    Ok(first..=last)
 }
 
 #[cfg(test)]
