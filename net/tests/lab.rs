@@ -114,7 +114,8 @@ fn the_proxy_forwards_to_a_healthy_backend_and_notices_its_death() -> Result<()>
     })?;
     haproxy.reload(plain)?;
 
-    let (_, mut kept) = dial(vip).expect("b answers");
+    // After a reload HAProxy takes a dead server for alive until it has checked it.
+    let (_, mut kept) = scratch.wait_until("b after a reload", SOON, || dial(vip))?;
     haproxy.reload(haproxy.options().clone())?;
     kept.write_all(b"still there").expect("the old process serves it");
     let mut said = [0; 11];

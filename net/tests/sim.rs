@@ -207,7 +207,8 @@ fn mistakes_are_shown_where_they_stand() {
         (&["run", "none"], "none has no .toml file in it"),
         (&["run"], "required"),
         (&["run", "wrong.toml", "--seed", "1"], "cannot be used with"),
-        (&["sweep", "--seeds", "5..1"], "is no range of seeds"),
+        (&["sweep", "--seeds", "5"], "is no range of seeds"),
+        (&["sweep", "--seeds", "5..1"], "runs backwards"),
         (&["sweep"], "--seeds <A..B>"),
         (
             &["sweep", "--seeds", "1..1", "--save", "wrong.toml"],
