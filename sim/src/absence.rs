@@ -11,7 +11,7 @@ use tandem_core::{Mac, Time, Uuid};
 
 use crate::switch::{Commit, Row};
 use crate::world::World;
-use crate::world::log::{Entry, Fate, Happened};
+use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::{device, host, model};
 
 /// How long MACs were missing, in microseconds: by the kind of the last fault that had begun, each MAC at each listener.
@@ -66,38 +66,38 @@ impl Absences {
 
     /// Something happened while this was the last fault that had begun.
     pub(crate) fn heard(&mut self, entry: &Entry, world: &World, fault: Option<&'static str>) {
-        match &entry.what {
-            Happened::Agent(host::Event::Uplink(What::Imported { network, mac, vtep }))
-            | Happened::VRouter(What::Imported { network, mac, vtep }) => {
+        match &entry.event {
+            ActorEvent::Agent(host::Event::Uplink(What::Imported { network, mac, vtep }))
+            | ActorEvent::VRouter(What::Imported { network, mac, vtep }) => {
                 let place = (*network, *mac);
                 match (vtep, fault) {
                     (Some(_), _) => self.is_back(entry, place),
-                    (None, Some(fault)) if self.misses(&entry.who, place, world) => {
+                    (None, Some(fault)) if self.misses(&entry.node, place, world) => {
                         let of_mac = self.missing.entry(place).or_default();
-                        of_mac.insert(Arc::clone(&entry.who), (entry.at, fault));
+                        of_mac.insert(Arc::clone(&entry.node), (entry.at, fault));
                     }
                     (None, _) => {}
                 }
             }
             // Who begins anew misses nothing.
-            Happened::World(Fate::Started { node }) => {
+            ActorEvent::World(WorldEvent::Started { node }) => {
                 for listeners in self.missing.values_mut() {
                     listeners.remove(node.as_str());
                 }
             }
-            Happened::World(_) => {
+            ActorEvent::World(_) => {
                 let learned = &self.learned;
                 self.missing
                     .retain(|place, _| world.is_wanted(place.0) && is_there(learned.get(place), world));
             }
-            Happened::Switch(device::Event::Booted { keeps_database: false }) => {
-                let gone = self.rows.keys().filter(|(switch, _)| *switch == entry.who);
+            ActorEvent::Switch(device::Event::Booted { keeps_database: false }) => {
+                let gone = self.rows.keys().filter(|(switch, _)| *switch == entry.node);
                 for row in gone.cloned().collect::<Vec<_>>() {
                     self.forget(&row);
                 }
             }
-            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+            ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
+            ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
         }
     }
 
@@ -115,7 +115,7 @@ impl Absences {
 
     fn is_back(&mut self, entry: &Entry, place: (Uuid, Mac)) {
         let listeners = self.missing.get_mut(&place);
-        if let Some((since, fault)) = listeners.and_then(|listeners| listeners.remove(&entry.who)) {
+        if let Some((since, fault)) = listeners.and_then(|listeners| listeners.remove(&entry.node)) {
             let micros = u64::try_from(entry.at.since(since).as_micros()).unwrap_or(u64::MAX);
             self.times.entry(fault).or_default().push(micros);
         }

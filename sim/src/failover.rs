@@ -10,7 +10,7 @@ use tandem_core::Time;
 
 use crate::absence::{Absences, Times};
 use crate::switch::Commit;
-use crate::world::log::{Entry, Fate, Happened};
+use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::world::{SwitchView, World};
 use crate::{device, model};
 
@@ -73,25 +73,25 @@ impl Stopwatch {
     }
 
     pub(crate) fn heard(&mut self, entry: &Entry, world: &World) {
-        match &entry.what {
-            Happened::Switch(event) => {
+        match &entry.event {
+            ActorEvent::Switch(event) => {
                 if let Some(stale) = &mut self.stale {
-                    stale.insert(entry.who.to_string());
+                    stale.insert(entry.node.to_string());
                 }
                 if touches_broadcast(event)
-                    && let Some(watch) = self.switches.get_mut(&*entry.who)
+                    && let Some(watch) = self.switches.get_mut(&*entry.node)
                 {
                     watch.right = None;
                 }
             }
-            Happened::World(_) | Happened::Vip(_) => {
+            ActorEvent::World(_) | ActorEvent::Vip(_) => {
                 self.stale = None;
                 self.switches.values_mut().for_each(|watch| watch.right = None);
             }
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::VRouter(_) | Happened::Thief(_) => {}
+            ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
+            ActorEvent::VRouter(_) | ActorEvent::Thief(_) => {}
         }
-        if let Happened::World(Fate::FaultBegins { fault, .. }) = &entry.what
+        if let ActorEvent::World(WorldEvent::FaultBegins { fault, .. }) = &entry.event
             && let Some(scheduled) = world.plan().fault(*fault)
         {
             self.last_fault = Some(scheduled.fault.kind().name());

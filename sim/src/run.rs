@@ -13,7 +13,7 @@ use crate::failover::{Failover, Stopwatch};
 use crate::model::{self, Pending};
 use crate::plan::Plan;
 use crate::world::World;
-use crate::world::log::{Chain, Entry, Happened};
+use crate::world::log::{ActorEvent, Chain, Entry};
 
 /// How often to look whether everything has converged: comparing all tables takes long.
 const PENDING_EVERY: Duration = Duration::from_millis(250);
@@ -166,16 +166,16 @@ impl Run {
             }
             let found = self.judges.heard(&entry, &self.world);
             self.found(found);
-            if let Happened::Switch(crate::device::Event::Committed(_)) = &entry.what {
-                for commit in self.world.take_commits(&entry.who) {
-                    self.stopwatch.committed(&entry.who, &commit, &self.world);
-                    let found = self.judges.committed(&entry.who, &commit, &self.world, entry.id);
+            if let ActorEvent::Switch(crate::device::Event::Committed(_)) = &entry.event {
+                for commit in self.world.take_commits(&entry.node) {
+                    self.stopwatch.committed(&entry.node, &commit, &self.world);
+                    let found = self.judges.committed(&entry.node, &commit, &self.world, entry.id);
                     self.found(found);
                 }
             }
             moved |= !matches!(
-                entry.what,
-                Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) | Happened::VRouter(_)
+                entry.event,
+                ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) | ActorEvent::VRouter(_)
             );
             self.stopwatch.heard(&entry, &self.world);
             heard(&entry);

@@ -40,7 +40,7 @@ pub struct Options {
 /// What a node can be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// The answer to [`Event::Track`]. Two failures in a row are a fault, two successes end it.
+    /// The answer to [`Event::VipTrack`]. Two failures in a row are a fault, two successes end it.
     Tracked(bool),
     /// The operator gives it another priority.
     Priority(u8),
@@ -53,13 +53,13 @@ pub enum Command {
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Event {
     /// It holds the address.
-    Master,
+    VipMaster,
     /// It waits.
-    Backup,
+    VipBackup,
     /// What the address is for is dead here.
-    Fault,
+    VipFault,
     /// A question: does it live? To be answered with [`Command::Tracked`].
-    Track,
+    VipTrack,
 }
 
 /// What a node is.
@@ -180,7 +180,7 @@ impl Vip {
             && at <= now
         {
             self.track_at = Some(now + every);
-            self.outputs.push_back(Output::Event(Event::Track));
+            self.outputs.push_back(Output::Event(Event::VipTrack));
         }
         if self.due_at.is_some_and(|at| at <= now) {
             match self.state {
@@ -230,7 +230,7 @@ impl Vip {
             self.become_backup(now);
         } else {
             self.resign();
-            self.enter(State::Fault, Event::Fault);
+            self.enter(State::Fault, Event::VipFault);
         }
     }
 
@@ -241,12 +241,12 @@ impl Vip {
     }
 
     fn become_backup(&mut self, now: Time) {
-        self.enter(State::Backup, Event::Backup);
+        self.enter(State::Backup, Event::VipBackup);
         self.due_at = Some(now + self.master_down());
     }
 
     fn become_master(&mut self, now: Time) {
-        self.enter(State::Master, Event::Master);
+        self.enter(State::Master, Event::VipMaster);
         self.advertise(now);
         self.hold();
     }
@@ -330,10 +330,10 @@ impl Event {
     /// The word that stands in the log.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Master => "Master",
-            Self::Backup => "Backup",
-            Self::Fault => "Fault",
-            Self::Track => "Track",
+            Self::VipMaster => "VipMaster",
+            Self::VipBackup => "VipBackup",
+            Self::VipFault => "VipFault",
+            Self::VipTrack => "VipTrack",
         }
     }
 }
@@ -342,10 +342,10 @@ impl fmt::Display for Event {
     /// What follows the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Master => "holds the virtual IP",
-            Self::Backup => "waits for the virtual IP",
-            Self::Fault => "cannot hold the virtual IP",
-            Self::Track => "looks whether its proxy lives",
+            Self::VipMaster => "holds the virtual IP",
+            Self::VipBackup => "waits for the virtual IP",
+            Self::VipFault => "cannot hold the virtual IP",
+            Self::VipTrack => "looks whether its proxy lives",
         })
     }
 }

@@ -12,14 +12,14 @@ use tandem_sim::plan::Plan;
 use tandem_sim::run::{Detail, Run};
 use tandem_sim::switch::{Row, Switch};
 use tandem_sim::world::World;
-use tandem_sim::world::log::{Entry, Happened};
+use tandem_sim::world::log::{ActorEvent, Entry};
 
 /// The checks take any right tunnel end, and none where a switch has a MAC itself; here nobody moves any more.
 #[test]
 fn what_one_switch_learned_stands_in_the_others_at_its_tunnel_end() {
     let mut imported = 0;
     let world = at_the_end(&scenario("mac-travels"), &mut |entry| {
-        imported += usize::from(entry.what.word() == "Imported");
+        imported += usize::from(entry.event.word() == "Imported");
     });
     assert!(imported > 100, "{imported} routes were imported");
     let switches: Vec<_> = world.switches().collect();
@@ -90,11 +90,11 @@ fn agents_that_nobody_tells_anything_delete_nothing() {
 fn what_both_agents_published_is_published_again_after_both_control_nodes_died() {
     let mut up = BTreeSet::new();
     at_the_end(&scenario("both-control-nodes-die"), &mut |entry| {
-        if let Happened::Agent(host::Event::Uplink(what)) = &entry.what
+        if let ActorEvent::Agent(host::Event::Uplink(what)) = &entry.event
             && what.word() == "UplinkUp"
             && entry.at.micros() > 240_000_000
         {
-            up.insert(format!("{} {what}", entry.who));
+            up.insert(format!("{} {what}", entry.node));
         }
     });
     assert_eq!(up.len(), 4, "{up:?}");

@@ -37,7 +37,7 @@ fn late_writes_of_an_old_owner_arrive_at_the_switch_and_are_refused() {
     let plan = Plan::parse(&text).expect("a plan");
     let mut refused = 0;
     let report = Run::new(&plan, Detail::Outcome).finish(|entry| {
-        refused += usize::from(entry.what.word() == "NotOwner");
+        refused += usize::from(entry.event.word() == "NotOwner");
     });
     assert!(report.ok(), "{report:?}");
     assert!(refused > 0, "none arrived");

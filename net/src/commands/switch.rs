@@ -228,11 +228,11 @@ impl Audience<Device> for Listener {
             return self.write(now, &event);
         }
         match &event {
-            Event::DialFailed { .. } | Event::Unusable { .. } | Event::EditRefused { .. } => {
+            Event::DialFailed { .. } | Event::TargetUnusable { .. } | Event::EditRejected { .. } => {
                 warn!(target: "tandem", "{}: {event}", event.word());
             }
             Event::Disconnected {
-                why: Ended::Lost | Ended::Refused(_),
+                why: Ended::Lost | Ended::ServerClosed(_),
                 ..
             } => {
                 warn!(target: "tandem", "{}: {event}", event.word());

@@ -10,7 +10,7 @@ use super::{Check, Findings, Scene};
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::World;
-use crate::world::log::{Entry, Fate, Happened};
+use crate::world::log::{ActorEvent, Entry, WorldEvent};
 
 /// How long an agent may go on with an older configuration.
 const RECENT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -30,10 +30,10 @@ impl Check for Foreign {
     }
 
     fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
-        if let Happened::World(fate) = &entry.what {
-            match fate {
-                Fate::Configured { .. } | Fate::FaultBegins { .. } => self.remember(world),
-                Fate::FaultEnds { .. } | Fate::Started { .. } | Fate::Healed { .. } => {}
+        if let ActorEvent::World(event) = &entry.event {
+            match event {
+                WorldEvent::ConfigurationLoaded { .. } | WorldEvent::FaultBegins { .. } => self.remember(world),
+                WorldEvent::FaultEnds { .. } | WorldEvent::Started { .. } | WorldEvent::Healed { .. } => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::device::{self, Ended};
 use crate::host;
 use crate::switch::UNANSWERED;
 use crate::world::World;
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 
 /// What clocks may go wrong by, and what an agent may be late.
 const SLACK: Duration = Duration::from_secs(1);
@@ -40,18 +40,18 @@ impl Check for Keepalive {
     }
 
     fn heard(&mut self, entry: &Entry, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
-        match &entry.what {
-            Happened::Agent(host::Event::Session(event)) => self.heard_session(&entry.who, event, world, found),
-            Happened::Switch(device::Event::Disconnected {
+        match &entry.event {
+            ActorEvent::Agent(host::Event::Session(event)) => self.heard_session(&entry.node, event, world, found),
+            ActorEvent::Switch(device::Event::Disconnected {
                 conn,
-                why: Ended::Refused(why),
+                why: Ended::ServerClosed(why),
                 ..
             }) if why == UNANSWERED => {
-                killed_by_switch(&entry.who, *conn, scene, found);
+                killed_by_switch(&entry.node, *conn, scene, found);
             }
-            Happened::World(_) => self.look_who_runs(world),
-            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) => {}
-            Happened::Control(_) | Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+            ActorEvent::World(_) => self.look_who_runs(world),
+            ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) => {}
+            ActorEvent::Control(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
         }
     }
 

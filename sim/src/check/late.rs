@@ -8,7 +8,7 @@ use tandem_core::agent::uplinks::What;
 use super::steady::Stand;
 use crate::host;
 use crate::world::World;
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 
 /// How the sessions of agents with control nodes stand, by their names.
 #[derive(Clone, Debug, Default)]
@@ -17,13 +17,13 @@ pub(super) struct Late(BTreeMap<(String, String), Stand>);
 impl Late {
     /// To be called with every event.
     pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
-        match &entry.what {
-            Happened::World(_) => self.look(world),
-            Happened::Agent(host::Event::Uplink(What::UplinkUp { name, .. })) => {
-                self.look_at(world, Some((&entry.who, name)));
+        match &entry.event {
+            ActorEvent::World(_) => self.look(world),
+            ActorEvent::Agent(host::Event::Uplink(What::UplinkUp { name, .. })) => {
+                self.look_at(world, Some((&entry.node, name)));
             }
-            Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) | Happened::VRouter(_) => {}
-            Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+            ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::Switch(_) | ActorEvent::VRouter(_) => {}
+            ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
         }
     }
 

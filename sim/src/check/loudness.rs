@@ -8,7 +8,7 @@ use tandem_core::event::Level;
 use super::{Check, Findings, Scene};
 use crate::plan::Kind;
 use crate::world::World;
-use crate::world::log::{Entry, Fate, Happened};
+use crate::world::log::{ActorEvent, Entry, WorldEvent};
 
 /// What an error may be explained by: the word of the event, a part of its text, and a fault that is not long over.
 ///
@@ -32,19 +32,20 @@ impl Check for Loudness {
     }
 
     fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
-        if let Happened::World(Fate::FaultBegins { fault, .. } | Fate::FaultEnds { fault }) = &entry.what {
+        if let ActorEvent::World(WorldEvent::FaultBegins { fault, .. } | WorldEvent::FaultEnds { fault }) = &entry.event
+        {
             let kind = world.plan().fault(*fault).map(|scheduled| scheduled.fault.kind());
             self.faults.extend(kind.map(|kind| (kind, entry.at)));
         }
-        if entry.what.level() < Level::Error {
+        if entry.event.level() < Level::Error {
             return;
         }
         if self.is_excused(entry, world) {
             self.excused += 1;
         } else {
             found.add(
-                [&*entry.who],
-                format!("{} {}: {}", entry.who, entry.what.word(), entry.what),
+                [&*entry.node],
+                format!("{} {}: {}", entry.node, entry.event.word(), entry.event),
             );
         }
     }
@@ -56,10 +57,10 @@ impl Check for Loudness {
 
 impl Loudness {
     fn is_excused(&self, entry: &Entry, world: &World) -> bool {
-        let text = entry.what.to_string();
+        let text = entry.event.to_string();
         let mut fitting = EXCUSES
             .iter()
-            .filter(|(word, part, _)| *word == entry.what.word() && text.contains(part));
+            .filter(|(word, part, _)| *word == entry.event.word() && text.contains(part));
         fitting.any(|(_, _, kind)| self.is_about(*kind, entry.at, world))
     }
 

@@ -8,7 +8,7 @@ use tandem_core::agent::uplinks::What;
 use tandem_core::control::Event as Told;
 
 use super::steady::Stand;
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 use crate::world::{ControlView, World};
 use crate::{control, host};
 
@@ -19,7 +19,7 @@ pub(super) struct Reach(BTreeMap<(String, String), Stand>);
 impl Reach {
     /// To be called with every event.
     pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
-        if moves_ways(&entry.what) {
+        if moves_ways(&entry.event) {
             self.look(world);
         }
     }
@@ -55,15 +55,15 @@ impl Reach {
 }
 
 /// Whether an event may say that somebody and a control node can talk, or cannot any more.
-fn moves_ways(what: &Happened) -> bool {
+fn moves_ways(what: &ActorEvent) -> bool {
     let of_uplink = |what: &What| matches!(what, What::UplinkUp { .. } | What::UplinkDown { .. });
     match what {
-        Happened::World(_) => true,
-        Happened::Agent(host::Event::Uplink(what)) | Happened::VRouter(what) => of_uplink(what),
-        Happened::Control(control::Event::Node(what)) => {
+        ActorEvent::World(_) => true,
+        ActorEvent::Agent(host::Event::Uplink(what)) | ActorEvent::VRouter(what) => of_uplink(what),
+        ActorEvent::Control(control::Event::Node(what)) => {
             matches!(what, Told::ClientUp { .. } | Told::ClientDown { .. })
         }
-        Happened::Agent(_) | Happened::Control(_) | Happened::Switch(_) => false,
-        Happened::Proxy(_) | Happened::Vip(_) | Happened::Thief(_) => false,
+        ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::Switch(_) => false,
+        ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => false,
     }
 }

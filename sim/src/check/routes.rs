@@ -12,7 +12,7 @@ use super::tick::{EVERY, Tick};
 use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::host;
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 use crate::world::{AgentView, ControlView, Listener, World};
 
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl Check for Routes {
     }
 
     fn heard(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
-        if let Happened::Agent(host::Event::Session(event)) = &entry.what
+        if let ActorEvent::Agent(host::Event::Session(event)) = &entry.event
             && let What::Exported(exported) = &event.what
         {
             self.held.right(|(_, route)| route == exported);

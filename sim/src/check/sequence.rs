@@ -10,7 +10,7 @@ use tandem_core::{Mac, Uuid};
 use super::{Check, Findings, Scene};
 use crate::host;
 use crate::world::World;
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 
 /// The sequence of a MAC that has never moved.
 const FIRST: u32 = 1;
@@ -27,17 +27,17 @@ impl Check for Sequence {
     }
 
     fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
-        match &entry.what {
-            Happened::Agent(host::Event::Session(event)) => {
+        match &entry.event {
+            ActorEvent::Agent(host::Event::Session(event)) => {
                 if let What::Exported(route) = &event.what {
                     self.exported(route);
                 }
             }
-            Happened::Agent(host::Event::Uplink(uplinks::What::Imported { network, mac, .. })) => {
-                self.imported(&entry.who, (*network, *mac), world, found);
+            ActorEvent::Agent(host::Event::Uplink(uplinks::What::Imported { network, mac, .. })) => {
+                self.imported(&entry.node, (*network, *mac), world, found);
             }
-            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::Vip(_) | Happened::Thief(_) | Happened::VRouter(_) | Happened::World(_) => {}
+            ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
+            ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::VRouter(_) | ActorEvent::World(_) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use super::tick::Tick;
 use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::host::{self, HALF_OPEN_MAX};
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 use crate::world::{AgentView, World};
 
 #[derive(Clone, Debug, Default)]
@@ -23,20 +23,20 @@ impl Check for Sizes {
 
     /// Transactions are gone within a round trip: the time to count them is when the first is answered.
     fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
-        let Happened::Agent(host::Event::Session(event)) = &entry.what else {
+        let ActorEvent::Agent(host::Event::Session(event)) = &entry.event else {
             return;
         };
         if !matches!(event.what, What::Programmed { .. }) {
             return;
         }
-        let agent = world.agents().find(|agent| agent.name == &*entry.who);
+        let agent = world.agents().find(|agent| agent.name == &*entry.node);
         let in_flight = agent.and_then(|agent| {
             let line = agent.host?.sessions().get(&event.conn)?;
             Some(line.session.in_flight())
         });
         if let Some(in_flight) = in_flight {
             let what = "transactions on the wire";
-            within(&entry.who, what, in_flight, TRANSACTIONS_IN_FLIGHT, found);
+            within(&entry.node, what, in_flight, TRANSACTIONS_IN_FLIGHT, found);
         }
     }
 

@@ -8,7 +8,7 @@ use tandem_core::{ConnId, Time};
 
 use crate::device;
 use crate::link::RETRANSMIT_MAX;
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 use crate::world::{LOCK, Way, World};
 
 /// How the ways and the locks of all switches stand.
@@ -34,11 +34,13 @@ pub(super) struct Stand {
 impl Steady {
     /// To be called with every event.
     pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
-        let changes = match &entry.what {
-            Happened::World(_) | Happened::Vip(_) => true,
-            Happened::Switch(event) => matches!(event, device::Event::LockPassed { .. } | device::Event::Booted { .. }),
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => false,
-            Happened::VRouter(_) | Happened::Thief(_) => false,
+        let changes = match &entry.event {
+            ActorEvent::World(_) | ActorEvent::Vip(_) => true,
+            ActorEvent::Switch(event) => {
+                matches!(event, device::Event::LockPassed { .. } | device::Event::Booted { .. })
+            }
+            ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => false,
+            ActorEvent::VRouter(_) | ActorEvent::Thief(_) => false,
         };
         if changes {
             self.look(world);

@@ -13,7 +13,7 @@ use tandem_core::{Mac, Time, Uuid};
 use super::{Check, Findings, Scene};
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
-use crate::world::log::{Entry, Fate, Happened};
+use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::world::{AgentView, ControlView, Listener, SwitchView, World};
 use crate::{control, host};
 
@@ -37,29 +37,29 @@ impl Check for Swept {
     }
 
     fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
-        match &entry.what {
-            Happened::Agent(host::Event::Session(event)) => {
+        match &entry.event {
+            ActorEvent::Agent(host::Event::Session(event)) => {
                 if let What::Exported(Route { network, mac, vtep }) = event.what {
                     self.exported.insert((network, mac), (vtep, world.now()));
                 }
             }
-            Happened::Agent(host::Event::Uplink(uplinks::What::Imported { network, mac, vtep })) => {
+            ActorEvent::Agent(host::Event::Uplink(uplinks::What::Imported { network, mac, vtep })) => {
                 if let (network, mac, Some(vtep)) = (*network, *mac, *vtep) {
-                    let place = (entry.who.to_string(), Route { network, mac, vtep });
+                    let place = (entry.node.to_string(), Route { network, mac, vtep });
                     self.placed.insert(place, world.now());
                 }
             }
-            Happened::Control(control::Event::Node(Told::Reflected { instance, route })) => {
-                let route = (entry.who.to_string(), instance.clone(), *route);
+            ActorEvent::Control(control::Event::Node(Told::Reflected { instance, route })) => {
+                let route = (entry.node.to_string(), instance.clone(), *route);
                 self.known.entry(route).or_insert_with(|| world.now());
             }
-            Happened::Control(control::Event::Node(Told::Retracted { instance, route })) => {
-                let route = (entry.who.to_string(), instance.clone(), *route);
+            ActorEvent::Control(control::Event::Node(Told::Retracted { instance, route })) => {
+                let route = (entry.node.to_string(), instance.clone(), *route);
                 self.known.remove(&route);
             }
-            Happened::World(fate) => {
+            ActorEvent::World(event) => {
                 // Another VNI is another route.
-                if let Fate::Configured { .. } = fate {
+                if let WorldEvent::ConfigurationLoaded { .. } = event {
                     self.configured = world.now();
                 }
                 // Who dies knows nothing any more.
@@ -67,8 +67,8 @@ impl Check for Swept {
                     self.known.retain(|(who, ..), _| who != node.name);
                 }
             }
-            Happened::Agent(_) | Happened::Switch(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::Vip(_) | Happened::Thief(_) | Happened::VRouter(_) => {}
+            ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
+            ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::VRouter(_) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use super::tick::{EVERY, Tick};
 use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::model::{self, Thing};
-use crate::world::log::{Entry, Happened};
+use crate::world::log::{ActorEvent, Entry};
 use crate::world::{AgentView, SwitchView, World};
 
 #[derive(Clone, Debug, Default)]
@@ -30,10 +30,10 @@ impl Check for Tables {
     }
 
     fn heard(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
-        match &entry.what {
-            Happened::Switch(_) => drop(self.compared.remove(&*entry.who)),
-            Happened::Agent(_) | Happened::Control(_) | Happened::World(_) => self.compared.clear(),
-            Happened::Proxy(_) | Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) => {}
+        match &entry.event {
+            ActorEvent::Switch(_) => drop(self.compared.remove(&*entry.node)),
+            ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::World(_) => self.compared.clear(),
+            ActorEvent::Proxy(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
         }
     }
 

@@ -17,7 +17,7 @@ use crate::device::{self, Ended};
 use crate::operator::hand;
 use crate::plan::{Edit, Plan, Workload};
 use crate::switch::{RowChange, UNANSWERED, Writer};
-use crate::world::log::Happened;
+use crate::world::log::ActorEvent;
 use crate::{host, model};
 
 #[test]
@@ -205,9 +205,9 @@ fn a_line_that_the_switch_gives_up_though_it_is_open_is_found() {
     let event = device::Event::Disconnected {
         target: "ssl:10.0.2.1:6640".into(),
         conn,
-        why: Ended::Refused(UNANSWERED.into()),
+        why: Ended::ServerClosed(UNANSWERED.into()),
     };
-    let gone = entry("tor1", Happened::Switch(event));
+    let gone = entry("tor1", ActorEvent::Switch(event));
     assert_eq!(findings(|found| check.heard(&gone, stage.scene(), found)).len(), 1);
 }
 
@@ -383,15 +383,15 @@ fn session_event(master: &crate::world::Way<'_>, what: What) -> Entry {
         generation: Generation(1),
         what,
     };
-    entry(master.agent.name, Happened::Agent(host::Event::Session(event)))
+    entry(master.agent.name, ActorEvent::Agent(host::Event::Session(event)))
 }
 
-fn entry(who: &str, what: Happened) -> Entry {
+fn entry(node: &str, event: ActorEvent) -> Entry {
     Entry {
         id: 1,
         at: Time::ORIGIN,
-        who: who.into(),
-        what,
+        node: node.into(),
+        event,
         cause: 0,
         session: None,
     }

@@ -10,29 +10,29 @@ use crate::socket::{ACCEPTED, DialFailure};
 use crate::switch::{Commit, Writer};
 use crate::tls::TlsError;
 
-/// Something happened. `target` is the text of the `Manager` row, or of the remote of the command line.
+/// An event. `target` is the text of the `Manager` row, or of a remote of the command line.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Event {
-    /// It started, with the database that it had, or without.
+    /// The switch started, with the database that it had, or with an empty one.
     Booted { keeps_database: bool },
-    /// It takes connections there.
+    /// The switch accepts connections there.
     Listening { target: String },
-    /// It dials.
+    /// The switch dials.
     Dialling { target: String, conn: ConnId },
     /// The dial, or its TLS handshake, failed.
     DialFailed { target: String, conn: ConnId, why: Ended },
-    /// A line is there, TLS included, whoever dialled.
+    /// A connection is up, TLS included, in either direction.
     Connected { target: String, conn: ConnId },
-    /// A line that was there is gone.
+    /// A connection that was up is over.
     Disconnected { target: String, conn: ConnId, why: Ended },
-    /// The next dial comes after so many milliseconds.
+    /// The next dial follows after this many milliseconds.
     Backoff { target: String, ms: u64 },
-    /// Nobody can be dialled by this name.
-    Unusable { target: String },
-    /// A transaction changed something.
+    /// The target cannot be dialled.
+    TargetUnusable { target: String },
+    /// A transaction changed rows.
     Committed(Committed),
-    /// A transaction was refused: it asserts a lock that its writer does not hold.
+    /// A transaction was rejected: it asserts a lock that its writer does not hold.
     NotOwner { conn: ConnId },
     /// The watched lock has another holder.
     LockPassed {
@@ -40,19 +40,19 @@ pub enum Event {
         from: Option<ConnId>,
         to: Option<ConnId>,
     },
-    /// A local edit was refused: the results of its operations, as JSON.
-    EditRefused { results: String },
+    /// A local edit was rejected: the results of its operations, as JSON.
+    EditRejected { results: String },
 }
 
-/// Why a line is gone.
+/// Why a connection ended.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// The network said so.
+    /// The network reported that the dial failed.
     Dial(DialFailure),
-    /// It took longer than the switch waits.
+    /// The dial took longer than the switch waits.
     GaveUp,
-    /// The other end does not speak TLS, or refused us.
+    /// The other end does not speak TLS, or refused the handshake.
     Handshake(TlsError),
     /// The other end closed (FIN).
     Closed,
@@ -60,8 +60,8 @@ pub enum Ended {
     Lost,
     /// The row was deleted.
     Deconfigured,
-    /// The server closed, and says why: a broken protocol, or a probe that was not answered.
-    Refused(String),
+    /// The database server closed: a protocol error, or an unanswered probe.
+    ServerClosed(String),
 }
 
 /// A transaction, as a log shows it.
@@ -88,18 +88,18 @@ impl Event {
             Self::Connected { .. } => "Connected",
             Self::Disconnected { .. } => "Disconnected",
             Self::Backoff { .. } => "Backoff",
-            Self::Unusable { .. } => "Unusable",
+            Self::TargetUnusable { .. } => "TargetUnusable",
             Self::Committed(_) => "Committed",
             Self::NotOwner { .. } => "NotOwner",
             Self::LockPassed { .. } => "LockPassed",
-            Self::EditRefused { .. } => "EditRefused",
+            Self::EditRejected { .. } => "EditRejected",
         }
     }
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holder = |conn: &Option<ConnId>| conn.map_or_else(|| "nobody".to_owned(), name);
+        let holder = |conn: &Option<ConnId>| conn.map_or_else(|| "none".to_owned(), name);
         match self {
             Self::Booted { keeps_database: true } => f.write_str("with its database"),
             Self::Booted { keeps_database: false } => f.write_str("with an empty database"),
@@ -111,11 +111,11 @@ impl fmt::Display for Event {
                 write!(f, "{target}, {}: {why}", name(*conn))
             }
             Self::Backoff { target, ms } => write!(f, "{target}: {ms} ms"),
-            Self::Unusable { target } => write!(f, "{target}: {}", super::TargetError),
+            Self::TargetUnusable { target } => write!(f, "{target}: {}", super::TargetError),
             Self::Committed(committed) => committed.fmt(f),
-            Self::NotOwner { conn } => write!(f, "{} asserts a lock that it does not hold: refused", name(*conn)),
+            Self::NotOwner { conn } => write!(f, "{} asserts a lock that it does not hold: rejected", name(*conn)),
             Self::LockPassed { lock, from, to } => write!(f, "{lock}: from {} to {}", holder(from), holder(to)),
-            Self::EditRefused { results } => f.write_str(results),
+            Self::EditRejected { results } => f.write_str(results),
         }
     }
 }
@@ -123,14 +123,14 @@ impl fmt::Display for Event {
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dial(DialFailure::Refused) => f.write_str("nobody listens there"),
-            Self::Dial(DialFailure::TimedOut) => f.write_str("nobody answered"),
-            Self::GaveUp => f.write_str("nobody answered as long as the switch waits"),
+            Self::Dial(DialFailure::Refused) => f.write_str("connection refused"),
+            Self::Dial(DialFailure::TimedOut) => f.write_str("timed out"),
+            Self::GaveUp => f.write_str("timed out at the switch"),
             Self::Handshake(error) => error.fmt(f),
             Self::Closed => f.write_str("the other end closed"),
             Self::Lost => f.write_str("the connection broke"),
             Self::Deconfigured => f.write_str("the Manager row was deleted"),
-            Self::Refused(why) => f.write_str(why),
+            Self::ServerClosed(why) => f.write_str(why),
         }
     }
 }
@@ -169,7 +169,7 @@ impl fmt::Display for Committed {
     }
 }
 
-/// A connection that others dialled has a number that nobody can read.
+/// Accepted connections have numbers of sixteen digits; this shows the part that counts.
 fn name(conn: ConnId) -> String {
     match conn.0.checked_sub(ACCEPTED) {
         Some(number) => format!("accepted conn {number}"),

@@ -181,7 +181,7 @@ impl Device {
                 Way::Listen { at, tls }
             }
             Err(_) => {
-                self.tell(Event::Unusable { target: target.clone() });
+                self.tell(Event::TargetUnusable { target: target.clone() });
                 Way::Unusable
             }
         };

@@ -260,7 +260,7 @@ impl Device {
         let failed = |result: &Value| result.get("error").is_some();
         if results.as_array().is_none_or(|results| results.iter().any(failed)) {
             let results = results.to_string();
-            self.tell(Event::EditRefused { results });
+            self.tell(Event::EditRejected { results });
         }
     }
 
@@ -278,7 +278,7 @@ impl Device {
                     self.outputs.push_back(Output::Close { conn });
                     let ended = match why.fault {
                         None => Ended::Closed,
-                        Some(_) => Ended::Refused(why.what),
+                        Some(_) => Ended::ServerClosed(why.what),
                     };
                     self.forget(conn, ended);
                 }

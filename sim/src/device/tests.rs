@@ -321,7 +321,7 @@ fn who_dials_a_listening_switch_is_served() {
 fn a_target_that_names_nobody_is_reported_once() {
     let mut bench = Bench::new(options(&["ssl:somewhere"]));
     bench.edit(update_managers(&json!({"max_backoff": 2000})));
-    assert_eq!(bench.words(), ["Booted", "Committed", "Unusable", "Committed"]);
+    assert_eq!(bench.words(), ["Booted", "Committed", "TargetUnusable", "Committed"]);
     assert_eq!(bench.device.poll_timeout(), None);
 }
 
@@ -410,7 +410,7 @@ fn events_say_who_committed_what_under_which_lock() {
 fn an_edit_that_fails_is_reported() {
     let mut bench = Bench::new(options(&[]));
     bench.edit(json!([{"op": "insert", "table": "No_Such_Table", "row": {}}]));
-    assert_eq!(bench.words(), ["Booted", "Committed", "EditRefused"]);
+    assert_eq!(bench.words(), ["Booted", "Committed", "EditRejected"]);
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Door {
             let what = "the peer closed in the middle of the TLS handshake";
             CloseWhy::fault(Fault::PeerMisbehaved, what)
         } else {
-            CloseWhy::orderly("the peer closed without a word")
+            CloseWhy::orderly("the peer closed before it sent anything")
         })
     }
 

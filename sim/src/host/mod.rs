@@ -301,7 +301,7 @@ impl Host {
 
     /// The other end is gone, or has said all that it will.
     fn ended(&mut self, conn: ConnId, lost: bool) {
-        let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node is gone");
+        let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node ended");
         if self.hear_uplink(conn, Spoken::Closed(gone)) {
             if !lost {
                 self.outputs.push_back(Output::Close { conn });

@@ -155,7 +155,7 @@ fn who_does_not_shake_hands_is_told_apart() {
     assert_eq!(
         bench.ends(),
         [
-            "the peer closed without a word",
+            "the peer closed before it sent anything",
             "the peer closed in the middle of the TLS handshake (the peer misbehaved)",
             "the peer does not speak TLS (the peer misbehaved)"
         ]

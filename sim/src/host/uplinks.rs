@@ -37,8 +37,8 @@ impl Host {
 
     pub(super) fn dial_failed(&mut self, conn: ConnId, why: DialFailure) {
         let what = match why {
-            DialFailure::Refused => "nobody listens there",
-            DialFailure::TimedOut => "nobody answered",
+            DialFailure::Refused => "connection refused",
+            DialFailure::TimedOut => "timed out",
         };
         self.uplink_over(conn, CloseWhy::fault(Fault::Environment, what));
     }

@@ -18,9 +18,9 @@ pub enum Event {
     /// The agent asked for new connections again.
     ServerReady { server: String },
     /// A client was connected with a server.
-    SessionOpened { client: SocketAddrV4, server: String },
+    ProxySessionOpened { client: SocketAddrV4, server: String },
     /// A client that had got a server is gone.
-    SessionClosed {
+    ProxySessionClosed {
         client: SocketAddrV4,
         server: String,
         why: SessionEnd,
@@ -83,8 +83,8 @@ impl Event {
             Self::ServerDown { .. } => "ServerDown",
             Self::ServerDrain { .. } => "ServerDrain",
             Self::ServerReady { .. } => "ServerReady",
-            Self::SessionOpened { .. } => "SessionOpened",
-            Self::SessionClosed { .. } => "SessionClosed",
+            Self::ProxySessionOpened { .. } => "ProxySessionOpened",
+            Self::ProxySessionClosed { .. } => "ProxySessionClosed",
             Self::NoServer { .. } => "NoServer",
             Self::Redispatched { .. } => "Redispatched",
         }
@@ -99,8 +99,8 @@ impl fmt::Display for Event {
                 f.write_str(server)
             }
             Self::ServerDown { server, why } => write!(f, "{server}: {why}"),
-            Self::SessionOpened { client, server } => write!(f, "{client} to {server}"),
-            Self::SessionClosed { client, server, why } => write!(f, "{client} to {server}: {why}"),
+            Self::ProxySessionOpened { client, server } => write!(f, "{client} to {server}"),
+            Self::ProxySessionClosed { client, server, why } => write!(f, "{client} to {server}: {why}"),
             Self::NoServer { client } => write!(f, "for {client}"),
             Self::Redispatched { client, from, to } => write!(f, "{client} from {from} to {to}"),
         }
@@ -113,7 +113,7 @@ impl fmt::Display for DownWhy {
             Self::Refused => "refused",
             Self::TimedOut => "no answer",
             Self::Wrong => "wrong answer",
-            Self::Agent => "the agent says so",
+            Self::Agent => "agent-check",
         })
     }
 }

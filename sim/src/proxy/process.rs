@@ -89,7 +89,7 @@ impl Process {
         session.opened(now, conn, &mut shared.outputs);
         let (listen, server, client) = (session.listen, session.server, session.from);
         let server = self.name(listen, server);
-        shared.event(Event::SessionOpened { client, server });
+        shared.event(Event::ProxySessionOpened { client, server });
     }
 
     pub(super) fn dial_failed(
@@ -346,7 +346,7 @@ impl Process {
         let server = self.name(session.listen, session.tried);
         let client = session.from;
         session.close(why, &mut shared.outputs);
-        shared.event(Event::SessionClosed { client, server, why });
+        shared.event(Event::ProxySessionClosed { client, server, why });
     }
 
     fn session(&mut self, conn: ConnId) -> Option<(ConnId, End, &mut Session)> {

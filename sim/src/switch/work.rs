@@ -14,7 +14,7 @@ use super::session::Session;
 use super::{Input, Output, Switch, Why};
 
 /// Why a client is cut off that does not answer the inactivity probe.
-pub const UNANSWERED: &str = "it did not answer the inactivity probe";
+pub const UNANSWERED: &str = "inactivity probe not answered";
 
 /// Bytes of a session that is not read from, above which the environment is asked for no more.
 const HELD_BYTES: usize = 64 << 10;
@@ -159,7 +159,7 @@ impl Switch {
             }
             Ok(None) => {
                 if self.sessions.get(&conn).is_some_and(|session| session.finished) {
-                    self.close(conn, CloseWhy::orderly("the other end had finished"));
+                    self.close(conn, CloseWhy::orderly("the other end closed"));
                 }
             }
             Err(error) => self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, error.to_string())),

@@ -60,7 +60,7 @@ impl Segment {
                 match output {
                     Output::Hold { .. } => (node.holds, node.holds_so_far) = (true, node.holds_so_far + 1),
                     Output::Release { .. } => node.holds = false,
-                    Output::Event(Event::Track) => {
+                    Output::Event(Event::VipTrack) => {
                         let answer = Command::Tracked(node.alive);
                         inputs.push_back((index, Input::Command(answer)));
                     }
@@ -154,7 +154,7 @@ fn the_highest_priority_holds_the_address_and_says_so_every_interval() {
     assert_eq!(segment.holders(), [0]);
     assert_eq!(segment.nodes[0].holds_so_far, 1);
     let words: Vec<_> = segment.nodes[0].log.iter().map(|(_, event)| event.word()).collect();
-    assert_eq!(words, ["Backup", "Master"]);
+    assert_eq!(words, ["VipBackup", "VipMaster"]);
     assert_eq!(segment.nodes[1].log.len(), 1);
 }
 

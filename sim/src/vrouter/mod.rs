@@ -127,8 +127,8 @@ impl VRouter {
 
     fn dial_failed(&mut self, conn: ConnId, why: DialFailure) {
         let what = match why {
-            DialFailure::Refused => "nobody listens there",
-            DialFailure::TimedOut => "nobody answered",
+            DialFailure::Refused => "connection refused",
+            DialFailure::TimedOut => "timed out",
         };
         if let Some(number) = self.slot_of(conn) {
             self.over(number, CloseWhy::fault(Fault::Environment, what));
@@ -137,7 +137,7 @@ impl VRouter {
 
     fn ended(&mut self, conn: ConnId, lost: bool) {
         if let Some(number) = self.slot_of(conn) {
-            let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node is gone");
+            let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node ended");
             self.hear(number, stream::Input::Closed(gone));
             if !lost {
                 self.outputs.push_back(Output::Close { conn });

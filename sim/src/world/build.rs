@@ -56,7 +56,7 @@ const AGENT_USER_TIMEOUT: Duration = Duration::from_secs(20);
 const HARD_STOP_AFTER: Duration = Duration::from_secs(600);
 
 /// A world in which nobody is yet.
-pub(super) fn empty(plan: &Plan, standing: bool) -> World {
+pub(super) fn empty(plan: &Plan, with_sessions: bool) -> World {
     let latency = plan.network.latency.map(crate::plan::Span::duration);
     let links = Links::new(latency, plan.network.split_permille, stream(plan.seed, Stream::Latency));
     World {
@@ -76,7 +76,7 @@ pub(super) fn empty(plan: &Plan, standing: bool) -> World {
         cause: 0,
         entries: VecDeque::new(),
         entry_count: 0,
-        standing,
+        with_sessions,
         steps: 0,
         steps_at_once: 0,
         application: stream(plan.seed, Stream::Application),
@@ -212,7 +212,7 @@ impl World {
         }
         if life > 1 {
             let node = self.name_of(host);
-            self.fate(super::Fate::Started { node });
+            self.log_world(super::WorldEvent::Started { node });
         }
     }
 

@@ -5,7 +5,7 @@ use tandem_core::Time;
 use super::process::{News, Process};
 use super::{HostId, Part, Planned, State, World};
 use crate::socket::Output;
-use crate::world::log::Happened;
+use crate::world::log::ActorEvent;
 
 impl World {
     /// Tells a program something, and carries out what it wants. A program that does not run hears nothing.
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, host: HostId, part: Part, output: Output<Happened>) {
+    fn carry_out(&mut self, host: HostId, part: Part, output: Output<ActorEvent>) {
         let now = self.now;
         match output {
             Output::Listen { at } => {
@@ -123,21 +123,21 @@ impl World {
     }
 
     /// Something happened in a program; some of it concerns the world.
-    fn happened(&mut self, host: HostId, _part: Part, event: Happened) {
+    fn happened(&mut self, host: HostId, _part: Part, event: ActorEvent) {
         match &event {
-            Happened::Vip(crate::vip::Event::Track) => {
+            ActorEvent::Vip(crate::vip::Event::VipTrack) => {
                 let lives = self.nodes.get(host.0).is_some_and(|node| node.program.is_some());
                 return self.tracked(host, lives);
             }
-            Happened::Agent(crate::host::Event::HealthChanged) => return self.ask_again(),
-            Happened::Agent(crate::host::Event::Drained) => self.drained(host),
-            Happened::Switch(_) => {
+            ActorEvent::Agent(crate::host::Event::HealthChanged) => return self.ask_again(),
+            ActorEvent::Agent(crate::host::Event::Drained) => self.drained(host),
+            ActorEvent::Switch(_) => {
                 if let Some(node) = self.nodes.get_mut(host.0) {
                     node.changed = true;
                 }
             }
-            Happened::Agent(_) | Happened::Proxy(_) | Happened::Control(_) => {}
-            Happened::VRouter(_) | Happened::Vip(_) | Happened::Thief(_) | Happened::World(_) => {}
+            ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
+            ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::World(_) => {}
         }
         self.log(Some(host), event);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::log::Fate;
+use super::log::WorldEvent;
 use super::process::News;
 use super::{HostId, Kind, Part, Planned, State, World};
 use crate::link::Trouble;
@@ -40,7 +40,7 @@ impl World {
         };
         let text = fault.to_string();
         let number = place + 1;
-        self.fate(Fate::FaultBegins { fault: number, text });
+        self.log_world(WorldEvent::FaultBegins { fault: number, text });
         if let Some(lasts) = lasts {
             self.schedule(self.now + lasts.duration(), Planned::FaultEnds(place));
         }
@@ -57,7 +57,7 @@ impl World {
         };
         self.active.remove(index);
         if let Some(Scheduled { fault, .. }) = self.plan.faults.get(place).cloned() {
-            self.fate(Fate::FaultEnds { fault: place + 1 });
+            self.log_world(WorldEvent::FaultEnds { fault: place + 1 });
             self.turn(place, &fault, Turn::Ends);
         }
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use rand::RngExt;
 
-use super::log::Fate;
+use super::log::WorldEvent;
 use super::{HostId, Kind, State, World};
 use crate::link::Trouble;
 use crate::plan::{Fault, Span};
@@ -39,11 +39,11 @@ impl World {
             self.lose(*node);
         }
         let names = |nodes: &mut dyn Iterator<Item = HostId>| nodes.map(|node| self.name_of(node)).collect();
-        let fate = Fate::Healed {
+        let event = WorldEvent::Healed {
             core: names(&mut core.iter().copied()),
             lost: names(&mut hurt.iter().copied()),
         };
-        self.fate(fate);
+        self.log_world(event);
         self.ask_again();
         self.settle();
     }

@@ -1,4 +1,4 @@
-//! What happened in a world, each with what caused it, as a chain that cannot be changed in the middle.
+//! The log of a world: each entry names its cause, and a hash chain covers every entry before it.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -11,27 +11,27 @@ use tandem_core::event::Level;
 
 use crate::{control, device, host, proxy, thief, vip, vrouter};
 
-/// One event. Its number is its place in the log, from 1 on.
+/// One line of the log. Its number is its place in the log, from 1 on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     pub id: u64,
     pub at: Time,
     /// The name of the node, or `world`.
     #[serde(serialize_with = "text")]
-    pub who: Arc<str>,
+    pub node: Arc<str>,
     #[serde(flatten)]
-    pub what: Happened,
-    /// The event that led to this one; 0 if it came from outside, as the plan does.
+    pub event: ActorEvent,
+    /// The number of the entry that led to this one; 0 for an event of the plan.
     pub cause: u64,
-    /// How the session stood that this is about.
+    /// The state of the session that the event concerns, if the world records it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session: Option<Standing>,
+    pub session: Option<SessionState>,
 }
 
-/// What can happen.
+/// An event of one of the actors, or of the world itself.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "actor", content = "event", rename_all = "snake_case")]
-pub enum Happened {
+pub enum ActorEvent {
     Agent(host::Event),
     Switch(device::Event),
     Proxy(proxy::Event),
@@ -40,13 +40,13 @@ pub enum Happened {
     VRouter(vrouter::Event),
     Vip(vip::Event),
     Thief(thief::Event),
-    World(Fate),
+    World(WorldEvent),
 }
 
-/// What the world itself does to its inhabitants.
+/// An event of the world itself: what the plan and the operator do to the nodes.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
-pub enum Fate {
+pub enum WorldEvent {
     /// A fault of the plan, by its number there: see [`Plan::fault`](crate::plan::Plan::fault).
     FaultBegins {
         fault: usize,
@@ -59,22 +59,22 @@ pub enum Fate {
     Started {
         node: String,
     },
-    /// The configuration of an agent, or of a control node, was changed.
-    Configured {
-        agent: String,
+    /// An agent or a control node loads its configuration: all of it, or the half that is known at first.
+    ConfigurationLoaded {
+        node: String,
         networks: usize,
         complete: bool,
     },
-    /// The faults are over: from here on this core must converge.
+    /// The faults are over: from here on this core must converge. The lost nodes stay broken.
     Healed {
         core: Vec<String>,
         lost: Vec<String>,
     },
 }
 
-/// How a session stands.
+/// The state of a session at the time of an event.
 #[derive(Clone, Debug, Serialize)]
-pub struct Standing {
+pub struct SessionState {
     pub phase: String,
     pub owner: String,
     /// Remote rows found.
@@ -82,7 +82,7 @@ pub struct Standing {
     pub silent_ms: u64,
 }
 
-impl Happened {
+impl ActorEvent {
     /// The word in the log.
     pub fn word(&self) -> &'static str {
         match self {
@@ -93,11 +93,11 @@ impl Happened {
             Self::VRouter(event) => event.word(),
             Self::Vip(event) => event.word(),
             Self::Thief(event) => event.word(),
-            Self::World(fate) => fate.word(),
+            Self::World(event) => event.word(),
         }
     }
 
-    /// How loud it is. What is not of a program of ours is not judged by its loudness.
+    /// The level; always `Info` for programs that are not ours.
     pub fn level(&self) -> Level {
         match self {
             Self::Agent(host::Event::Session(event)) => event.what.level(),
@@ -110,19 +110,19 @@ impl Happened {
     }
 }
 
-impl Fate {
+impl WorldEvent {
     fn word(&self) -> &'static str {
         match self {
             Self::FaultBegins { .. } => "FaultBegins",
             Self::FaultEnds { .. } => "FaultEnds",
             Self::Started { .. } => "Started",
-            Self::Configured { .. } => "Configured",
+            Self::ConfigurationLoaded { .. } => "ConfigurationLoaded",
             Self::Healed { .. } => "Healed",
         }
     }
 }
 
-impl fmt::Display for Happened {
+impl fmt::Display for ActorEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Agent(event) => event.fmt(f),
@@ -132,24 +132,24 @@ impl fmt::Display for Happened {
             Self::VRouter(event) => event.fmt(f),
             Self::Vip(event) => event.fmt(f),
             Self::Thief(event) => event.fmt(f),
-            Self::World(fate) => fate.fmt(f),
+            Self::World(event) => event.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for WorldEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FaultBegins { fault, text } => write!(f, "#{fault} {text}"),
             Self::FaultEnds { fault } => write!(f, "#{fault}"),
             Self::Started { node } => f.write_str(node),
-            Self::Configured {
-                agent,
+            Self::ConfigurationLoaded {
+                node,
                 networks,
                 complete,
             } => {
-                let known = if *complete { "all" } else { "some" };
-                write!(f, "{agent}: {known} of what is wanted, {networks} networks")
+                let part = if *complete { "complete" } else { "partial" };
+                write!(f, "{node}: {part}, {networks} networks")
             }
             Self::Healed { core, lost } if lost.is_empty() => write!(f, "all of {}", core.join(", ")),
             Self::Healed { core, lost } => write!(f, "{}; lost for good: {}", core.join(", "), lost.join(", ")),
@@ -159,13 +159,13 @@ impl fmt::Display for Fate {
 
 /// The columns of [`Entry`]'s one line.
 pub const COLUMNS: &str =
-    "      id       time  who        word              phase       owner    rows  silent    cause  what";
+    "      id       time  node       word                phase       owner    rows  silent    cause  details";
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (id, at, who, word, cause) = (self.id, self.at, &self.who, self.what.word(), self.cause);
+        let (id, at, node, word, cause) = (self.id, self.at, &self.node, self.event.word(), self.cause);
         let time = format!("{}.{:06}", at.micros() / 1_000_000, at.micros() % 1_000_000);
-        write!(f, "{id:>8} {time:>10}  {who:<10} {word:<17} ")?;
+        write!(f, "{id:>8} {time:>10}  {node:<10} {word:<19} ")?;
         match &self.session {
             Some(session) => {
                 let silent = format!("{} ms", session.silent_ms);
@@ -177,7 +177,7 @@ impl fmt::Display for Entry {
             }
             None => write!(f, "{:<11} {:<8} {:>4} {:>9}", "-", "-", "-", "-")?,
         }
-        write!(f, " {cause:>7}  {}", self.what)
+        write!(f, " {cause:>7}  {}", self.event)
     }
 }
 
@@ -189,16 +189,16 @@ impl Chain {
     /// Covers one more entry.
     pub fn add(&mut self, entry: &Entry) {
         let mut hasher = FnvHasher::with_key(self.0);
-        // How the session stood is for people, and left out where nobody reads along.
+        // The session state is for readers, and recorded only on request.
         let Entry {
             id,
             at,
-            who,
-            what,
+            node,
+            event,
             cause,
             session: _,
         } = entry;
-        let written = serde_json::to_writer(Writer(&mut hasher), &(id, at, &**who, what, cause));
+        let written = serde_json::to_writer(Writer(&mut hasher), &(id, at, &**node, event, cause));
         debug_assert!(written.is_ok(), "an entry is JSON");
         self.0 = hasher.finish();
     }

@@ -32,7 +32,7 @@ use crate::operator::configuration::Intent;
 use crate::plan::Plan;
 use checking::Checking;
 use clock::Clock;
-use log::{Entry, Fate, Happened, Standing};
+use log::{ActorEvent, Entry, SessionState, WorldEvent};
 use process::{News, Process};
 pub use reach::{ControlView, Listener, Reached, VRouterView};
 pub use view::{AgentView, LOCK, SwitchView, Way};
@@ -63,8 +63,8 @@ pub struct World {
     cause: u64,
     entries: VecDeque<Entry>,
     entry_count: u64,
-    /// Whether each entry says how its session stood; costs time.
-    standing: bool,
+    /// Whether each entry records the state of its session, which costs time.
+    with_sessions: bool,
     steps: u64,
     /// Steps since the time moved last.
     steps_at_once: u64,
@@ -172,9 +172,9 @@ enum Planned {
 }
 
 impl World {
-    /// The world of a plan, before anything has happened. With `standing`, each entry says how its session stood.
-    pub fn new(plan: &Plan, standing: bool) -> Self {
-        build::empty(plan, standing).peopled()
+    /// The world of a plan, before anything has happened. With `with_sessions`, each entry records the state of its session.
+    pub fn new(plan: &Plan, with_sessions: bool) -> Self {
+        build::empty(plan, with_sessions).peopled()
     }
 
     /// Does the next thing. Answers `false` when nothing is left to do, which never happens to a world with switches.
@@ -252,13 +252,13 @@ impl World {
         self.schedule.plan(at, Step { cause, what });
     }
 
-    fn log(&mut self, node: Option<HostId>, what: Happened) {
+    fn log(&mut self, node: Option<HostId>, event: ActorEvent) {
         self.entry_count += 1;
-        let who = node
+        let name = node
             .and_then(|node| self.nodes.get(node.0))
             .map_or_else(|| Arc::from("world"), |node| Arc::clone(&node.name));
-        let session = if self.standing {
-            self.standing_of(node, &what)
+        let session = if self.with_sessions {
+            self.session_state(node, &event)
         } else {
             None
         };
@@ -266,27 +266,27 @@ impl World {
         self.entries.push_back(Entry {
             id,
             at,
-            who,
-            what,
+            node: name,
+            event,
             cause,
             session,
         });
         self.cause = id;
     }
 
-    fn fate(&mut self, fate: Fate) {
-        self.log(None, Happened::World(fate));
+    fn log_world(&mut self, event: WorldEvent) {
+        self.log(None, ActorEvent::World(event));
     }
 
-    fn standing_of(&self, node: Option<HostId>, what: &Happened) -> Option<Standing> {
-        let Happened::Agent(crate::host::Event::Session(event)) = what else {
+    fn session_state(&self, node: Option<HostId>, what: &ActorEvent) -> Option<SessionState> {
+        let ActorEvent::Agent(crate::host::Event::Session(event)) = what else {
             return None;
         };
         let host = self.host(node?)?;
         let line = host.sessions().get(&event.conn)?;
         let now = self.nodes.get(node?.0)?.clock.read(self.now);
         let status = line.session.status(now);
-        Some(Standing {
+        Some(SessionState {
             phase: status.phase,
             owner: status.ownership,
             rows: status.rows_remote,

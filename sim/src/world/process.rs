@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use tandem_core::{Deadline, Machine, Time};
 
-use super::log::Happened;
+use super::log::ActorEvent;
 use crate::control::{self, ControlHost};
 use crate::device::{self, Device};
 use crate::host::{self, Host};
@@ -64,15 +64,15 @@ impl Process {
     }
 
     /// What it wants next; until `None`.
-    pub(super) fn poll_output(&mut self) -> Option<Output<Happened>> {
+    pub(super) fn poll_output(&mut self) -> Option<Output<ActorEvent>> {
         match self {
-            Self::Switch(actor) => actor.poll_output().map(|output| output.map(Happened::Switch)),
-            Self::Agent(actor) => actor.poll_output().map(|output| output.map(Happened::Agent)),
-            Self::Proxy(actor) => actor.poll_output().map(|output| output.map(Happened::Proxy)),
-            Self::Control(actor) => actor.poll_output().map(|output| output.map(Happened::Control)),
-            Self::VRouter(actor) => actor.poll_output().map(|output| output.map(Happened::VRouter)),
-            Self::Vip(actor) => actor.poll_output().map(|output| output.map(Happened::Vip)),
-            Self::Thief(actor) => actor.poll_output().map(|output| output.map(Happened::Thief)),
+            Self::Switch(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Switch)),
+            Self::Agent(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Agent)),
+            Self::Proxy(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Proxy)),
+            Self::Control(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Control)),
+            Self::VRouter(actor) => actor.poll_output().map(|output| output.map(ActorEvent::VRouter)),
+            Self::Vip(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Vip)),
+            Self::Thief(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Thief)),
         }
     }
 

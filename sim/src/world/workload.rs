@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::log::Fate;
+use super::log::WorldEvent;
 use super::process::{News, Process};
 use super::{HostId, Kind, Node, Part, Planned, State, World};
 use crate::operator::configuration::Intent;
@@ -177,13 +177,13 @@ impl World {
             // Who is not running reads it when it starts.
             return;
         }
-        let agent = self.name_of(host);
+        let name = self.name_of(host);
         match kind {
             Kind::Agent(number) => {
                 let configuration = self.configuration(number, complete);
                 let networks = configuration.networks.len();
-                self.fate(Fate::Configured {
-                    agent,
+                self.log_world(WorldEvent::ConfigurationLoaded {
+                    node: name,
                     networks,
                     complete,
                 });
@@ -196,8 +196,8 @@ impl World {
             Kind::Control(_) => {
                 let inventory = self.inventory(complete);
                 let networks = inventory.networks.len();
-                self.fate(Fate::Configured {
-                    agent,
+                self.log_world(WorldEvent::ConfigurationLoaded {
+                    node: name,
                     networks,
                     complete,
                 });

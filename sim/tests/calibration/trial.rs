@@ -6,7 +6,7 @@ use tandem_core::Time;
 use tandem_core::event::What;
 use tandem_sim::plan::{Agent, Fault, Plan, Scheduled, Span, Switch, Topology, Workload};
 use tandem_sim::world::World;
-use tandem_sim::world::log::{Entry, Happened};
+use tandem_sim::world::log::{ActorEvent, Entry};
 use tandem_sim::{host, vip};
 
 use crate::rows::{Breaks, Ends, Row};
@@ -71,7 +71,7 @@ fn time(mut world: World, row: &Row) -> Duration {
     }
     let is_it = |entry: &Entry| match row.ends {
         Ends::Reply => answering.iter().any(|agent| is_identified(entry, agent)),
-        Ends::Address => matches!(entry.what, Happened::Vip(vip::Event::Master)),
+        Ends::Address => matches!(entry.event, ActorEvent::Vip(vip::Event::VipMaster)),
     };
     until(&mut world, from, is_it).since(from)
 }
@@ -99,10 +99,10 @@ fn until(world: &mut World, from: Time, is_it: impl Fn(&Entry) -> bool) -> Time 
 }
 
 fn is_identified(entry: &Entry, agent: &str) -> bool {
-    let Happened::Agent(host::Event::Session(event)) = &entry.what else {
+    let ActorEvent::Agent(host::Event::Session(event)) = &entry.event else {
         return false;
     };
-    &*entry.who == agent && matches!(event.what, What::Identified { .. })
+    &*entry.node == agent && matches!(event.what, What::Identified { .. })
 }
 
 fn plan(row: &Row, seed: u64) -> Plan {

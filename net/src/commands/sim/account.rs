@@ -10,7 +10,7 @@ use tandem_sim::check::Violation;
 use tandem_sim::device;
 use tandem_sim::plan::Plan;
 use tandem_sim::run::Detail;
-use tandem_sim::world::log::{Entry, Fate, Happened};
+use tandem_sim::world::log::{ActorEvent, Entry, WorldEvent};
 
 use super::show::{COLUMNS, lines, time, wrapped};
 use super::trial;
@@ -102,7 +102,7 @@ impl Account {
             wrapped(out, "  ", &format!("#{number} {text}, {when}"))?;
         }
         if let Some(healed) = &self.healed {
-            wrapped(out, "  ", &format!("healed at {}: {}", time(healed.at), healed.what))?;
+            wrapped(out, "  ", &format!("healed at {}: {}", time(healed.at), healed.event))?;
         }
         self.write_causes(out)?;
         if !self.last.is_empty() {
@@ -129,7 +129,7 @@ fn start(entries: &[Entry], violation: &Violation) -> u64 {
     if violation.check != "L" {
         return violation.entry;
     }
-    let everybody: BTreeSet<&str> = entries.iter().map(|entry| &*entry.who).collect();
+    let everybody: BTreeSet<&str> = entries.iter().map(|entry| &*entry.node).collect();
     // Of a node there is always something to be heard; of what is wrong on it, what matters.
     let is_node = |object: &&String| everybody.contains(object.as_str());
     let (nodes, things): (Vec<_>, Vec<_>) = violation.objects.iter().partition(is_node);
@@ -156,8 +156,8 @@ fn chain(entries: &[Entry], start: u64) -> Vec<Entry> {
 fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
     let mut faults: BTreeMap<usize, Lasted> = BTreeMap::new();
     for entry in entries {
-        match &entry.what {
-            Happened::World(Fate::FaultBegins { fault: number, text }) => {
+        match &entry.event {
+            ActorEvent::World(WorldEvent::FaultBegins { fault: number, text }) => {
                 let is_momentary = plan.fault(*number).is_some_and(|it| it.fault.kind().is_momentary());
                 let fault = Lasted {
                     number: *number,
@@ -167,19 +167,21 @@ fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
                 };
                 faults.insert(*number, fault);
             }
-            Happened::World(Fate::FaultEnds { fault }) => {
+            ActorEvent::World(WorldEvent::FaultEnds { fault }) => {
                 if let Some(fault) = faults.get_mut(fault) {
                     fault.to = Some(entry.at);
                 }
             }
-            Happened::World(Fate::Started { .. } | Fate::Configured { .. } | Fate::Healed { .. })
-            | Happened::Agent(_)
-            | Happened::Switch(_)
-            | Happened::Proxy(_)
-            | Happened::Control(_)
-            | Happened::VRouter(_)
-            | Happened::Vip(_)
-            | Happened::Thief(_) => {}
+            ActorEvent::World(
+                WorldEvent::Started { .. } | WorldEvent::ConfigurationLoaded { .. } | WorldEvent::Healed { .. },
+            )
+            | ActorEvent::Agent(_)
+            | ActorEvent::Switch(_)
+            | ActorEvent::Proxy(_)
+            | ActorEvent::Control(_)
+            | ActorEvent::VRouter(_)
+            | ActorEvent::Vip(_)
+            | ActorEvent::Thief(_) => {}
         }
     }
     let counts = |fault: &Lasted| fault.to.is_none_or(|to| now.since(to) <= RECENT);
@@ -189,8 +191,8 @@ fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
 /// The events about an object, the last first: its own, and those that name it. What a switch learns and forgets by
 /// itself is no news, and what was healed is told already.
 fn about<'a>(entries: &'a [Entry], object: &'a str) -> impl Iterator<Item = &'a Entry> {
-    let is_news = |entry: &&Entry| match &entry.what {
-        Happened::Switch(device::Event::Committed(committed)) => committed.by.is_some(),
+    let is_news = |entry: &&Entry| match &entry.event {
+        ActorEvent::Switch(device::Event::Committed(committed)) => committed.by.is_some(),
         _ => !is_healed(entry),
     };
     let entries = entries.iter().rev().filter(is_news);
@@ -199,19 +201,19 @@ fn about<'a>(entries: &'a [Entry], object: &'a str) -> impl Iterator<Item = &'a 
 
 /// Of `02:00:00:00:00:01 in 6f1c...`, what says something is what has a digit or a hyphen in it.
 fn is_about(entry: &Entry, object: &str) -> bool {
-    if *entry.who == *object {
+    if *entry.node == *object {
         return true;
     }
     let is_name = |word: &&str| word.contains(|c: char| c == '-' || c.is_ascii_digit());
     let mut names = object.split_whitespace().filter(is_name).peekable();
-    let text = entry.what.to_string();
+    let text = entry.event.to_string();
     let words = text.split(|c: char| c.is_whitespace() || ",;()".contains(c));
     let words = words.map(|word| word.trim_end_matches(':'));
     names.peek().is_some() && names.all(|name| words.clone().any(|word| word == name))
 }
 
 fn is_healed(entry: &Entry) -> bool {
-    matches!(entry.what, Happened::World(Fate::Healed { .. }))
+    matches!(entry.event, ActorEvent::World(WorldEvent::Healed { .. }))
 }
 
 /// One event, without how its session stood.
@@ -220,10 +222,10 @@ fn write_entry(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
         "{:>8} {:>12}  {:<10} {:<17} ",
         entry.id,
         entry.at.to_string(),
-        entry.who,
-        entry.what.word()
+        entry.node,
+        entry.event.word()
     );
-    let texts = lines(&entry.what.to_string(), COLUMNS.saturating_sub(head.len()));
+    let texts = lines(&entry.event.to_string(), COLUMNS.saturating_sub(head.len()));
     writeln!(out, "{head}{}", texts.first().map_or("", String::as_str))?;
     for text in texts.iter().skip(1) {
         writeln!(out, "{:width$}{text}", "", width = head.len())?;
@@ -279,7 +281,7 @@ fault = [
 
     #[test]
     fn faults_that_cause_no_event_are_told_and_those_long_over_are_not() {
-        let is_it = |entry: &Entry| entry.at > Time::from_micros(56_000_000) && &*entry.who == "tor1";
+        let is_it = |entry: &Entry| entry.at > Time::from_micros(56_000_000) && &*entry.node == "tor1";
         let text = told(&violation("S2", &["tor1", "agent-a"], is_it));
         let faults = "
 Faults in force then, or in the 30 s before:
@@ -302,7 +304,7 @@ How it came to that, the last event first:
 
     #[test]
     fn causes_lead_back_to_the_plan() {
-        let is_it = |entry: &Entry| entry.what.word() == "Started" && entry.at > Time::from_micros(50_000_000);
+        let is_it = |entry: &Entry| entry.event.word() == "Started" && entry.at > Time::from_micros(50_000_000);
         let text = told(&violation("S2", &["agent-b"], is_it));
         assert!(
             text.contains("Started") && text.contains("FaultBegins       #4 crash agent-b"),

@@ -64,8 +64,8 @@ impl Side {
 
 /// How a session stood is not part of what happened.
 fn same(one: &Entry, other: &Entry) -> bool {
-    let text = |entry: &Entry| serde_json::to_string(&entry.what).unwrap_or_default();
-    (one.id, one.at, &one.who, one.cause) == (other.id, other.at, &other.who, other.cause) && text(one) == text(other)
+    let text = |entry: &Entry| serde_json::to_string(&entry.event).unwrap_or_default();
+    (one.id, one.at, &one.node, one.cause) == (other.id, other.at, &other.node, other.cause) && text(one) == text(other)
 }
 
 #[cfg(test)]

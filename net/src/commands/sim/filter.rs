@@ -31,12 +31,12 @@ impl Filter {
     /// Whether this event is printed.
     pub(super) fn takes(&self, entry: &Entry) -> bool {
         let time = |span: Span| Time::from_micros(span.as_micros());
-        (self.node.is_empty() || self.node.iter().any(|node| *node == *entry.who))
+        (self.node.is_empty() || self.node.iter().any(|node| *node == *entry.node))
             && (self.word.is_empty()
                 || self
                     .word
                     .iter()
-                    .any(|word| word.eq_ignore_ascii_case(entry.what.word())))
+                    .any(|word| word.eq_ignore_ascii_case(entry.event.word())))
             && self.from.is_none_or(|from| entry.at >= time(from))
             && self.to.is_none_or(|to| entry.at <= time(to))
     }
@@ -44,7 +44,7 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use tandem_sim::world::log::{Fate, Happened};
+    use tandem_sim::world::log::{ActorEvent, WorldEvent};
 
     use super::*;
 
@@ -53,8 +53,8 @@ mod tests {
         let entry = Entry {
             id: 7,
             at: Time::from_micros(60_000_000),
-            who: "world".into(),
-            what: Happened::World(Fate::FaultEnds { fault: 1 }),
+            node: "world".into(),
+            event: ActorEvent::World(WorldEvent::FaultEnds { fault: 1 }),
             cause: 0,
             session: None,
         };

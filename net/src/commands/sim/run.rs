@@ -231,9 +231,9 @@ fn observed(
     let mut shown = 0;
     let (mut nodes, mut words) = (BTreeSet::new(), BTreeSet::new());
     let mut hear = |entry: &Entry| {
-        words.insert(entry.what.word());
-        if !nodes.contains(&*entry.who) {
-            nodes.insert(entry.who.to_string());
+        words.insert(entry.event.word());
+        if !nodes.contains(&*entry.node) {
+            nodes.insert(entry.node.to_string());
         }
         if !filter.takes(entry) {
             return;

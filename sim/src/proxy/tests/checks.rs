@@ -126,7 +126,7 @@ fn a_server_that_is_marked_down_loses_its_sessions_at_both_ends() {
     bench.run(SECOND);
     let closes = [Output::Close { conn: one }, Output::Close { conn }];
     assert_eq!(bench.wire(), closes);
-    let closed = "SessionClosed 10.0.1.1:1 to a: server down";
+    let closed = "ProxySessionClosed 10.0.1.1:1 to a: server down";
     assert_eq!(bench.words(), ["ServerDown a: no answer", closed]);
     let sessions: Vec<_> = bench
         .proxy
@@ -243,7 +243,7 @@ fn a_reload_checks_afresh_and_leaves_old_sessions_unchecked_until_the_hard_stop(
     assert_eq!([bench.server_of(old), bench.server_of(fresh)], ["a", ""]);
     bench.words();
     bench.run(SECOND * 20);
-    assert_eq!(bench.words(), ["SessionClosed 10.0.1.1:1 to a: hard stop"]);
+    assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: hard stop"]);
     assert_eq!(bench.checks.len(), 4);
 }
 

@@ -56,7 +56,10 @@ fn one_direction_may_close_before_the_other() {
             [Output::Close { conn: client }, Output::Close { conn: server }]
         );
         let who = if client_first { "client" } else { "server" };
-        assert_eq!(bench.words(), [format!("SessionClosed 10.0.1.1:1 to a: {who} closed")]);
+        assert_eq!(
+            bench.words(),
+            [format!("ProxySessionClosed 10.0.1.1:1 to a: {who} closed")]
+        );
     }
 }
 
@@ -69,7 +72,7 @@ fn a_clients_reset_is_passed_on_as_a_reset_and_a_servers_as_an_end() {
     let (mut bench, client, server) = open(|_| {});
     bench.tell(Input::Lost { conn: server });
     assert_eq!(bench.wire(), [Output::Close { conn: client }]);
-    assert_eq!(bench.words(), ["SessionClosed 10.0.1.1:1 to a: server lost"]);
+    assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: server lost"]);
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn a_silent_server_ends_its_direction_and_any_byte_restarts_the_clock() {
     bench.run(MILLISECOND);
     assert_eq!(bench.wire(), [Output::Finish { conn: client }]);
     bench.tell(Input::Finished { conn: client });
-    assert_eq!(bench.words(), ["SessionClosed 10.0.1.1:1 to a: server silent"]);
+    assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: server silent"]);
 }
 
 #[test]
@@ -95,7 +98,7 @@ fn with_both_time_outs_silence_ends_the_session() {
     let (mut bench, ..) =
         open(|proxy| (proxy.timeout_client, proxy.timeout_server) = (Span::seconds(5), Span::seconds(5)));
     bench.run(SECOND * 5);
-    assert_eq!(bench.words(), ["SessionClosed 10.0.1.1:1 to a: client silent"]);
+    assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: client silent"]);
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn bytes_that_a_server_never_takes_end_the_session() {
         queued_bytes: 1,
     });
     bench.run(SECOND * 2);
-    assert_eq!(bench.words(), ["SessionClosed 10.0.1.1:1 to a: server silent"]);
+    assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: server silent"]);
 }
 
 #[test]
@@ -193,7 +196,11 @@ fn fate(settings: impl FnOnce(&mut plan::Proxy), conditions: [Condition; 2]) -> 
 
 #[test]
 fn whoever_is_refused_goes_to_another_server_at_once_and_whoever_gets_no_answer_after_the_time_out() {
-    let words = ["Redispatched 10.0.1.1:1 from a to b", "SessionOpened 10.0.1.1:1 to b"].map(String::from);
+    let words = [
+        "Redispatched 10.0.1.1:1 from a to b",
+        "ProxySessionOpened 10.0.1.1:1 to b",
+    ]
+    .map(String::from);
     assert_eq!(
         fate(|_| {}, [Condition::Refusing, Condition::Alive]),
         (0, words.to_vec())
@@ -203,7 +210,7 @@ fn whoever_is_refused_goes_to_another_server_at_once_and_whoever_gets_no_answer_
 
 #[test]
 fn without_redispatch_the_same_server_is_tried_four_times_with_pauses() {
-    let words = vec!["SessionClosed 10.0.1.1:1 to a: unreachable".to_owned()];
+    let words = vec!["ProxySessionClosed 10.0.1.1:1 to a: unreachable".to_owned()];
     let stubborn = |proxy: &mut plan::Proxy| proxy.redispatch = false;
     // HAProxy 2.6.12 took 0.905 s.
     assert_eq!(
@@ -225,7 +232,7 @@ fn when_nobody_can_be_reached_the_client_is_closed_after_four_attempts() {
     assert_eq!(words.len(), 4);
     assert_eq!(
         words.last().map(String::as_str),
-        Some("SessionClosed 10.0.1.1:1 to b: unreachable")
+        Some("ProxySessionClosed 10.0.1.1:1 to b: unreachable")
     );
 }
 
@@ -241,7 +248,7 @@ fn the_only_server_left_is_tried_again_with_pauses() {
     bench.run(SECOND * 10);
     // HAProxy 2.6.12 took 0.907 s.
     let (at, event) = bench.log.last().expect("an event");
-    assert_eq!((at.since(begin).as_millis(), event.word()), (900, "SessionClosed"));
+    assert_eq!((at.since(begin).as_millis(), event.word()), (900, "ProxySessionClosed"));
 }
 
 #[test]
