@@ -5,6 +5,8 @@
 mod anchors;
 #[path = "book/failovers.rs"]
 mod failovers;
+#[path = "book/glossary.rs"]
+mod glossary;
 #[path = "book/limits.rs"]
 mod limits;
 #[path = "book/walks.rs"]
