@@ -6,6 +6,7 @@
 mod account;
 mod determinism;
 mod filter;
+mod hashes;
 mod mutants;
 mod panics;
 mod run;
@@ -46,6 +47,7 @@ enum Command {
     Replay(run::ReplayArgs),
     Shrink(shrink::Args),
     Mutants(mutants::Args),
+    Hashes(hashes::Args),
 }
 
 /// Runs the command.
@@ -59,6 +61,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Replay(args) => run::replay(args, output),
         Command::Shrink(args) => shrink::run(args, output),
         Command::Mutants(args) => mutants::run(args, output),
+        Command::Hashes(args) => hashes::run(args, output),
     };
     match exit {
         // Elsewhere whoever reads us may have read enough; here the exit code is the verdict, and there is none.

@@ -162,7 +162,7 @@ fn progress(seeds: &RangeInclusive<u64>) -> ProgressBar {
 }
 
 /// `1..1000`: both are run.
-fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+pub(super) fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let wrong = || format!("`{text}` is no range of seeds, such as 1..1000");
     let (first, last) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
