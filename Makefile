@@ -4,6 +4,9 @@ CARGO ?= cargo
 ARGS ?=
 SEEDS ?= 1..2000
 
+# The packages below net/, whose integration tests start real parts.
+NET := -p tandem-net -p tandem-lab -p tandem
+
 .PHONY: help demo sim mutants test lint bench docs deps
 .DEFAULT_GOAL := help
 
@@ -13,21 +16,21 @@ help:             ## what there is
 # A development build, because it is there sooner; a failover does not wait for the processor.
 # Only its real parts come from Debian.
 demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a switch and see what it costs (ARGS="--real --stale-hold --json")
-	@$(CARGO) run --locked -p tandem-net -- demo $(ARGS)
+	@$(CARGO) run --locked -p tandem -- demo $(ARGS)
 
 sim:              ## every scenario, and 2000 seeds, in the simulated world (SEEDS=5001..7000 ARGS="--json")
-	@$(CARGO) run --locked --release -p tandem-net -- sim run scenarios/
-	@$(CARGO) run --locked --release -p tandem-net -- sim sweep --seeds $(SEEDS) $(ARGS)
+	@$(CARGO) run --locked --release -p tandem -- sim run scenarios/
+	@$(CARGO) run --locked --release -p tandem -- sim sweep --seeds $(SEEDS) $(ARGS)
 
 mutants:          ## every bug planted in a build of its own is found in the simulated world (ARGS="--json")
-	@$(CARGO) run --locked --release -p tandem-net --features mutants --target-dir target/mutants -- sim mutants $(ARGS)
+	@$(CARGO) run --locked --release -p tandem --features mutants --target-dir target/mutants -- sim mutants $(ARGS)
 
 # Tests with real parts run one at a time: they measure, and two cores are soon full.
 test: deps        ## every test, against real ovsdb-server and HAProxy
-	$(CARGO) test --locked --workspace --exclude tandem-net
-	$(CARGO) test --locked -p tandem-net --lib --bins
-	$(CARGO) test --locked -p tandem-net --test '*' -- --test-threads=1
-	$(CARGO) test --locked -p tandem-net --doc
+	$(CARGO) test --locked --workspace --exclude tandem-net --exclude tandem-lab --exclude tandem
+	$(CARGO) test --locked $(NET) --lib --bins
+	$(CARGO) test --locked $(NET) --test '*' -- --test-threads=1
+	$(CARGO) test --locked $(NET) --doc
 
 lint:             ## formatting and clippy, as strict as CI
 	$(CARGO) fmt --all --check

@@ -15,7 +15,7 @@ use tandem_core::ovsdb::framer::Framer;
 use tandem_core::ovsdb::rows::UcastRow;
 use tandem_core::ovsdb::rpc::Message;
 use tandem_core::ovsdb::updates::{self, Change, Cursor};
-use tandem_net::lab::switch::remote_mac;
+use tandem_lab::switch::remote_mac;
 
 const ROWS: u32 = 100_000;
 

@@ -14,11 +14,11 @@ use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch}
 use tandem_core::event::{Event, What};
 use tandem_core::session::{Opening, Session};
 use tandem_core::{ConnId, Generation, Mac, Peer, Uuid, Vni};
+use tandem_lab::Scratch;
+use tandem_lab::switch::remote_mac;
 use tandem_net::driver::env::{Env, TokioEnv};
 use tandem_net::driver::message::Message;
 use tandem_net::driver::session;
-use tandem_net::lab::Scratch;
-use tandem_net::lab::switch::remote_mac;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 

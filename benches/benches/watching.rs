@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use tandem_benches::raw::Client;
 use tandem_benches::{Result, median, server};
-use tandem_net::lab::Scratch;
+use tandem_lab::Scratch;
 
 const ROWS: u32 = 20_000;
 const ROUNDS: usize = 7;

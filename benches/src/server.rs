@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_net::lab::switch::{PhysicalSwitch, remote_mac};
-use tandem_net::lab::{Scratch, Switch, SwitchOptions};
+use tandem_lab::switch::{PhysicalSwitch, remote_mac};
+use tandem_lab::{Scratch, Switch, SwitchOptions};
 
 use crate::Result;
 

@@ -1,6 +1,6 @@
 //! An emulated switch: the OVSDB server that a top-of-rack switch with the `hardware_vtep` schema runs.
 //!
-//! It was compared, conversation by conversation, with ovsdb-server 3.1.0 (`net/tests/emulated_switch`).
+//! It was compared, conversation by conversation, with ovsdb-server 3.1.0 (`net/lab/tests/emulated_switch`).
 //! Where it is knowingly different:
 //!
 //! - `convert` is an unknown method. Only `hardware_vtep` and `_Server` are served, and `_Server` never changes.

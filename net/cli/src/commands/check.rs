@@ -1,0 +1,318 @@
+//! `tandem check`: whether a configuration file is right.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use tandem_core::configuration::{Network, Switch};
+
+use super::{Exit, Output, count};
+use tandem_net::config::{self, Config, LoadError, Problem};
+use tandem_net::tls::{Acceptor, Connector, TlsError};
+
+/// Says whether a configuration file is right; if not, where it is wrong and what to write instead
+///
+/// It reads the file and those that it names, exactly as `tandem agent` or `tandem control` does, and starts nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem check /etc/tandem/agent.toml
+  tandem check /etc/tandem/control.toml
+
+Exit codes: 0 the file is right, 1 it is wrong, 2 it cannot be read")]
+pub struct Args {
+    /// The configuration file of an agent or of a control node
+    file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    let (exit, verdict) = match config::load_any(&args.file) {
+        Ok(config) => {
+            let kind = Some(kind(&config));
+            match certificates(&config) {
+                Ok(()) => {
+                    if !args.json {
+                        writeln!(output.out, "{} is right: {}", args.file.display(), summary(&config))?;
+                    }
+                    let verdict = Verdict::default();
+                    (Exit::Good, Verdict { kind, ..verdict })
+                }
+                Err(error) => {
+                    if !args.json {
+                        writeln!(output.err, "{}: {error}", args.file.display())?;
+                    }
+                    let verdict = Verdict::error(error.to_string());
+                    (Exit::Failed, Verdict { kind, ..verdict })
+                }
+            }
+        }
+        Err(LoadError::Wrong(problems)) => {
+            if !args.json {
+                writeln!(output.err, "{}", problems.render(output.colour))?;
+            }
+            let problems = problems.iter().map(Mistake::from).collect();
+            let verdict = Verdict::default();
+            (Exit::Failed, Verdict { problems, ..verdict })
+        }
+        Err(error @ LoadError::Unreadable { .. }) => {
+            if !args.json {
+                writeln!(output.err, "{error}")?;
+            }
+            (Exit::Environment, Verdict::error(error.to_string()))
+        }
+    };
+    if args.json {
+        output.json(&Report {
+            ok: exit == Exit::Good,
+            verdict,
+        })?;
+    }
+    Ok(exit)
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Default, Serialize)]
+struct Verdict {
+    /// Whose file it is: `agent` or `control node`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    problems: Vec<Mistake>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Mistake {
+    file: String,
+    line: usize,
+    column: usize,
+    message: String,
+    help: String,
+}
+
+impl From<&Problem> for Mistake {
+    fn from(problem: &Problem) -> Self {
+        let location = problem.location();
+        Self {
+            file: problem.file().to_owned(),
+            line: location.line,
+            column: location.column,
+            message: problem.message().to_owned(),
+            help: problem.advice().to_owned(),
+        }
+    }
+}
+
+impl Verdict {
+    fn error(error: String) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether the certificates are such that it could start with them.
+fn certificates(config: &Config) -> Result<(), TlsError> {
+    match config {
+        Config::Agent(agent) => {
+            Acceptor::load(&agent.tls)?;
+            if let Some(peer) = &agent.peer {
+                Acceptor::load(&peer.tls).map_err(|error| error.with_ca_of("peer"))?;
+            }
+            let uplinks = agent.uplink_tls().map(|tls| Connector::load(&tls));
+            uplinks
+                .transpose()
+                .map(drop)
+                .map_err(|error| error.with_ca_of("control"))
+        }
+        Config::Control(control) => control.tls.as_ref().map_or(Ok(()), |tls| Acceptor::load(tls).map(drop)),
+    }
+}
+
+fn kind(config: &Config) -> &'static str {
+    match config {
+        Config::Agent(_) => "agent",
+        Config::Control(_) => "control node",
+    }
+}
+
+fn summary(config: &Config) -> String {
+    match config {
+        Config::Agent(agent) => {
+            let configuration = &agent.configuration;
+            let name = &configuration.session.agent;
+            match &agent.uplinks {
+                Some(uplinks) => format!(
+                    "agent {name}, led by {}",
+                    count(uplinks.nodes.len(), "control node", "control nodes")
+                ),
+                None => format!(
+                    "agent {name}, {}",
+                    contents(configuration.networks.values(), configuration.switches.values())
+                ),
+            }
+        }
+        Config::Control(control) => {
+            let inventory = &control.inventory;
+            let switches = inventory.switches.values();
+            let agents: BTreeSet<_> = switches.clone().flat_map(|served| &served.agents).collect();
+            format!(
+                "control node {}, revision {}, {}, {}",
+                control.name,
+                inventory.revision,
+                contents(inventory.networks.values(), switches.map(|served| &served.switch)),
+                count(agents.len(), "agent", "agents"),
+            )
+        }
+    }
+}
+
+fn contents<'a>(
+    networks: impl ExactSizeIterator<Item = &'a Network>,
+    switches: impl ExactSizeIterator<Item = &'a Switch>,
+) -> String {
+    let networks_total = count(networks.len(), "network", "networks");
+    let switches_total = count(switches.len(), "switch", "switches");
+    let macs: usize = networks.map(|network| network.remote_macs.len()).sum();
+    let bindings = switches
+        .flat_map(|switch| switch.ports.values())
+        .map(|vlans| vlans.len());
+    format!(
+        "{networks_total} with {}, {switches_total} with {}",
+        count(macs, "remote MAC", "remote MACs"),
+        count(bindings.sum(), "port binding", "port bindings"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = r#"
+agent = { name = "agent-a", tsn_ip = "10.0.0.11" }
+listen = { ovsdb = "127.0.0.1:0" }
+tls = { certificate = "pki/agent-cert.pem", private_key = "pki/agent-key.pem", ca = "pki/switch-ca.pem" }
+network = [ { name = "blue", uuid = "6f1c0d0e-0000-4000-8000-000000000001", vni = 1, remote_macs_file = "blue.macs" } ]
+switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue" } ] } ]
+"#;
+
+    /// Runs the command in a folder with the file; the folder's name in the output is `DIR`.
+    fn check(config: Option<&str>, json: bool) -> (Exit, String, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        crate::pki::init(&folder.path().join("pki"), true).expect("certificates");
+        write("blue.macs", "02:00:00:00:00:01 10.0.9.1\n");
+        config.into_iter().for_each(|config| write("agent.toml", config));
+        let file = folder.path().join("agent.toml");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output {
+            out: &mut out,
+            err: &mut err,
+            colour: false,
+        };
+        let exit = run(&Args { file, json }, &mut output).expect("written");
+        let text = |bytes| {
+            String::from_utf8(bytes)
+                .expect("text")
+                .replace(&folder.path().display().to_string(), "DIR")
+        };
+        (exit, text(out), text(err))
+    }
+
+    #[test]
+    fn a_right_file_is_said_to_be_right_and_what_is_in_it() {
+        let (exit, out, err) = check(Some(RIGHT), false);
+        assert_eq!(
+            (exit, out.as_str(), err.as_str()),
+            (
+                Exit::Good,
+                "DIR/agent.toml is right: agent agent-a, 1 network with 1 remote MAC, 1 switch with 1 port binding\n",
+                ""
+            )
+        );
+        assert_eq!(
+            check(Some(RIGHT), true),
+            (
+                Exit::Good,
+                "{\"ok\":true,\"kind\":\"agent\",\"problems\":[]}\n".into(),
+                String::new()
+            )
+        );
+    }
+
+    #[test]
+    fn a_file_of_either_kind_is_said_to_be_of_that_kind() {
+        let control = r#"
+control = { name = "control-1" }
+tls = { certificate = "pki/agent-cert.pem", private_key = "pki/agent-key.pem", ca = "pki/agent-ca.pem" }
+inventory = { revision = 7 }
+network = [ { name = "blue", uuid = "6f1c0d0e-0000-4000-8000-000000000001", vni = 1 } ]
+switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { port = "eth1", vlan = 0, network = "blue" } ] } ]
+"#;
+        let (exit, out, _) = check(Some(control), false);
+        let right = "control node control-1, revision 7, 1 network with 0 remote MACs, 1 switch with 1 port binding, 2 agents\n";
+        assert_eq!((exit, out), (Exit::Good, format!("DIR/agent.toml is right: {right}")));
+        let (_, out, _) = check(Some(control), true);
+        assert_eq!(out, "{\"ok\":true,\"kind\":\"control node\",\"problems\":[]}\n");
+
+        let own = RIGHT.split_inclusive('\n').take(4).collect::<String>();
+        let led = format!("{own}control = {{ nodes = [\"10.0.0.5\", \"10.0.0.6\"], ca = \"pki/agent-ca.pem\" }}\n");
+        let (exit, out, err) = check(Some(&led), false);
+        assert_eq!(exit, Exit::Good, "{err}");
+        assert_eq!(out, "DIR/agent.toml is right: agent agent-a, led by 2 control nodes\n");
+        let (exit, _, err) = check(Some(&led.replace("\"pki/agent-ca.pem\" }", "\"blue.macs\" }")), false);
+        assert_eq!(exit, Exit::Failed);
+        assert!(err.contains("control.ca DIR/blue.macs: "), "{err}");
+    }
+
+    #[test]
+    fn a_wrong_file_exits_with_1_and_says_where() {
+        let wrong = RIGHT.replace("vni = 1", "vni = 0").replace("blue.macs", "red.macs");
+        let (exit, out, err) = check(Some(&wrong), false);
+        assert_eq!((exit, out.as_str()), (Exit::Failed, ""));
+        assert!(
+            err.contains("[DIR/agent.toml:5:") && err.ends_with("2 problems.\n"),
+            "{err}"
+        );
+        let (exit, out, err) = check(Some(&wrong), true);
+        assert_eq!((exit, err.as_str()), (Exit::Failed, ""));
+        insta::assert_snapshot!(out);
+    }
+
+    #[test]
+    fn certificates_that_the_agent_could_not_start_with_are_said_to_be_wrong() {
+        let wrong = RIGHT.replace("pki/agent-key.pem", "pki/switch-key.pem");
+        let (exit, out, err) = check(Some(&wrong), false);
+        assert_eq!((exit, out.as_str()), (Exit::Failed, ""));
+        assert!(err.contains("the private key does not belong to"), "{err}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_exits_with_2() {
+        let (exit, out, err) = check(None, false);
+        assert_eq!((exit, out.as_str()), (Exit::Environment, ""));
+        assert!(err.starts_with("cannot read DIR/agent.toml: "), "{err}");
+        let (exit, out, _) = check(None, true);
+        assert_eq!(exit, Exit::Environment);
+        assert!(
+            out.starts_with("{\"ok\":false,\"problems\":[],\"error\":\"cannot read "),
+            "{out}"
+        );
+    }
+}

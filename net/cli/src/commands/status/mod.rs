@@ -1,0 +1,295 @@
+//! `tandem status`: asks a running agent or control node how it is.
+
+mod control;
+mod fetch;
+#[cfg(test)]
+mod samples;
+mod table;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use tandem_core::control::ControlStatus;
+use tandem_core::status::AgentStatus;
+
+use super::{Exit, Output};
+use tandem_net::config::{self, Config, Disk, Files};
+
+/// Shows how a running agent or control node is: who owns which switch, what is pending, which path is the best
+///
+/// It asks over HTTP, at the address of `[listen] http` of an agent or `[control] http` of a control node.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem status
+  tandem status --config /etc/tandem/agent.toml
+  tandem status --config /etc/tandem/control.toml
+  tandem status http://127.0.0.1:6653 --json
+
+Exit codes: 0 it answers, 2 it does not. A switch without a session is no failure:
+of a pair, one agent waits.")]
+pub struct Args {
+    /// Where the agent or control node serves its status
+    #[arg(default_value = "http://127.0.0.1:6652", conflicts_with = "config")]
+    url: String,
+    /// Take the address from this configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What answers.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Status {
+    Agent(AgentStatus),
+    Control(ControlStatus),
+}
+
+impl Status {
+    fn render(&self) -> String {
+        match self {
+            Self::Agent(status) => table::render(status),
+            Self::Control(status) => control::render(status),
+        }
+    }
+
+    /// Only a control node has clients.
+    fn parse(json: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            clients: Option<IgnoredAny>,
+        }
+        match serde_json::from_slice::<Head>(json)?.clients {
+            None => serde_json::from_slice(json).map(Self::Agent),
+            Some(_) => serde_json::from_slice(json).map(Self::Control),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    match status(args) {
+        Ok(status) if args.json => output.json(&status)?,
+        Ok(status) => write!(output.out, "{}", status.render())?,
+        Err(why) => {
+            writeln!(output.err, "{why}")?;
+            if args.json {
+                output.json(&serde_json::json!({ "error": why }))?;
+            }
+            return Ok(Exit::Environment);
+        }
+    }
+    Ok(Exit::Good)
+}
+
+/// Asks; an error is a sentence for a person.
+fn status(args: &Args) -> Result<Status, String> {
+    let server = match &args.config {
+        Some(path) => configured(path)?,
+        None => fetch::server(&args.url)?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| format!("cannot start: {why}"))?;
+    let body = runtime.block_on(fetch::get(&server, "/status"))?;
+    Status::parse(&body)
+        .map_err(|why| format!("what http://{server}/status answers is no status of an agent or control node: {why}"))
+}
+
+/// The address in a configuration file.
+fn configured(path: &Path) -> Result<String, String> {
+    let bytes = Disk
+        .read(path)
+        .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+    let config = config::parse_any(path, &bytes, &Untouched).map_err(|problems| problems.to_string())?;
+    let (http, who) = match config {
+        Config::Agent(agent) => (agent.listen.http, "agent"),
+        Config::Control(control) => (control.http, "control node"),
+    };
+    let http = http.ok_or_else(|| format!("{} says `http = \"off\"`: this {who} serves no status", path.display()))?;
+    Ok(reachable(http).to_string())
+}
+
+/// Someone who may ask for the status need not be allowed to read the private key.
+struct Untouched;
+
+impl Files for Untouched {
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Who listens on every address is asked on loopback.
+fn reachable(listens: SocketAddr) -> SocketAddr {
+    let ip = match listens.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listens.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use tandem_net::http::{StatusSource, serve};
+
+    /// `None` is a worker that is gone.
+    struct Worker(Option<AgentStatus>);
+
+    impl StatusSource for Worker {
+        type Status = AgentStatus;
+
+        async fn status(&self) -> Option<AgentStatus> {
+            self.0.clone()
+        }
+    }
+
+    /// An agent's HTTP port, for as long as the runtime lives.
+    fn agent(status: Option<AgentStatus>) -> (tokio::runtime::Runtime, SocketAddr) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (tell, told) = mpsc::channel();
+        runtime.spawn(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            tell.send(listener.local_addr().expect("its address")).expect("told");
+            serve(listener, Arc::new(Worker(status)), Arc::default()).await;
+        });
+        (runtime, told.recv().expect("an address"))
+    }
+
+    fn run_status(url: &str, config: Option<PathBuf>, json: bool) -> (Exit, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output {
+            out: &mut out,
+            err: &mut err,
+            colour: false,
+        };
+        let args = Args {
+            url: url.into(),
+            config,
+            json,
+        };
+        let exit = run(&args, &mut output).expect("written");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (exit, text(out), text(err))
+    }
+
+    #[test]
+    fn a_running_agent_is_shown_as_a_table_or_as_one_line_of_json() {
+        let (_runtime, address) = agent(Some(samples::busy()));
+        let (exit, out, err) = run_status(&format!("http://{address}/status"), None, false);
+        assert_eq!((exit, err.as_str()), (Exit::Good, ""));
+        assert_eq!(out, table::render(&samples::busy()));
+        let (exit, out, _) = run_status(&address.to_string(), None, true);
+        assert_eq!((exit, out.lines().count()), (Exit::Good, 1));
+        assert_eq!(
+            serde_json::from_str::<AgentStatus>(&out).expect("a status"),
+            samples::busy()
+        );
+    }
+
+    #[test]
+    fn the_address_may_come_from_a_configuration_whose_key_we_may_not_read() {
+        let (_runtime, address) = agent(Some(samples::busy()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("agent.toml");
+        let config = format!(
+            r#"
+            agent = {{ name = "a", tsn_ip = "10.0.0.11" }}
+            listen = {{ ovsdb = "127.0.0.1:6640", http = "0.0.0.0:{}" }}
+            tls = {{ certificate = "none", private_key = "none", ca = "none" }}
+            "#,
+            address.port()
+        );
+        std::fs::write(&file, &config).expect("written");
+        assert_eq!(run_status("", Some(file.clone()), false).0, Exit::Good);
+
+        std::fs::write(&file, config.replace(&format!("0.0.0.0:{}", address.port()), "off")).expect("written");
+        let (exit, _, err) = run_status("", Some(file), false);
+        assert_eq!(exit, Exit::Environment);
+        assert!(
+            err.ends_with("says `http = \"off\"`: this agent serves no status\n"),
+            "{err}"
+        );
+    }
+
+    /// A server that gives everybody the same answer once it was asked.
+    fn server_of(json: String) -> SocketAddr {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let _asked = stream.read(&mut [0; 1024]).expect("a request");
+                write!(stream, "HTTP/1.0 200 OK\r\n\r\n{json}").expect("written");
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_control_node_is_shown_as_what_it_is() {
+        let busy = samples::control::busy();
+        let address = server_of(serde_json::to_string(&busy).expect("JSON"));
+        let (exit, out, err) = run_status(&address.to_string(), None, false);
+        assert_eq!((exit, err.as_str()), (Exit::Good, ""));
+        assert_eq!(out, control::render(&busy));
+        let (exit, out, _) = run_status(&address.to_string(), None, true);
+        assert_eq!((exit, out.lines().count()), (Exit::Good, 1));
+        assert_eq!(serde_json::from_str::<ControlStatus>(&out).expect("a status"), busy);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("control.toml");
+        let config = format!(
+            "control = {{ name = \"c\", tls = false, http = \"{address}\" }}\ninventory = {{ revision = 1 }}\n"
+        );
+        std::fs::write(&file, &config).expect("written");
+        assert_eq!(run_status("", Some(file), false).0, Exit::Good);
+
+        let address = server_of("{\"clients\":{}}".into());
+        let (exit, _, err) = run_status(&address.to_string(), None, false);
+        assert_eq!(exit, Exit::Environment);
+        assert!(
+            err.contains("is no status of an agent or control node: missing field"),
+            "{err}"
+        );
+    }
+
+    #[test]
+    fn an_agent_that_does_not_answer_exits_with_2_and_a_sentence() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = nobody.local_addr().expect("its address");
+        drop(nobody);
+        let (exit, out, err) = run_status(&format!("http://{address}"), None, false);
+        assert_eq!((exit, out.as_str()), (Exit::Environment, ""));
+        assert!(
+            err.starts_with(&format!("nobody answers at http://{address}: ")),
+            "{err}"
+        );
+
+        let (_runtime, address) = agent(None);
+        let (exit, out, err) = run_status(&format!("http://{address}"), None, true);
+        assert_eq!(exit, Exit::Environment);
+        assert!(err.contains("503") && err.contains("wedged"), "{err}");
+        assert!(out.starts_with("{\"error\":\""), "{out}");
+    }
+}

@@ -1,0 +1,293 @@
+//! The status as a person likes to read it.
+
+use std::fmt::Write;
+
+use tandem_core::agent::pair::Alarm;
+use tandem_core::status::{AgentStatus, SessionStatus};
+
+use crate::commands::count;
+use tandem_net::metrics::phases;
+
+/// The whole page, with a line break at its end.
+pub(super) fn render(status: &AgentStatus) -> String {
+    let mut page = head(status);
+    if !status.control_nodes.is_empty() {
+        page.push('\n');
+        page.push_str(&control_nodes(status));
+    }
+    if !status.switches.is_empty() {
+        page.push('\n');
+        page.push_str(&switches(status));
+    }
+    let takeovers = takeovers(status);
+    if takeovers.len() > 1 {
+        page.push_str("\nLast takeover, in ms since the connection was accepted\n");
+        page.push_str(&aligned(&takeovers));
+    }
+    page.push_str(&reasons(status));
+    if !status.unidentified.is_empty() {
+        page.push_str("\nConnections that have named no configured switch\n");
+        for connection in &status.unidentified {
+            let named: Vec<String> = connection.named.iter().map(|name| clean(name.as_str())).collect();
+            let named = if named.is_empty() {
+                "nothing yet".into()
+            } else {
+                named.join(", ")
+            };
+            line(
+                &mut page,
+                &format!("  {} from {} named {named}", connection.conn, connection.from),
+            );
+        }
+    }
+    page
+}
+
+fn head(status: &AgentStatus) -> String {
+    let connected = status
+        .switches
+        .values()
+        .filter(|switch| !switch.sessions.is_empty())
+        .count();
+    let owned = sessions(status)
+        .filter(|(_, session)| matches!(session.ownership.as_str(), "held" | "lockless"))
+        .count();
+    let tsn = match status.tsn_alive {
+        Some(true) => " (alive)",
+        Some(false) => " (DEAD)",
+        None => "",
+    };
+    let mut text = format!(
+        "{}: {}, services node {}{tsn}, {}, {connected} connected, {owned} owned",
+        clean(&status.agent),
+        clean(&status.grade),
+        status.tsn,
+        count(status.switches.len(), "switch", "switches"),
+    );
+    if let Some(revision) = status.revision {
+        text.push_str(&format!(", revision {revision}"));
+    }
+    text.push('\n');
+    match status.peer.as_ref().map(|peer| (&peer.agent, peer.grade)) {
+        Some((Some(agent), Some(grade))) => line(&mut text, &format!("peer {}: {grade}", clean(agent))),
+        Some(_) => line(&mut text, "peer: SILENT"),
+        None => {}
+    }
+    for (name, switch) in &status.switches {
+        for alarm in &switch.alarms {
+            let what = match alarm {
+                Alarm::Ownerless => "NO AGENT OWNS IT",
+                Alarm::Contested => "BOTH AGENTS OWN IT",
+                Alarm::Disagreed => "CONFIGURED OTHERWISE AT THE PEER",
+            };
+            line(&mut text, &format!("{}: {what}", clean(name.as_str())));
+        }
+    }
+    text
+}
+
+fn control_nodes(status: &AgentStatus) -> String {
+    let titles = [
+        "CONTROL NODE",
+        "NAME",
+        "CONFIGURES",
+        "REVISION",
+        "NETWORKS",
+        "COMPLETE",
+        "ROUTES TOLD",
+        "UNTOLD",
+        "UNUSABLE",
+        "FAILURES",
+    ];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for node in &status.control_nodes {
+        let name = node.name.as_deref().map_or_else(|| "no session".into(), clean);
+        let configures = if node.configures { "yes" } else { "no" };
+        let revision = match (node.revision, node.disagrees) {
+            (Some(revision), false) => revision.to_string(),
+            (Some(revision), true) => format!("{revision} DISAGREES"),
+            (None, false) => "-".into(),
+            (None, true) => "DISAGREES".into(),
+        };
+        let mut row = vec![node.address.to_string(), name, configures.into(), revision];
+        let counts = [
+            node.instances,
+            node.instances_complete,
+            node.routes_told,
+            node.routes_untold,
+        ];
+        row.extend(counts.map(|count| count.to_string()));
+        row.push(node.routes_unusable.values().sum::<u64>().to_string());
+        row.push(node.failures.to_string());
+        rows.push(row);
+    }
+    aligned(&rows)
+}
+
+fn switches(status: &AgentStatus) -> String {
+    let titles = [
+        "SWITCH",
+        "PHASE",
+        "OWNERSHIP",
+        "FROM",
+        "LOCAL",
+        "REMOTE",
+        "WANTED",
+        "EXPORTED",
+        "PENDING",
+        "IN FLIGHT",
+        "BLOCKED",
+        "QUARANTINED",
+        "MISSES",
+    ];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for (name, switch) in &status.switches {
+        let name = clean(name.as_str());
+        if switch.sessions.is_empty() {
+            rows.push(vec![name.clone(), "no session".into()]);
+        }
+        for session in &switch.sessions {
+            let counts = [
+                session.rows_local,
+                session.rows_remote,
+                session.rows_wanted,
+                switch.exported,
+                session.pending,
+                session.in_flight,
+                session.blocked.len(),
+                session.quarantine.len(),
+            ];
+            let mut row = vec![
+                name.clone(),
+                clean(&session.phase),
+                clean(&session.ownership),
+                session.from.to_string(),
+            ];
+            row.extend(counts.map(|count| count.to_string()));
+            row.push(session.keepalive_misses.to_string());
+            rows.push(row);
+        }
+    }
+    aligned(&rows)
+}
+
+fn takeovers(status: &AgentStatus) -> Vec<Vec<String>> {
+    let titles = ["SWITCH", "TLS", "IDENTIFIED", "LOCKED", "CLAIMED", "READ", "AUDITED"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for (name, session) in sessions(status) {
+        let times = phases(session).map(|(_, ms)| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}")));
+        rows.push([vec![name], times.to_vec()].concat());
+    }
+    rows
+}
+
+/// Why something is blocked or in quarantine.
+fn reasons(status: &AgentStatus) -> String {
+    let mut text = String::new();
+    for (name, session) in sessions(status) {
+        for (title, list) in [("blocked", &session.blocked), ("in quarantine", &session.quarantine)] {
+            if !list.is_empty() {
+                line(&mut text, &format!("\n{name}: {title}"));
+            }
+            for (object, reason) in list {
+                line(&mut text, &format!("  {}: {}", clean(object), clean(reason)));
+            }
+        }
+    }
+    text
+}
+
+fn sessions(status: &AgentStatus) -> impl Iterator<Item = (String, &SessionStatus)> {
+    status
+        .switches
+        .iter()
+        .flat_map(|(name, switch)| switch.sessions.iter().map(|session| (clean(name.as_str()), session)))
+}
+
+/// Columns two blanks apart; numbers end where their title ends.
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let number = |cell: &str| cell == "-" || cell.parse::<f64>().is_ok();
+    let numbers: Vec<bool> = (0..columns)
+        .map(|column| {
+            rows.iter()
+                .skip(1)
+                .filter_map(|row| row.get(column))
+                .all(|cell| number(cell))
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths.iter().zip(&numbers))
+            .map(|(cell, (width, number))| {
+                if *number {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            })
+            .collect();
+        line(&mut text, cells.join("  ").trim_end());
+    }
+    text
+}
+
+/// Names and reasons come from switches: no control character of theirs reaches the terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+/// Writing to a text cannot fail.
+pub(super) fn line(text: &mut String, line: &str) {
+    let _ = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn a_busy_agent_shows_switches_takeovers_and_reasons() {
+        insta::assert_snapshot!(render(&samples::busy()));
+    }
+
+    #[test]
+    fn an_agent_without_switches_is_one_line() {
+        insta::assert_snapshot!(render(&samples::idle()));
+    }
+
+    #[test]
+    fn an_agent_with_control_nodes_shows_who_configures_it_and_whom_it_cannot_reach() {
+        insta::assert_snapshot!(render(&samples::led()));
+    }
+
+    #[test]
+    fn no_control_character_of_a_switch_reaches_the_terminal() {
+        let mut status = samples::busy();
+        let mut tor1 = status.switches.remove(&"tor1".into()).expect("tor1");
+        tor1.sessions[0].quarantine.push(("row\x1b[2J".into(), "a\nb".into()));
+        status.switches.insert("tor\x07\x1b]0;x".into(), tor1);
+        status.unidentified[0].named.push("\u{9b}31m".into());
+        let page = render(&status);
+        assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
+        assert!(page.contains("  row\\u{1b}[2J: a\\nb\n"), "{page}");
+    }
+}

@@ -1,0 +1,49 @@
+//! What the agents say: who owns which switch, and since when.
+
+use std::time::{Duration, Instant};
+
+use tandem_core::ids::{ConnId, SwitchName};
+use tandem_core::status::{AgentStatus, SessionStatus};
+
+use tandem_lab::Agent;
+
+/// What an agent says of itself; `None` while it does not answer.
+pub(super) fn status(agent: &Agent) -> Option<AgentStatus> {
+    serde_json::from_value(agent.status().ok()?).ok()
+}
+
+/// Its newest session with a switch.
+pub(super) fn session<'a>(status: &'a AgentStatus, switch: &str) -> Option<&'a SessionStatus> {
+    status.switches.get(&SwitchName::from(switch))?.sessions.last()
+}
+
+/// Whether the agent owns the switch, and everything there is as it is wanted.
+pub(super) fn is_settled(session: &SessionStatus) -> bool {
+    let busy = session.pending + session.in_flight;
+    session.ownership == "held" && session.takeover_ms.audited.is_some() && busy == 0
+}
+
+/// Whether so many control nodes have told the agent every route that they have.
+pub(super) fn has_heard(status: &AgentStatus, control_nodes: usize) -> bool {
+    let nodes = status.control_nodes.iter();
+    let complete = nodes.filter(|node| node.instances > 0 && node.instances == node.instances_complete);
+    complete.count() == control_nodes
+}
+
+/// When a session was accepted, from its age in every status that was heard of it.
+#[derive(Default)]
+pub(super) struct Accepted {
+    conn: Option<ConnId>,
+    pub(super) at: Option<Instant>,
+}
+
+impl Accepted {
+    /// The agent answered after it was asked: no answer is too late, and the latest is nearest to the truth.
+    pub(super) fn hear(&mut self, asked: Instant, session: &SessionStatus) {
+        let at = asked.checked_sub(Duration::from_secs_f64(session.age_ms.max(0.0) / 1000.0));
+        self.at = match self.conn.replace(session.conn) == Some(session.conn) {
+            true => self.at.max(at),
+            false => at,
+        };
+    }
+}

@@ -1,0 +1,6 @@
+//! The `tandem` program: its subcommands, the demo, and certificates to start with.
+
+pub mod cli;
+pub mod commands;
+pub mod demo;
+pub mod pki;

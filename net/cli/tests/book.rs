@@ -1,0 +1,559 @@
+//! What the book says is true: its links lead somewhere, its configurations load, its walk works when pasted.
+#![allow(clippy::print_stderr, reason = "what was seen is for whoever runs the test")]
+
+#[path = "book/anchors.rs"]
+mod anchors;
+#[path = "book/failovers.rs"]
+mod failovers;
+#[path = "book/glossary.rs"]
+mod glossary;
+#[path = "book/limits.rs"]
+mod limits;
+#[path = "book/walks.rs"]
+mod walks;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+use tandem::pki;
+use tandem_core::control::ControlStatus;
+use tandem_core::status::AgentStatus;
+use tandem_lab::haproxy::{Backend, HaproxyOptions, Listen};
+use tandem_lab::{Pair, PairOptions, Scratch, program};
+use tandem_net::config::{self, Files};
+use tandem_net::metrics::{self, Counters};
+
+#[test]
+fn every_chapter_is_in_the_summary() {
+    let summary = read(&root().join("docs/src/SUMMARY.md"));
+    let listed: BTreeSet<&str> = links(&summary).into_iter().collect();
+    let chapters = markdown(&root().join("docs/src"));
+    assert!(chapters.len() > 5, "{chapters:?}");
+    for chapter in chapters {
+        let name = chapter.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(
+            name == "SUMMARY.md" || listed.contains(name),
+            "{name} is not in SUMMARY.md"
+        );
+    }
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let mut missing = Vec::new();
+    for page in pages() {
+        for link in links(&read(&page)) {
+            let file = link.split('#').next().unwrap_or_default();
+            let elsewhere = file.contains("://") || file.starts_with("mailto:") || file.is_empty();
+            if !elsewhere && !page.with_file_name(file).exists() {
+                missing.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these links lead nowhere: {missing:#?}");
+    assert_eq!(
+        links("[a](b.md) `[c](d)` [e](f#g)\n```\n[h](i)\n```\n"),
+        ["b.md", "f#g"]
+    );
+}
+
+#[test]
+fn every_name_in_the_architecture_exists() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let names = names(&text);
+    assert!(names.len() > 50, "{names:?}");
+    for (file, name) in names {
+        let code = read(&root().join(file));
+        let kinds = ["fn", "struct", "enum", "trait"];
+        let found = kinds.iter().any(|kind| {
+            let declared = format!("{kind} {name}");
+            let mut places = code.match_indices(&declared);
+            places.any(|(at, _)| !code[at + declared.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        });
+        assert!(found, "{file} has no {name}");
+    }
+}
+
+#[test]
+fn every_invariant_names_what_holds_it() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let invariants: Vec<&str> = text.split("**Invariant:**").skip(1).collect();
+    assert!(invariants.len() > 10, "{invariants:?}");
+    for invariant in invariants {
+        let paragraph = invariant.split("\n\n").next().unwrap_or_default();
+        assert!(!names(paragraph).is_empty(), "held by nothing:{paragraph}");
+    }
+}
+
+/// The table is made of the code; when this fails, it says what belongs between the marks.
+#[test]
+fn the_limits_of_the_book_are_those_of_the_code() {
+    let code = read(&root().join("core/src/bounds.rs"));
+    let book = read(&root().join("docs/src/limits.md"));
+    let (_, rest) = book.split_once("<!-- bounds -->\n").expect("the mark");
+    let (table, _) = rest.split_once("<!-- /bounds -->").expect("the other mark");
+    let right = limits::table(&code);
+    assert_eq!(
+        table, right,
+        "between the marks in docs/src/limits.md belongs:\n{right}"
+    );
+}
+
+#[test]
+fn every_word_of_the_simulators_log_is_explained_and_no_other() {
+    let page = read(&root().join("docs/src/log-words.md"));
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let heads = rows.filter_map(|row| row.split('|').nth(1));
+    let told: BTreeSet<&str> = heads.flat_map(|head| head.split('`').skip(1).step_by(2)).collect();
+    let files = [
+        "core/src/event.rs",
+        "core/src/agent/event.rs",
+        "core/src/agent/uplinks/event.rs",
+        "core/src/control/event.rs",
+        "sim/src/host/events.rs",
+        "sim/src/control/event.rs",
+        "sim/src/device/event.rs",
+        "sim/src/proxy/event.rs",
+        "sim/src/vip.rs",
+        "sim/src/thief.rs",
+        "sim/src/world/log.rs",
+    ];
+    let code = files.map(|file| read(&root().join(file)));
+    let words: BTreeSet<&str> = code.iter().flat_map(|code| log_words(code)).collect();
+    assert!(words.len() > 50, "{words:?}");
+    assert_eq!(told, words);
+}
+
+#[test]
+fn operators_find_every_word_that_agents_and_control_nodes_log() {
+    let chapters = ["operating.md", "control-nodes.md"].map(|name| read(&root().join("docs/src").join(name)));
+    for file in [
+        "event.rs",
+        "agent/event.rs",
+        "agent/uplinks/event.rs",
+        "control/event.rs",
+    ] {
+        for word in log_words(&read(&root().join("core/src").join(file))) {
+            let names =
+                |chapter: &String| chapter.contains(&format!("`{word}")) || chapter.contains(&format!(": {word}: "));
+            assert!(
+                chapters.iter().any(names),
+                "neither operating.md nor control-nodes.md knows {word}, of {file}"
+            );
+        }
+    }
+}
+
+/// What the functions `word` of a file answer.
+fn log_words(code: &str) -> Vec<&str> {
+    let functions = code.split("fn word(&self)").skip(1);
+    let bodies = functions.filter_map(|rest| rest.split("\n    }\n").next());
+    let words = bodies.flat_map(|body| body.split("=> \"").skip(1));
+    words.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn the_calibration_of_the_book_is_the_one_that_was_measured() {
+    let folder = root().join("sim/tests/calibration/snapshots");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("snapshots")
+        .flatten()
+        .map(|file| file.path())
+        .collect();
+    files.sort();
+    let tables = files.iter().map(|file| {
+        let text = read(file);
+        let table = text
+            .splitn(3, "---\n")
+            .nth(2)
+            .expect("what follows the head")
+            .trim_end()
+            .to_owned();
+        format!("```text\n{table}\n```\n")
+    });
+    assert_marked("calibration.md", "calibration", &tables.collect::<String>());
+}
+
+#[test]
+fn the_planted_bugs_of_the_book_are_those_of_the_code() {
+    let code = read(&root().join("core/src/mutant.rs"));
+    let (variants, functions) = code.split_once("\nimpl Mutant").expect("an enum");
+    let (names, checks) = functions.split_once("fn caught_by").expect("names, and checks");
+    let (_, names) = names.split_once("fn name").expect("names");
+    let mut lines = variants
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !line.starts_with("pub enum"))
+        .skip(1);
+    let mut table = String::from("| planted bug | check | what is wrong |\n|---|---|---|\n");
+    while let (Some(comment), Some(variant)) = (lines.next().and_then(|line| line.strip_prefix("/// ")), lines.next()) {
+        let variant = variant.trim_end_matches(',');
+        let name = quoted_after(names, variant);
+        table += &format!("| `{name}` | {} | {comment} |\n", quoted_after(checks, variant));
+    }
+    assert!(table.lines().count() > 12 + 2, "{table}");
+    assert_marked("checks.md", "planted", &table);
+}
+
+/// What the arm of a variant answers: the first text after its name.
+fn quoted_after<'a>(text: &'a str, variant: &str) -> &'a str {
+    let named = format!("Self::{variant}");
+    let is_whole = |(at, _): &(usize, &str)| !text[at + named.len()..].starts_with(|c: char| c.is_alphanumeric());
+    let arm = text.match_indices(&named).find(is_whole).map(|(at, _)| &text[at..]);
+    arm.and_then(|arm| arm.split('"').nth(1))
+        .unwrap_or_else(|| panic!("{variant} has no answer"))
+}
+
+fn assert_marked(chapter: &str, mark: &str, right: &str) {
+    let book = read(&root().join("docs/src").join(chapter));
+    let rest = book.split_once(&format!("<!-- {mark} -->\n")).expect("the mark").1;
+    let found = rest.split_once(&format!("<!-- /{mark} -->")).expect("the other mark").0;
+    assert_eq!(
+        found, right,
+        "between the marks `{mark}` in docs/src/{chapter} belongs:\n{right}"
+    );
+}
+
+#[test]
+fn every_line_of_the_walk_of_one_mac_is_in_the_log_of_its_scenario() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args([
+            "sim",
+            "run",
+            "--quiet",
+            "scenarios/mac-travels.toml",
+            "--log",
+            "--to",
+            "8s",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("the program runs");
+    let log = String::from_utf8(output.stdout).expect("text");
+    let page = read(&root().join("docs/src/one-mac.md"));
+    let walk = blocks(&page, "text").concat();
+    assert!(walk.lines().count() > 12, "{walk}");
+    for line in walk.lines() {
+        let columns = columns(line);
+        let has_all = |logged: &str| columns.iter().all(|column| logged.contains(column));
+        assert!(log.lines().any(has_all), "the log has no such line: {line}");
+    }
+}
+
+#[test]
+fn the_metrics_of_the_book_are_those_of_agents_and_control_nodes() {
+    let served = served();
+    assert!(served.len() > 10, "{served:?}");
+    let crates = [
+        "tandem_core",
+        "tandem_net",
+        "tandem_lab",
+        "tandem_sim",
+        "tandem_benches",
+    ];
+    for page in pages() {
+        let text = read(&page);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("tandem_") && !crates.contains(word)) {
+            assert!(
+                served.contains(word),
+                "{}: nobody serves the metric {word}",
+                page.display()
+            );
+        }
+    }
+    let chapters = ["operating.md", "control-nodes.md"].map(|name| read(&root().join("docs/src").join(name)));
+    for metric in served {
+        assert!(
+            chapters.iter().any(|chapter| chapter.contains(&format!("`{metric}`"))),
+            "neither operating.md nor control-nodes.md explains {metric}"
+        );
+    }
+}
+
+/// The names of the metrics of an agent with a switch and a control node, and of a control node with an agent.
+fn served() -> BTreeSet<String> {
+    let session = json!({
+        "conn": 1, "generation": 1, "from": "127.0.0.1:1", "phase": "synced", "ownership": "held", "schema": "1.7.0",
+        "age_ms": 1.0, "rows_local": 0, "rows_remote": 0, "rows_wanted": 0, "pending": 0, "in_flight": 0, "blocked": [],
+        "quarantine": [], "keepalive_misses": 0, "takeover_ms": { "tls": 1.0 },
+    });
+    let status: AgentStatus = serde_json::from_value(json!({
+        "agent": "agent-a", "tsn": "10.0.0.11", "tsn_alive": true, "grade": "fit", "unidentified": [],
+        "revision": 1, "peer": { "agent": null, "grade": null },
+        "switches": { "tor1": { "sessions": [session], "exported": 0 } },
+        "control_nodes": [{
+            "address": "127.0.0.1:5269", "name": null, "configures": false, "failures": 1, "instances": 0,
+            "instances_complete": 0, "routes_told": 0, "routes_untold": 0,
+            "routes_unusable": { "group": 1 },
+        }],
+    }))
+    .expect("a status");
+    let client = json!({
+        "conn": 1, "address": "127.0.0.1:1", "queued_bytes": 0, "routes": 0, "refused": { "no_mac": 1 },
+        "configured": true, "subscriptions": {}, "subscriptions_total": 0,
+    });
+    let control: ControlStatus = serde_json::from_value(json!({
+        "revision": 1, "clients": { "agent-a": client },
+        "networks": {
+            "d:p:n:n": { "network": null, "subscribers": 0, "routes_total": 0, "routes": [], "broadcasts": [] },
+        },
+        "switches": {
+            "tor1": { "vtep": null, "agents": [], "tsns": [], "ports": {}, "fingerprint": "", "owners": { "6f1c0d0e-0000-4000-8000-000000000001": ["agent-a"] } },
+        },
+    }))
+    .expect("a status");
+    let counters = Counters::default();
+    counters.certificate("agent", 0);
+    let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text")
+        + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = types.map(|line| match line.split_once(' ').expect("name and type") {
+        (name, "counter") => format!("{name}_total"),
+        (name, _) => name.to_owned(),
+    });
+    names.collect()
+}
+
+#[test]
+fn every_configuration_of_the_book_is_right() {
+    let reference = |page| blocks(&read(&root().join("docs/src").join(page)), "toml").swap_remove(0);
+    let of_agents = reference("configuration.md");
+    let of_control_nodes = reference("control-configuration.md");
+    let mut seen = 0;
+    for page in pages() {
+        for block in blocks(&read(&page), "toml") {
+            // A fingerprint that is left out, and keys that a fragment leaves out, are filled up.
+            let block = block.replace("\"sha256:...\"", &format!("\"sha256:{}\"", "0".repeat(64)));
+            let part: toml::Table =
+                toml::from_str(&block).unwrap_or_else(|error| panic!("{}: {error}\n{block}", page.display()));
+            let example = if part.contains_key("inventory") {
+                &of_control_nodes
+            } else {
+                &of_agents
+            };
+            let mut whole: toml::Table = toml::from_str(example).expect("the example is TOML");
+            let is_led = part
+                .get("control")
+                .is_some_and(|control| control.get("nodes").is_some());
+            // What control nodes tell an agent does not stand in its file.
+            whole.retain(|key, _| !(is_led && ["network", "switch"].contains(&key)));
+            let text = if part.contains_key("agent") {
+                block
+            } else {
+                whole.extend(part);
+                whole.to_string()
+            };
+            let parsed = config::parse_any(Path::new("/etc/tandem/a.toml"), text.as_bytes(), &Anything);
+            if let Err(problems) = parsed {
+                panic!("{}: {problems}\n{text}", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} blocks");
+}
+
+/// Every file is there.
+struct Anything;
+
+impl Files for Anything {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let macs = path.extension().is_some_and(|extension| extension == "macs");
+        Ok(if macs { "02:00:00:00:00:02 10.0.9.1\n" } else { "PEM" }.into())
+    }
+}
+
+#[test]
+fn every_proxy_configuration_of_the_book_passes_haproxy() {
+    let scratch = Scratch::new().expect("a folder");
+    let folder = scratch.folder("haproxy").expect("a folder");
+    certificates(&folder);
+    let mut seen = 0;
+    for page in pages() {
+        for block in blocks(&read(&page), "haproxy") {
+            let defaults = "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  timeout server 1h\n";
+            let start = if block.contains("defaults\n") { "" } else { defaults };
+            let block = block.replace("/etc/haproxy", &folder.display().to_string());
+            let file = folder.join("haproxy.cfg");
+            fs::write(&file, format!("{start}{block}")).expect("written");
+            let output = Command::new(program::find("haproxy").unwrap_or_else(|error| panic!("{error}")))
+                .args(["-c", "-f"])
+                .arg(&file)
+                .output()
+                .expect("haproxy runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            let good = output.status.success() && !said.contains("WARNING");
+            assert!(good, "{}: {said}\n{block}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} blocks");
+}
+
+/// What the block in `certificates.md` refers to.
+fn certificates(folder: &Path) {
+    pki::init(folder, false).expect("certificates");
+    let pem = |name: &str| read(&folder.join(name));
+    let pair = |name: &str| pem(&format!("{name}-cert.pem")) + &pem(&format!("{name}-key.pem"));
+    let files = [
+        ("agent.pem", pair("agent-a")),
+        ("proxy.pem", pair("switch")),
+        ("old-switch-ca.pem", pem("switch-ca.pem")),
+    ];
+    for (name, text) in files {
+        fs::write(folder.join(name), text).expect("written");
+    }
+}
+
+/// So whatever the tests with a real HAProxy prove, they prove it of the recipe.
+#[test]
+fn the_recipe_of_the_book_is_the_one_that_the_lab_runs() {
+    let chapter = read(&root().join("docs/src/haproxy.md"));
+    let recipes = blocks(&chapter, "haproxy");
+    let backend = |name: &str, part, backup| Backend {
+        name: name.into(),
+        address: Ipv4Addr::new(10, 0, 0, part),
+        ovsdb: 6640,
+        health: 6650,
+        agent_check: Some(6651),
+        backup,
+    };
+    let listen = |index: u16, a_is_backup, b_is_backup| Listen {
+        name: format!("ovsdb{index}"),
+        bind: (Ipv4Addr::new(192, 0, 2, 10), 6640 + index).into(),
+        backends: vec![backend("agent-a", 11, a_is_backup), backend("agent-b", 12, b_is_backup)],
+    };
+    let one = vec![listen(0, false, false)];
+    let two = vec![listen(0, false, true), listen(1, true, false)];
+    let options = [(one.clone(), false), (two, false), (one, true)];
+    assert_eq!(recipes.len(), options.len());
+    for (recipe, (listens, send_proxy_v2)) in recipes.iter().zip(options) {
+        let lab = HaproxyOptions {
+            listens,
+            send_proxy_v2,
+            namespace: None,
+        };
+        assert_eq!(lines(recipe), lines(&lab.configuration()));
+    }
+}
+
+/// Each recipe, with real parts: one target, two targets, PROXY headers.
+#[test]
+fn every_recipe_of_the_book_hands_a_switch_over() {
+    for (targets, proxy_protocol) in [(1, false), (2, false), (1, true)] {
+        let mut options = PairOptions::new(env!("CARGO_BIN_EXE_tandem"));
+        (options.targets, options.proxy_protocol) = (targets, proxy_protocol);
+        let pair = Pair::start(&options).expect("a pair");
+        let wait = |what: &str, condition: &dyn Fn() -> Option<()>| {
+            let waited = pair.scratch.wait_until(what, Duration::from_secs(60), condition);
+            waited.unwrap_or_else(|error| panic!("{error}"));
+        };
+        let session = |agent: usize| {
+            let status = pair.agents[agent].status().ok()?;
+            status["switches"]["tor1"]["sessions"].as_array()?.last().cloned()
+        };
+        let audited = |agent: usize| {
+            let session = session(agent).filter(|session| session["ownership"] == "held")?;
+            session["takeover_ms"]["audited"].is_number().then_some(())
+        };
+        wait("an owner", &|| (0..2).find_map(audited));
+        let owner = usize::from(audited(0).is_none());
+        if targets == 2 {
+            wait("a warm agent", &|| {
+                let warm = session(1 - owner)?;
+                (warm["phase"] == "synced" && warm["ownership"] == "waiting").then_some(())
+            });
+        }
+        let killed = Instant::now();
+        pair.agents[owner].process.kill().expect("killed");
+        wait("the other owner", &|| audited(1 - owner));
+        let ms = killed.elapsed().as_millis();
+        eprintln!("{targets} targets, PROXY protocol {proxy_protocol}: audited by the other after {ms} ms");
+    }
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+/// The pages that are looked at: those of the book, and those beside the code.
+fn pages() -> Vec<PathBuf> {
+    [root(), root().join("docs"), root().join("docs/src")]
+        .iter()
+        .flat_map(|folder| markdown(folder))
+        .collect()
+}
+
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The contents of every fenced block of a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, String)> = None;
+    for line in text.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(found)) => open = Some((found.trim() == language, String::new())),
+            (Some((wanted, block)), Some(_)) => {
+                if *wanted {
+                    blocks.push(std::mem::take(block));
+                }
+                open = None;
+            }
+            (Some((_, block)), None) => *block += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// The targets of all links outside code.
+fn links(text: &str) -> Vec<&str> {
+    let prose = text.split("```").step_by(2);
+    let prose = prose.flat_map(|part| part.split('`').step_by(2));
+    prose
+        .flat_map(|part| part.split("](").skip(1))
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target)
+        .collect()
+}
+
+/// Time, who, the word, and what follows; the columns between them do not stand in the book.
+fn columns(line: &str) -> [&str; 4] {
+    let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (who, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+    let (word, what) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+    [time, who, word, what.trim_start()]
+}
+
+/// Every `file.rs: name` in backticks.
+fn names(text: &str) -> Vec<(&str, &str)> {
+    let prose = text.split("```").step_by(2);
+    let spans = prose.flat_map(|part| part.split('`').skip(1).step_by(2));
+    spans
+        .filter_map(|span| span.split_once(": "))
+        .filter(|(file, _)| file.ends_with(".rs"))
+        .collect()
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,13 @@
+//! Moves bytes, messages and time between sockets and machines. A driver never looks at what a message says.
+
+pub mod agent;
+pub mod control;
+pub mod env;
+pub mod line;
+pub mod log;
+pub mod message;
+mod mourner;
+pub mod session;
+pub mod steps;
+pub mod stream;
+pub mod uplink;

@@ -1,0 +1,19 @@
+//! Runs the machines of `tandem_core` on real sockets, clocks and files: the processes behind `tandem agent` and
+//! `tandem control`.
+
+pub mod config;
+pub mod driver;
+pub mod health;
+pub mod http;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+pub mod peer;
+mod ports;
+pub mod probe;
+pub mod proxy_protocol;
+#[cfg(test)]
+mod samples;
+pub mod service;
+pub mod tls;
+pub mod xmpp;

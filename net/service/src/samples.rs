@@ -1,0 +1,111 @@
+//! A made-up state of an agent, for tests of what shows it. The tests of `tandem status` read this file, too.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use tandem_core::agent::pair::Alarm;
+use tandem_core::health::Grade;
+use tandem_core::ids::{ConnId, Generation};
+use tandem_core::status::{AgentStatus, PeerStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus};
+
+/// One switch that is owned and in trouble, one with a duplicate session, one that waits, one that is away.
+pub(crate) fn busy() -> AgentStatus {
+    let mut tor1 = session(1, "synced", "held");
+    tor1.rows_local = 12;
+    tor1.rows_remote = 100_003;
+    tor1.rows_wanted = 100_005;
+    tor1.pending = 2;
+    tor1.in_flight = 1;
+    tor1.keepalive_misses = 3;
+    tor1.blocked = vec![(
+        "logical switch Contrail-red".into(),
+        "VNI 5002 still belongs to Contrail-blue".into(),
+    )];
+    tor1.quarantine = vec![(
+        "02:00:00:00:00:09 in Contrail-blue".into(),
+        "constraint violation: the switch refuses the locator 10.0.9.300".into(),
+    )];
+    tor1.takeover_ms = Takeover {
+        tls: Some(12.04),
+        identified: Some(13.5),
+        locked: Some(13.6),
+        claimed: Some(18.25),
+        read: Some(1240.0),
+        audited: None,
+    };
+    let switches = [
+        ("tor1", vec![tor1], 12),
+        (
+            "tor2",
+            vec![session(2, "synced", "held"), session(5, "reading", "waiting")],
+            0,
+        ),
+        ("tor3", vec![session(3, "identifying", "waiting")], 0),
+        ("tor4", vec![], 0),
+    ];
+    let switches = switches.map(|(name, sessions, exported): (&str, _, _)| {
+        (
+            name.into(),
+            SwitchStatus {
+                sessions,
+                exported,
+                fingerprint: "812d249470fb7c92".into(),
+                alarms: if name == "tor4" {
+                    vec![Alarm::Ownerless, Alarm::Disagreed]
+                } else {
+                    vec![]
+                },
+            },
+        )
+    });
+    AgentStatus {
+        control_nodes: Vec::new(),
+        revision: None,
+        peer: Some(PeerStatus {
+            agent: Some("agent-b".into()),
+            grade: Some(Grade::Fit),
+        }),
+        agent: "agent-a".into(),
+        tsn: Ipv4Addr::new(10, 0, 0, 11),
+        tsn_alive: Some(true),
+        grade: "fit".into(),
+        switches: BTreeMap::from(switches),
+        unidentified: vec![
+            UnidentifiedStatus {
+                conn: ConnId(7),
+                from: ([10, 0, 0, 99], 51000).into(),
+                named: vec!["spine1".into()],
+            },
+            UnidentifiedStatus {
+                conn: ConnId(8),
+                from: ([10, 0, 0, 99], 51001).into(),
+                named: vec![],
+            },
+        ],
+    }
+}
+
+fn session(number: u8, phase: &str, ownership: &str) -> SessionStatus {
+    SessionStatus {
+        conn: ConnId(number.into()),
+        generation: Generation(number.into()),
+        from: ([10, 0, 1, number], 40000 + u16::from(number)).into(),
+        phase: phase.into(),
+        ownership: ownership.into(),
+        schema: "1.7.0".into(),
+        rows_local: 0,
+        rows_remote: 0,
+        rows_wanted: 0,
+        pending: 0,
+        in_flight: 0,
+        blocked: vec![],
+        quarantine: vec![],
+        keepalive_misses: 0,
+        age_ms: 5000.0,
+        takeover_ms: Takeover {
+            tls: Some(11.0),
+            identified: Some(12.0),
+            ..Takeover::default()
+        },
+    }
+}
