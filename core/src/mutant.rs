@@ -1,8 +1,8 @@
-//! Planted bugs: what a simulator that is worth its name must find. Never in a plain build.
+//! Planted bugs, which the checks of the simulator must find. Never in a plain build.
 //!
-//! One is chosen by `SessionOptions::mutant`, before the agent or the session is made, and counts for every session
-//! with that configuration. Nothing differs where none is chosen. Each stands at the `planted!` of its name. Most of
-//! them were bugs of other ToR agents once; a number such as 1439519 is that of the report at Launchpad.
+//! `SessionOptions::mutant` chooses one before the agent or the session is made; it applies to every session with that
+//! configuration. Without it nothing differs. Each is at the `planted!` of its name. Most of them were bugs of other ToR
+//! agents; a number such as 1439519 is that of the report at Launchpad.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,61 +10,61 @@ use std::str::FromStr;
 /// A planted bug.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Mutant {
-    /// Any broadcast row counts as right, wherever it points (1439519): a takeover leaves it with the dead.
+    /// Any broadcast row counts as right, wherever it points (1439519): after a takeover it points to a dead node.
     BroadcastNotChecked,
-    /// The switch's echoes go unanswered for 15 s after a dump, as if it were worked off in one go: the switch gives up.
+    /// Echoes of the switch stay unanswered for 15 s after a dump, as if one step processed it all: it gives up.
     EchoStarvedByDump,
-    /// Only a whole message counts as life (1464312): a line on which a long one arrives slowly is cut.
+    /// Only a whole message counts as life (1464312): a connection on which a long one arrives slowly is closed.
     PartialNotLife,
-    /// Every configuration counts as complete: what a later part of it wants is deleted first.
+    /// Every configuration counts as complete: rows that a later part of it wants are deleted first.
     DeleteBeforeComplete,
     /// Two rows of one MAC count as right if one of them is (1426513).
     DuplicatesNotFolded,
-    /// A constraint violation is final (1462056): who loses the race for a locator never writes its rows.
+    /// A constraint violation is final (1462056): the loser of a race for a locator never writes its rows.
     LocatorRaceNotRetried,
-    /// Transactions do not assert the lock: one that is on the wire when the lock goes is applied all the same.
+    /// Transactions do not assert the lock: one that is in flight when the lock goes is applied all the same.
     LockNotAsserted,
     /// A session writes and exports while it still waits for the lock.
     WrittenWithoutLock,
-    /// The theft of the lock is overheard, also when the switch says it again: the session goes on and exports.
+    /// The session ignores that its lock was stolen, also when the switch repeats it: it continues and exports.
     StolenLockIgnored,
-    /// A session that waits for the lock reads everything once and ignores what changes after that.
+    /// A session that waits for the lock reads everything once and ignores later changes.
     WaiterDoesNotReadOn,
-    /// Nobody steps aside when networks swap their VNIs (1466731): each waits for the other forever.
+    /// No network gives way when networks swap their VNIs (1466731): each waits for the other forever.
     VniSwapDeadlock,
-    /// A transaction that fails is never tried again, and what it was to write neither.
+    /// A failed transaction is never tried again, and its rows are never written.
     FailureForgotten,
-    /// A wanted MAC that somebody else deletes stays away.
+    /// A desired MAC that another client deletes stays deleted.
     DeletedMacNotPutBack,
     /// A connection that names no configured switch takes the lock and keeps it.
     ProbeClaims,
     /// When a session ends, the routes of newer sessions of the same switch go with its own.
     LateRetractionWins,
-    /// A line that has been silent for 2T is not closed.
+    /// A connection that has been silent for 2T is not closed.
     SilentLineStays,
     /// Bindings to foreign logical switches are removed like our own.
     ForeignBindingDeleted,
-    /// The number of transactions on the wire has no bound.
+    /// The number of transactions in flight has no bound.
     WindowUnbounded,
-    /// What one client takes back is gone, whoever else advertises it: an old owner takes the new one's routes away.
+    /// A withdrawal by one client removes the paths of all clients: an old owner takes the new owner's routes away.
     RetractionTakesAll,
-    /// A control node keeps what a client published whose stream is over.
+    /// A control node keeps the routes of a client whose stream has ended.
     LostClientKept,
-    /// Every takeover counts as a move: five of them in three minutes, and others freeze the MAC.
+    /// Every takeover counts as a move: after five of them in three minutes, other routers freeze the MAC.
     SequenceRaised,
     /// The hold of a copy begins anew whenever a session with the switch comes or goes.
     HoldProlonged,
-    /// A copy is held although an owner that lives took the route back.
+    /// A copy is held although a live owner has withdrawn the route.
     CopyOutlivesWithdrawal,
-    /// A MAC that is known is not looked at again when its tunnel end changes.
+    /// A known MAC is not compared again when its tunnel end changes.
     TunnelEndNotExported,
-    /// What was published before a control node knew the network is forgotten when it hears of it.
+    /// Publications into a network that the control node does not know yet are lost.
     DeferredLost,
-    /// A subscription counts as complete at once: what the control node has not told again yet is deleted.
+    /// A subscription counts as complete at once: routes that the control node has not sent again yet are deleted.
     SweptBeforeComplete,
     /// Routes to the switch's own tunnel end are programmed like any other.
     OwnEndProgrammed,
-    /// A control node tells nobody anything while one client has not taken what it was told.
+    /// A control node sends to no client while one client does not take its data.
     SlowClientDelaysAll,
 }
 
