@@ -1,4 +1,4 @@
-//! What happened: logs, metrics, checks and the control side all read these.
+//! What happened: logs, metrics and checks read the same events.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +9,64 @@ use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
 use crate::machine::{CloseWhy, Fault};
 use crate::text::short;
+
+/// An event as a log shows it: a level, a word that an operator can search for, and the details (`Display`).
+///
+/// A word has one meaning over the whole program; a test compares the words of every event type.
+pub trait LogEvent: fmt::Display {
+    /// Every word of this type, without those of the events that it wraps.
+    const WORDS: &'static [&'static str];
+
+    /// The word of this event: the name of its variant.
+    fn word(&self) -> &'static str;
+
+    /// How important the line is.
+    fn level(&self) -> Level {
+        Level::Info
+    }
+}
+
+/// The level of a line in the log.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    /// One of many, such as a route.
+    Debug,
+    /// A change of state.
+    Info,
+    /// An operator should look at it some day.
+    Warn,
+    /// An operator should look at it now.
+    Error,
+}
+
+impl Level {
+    /// The level of the end of a connection: a bug of ours is an error, any other fault a warning.
+    pub fn of_close(why: &CloseWhy) -> Self {
+        match why.fault {
+            Some(Fault::OurBug) => Self::Error,
+            Some(_) => Self::Warn,
+            None => Self::Info,
+        }
+    }
+}
+
+/// Within an `impl LogEvent`: the words of an enum are the names of its variants, all of which are listed here.
+///
+/// Behind a semicolon stand the variants that wrap another event, whose word is theirs:
+/// `log_words!(Graded, Drained; Session, Uplink);`
+#[macro_export]
+macro_rules! log_words {
+    ($($word:ident),* $(,)? $(; $($wrapped:ident),+)?) => {
+        const WORDS: &'static [&'static str] = &[$(stringify!($word)),*];
+
+        fn word(&self) -> &'static str {
+            match self {
+                $(Self::$word { .. } => stringify!($word),)*
+                $($(Self::$wrapped(event) => $crate::event::LogEvent::word(event),)+)?
+            }
+        }
+    };
+}
 
 /// Something that happened in a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,50 +235,51 @@ impl fmt::Display for Object {
     }
 }
 
-/// How loud an event is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Level {
-    /// One of many.
-    Debug,
-    /// A transition.
-    Info,
-    /// Somebody should look at it some day.
-    Warn,
-    /// Somebody should look at it now.
-    Error,
-}
+impl LogEvent for Event {
+    const WORDS: &'static [&'static str] = What::WORDS;
 
-impl What {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Opened { .. } => "Opened",
-            Self::Identified { .. } => "Identified",
-            Self::Unidentified { .. } => "Unidentified",
-            Self::Waiting => "Waiting",
-            Self::Locked => "Locked",
-            Self::Lockless { .. } => "Lockless",
-            Self::Stolen => "Stolen",
-            Self::Claimed { .. } => "Claimed",
-            Self::Read { .. } => "Read",
-            Self::Audited { .. } => "Audited",
-            Self::Exported(_) => "Exported",
-            Self::Withdrawn(_) => "Withdrawn",
-            Self::Retracted { .. } => "Retracted",
-            Self::Programmed { .. } => "Programmed",
-            Self::Refused { .. } => "Refused",
-            Self::Quarantined { .. } => "Quarantined",
-            Self::Repaired { .. } => "Repaired",
-            Self::BindingReplaced { .. } => "BindingReplaced",
-            Self::Echoed => "Echoed",
-            Self::Ignored { .. } => "Ignored",
-            Self::Draining => "Draining",
-            Self::Closed { .. } => "Closed",
-        }
+    fn word(&self) -> &'static str {
+        self.what.word()
     }
 
-    /// How loud it is.
-    pub fn level(&self) -> Level {
+    fn level(&self) -> Level {
+        self.what.level()
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(f)
+    }
+}
+
+impl LogEvent for What {
+    log_words!(
+        Opened,
+        Identified,
+        Unidentified,
+        Waiting,
+        Locked,
+        Lockless,
+        Stolen,
+        Claimed,
+        Read,
+        Audited,
+        Exported,
+        Withdrawn,
+        Retracted,
+        Programmed,
+        Refused,
+        Quarantined,
+        Repaired,
+        BindingReplaced,
+        Echoed,
+        Ignored,
+        Draining,
+        Closed
+    );
+
+    fn level(&self) -> Level {
         match self {
             Self::Exported(_) | Self::Withdrawn(_) | Self::Programmed { .. } | Self::Echoed => Level::Debug,
             Self::Ignored { .. } | Self::Refused { .. } | Self::Quarantined { .. } | Self::Repaired { .. } => {
@@ -228,11 +287,7 @@ impl What {
             }
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
             Self::Lockless { may_write: false, .. } => Level::Error,
-            Self::Closed { why } => match why.fault {
-                Some(Fault::OurBug) => Level::Error,
-                Some(_) => Level::Warn,
-                None => Level::Info,
-            },
+            Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
             Self::Retracted { .. } | Self::Draining => Level::Info,

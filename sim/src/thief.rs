@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
+use tandem_core::event::LogEvent;
 use tandem_core::ovsdb::framer::Framer;
 use tandem_core::ovsdb::rpc::echo_reply;
-use tandem_core::{ConnId, Deadline, Machine, Time};
+use tandem_core::{ConnId, Deadline, Machine, Time, log_words};
 
 use crate::socket::{Input, Output};
 
@@ -172,13 +173,8 @@ impl Machine for Thief {
     }
 }
 
-impl Event {
-    /// The word in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Stealing { .. } => "Stealing",
-        }
-    }
+impl LogEvent for Event {
+    log_words!(Stealing);
 }
 
 impl fmt::Display for Event {

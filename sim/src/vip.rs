@@ -16,7 +16,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde::Serialize;
-use tandem_core::{Deadline, Machine, Time};
+use tandem_core::event::LogEvent;
+use tandem_core::{Deadline, Machine, Time, log_words};
 
 use crate::socket::{Input, Output};
 
@@ -326,16 +327,8 @@ impl Advert {
     }
 }
 
-impl Event {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::VipMaster => "VipMaster",
-            Self::VipBackup => "VipBackup",
-            Self::VipFault => "VipFault",
-            Self::VipTrack => "VipTrack",
-        }
-    }
+impl LogEvent for Event {
+    log_words!(VipMaster, VipBackup, VipFault, VipTrack);
 }
 
 impl fmt::Display for Event {

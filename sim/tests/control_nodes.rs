@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use tandem_core::event::LogEvent;
 use tandem_core::{Mac, Uuid};
 use tandem_sim::host;
 use tandem_sim::plan::Plan;

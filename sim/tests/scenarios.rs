@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use tandem_core::event::LogEvent;
 use tandem_sim::plan::{Configure, Edit, Judgement, Kind, Plan, Span, TlsFault};
 use tandem_sim::run::{Detail, Run};
 

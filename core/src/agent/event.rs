@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Level;
+use crate::event::{Level, LogEvent};
 use crate::ids::SwitchName;
+use crate::log_words;
 use crate::text::short;
 
 /// What an agent finds out by comparing itself with the other one of its pair.
@@ -28,20 +29,10 @@ pub enum What {
     Agreed { switch: SwitchName },
 }
 
-impl What {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::PeerUp { .. } => "PeerUp",
-            Self::PeerDown { .. } => "PeerDown",
-            Self::Mastership { .. } => "Mastership",
-            Self::Disagreed { .. } => "Disagreed",
-            Self::Agreed { .. } => "Agreed",
-        }
-    }
+impl LogEvent for What {
+    log_words!(PeerUp, PeerDown, Mastership, Disagreed, Agreed);
 
-    /// How loud it is.
-    pub fn level(&self) -> Level {
+    fn level(&self) -> Level {
         match self {
             Self::PeerDown { .. } | Self::Disagreed { .. } => Level::Warn,
             Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,

@@ -246,6 +246,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::event::LogEvent;
 
     fn word(state: State, owned: u64, configuration: &str) -> Word {
         let standing = Standing {

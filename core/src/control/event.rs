@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::client::{ClientName, Refusal};
-use crate::event::Level;
+use crate::event::{Level, LogEvent};
 use crate::evpn::{InstanceName, Key};
 use crate::ids::{SwitchName, Uuid};
-use crate::machine::{CloseWhy, Fault};
+use crate::log_words;
+use crate::machine::CloseWhy;
 use crate::text::short;
 
 /// What happened.
@@ -81,36 +82,28 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::ClientUp { .. } => "ClientUp",
-            Self::ClientDown { .. } => "ClientDown",
-            Self::ClientRefused { .. } => "ClientRefused",
-            Self::Subscribed { .. } => "Subscribed",
-            Self::Unsubscribed { .. } => "Unsubscribed",
-            Self::Reflected { .. } => "Reflected",
-            Self::Retracted { .. } => "Retracted",
-            Self::Deferred { .. } => "Deferred",
-            Self::Refused { .. } => "Refused",
-            Self::EndOfRib { .. } => "EndOfRib",
-            Self::Configured { .. } => "Configured",
-            Self::Outdated { .. } => "Outdated",
-            Self::Told { .. } => "Told",
-            Self::Mastership { .. } => "Mastership",
-        }
-    }
+impl LogEvent for Event {
+    log_words!(
+        ClientUp,
+        ClientDown,
+        ClientRefused,
+        Subscribed,
+        Unsubscribed,
+        Reflected,
+        Retracted,
+        Deferred,
+        Refused,
+        EndOfRib,
+        Configured,
+        Outdated,
+        Told,
+        Mastership
+    );
 
-    /// How loud it is.
-    pub fn level(&self) -> Level {
+    fn level(&self) -> Level {
         match self {
             Self::Reflected { .. } | Self::Retracted { .. } | Self::Deferred { .. } => Level::Debug,
-            Self::ClientDown { why, .. } | Self::ClientRefused { why, .. } => match why.fault {
-                Some(Fault::OurBug) => Level::Error,
-                Some(_) => Level::Warn,
-                None => Level::Info,
-            },
+            Self::ClientDown { why, .. } | Self::ClientRefused { why, .. } => Level::of_close(why),
             Self::Refused { .. } | Self::Outdated { .. } => Level::Warn,
             Self::Told { serves_any: false, .. } | Self::Configured { is_raised: false, .. } => Level::Warn,
             Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,

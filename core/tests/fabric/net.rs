@@ -11,7 +11,7 @@ use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
-use tandem_core::event::{Event, Route, What};
+use tandem_core::event::{Event, LogEvent, Route, What};
 use tandem_core::health::Grade;
 use tandem_core::session::Command;
 use tandem_core::status::AgentStatus;

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::mpsc as channel;
 use std::time::Duration;
 
+use tandem_core::event::LogEvent;
 use tandem_core::{ConnId, Time};
 use tandem_sim::device::{self, Device, Physical};
 use tandem_sim::plan;

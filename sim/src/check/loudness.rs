@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_core::Time;
-use tandem_core::event::Level;
+use tandem_core::event::{Level, LogEvent};
 
 use super::{Check, Findings, Scene};
 use crate::plan::Kind;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use tandem_core::event::Level;
-use tandem_core::{CloseWhy, ConnId, Fault, control};
+use tandem_core::event::{Level, LogEvent};
+use tandem_core::{CloseWhy, ConnId, control, log_words};
 
 /// Something that happened in a control host.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,24 +16,13 @@ pub enum Event {
     StreamEnded { conn: ConnId, why: CloseWhy },
 }
 
-impl Event {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Node(event) => event.word(),
-            Self::StreamEnded { .. } => "StreamEnded",
-        }
-    }
+impl LogEvent for Event {
+    log_words!(StreamEnded; Node);
 
-    /// How loud it is.
-    pub fn level(&self) -> Level {
+    fn level(&self) -> Level {
         match self {
             Self::Node(event) => event.level(),
-            Self::StreamEnded { why, .. } => match why.fault {
-                Some(Fault::OurBug) => Level::Error,
-                Some(_) => Level::Warn,
-                None => Level::Info,
-            },
+            Self::StreamEnded { why, .. } => Level::of_close(why),
         }
     }
 }

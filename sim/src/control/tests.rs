@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::control::ServedSwitch;
+use tandem_core::event::LogEvent;
 use tandem_core::health::Grade;
 use tandem_core::{Generation, Uuid, Vni};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use tandem_core::ConnId;
+use tandem_core::event::LogEvent;
+use tandem_core::{ConnId, log_words};
 
 use crate::socket::{ACCEPTED, DialFailure};
 use crate::switch::{Commit, Writer};
@@ -77,24 +78,21 @@ pub struct Committed {
     pub changes: BTreeMap<&'static str, usize>,
 }
 
-impl Event {
-    /// The word in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Booted { .. } => "Booted",
-            Self::Listening { .. } => "Listening",
-            Self::Dialling { .. } => "Dialling",
-            Self::DialFailed { .. } => "DialFailed",
-            Self::Connected { .. } => "Connected",
-            Self::Disconnected { .. } => "Disconnected",
-            Self::Backoff { .. } => "Backoff",
-            Self::TargetUnusable { .. } => "TargetUnusable",
-            Self::Committed(_) => "Committed",
-            Self::NotOwner { .. } => "NotOwner",
-            Self::LockPassed { .. } => "LockPassed",
-            Self::EditRejected { .. } => "EditRejected",
-        }
-    }
+impl LogEvent for Event {
+    log_words!(
+        Booted,
+        Listening,
+        Dialling,
+        DialFailed,
+        Connected,
+        Disconnected,
+        Backoff,
+        TargetUnusable,
+        Committed,
+        NotOwner,
+        LockPassed,
+        EditRejected
+    );
 }
 
 impl fmt::Display for Event {

@@ -1,4 +1,5 @@
 use serde_json::json;
+use tandem_core::event::LogEvent;
 
 use super::*;
 use crate::socket::{ACCEPTED, DialFailure};

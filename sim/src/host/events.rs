@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
+use tandem_core::event::{Level, LogEvent};
 use tandem_core::health::Grade;
-use tandem_core::{CloseWhy, ConnId};
+use tandem_core::{CloseWhy, ConnId, log_words};
 
 /// Something that happened in an agent host.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,17 +27,15 @@ pub enum Event {
     Drained,
 }
 
-impl Event {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
+impl LogEvent for Event {
+    log_words!(HandshakeFailed, ConnectionRefused, Graded, HealthChanged, Drained; Session, Uplink);
+
+    fn level(&self) -> Level {
         match self {
-            Self::Session(event) => event.what.word(),
-            Self::Uplink(what) => what.word(),
-            Self::HandshakeFailed { .. } => "HandshakeFailed",
-            Self::ConnectionRefused { .. } => "ConnectionRefused",
-            Self::Graded(_) => "Graded",
-            Self::HealthChanged => "HealthChanged",
-            Self::Drained => "Drained",
+            Self::Session(event) => event.level(),
+            Self::Uplink(what) => what.level(),
+            Self::HandshakeFailed { .. } | Self::ConnectionRefused { .. } | Self::Graded(_) => Level::Info,
+            Self::HealthChanged | Self::Drained => Level::Info,
         }
     }
 }
@@ -45,7 +44,7 @@ impl fmt::Display for Event {
     /// What follows the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Session(event) => write!(f, "{}", event.what),
+            Self::Session(event) => event.fmt(f),
             Self::Uplink(what) => what.fmt(f),
             Self::HandshakeFailed { why, .. } | Self::ConnectionRefused { why, .. } => write!(f, "{why}"),
             Self::Graded(grade) => write!(f, "this agent is {grade}"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch as SwitchConfiguration};
-use tandem_core::event::What;
+use tandem_core::event::{LogEvent, What};
 use tandem_core::{Uuid, Vni};
 
 use super::*;

@@ -1,5 +1,6 @@
 use super::testing::*;
 use super::*;
+use tandem_core::event::LogEvent;
 
 const PROXIES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 0, 4)];
 

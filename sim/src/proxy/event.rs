@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddrV4;
 
 use serde::Serialize;
+use tandem_core::event::LogEvent;
+use tandem_core::log_words;
 
 /// Something happened at a proxy. A `server` is named as in [`Server`](super::Server), a `client` by its address.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -75,20 +77,17 @@ pub enum SessionEnd {
     Stopped,
 }
 
-impl Event {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::ServerUp { .. } => "ServerUp",
-            Self::ServerDown { .. } => "ServerDown",
-            Self::ServerDrain { .. } => "ServerDrain",
-            Self::ServerReady { .. } => "ServerReady",
-            Self::ProxySessionOpened { .. } => "ProxySessionOpened",
-            Self::ProxySessionClosed { .. } => "ProxySessionClosed",
-            Self::NoServer { .. } => "NoServer",
-            Self::Redispatched { .. } => "Redispatched",
-        }
-    }
+impl LogEvent for Event {
+    log_words!(
+        ServerUp,
+        ServerDown,
+        ServerDrain,
+        ServerReady,
+        ProxySessionOpened,
+        ProxySessionClosed,
+        NoServer,
+        Redispatched
+    );
 }
 
 impl fmt::Display for Event {

@@ -257,6 +257,8 @@ fn or_inter(span: Span, options: &plan::Proxy) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use tandem_core::event::LogEvent;
+
     use super::*;
 
     fn server() -> Server {

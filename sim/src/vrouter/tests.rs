@@ -7,6 +7,7 @@ use std::time::Duration;
 use tandem_core::Vni;
 use tandem_core::configuration::Network;
 use tandem_core::control::Inventory;
+use tandem_core::event::LogEvent;
 
 use super::*;
 use crate::control::{self, ControlHost};

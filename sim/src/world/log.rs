@@ -7,7 +7,8 @@ use std::sync::Arc;
 use fnv::FnvHasher;
 use serde::Serialize;
 use tandem_core::Time;
-use tandem_core::event::Level;
+use tandem_core::event::{Level, LogEvent};
+use tandem_core::log_words;
 
 use crate::{control, device, host, proxy, thief, vip, vrouter};
 
@@ -82,44 +83,25 @@ pub struct SessionState {
     pub silent_ms: u64,
 }
 
-impl ActorEvent {
-    /// The word in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Agent(event) => event.word(),
-            Self::Switch(event) => event.word(),
-            Self::Proxy(event) => event.word(),
-            Self::Control(event) => event.word(),
-            Self::VRouter(event) => event.word(),
-            Self::Vip(event) => event.word(),
-            Self::Thief(event) => event.word(),
-            Self::World(event) => event.word(),
-        }
-    }
+impl LogEvent for ActorEvent {
+    log_words!(; Agent, Switch, Proxy, Control, VRouter, Vip, Thief, World);
 
-    /// The level; always `Info` for programs that are not ours.
-    pub fn level(&self) -> Level {
+    fn level(&self) -> Level {
         match self {
-            Self::Agent(host::Event::Session(event)) => event.what.level(),
-            Self::Agent(host::Event::Uplink(what)) => what.level(),
-            Self::VRouter(what) => what.level(),
+            Self::Agent(event) => event.level(),
+            Self::Switch(event) => event.level(),
+            Self::Proxy(event) => event.level(),
             Self::Control(event) => event.level(),
-            Self::Agent(_) | Self::Switch(_) | Self::Proxy(_) | Self::Vip(_) => Level::Info,
-            Self::Thief(_) | Self::World(_) => Level::Info,
+            Self::VRouter(event) => event.level(),
+            Self::Vip(event) => event.level(),
+            Self::Thief(event) => event.level(),
+            Self::World(event) => event.level(),
         }
     }
 }
 
-impl WorldEvent {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::FaultBegins { .. } => "FaultBegins",
-            Self::FaultEnds { .. } => "FaultEnds",
-            Self::Started { .. } => "Started",
-            Self::ConfigurationLoaded { .. } => "ConfigurationLoaded",
-            Self::Healed { .. } => "Healed",
-        }
-    }
+impl LogEvent for WorldEvent {
+    log_words!(FaultBegins, FaultEnds, Started, ConfigurationLoaded, Healed);
 }
 
 impl fmt::Display for ActorEvent {

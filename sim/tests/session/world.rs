@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch as SwitchConfiguration};
-use tandem_core::event::{Event, What};
+use tandem_core::event::{Event, LogEvent, What};
 use tandem_core::machine::CloseWhy;
 use tandem_core::session::{Command, Input, Opening, Output, Session};
 use tandem_core::{ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};

@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Level;
+use crate::event::{Level, LogEvent};
 use crate::ids::{Mac, Uuid};
-use crate::machine::{CloseWhy, Fault};
+use crate::log_words;
+use crate::machine::CloseWhy;
 use crate::text::short;
 
 /// What happened between this agent and its control nodes.
@@ -36,34 +37,26 @@ pub enum What {
     Unusable { network: Uuid, mac: Mac, why: String },
 }
 
-impl What {
-    /// The word that stands in the log.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::UplinkUp { .. } => "UplinkUp",
-            Self::UplinkDown { .. } => "UplinkDown",
-            Self::ConfiguredBy { .. } => "ConfiguredBy",
-            Self::Outdated { .. } => "Outdated",
-            Self::Contradicted { .. } => "Contradicted",
-            Self::Unreadable { .. } => "Unreadable",
-            Self::Imported { .. } => "Imported",
-            Self::Unusable { .. } => "Unusable",
-        }
-    }
+impl LogEvent for What {
+    log_words!(
+        UplinkUp,
+        UplinkDown,
+        ConfiguredBy,
+        Outdated,
+        Contradicted,
+        Unreadable,
+        Imported,
+        Unusable
+    );
 
-    /// How loud it is.
-    pub fn level(&self) -> Level {
+    fn level(&self) -> Level {
         match self {
             Self::Imported { .. } => Level::Debug,
             Self::UplinkUp { .. } | Self::ConfiguredBy { .. } => Level::Info,
             Self::Outdated { .. } | Self::Contradicted { .. } | Self::Unreadable { .. } | Self::Unusable { .. } => {
                 Level::Warn
             }
-            Self::UplinkDown { why, .. } => match why.fault {
-                Some(Fault::OurBug) => Level::Error,
-                Some(_) => Level::Warn,
-                None => Level::Info,
-            },
+            Self::UplinkDown { why, .. } => Level::of_close(why),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::*;
 use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::configuration::CertificateRule;
-use crate::event::Level;
+use crate::event::{Level, LogEvent};
 use crate::xmpp::element::Element;
 use crate::xmpp::graph::Link;
 

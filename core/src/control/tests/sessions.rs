@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bounds::{CLIENT_QUEUE_BYTES, INSTANCES_LEFT};
+use crate::event::LogEvent;
 use crate::machine::Fault;
 
 /// Why the connection was closed, if it was.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tandem_core::event::LogEvent;
 use tandem_core::{ConnId, Time};
 use tandem_sim::device::{Device, Ended, Event, Manager, Options, Physical, Target};
 use tandem_sim::switch::{self, SchemaVersion};

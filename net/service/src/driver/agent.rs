@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::env::Env;
-use super::log;
+use super::log::{self, DriverEvent};
 use super::message::{Message, Order};
 use super::mourner::Mourner;
 use super::session;
@@ -237,7 +237,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                         let why = CloseWhy::fault(Fault::OurBug, "the session panicked");
                         let what = What::Closed { why };
                         let event = Event { conn, generation, what };
-                        log::event(&event, &BTreeSet::new());
+                        log::session(&event, &BTreeSet::new());
                         Message::Heard(event)
                     };
                     let mourner = Mourner::new(env.clone(), back.clone(), last_words);
@@ -247,7 +247,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     });
                 }
                 Output::Refuse { conn, why } => {
-                    log::refused(conn, &why);
+                    log::event(&DriverEvent::ConnectionRefused { conn, why });
                     self.arriving = None;
                 }
                 Output::Tell { conn, command } => {
@@ -256,7 +256,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     }
                 }
                 Output::Graded(grade) => {
-                    log::graded(grade);
+                    log::event(&DriverEvent::Graded(grade));
                     self.grade.send_replace(grade);
                 }
                 Output::Drained => over = true,
@@ -276,9 +276,9 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                         mouth.close(why);
                     }
                 }
-                Output::Event(what) => log::uplink(&what),
+                Output::Event(what) => log::event(&what),
                 Output::TellPeer(word) => drop(self.words.send_replace(Some(word))),
-                Output::Pair(what) => log::pair(&what),
+                Output::Pair(what) => log::event(&what),
             }
         }
         over

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::env::Env;
 use super::line::sleep;
-use super::log;
+use super::log::{self, DriverEvent};
 use super::mourner::Mourner;
 use super::stream::{self, Mouth, News, Owner, Secure};
 
@@ -116,7 +116,8 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
     {
         if self.half_open >= HALF_OPEN_STREAMS {
             let what = format!("{HALF_OPEN_STREAMS} streams are being opened already");
-            return log::stream_refused(from, &CloseWhy::fault(Fault::Environment, what));
+            let why = CloseWhy::fault(Fault::Environment, what);
+            return log::event(&DriverEvent::StreamEnded { from, why });
         }
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
@@ -164,7 +165,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
                     self.tell(Input::Closed { conn, why });
                 } else {
                     self.half_open -= 1;
-                    log::stream_refused(from, &why);
+                    log::event(&DriverEvent::StreamEnded { from, why });
                 }
             }
         }
@@ -186,7 +187,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
                         client.mouth.close(why);
                     }
                 }
-                Output::Event(event) => log::control(&event),
+                Output::Event(event) => log::event(&event),
             }
         }
     }

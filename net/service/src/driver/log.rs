@@ -1,93 +1,30 @@
-//! One line for each event: its word first, then who, then what.
+//! One line for each event: its word first, then the names, then the details.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 
-use tandem_core::agent::{event as pair, uplinks};
-use tandem_core::control;
-use tandem_core::event::{Event, Level};
+use tandem_core::event::{self, Level, LogEvent};
 use tandem_core::health::Grade;
 use tandem_core::machine::CloseWhy;
-use tandem_core::{ConnId, SwitchName};
+use tandem_core::{ConnId, SwitchName, log_words};
 use tracing::{debug, error, info, warn};
 
-/// Logs what happened in a session.
-pub fn event(event: &Event, served: &BTreeSet<SwitchName>) {
-    let word = event.what.word();
+/// Logs an event of a session, with its connection and the switches that the session serves.
+pub fn session(event: &event::Event, served: &BTreeSet<SwitchName>) {
     let names: Vec<&str> = served.iter().map(SwitchName::as_str).collect();
     let switch = if names.is_empty() { "-".into() } else { names.join(",") };
-    let (conn, generation, what) = (event.conn.0, event.generation.0, &event.what);
-    match event.what.level() {
-        Level::Debug => debug!(target: "tandem", switch, conn, generation, "{word}: {what}"),
-        Level::Info => info!(target: "tandem", switch, conn, generation, "{word}: {what}"),
-        Level::Warn => warn!(target: "tandem", switch, conn, generation, "{word}: {what}"),
-        Level::Error => error!(target: "tandem", switch, conn, generation, "{word}: {what}"),
+    let (word, conn, generation) = (event.word(), event.conn.0, event.generation.0);
+    match event.level() {
+        Level::Debug => debug!(target: "tandem", switch, conn, generation, "{word}: {event}"),
+        Level::Info => info!(target: "tandem", switch, conn, generation, "{word}: {event}"),
+        Level::Warn => warn!(target: "tandem", switch, conn, generation, "{word}: {event}"),
+        Level::Error => error!(target: "tandem", switch, conn, generation, "{word}: {event}"),
     }
 }
 
-/// Logs that a connection got no session.
-pub fn refused(conn: ConnId, why: &CloseWhy) {
-    warn!(target: "tandem", conn = conn.0, "Refused: {why}");
-}
-
-/// Logs what the health port says from now on.
-pub fn graded(grade: Grade) {
-    info!(target: "tandem", "Graded: this agent is {grade}");
-}
-
-/// Logs that the services node lives, or why it counts as dead from now on.
-pub fn probed(alive: bool, why: Option<&str>) {
-    match (alive, why) {
-        (true, _) => info!(target: "tandem", "Probed: the services node is alive"),
-        (false, why) => {
-            warn!(target: "tandem", "Probed: the services node is dead: {}", why.unwrap_or("its probe fails"))
-        }
-    }
-}
-
-/// Logs that the other agent of the pair listens to us.
-pub fn peer_dialled(address: SocketAddr, agent: &str) {
-    info!(target: "tandem", "PeerLink: {} at {address} listens to us", agent.escape_debug());
-}
-
-/// Logs that it does not listen to us, or no longer; quietly, if that is known.
-pub fn peer_lost(address: SocketAddr, why: &str, is_news: bool) {
-    if is_news {
-        warn!(target: "tandem", "PeerLink: {address} does not listen to us: {why}");
-    } else {
-        debug!(target: "tandem", "PeerLink: {address} does not listen to us: {why}");
-    }
-}
-
-/// Logs that somebody who has a certificate for it does not speak as the other agent of a pair does.
-pub fn peer_refused(from: SocketAddr, why: &str) {
-    warn!(target: "tandem", "PeerLink: {from} is not listened to: {why}");
-}
-
-/// Logs what happened between an agent and its control nodes.
-pub fn uplink(what: &uplinks::What) {
-    let word = what.word();
-    match what.level() {
-        Level::Debug => debug!(target: "tandem", "{word}: {what}"),
-        Level::Info => info!(target: "tandem", "{word}: {what}"),
-        Level::Warn => warn!(target: "tandem", "{word}: {what}"),
-        Level::Error => error!(target: "tandem", "{word}: {what}"),
-    }
-}
-
-/// Logs what is wrong between the two agents of a pair, or right again.
-pub fn pair(what: &pair::What) {
-    let word = what.word();
-    match what.level() {
-        Level::Debug => debug!(target: "tandem", "{word}: {what}"),
-        Level::Info => info!(target: "tandem", "{word}: {what}"),
-        Level::Warn => warn!(target: "tandem", "{word}: {what}"),
-        Level::Error => error!(target: "tandem", "{word}: {what}"),
-    }
-}
-
-/// Logs what happened at a control node.
-pub fn control(event: &control::Event) {
+/// Logs any other event.
+pub fn event(event: &impl LogEvent) {
     let word = event.word();
     match event.level() {
         Level::Debug => debug!(target: "tandem", "{word}: {event}"),
@@ -97,10 +34,73 @@ pub fn control(event: &control::Event) {
     }
 }
 
-/// Logs that a connection never became a stream. Whoever just connects and goes is a probe, and many are.
-pub fn stream_refused(from: SocketAddr, why: &CloseWhy) {
-    match why.fault {
-        None => debug!(target: "tandem", "StreamEnded: {from}: {why}"),
-        Some(_) => warn!(target: "tandem", "StreamEnded: {from}: {why}"),
+/// What only the drivers see: connections without a machine, and what the agent announces outside its sessions.
+#[derive(Debug)]
+pub enum DriverEvent {
+    /// A connection got no session.
+    ConnectionRefused { conn: ConnId, why: CloseWhy },
+    /// A connection never became a stream between an agent and a control node.
+    StreamEnded { from: SocketAddr, why: CloseWhy },
+    /// The grade that the health port announces from now on.
+    Graded(Grade),
+    /// The services node is alive, or dead for this reason, from now on.
+    Probed(Result<(), String>),
+    /// Something happened on the link between the two agents of a pair.
+    PeerLink(PeerLink),
+}
+
+/// The link between the two agents of a pair.
+#[derive(Debug)]
+pub enum PeerLink {
+    /// The other agent accepted our reports.
+    Dialled { address: SocketAddr, agent: String },
+    /// The other agent does not accept our reports, or no longer. It is news only once.
+    Lost {
+        address: SocketAddr,
+        why: String,
+        is_news: bool,
+    },
+    /// A client whose certificate names the peer does not keep the link's protocol.
+    Ignored { from: SocketAddr, why: String },
+}
+
+impl LogEvent for DriverEvent {
+    log_words!(ConnectionRefused, StreamEnded, Graded, Probed, PeerLink);
+
+    fn level(&self) -> Level {
+        match self {
+            Self::ConnectionRefused { .. } | Self::Probed(Err(_)) => Level::Warn,
+            // A client that connects and leaves is a probe, and there are many.
+            Self::StreamEnded { why, .. } if why.fault.is_none() => Level::Debug,
+            Self::StreamEnded { .. } => Level::Warn,
+            Self::Graded(Grade::Fit | Grade::Draining) | Self::Probed(Ok(())) => Level::Info,
+            Self::Graded(Grade::Isolated | Grade::Alone | Grade::Unfit) => Level::Warn,
+            Self::PeerLink(PeerLink::Dialled { .. }) => Level::Info,
+            Self::PeerLink(PeerLink::Lost { is_news: false, .. }) => Level::Debug,
+            Self::PeerLink(PeerLink::Lost { .. } | PeerLink::Ignored { .. }) => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for DriverEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectionRefused { conn, why } => write!(f, "{conn}: {why}"),
+            Self::StreamEnded { from, why } => write!(f, "{from}: {why}"),
+            Self::Graded(grade) => write!(f, "this agent is {grade}"),
+            Self::Probed(Ok(())) => f.write_str("the services node is alive"),
+            Self::Probed(Err(why)) => write!(f, "the services node is dead: {why}"),
+            Self::PeerLink(what) => what.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for PeerLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dialled { address, agent } => write!(f, "{} at {address} takes our reports", agent.escape_debug()),
+            Self::Lost { address, why, .. } => write!(f, "{address} does not take our reports: {why}"),
+            Self::Ignored { from, why } => write!(f, "ignoring {from}: {why}"),
+        }
     }
 }

@@ -71,7 +71,7 @@ async fn carry_out<S: AsyncRead + AsyncWrite>(
             Output::Send(bytes) => line.send(bytes),
             Output::Close(_) => over = true,
             Output::Event(event) => {
-                log::event(&event, session.served());
+                log::session(&event, session.served());
                 over |= matches!(event.what, What::Closed { .. });
                 let _ = agent.send(Message::Heard(event)).await;
             }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Hello, OPENING, SENDING, line};
 use crate::config::Peer;
-use crate::driver::log;
+use crate::driver::log::{self, DriverEvent, PeerLink};
 use crate::tls::Connector;
 
 /// The pause after a dial that failed: the first, and the longest. A word counts for three seconds.
@@ -27,7 +27,8 @@ pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<Wor
     loop {
         let why = match timeout(OPENING, open(&peer, &own)).await {
             Ok(Ok((agent, stream))) => {
-                log::peer_dialled(peer.connect, &agent);
+                let address = peer.connect;
+                log::event(&DriverEvent::PeerLink(PeerLink::Dialled { address, agent }));
                 (pause, last) = (PAUSE.0, None);
                 match say(stream, &mut words).await {
                     Some(why) => why,
@@ -38,8 +39,13 @@ pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<Wor
             Err(_) => format!("it did not open the link within {} s", OPENING.as_secs()),
         };
         let is_news = last.as_ref() != Some(&why);
-        log::peer_lost(peer.connect, &why, is_news);
-        last = Some(why);
+        last = Some(why.clone());
+        let lost = PeerLink::Lost {
+            address: peer.connect,
+            why,
+            is_news,
+        };
+        log::event(&DriverEvent::PeerLink(lost));
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(PAUSE.1),
             () = forgotten(&mut words) => return,

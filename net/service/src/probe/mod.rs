@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::driver::log;
+use crate::driver::log::{self, DriverEvent};
 use crate::driver::message::Message;
 
 pub use http::Url;
@@ -59,7 +59,7 @@ impl Probe {
             }
             let probed = self.once().await;
             if let Some(alive) = streak.probed(probed.is_ok()) {
-                log::probed(alive, probed.err().as_deref());
+                log::event(&DriverEvent::Probed(probed));
                 if agent.send(Message::Tsn { alive }).await.is_err() {
                     return;
                 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::Span;
+use tandem_core::event::LogEvent;
 
 /// The lab's recipes.
 fn h1(proxy: &mut plan::Proxy) {

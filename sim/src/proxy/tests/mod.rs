@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 use crate::socket::{ACCEPTED, Check, CheckKind, DialFailure, Outcome};
+use tandem_core::event::LogEvent;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

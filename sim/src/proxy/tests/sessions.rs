@@ -1,6 +1,7 @@
 //! What a client and a server notice of each other.
 
 use rand_chacha::ChaCha8Rng;
+use tandem_core::event::LogEvent;
 
 use super::*;
 use crate::plan::Span;

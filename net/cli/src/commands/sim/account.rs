@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tandem_core::Time;
+use tandem_core::event::LogEvent;
 use tandem_sim::check::Violation;
 use tandem_sim::device;
 use tandem_sim::plan::Plan;

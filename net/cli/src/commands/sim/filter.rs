@@ -1,6 +1,7 @@
 //! Which events of a log are printed.
 
 use tandem_core::Time;
+use tandem_core::event::LogEvent;
 use tandem_sim::plan::Span;
 use tandem_sim::world::log::Entry;
 

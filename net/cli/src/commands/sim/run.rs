@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tandem_core::event::LogEvent;
 use tandem_sim::plan::Plan;
 use tandem_sim::run::{Detail, Report, Run};
 use tandem_sim::world::log::{COLUMNS, Entry};
