@@ -113,7 +113,7 @@ pub enum What {
     /// A transaction was applied.
     Programmed { lane: Lane, objects: usize, rows: usize },
     /// A transaction was refused, and is split or tried again.
-    Refused { lane: Lane, objects: usize, text: String },
+    TransactionRejected { lane: Lane, objects: usize, text: String },
     /// An object keeps failing and is left alone for a while.
     Quarantined { object: Object, reason: String },
     /// Somebody else changed a row of ours, and it is on its way back.
@@ -269,7 +269,7 @@ impl LogEvent for What {
         Withdrawn,
         Retracted,
         Programmed,
-        Refused,
+        TransactionRejected,
         Quarantined,
         Repaired,
         BindingReplaced,
@@ -282,9 +282,10 @@ impl LogEvent for What {
     fn level(&self) -> Level {
         match self {
             Self::Exported(_) | Self::Withdrawn(_) | Self::Programmed { .. } | Self::Echoed => Level::Debug,
-            Self::Ignored { .. } | Self::Refused { .. } | Self::Quarantined { .. } | Self::Repaired { .. } => {
-                Level::Warn
-            }
+            Self::Ignored { .. }
+            | Self::TransactionRejected { .. }
+            | Self::Quarantined { .. }
+            | Self::Repaired { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
             Self::Lockless { may_write: false, .. } => Level::Error,
             Self::Closed { why } => Level::of_close(why),
@@ -317,7 +318,7 @@ impl fmt::Display for What {
             Self::Exported(route) | Self::Withdrawn(route) => write!(f, "{route}"),
             Self::Retracted { routes } => write!(f, "{routes} routes"),
             Self::Programmed { lane, objects, rows } => write!(f, "{lane}: {objects} objects in {rows} rows"),
-            Self::Refused { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
+            Self::TransactionRejected { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "somebody else changed what is ours, {object}; bringing it back"),
             Self::BindingReplaced {

@@ -359,7 +359,7 @@ impl Agent {
                 self.restand_served(conn);
             }
             What::Claimed { .. } | What::Programmed { .. } => {}
-            What::Refused { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
+            What::TransactionRejected { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
             What::BindingReplaced { .. } | What::Echoed | What::Ignored { .. } | What::Draining => {}
         }
     }

@@ -42,7 +42,7 @@ pub enum Event {
     /// A route has another best path, or other broadcast members; every subscriber is being told.
     Reflected { instance: InstanceName, route: Key },
     /// A route has no path any more; every subscriber is being told.
-    Retracted { instance: InstanceName, route: Key },
+    RouteRemoved { instance: InstanceName, route: Key },
     /// A publication waits until the configuration knows its instance.
     Deferred {
         client: ClientName,
@@ -50,7 +50,7 @@ pub enum Event {
         route: Key,
     },
     /// Something that a client said was not taken.
-    Refused {
+    RouteRefused {
         client: ClientName,
         refusal: Refusal,
         what: String,
@@ -66,16 +66,16 @@ pub enum Event {
         is_raised: bool,
     },
     /// An inventory was older than the one in force.
-    Outdated { offered: u64, revision: u64 },
+    InventoryOutdated { offered: u64, revision: u64 },
     /// A client has been told its configuration.
-    Told {
+    ConfigurationSent {
         client: ClientName,
         revision: u64,
         /// Some switch is to be served by it.
         serves_any: bool,
     },
     /// Who claims the broadcasts of a switch in a network: exactly one agent should.
-    Mastership {
+    SwitchOwner {
         switch: SwitchName,
         network: Uuid,
         owners: Vec<ClientName>,
@@ -90,26 +90,28 @@ impl LogEvent for Event {
         Subscribed,
         Unsubscribed,
         Reflected,
-        Retracted,
+        RouteRemoved,
         Deferred,
-        Refused,
+        RouteRefused,
         EndOfRib,
         Configured,
-        Outdated,
-        Told,
-        Mastership
+        InventoryOutdated,
+        ConfigurationSent,
+        SwitchOwner
     );
 
     fn level(&self) -> Level {
         match self {
-            Self::Reflected { .. } | Self::Retracted { .. } | Self::Deferred { .. } => Level::Debug,
+            Self::Reflected { .. } | Self::RouteRemoved { .. } | Self::Deferred { .. } => Level::Debug,
             Self::ClientDown { why, .. } | Self::ClientRefused { why, .. } => Level::of_close(why),
-            Self::Refused { .. } | Self::Outdated { .. } => Level::Warn,
-            Self::Told { serves_any: false, .. } | Self::Configured { is_raised: false, .. } => Level::Warn,
-            Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,
+            Self::RouteRefused { .. } | Self::InventoryOutdated { .. } => Level::Warn,
+            Self::ConfigurationSent { serves_any: false, .. } | Self::Configured { is_raised: false, .. } => {
+                Level::Warn
+            }
+            Self::SwitchOwner { owners, .. } if owners.len() != 1 => Level::Warn,
             Self::ClientUp { .. } | Self::Subscribed { .. } | Self::Unsubscribed { .. } => Level::Info,
             Self::EndOfRib { .. } | Self::Configured { .. } => Level::Info,
-            Self::Told { .. } | Self::Mastership { .. } => Level::Info,
+            Self::ConfigurationSent { .. } | Self::SwitchOwner { .. } => Level::Info,
         }
     }
 }
@@ -135,7 +137,7 @@ impl fmt::Display for Event {
             Self::Unsubscribed { client, instance } => {
                 write!(f, "{} from {}", name(client), short(instance.as_str()))
             }
-            Self::Reflected { instance, route } | Self::Retracted { instance, route } => {
+            Self::Reflected { instance, route } | Self::RouteRemoved { instance, route } => {
                 write!(f, "{route} in {}", short(instance.as_str()))
             }
             Self::Deferred {
@@ -143,7 +145,7 @@ impl fmt::Display for Event {
                 instance,
                 route,
             } => write!(f, "{route} of {} in {}", name(client), short(instance.as_str())),
-            Self::Refused { client, refusal, what } => write!(f, "{}: {what}: {refusal}", name(client)),
+            Self::RouteRefused { client, refusal, what } => write!(f, "{}: {what}: {refusal}", name(client)),
             Self::EndOfRib { client } => write!(f, "{} knows every route", name(client)),
             Self::Configured {
                 revision,
@@ -157,10 +159,10 @@ impl fmt::Display for Event {
                 };
                 write!(f, "revision {revision}: {networks} networks, {switches} switches{but}")
             }
-            Self::Outdated { offered, revision } => {
+            Self::InventoryOutdated { offered, revision } => {
                 write!(f, "revision {offered} is lower than {revision}, which stays in force")
             }
-            Self::Told {
+            Self::ConfigurationSent {
                 client,
                 revision,
                 serves_any,
@@ -168,7 +170,7 @@ impl fmt::Display for Event {
                 let but = if *serves_any { "" } else { ": it serves no switch" };
                 write!(f, "{} the configuration, revision {revision}{but}", name(client))
             }
-            Self::Mastership {
+            Self::SwitchOwner {
                 switch,
                 network,
                 owners,

@@ -186,7 +186,7 @@ impl ControlNode {
         if let Some(client) = self.clients.get_mut(&conn) {
             *client.refused.entry(refusal).or_default() += 1;
             let client = client.name.clone();
-            self.event(Event::Refused { client, refusal, what });
+            self.event(Event::RouteRefused { client, refusal, what });
         }
     }
 

@@ -71,7 +71,7 @@ impl Mastership {
             let known = self.owners.entry((switch.clone(), *network)).or_default();
             if *known != owners {
                 known.clone_from(&owners);
-                events.push(Event::Mastership {
+                events.push(Event::SwitchOwner {
                     switch: switch.clone(),
                     network: *network,
                     owners: owners.clone(),

@@ -217,7 +217,7 @@ impl ControlNode {
     fn configure(&mut self, now: Time, inventory: Arc<Inventory>) {
         let (offered, revision) = (inventory.revision, self.inventory.revision);
         if offered < revision {
-            return self.event(Event::Outdated { offered, revision });
+            return self.event(Event::InventoryOutdated { offered, revision });
         }
         let before = std::mem::replace(&mut self.inventory, inventory);
         let is_first = !std::mem::replace(&mut self.is_configured, true);

@@ -285,7 +285,7 @@ impl ControlNode {
         let (instance, route) = (name.clone(), key);
         self.event(match became {
             Became::Reflected => Event::Reflected { instance, route },
-            Became::Retracted => Event::Retracted { instance, route },
+            Became::Retracted => Event::RouteRemoved { instance, route },
         });
         if key.mac == Mac::BROADCAST {
             self.look_at_mastership(name, key);

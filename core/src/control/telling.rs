@@ -140,7 +140,7 @@ impl ControlNode {
         let mut event = None;
         if let Some(telling) = client.configuration.as_mut().filter(|it| it.has_news()) {
             stanzas.push(Stanza::Configuration(telling.next()));
-            event = (!telling.has_news()).then(|| Event::Told {
+            event = (!telling.has_news()).then(|| Event::ConfigurationSent {
                 client: client.name.clone(),
                 revision: self.inventory.revision,
                 serves_any: self.inventory.served_by(client.name.as_str()).next().is_some(),

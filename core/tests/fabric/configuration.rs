@@ -23,7 +23,7 @@ fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one(
     assert_eq!(net.keys(0), [key(6000)]);
     net.kill_node(0);
     net.pass(60);
-    assert!(net.words.contains("Outdated"));
+    assert!(net.words.contains("RevisionOutdated"));
     assert_eq!(net.keys(1), [key(6000)], "the other is a revision behind");
     net.start_node(0);
     net.pass(60);
@@ -64,7 +64,7 @@ fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed
     net.pass(6);
     assert_eq!(told(&net), [(false, Some(1), true), (true, Some(2), false)]);
     assert_eq!(net.status(0).revision, Some(2));
-    assert!(net.words.contains("Outdated"));
+    assert!(net.words.contains("RevisionOutdated"));
     net.configure_one(0, with_vni(6000, 2));
     net.pass(1);
     assert_eq!(told(&net), [(false, Some(2), false), (true, Some(2), false)]);
@@ -81,7 +81,7 @@ fn a_control_node_that_was_outdated_and_then_tells_something_else_is_named_again
     net.settle();
     net.configure_one(0, with_vni(6000, 2));
     net.pass(6);
-    assert!(net.words.contains("Outdated") && !net.words.contains("Contradicted"));
+    assert!(net.words.contains("RevisionOutdated") && !net.words.contains("Contradicted"));
     net.configure_one(1, with_vni(7000, 2));
     net.pass(2);
     assert!(!net.words.contains("Contradicted"), "it may be about to be mended");

@@ -53,7 +53,7 @@ impl Check for Swept {
                 let route = (entry.node.to_string(), instance.clone(), *route);
                 self.known.entry(route).or_insert_with(|| world.now());
             }
-            ActorEvent::Control(control::Event::Node(Told::Retracted { instance, route })) => {
+            ActorEvent::Control(control::Event::Node(Told::RouteRemoved { instance, route })) => {
                 let route = (entry.node.to_string(), instance.clone(), *route);
                 self.known.remove(&route);
             }

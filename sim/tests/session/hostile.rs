@@ -28,7 +28,7 @@ fn what_may_not_be_written_any_more_wakes_nobody_to_be_tried_again() {
     let mut world = World::new();
     world.switch.refuse_next(100, "constraint violation", "as planned");
     let conn = world.manage(&configuration);
-    assert!(world.happened(|what| matches!(what, What::Refused { .. })));
+    assert!(world.happened(|what| matches!(what, What::TransactionRejected { .. })));
     let mut session = world.sessions.remove(&conn).expect("a session");
     // The answer to `unlock` never comes.
     handle(&world, &mut session, Input::Command(Command::Drain));

@@ -14,7 +14,7 @@ use crate::world::{
 };
 
 fn refusals(world: &World) -> usize {
-    world.count(|what| matches!(what, What::Refused { .. }))
+    world.count(|what| matches!(what, What::TransactionRejected { .. }))
 }
 
 /// `count` MACs of network 1 behind one tunnel end.
@@ -85,9 +85,9 @@ fn another_program_that_creates_the_same_locator_first_wins_and_we_use_its_row()
     leave_behind(&mut world, "theirs", 9000, vtep(1), &[]);
     let theirs = find_locator(&world, vtep(1));
     world.pass(SECOND);
-    assert!(
-        world.happened(|what| matches!(what, What::Refused { text, .. } if text.starts_with("constraint violation")))
-    );
+    assert!(world.happened(
+        |what| matches!(what, What::TransactionRejected { text, .. } if text.starts_with("constraint violation"))
+    ));
     assert_eq!(find_locator(&world, vtep(1)), theirs);
     let macs = world
         .switch
@@ -108,7 +108,7 @@ fn a_locator_that_vanishes_under_a_transaction_is_created_again() {
     assert_eq!(find_locator(&world, vtep(1)), None);
     world.pass(SECOND);
     assert!(world.happened(
-        |what| matches!(what, What::Refused { text, .. } if text.starts_with("referential integrity violation"))
+        |what| matches!(what, What::TransactionRejected { text, .. } if text.starts_with("referential integrity violation"))
     ));
     assert_eq!(world.switch.rows("Ucast_Macs_Remote").count(), 30);
 }

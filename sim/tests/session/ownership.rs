@@ -404,7 +404,12 @@ fn another_lock_or_prefix_in_the_configuration_counts_from_a_fresh_session_on() 
         change(&mut configuration);
         world.configure(conn, &configuration);
         assert_eq!(world.closed(conn).fault, None);
-        assert!(!world.words().iter().any(|word| ["Stolen", "Refused"].contains(word)));
+        assert!(
+            !world
+                .words()
+                .iter()
+                .any(|word| ["Stolen", "TransactionRejected"].contains(word))
+        );
         world.manage(&configuration);
         assert!(world.words().ends_with(&["Audited"]));
     }

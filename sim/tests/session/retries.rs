@@ -159,7 +159,7 @@ fn one_bad_row_in_a_batch_fails_alone_and_the_others_are_there_at_once() {
         let conn = world.connect(&macs(300).0);
         world.run_refusing(conn, dislikes(150, error));
         assert_eq!(found(&world.switch).remote.len(), 299, "{error}");
-        let refused = world.count(|what| matches!(what, What::Refused { objects, .. } if *objects > 1));
+        let refused = world.count(|what| matches!(what, What::TransactionRejected { objects, .. } if *objects > 1));
         assert!(refused <= 7, "it is found by halving: {refused}");
     }
 }
@@ -172,7 +172,7 @@ fn where_the_switch_has_no_room_or_gives_no_leave_each_row_is_tried_by_itself() 
         world.pass_refusing(conn, SECOND, dislikes(20, error));
         assert_eq!(found(&world.switch).remote.len(), 49, "{error}");
         assert_eq!(
-            world.count(|what| matches!(what, What::Refused { objects, .. } if *objects > 1)),
+            world.count(|what| matches!(what, What::TransactionRejected { objects, .. } if *objects > 1)),
             1
         );
     }

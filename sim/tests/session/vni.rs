@@ -21,7 +21,7 @@ fn changes(before: &[(u32, u32)], after: &[(u32, u32)]) -> World {
     world.pass(SECOND);
     assert_as_wanted(&world, &networks(after).0);
     world.assert_vnis_were_always_unique();
-    assert!(!world.words().contains(&"Refused"));
+    assert!(!world.words().contains(&"TransactionRejected"));
     if before[0].0 == after[0].0 {
         assert_eq!(find_logical_switch(&world, &name(after[0].0)), row, "changed in place");
     }
@@ -225,5 +225,5 @@ fn a_logical_switch_that_somebody_deletes_and_inserts_anew_in_one_transaction_st
         world.run();
         assert_as_wanted(&world, &wanted.0);
     }
-    assert!(!world.words().contains(&"Refused"));
+    assert!(!world.words().contains(&"TransactionRejected"));
 }

@@ -22,7 +22,7 @@ pub enum What {
     /// From now on this control node says what is wanted.
     ConfiguredBy { name: String },
     /// A control node's configuration is older than the one in force.
-    Outdated { name: String, revision: u64, in_force: u64 },
+    RevisionOutdated { name: String, revision: u64, in_force: u64 },
     /// What a control node tells differs from what is, or was until then, in force, and has the same revision.
     Contradicted { name: String, revision: u64 },
     /// Something in the configuration cannot be read; the rest is in force.
@@ -42,7 +42,7 @@ impl LogEvent for What {
         UplinkUp,
         UplinkDown,
         ConfiguredBy,
-        Outdated,
+        RevisionOutdated,
         Contradicted,
         Unreadable,
         Imported,
@@ -53,9 +53,10 @@ impl LogEvent for What {
         match self {
             Self::Imported { .. } => Level::Debug,
             Self::UplinkUp { .. } | Self::ConfiguredBy { .. } => Level::Info,
-            Self::Outdated { .. } | Self::Contradicted { .. } | Self::Unreadable { .. } | Self::Unusable { .. } => {
-                Level::Warn
-            }
+            Self::RevisionOutdated { .. }
+            | Self::Contradicted { .. }
+            | Self::Unreadable { .. }
+            | Self::Unusable { .. } => Level::Warn,
             Self::UplinkDown { why, .. } => Level::of_close(why),
         }
     }
@@ -68,7 +69,7 @@ impl fmt::Display for What {
             Self::UplinkUp { address, name } => write!(f, "{} at {address}", short(name)),
             Self::UplinkDown { address, why } => write!(f, "{address}: {why}"),
             Self::ConfiguredBy { name } => write!(f, "{} says what is wanted", short(name)),
-            Self::Outdated {
+            Self::RevisionOutdated {
                 name,
                 revision,
                 in_force,

@@ -292,7 +292,7 @@ impl Uplinks {
                 let name = teller.name.clone();
                 news.push(match told == in_force {
                     true => What::Contradicted { name, revision: told },
-                    false => What::Outdated {
+                    false => What::RevisionOutdated {
                         name,
                         revision: told,
                         in_force,

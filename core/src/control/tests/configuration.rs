@@ -69,7 +69,7 @@ fn a_client_is_told_what_lies_around_its_switches_and_the_revision_last() {
         .events
         .iter()
         .map(Event::word)
-        .filter(|word| *word == "Told")
+        .filter(|word| *word == "ConfigurationSent")
         .collect();
     assert_eq!(words.len(), 2);
 }
@@ -215,7 +215,7 @@ fn who_serves_no_switch_is_told_so_in_the_log() {
     for (conn, name) in [(1, "agent-a"), (2, "agent-aa")] {
         subscribe(&mut world, conn, name);
     }
-    let told = world.events.iter().filter(|event| event.word() == "Told");
+    let told = world.events.iter().filter(|event| event.word() == "ConfigurationSent");
     let told: Vec<_> = told.map(|event| (event.level(), event.to_string())).collect();
     assert_eq!(
         told,

@@ -169,7 +169,7 @@ fn what_is_not_taken_is_counted_and_ends_nothing() {
             (Refusal::Configuration, 2),
         ]
     );
-    let events = world.events.iter().filter(|event| event.word() == "Refused");
+    let events = world.events.iter().filter(|event| event.word() == "RouteRefused");
     assert_eq!(events.count(), 7);
     assert_eq!(world.closed, []);
 }
@@ -223,7 +223,7 @@ fn one_owner_of_a_switch_is_right_and_others_are_told_of() {
     let alarms: Vec<_> = world
         .events
         .iter()
-        .filter(|event| event.word() == "Mastership")
+        .filter(|event| event.word() == "SwitchOwner")
         .map(|event| format!("{:?} {event}", event.level()))
         .collect();
     insta::assert_snapshot!(alarms.join("\n"));

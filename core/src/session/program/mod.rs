@@ -197,7 +197,7 @@ impl Session {
             return self.close(now, CloseWhy::fault(Fault::Environment, what));
         }
         let text = refusal.text.clone();
-        self.event(What::Refused {
+        self.event(What::TransactionRejected {
             lane,
             objects: objects.len(),
             text,

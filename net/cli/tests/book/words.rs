@@ -24,7 +24,7 @@ pub(crate) const OF_SIM: [Words; 7] = [
     ("a proxy", proxy::Event::WORDS),
     ("a virtual IP", vip::Event::WORDS),
     ("a lock stealer", thief::Event::WORDS),
-    ("the world", world::log::Fate::WORDS),
+    ("the world", world::log::WorldEvent::WORDS),
 ];
 
 pub(crate) const OF_NET: [Words; 1] = [("a driver", DriverEvent::WORDS)];

@@ -112,7 +112,7 @@ fn a_binding_that_somebody_moves_to_a_logical_switch_of_their_own_is_moved_back_
 #[test]
 fn a_thousand_macs_at_a_new_tunnel_end_fail_no_transaction() {
     let rig = Rig::new(1000);
-    assert_eq!(rig.agent.lines(&["Refused: "]), Vec::<String>::new());
+    assert_eq!(rig.agent.lines(&["TransactionRejected: "]), Vec::<String>::new());
     let locators = rig.switch.dump("Physical_Locator", &["dst_ip"]).expect("a table");
     assert_eq!(locators.len(), 2, "one for the MACs and one for broadcast");
     assert!(rig.found().remote.iter().any(|(_, mac, _)| *mac == remote_mac(999)));

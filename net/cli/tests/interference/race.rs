@@ -48,7 +48,7 @@ fn outlives(rig: &Rig, rival: Rival, rounds: usize) {
     rig.stage.wait("a fight", repaired).expect("a fight");
     rival.end();
     rig.settled();
-    let refused = rig.agent.lines(&["Refused: "]);
+    let refused = rig.agent.lines(&["TransactionRejected: "]);
     println!("{} refusals, such as {:?}", refused.len(), refused.last());
     assert!(
         rig.agent.lines(&["Closed: "]).is_empty(),
