@@ -1,10 +1,10 @@
-//! Whether a plan makes sense: everything that is wrong, a sentence each.
+//! Validates a plan: one sentence for each mistake.
 
 use super::{Configure, Fault, Kind, Plan, Role, Scheduled, Span, Switch};
 use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
-/// What [`super::Judgement`] may name: the checks of a run, and an event of level `error`.
+/// The names that [`super::Judgement`] may use: the checks of a run, and `error` for an event of that level.
 pub const JUDGED: [&str; 11] = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L", "sequence", "error"];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].
@@ -15,11 +15,11 @@ const SCHEMAS: [&str; 10] = [
 /// No time in a plan is longer.
 const DAY: Span = Span::seconds(86_400);
 
-/// All switches together have no more rows in the beginning. Each is there several times: in the database, in the
-/// sessions of the agents, in the model, and on its way as text.
+/// The most rows of all switches together at the beginning. The simulator keeps several copies of each: in the
+/// database, in the sessions of the agents, in the model, and as text on the links.
 const ROWS: usize = 600_000;
 
-/// A switch waits at least so long until it dials again, and nothing converges before that.
+/// A switch waits at least this long before it dials again, and nothing converges sooner.
 const CONVERGE: Span = Span::seconds(1);
 
 impl Plan {
@@ -29,14 +29,17 @@ impl Plan {
         wrong.unless(!self.name.trim().is_empty(), "`name` is empty");
         wrong.within("duration", self.duration, Span::millis(1), DAY);
         self.check_topology(&mut wrong);
-        self.check_settings(&mut wrong);
+        self.check_network(&mut wrong);
+        self.check_agent(&mut wrong);
+        self.check_switch(&mut wrong);
+        self.check_workload(&mut wrong);
         self.check_proxy(&mut wrong);
         self.check_judgement(&mut wrong);
         for (index, fault) in self.faults.iter().enumerate() {
             let mut of_fault = Wrong::default();
             self.check_fault(index, fault, &mut of_fault);
-            let who = format!("fault {} (`{}` at {})", index + 1, fault.fault.kind(), fault.at);
-            wrong.0.extend(of_fault.0.iter().map(|what| format!("{who}: {what}")));
+            let place = format!("fault {} (`{}` at {})", index + 1, fault.fault.kind(), fault.at);
+            wrong.0.extend(of_fault.0.iter().map(|what| format!("{place}: {what}")));
         }
         if wrong.0.is_empty() { Ok(()) } else { Err(wrong.0) }
     }
@@ -59,37 +62,42 @@ impl Plan {
         let of_switch = topology.networks.saturating_mul(of_network);
         let rows = topology.switches.saturating_mul(of_switch);
         if rows > ROWS {
-            wrong.say(format!(
+            wrong.add(format!(
                 "`topology` makes {rows} rows, and may make {ROWS}: `switches` x `networks` x (`remote_macs` + \
                  `local_macs` + 1)"
             ));
         }
     }
 
-    fn check_settings(&self, wrong: &mut Wrong) {
+    fn check_network(&self, wrong: &mut Wrong) {
         let [least, most] = self.network.latency;
         wrong.unless(least <= most, "`network.latency` is [least, most]");
         wrong.within("network.latency", most, Span::ZERO, Span::seconds(10));
         wrong.within("network.split_permille", self.network.split_permille, 0, 1000);
+    }
 
+    fn check_agent(&self, wrong: &mut Wrong) {
         let keepalive = self.agent.keepalive;
         if keepalive != Span::ZERO {
             wrong.within("agent.keepalive", keepalive, Span::seconds(1), DAY);
         }
         wrong.within("agent.configured_after", self.agent.configured_after, Span::ZERO, DAY);
-        if self.agent.strangers >= self.topology.agents {
-            wrong.say("`agent.strangers` leaves no agent that knows a switch".into());
-        }
+        wrong.unless(
+            self.agent.strangers < self.topology.agents,
+            "`agent.strangers` leaves no agent that is configured for a switch",
+        );
         wrong.within("agent.tls", self.agent.tls, Span::ZERO, Span::seconds(10));
         wrong.within("agent.stale_hold", self.agent.stale_hold, Span::ZERO, DAY);
         wrong.unless(
             self.agent.stale_hold == Span::ZERO || self.topology.control_nodes > 0,
             "copies of routes are held at control nodes: `agent.stale_hold` needs `topology.control_nodes`",
         );
+    }
 
+    fn check_switch(&self, wrong: &mut Wrong) {
         if self.switch.schema_version().is_none() {
             let known = SCHEMAS.join(", ");
-            wrong.say(format!(
+            wrong.add(format!(
                 "`switch.schema` is one of {known}, not `{}`",
                 self.switch.schema
             ));
@@ -108,22 +116,20 @@ impl Plan {
         );
         wrong.within("switch.dump_us_per_row", self.switch.dump_us_per_row, 0, 100_000);
         wrong.within("switch.foreign", self.switch.foreign, 0, 100);
+    }
 
+    fn check_workload(&self, wrong: &mut Wrong) {
         let workload = &self.workload;
-        wrong.within(
-            "workload.local_changes_per_h",
-            workload.local_changes_per_h,
-            0,
-            3_600_000,
-        );
-        wrong.within(
-            "workload.remote_changes_per_h",
-            workload.remote_changes_per_h,
-            0,
-            3_600_000,
-        );
-        let changes = workload.configuration_changes_per_h;
-        wrong.within("workload.configuration_changes_per_h", changes, 0, 3_600_000);
+        for (key, per_hour) in [
+            ("workload.local_changes_per_h", workload.local_changes_per_h),
+            ("workload.remote_changes_per_h", workload.remote_changes_per_h),
+            (
+                "workload.configuration_changes_per_h",
+                workload.configuration_changes_per_h,
+            ),
+        ] {
+            wrong.within(key, per_hour, 0, 3_600_000);
+        }
     }
 
     fn check_proxy(&self, wrong: &mut Wrong) {
@@ -155,7 +161,7 @@ impl Plan {
         let judgement = &self.judgement;
         for name in judgement.excuse.iter().chain(&judgement.must_fail) {
             if !JUDGED.contains(&name.as_str()) {
-                wrong.say(format!("`judgement` names one of {}, not `{name}`", JUDGED.join(", ")));
+                wrong.add(format!("`judgement` names one of {}, not `{name}`", JUDGED.join(", ")));
             }
         }
         if let Some(name) = judgement
@@ -163,7 +169,7 @@ impl Plan {
             .as_ref()
             .filter(|name| judgement.excuse.contains(name))
         {
-            wrong.say(format!(
+            wrong.add(format!(
                 "`judgement` excuses `{name}` and says that it must fail: what is excused does not fail"
             ));
         }
@@ -180,43 +186,56 @@ impl Plan {
         let fault = &scheduled.fault;
         wrong.unless(scheduled.at < self.duration, "it begins when `duration` is over");
         if let Some(lasts) = scheduled.lasts {
-            wrong.unless(!fault.kind().is_momentary(), "it is of a moment: `for` means nothing");
+            wrong.unless(!fault.kind().is_momentary(), "it is momentary: `for` means nothing");
             wrong.within("for", lasts, Span::micros(1), DAY);
         }
         let nodes = fault.nodes();
         for (name, role) in &nodes {
-            let found = self.topology.role(name);
-            if found.is_none() {
-                let there = self.topology.nodes().join(", ");
-                wrong.say(format!("there is no `{name}`; there are {there}"));
-            } else if let Some(role) = role.filter(|role| found != Some(*role)) {
-                wrong.say(format!("`{name}` is no {}", role.name()));
-            }
+            self.check_node(name, *role, wrong);
         }
         if let [(from, _), (to, _)] = nodes.as_slice() {
-            wrong.unless(from != to, "it is between two different nodes");
-            if let (Some(one), Some(other)) = (self.topology.role(from), self.topology.role(to))
-                && from != to
-                && !fault.concerns_link(one, other)
-            {
-                let proxies = if fault.kind() == Kind::Reset {
-                    "; proxies have no connection to reset"
-                } else {
-                    ", and of one proxy with the other"
-                };
-                wrong.say(format!(
-                    "there is no line from `{from}` to `{to}`: there are those of a switch with a proxy, of a proxy \
-                     with an agent, of an agent or a vRouter with a control node{proxies}"
-                ));
-            }
-            let two_agents = nodes
-                .iter()
-                .all(|(name, _)| self.topology.role(name) == Some(Role::Agent));
-            wrong.unless(
-                self.agent.pair || !two_agents,
-                "agents have no line with each other without `agent.pair = true`",
-            );
+            self.check_link(fault, from, to, wrong);
         }
+        self.check_values(index, fault, wrong);
+    }
+
+    /// A fault names nodes that exist, and of the role that the fault needs.
+    fn check_node(&self, name: &str, role: Option<Role>, wrong: &mut Wrong) {
+        let found = self.topology.role(name);
+        if found.is_none() {
+            let nodes = self.topology.nodes().join(", ");
+            wrong.add(format!("there is no `{name}`; there are {nodes}"));
+        } else if let Some(role) = role.filter(|role| found != Some(*role)) {
+            wrong.add(format!("`{name}` is no {}", role.name()));
+        }
+    }
+
+    /// A fault between two nodes needs a link between them.
+    fn check_link(&self, fault: &Fault, from: &str, to: &str, wrong: &mut Wrong) {
+        wrong.unless(from != to, "it is between two different nodes");
+        let roles = [from, to].map(|name| self.topology.role(name));
+        if let [Some(one), Some(other)] = roles
+            && from != to
+            && !fault.concerns_link(one, other)
+        {
+            let proxies = if fault.kind() == Kind::Reset {
+                "; proxies have no connection to reset"
+            } else {
+                ", and between the two proxies"
+            };
+            wrong.add(format!(
+                "there is no link from `{from}` to `{to}`: there are links between a switch and a proxy, between a \
+                 proxy and an agent, between an agent or a vRouter and a control node{proxies}"
+            ));
+        }
+        wrong.unless(
+            self.agent.pair || roles != [Some(Role::Agent); 2],
+            "agents have no link to each other without `agent.pair = true`",
+        );
+    }
+
+    /// The other keys of a fault.
+    fn check_values(&self, index: usize, fault: &Fault, wrong: &mut Wrong) {
         match fault {
             Fault::MoveVip | Fault::SplitVip => {
                 wrong.unless(
@@ -237,21 +256,11 @@ impl Plan {
                     "it needs two networks: `topology.networks = 2`",
                 );
             }
-            Fault::Crash { .. }
-            | Fault::PowerLoss { .. }
-            | Fault::Pause { .. }
-            | Fault::Drain { .. }
-            | Fault::Cut { .. }
-            | Fault::Isolate { .. }
-            | Fault::Jam { .. }
-            | Fault::Reset { .. }
-            | Fault::Reload { .. }
-            | Fault::Reboot { .. }
-            | Fault::Edit { .. }
-            | Fault::Steal { .. }
-            | Fault::Tls { .. }
-            | Fault::TsnDeath { .. }
-            | Fault::Configure {
+            Fault::Crash { .. } | Fault::PowerLoss { .. } | Fault::Pause { .. } | Fault::Drain { .. } => {}
+            Fault::Cut { .. } | Fault::Isolate { .. } | Fault::Jam { .. } | Fault::Reset { .. } => {}
+            Fault::Reload { .. } | Fault::Reboot { .. } | Fault::Edit { .. } | Fault::Steal { .. } => {}
+            Fault::Tls { .. } | Fault::TsnDeath { .. } => {}
+            Fault::Configure {
                 what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind,
             } => {}
         }
@@ -284,19 +293,19 @@ impl Switch {
 struct Wrong(Vec<String>);
 
 impl Wrong {
-    fn say(&mut self, what: String) {
+    fn add(&mut self, what: String) {
         self.0.push(what);
     }
 
     fn unless(&mut self, right: bool, what: &str) {
         if !right {
-            self.say(what.to_owned());
+            self.add(what.to_owned());
         }
     }
 
     fn within<T: Copy + PartialOrd + std::fmt::Display>(&mut self, key: &str, value: T, least: T, most: T) {
         if value < least || value > most {
-            self.say(format!("`{key}` is {value}, and must be {least} to {most}"));
+            self.add(format!("`{key}` is {value}, and must be {least} to {most}"));
         }
     }
 }
@@ -321,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_in_sentences() {
+    fn each_mistake_is_reported_in_a_sentence() {
         let wrong = [
             "[topology]\nswitches = 7\nagents = 1\n",
             "[network]\nlatency = [\"2ms\", \"1ms\"]\n",
@@ -340,12 +349,12 @@ mod tests {
             "[topology]\nproxies = 2\n[[fault]]\nat = \"1s\"\nkind = \"reset\"\nbetween = \"proxy-1\"\nand = \"proxy-2\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"drift\"\nnode = \"tor1\"\nppm = 600000\n",
         ];
-        let told: Vec<String> = wrong.into_iter().flat_map(check).collect();
-        insta::assert_snapshot!(told.join("\n"));
+        let reported: Vec<String> = wrong.into_iter().flat_map(check).collect();
+        insta::assert_snapshot!(reported.join("\n"));
     }
 
     #[test]
-    fn every_line_that_there_is_can_be_cut_either_way() {
+    fn every_existing_link_can_be_cut_either_way() {
         let two = "[topology]\nproxies = 2\ncontrol_nodes = 1\nvrouters = 1\n";
         let lines = [
             ("tor1", "proxy-1"),

@@ -1,9 +1,12 @@
-//! A plan for people: every option that was chosen, and what breaks when, about thirty lines.
+//! Prints a plan for readers: every option, and every fault with its time, in about thirty lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Configure, Edit, Fault, Kind, Plan, Role, Scheduled, Span, TlsFault, Topology};
+use super::{
+    Agent, Configure, Edit, Fault, Judgement, Kind, Network, Plan, Proxy, Role, Scheduled, Span, Switch, TlsFault,
+    Topology, Workload,
+};
 use crate::socket::CheckKind;
 
 impl fmt::Display for Plan {
@@ -24,108 +27,136 @@ impl fmt::Display for Plan {
             faults,
         } = self;
         writeln!(f, "plan       {}, seed {seed}, {duration}", shown(name))?;
-        writeln!(f, "nodes      {}", nodes(topology))?;
-        writeln!(
-            f,
-            "networks   {} with {} remote MACs each, and {} local MACs of each switch",
-            topology.networks, topology.remote_macs, topology.local_macs
-        )?;
-        let [least, most] = network.latency;
-        writeln!(
-            f,
-            "links      {least} to {most} one way, {} of 1000 pieces split",
-            network.split_permille
-        )?;
-        writeln!(
-            f,
-            "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}",
-            unless_zero(agent.keepalive, "off"),
-            agent.configured_after,
-            agent.tls,
-            if agent.manager { "tuned" } else { "left alone" },
-            agent.strangers,
-            if agent.pair { ", a pair" } else { "" },
-            if agent.tsn_probe { ", services nodes probed" } else { "" },
-            match agent.stale_hold {
-                Span::ZERO => String::new(),
-                hold => format!(", copies held for {hold}"),
-            }
-        )?;
-        writeln!(
-            f,
-            "checks     {} every {} (going {}, down {}), {} in time, fall {}, rise {}{}",
-            check(proxy.check),
-            proxy.inter,
-            proxy.fastinter,
-            proxy.downinter,
-            proxy.timeout_check,
-            proxy.fall,
-            proxy.rise,
-            if proxy.agent_check { ", and agent-check" } else { "" }
-        )?;
-        writeln!(
-            f,
-            "proxies    connect {}, client {}, server {}, {} retries{}, {}",
-            proxy.timeout_connect,
-            unless_zero(proxy.timeout_client, "no end"),
-            unless_zero(proxy.timeout_server, "no end"),
-            proxy.retries,
-            if proxy.redispatch { " and redispatch" } else { "" },
-            if proxy.shutdown_sessions {
-                "sessions of a dead server end"
-            } else {
-                "sessions of a dead server stay"
-            }
-        )?;
-        writeln!(
-            f,
-            "virtual IP adverts every {}, proxy looked at every {}",
-            proxy.advert,
-            unless_zero(proxy.track, "never")
-        )?;
-        writeln!(
-            f,
-            "switches   schema {}, {}, {} targets, back-off {}, probe {}",
-            switch.schema,
-            if switch.monitor_cond {
-                "monitor_cond"
-            } else {
-                "plain monitor"
-            },
-            topology.targets,
-            switch
-                .max_backoff
-                .map_or_else(|| "default".into(), |span| format!("up to {span}")),
-            switch
-                .inactivity_probe
-                .map_or_else(|| "default".into(), |span| unless_zero(span, "off"))
-        )?;
-        writeln!(
-            f,
-            "databases  {} foreign logical switches, a dump takes {} us a row",
-            switch.foreign, switch.dump_us_per_row
-        )?;
-        writeln!(
-            f,
-            "workload   {} local, {} remote, {} configuration changes an hour",
-            workload.local_changes_per_h, workload.remote_changes_per_h, workload.configuration_changes_per_h
-        )?;
-        let converge = judgement
-            .converge
-            .map_or_else(|| "what the timers allow".into(), |span| span.to_string());
-        write!(f, "judgement  converges within {converge}")?;
-        if !judgement.excuse.is_empty() {
-            write!(f, ", excused {}", judgement.excuse.join(" "))?;
-        }
-        if let Some(check) = &judgement.must_fail {
-            write!(f, ", must fail {check}")?;
-        }
-        writeln!(f, "\nfaults     {}{}", faults.len(), counts(faults))?;
+        describe_topology(f, topology)?;
+        describe_network(f, network)?;
+        describe_agent(f, agent)?;
+        describe_proxy(f, proxy)?;
+        describe_switch(f, switch, topology.targets)?;
+        describe_workload(f, workload)?;
+        describe_judgement(f, judgement)?;
+        writeln!(f, "faults     {}{}", faults.len(), counts(faults))?;
         for (fault, number) in faults.iter().zip(1..) {
             writeln!(f, "{:>4} {fault}", format!("#{number}"))?;
         }
         Ok(())
     }
+}
+
+fn describe_topology(f: &mut fmt::Formatter<'_>, topology: &Topology) -> fmt::Result {
+    writeln!(f, "nodes      {}", nodes(topology))?;
+    writeln!(
+        f,
+        "networks   {} with {} remote MACs each, and {} local MACs of each switch",
+        topology.networks, topology.remote_macs, topology.local_macs
+    )
+}
+
+fn describe_network(f: &mut fmt::Formatter<'_>, network: &Network) -> fmt::Result {
+    let [least, most] = network.latency;
+    writeln!(
+        f,
+        "links      {least} to {most} one way, {} of 1000 pieces split",
+        network.split_permille
+    )
+}
+
+fn describe_agent(f: &mut fmt::Formatter<'_>, agent: &Agent) -> fmt::Result {
+    writeln!(
+        f,
+        "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}",
+        unless_zero(agent.keepalive, "off"),
+        agent.configured_after,
+        agent.tls,
+        if agent.manager { "tuned" } else { "left alone" },
+        agent.strangers,
+        if agent.pair { ", a pair" } else { "" },
+        if agent.tsn_probe { ", services nodes probed" } else { "" },
+        match agent.stale_hold {
+            Span::ZERO => String::new(),
+            hold => format!(", copies held for {hold}"),
+        }
+    )
+}
+
+fn describe_proxy(f: &mut fmt::Formatter<'_>, proxy: &Proxy) -> fmt::Result {
+    writeln!(
+        f,
+        "checks     {} every {} (going {}, down {}), {} in time, fall {}, rise {}{}",
+        check(proxy.check),
+        proxy.inter,
+        proxy.fastinter,
+        proxy.downinter,
+        proxy.timeout_check,
+        proxy.fall,
+        proxy.rise,
+        if proxy.agent_check { ", and agent-check" } else { "" }
+    )?;
+    writeln!(
+        f,
+        "proxies    connect {}, client {}, server {}, {} retries{}, {}",
+        proxy.timeout_connect,
+        unless_zero(proxy.timeout_client, "no end"),
+        unless_zero(proxy.timeout_server, "no end"),
+        proxy.retries,
+        if proxy.redispatch { " and redispatch" } else { "" },
+        if proxy.shutdown_sessions {
+            "sessions of a dead server end"
+        } else {
+            "sessions of a dead server stay"
+        }
+    )?;
+    writeln!(
+        f,
+        "virtual IP adverts every {}, proxy tracked every {}",
+        proxy.advert,
+        unless_zero(proxy.track, "never")
+    )
+}
+
+fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) -> fmt::Result {
+    writeln!(
+        f,
+        "switches   schema {}, {}, {targets} targets, back-off {}, probe {}",
+        switch.schema,
+        if switch.monitor_cond {
+            "monitor_cond"
+        } else {
+            "plain monitor"
+        },
+        switch
+            .max_backoff
+            .map_or_else(|| "default".into(), |span| format!("up to {span}")),
+        switch
+            .inactivity_probe
+            .map_or_else(|| "default".into(), |span| unless_zero(span, "off"))
+    )?;
+    writeln!(
+        f,
+        "databases  {} foreign logical switches, a dump takes {} us a row",
+        switch.foreign, switch.dump_us_per_row
+    )
+}
+
+fn describe_workload(f: &mut fmt::Formatter<'_>, workload: &Workload) -> fmt::Result {
+    writeln!(
+        f,
+        "workload   {} local, {} remote, {} configuration changes an hour",
+        workload.local_changes_per_h, workload.remote_changes_per_h, workload.configuration_changes_per_h
+    )
+}
+
+fn describe_judgement(f: &mut fmt::Formatter<'_>, judgement: &Judgement) -> fmt::Result {
+    let converge = judgement
+        .converge
+        .map_or_else(|| "what the timers allow".into(), |span| span.to_string());
+    write!(f, "judgement  converges within {converge}")?;
+    if !judgement.excuse.is_empty() {
+        write!(f, ", excused {}", judgement.excuse.join(" "))?;
+    }
+    if let Some(check) = &judgement.must_fail {
+        write!(f, ", must fail {check}")?;
+    }
+    writeln!(f)
 }
 
 /// `at 10s for 5s  crash agent-a`
@@ -205,7 +236,7 @@ impl fmt::Display for Configure {
     }
 }
 
-/// A name on one line: whoever wrote it does not write to a terminal.
+/// A name on one line: control characters in it must not reach the terminal.
 pub fn shown(name: &str) -> String {
     let shown = |c: char| {
         if c.is_control() {
@@ -260,13 +291,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_is_told_in_a_page() {
+    fn a_plan_prints_on_one_page() {
         let plan = Plan::of_seed(1);
         insta::assert_snapshot!(plan.to_string());
     }
 
     #[test]
-    fn a_name_is_told_on_one_line() {
+    fn a_name_prints_on_one_line() {
         let plan = Plan {
             name: "x\nok\u{1b}[2J ü".into(),
             ..Plan::of_seed(1)
@@ -278,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_in_a_line_of_its_own() {
+    fn every_fault_prints_on_a_line_of_its_own() {
         for seed in 0..200 {
             let plan = Plan::of_seed(seed);
             assert_eq!(plan.to_string().lines().count(), 13 + plan.faults.len(), "seed {seed}");

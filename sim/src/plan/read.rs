@@ -108,13 +108,13 @@ mod tests {
     #[track_caller]
     fn refused(rest: &str) -> String {
         match Plan::parse(&format!("{HEAD}{rest}")) {
-            Ok(_) => panic!("taken: {rest}"),
+            Ok(_) => panic!("accepted: {rest}"),
             Err(why) => why.to_string(),
         }
     }
 
     #[test]
-    fn mistakes_are_told_with_their_place_and_what_would_be_right() {
+    fn a_mistake_is_reported_with_its_place_and_the_correct_form() {
         let mistakes = [
             "[topology]\nswiches = 1\n",
             "[proxy]\ncheck = \"ping\"\n",
@@ -132,8 +132,8 @@ mod tests {
             "fault = [1]\n",
             "[[fault\n",
         ];
-        let told: Vec<String> = mistakes.into_iter().map(refused).collect();
-        insta::assert_snapshot!(told.join("\n"));
+        let reported: Vec<String> = mistakes.into_iter().map(refused).collect();
+        insta::assert_snapshot!(reported.join("\n"));
     }
 
     #[test]

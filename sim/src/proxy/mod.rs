@@ -143,43 +143,34 @@ impl Machine for Proxy {
         self.start();
         let (options, shared) = (&self.options, &mut self.shared);
         match input {
-            Input::Accepted { conn, at, from } => {
-                let listen = options.listens.iter().position(|listen| listen.at == at);
-                match (self.processes.last_mut(), listen) {
-                    (Some(process), Some(listen)) => {
-                        let session = Session::new(now, conn, from, listen);
-                        process.accepted(now, options, conn, session, shared);
-                    }
-                    (None, _) | (_, None) => shared.outputs.push_back(Output::Reset { conn }),
-                }
-            }
+            Input::Accepted { conn, at, from } => self.accepted(now, conn, at, from),
             Input::Connected { conn } => {
-                if let Some(process) = find(&mut self.processes, conn) {
+                if let Some(process) = process_of(&mut self.processes, conn) {
                     process.connected(now, conn, shared);
                 }
             }
             Input::DialFailed { conn, why } => {
-                if let Some(process) = find(&mut self.processes, conn) {
+                if let Some(process) = process_of(&mut self.processes, conn) {
                     process.dial_failed(now, options, conn, why, shared);
                 }
             }
             Input::Bytes { conn, data } => {
-                if let Some(process) = find(&mut self.processes, conn) {
+                if let Some(process) = process_of(&mut self.processes, conn) {
                     process.bytes(now, conn, data, shared);
                 }
             }
             Input::Sent { conn, queued_bytes } => {
-                if let Some(process) = find(&mut self.processes, conn) {
+                if let Some(process) = process_of(&mut self.processes, conn) {
                     process.queued(now, conn, queued_bytes, shared);
                 }
             }
             Input::Finished { conn } => {
-                if let Some(process) = find(&mut self.processes, conn) {
+                if let Some(process) = process_of(&mut self.processes, conn) {
                     process.finished(conn, shared);
                 }
             }
             Input::Lost { conn } => {
-                if let Some(process) = find(&mut self.processes, conn) {
+                if let Some(process) = process_of(&mut self.processes, conn) {
                     process.lost(conn, shared);
                 }
             }
@@ -188,11 +179,7 @@ impl Machine for Proxy {
                     process.checked(options, check, &outcome, shared);
                 }
             }
-            Input::Timeout => {
-                for process in &mut self.processes {
-                    process.timeout(now, options, shared);
-                }
-            }
+            Input::Timeout => self.timeout(now),
             Input::Command(Command::Reload) => self.reload(now),
             Input::Command(Command::Stop) => self.stop(),
             Input::Datagram { .. } => {}
@@ -280,6 +267,24 @@ impl Proxy {
         }
     }
 
+    fn accepted(&mut self, now: Time, conn: ConnId, at: SocketAddrV4, from: SocketAddrV4) {
+        let (options, shared) = (&self.options, &mut self.shared);
+        let listen = options.listens.iter().position(|listen| listen.at == at);
+        match (self.processes.last_mut(), listen) {
+            (Some(process), Some(listen)) => {
+                let session = Session::new(now, conn, from, listen);
+                process.accepted(now, options, conn, session, shared);
+            }
+            (None, _) | (_, None) => shared.outputs.push_back(Output::Reset { conn }),
+        }
+    }
+
+    fn timeout(&mut self, now: Time) {
+        for process in &mut self.processes {
+            process.timeout(now, &self.options, &mut self.shared);
+        }
+    }
+
     fn fork(&mut self) {
         let startup = Duration::from_micros(self.random.next_u64() % STARTUP_US);
         let process = Process::new(&self.options, startup, &mut self.shared);
@@ -316,6 +321,6 @@ impl Proxy {
     }
 }
 
-fn find(processes: &mut [Process], conn: ConnId) -> Option<&mut Process> {
+fn process_of(processes: &mut [Process], conn: ConnId) -> Option<&mut Process> {
     processes.iter_mut().find(|process| process.knows(conn))
 }

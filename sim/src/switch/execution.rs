@@ -54,7 +54,7 @@ impl Switch {
         }
     }
 
-    /// Runs operations, and tells monitors and observers; without `waited`, a `wait` fails at once.
+    /// Runs operations, and notifies monitors. Without `waited`, a `wait` fails at once.
     pub(super) fn run(
         &mut self,
         by: Writer,
@@ -66,26 +66,7 @@ impl Switch {
             Writer::Local => BTreeSet::new(),
             Writer::Remote(conn) => self.locks.held_by(conn),
         };
-        let mut refusal = match (by, served) {
-            (Writer::Remote(_), Served::Switch) => self.refusals.front().cloned(),
-            (Writer::Local, _) | (Writer::Remote(_), Served::Server) => None,
-        };
-        let is_refusal = refusal.is_some();
-        let context = Context {
-            locks: locks.clone(),
-            client_uuids: self.options.client_uuids,
-            reserved: (served == Served::Server).then_some(RESERVED),
-            waited,
-            refusal: &mut refusal,
-        };
-        let database = match served {
-            Served::Switch => &mut self.database,
-            Served::Server => &mut self.reserved,
-        };
-        let mut outcome = transact::run(database, &mut self.uuids, operations, context);
-        if is_refusal && refusal.is_none() {
-            self.refusals.pop_front();
-        }
+        let mut outcome = self.execute(by, served, operations, waited, &locks);
         if let (Writer::Remote(conn), Outcome::Done { results, .. }) = (by, &outcome)
             && self.options.keeps_commits
             && is_not_owner(results)
@@ -109,6 +90,38 @@ impl Switch {
                     changes,
                 });
             }
+        }
+        outcome
+    }
+
+    /// Runs operations on the database; the first of the prepared refusals, if there is one, fails a client's.
+    fn execute(
+        &mut self,
+        by: Writer,
+        served: Served,
+        operations: &[Value],
+        waited: Option<Duration>,
+        locks: &BTreeSet<String>,
+    ) -> Outcome {
+        let mut refusal = match (by, served) {
+            (Writer::Remote(_), Served::Switch) => self.refusals.front().cloned(),
+            (Writer::Local, _) | (Writer::Remote(_), Served::Server) => None,
+        };
+        let is_refusal = refusal.is_some();
+        let context = Context {
+            locks: locks.clone(),
+            client_uuids: self.options.client_uuids,
+            reserved: (served == Served::Server).then_some(RESERVED),
+            waited,
+            refusal: &mut refusal,
+        };
+        let database = match served {
+            Served::Switch => &mut self.database,
+            Served::Server => &mut self.reserved,
+        };
+        let outcome = transact::run(database, &mut self.uuids, operations, context);
+        if is_refusal && refusal.is_none() {
+            self.refusals.pop_front();
         }
         outcome
     }

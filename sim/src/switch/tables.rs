@@ -7,19 +7,23 @@ use super::schema::{Base, Column, TableSchema, Type, UNLIMITED};
 
 const VLAN: Base = Base::Integer { min: 0, max: 4095 };
 
-/// Every table that any version knows, with every column.
+/// Every table of every version, with every column.
 pub(super) fn all() -> Vec<TableSchema> {
-    let locator = || one("locator", Base::Ref("Physical_Locator"));
-    let logical_switch = || one("logical_switch", Base::Ref("Logical_Switch"));
-    let unicast = |name| root(name, [string("MAC"), logical_switch(), locator(), string("ipaddr")]);
-    let multicast = |name| {
-        let locator_set = one("locator_set", Base::Ref("Physical_Locator_Set"));
-        root(name, [string("MAC"), logical_switch(), locator_set, string("ipaddr")])
-    };
-    let arp_sources = |name| root(name, [string("src_mac"), locator()]).since(V1_2_0);
-    let counter = |name| one(name, Base::INTEGER).ephemeral_since(V1_4_1);
-    let match_text = |name| optional(name, Base::String);
-    let match_integer = |name| optional(name, Base::INTEGER);
+    [
+        physical(),
+        tunnels(),
+        logical(),
+        locators(),
+        access_lists(),
+        vec![manager()],
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The switch itself and its ports.
+fn physical() -> Vec<TableSchema> {
     vec![
         root(
             "Global",
@@ -57,6 +61,13 @@ pub(super) fn all() -> Vec<TableSchema> {
                 set("port_fault_status", Base::String).since(V1_1_0).ephemeral(),
             ],
         ),
+    ]
+}
+
+/// Tunnels, and what the switch counts.
+fn tunnels() -> Vec<TableSchema> {
+    let counter = |name| one(name, Base::INTEGER).ephemeral_since(V1_4_1);
+    vec![
         kept(
             "Tunnel",
             [
@@ -78,6 +89,20 @@ pub(super) fn all() -> Vec<TableSchema> {
                 counter("packets_to_local"),
             ],
         ),
+    ]
+}
+
+/// Logical switches and routers, and the MACs in them.
+fn logical() -> Vec<TableSchema> {
+    let locator = || one("locator", Base::Ref("Physical_Locator"));
+    let logical_switch = || one("logical_switch", Base::Ref("Logical_Switch"));
+    let unicast = |name| root(name, [string("MAC"), logical_switch(), locator(), string("ipaddr")]);
+    let multicast = |name| {
+        let locator_set = one("locator_set", Base::Ref("Physical_Locator_Set"));
+        root(name, [string("MAC"), logical_switch(), locator_set, string("ipaddr")])
+    };
+    let arp_sources = |name| root(name, [string("src_mac"), locator()]).since(V1_2_0);
+    vec![
         root(
             "Logical_Switch",
             [
@@ -108,6 +133,12 @@ pub(super) fn all() -> Vec<TableSchema> {
         .index(["name"]),
         arp_sources("Arp_Sources_Local"),
         arp_sources("Arp_Sources_Remote"),
+    ]
+}
+
+/// Tunnel ends, and the sets of them that broadcast goes to.
+fn locators() -> Vec<TableSchema> {
+    vec![
         kept(
             "Physical_Locator_Set",
             [some("locators", Base::Ref("Physical_Locator")).immutable()],
@@ -123,6 +154,13 @@ pub(super) fn all() -> Vec<TableSchema> {
             ],
         )
         .index(["encapsulation_type", "dst_ip", "tunnel_key"]),
+    ]
+}
+
+fn access_lists() -> Vec<TableSchema> {
+    let match_text = |name| optional(name, Base::String);
+    let match_integer = |name| optional(name, Base::INTEGER);
+    vec![
         root(
             "ACL_entry",
             [
@@ -159,25 +197,28 @@ pub(super) fn all() -> Vec<TableSchema> {
         )
         .index(["acl_name"])
         .since(V1_4_0),
-        kept(
-            "Manager",
-            [
-                string("target"),
-                optional(
-                    "max_backoff",
-                    Base::Integer {
-                        min: 1000,
-                        max: i64::MAX,
-                    },
-                ),
-                optional("inactivity_probe", Base::INTEGER),
-                text_map("other_config"),
-                one("is_connected", Base::Boolean).ephemeral(),
-                text_map("status").ephemeral(),
-            ],
-        )
-        .index(["target"]),
     ]
+}
+
+fn manager() -> TableSchema {
+    kept(
+        "Manager",
+        [
+            string("target"),
+            optional(
+                "max_backoff",
+                Base::Integer {
+                    min: 1000,
+                    max: i64::MAX,
+                },
+            ),
+            optional("inactivity_probe", Base::INTEGER),
+            text_map("other_config"),
+            one("is_connected", Base::Boolean).ephemeral(),
+            text_map("status").ephemeral(),
+        ],
+    )
+    .index(["target"])
 }
 
 /// The one table of `_Server`.

@@ -93,6 +93,11 @@ pub(super) fn run(
         }
     }
     let comments = transaction.comments;
+    commit(database, uuids, results, comments)
+}
+
+/// Every operation succeeded; the commit may still fail, by an index or a reference.
+fn commit(database: &mut Database, uuids: &mut UuidSource, mut results: Vec<Value>, comments: Vec<String>) -> Outcome {
     let committed = match database.commit(uuids) {
         Ok(changes) => Some(changes)
             .filter(|changes| !changes.is_empty())

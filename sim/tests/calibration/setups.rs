@@ -53,6 +53,8 @@ impl Setup {
 
     pub(crate) fn proxy(self) -> Proxy {
         match self {
+            Self::Slow | Self::Connect | Self::Echo | Self::EchoKeeps => self.alone(),
+            Self::Pair | Self::SlowPair | Self::SlowestPair => self.pair(),
             Self::H1 => Proxy {
                 redispatch: false,
                 ..Self::H2.proxy()
@@ -78,7 +80,13 @@ impl Setup {
                 timeout_server: Span::seconds(2),
                 ..Self::H3.proxy()
             },
-            // What HAProxy has without a word: `fall 3 rise 2`, and every interval and the time-out is `inter`.
+        }
+    }
+
+    /// One proxy, as `net/tests` sets it.
+    fn alone(self) -> Proxy {
+        match self {
+            // The defaults of HAProxy: `fall 3 rise 2`, and every interval and the time-out is `inter`.
             Self::Slow => Proxy {
                 inter: Span::seconds(2),
                 fastinter: Span::seconds(2),
@@ -91,22 +99,23 @@ impl Setup {
                 check: CheckKind::Connect,
                 ..Self::Echo.proxy()
             },
-            Self::Echo => Proxy {
+            Self::EchoKeeps => Proxy {
+                shutdown_sessions: false,
+                ..Self::Echo.proxy()
+            },
+            _ => Proxy {
                 downinter: Span::millis(200),
                 timeout_client: Span::seconds(3600),
                 timeout_server: Span::seconds(3600),
                 agent_check: false,
                 ..Proxy::default()
             },
-            Self::EchoKeeps => Proxy {
-                shutdown_sessions: false,
-                ..Self::Echo.proxy()
-            },
-            Self::Pair => Proxy {
-                advert: Span::millis(100),
-                track: Span::seconds(1),
-                ..Self::H3.proxy()
-            },
+        }
+    }
+
+    /// Two proxies that share a virtual IP.
+    fn pair(self) -> Proxy {
+        match self {
             Self::SlowPair => Proxy {
                 advert: Span::seconds(1),
                 ..Self::Pair.proxy()
@@ -114,6 +123,11 @@ impl Setup {
             Self::SlowestPair => Proxy {
                 track: Span::seconds(2),
                 ..Self::SlowPair.proxy()
+            },
+            _ => Proxy {
+                advert: Span::millis(100),
+                track: Span::seconds(1),
+                ..Self::H3.proxy()
             },
         }
     }

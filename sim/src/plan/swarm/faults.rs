@@ -61,45 +61,11 @@ fn add_of(plan: &mut Plan, role: Role, with: Role, most: usize, choices: &mut Ch
     if plan.topology.count(role) == 0 {
         return;
     }
-    let probes = plan.switch.inactivity_probe != Some(Span::ZERO);
-    let silent = if probes { 1 } else { 0 };
     for _ in 0..choices.count(0, most) {
         let at = any_time(plan, choices);
         let victim = node(plan, role, choices);
         let other = node(plan, with, choices);
-        let (from, to) = if choices.percent(50) {
-            (victim.clone(), other)
-        } else {
-            (other, victim.clone())
-        };
-        let fault = match choices.weighted([
-            (3, 0),
-            (1, 1),
-            (1, 2),
-            (1, 3),
-            (silent, 4),
-            (2 * silent, 5),
-            (2 * silent, 6),
-        ]) {
-            0 => Fault::Crash { node: victim },
-            1 => Fault::Reset { between: from, and: to },
-            2 => Fault::Drift {
-                node: victim,
-                ppm: drift(choices),
-            },
-            3 => Fault::Slow {
-                from,
-                to,
-                times: slowness(plan, choices),
-            },
-            4 => Fault::Jam { from, to },
-            5 => Fault::Cut { from, to },
-            _ => match choices.between(1, 3) {
-                1 => Fault::PowerLoss { node: victim },
-                2 => Fault::Pause { node: victim },
-                _ => Fault::Isolate { node: victim },
-            },
-        };
+        let fault = fault_between(plan, victim, other, choices);
         let lasts = (!fault.kind().is_momentary()).then(|| {
             // Long enough for hold timers, at times.
             let lasts = choices.span(Span::millis(100), Span::seconds(200));
@@ -114,7 +80,47 @@ fn add_of(plan: &mut Plan, role: Role, with: Role, most: usize, choices: &mut Ch
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
-/// Two agents that do not hear each other, or late.
+/// A fault of one node, or of its link to the other.
+fn fault_between(plan: &Plan, victim: String, other: String, choices: &mut Choices) -> Fault {
+    let probes = plan.switch.inactivity_probe != Some(Span::ZERO);
+    let silent = if probes { 1 } else { 0 };
+    let (from, to) = if choices.percent(50) {
+        (victim.clone(), other)
+    } else {
+        (other, victim.clone())
+    };
+    let kinds = [
+        (3, 0),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (silent, 4),
+        (2 * silent, 5),
+        (2 * silent, 6),
+    ];
+    match choices.weighted(kinds) {
+        0 => Fault::Crash { node: victim },
+        1 => Fault::Reset { between: from, and: to },
+        2 => Fault::Drift {
+            node: victim,
+            ppm: drift(choices),
+        },
+        3 => Fault::Slow {
+            from,
+            to,
+            times: slowness(plan, choices),
+        },
+        4 => Fault::Jam { from, to },
+        5 => Fault::Cut { from, to },
+        _ => match choices.between(1, 3) {
+            1 => Fault::PowerLoss { node: victim },
+            2 => Fault::Pause { node: victim },
+            _ => Fault::Isolate { node: victim },
+        },
+    }
+}
+
+/// Faults of the link between the two agents of a pair, up to three.
 pub(super) fn add_of_pair(plan: &mut Plan, choices: &mut Choices) {
     if !plan.agent.pair {
         return;
@@ -288,76 +294,65 @@ fn burst(plan: &Plan, at: Span, kind: Kind, choices: &mut Choices) -> Vec<Schedu
 
 fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
     match kind {
-        Kind::Crash => Fault::Crash {
-            node: any(plan, choices),
-        },
-        Kind::PowerLoss => Fault::PowerLoss {
-            node: any(plan, choices),
-        },
-        Kind::Pause => Fault::Pause {
-            node: any(plan, choices),
-        },
-        Kind::Isolate => Fault::Isolate {
-            node: any(plan, choices),
-        },
-        Kind::Drain => Fault::Drain {
-            agent: node(plan, Role::Agent, choices),
-        },
-        Kind::TsnDeath => Fault::TsnDeath {
-            agent: node(plan, Role::Agent, choices),
-        },
-        Kind::Cut => {
-            let (from, to) = pair(plan, choices);
-            Fault::Cut { from, to }
+        Kind::Crash => with_node(plan, choices, |node| Fault::Crash { node }),
+        Kind::PowerLoss => with_node(plan, choices, |node| Fault::PowerLoss { node }),
+        Kind::Pause => with_node(plan, choices, |node| Fault::Pause { node }),
+        Kind::Isolate => with_node(plan, choices, |node| Fault::Isolate { node }),
+        Kind::Drift => {
+            let (node, ppm) = (any(plan, choices), drift(choices));
+            Fault::Drift { node, ppm }
         }
-        Kind::Jam => {
-            let (from, to) = pair(plan, choices);
-            Fault::Jam { from, to }
+        Kind::Drain => with_role(plan, Role::Agent, choices, |agent| Fault::Drain { agent }),
+        Kind::TsnDeath => with_role(plan, Role::Agent, choices, |agent| Fault::TsnDeath { agent }),
+        Kind::Tls => {
+            let agent = node(plan, Role::Agent, choices);
+            let how = choices.weighted(TlsFault::ALL.map(|how| (1, how)));
+            Fault::Tls { agent, how }
         }
+        Kind::Cut => with_link(plan, choices, |from, to| Fault::Cut { from, to }),
+        Kind::Jam => with_link(plan, choices, |from, to| Fault::Jam { from, to }),
         Kind::Slow => {
-            let (from, to) = pair(plan, choices);
-            Fault::Slow {
-                from,
-                to,
-                times: slowness(plan, choices),
-            }
+            let ((from, to), times) = (pair(plan, choices), slowness(plan, choices));
+            Fault::Slow { from, to, times }
         }
-        Kind::Reset => {
-            let (between, and) = pair(plan, choices);
+        Kind::Reset => with_link(plan, choices, |between, and| {
             let proxies = [&between, &and].map(|node| plan.topology.role(node)) == [Some(Role::Proxy); 2];
-            // Between the proxies are adverts, and no connection.
+            // Adverts pass between the proxies, but there is no connection.
             let and = if proxies { Role::Agent.node(0) } else { and };
             Fault::Reset { between, and }
-        }
-        Kind::Reload => Fault::Reload {
-            proxy: node(plan, Role::Proxy, choices),
-        },
+        }),
+        Kind::Reload => with_role(plan, Role::Proxy, choices, |proxy| Fault::Reload { proxy }),
         Kind::MoveVip => Fault::MoveVip,
         Kind::SplitVip => Fault::SplitVip,
-        Kind::Reboot => Fault::Reboot {
-            switch: node(plan, Role::Switch, choices),
-            keeps_database: choices.percent(50),
-        },
-        Kind::Edit => Fault::Edit {
-            switch: node(plan, Role::Switch, choices),
-            // Tunnel ends move later.
-            what: choices.weighted(Edit::ALL.map(|edit| (u64::from(edit != Edit::MoveTunnelEnd), edit))),
-        },
-        Kind::Steal => Fault::Steal {
-            switch: node(plan, Role::Switch, choices),
-        },
-        Kind::Tls => Fault::Tls {
-            agent: node(plan, Role::Agent, choices),
-            how: choices.weighted(TlsFault::ALL.map(|how| (1, how))),
-        },
-        Kind::Drift => Fault::Drift {
-            node: any(plan, choices),
-            ppm: drift(choices),
-        },
+        Kind::Reboot => {
+            let switch = node(plan, Role::Switch, choices);
+            let keeps_database = choices.percent(50);
+            Fault::Reboot { switch, keeps_database }
+        }
+        Kind::Edit => {
+            let switch = node(plan, Role::Switch, choices);
+            // Tunnel ends move later: `add_moves`.
+            let what = choices.weighted(Edit::ALL.map(|edit| (u64::from(edit != Edit::MoveTunnelEnd), edit)));
+            Fault::Edit { switch, what }
+        }
+        Kind::Steal => with_role(plan, Role::Switch, choices, |switch| Fault::Steal { switch }),
         Kind::Configure => Fault::Configure {
             what: configuration(plan, choices),
         },
     }
+}
+
+fn with_node(plan: &Plan, choices: &mut Choices, fault: impl Fn(String) -> Fault) -> Fault {
+    fault(any(plan, choices))
+}
+
+fn with_role(plan: &Plan, role: Role, choices: &mut Choices, fault: impl Fn(String) -> Fault) -> Fault {
+    fault(node(plan, role, choices))
+}
+
+fn with_link(plan: &Plan, choices: &mut Choices, fault: impl Fn(String, String) -> Fault) -> Fault {
+    let (from, to) = pair(plan, choices);
+    fault(from, to)
 }
 
 /// Any node; agents and proxies more often than switches, for they are what must fail over.
