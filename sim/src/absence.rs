@@ -14,10 +14,10 @@ use crate::world::World;
 use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::{device, host, model};
 
-/// How long MACs were missing, in microseconds: by the kind of the last fault that had begun, each MAC at each listener.
+/// How long MACs were missing, in microseconds: by the kind of the last fault that had begun, each MAC at each consumer.
 pub type Times = BTreeMap<&'static str, Vec<u64>>;
 
-/// Watches every MAC at every listener, by what they say.
+/// Watches every MAC at every consumer, by what they say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Absences {
     /// The rows of local MACs, by switch.
@@ -42,7 +42,7 @@ impl Absences {
     }
 
     /// A switch learned, or forgot.
-    pub(crate) fn committed(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {
+    pub(crate) fn on_commit(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {
         if world.plan().topology.control_nodes == 0 {
             return;
         }
@@ -65,7 +65,7 @@ impl Absences {
     }
 
     /// Something happened while this was the last fault that had begun.
-    pub(crate) fn heard(&mut self, entry: &Entry, world: &World, fault: Option<&'static str>) {
+    pub(crate) fn on_event(&mut self, entry: &Entry, world: &World, fault: Option<&'static str>) {
         match &entry.event {
             ActorEvent::Agent(host::Event::Uplink(What::Imported { network, mac, vtep }))
             | ActorEvent::VRouter(What::Imported { network, mac, vtep }) => {
@@ -81,8 +81,8 @@ impl Absences {
             }
             // Who begins anew misses nothing.
             ActorEvent::World(WorldEvent::Started { node }) => {
-                for listeners in self.missing.values_mut() {
-                    listeners.remove(node.as_str());
+                for consumers in self.missing.values_mut() {
+                    consumers.remove(node.as_str());
                 }
             }
             ActorEvent::World(_) => {
@@ -102,20 +102,20 @@ impl Absences {
     }
 
     /// Whether a MAC that is gone at somebody is there for everybody else to see.
-    fn misses(&self, listener: &str, place: (Uuid, Mac), world: &World) -> bool {
+    fn misses(&self, consumer: &str, place: (Uuid, Mac), world: &World) -> bool {
         let learned = self.learned.get(&place);
         let mut switches = world.switches().filter(|switch| {
             let has = learned.is_some_and(|learned| learned.contains_key(switch.name));
             has && world
                 .master(*switch)
-                .is_some_and(|master| master.agent.name == listener)
+                .is_some_and(|master| master.agent.name == consumer)
         });
         world.is_wanted(place.0) && is_there(learned, world) && switches.next().is_none()
     }
 
     fn is_back(&mut self, entry: &Entry, place: (Uuid, Mac)) {
-        let listeners = self.missing.get_mut(&place);
-        if let Some((since, fault)) = listeners.and_then(|listeners| listeners.remove(&entry.node)) {
+        let consumers = self.missing.get_mut(&place);
+        if let Some((since, fault)) = consumers.and_then(|consumers| consumers.remove(&entry.node)) {
             let micros = u64::try_from(entry.at.since(since).as_micros()).unwrap_or(u64::MAX);
             self.times.entry(fault).or_default().push(micros);
         }

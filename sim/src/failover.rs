@@ -68,11 +68,11 @@ impl Stopwatch {
         self.absences.times()
     }
 
-    pub(crate) fn committed(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {
-        self.absences.committed(switch, commit, world);
+    pub(crate) fn on_commit(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {
+        self.absences.on_commit(switch, commit, world);
     }
 
-    pub(crate) fn heard(&mut self, entry: &Entry, world: &World) {
+    pub(crate) fn on_event(&mut self, entry: &Entry, world: &World) {
         match &entry.event {
             ActorEvent::Switch(event) => {
                 if let Some(stale) = &mut self.stale {
@@ -96,10 +96,10 @@ impl Stopwatch {
         {
             self.last_fault = Some(scheduled.fault.kind().name());
         }
-        self.absences.heard(entry, world, self.last_fault);
+        self.absences.on_event(entry, world, self.last_fault);
     }
 
-    pub(crate) fn looked(&mut self, world: &World) {
+    pub(crate) fn inspect(&mut self, world: &World) {
         let stale = self.stale.replace(BTreeSet::new());
         let is_stale = |name: &str| stale.as_ref().is_none_or(|stale| stale.contains(name));
         for switch in world.switches().filter(|switch| is_stale(switch.name)) {

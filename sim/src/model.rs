@@ -78,7 +78,7 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
         )];
     };
     let name = master.agent.name;
-    if !(master.live && world.knows_all(master.agent)) {
+    if !(master.live && world.has_configuration(master.agent)) {
         let what = if master.live {
             "does not know all that is wanted"
         } else {
@@ -91,8 +91,8 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
         return Vec::new();
     }
     let line = master.agent.host.and_then(|host| host.sessions().get(&master.conn));
-    let standing = line.map_or_else(|| "no session".to_owned(), |line| standing(line, master.agent));
-    let why = |difference: &Difference| format!("{difference}; {name}: {standing}");
+    let summary = line.map_or_else(|| "no session".to_owned(), |line| session_summary(line, master.agent));
+    let why = |difference: &Difference| format!("{difference}; {name}: {summary}");
     differences
         .iter()
         .map(|difference| of_switch(Some(&difference.thing), why(difference)))
@@ -100,7 +100,7 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
 }
 
 /// What a vRouter has not heard, though a control node has sessions with it and with whoever exports it.
-pub fn unheard(world: &World, vrouter: VRouterView<'_>) -> Vec<Pending> {
+pub fn missing_at_vrouter(world: &World, vrouter: VRouterView<'_>) -> Vec<Pending> {
     let pending = |object: Option<String>, why: &str| Pending {
         objects: [vrouter.name.to_owned()].into_iter().chain(object).collect(),
         why: why.to_owned(),
@@ -109,16 +109,19 @@ pub fn unheard(world: &World, vrouter: VRouterView<'_>) -> Vec<Pending> {
     if nodes.peek().is_none() {
         return Vec::new();
     }
-    let Some(heard) = vrouter.vrouter.filter(|_| nodes.any(|node| world.talk(vrouter, node))) else {
+    let Some(heard) = vrouter
+        .vrouter
+        .filter(|_| nodes.any(|node| world.has_session(vrouter, node)))
+    else {
         return vec![pending(None, "it has no session with a control node")];
     };
     let reached = world.reached(vrouter, Ipv4Addr::UNSPECIFIED).into_iter();
     let wanted = reached.filter(|((network, _), reached)| reached.certain && world.is_wanted(*network));
-    let unheard = wanted.filter(|((network, mac), reached)| {
+    let missing = wanted.filter(|((network, mac), reached)| {
         let mut paths = heard.fabric().paths(*network, *mac);
         !paths.any(|path| reached.ends.contains(&path.vtep))
     });
-    unheard
+    missing
         .map(|((network, mac), _)| pending(Some(Thing::Remote(network, mac).to_string()), "it has no path to it"))
         .collect()
 }
@@ -152,7 +155,7 @@ fn rows_of<'a>(table: &'a Tables, thing: &Thing) -> impl Iterator<Item = &'a How
 
 /// Whether what is wanted of a thing has reached this agent: by its configuration or, if it is a remote MAC that control
 /// nodes tell as a route, by every one of those it listens to.
-pub fn is_told(world: &World, switch: SwitchView<'_>, agent: AgentView<'_>, thing: &Thing) -> bool {
+pub fn has_received(world: &World, switch: SwitchView<'_>, agent: AgentView<'_>, thing: &Thing) -> bool {
     let Some(host) = agent.host else { return false };
     let (wanted, known) = (&*world.wanted(0), host.agent().configuration());
     let taken_part = |network: &Uuid| vni(wanted, switch, network) == vni(known, switch, network);
@@ -161,12 +164,14 @@ pub fn is_told(world: &World, switch: SwitchView<'_>, agent: AgentView<'_>, thin
         Thing::Remote(network, mac) => {
             let end = |networks: &BTreeMap<Uuid, Network>| Some(*networks.get(network)?.remote_macs.get(mac)?);
             let is_current = |networks: &_| end(networks) == end(&wanted.networks);
-            let tells = |node: ControlView<'_>| {
+            let has_current = |node: ControlView<'_>| {
                 let node = node.host.map(ControlHost::node);
                 node.is_some_and(|node| is_current(&node.inventory().networks))
             };
             let is_routed = world.plan().topology.control_nodes > 0;
-            taken_part(network) && (is_routed || is_current(&known.networks)) && world.believed(agent).all(tells)
+            taken_part(network)
+                && (is_routed || is_current(&known.networks))
+                && world.believed_sessions(agent).all(has_current)
         }
         Thing::Binding(port, vlan) => bound(wanted, switch, port, *vlan) == bound(known, switch, port, *vlan),
     }
@@ -455,7 +460,7 @@ fn reachable(world: &World, switch: SwitchView<'_>) -> String {
     format!("{holder}; it is connected to: {}", ways.join(", "))
 }
 
-fn standing(line: &crate::host::Line, agent: AgentView<'_>) -> String {
+fn session_summary(line: &crate::host::Line, agent: AgentView<'_>) -> String {
     let status = line.session.status(agent.now);
     let list = |what: &str, objects: &[(String, String)]| {
         let objects: Vec<_> = objects

@@ -19,7 +19,7 @@ use crate::world::log::{ActorEvent, Chain, Entry};
 const PENDING_EVERY: Duration = Duration::from_millis(250);
 
 /// What has not converged can be every row of every switch; so many are named in the sentence about it.
-const PENDING_TOLD: usize = 5;
+const PENDING_NAMED: usize = 5;
 
 /// What a run writes down, beside what comes of it.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -30,7 +30,7 @@ pub enum Detail {
     /// The hash of its log.
     Chain,
     /// That, and at each event how its session stood.
-    Standing,
+    Sessions,
 }
 
 /// A world under judgement.
@@ -91,7 +91,7 @@ impl Report {
 impl Run {
     /// A run of this plan; nothing has happened yet. More detail takes more time, and changes nothing else.
     pub fn new(plan: &Plan, detail: Detail) -> Self {
-        let world = World::new(plan, detail == Detail::Standing);
+        let world = World::new(plan, detail == Detail::Sessions);
         Self {
             judges: Judges::default(),
             stopwatch: Stopwatch::default(),
@@ -108,13 +108,13 @@ impl Run {
     }
 
     /// Runs to the end. `heard` gets every event, in order.
-    pub fn finish(mut self, mut heard: impl FnMut(&Entry)) -> Report {
-        while self.step(&mut heard) {}
+    pub fn finish(mut self, mut observe: impl FnMut(&Entry)) -> Report {
+        while self.step(&mut observe) {}
         self.report()
     }
 
     /// Does the next thing; `false` at the end.
-    pub fn step(&mut self, heard: &mut dyn FnMut(&Entry)) -> bool {
+    pub fn step(&mut self, observe: &mut dyn FnMut(&Entry)) -> bool {
         match self.phase {
             Phase::Over { .. } => return false,
             Phase::Safety { until } | Phase::Liveness { until } if self.next_at().is_none_or(|at| at > until) => {
@@ -129,7 +129,7 @@ impl Run {
                 }
             }
         }
-        self.judge(heard);
+        self.judge(observe);
         true
     }
 
@@ -153,7 +153,7 @@ impl Run {
     }
 
     /// Hands what happened to the judges.
-    fn judge(&mut self, heard: &mut dyn FnMut(&Entry)) {
+    fn judge(&mut self, observe: &mut dyn FnMut(&Entry)) {
         let now = self.world.now();
         let crowded = self.world.steps_at_once() > bounds::STEPS_AT_ONCE;
         let mut changed = crowded || self.judges.due().is_some_and(|due| due <= now);
@@ -164,12 +164,12 @@ impl Run {
             if let Some(chain) = &mut self.chain {
                 chain.add(&entry);
             }
-            let found = self.judges.heard(&entry, &self.world);
+            let found = self.judges.on_event(&entry, &self.world);
             self.found(found);
             if let ActorEvent::Switch(crate::device::Event::Committed(_)) = &entry.event {
                 for commit in self.world.take_commits(&entry.node) {
-                    self.stopwatch.committed(&entry.node, &commit, &self.world);
-                    let found = self.judges.committed(&entry.node, &commit, &self.world, entry.id);
+                    self.stopwatch.on_commit(&entry.node, &commit, &self.world);
+                    let found = self.judges.on_commit(&entry.node, &commit, &self.world, entry.id);
                     self.found(found);
                 }
             }
@@ -177,14 +177,14 @@ impl Run {
                 entry.event,
                 ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) | ActorEvent::VRouter(_)
             );
-            self.stopwatch.heard(&entry, &self.world);
-            heard(&entry);
+            self.stopwatch.on_event(&entry, &self.world);
+            observe(&entry);
         }
         if changed {
-            let found = self.judges.looked(&self.world, self.last_entry);
+            let found = self.judges.inspect(&self.world, self.last_entry);
             self.found(found);
             if moved {
-                self.stopwatch.looked(&self.world);
+                self.stopwatch.inspect(&self.world);
             }
             if let Phase::Liveness { .. } = self.phase
                 && now.since(self.pending_at) >= PENDING_EVERY
@@ -229,13 +229,15 @@ impl Run {
         switches
             && world
                 .vrouters()
-                .all(|vrouter| model::unheard(world, vrouter).is_empty())
+                .all(|vrouter| model::missing_at_vrouter(world, vrouter).is_empty())
     }
 
     fn pending(&self) -> Vec<Pending> {
         let world = &self.world;
         let switches = world.switches().flat_map(|switch| model::pending(world, switch));
-        let vrouters = world.vrouters().flat_map(|vrouter| model::unheard(world, vrouter));
+        let vrouters = world
+            .vrouters()
+            .flat_map(|vrouter| model::missing_at_vrouter(world, vrouter));
         switches.chain(vrouters).collect()
     }
 
@@ -283,14 +285,14 @@ impl Run {
 
 /// What is pending and why, of the first.
 fn sentence(pending: &[Pending]) -> String {
-    let told = pending.iter().take(PENDING_TOLD);
-    let mut told: Vec<_> = told
+    let named = pending.iter().take(PENDING_NAMED);
+    let mut named: Vec<_> = named
         .map(|pending| format!("{}: {}", pending.objects.join(" "), pending.why))
         .collect();
-    if let more @ 1.. = pending.len().saturating_sub(PENDING_TOLD) {
-        told.push(format!("and {more} more"));
+    if let more @ 1.. = pending.len().saturating_sub(PENDING_NAMED) {
+        named.push(format!("and {more} more"));
     }
-    told.join("; ")
+    named.join("; ")
 }
 
 #[cfg(test)]
@@ -307,7 +309,7 @@ mod tests {
             (1..=number).map(pending).collect()
         };
         assert_eq!(sentence(&pending(2)), "tor1 row 1: missing; tor1 row 2: missing");
-        let told = sentence(&pending(100_000));
-        assert!(told.ends_with("tor1 row 5: missing; and 99995 more"), "{told}");
+        let named = sentence(&pending(100_000));
+        assert!(named.ends_with("tor1 row 5: missing; and 99995 more"), "{named}");
     }
 }

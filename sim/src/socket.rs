@@ -155,7 +155,7 @@ pub enum Outcome {
     /// The wrong answer, or none before the end of the connection.
     Wrong,
     /// What `agent-check` reads, without the end of the line.
-    Said(String),
+    AgentCheck(String),
 }
 
 impl<E> Output<E> {

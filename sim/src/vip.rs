@@ -116,7 +116,7 @@ impl Machine for Vip {
             Input::Timeout => self.timeout(now),
             Input::Datagram { data, .. } => {
                 if let Some(advert) = Advert::decode(&data).filter(|advert| advert.address == self.options.address) {
-                    self.heard(now, advert);
+                    self.on_advert(now, advert);
                 }
             }
             Input::Command(Command::Tracked(alive)) => self.tracked(now, alive),
@@ -192,7 +192,7 @@ impl Vip {
         }
     }
 
-    fn heard(&mut self, now: Time, advert: Advert) {
+    fn on_advert(&mut self, now: Time, advert: Advert) {
         let ours = self.options.priority;
         match self.state {
             State::Off | State::Fault => {}

@@ -19,7 +19,7 @@ impl Check for Broadcast {
         "S2"
     }
 
-    fn looked(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
         let bound = bounds::broadcast(world.plan());
         // What is wrong for as long as the bound is seen four times.
@@ -33,7 +33,7 @@ impl Check for Broadcast {
             let rows = model::broadcast(world, switch.switch).into_iter();
             let rows = rows.filter(|(_, rows)| *rows != right);
             wrong.extend(rows.map(|(network, rows)| {
-                let [found, right] = [&rows[..], &right].map(told);
+                let [found, right] = [&rows[..], &right].map(listed);
                 let what = format!("{found} is found where {right} should be");
                 ((switch.name.to_owned(), network), what)
             }));
@@ -52,7 +52,7 @@ impl Check for Broadcast {
     }
 }
 
-fn told(rows: &[BroadcastRow<'_>]) -> String {
+fn listed(rows: &[BroadcastRow<'_>]) -> String {
     let rows: Vec<_> = rows.iter().map(BroadcastRow::to_string).collect();
     rows.join(", ")
 }

@@ -24,19 +24,19 @@ impl Check for Copies {
         "S6"
     }
 
-    fn looked(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let (now, bound) = (world.now(), bounds::copies(world.plan()));
         if !self.tick.take_every(bound, now) || !is_on(world) {
             return;
         }
-        let missing = look_for(scene, bound);
+        let missing = find_missing(scene, bound);
         self.missing.update(now, missing);
-        for ((holder, listener, route), _) in self.missing.longer_than(bound, now) {
+        for ((holder, consumer, route), _) in self.missing.longer_than(bound, now) {
             let Route { network, mac, vtep } = route;
             let what = format!(
-                "{holder} holds a copy of {mac} in {network} at {vtep}, which has been missing at {listener} for {bound:?}"
+                "{holder} holds a copy of {mac} in {network} at {vtep}, which has been missing at {consumer} for {bound:?}"
             );
-            found.add([listener.clone(), holder.clone(), format!("{mac} in {network}")], what);
+            found.add([consumer.clone(), holder.clone(), format!("{mac} in {network}")], what);
         }
     }
 
@@ -46,24 +46,24 @@ impl Check for Copies {
 }
 
 /// What is missing where nothing has been in the way for as long as a route needs.
-fn look_for(Scene { world, ways }: Scene<'_>, bound: Duration) -> Vec<((String, String, Route), String)> {
+fn find_missing(Scene { world, ways }: Scene<'_>, bound: Duration) -> Vec<((String, String, Route), String)> {
     let mut missing = Vec::new();
     for holder in world.agents() {
         let held: BTreeMap<Uuid, Vec<&Route>> = world.held(holder).fold(BTreeMap::new(), |mut held, route| {
             held.entry(route.network).or_default().push(route);
             held
         });
-        for listener in world.listeners().filter(|listener| listener.name() != holder.name) {
-            let Some(fabric) = listener.fabric() else { continue };
+        for consumer in world.consumers().filter(|consumer| consumer.name() != holder.name) {
+            let Some(fabric) = consumer.fabric() else { continue };
             for (network, routes) in &held {
-                let reached = || ways.reach.lasts(world, holder.name, listener.name(), *network);
-                if !listener.is_in(*network) || reached() < bound {
+                let reached = || ways.reach.lasts(world, holder.name, consumer.name(), *network);
+                if !consumer.is_in(*network) || reached() < bound {
                     continue;
                 }
                 let unheard = routes
                     .iter()
                     .filter(|route| fabric.paths(*network, route.mac).next().is_none());
-                let object = |route: &Route| (holder.name.to_owned(), listener.name().to_owned(), *route);
+                let object = |route: &Route| (holder.name.to_owned(), consumer.name().to_owned(), *route);
                 missing.extend(unheard.map(|route| (object(route), String::new())));
             }
         }

@@ -29,7 +29,7 @@ impl Check for Foreign {
         "S8"
     }
 
-    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
         if let ActorEvent::World(event) = &entry.event {
             match event {
                 WorldEvent::ConfigurationLoaded { .. } | WorldEvent::FaultBegins { .. } => self.remember(world),
@@ -38,8 +38,8 @@ impl Check for Foreign {
         }
     }
 
-    fn committed(&mut self, switch: &str, commit: &Commit, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
-        self.learn_names(switch, commit, world);
+    fn on_commit(&mut self, switch: &str, commit: &Commit, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+        self.record_names(switch, commit, world);
         let Writer::Remote(conn) = commit.by else { return };
         let view = world.switches().find(|view| view.name == switch);
         let writer = view.and_then(|view| world.way(view, conn)).map(|way| way.agent);
@@ -82,7 +82,7 @@ impl Foreign {
         self.current = Some(wanted);
     }
 
-    fn learn_names(&mut self, switch: &str, commit: &Commit, world: &World) {
+    fn record_names(&mut self, switch: &str, commit: &Commit, world: &World) {
         let changes = commit.changes.iter().filter(|change| change.table == "Logical_Switch");
         let named = changes.filter_map(|change| {
             Some((

@@ -39,9 +39,9 @@ impl Check for Keepalive {
         "S5"
     }
 
-    fn heard(&mut self, entry: &Entry, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         match &entry.event {
-            ActorEvent::Agent(host::Event::Session(event)) => self.heard_session(&entry.node, event, world, found),
+            ActorEvent::Agent(host::Event::Session(event)) => self.on_session_event(&entry.node, event, world, found),
             ActorEvent::Switch(device::Event::Disconnected {
                 conn,
                 why: Ended::ServerClosed(why),
@@ -49,16 +49,16 @@ impl Check for Keepalive {
             }) if why == UNANSWERED => {
                 killed_by_switch(&entry.node, *conn, scene, found);
             }
-            ActorEvent::World(_) => self.look_who_runs(world),
+            ActorEvent::World(_) => self.update_running(world),
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) => {}
             ActorEvent::Control(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
         }
     }
 
-    fn looked(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         if self.tick.take(world.now()) {
-            self.look_who_runs(world);
-            self.look_for_silence(world, found);
+            self.update_running(world);
+            self.find_silent_sessions(world, found);
         }
     }
 
@@ -68,7 +68,7 @@ impl Check for Keepalive {
 }
 
 impl Keepalive {
-    fn heard_session(&mut self, who: &str, event: &event::Event, world: &World, found: &mut Findings) {
+    fn on_session_event(&mut self, who: &str, event: &event::Event, world: &World, found: &mut Findings) {
         let key = (who.to_owned(), event.conn);
         if let What::Identified { switches, .. } = &event.what {
             self.served.insert(key, switches.iter().cloned().collect());
@@ -121,7 +121,7 @@ impl Keepalive {
         }
     }
 
-    fn look_who_runs(&mut self, world: &World) {
+    fn update_running(&mut self, world: &World) {
         let now = world.now();
         for agent in world.agents() {
             if agent.running {
@@ -135,7 +135,7 @@ impl Keepalive {
         }
     }
 
-    fn look_for_silence(&self, world: &World, found: &mut Findings) {
+    fn find_silent_sessions(&self, world: &World, found: &mut Findings) {
         for agent in world.agents() {
             let Some((since, _)) = self.running.get(agent.name) else {
                 continue;

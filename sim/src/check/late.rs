@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use tandem_core::agent::uplinks::What;
 
-use super::steady::Stand;
+use super::steady::WayState;
 use crate::host;
 use crate::world::World;
 use crate::world::log::{ActorEvent, Entry};
 
 /// How the sessions of agents with control nodes stand, by their names.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Late(BTreeMap<(String, String), Stand>);
+pub(super) struct Late(BTreeMap<(String, String), WayState>);
 
 impl Late {
     /// To be called with every event.
-    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+    pub(super) fn on_event(&mut self, entry: &Entry, world: &World) {
         match &entry.event {
-            ActorEvent::World(_) => self.look(world),
+            ActorEvent::World(_) => self.update(world),
             ActorEvent::Agent(host::Event::Uplink(What::UplinkUp { name, .. })) => {
-                self.look_at(world, Some((&entry.node, name)));
+                self.update_with(world, Some((&entry.node, name)));
             }
             ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::Switch(_) | ActorEvent::VRouter(_) => {}
             ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
@@ -34,18 +34,18 @@ impl Late {
     }
 
     /// To be called once in a while.
-    pub(super) fn look(&mut self, world: &World) {
-        self.look_at(world, None);
+    pub(super) fn update(&mut self, world: &World) {
+        self.update_with(world, None);
     }
 
     /// In a session that is new nothing has been lost yet.
-    fn look_at(&mut self, world: &World, new: Option<(&str, &str)>) {
+    fn update_with(&mut self, world: &World, new: Option<(&str, &str)>) {
         for agent in world.agents() {
             for control in world.control_nodes() {
                 let is_new = new == Some((agent.name, control.name));
                 let key = (agent.name.to_owned(), control.name.to_owned());
                 let before = self.0.get(&key).copied().filter(|_| !is_new);
-                let stand = Stand::next(before, world.now(), world.talk(agent, control));
+                let stand = WayState::next(before, world.now(), world.has_session(agent, control));
                 self.0.insert(key, stand);
             }
         }

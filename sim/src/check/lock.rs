@@ -14,7 +14,7 @@ impl Check for Lock {
         "S1"
     }
 
-    fn committed(&mut self, switch: &str, commit: &Commit, _scene: Scene<'_>, found: &mut Findings) {
+    fn on_commit(&mut self, switch: &str, commit: &Commit, _scene: Scene<'_>, found: &mut Findings) {
         // Everybody who dials in is an agent, but for the thief, who writes nothing.
         let Writer::Remote(conn) = commit.by else { return };
         if !commit.locks.contains(LOCK) {

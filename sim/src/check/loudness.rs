@@ -31,7 +31,7 @@ impl Check for Loudness {
         "error"
     }
 
-    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         if let ActorEvent::World(WorldEvent::FaultBegins { fault, .. } | WorldEvent::FaultEnds { fault }) = &entry.event
         {
             let kind = world.plan().fault(*fault).map(|scheduled| scheduled.fault.kind());

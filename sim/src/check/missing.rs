@@ -9,7 +9,7 @@ use tandem_core::{Mac, Time, Uuid};
 use super::overdue::Overdue;
 use super::tick::{EVERY, Tick};
 use super::{Check, Findings, Scene};
-use crate::world::{Listener, SwitchView};
+use crate::world::{Consumer, SwitchView};
 use crate::{bounds, model};
 
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Missing {
 /// Where a MAC is missing, and who has it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Object {
-    listener: String,
+    consumer: String,
     owner: String,
     switch: String,
     network: Uuid,
@@ -33,28 +33,28 @@ impl Check for Missing {
         "S6"
     }
 
-    fn looked(&mut self, scene @ Scene { world, ways }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, scene @ Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let (now, bound) = (world.now(), bounds::missing(world.plan()));
         if !self.tick.take_every((bound / 4).max(EVERY), now) || world.plan().topology.control_nodes == 0 {
             return;
         }
-        let missing = look_for(scene);
+        let missing = find_missing(scene);
         self.missing.update(now, missing);
         for (object, ends) in self.missing.longer_than(bound, now) {
             let Object {
-                listener,
+                consumer,
                 owner,
                 switch,
                 network,
                 mac,
             } = object;
-            if ways.steady.held_for(switch, now) >= bound && ways.reach.lasts(world, owner, listener, *network) >= bound
+            if ways.steady.held_for(switch, now) >= bound && ways.reach.lasts(world, owner, consumer, *network) >= bound
             {
                 let what = format!(
-                    "{mac} in {network}, which {switch} has learned, has been missing at {listener} for {bound:?}: no \
+                    "{mac} in {network}, which {switch} has learned, has been missing at {consumer} for {bound:?}: no \
                      path leads to {ends}, and {owner} owns the switch"
                 );
-                found.add([listener.clone(), switch.clone(), format!("{mac} in {network}")], what);
+                found.add([consumer.clone(), switch.clone(), format!("{mac} in {network}")], what);
             }
         }
     }
@@ -65,7 +65,7 @@ impl Check for Missing {
 }
 
 /// What is missing where nothing is in the way now.
-fn look_for(scene @ Scene { world, ways }: Scene<'_>) -> Vec<(Object, String)> {
+fn find_missing(scene @ Scene { world, ways }: Scene<'_>) -> Vec<(Object, String)> {
     let learned: Vec<_> = world
         .switches()
         .map(|switch| (switch, model::learned(world, switch.switch)))
@@ -79,23 +79,23 @@ fn look_for(scene @ Scene { world, ways }: Scene<'_>) -> Vec<(Object, String)> {
         let Some(owner) = owner_of(scene, *switch) else {
             continue;
         };
-        for listener in world.listeners().filter(|listener| listener.name() != owner.name()) {
-            let Some(fabric) = listener.fabric() else { continue };
+        for consumer in world.consumers().filter(|consumer| consumer.name() != owner.name()) {
+            let Some(fabric) = consumer.fabric() else { continue };
             let mut reached = BTreeMap::new();
             for (network, mac) in learned.keys().copied() {
                 // A MAC that two switches have is at one of them.
                 let ends = ends.get(&(network, mac)).map_or(&[][..], |ends| ends);
                 let is_there = fabric.paths(network, mac).any(|path| ends.contains(&path.vtep));
                 let mut is_reached = || {
-                    let reach = || ways.reach.lasts(world, owner.name(), listener.name(), network);
-                    let known = owner.is_in(network) && listener.is_in(network);
+                    let reach = || ways.reach.lasts(world, owner.name(), consumer.name(), network);
+                    let known = owner.is_in(network) && consumer.is_in(network);
                     *reached
                         .entry(network)
                         .or_insert_with(|| known && reach() > Duration::ZERO)
                 };
                 if !is_there && is_reached() {
                     let object = Object {
-                        listener: listener.name().to_owned(),
+                        consumer: consumer.name().to_owned(),
                         owner: owner.name().to_owned(),
                         switch: switch.name.to_owned(),
                         network,
@@ -111,8 +111,8 @@ fn look_for(scene @ Scene { world, ways }: Scene<'_>) -> Vec<(Object, String)> {
 }
 
 /// Who owns a switch over an open way.
-fn owner_of<'a>(Scene { world, ways }: Scene<'a>, switch: SwitchView<'a>) -> Option<Listener<'a>> {
+fn owner_of<'a>(Scene { world, ways }: Scene<'a>, switch: SwitchView<'a>) -> Option<Consumer<'a>> {
     let held = ways.steady.held_for(switch.name, world.now());
     let master = world.master(switch).filter(|_| held > Duration::ZERO)?;
-    Some(Listener::Agent(master.agent))
+    Some(Consumer::Agent(master.agent))
 }

@@ -55,13 +55,13 @@ trait Check {
     fn name(&self) -> &'static str;
 
     /// Something happened.
-    fn heard(&mut self, _entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {}
+    fn on_event(&mut self, _entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {}
 
     /// A transaction changed something on a switch.
-    fn committed(&mut self, _switch: &str, _commit: &Commit, _scene: Scene<'_>, _found: &mut Findings) {}
+    fn on_commit(&mut self, _switch: &str, _commit: &Commit, _scene: Scene<'_>, _found: &mut Findings) {}
 
     /// Something has changed, or the time of [`due`](Self::due) has come.
-    fn looked(&mut self, _scene: Scene<'_>, _found: &mut Findings) {}
+    fn inspect(&mut self, _scene: Scene<'_>, _found: &mut Findings) {}
 
     /// When it wants to look although nothing changes.
     fn due(&self) -> Option<Time> {
@@ -113,24 +113,26 @@ pub struct Judges {
 
 impl Judges {
     /// Something happened.
-    pub fn heard(&mut self, entry: &Entry, world: &World) -> Vec<Violation> {
-        self.ways.heard(entry, world);
-        self.each(world, entry.id, |check, scene, found| check.heard(entry, scene, found))
+    pub fn on_event(&mut self, entry: &Entry, world: &World) -> Vec<Violation> {
+        self.ways.on_event(entry, world);
+        self.each(world, entry.id, |check, scene, found| {
+            check.on_event(entry, scene, found)
+        })
     }
 
     /// A transaction changed something on a switch.
-    pub fn committed(&mut self, switch: &str, commit: &Commit, world: &World, entry: u64) -> Vec<Violation> {
+    pub fn on_commit(&mut self, switch: &str, commit: &Commit, world: &World, entry: u64) -> Vec<Violation> {
         self.each(world, entry, |check, scene, found| {
-            check.committed(switch, commit, scene, found)
+            check.on_commit(switch, commit, scene, found)
         })
     }
 
     /// Something has changed, or a check is due.
-    pub fn looked(&mut self, world: &World, entry: u64) -> Vec<Violation> {
+    pub fn inspect(&mut self, world: &World, entry: u64) -> Vec<Violation> {
         if self.due().is_some_and(|due| due <= world.now()) {
-            self.ways.look(world);
+            self.ways.update(world);
         }
-        self.each(world, entry, |check, scene, found| check.looked(scene, found))
+        self.each(world, entry, |check, scene, found| check.inspect(scene, found))
     }
 
     /// What was found and excused by the checks' own lists.

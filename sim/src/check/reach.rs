@@ -5,34 +5,34 @@ use std::time::Duration;
 
 use tandem_core::Uuid;
 use tandem_core::agent::uplinks::What;
-use tandem_core::control::Event as Told;
+use tandem_core::control::Event as NodeEvent;
 
-use super::steady::Stand;
+use super::steady::WayState;
 use crate::world::log::{ActorEvent, Entry};
 use crate::world::{ControlView, World};
 use crate::{control, host};
 
 /// How the ways stand, by the name of who listens and that of the control node.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reach(BTreeMap<(String, String), Stand>);
+pub(super) struct Reach(BTreeMap<(String, String), WayState>);
 
 impl Reach {
     /// To be called with every event.
-    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+    pub(super) fn on_event(&mut self, entry: &Entry, world: &World) {
         if moves_ways(&entry.event) {
-            self.look(world);
+            self.update(world);
         }
     }
 
     /// To be called once in a while.
-    pub(super) fn look(&mut self, world: &World) {
+    pub(super) fn update(&mut self, world: &World) {
         let now = world.now();
-        for listener in world.listeners() {
+        for consumer in world.consumers() {
             for control in world.control_nodes() {
-                let key = (listener.name().to_owned(), control.name.to_owned());
+                let key = (consumer.name().to_owned(), control.name.to_owned());
                 let before = self.0.get(&key).copied();
                 self.0
-                    .insert(key, Stand::next(before, now, world.talk(listener, control)));
+                    .insert(key, WayState::next(before, now, world.has_session(consumer, control)));
             }
         }
     }
@@ -61,7 +61,7 @@ fn moves_ways(what: &ActorEvent) -> bool {
         ActorEvent::World(_) => true,
         ActorEvent::Agent(host::Event::Uplink(what)) | ActorEvent::VRouter(what) => of_uplink(what),
         ActorEvent::Control(control::Event::Node(what)) => {
-            matches!(what, Told::ClientUp { .. } | Told::ClientDown { .. })
+            matches!(what, NodeEvent::ClientUp { .. } | NodeEvent::ClientDown { .. })
         }
         ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::Switch(_) => false,
         ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => false,

@@ -13,7 +13,7 @@ use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::host;
 use crate::world::log::{ActorEvent, Entry};
-use crate::world::{AgentView, ControlView, Listener, World};
+use crate::world::{AgentView, Consumer, ControlView, World};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
@@ -31,7 +31,7 @@ impl Check for Routes {
         "S3"
     }
 
-    fn heard(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
         if let ActorEvent::Agent(host::Event::Session(event)) = &entry.event
             && let What::Exported(exported) = &event.what
         {
@@ -39,15 +39,17 @@ impl Check for Routes {
         }
     }
 
-    fn looked(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
         let bound = bounds::routes(world.plan());
         if !self.tick.take_every((bound / 4).max(EVERY), now) || world.plan().topology.control_nodes == 0 {
             return;
         }
-        let left = world.control_nodes().flat_map(|control| left_behind(world, control));
+        let left = world
+            .control_nodes()
+            .flat_map(|control| departed_publishers(world, control));
         self.left.update(now, left.map(|key| (key, String::new())));
-        let stale = world.listeners().flat_map(|listener| unheld(world, listener));
+        let stale = world.consumers().flat_map(|consumer| unexplained(world, consumer));
         self.stale.update(now, stale.map(|key| (key, String::new())));
         let exported: BTreeSet<Route> = world.agents().flat_map(exports).collect();
         let alone = world.agents().flat_map(|agent| {
@@ -66,10 +68,10 @@ impl Check for Routes {
             let what = format!("{control} holds routes of {client}, whose session has been gone for {bound:?}");
             found.add([control, client], what);
         }
-        for ((listener, network, mac), _) in self.stale.longer_than(bound, now) {
+        for ((consumer, network, mac), _) in self.stale.longer_than(bound, now) {
             let what =
-                format!("{listener} has held {mac} in {network} for {bound:?}, which none of its control nodes has");
-            found.add([listener.clone(), format!("{mac} in {network}")], what);
+                format!("{consumer} has held {mac} in {network} for {bound:?}, which none of its control nodes has");
+            found.add([consumer.clone(), format!("{mac} in {network}")], what);
         }
     }
 
@@ -85,14 +87,18 @@ fn exports(agent: AgentView<'_>) -> impl Iterator<Item = Route> {
 }
 
 /// The clients whose routes a control node holds although nobody talks to it by this name.
-fn left_behind(world: &World, control: ControlView<'_>) -> Vec<(String, String)> {
+fn departed_publishers(world: &World, control: ControlView<'_>) -> Vec<(String, String)> {
     let Some(host) = control.host.filter(|_| control.running) else {
         return Vec::new();
     };
     let agents: Vec<_> = world.agents().collect();
     let is_there = |client: &str| {
         let agent = agents.iter().find(|agent| agent.name == client);
-        agent.is_some_and(|agent| world.believed(*agent).any(|believed| believed.name == control.name))
+        agent.is_some_and(|agent| {
+            world
+                .believed_sessions(*agent)
+                .any(|believed| believed.name == control.name)
+        })
     };
     let publishers = host.node().publishers();
     let gone = publishers.into_iter().filter(|client| !is_there(client.as_str()));
@@ -101,25 +107,25 @@ fn left_behind(world: &World, control: ControlView<'_>) -> Vec<(String, String)>
 }
 
 /// What somebody holds and none of his control nodes; nothing while he talks to none, or does not know who is gone.
-fn unheld(world: &World, listener: Listener<'_>) -> Vec<(String, Uuid, Mac)> {
-    let nodes: Vec<_> = world.believed(listener).collect();
-    let Some(fabric) = listener.fabric().filter(|_| !nodes.is_empty()) else {
+fn unexplained(world: &World, consumer: Consumer<'_>) -> Vec<(String, Uuid, Mac)> {
+    let nodes: Vec<_> = world.believed_sessions(consumer).collect();
+    let Some(fabric) = consumer.fabric().filter(|_| !nodes.is_empty()) else {
         return Vec::new();
     };
-    if !nodes.iter().all(|control| world.talk(listener, *control)) {
+    if !nodes.iter().all(|control| world.has_session(consumer, *control)) {
         return Vec::new();
     }
-    let mut unheld = Vec::new();
+    let mut unexplained = Vec::new();
     for network in world
         .wanted(0)
         .networks
         .keys()
-        .filter(|network| listener.is_settled(**network))
+        .filter(|network| consumer.is_complete(**network))
     {
         let hosts = nodes.iter().filter_map(|control| control.host);
         let held: BTreeSet<Mac> = hosts.flat_map(|host| host.node().macs_of(*network)).collect();
         let macs = fabric.macs_of(*network).filter(|mac| !held.contains(mac));
-        unheld.extend(macs.map(|mac| (listener.name().to_owned(), *network, mac)));
+        unexplained.extend(macs.map(|mac| (consumer.name().to_owned(), *network, mac)));
     }
-    unheld
+    unexplained
 }

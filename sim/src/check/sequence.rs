@@ -26,7 +26,7 @@ impl Check for Sequence {
         "sequence"
     }
 
-    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         match &entry.event {
             ActorEvent::Agent(host::Event::Session(event)) => {
                 if let What::Exported(route) = &event.what {

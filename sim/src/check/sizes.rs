@@ -22,7 +22,7 @@ impl Check for Sizes {
     }
 
     /// Transactions are gone within a round trip: the time to count them is when the first is answered.
-    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let ActorEvent::Agent(host::Event::Session(event)) = &entry.event else {
             return;
         };
@@ -40,7 +40,7 @@ impl Check for Sizes {
         }
     }
 
-    fn looked(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let steps = usize::try_from(world.steps_at_once()).unwrap_or(usize::MAX);
         let most = usize::try_from(bounds::STEPS_AT_ONCE).unwrap_or(usize::MAX);
         within("world", "steps at one instant", steps, most, found);
@@ -50,7 +50,7 @@ impl Check for Sizes {
             for ((what, size), most) in world.sizes().into_iter().zip(mosts) {
                 within("world", what, size, most, found);
             }
-            world.agents().for_each(|agent| look_at_agent(agent, world, found));
+            world.agents().for_each(|agent| measure_agent(agent, world, found));
         }
     }
 
@@ -59,7 +59,7 @@ impl Check for Sizes {
     }
 }
 
-fn look_at_agent(agent: AgentView<'_>, world: &World, found: &mut Findings) {
+fn measure_agent(agent: AgentView<'_>, world: &World, found: &mut Findings) {
     if let Some(host) = agent.host {
         within(agent.name, "handshakes", host.half_open(), HALF_OPEN_MAX, found);
         within(

@@ -15,7 +15,7 @@ use crate::world::{LOCK, Way, World};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steady {
     /// By switch; few enough to be looked through.
-    ways: BTreeMap<String, Vec<(ConnId, Stand)>>,
+    ways: BTreeMap<String, Vec<(ConnId, WayState)>>,
     /// Fit, and somebody would tell it what is wanted.
     owners: BTreeMap<String, (ConnId, Time)>,
     /// Whoever holds the lock.
@@ -24,7 +24,7 @@ pub(super) struct Steady {
 
 /// How a way stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stand {
+pub(super) struct WayState {
     /// Since when it is good; ahead of us while what was lost may have to be sent again.
     good: Option<Time>,
     /// When it ceased to be good: the oldest thing that may still have to be sent again was lost then.
@@ -33,7 +33,7 @@ pub(super) struct Stand {
 
 impl Steady {
     /// To be called with every event.
-    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
+    pub(super) fn on_event(&mut self, entry: &Entry, world: &World) {
         let changes = match &entry.event {
             ActorEvent::World(_) | ActorEvent::Vip(_) => true,
             ActorEvent::Switch(event) => {
@@ -43,12 +43,12 @@ impl Steady {
             ActorEvent::VRouter(_) | ActorEvent::Thief(_) => false,
         };
         if changes {
-            self.look(world);
+            self.update(world);
         }
     }
 
     /// To be called once in a while.
-    pub(super) fn look(&mut self, world: &World) {
+    pub(super) fn update(&mut self, world: &World) {
         let now = world.now();
         let mut before = std::mem::take(&mut self.ways);
         for switch in world.switches() {
@@ -58,12 +58,12 @@ impl Steady {
             let next = |way: &Way<'_>| {
                 let is_good = switch.running && way.calm && has_session(way);
                 let stand = stand_of(&old, way.switch_conn);
-                (way.switch_conn, Stand::next(stand, now, is_good))
+                (way.switch_conn, WayState::next(stand, now, is_good))
             };
             self.ways.insert(name, ways.iter().map(next).collect());
             let is_fit = |way: &Way<'_>| {
                 let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
-                fit && world.is_attended(way.agent)
+                fit && world.receives_changes(way.agent)
             };
             let holder = switch.switch.lock_holder(LOCK);
             let master = ways.into_iter().find(|way| Some(way.switch_conn) == holder);
@@ -109,7 +109,7 @@ impl Steady {
     }
 }
 
-impl Stand {
+impl WayState {
     /// How long it has been good; zero if it is not.
     pub(super) fn good_for(&self, now: Time) -> Duration {
         self.good.map_or(Duration::ZERO, |good| now.since(good))
@@ -137,7 +137,7 @@ impl Stand {
     }
 }
 
-fn stand_of(ways: &[(ConnId, Stand)], conn: ConnId) -> Option<Stand> {
+fn stand_of(ways: &[(ConnId, WayState)], conn: ConnId) -> Option<WayState> {
     ways.iter().find(|(it, _)| *it == conn).map(|(_, stand)| *stand)
 }
 
@@ -155,25 +155,25 @@ mod tests {
     #[test]
     fn a_way_is_good_again_when_tcp_may_have_sent_everything_again() {
         let at = Time::from_micros;
-        let new = Stand::next(None, at(1), true);
+        let new = WayState::next(None, at(1), true);
         assert_eq!(new.good, Some(at(1)));
-        let bad = Stand::next(Some(new), at(10), false);
+        let bad = WayState::next(Some(new), at(10), false);
         assert_eq!(bad.good, None);
-        let healed = Stand::next(Some(Stand::next(Some(bad), at(12), false)), at(15), true);
+        let healed = WayState::next(Some(WayState::next(Some(bad), at(12), false)), at(15), true);
         assert_eq!(healed.good, Some(at(20)));
-        assert_eq!(Stand::next(Some(healed), at(30), true).good, Some(at(20)));
+        assert_eq!(WayState::next(Some(healed), at(30), true).good, Some(at(20)));
     }
 
     #[test]
     fn what_was_lost_twice_waits_since_the_first_time() {
         let at = Time::from_micros;
         let turns = [(10, false), (15, true), (18, false), (19, true)];
-        let new = Stand::next(None, at(1), true);
+        let new = WayState::next(None, at(1), true);
         let lost_twice = turns
             .iter()
-            .fold(new, |stand, (when, good)| Stand::next(Some(stand), at(*when), *good));
+            .fold(new, |stand, (when, good)| WayState::next(Some(stand), at(*when), *good));
         assert_eq!(lost_twice.good, Some(at(28)));
-        let lost_anew = Stand::next(Some(Stand::next(Some(lost_twice), at(40), false)), at(42), true);
+        let lost_anew = WayState::next(Some(WayState::next(Some(lost_twice), at(40), false)), at(42), true);
         assert_eq!(lost_anew.good, Some(at(44)));
     }
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tandem_core::agent::uplinks;
-use tandem_core::control::{Event as Told, instance, virtual_network};
+use tandem_core::control::{Event as NodeEvent, instance, virtual_network};
 use tandem_core::event::{Route, What};
 use tandem_core::evpn::{InstanceName, Key};
 use tandem_core::{Mac, Time, Uuid};
@@ -14,7 +14,7 @@ use super::{Check, Findings, Scene};
 use crate::model::network_named;
 use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::log::{ActorEvent, Entry, WorldEvent};
-use crate::world::{AgentView, ControlView, Listener, SwitchView, World};
+use crate::world::{AgentView, Consumer, ControlView, SwitchView, World};
 use crate::{control, host};
 
 /// How long news may be on its way: of a route, and of another configuration.
@@ -36,7 +36,7 @@ impl Check for Swept {
         "S8"
     }
 
-    fn heard(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, _found: &mut Findings) {
         match &entry.event {
             ActorEvent::Agent(host::Event::Session(event)) => {
                 if let What::Exported(Route { network, mac, vtep }) = event.what {
@@ -49,11 +49,11 @@ impl Check for Swept {
                     self.placed.insert(place, world.now());
                 }
             }
-            ActorEvent::Control(control::Event::Node(Told::Reflected { instance, route })) => {
+            ActorEvent::Control(control::Event::Node(NodeEvent::Reflected { instance, route })) => {
                 let route = (entry.node.to_string(), instance.clone(), *route);
                 self.known.entry(route).or_insert_with(|| world.now());
             }
-            ActorEvent::Control(control::Event::Node(Told::RouteRemoved { instance, route })) => {
+            ActorEvent::Control(control::Event::Node(NodeEvent::RouteRemoved { instance, route })) => {
                 let route = (entry.node.to_string(), instance.clone(), *route);
                 self.known.remove(&route);
             }
@@ -72,7 +72,7 @@ impl Check for Swept {
         }
     }
 
-    fn committed(&mut self, switch: &str, commit: &Commit, scene: Scene<'_>, found: &mut Findings) {
+    fn on_commit(&mut self, switch: &str, commit: &Commit, scene: Scene<'_>, found: &mut Findings) {
         let Scene { world, ways } = scene;
         let Writer::Remote(conn) = commit.by else { return };
         if world.plan().topology.control_nodes == 0 || world.now().since(self.configured) <= RECENT {
@@ -124,7 +124,7 @@ impl Swept {
             same && row.reference("logical_switch") == Some(logical_switch)
         };
         let is_folded = || switch.switch.rows("Ucast_Macs_Remote").any(is_same);
-        let known = self.is_told_by_all(writer, network, mac, scene) && self.is_elsewhere(here, scene.world);
+        let known = self.is_known_to_all(writer, network, mac, scene) && self.is_elsewhere(here, scene.world);
         (known && !self.may_be_here(here, writer, scene.world) && !is_folded()).then_some((network, mac))
     }
 
@@ -140,7 +140,7 @@ impl Swept {
     /// Of a MAC that is in two places one counts, and that may be this one, by the word of an agent that hangs, too; and
     /// for a moment by that of one that does not hang any more.
     fn may_be_here(&self, here: Route, writer: AgentView<'_>, world: &World) -> bool {
-        let heard = Listener::Agent(writer).fabric().into_iter();
+        let heard = Consumer::Agent(writer).fabric().into_iter();
         let mut paths = heard.flat_map(|fabric| fabric.paths(here.network, here.mac));
         let placed = self.placed.get(&(writer.name.to_owned(), here));
         placed.is_some_and(|at| world.now().since(*at) <= RECENT)
@@ -156,15 +156,21 @@ impl Swept {
     }
 
     /// Whether every control node that the writer talks to knows it, and has known it for a while.
-    fn is_told_by_all(&self, writer: AgentView<'_>, network: Uuid, mac: Mac, Scene { world, ways }: Scene<'_>) -> bool {
+    fn is_known_to_all(
+        &self,
+        writer: AgentView<'_>,
+        network: Uuid,
+        mac: Mac,
+        Scene { world, ways }: Scene<'_>,
+    ) -> bool {
         let has_it = |node: ControlView<'_>| {
             let since = self.known_since(node, network, mac);
             since.is_some_and(|since| world.now().since(since) > RECENT)
                 && !ways.late.may_come(world, writer.name, node.name)
         };
-        let nodes = world.control_nodes().filter(|node| world.talk(writer, *node));
+        let nodes = world.control_nodes().filter(|node| world.has_session(writer, *node));
         let mut nodes = nodes.peekable();
-        world.is_informed(writer) && nodes.peek().is_some() && nodes.all(has_it)
+        world.is_current(writer) && nodes.peek().is_some() && nodes.all(has_it)
     }
 }
 

@@ -29,7 +29,7 @@ impl Check for Tables {
         "S4"
     }
 
-    fn heard(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {
         match &entry.event {
             ActorEvent::Switch(_) => drop(self.compared.remove(&*entry.node)),
             ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::World(_) => self.compared.clear(),
@@ -37,12 +37,12 @@ impl Check for Tables {
         }
     }
 
-    fn looked(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn inspect(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         if !self.tick.take_every(pause(world), world.now()) {
             return;
         }
-        self.look_at_tables(scene, found);
-        self.look_at_strangers(scene, found);
+        self.compare_tables(scene, found);
+        self.find_stray_exports(scene, found);
     }
 
     fn due(&self) -> Option<Time> {
@@ -51,7 +51,7 @@ impl Check for Tables {
 }
 
 impl Tables {
-    fn look_at_tables(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
+    fn compare_tables(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let now = world.now();
         let mut wrong = Vec::new();
         for switch in world.switches() {
@@ -68,7 +68,7 @@ impl Tables {
             // What its owner has not been told yet, it cannot have made true; it begins anew.
             let told = compared
                 .iter()
-                .filter(|(thing, _)| model::is_told(world, switch, owner.agent, thing));
+                .filter(|(thing, _)| model::has_received(world, switch, owner.agent, thing));
             wrong.extend(told.cloned().map(|(thing, how)| ((switch.name.to_owned(), thing), how)));
         }
         self.wrong.update(now, wrong);
@@ -84,22 +84,22 @@ impl Tables {
         }
     }
 
-    fn look_at_strangers(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn find_stray_exports(&mut self, scene @ Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         let mut strays = Vec::new();
         for agent in world.agents().filter(|agent| agent.running) {
             let routes = agent.host.into_iter().flat_map(|host| host.agent().exports().routes());
             let exported: BTreeSet<_> = routes.map(|route| route.vtep).collect();
             for switch in world.switches().filter(|switch| exported.contains(&switch.tunnel_ip)) {
-                match standing(scene, agent, switch) {
-                    Standing::Owner | Standing::Unsure => {}
-                    Standing::Stranger => {
+                match role_of(scene, agent, switch) {
+                    Role::Owner | Role::Unsure => {}
+                    Role::Stranger => {
                         let what = format!(
                             "{} exports routes of {} and has no session with it",
                             agent.name, switch.name
                         );
                         found.add([agent.name, switch.name], what);
                     }
-                    Standing::Another => strays.push(((agent.name.to_owned(), switch.name.to_owned()), String::new())),
+                    Role::Another => strays.push(((agent.name.to_owned(), switch.name.to_owned()), String::new())),
                 }
             }
         }
@@ -114,7 +114,7 @@ impl Tables {
 }
 
 /// What an agent is to a switch.
-enum Standing {
+enum Role {
     Owner,
     /// It has a session and no lock, and may not know that yet.
     Unsure,
@@ -123,12 +123,12 @@ enum Standing {
     Stranger,
 }
 
-fn standing(Scene { world, ways }: Scene<'_>, agent: AgentView<'_>, switch: SwitchView<'_>) -> Standing {
+fn role_of(Scene { world, ways }: Scene<'_>, agent: AgentView<'_>, switch: SwitchView<'_>) -> Role {
     let sessions = agent.host.into_iter().flat_map(|host| host.sessions());
     let serving = sessions.filter(|(_, line)| line.session.served().contains(&switch.name.into()));
     let conns: BTreeSet<_> = serving.map(|(conn, _)| *conn).collect();
     if conns.is_empty() {
-        return Standing::Stranger;
+        return Role::Stranger;
     }
     let (now, bound) = (world.now(), bounds::broadcast(world.plan()));
     let all = world.ways(switch);
@@ -138,15 +138,15 @@ fn standing(Scene { world, ways }: Scene<'_>, agent: AgentView<'_>, switch: Swit
         .collect();
     let holder = switch.switch.lock_holder(crate::world::LOCK);
     if its.iter().any(|way| Some(way.switch_conn) == holder) {
-        Standing::Owner
+        Role::Owner
     } else if its.len() == conns.len()
         && its
             .iter()
             .all(|way| ways.steady.good_for(switch.name, way.switch_conn, now) >= bound)
     {
-        Standing::Another
+        Role::Another
     } else {
-        Standing::Unsure
+        Role::Unsure
     }
 }
 

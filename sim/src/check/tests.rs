@@ -14,7 +14,7 @@ use tandem_core::{CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};
 
 use super::*;
 use crate::device::{self, Ended};
-use crate::operator::hand;
+use crate::operator::edits;
 use crate::plan::{Edit, Plan, Workload};
 use crate::switch::{RowChange, UNANSWERED, Writer};
 use crate::world::log::ActorEvent;
@@ -25,8 +25,8 @@ fn nothing_is_wrong_with_a_quiet_world() {
     let mut judges = Judges::default();
     let Stage { world, .. } = run(|Scene { world, .. }, entry| {
         let found = match entry {
-            Some(entry) => judges.heard(entry, world),
-            None => judges.looked(world, 0),
+            Some(entry) => judges.on_event(entry, world),
+            None => judges.inspect(world, 0),
         };
         assert_eq!(found, []);
     });
@@ -38,10 +38,10 @@ fn nothing_is_wrong_with_a_quiet_world() {
 fn a_write_without_the_lock_is_found() {
     let stage = run(|_, _| {});
     let mut commit = commit(Vec::new());
-    let heard = |commit: &Commit| findings(|found| lock::Lock.committed("tor1", commit, stage.scene(), found));
-    assert_eq!(heard(&commit).len(), 1);
+    let check = |commit: &Commit| findings(|found| lock::Lock.on_commit("tor1", commit, stage.scene(), found));
+    assert_eq!(check(&commit).len(), 1);
     commit.locks.insert("tandem".into());
-    assert_eq!(heard(&commit).len(), 0);
+    assert_eq!(check(&commit).len(), 0);
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn a_mac_that_nobody_exports_is_missing_at_everybody_but_its_owner() {
         let operation = json!({"op": "insert", "table": "Ucast_Macs_Local", "row": row});
         device.switch_mut().local(now, json!([operation]));
     });
-    let listeners = ["agent-a", "agent-b", "vrouter-1"].map(|name| format!("missing at {name}"));
-    let missing = listeners.map(|listener| found.iter().any(|what| what.contains(&listener)));
+    let consumers = ["agent-a", "agent-b", "vrouter-1"].map(|name| format!("missing at {name}"));
+    let missing = consumers.map(|consumer| found.iter().any(|what| what.contains(&consumer)));
     assert_eq!(missing.iter().filter(|it| **it).count(), 2, "{found:?}");
     assert!(
         missing[2] && found.iter().all(|what| what.contains("02:00:00:00:00:99")),
@@ -180,8 +180,8 @@ fn nothing_is_wrong_with_quiet_control_nodes() {
 fn a_line_that_is_closed_for_silence_though_bytes_came_is_found() {
     let mut check = keepalive::Keepalive::default();
     let stage = run(|scene, entry| match entry {
-        Some(entry) => check.heard(entry, scene, &mut Findings::default()),
-        None => check.looked(scene, &mut Findings::default()),
+        Some(entry) => check.on_event(entry, scene, &mut Findings::default()),
+        None => check.inspect(scene, &mut Findings::default()),
     });
     let Stage { world, .. } = &stage;
     let master = world
@@ -189,15 +189,15 @@ fn a_line_that_is_closed_for_silence_though_bytes_came_is_found() {
         .expect("an owner");
     let why = CloseWhy::fault(Fault::Environment, "nothing heard for 20.0 s");
     let closed = session_event(&master, What::Closed { why });
-    assert_eq!(findings(|found| check.heard(&closed, stage.scene(), found)).len(), 1);
+    assert_eq!(findings(|found| check.on_event(&closed, stage.scene(), found)).len(), 1);
 }
 
 #[test]
 fn a_line_that_the_switch_gives_up_though_it_is_open_is_found() {
     let mut check = keepalive::Keepalive::default();
     let stage = run(|scene, entry| match entry {
-        Some(entry) => check.heard(entry, scene, &mut Findings::default()),
-        None => check.looked(scene, &mut Findings::default()),
+        Some(entry) => check.on_event(entry, scene, &mut Findings::default()),
+        None => check.inspect(scene, &mut Findings::default()),
     });
     let Stage { world, .. } = &stage;
     let switch = world.switches().next().expect("a switch");
@@ -208,7 +208,7 @@ fn a_line_that_the_switch_gives_up_though_it_is_open_is_found() {
         why: Ended::ServerClosed(UNANSWERED.into()),
     };
     let gone = entry("tor1", ActorEvent::Switch(event));
-    assert_eq!(findings(|found| check.heard(&gone, stage.scene(), found)).len(), 1);
+    assert_eq!(findings(|found| check.on_event(&gone, stage.scene(), found)).len(), 1);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_bug_that_an_agent_reports_is_found() {
         session_event(&master, What::Closed { why })
     };
     let heard =
-        |entry: &Entry| findings(|found| loudness::Loudness::default().heard(entry, stage.scene(), found)).len();
+        |entry: &Entry| findings(|found| loudness::Loudness::default().on_event(entry, stage.scene(), found)).len();
     assert_eq!(heard(&closed(Fault::OurBug)), 1);
     assert_eq!(heard(&closed(Fault::Environment)), 0);
 }
@@ -269,7 +269,7 @@ fn deleted(stage: &Stage, table: &'static str, named: impl Fn(&str) -> bool) -> 
         old,
         new: None,
     }]);
-    findings(|found| foreign::Foreign::default().committed("tor1", &commit, stage.scene(), found)).len()
+    findings(|found| foreign::Foreign::default().on_commit("tor1", &commit, stage.scene(), found)).len()
 }
 
 fn commit(changes: Vec<RowChange>) -> Commit {
@@ -287,7 +287,7 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
     let mut found = Findings::default();
     run(|scene, entry| {
         if let Some(entry) = entry {
-            return check.heard(entry, scene, &mut found);
+            return check.on_event(entry, scene, &mut found);
         }
         let mut world = scene.world.clone();
         if world.now() > Time::from_micros(5_000_000) {
@@ -295,14 +295,14 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
             let now = world.now();
             let device = world.device_mut("tor1");
             let mut random = ChaCha8Rng::seed_from_u64(1);
-            let operations = hand::edit(edit, device.switch(), &configuration, "tor1", &mut random);
+            let operations = edits::edit(edit, device.switch(), &configuration, "tor1", &mut random);
             device.switch_mut().local(now, operations.expect("something to edit"));
         }
         let spoiled = Scene {
             world: &world,
             ways: scene.ways,
         };
-        check.looked(spoiled, &mut found);
+        check.inspect(spoiled, &mut found);
     });
     found.0.into_iter().map(|(_, what)| what).collect()
 }
@@ -314,7 +314,7 @@ fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<Stri
     let mut found = Findings::default();
     run_plan(Plan::parse(text).expect("a plan"), |scene, entry| {
         if let Some(entry) = entry {
-            return check.heard(entry, scene, &mut found);
+            return check.on_event(entry, scene, &mut found);
         }
         let mut world = scene.world.clone();
         if world.now() > Time::from_micros(30_000_000) {
@@ -324,7 +324,7 @@ fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<Stri
             world: &world,
             ways: scene.ways,
         };
-        check.looked(spoiled, &mut found);
+        check.inspect(spoiled, &mut found);
     });
     found.0.into_iter().map(|(_, what)| what).collect()
 }
@@ -350,12 +350,12 @@ fn run_plan(mut plan: Plan, mut told: impl FnMut(Scene<'_>, Option<&Entry>)) -> 
     while stage.world.next_at().is_some_and(|at| at <= end) {
         stage.world.step();
         while let Some(entry) = stage.world.poll_entry() {
-            stage.ways.heard(&entry, &stage.world);
+            stage.ways.on_event(&entry, &stage.world);
             told(stage.scene(), Some(&entry));
         }
         if stage.world.now() >= second {
             second = stage.world.now() + std::time::Duration::from_secs(1);
-            stage.ways.look(&stage.world);
+            stage.ways.update(&stage.world);
             told(stage.scene(), None);
         }
     }

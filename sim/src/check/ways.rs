@@ -18,16 +18,16 @@ pub(super) struct Ways {
 
 impl Ways {
     /// To be called with every event, before it is judged.
-    pub(super) fn heard(&mut self, entry: &Entry, world: &World) {
-        self.steady.heard(entry, world);
-        self.reach.heard(entry, world);
-        self.late.heard(entry, world);
+    pub(super) fn on_event(&mut self, entry: &Entry, world: &World) {
+        self.steady.on_event(entry, world);
+        self.reach.on_event(entry, world);
+        self.late.on_event(entry, world);
     }
 
     /// To be called before every look that a check wanted to take.
-    pub(super) fn look(&mut self, world: &World) {
-        self.steady.look(world);
-        self.reach.look(world);
-        self.late.look(world);
+    pub(super) fn update(&mut self, world: &World) {
+        self.steady.update(world);
+        self.reach.update(world);
+        self.late.update(world);
     }
 }

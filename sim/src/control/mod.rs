@@ -56,7 +56,7 @@ pub struct ControlHost {
     node: ControlNode,
     lines: BTreeMap<ConnId, Line>,
     /// Streams that something was said on: what is said at once goes out together.
-    spoken: BTreeSet<ConnId>,
+    unflushed: BTreeSet<ConnId>,
     /// Streams of which the control node is to hear how much of what was said waits: nothing, most often.
     sent: BTreeSet<ConnId>,
     now: Time,
@@ -85,7 +85,7 @@ impl ControlHost {
         let mut host = Self {
             node,
             lines: BTreeMap::new(),
-            spoken: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
             sent: BTreeSet::new(),
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
@@ -127,15 +127,15 @@ impl ControlHost {
         } else {
             "the agent closed the connection"
         };
-        self.hear(conn, stream::Input::Closed(CloseWhy::fault(Fault::Environment, what)));
+        self.feed_stream(conn, stream::Input::Closed(CloseWhy::fault(Fault::Environment, what)));
     }
 
     /// A stream hears something, and the control node what came of it.
-    fn hear(&mut self, conn: ConnId, input: stream::Input) {
+    fn feed_stream(&mut self, conn: ConnId, input: stream::Input) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
         line.stream.handle(self.now, input);
         let mut over = None;
-        let mut news = Vec::new();
+        let mut inputs = Vec::new();
         while let Some(output) = line.stream.poll_output() {
             match output {
                 stream::Output::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
@@ -143,53 +143,53 @@ impl ControlHost {
                 stream::Output::StartTls | stream::Output::Close(_) => {}
                 stream::Output::Event(stream::Event::Opened { peer, .. }) => {
                     line.open = true;
-                    news.push(control::Input::Opened {
+                    inputs.push(control::Input::Opened {
                         conn,
                         name: ClientName::from(peer),
                         address: line.from.into(),
                     });
                 }
                 stream::Output::Event(stream::Event::Heard(stanza)) => {
-                    news.push(control::Input::Heard { conn, stanza });
+                    inputs.push(control::Input::Heard { conn, stanza });
                 }
                 stream::Output::Event(stream::Event::Ended { why }) => over = Some(why),
             }
         }
         if let Some(why) = over {
-            self.over(conn, why, &mut news);
+            self.over(conn, why, &mut inputs);
         }
-        for input in news {
-            self.tell_node(input);
+        for input in inputs {
+            self.feed_node(input);
         }
     }
 
-    fn over(&mut self, conn: ConnId, why: CloseWhy, news: &mut Vec<control::Input>) {
+    fn over(&mut self, conn: ConnId, why: CloseWhy, inputs: &mut Vec<control::Input>) {
         let Some(line) = self.lines.remove(&conn) else { return };
         if !line.lost {
             self.outputs.push_back(Output::Close { conn });
         }
         if line.open {
             let why = why.clone();
-            news.push(control::Input::Closed { conn, why });
+            inputs.push(control::Input::Closed { conn, why });
         }
         self.report(Event::StreamEnded { conn, why });
     }
 
-    fn tell_node(&mut self, input: control::Input) {
+    fn feed_node(&mut self, input: control::Input) {
         self.node.handle(self.now, input);
         while let Some(output) = self.node.poll_output() {
             match output {
-                control::Output::Say { conn, stanza } => self.say(conn, stanza),
+                control::Output::Say { conn, stanza } => self.send_stanza(conn, stanza),
                 control::Output::Close { conn, why } => self.close(conn, why),
                 control::Output::Event(event) => self.report(Event::Node(event)),
             }
         }
     }
 
-    fn say(&mut self, conn: ConnId, stanza: Stanza) {
+    fn send_stanza(&mut self, conn: ConnId, stanza: Stanza) {
         if let Some(line) = self.lines.get_mut(&conn) {
             line.stream.handle(self.now, stream::Input::Say(stanza));
-            self.spoken.insert(conn);
+            self.unflushed.insert(conn);
         }
     }
 
@@ -218,7 +218,7 @@ impl ControlHost {
         let now = self.now;
         for conn in std::mem::take(&mut self.sent) {
             if let Some(queued_bytes) = self.lines.get(&conn).map(|line| line.queued_bytes) {
-                self.tell_node(control::Input::Sent { conn, queued_bytes });
+                self.feed_node(control::Input::Sent { conn, queued_bytes });
             }
         }
         let due = |at: Time| at <= now;
@@ -227,10 +227,10 @@ impl ControlHost {
             .iter()
             .filter(|(_, line)| line.stream.poll_timeout().is_some_and(|it| due(it.at)));
         for conn in streams.map(|(conn, _)| *conn).collect::<Vec<_>>() {
-            self.hear(conn, stream::Input::Timeout);
+            self.feed_stream(conn, stream::Input::Timeout);
         }
         if self.node.poll_timeout().is_some_and(|it| due(it.at)) {
-            self.tell_node(control::Input::Timeout);
+            self.feed_node(control::Input::Timeout);
         }
     }
 
@@ -249,22 +249,22 @@ impl Machine for ControlHost {
         self.now = now;
         match input {
             Input::Accepted { conn, from, .. } => self.accepted(conn, from),
-            Input::Bytes { conn, data } => self.hear(conn, stream::Input::Bytes(data)),
+            Input::Bytes { conn, data } => self.feed_stream(conn, stream::Input::Bytes(data)),
             Input::Sent { conn, queued_bytes } => {
                 if let Some(line) = self.lines.get_mut(&conn) {
                     line.queued_bytes = queued_bytes;
                 }
-                self.hear(conn, stream::Input::Sent { queued_bytes });
-                self.tell_node(control::Input::Sent { conn, queued_bytes });
+                self.feed_stream(conn, stream::Input::Sent { queued_bytes });
+                self.feed_node(control::Input::Sent { conn, queued_bytes });
             }
             Input::Finished { conn } => self.ended(conn, false),
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),
-            Input::Command(Command::Configure(inventory)) => self.tell_node(control::Input::Configure(inventory)),
+            Input::Command(Command::Configure(inventory)) => self.feed_node(control::Input::Configure(inventory)),
             // A control host dials nobody, checks nobody, and has no part in the virtual IP.
             Input::Connected { .. } | Input::DialFailed { .. } | Input::Checked { .. } | Input::Datagram { .. } => {}
         }
-        for conn in std::mem::take(&mut self.spoken) {
+        for conn in std::mem::take(&mut self.unflushed) {
             self.flush(conn);
             self.sent.insert(conn);
         }

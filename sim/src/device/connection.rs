@@ -72,7 +72,7 @@ impl Device {
         };
         self.connections.insert(conn, connection);
         let target = target.to_owned();
-        self.tell(Event::Dialling { target, conn });
+        self.report(Event::Dialling { target, conn });
     }
 
     pub(super) fn dialled(&mut self, conn: ConnId) {
@@ -152,7 +152,7 @@ impl Device {
         if let Some(Way::Dial { reconnect, .. }) = remote.map(|remote| &mut remote.way) {
             reconnect.connected(self.now);
         }
-        self.tell(Event::Connected { target, conn });
+        self.report(Event::Connected { target, conn });
         self.serve(switch::Input::Connected { conn });
         self.switch.set_probe(conn, probe);
     }
@@ -187,7 +187,7 @@ impl Device {
         };
         self.stale = true;
         let target = connection.target;
-        self.tell(if connection.is_open {
+        self.report(if connection.is_open {
             let target = target.clone();
             Event::Disconnected { target, conn, why }
         } else {
@@ -201,7 +201,7 @@ impl Device {
         *conn = None;
         let backoff = reconnect.disconnected(self.now);
         let ms = u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX);
-        self.tell(Event::Backoff { target, ms });
+        self.report(Event::Backoff { target, ms });
     }
 
     fn is_open(&self, conn: ConnId) -> bool {

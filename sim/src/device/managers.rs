@@ -24,7 +24,7 @@ pub(super) struct Remote {
     pub(super) timers: Timers,
     pub(super) way: Way,
     /// What the row says.
-    told: Told,
+    written: Written,
 }
 
 /// What a `Manager` row can set.
@@ -65,7 +65,7 @@ pub(super) enum Way {
 
 /// What of the status is worth a write when it changes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Told {
+struct Written {
     connections: usize,
     state: Option<&'static str>,
 }
@@ -74,7 +74,7 @@ impl Device {
     /// Looks at what was committed, and at the rows if they may name others now.
     pub(super) fn follow(&mut self) {
         for conn in self.switch.take_not_owners() {
-            self.tell(Event::NotOwner { conn });
+            self.report(Event::NotOwner { conn });
         }
         loop {
             let commits = self.switch.take_commits();
@@ -85,7 +85,7 @@ impl Device {
             for commit in commits {
                 changed |= commit.changes.iter().any(names_remotes);
                 if !commit.changes.iter().all(is_status) {
-                    self.tell(Event::Committed((&commit).into()));
+                    self.report(Event::Committed((&commit).into()));
                 }
                 if self.options.keep_commits {
                     self.commits.push(commit);
@@ -114,7 +114,7 @@ impl Device {
                 None => self.add_remote(target, row, timers),
                 Some(remote) => {
                     if std::mem::replace(&mut remote.row, row) != row {
-                        remote.told = Told::default();
+                        remote.written = Written::default();
                         self.stale = true;
                     }
                     if remote.timers != timers {
@@ -127,7 +127,7 @@ impl Device {
     }
 
     /// Writes what has changed of the status, if somebody could see it.
-    pub(super) fn tell_status(&mut self) {
+    pub(super) fn write_status(&mut self) {
         if !self.stale || self.is_busy() || !self.connections.values().any(|connection| connection.is_open) {
             return;
         }
@@ -137,13 +137,13 @@ impl Device {
             let Some(row) = remote.row else { continue };
             let open = self.connections.values();
             let open = open.filter(|connection| connection.is_open && connection.target == *target);
-            let told = Told {
+            let written = Written {
                 connections: open.count(),
                 state: remote.state(),
             };
-            if remote.told != told {
-                remote.told = told;
-                let row_now = json!({"is_connected": told.connections > 0, "status": remote.status(self.now)});
+            if remote.written != written {
+                remote.written = written;
+                let row_now = json!({"is_connected": written.connections > 0, "status": remote.status(self.now)});
                 operations.push(
                     json!({"op": "update", "table": "Manager", "where": [["_uuid", "==", ["uuid", row]]],
                     "row": row_now}),
@@ -177,11 +177,11 @@ impl Device {
             },
             Ok(Target::Listen { at, tls }) => {
                 self.outputs.push_back(Output::Listen { at });
-                self.tell(Event::Listening { target: target.clone() });
+                self.report(Event::Listening { target: target.clone() });
                 Way::Listen { at, tls }
             }
             Err(_) => {
-                self.tell(Event::TargetUnusable { target: target.clone() });
+                self.report(Event::TargetUnusable { target: target.clone() });
                 Way::Unusable
             }
         };
@@ -189,7 +189,7 @@ impl Device {
             row,
             timers,
             way,
-            told: Told::default(),
+            written: Written::default(),
         };
         self.remotes.insert(target, remote);
         self.stale = true;
@@ -249,7 +249,7 @@ impl Remote {
     /// The column `status`.
     fn status(&self, now: Time) -> serde_json::Value {
         let mut status = Vec::new();
-        if let Some(state) = self.told.state {
+        if let Some(state) = self.written.state {
             status.push(json!(["state", state]));
         }
         match &self.way {
@@ -266,8 +266,8 @@ impl Remote {
             Way::Listen { at, .. } => status.push(json!(["bound_port", at.port().to_string()])),
             Way::Unusable => {}
         }
-        if self.told.connections > 1 {
-            status.push(json!(["n_connections", self.told.connections.to_string()]));
+        if self.written.connections > 1 {
+            status.push(json!(["n_connections", self.written.connections.to_string()]));
         }
         json!(["map", status])
     }

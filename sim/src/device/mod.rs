@@ -133,7 +133,7 @@ impl Machine for Device {
             Input::Command(Command::Booted { keeps_database }) => self.boot(keeps_database),
             Input::Command(Command::Edit(operations)) => self.edit(operations),
         }
-        self.settle();
+        self.propagate();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -184,7 +184,7 @@ impl Device {
             now: Time::ORIGIN,
         };
         new.boot(false);
-        new.settle();
+        new.propagate();
         new
     }
 
@@ -203,7 +203,7 @@ impl Device {
         self.now = now;
         let results = self.switch.local(now, operations);
         self.drain_switch();
-        self.settle();
+        self.propagate();
         results
     }
 
@@ -243,7 +243,7 @@ impl Device {
     fn boot(&mut self, keeps_database: bool) {
         self.connections.clear();
         self.remotes.clear();
-        self.tell(Event::Booted { keeps_database });
+        self.report(Event::Booted { keeps_database });
         self.switch.reboot(self.now, keeps_database);
         let startup = self.options.startup.operations(&self.switch);
         if !startup.is_empty() {
@@ -260,7 +260,7 @@ impl Device {
         let failed = |result: &Value| result.get("error").is_some();
         if results.as_array().is_none_or(|results| results.iter().any(failed)) {
             let results = results.to_string();
-            self.tell(Event::EditRejected { results });
+            self.report(Event::EditRejected { results });
         }
     }
 
@@ -287,7 +287,7 @@ impl Device {
     }
 
     /// What follows from an input: locks, commits, rows, timers.
-    fn settle(&mut self) {
+    fn propagate(&mut self) {
         self.watch_lock();
         self.follow();
         if self.poll_timeout().is_some_and(|deadline| deadline.at <= self.now) {
@@ -295,7 +295,7 @@ impl Device {
             self.watch_lock();
             self.follow();
         }
-        self.tell_status();
+        self.write_status();
     }
 
     fn wake(&mut self) {
@@ -342,11 +342,11 @@ impl Device {
         if to != self.lock_holder {
             let from = std::mem::replace(&mut self.lock_holder, to);
             let lock = self.options.lock.clone();
-            self.tell(Event::LockPassed { lock, from, to });
+            self.report(Event::LockPassed { lock, from, to });
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    fn report(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
 }

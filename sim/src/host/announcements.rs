@@ -1,4 +1,4 @@
-//! Which proxies ask, and what each was told last: a drain waits until all of them know.
+//! Which proxies ask, and what each was fetched last: a drain waits until all of them know.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ pub(super) struct Announcements {
 #[derive(Clone, Copy, Debug)]
 struct Proxy {
     polled: Time,
-    told: Option<Grade>,
+    fetched: Option<Grade>,
 }
 
 impl Announcements {
@@ -29,15 +29,15 @@ impl Announcements {
     pub(super) fn polled(&mut self, now: Time, from: Ipv4Addr) {
         let fresh = Proxy {
             polled: now,
-            told: None,
+            fetched: None,
         };
         self.proxies.entry(from).or_insert(fresh).polled = now;
     }
 
-    /// A proxy has asked, and was told this.
-    pub(super) fn told(&mut self, now: Time, from: Ipv4Addr, grade: Grade) {
-        let told = Some(grade);
-        self.proxies.insert(from, Proxy { polled: now, told });
+    /// A proxy has asked, and was fetched this.
+    pub(super) fn fetched(&mut self, now: Time, from: Ipv4Addr, grade: Grade) {
+        let fetched = Some(grade);
+        self.proxies.insert(from, Proxy { polled: now, fetched });
     }
 
     /// From now on everybody is to know this.
@@ -51,7 +51,7 @@ impl Announcements {
             return false;
         };
         let polls = |proxy: &Proxy| since.since(proxy.polled) <= POLLS;
-        let knows = |proxy: &Proxy| proxy.told == Some(grade);
+        let knows = |proxy: &Proxy| proxy.fetched == Some(grade);
         let announced = self.proxies.values().all(|proxy| knows(proxy) || !polls(proxy));
         if announced {
             self.awaited = None;
@@ -75,12 +75,12 @@ mod tests {
     fn everybody_who_polled_in_the_last_minute_has_to_be_told() {
         let mut announcements = Announcements::default();
         for proxy in [ONE, OTHER] {
-            announcements.told(second(0), proxy, Grade::Fit);
+            announcements.fetched(second(0), proxy, Grade::Fit);
         }
         announcements.begin(second(60), Grade::Draining);
-        announcements.told(second(61), ONE, Grade::Draining);
+        announcements.fetched(second(61), ONE, Grade::Draining);
         assert!(!announcements.take_announced(), "the other does not know");
-        announcements.told(second(62), OTHER, Grade::Draining);
+        announcements.fetched(second(62), OTHER, Grade::Draining);
         assert!(announcements.take_announced());
         assert!(!announcements.take_announced(), "once");
     }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_proxy_that_is_gone_but_for_one_that_polls_unseen() {
         let mut announcements = Announcements::default();
-        announcements.told(second(0), ONE, Grade::Fit);
+        announcements.fetched(second(0), ONE, Grade::Fit);
         let mut gone = announcements.clone();
         gone.begin(second(61), Grade::Draining);
         assert!(gone.take_announced());

@@ -17,7 +17,7 @@ pub(super) enum Lane {
     /// The agent's timer.
     Clock,
     /// What happened in a session, to the agent.
-    Heard(ConnId),
+    Notices(ConnId),
     /// To a session or a handshake.
     Session(ConnId),
 }
@@ -28,7 +28,7 @@ pub(super) enum Letter {
     /// To the agent.
     Agent(agent::Input),
     /// To a session, from the agent.
-    Order(ConnId, Command),
+    Command(ConnId, Command),
     /// To a session or a handshake: its time has come.
     Wake(ConnId),
 }
@@ -98,7 +98,7 @@ mod tests {
         while let Some(letter) = mailbox.take() {
             match letter {
                 Letter::Wake(conn) => order.push(conn.0),
-                Letter::Agent(_) | Letter::Order(..) => panic!("not posted"),
+                Letter::Agent(_) | Letter::Command(..) => panic!("not posted"),
             }
         }
         order

@@ -1,6 +1,6 @@
 //! An agent host: what the process does around the machines of core, as an actor.
 //!
-//! The drivers of `net` are the truth that this keeps to. Switches come in through the `door`: TLS, bounded in
+//! The drivers of `net` are the truth that this keeps to. Switches come in through the `listener`: TLS, bounded in
 //! number and in time. Then one [`Agent`] and a [`Session`](tandem_core::session::Session) on each [`Line`] talk to
 //! each other by messages only. Those wait in a `mailbox`, and are delivered within the instant in which they were
 //! posted, in an order that hangs on the seed: as tasks on several cores would, and each sender's in order.
@@ -14,9 +14,9 @@
 
 mod alarms;
 mod announcements;
-mod door;
 mod events;
 mod line;
+mod listener;
 mod mailbox;
 mod uplinks;
 
@@ -35,17 +35,17 @@ use tandem_core::configuration::Configuration;
 use tandem_core::event::What;
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
-use tandem_core::xmpp::stream::Input as Spoken;
+use tandem_core::xmpp::stream::Input as StreamInput;
 use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Generation, Machine, Time, session};
 
 use crate::plan::TlsFault;
 use crate::socket::{CheckKind, Input, Outcome, Output};
 use alarms::Alarms;
 use announcements::Announcements;
-use door::{Door, Reaction, Step};
-pub use door::{HALF_OPEN_MAX, HANDSHAKE_DEADLINE};
 pub use events::Event;
 pub use line::Line;
+pub use listener::{HALF_OPEN_MAX, HANDSHAKE_DEADLINE};
+use listener::{Listener, Reaction, Step};
 use mailbox::{Lane, Letter, Mailbox};
 use uplinks::Uplink;
 
@@ -120,10 +120,10 @@ pub struct Host {
     lines: BTreeMap<ConnId, Line>,
     uplinks: BTreeMap<ConnId, Uplink>,
     /// Streams that something was said on.
-    spoken: BTreeSet<ConnId>,
+    unflushed: BTreeSet<ConnId>,
     /// When the last byte came on the sessions that ended at this instant.
     ended: BTreeMap<ConnId, Time>,
-    door: Door,
+    listener: Listener,
     /// Plaintext that came with the end of a handshake, until the session is there.
     early: BTreeMap<ConnId, Vec<u8>>,
     mailbox: Mailbox,
@@ -157,9 +157,9 @@ impl Host {
             agent,
             lines: BTreeMap::new(),
             uplinks: BTreeMap::new(),
-            spoken: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
             ended: BTreeMap::new(),
-            door: Door::new(options.tls_work),
+            listener: Listener::new(options.tls_work),
             early: BTreeMap::new(),
             mailbox: Mailbox::new(seed),
             alarms: Alarms::default(),
@@ -200,11 +200,11 @@ impl Host {
             CheckKind::Echo if grade.passes() => Outcome::Passed,
             CheckKind::Echo => Outcome::Wrong,
             CheckKind::Tls if !self.listening => Outcome::Refused,
-            CheckKind::Tls => self.door.checked(),
+            CheckKind::Tls => self.listener.checked(),
             CheckKind::Agent => {
-                self.announcements.told(now, from, grade);
+                self.announcements.fetched(now, from, grade);
                 self.check_announced();
-                Outcome::Said(grade.agent_check_text().into())
+                Outcome::AgentCheck(grade.agent_check_text().into())
             }
         }
     }
@@ -220,7 +220,7 @@ impl Host {
     }
 
     /// When the last byte came on a session that ended at this instant.
-    pub fn last_heard(&self, conn: ConnId) -> Option<Time> {
+    pub fn last_received(&self, conn: ConnId) -> Option<Time> {
         self.ended.get(&conn).copied()
     }
 
@@ -232,7 +232,7 @@ impl Host {
 
     /// Connections between accept and session; [`HALF_OPEN_MAX`] at most.
     pub fn half_open(&self) -> usize {
-        self.door.half_open()
+        self.listener.half_open()
     }
 
     fn command(&mut self, command: Command) {
@@ -247,7 +247,7 @@ impl Host {
             Command::Drain => agent::Input::Drain,
             Command::Probed { alive } => agent::Input::Tsn { alive },
             Command::Tls(fault) => {
-                self.door.fault = fault;
+                self.listener.fault = fault;
                 return self.report(Event::HealthChanged);
             }
             Command::Polled { from } => return self.announcements.polled(self.now, from),
@@ -260,7 +260,7 @@ impl Host {
             // The world answers checks without connections; nobody else has any business there.
             return self.outputs.push_back(Output::Close { conn });
         }
-        let reaction = self.door.accept(self.now, conn, from);
+        let reaction = self.listener.accept(self.now, conn, from);
         self.react(conn, reaction);
     }
 
@@ -269,7 +269,7 @@ impl Host {
         for bytes in reaction.flights {
             self.outputs.push_back(Output::Send { conn, bytes });
         }
-        self.alarms.set(conn, self.door.deadline(conn));
+        self.alarms.set(conn, self.listener.deadline(conn));
         match reaction.step {
             Step::Wait => {}
             Step::Open { connected, early } => {
@@ -284,31 +284,31 @@ impl Host {
     }
 
     fn bytes(&mut self, conn: ConnId, data: &[u8]) {
-        if self.hear_uplink(conn, Spoken::Bytes(data.to_vec())) {
+        if self.feed_uplink(conn, StreamInput::Bytes(data.to_vec())) {
             return;
         }
-        if let Some(reaction) = self.door.bytes(self.now, conn, data) {
+        if let Some(reaction) = self.listener.bytes(self.now, conn, data) {
             return self.react(conn, reaction);
         }
         // As much as a driver reads at once, so that a session steps as it does in production.
         for piece in data.chunks(line::READ_BYTES) {
             if self.lines.get(&conn).is_some_and(Line::all_sent) {
-                self.hear(conn, session::Input::Sent { queued_bytes: 0 });
+                self.feed_session(conn, session::Input::Sent { queued_bytes: 0 });
             }
-            self.hear(conn, session::Input::Bytes(piece.to_vec()));
+            self.feed_session(conn, session::Input::Bytes(piece.to_vec()));
         }
     }
 
     /// The other end is gone, or has said all that it will.
     fn ended(&mut self, conn: ConnId, lost: bool) {
         let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node ended");
-        if self.hear_uplink(conn, Spoken::Closed(gone)) {
+        if self.feed_uplink(conn, StreamInput::Closed(gone)) {
             if !lost {
                 self.outputs.push_back(Output::Close { conn });
             }
             return;
         }
-        if let Some(why) = self.door.ended(conn) {
+        if let Some(why) = self.listener.ended(conn) {
             self.alarms.set(conn, None);
             if !lost {
                 self.outputs.push_back(Output::Close { conn });
@@ -323,11 +323,11 @@ impl Host {
         } else {
             CloseWhy::orderly("the switch closed the connection")
         };
-        self.hear(conn, session::Input::Closed(why));
+        self.feed_session(conn, session::Input::Closed(why));
     }
 
     /// A session hears something.
-    fn hear(&mut self, conn: ConnId, input: session::Input) {
+    fn feed_session(&mut self, conn: ConnId, input: session::Input) {
         if let Some(line) = self.lines.get_mut(&conn) {
             line.handle(self.now, input);
             self.carry_out_session(conn);
@@ -346,7 +346,7 @@ impl Host {
                 session::Output::Event(event) => {
                     over |= matches!(event.what, What::Closed { .. });
                     let heard = Letter::Agent(agent::Input::Heard(event.clone()));
-                    self.mailbox.post(Lane::Heard(conn), heard);
+                    self.mailbox.post(Lane::Notices(conn), heard);
                     self.outputs.push_back(Output::Event(Event::Session(event)));
                 }
             }
@@ -362,7 +362,7 @@ impl Host {
     }
 
     /// The agent hears something.
-    fn tell_agent(&mut self, input: agent::Input) {
+    fn feed_agent(&mut self, input: agent::Input) {
         self.agent.handle(self.now, input);
         while let Some(output) = self.agent.poll_output() {
             match output {
@@ -378,11 +378,11 @@ impl Host {
                     self.report(Event::ConnectionRefused { conn, why });
                 }
                 agent::Output::Tell { conn, command } => {
-                    self.mailbox.post(Lane::Session(conn), Letter::Order(conn, command));
+                    self.mailbox.post(Lane::Session(conn), Letter::Command(conn, command));
                 }
                 agent::Output::Dial { id, to } => self.dial(id, to),
-                agent::Output::Say { id, stanza } => self.say(id, stanza),
-                agent::Output::HangUp { id, why } => self.hang_up(id, why),
+                agent::Output::Say { id, stanza } => self.send_stanza(id, stanza),
+                agent::Output::HangUp { id, why } => self.close_uplink(id, why),
                 agent::Output::Event(what) => self.report(Event::Uplink(what)),
                 agent::Output::TellPeer(word) => {
                     let data = serde_json::to_vec(&word).unwrap_or_default();
@@ -397,7 +397,7 @@ impl Host {
     }
 
     /// A word of the other agent. It comes as a datagram: what its stream would deliver late is lost here.
-    fn peer_said(&mut self, data: &[u8]) {
+    fn peer_report(&mut self, data: &[u8]) {
         if let Ok(word) = serde_json::from_slice(data) {
             self.mailbox
                 .post(Lane::Environment, Letter::Agent(agent::Input::Peer(word)));
@@ -443,13 +443,13 @@ impl Host {
             && let Some(letter) = self.mailbox.take()
         {
             match letter {
-                Letter::Agent(input) => self.tell_agent(input),
-                Letter::Order(conn, command) => self.hear(conn, session::Input::Command(command)),
-                Letter::Wake(conn) => match self.door.wake(self.now, conn) {
+                Letter::Agent(input) => self.feed_agent(input),
+                Letter::Command(conn, command) => self.feed_session(conn, session::Input::Command(command)),
+                Letter::Wake(conn) => match self.listener.wake(self.now, conn) {
                     Some(reaction) => self.react(conn, reaction),
                     None if self.is_dialling(conn) => self.dial_overdue(conn),
-                    None if self.hear_uplink(conn, Spoken::Timeout) => {}
-                    None => self.hear(conn, session::Input::Timeout),
+                    None if self.feed_uplink(conn, StreamInput::Timeout) => {}
+                    None => self.feed_session(conn, session::Input::Timeout),
                 },
             }
             if self.mailbox.is_empty() {
@@ -486,14 +486,14 @@ impl Machine for Host {
             Input::Sent { conn, queued_bytes } if self.uplinks.contains_key(&conn) => {
                 self.uplink_sent(conn, queued_bytes);
             }
-            Input::Sent { conn, queued_bytes } => self.hear(conn, session::Input::Sent { queued_bytes }),
+            Input::Sent { conn, queued_bytes } => self.feed_session(conn, session::Input::Sent { queued_bytes }),
             Input::Connected { conn } => self.dialled(conn),
             Input::DialFailed { conn, why } => self.dial_failed(conn, why),
             Input::Finished { conn } => self.ended(conn, false),
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),
             Input::Command(command) => self.command(command),
-            Input::Datagram { data, .. } => self.peer_said(&data),
+            Input::Datagram { data, .. } => self.peer_report(&data),
             // An agent checks nobody.
             Input::Checked { .. } => {}
         }

@@ -9,7 +9,7 @@ fn second(n: u64) -> Duration {
 }
 
 fn said(word: &str) -> Outcome {
-    Outcome::Said(word.into())
+    Outcome::AgentCheck(word.into())
 }
 
 #[test]

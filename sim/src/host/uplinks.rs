@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tandem_core::agent::uplinks::{Input as Up, UplinkId};
 use tandem_core::bounds::DIAL;
 use tandem_core::xmpp::stanza::Stanza;
-use tandem_core::xmpp::stream::{Event as Spoken, Input as Stream, Output as Wanted, Role, StreamOptions};
+use tandem_core::xmpp::stream::{Event as StreamEvent, Input as Stream, Output as Wanted, Role, StreamOptions};
 use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, agent, xmpp};
 
 use super::mailbox::{Lane, Letter};
@@ -53,34 +53,34 @@ impl Host {
     }
 
     /// What is said at once goes out together.
-    pub(super) fn say(&mut self, id: UplinkId, stanza: Stanza) {
+    pub(super) fn send_stanza(&mut self, id: UplinkId, stanza: Stanza) {
         let conn = ConnId(id.0);
         if let Some(Some(stream)) = self.uplinks.get_mut(&conn) {
             stream.handle(self.now, Stream::Say(stanza));
-            self.spoken.insert(conn);
+            self.unflushed.insert(conn);
         }
     }
 
     pub(super) fn flush_uplinks(&mut self) {
-        while let Some(conn) = self.spoken.pop_first() {
+        while let Some(conn) = self.unflushed.pop_first() {
             self.carry_out_uplink(conn);
         }
     }
 
-    pub(super) fn hang_up(&mut self, id: UplinkId, why: CloseWhy) {
-        self.hear_uplink(ConnId(id.0), Stream::Close(why));
+    pub(super) fn close_uplink(&mut self, id: UplinkId, why: CloseWhy) {
+        self.feed_uplink(ConnId(id.0), Stream::Close(why));
     }
 
     /// The network says how much of what was sent it has not taken yet.
     pub(super) fn uplink_sent(&mut self, conn: ConnId, queued_bytes: usize) {
-        self.hear_uplink(conn, Stream::Sent { queued_bytes });
+        self.feed_uplink(conn, Stream::Sent { queued_bytes });
         let id = UplinkId(conn.0);
-        self.tell_of_uplink(conn, Up::Sent { id, queued_bytes });
+        self.post_uplink(conn, Up::Sent { id, queued_bytes });
     }
 
     /// A stream hears something. Answers whether there is one.
-    pub(super) fn hear_uplink(&mut self, conn: ConnId, input: Stream) -> bool {
-        if self.spoken.remove(&conn) {
+    pub(super) fn feed_uplink(&mut self, conn: ConnId, input: Stream) -> bool {
+        if self.unflushed.remove(&conn) {
             self.carry_out_uplink(conn);
         }
         let Some(Some(stream)) = self.uplinks.get_mut(&conn) else {
@@ -100,12 +100,12 @@ impl Host {
                 // Streams are in the clear here.
                 Wanted::StartTls => {}
                 Wanted::Close(_) => self.outputs.push_back(Output::Close { conn }),
-                Wanted::Event(Spoken::Opened { peer, ours }) => {
+                Wanted::Event(StreamEvent::Opened { peer, ours }) => {
                     let name = peer.to_string();
-                    self.tell_of_uplink(conn, Up::Opened { id, name, ours });
+                    self.post_uplink(conn, Up::Opened { id, name, ours });
                 }
-                Wanted::Event(Spoken::Heard(stanza)) => self.tell_of_uplink(conn, Up::Heard { id, stanza }),
-                Wanted::Event(Spoken::Ended { why }) => self.uplink_over(conn, why),
+                Wanted::Event(StreamEvent::Heard(stanza)) => self.post_uplink(conn, Up::Heard { id, stanza }),
+                Wanted::Event(StreamEvent::Ended { why }) => self.uplink_over(conn, why),
             }
         }
         let deadline = self.uplinks.get(&conn).and_then(|it| it.as_ref()?.poll_timeout());
@@ -120,11 +120,11 @@ impl Host {
         self.uplinks.remove(&conn);
         self.alarms.set(conn, None);
         let id = UplinkId(conn.0);
-        self.tell_of_uplink(conn, Up::Closed { id, why });
+        self.post_uplink(conn, Up::Closed { id, why });
     }
 
-    fn tell_of_uplink(&mut self, conn: ConnId, news: Up) {
-        let letter = Letter::Agent(agent::Input::Uplink(news));
-        self.mailbox.post(Lane::Heard(conn), letter);
+    fn post_uplink(&mut self, conn: ConnId, input: Up) {
+        let letter = Letter::Agent(agent::Input::Uplink(input));
+        self.mailbox.post(Lane::Notices(conn), letter);
     }
 }

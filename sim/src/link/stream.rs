@@ -57,7 +57,7 @@ pub(super) struct Pipe {
     /// How much of the first of it is gone.
     begun: usize,
     backlog_bytes: usize,
-    told_bytes: usize,
+    reported_bytes: usize,
     /// FIN follows the backlog.
     finish: bool,
     finished: bool,
@@ -199,8 +199,8 @@ impl Links {
             return;
         };
         let frozen = self.hosts.get(end.host.0).is_some_and(|host| host.frozen);
-        if pipe.backlog_bytes != pipe.told_bytes && !frozen {
-            pipe.told_bytes = pipe.backlog_bytes;
+        if pipe.backlog_bytes != pipe.reported_bytes && !frozen {
+            pipe.reported_bytes = pipe.backlog_bytes;
             let (conn, queued_bytes) = (end.conn, pipe.backlog_bytes);
             if end.app {
                 self.arrivals
@@ -287,8 +287,8 @@ impl Links {
             self.plan(now + NEIGHBOUR_PROBES, Step::Ask { key, from: side });
             return self.stall(now, key, side);
         }
-        let data_for_nobody = !end.app && matches!(pipe.flying.front(), Some(Piece::Data(_)));
-        if end.host != to || !end.kernel || data_for_nobody {
+        let data_without_reader = !end.app && matches!(pipe.flying.front(), Some(Piece::Data(_)));
+        if end.host != to || !end.kernel || data_without_reader {
             // Whoever has the address now knows nothing of this connection. As long as he cannot say so, nobody has
             // acknowledged anything, and it is sent again.
             if !can_answer {

@@ -20,7 +20,7 @@ struct Bench {
     links: Links,
     schedule: Schedule<Transit>,
     now: Time,
-    heard: Vec<(HostId, u128, Arrival)>,
+    received: Vec<(HostId, u128, Arrival)>,
 }
 
 impl Bench {
@@ -29,12 +29,12 @@ impl Bench {
         for part in 1..=3 {
             links.add_host(Ipv4Addr::new(10, 0, 0, part), USER_TIMEOUT);
         }
-        let (schedule, now, heard) = (Schedule::default(), Time::ORIGIN, Vec::new());
+        let (schedule, now, received) = (Schedule::default(), Time::ORIGIN, Vec::new());
         Self {
             links,
             schedule,
             now,
-            heard,
+            received,
         }
     }
 
@@ -45,7 +45,7 @@ impl Bench {
         bench.links.dial(bench.now, A, DIALLED, at(2));
         bench.pass(Duration::from_millis(10));
         let accepted = bench.accepted(B);
-        bench.heard.clear();
+        bench.received.clear();
         (bench, accepted)
     }
 
@@ -54,7 +54,7 @@ impl Bench {
             Arrival::Accepted { conn, .. } if *at == host => Some(*conn),
             _ => None,
         };
-        self.heard.iter().find_map(accepted).expect("an accepted connection")
+        self.received.iter().find_map(accepted).expect("an accepted connection")
     }
 
     fn send(&mut self, from: HostId, conn: ConnId, text: &str) {
@@ -69,7 +69,7 @@ impl Bench {
             }
             while let Some((host, arrival)) = self.links.poll_arrival() {
                 let at = self.now.since(Time::ORIGIN).as_millis();
-                self.heard.push((host, at, arrival));
+                self.received.push((host, at, arrival));
             }
             if self.schedule.next_at().is_none_or(|at| at > until) {
                 break;
@@ -84,7 +84,7 @@ impl Bench {
     /// All bytes that a host was handed.
     fn text(&self, host: HostId) -> String {
         let bytes = self
-            .heard
+            .received
             .iter()
             .filter(|(at, ..)| *at == host)
             .filter_map(|(.., arrival)| match arrival {
@@ -94,10 +94,10 @@ impl Bench {
         String::from_utf8(bytes.collect::<Vec<_>>().concat()).expect("text")
     }
 
-    /// What else it heard, and when, in milliseconds.
-    fn news(&self, host: HostId) -> Vec<(u128, &Arrival)> {
+    /// What else it received, and when, in milliseconds.
+    fn arrivals(&self, host: HostId) -> Vec<(u128, &Arrival)> {
         let of_host = self
-            .heard
+            .received
             .iter()
             .filter(|(at, _, arrival)| *at == host && !matches!(arrival, Arrival::Bytes { .. }));
         of_host.map(|(_, at, arrival)| (*at, arrival)).collect()
@@ -116,8 +116,8 @@ fn a_dial_takes_a_round_trip_and_the_other_end_half_of_one_more() {
     bench.links.listen(B, at(2));
     bench.links.dial(bench.now, A, DIALLED, at(2));
     bench.pass(SECOND);
-    assert_eq!(bench.news(A), [(2, &Arrival::Connected { conn: DIALLED })]);
-    assert!(matches!(bench.news(B)[..], [(3, Arrival::Accepted { .. })]));
+    assert_eq!(bench.arrivals(A), [(2, &Arrival::Connected { conn: DIALLED })]);
+    assert!(matches!(bench.arrivals(B)[..], [(3, Arrival::Accepted { .. })]));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn what_takes_many_windows_arrives_whole_and_in_order() {
     }
     bench.pass(SECOND);
     assert_eq!(bench.text(B), sent.concat());
-    let last = bench.news(A).pop().map(|(_, arrival)| arrival);
+    let last = bench.arrivals(A).pop().map(|(_, arrival)| arrival);
     assert!(matches!(last, Some(Arrival::Sent { queued_bytes: 0, .. })), "{last:?}");
 }
 
@@ -175,7 +175,7 @@ fn nobody_listens_and_nobody_answers_are_two_failures() {
         why,
     };
     let (refused, timed_out) = (failed(1, DialFailure::Refused), failed(2, DialFailure::TimedOut));
-    assert_eq!(bench.news(A), [(2, &refused), (127_000, &timed_out)]);
+    assert_eq!(bench.arrivals(A), [(2, &refused), (127_000, &timed_out)]);
     assert_eq!(bench.links.connections(), 0);
 }
 
@@ -188,8 +188,8 @@ fn a_dial_into_a_cut_succeeds_with_the_first_retry_after_it() {
     bench.pass(SECOND * 2);
     bench.links.end(bench.now, B, A, Trouble::Cut);
     bench.pass(SECOND * 3);
-    assert_eq!(bench.news(A), [(3002, &Arrival::Connected { conn: DIALLED })]);
-    assert_eq!(bench.news(B).len(), 1);
+    assert_eq!(bench.arrivals(A), [(3002, &Arrival::Connected { conn: DIALLED })]);
+    assert_eq!(bench.arrivals(B).len(), 1);
 }
 
 #[test]
@@ -226,17 +226,17 @@ fn a_program_that_dies_says_goodbye_and_a_host_that_dies_does_not() {
     let (mut bench, _) = Bench::connected();
     bench.links.crash(bench.now, A);
     bench.pass(SECOND);
-    assert!(matches!(bench.news(B)[..], [(11, Arrival::Finished { .. })]));
+    assert!(matches!(bench.arrivals(B)[..], [(11, Arrival::Finished { .. })]));
 
     let (mut bench, accepted) = Bench::connected();
     bench.links.power_off(A);
     bench.send(B, accepted, "hello?");
     bench.pass(SECOND * 60);
-    assert!(bench.news(B).is_empty());
+    assert!(bench.arrivals(B).is_empty());
     bench.links.power_on(bench.now, A);
     bench.pass(SECOND * 60);
     assert!(
-        matches!(bench.news(B)[..], [(_, Arrival::Lost { .. })]),
+        matches!(bench.arrivals(B)[..], [(_, Arrival::Lost { .. })]),
         "the kernel that booted knows nothing of it"
     );
 }
@@ -251,14 +251,14 @@ fn who_waits_for_room_at_a_host_that_died_hears_of_it_when_that_is_back() {
     bench.pass(SECOND * 60);
     let lost = |bench: &Bench| {
         bench
-            .news(B)
+            .arrivals(B)
             .iter()
-            .any(|(_, news)| matches!(news, Arrival::Lost { .. }))
+            .any(|(_, arrival)| matches!(arrival, Arrival::Lost { .. }))
     };
     assert!(!lost(&bench));
     bench.links.power_on(bench.now, A);
     bench.pass(SECOND * 60);
-    assert!(lost(&bench), "{:?}", bench.news(B));
+    assert!(lost(&bench), "{:?}", bench.arrivals(B));
 }
 
 #[test]
@@ -267,9 +267,9 @@ fn tcp_gives_up_in_the_end() {
     bench.links.begin(B, A, Trouble::Cut);
     bench.send(B, accepted, "hello?");
     bench.pass(USER_TIMEOUT - SECOND);
-    assert!(bench.news(B).is_empty());
+    assert!(bench.arrivals(B).is_empty());
     bench.pass(SECOND * 2);
-    assert_eq!(bench.news(B), [(924_010, &Arrival::Lost { conn: accepted })]);
+    assert_eq!(bench.arrivals(B), [(924_010, &Arrival::Lost { conn: accepted })]);
 }
 
 #[test]
@@ -279,10 +279,10 @@ fn a_program_that_hangs_is_connected_to_and_reads_everything_later() {
     bench.links.freeze(B);
     bench.links.dial(bench.now, A, DIALLED, at(2));
     bench.pass(SECOND);
-    assert_eq!(bench.news(A), [(2, &Arrival::Connected { conn: DIALLED })]);
+    assert_eq!(bench.arrivals(A), [(2, &Arrival::Connected { conn: DIALLED })]);
     bench.send(A, DIALLED, "knock");
     bench.pass(SECOND);
-    assert!(bench.news(B).is_empty());
+    assert!(bench.arrivals(B).is_empty());
     bench.links.thaw(bench.now, B);
     bench.pass(SECOND);
     bench.accepted(B);
@@ -299,11 +299,11 @@ fn who_does_not_read_holds_up_the_sender_and_no_byte_is_lost() {
         conn: DIALLED,
         queued_bytes,
     };
-    assert_eq!(bench.news(A).last(), Some(&(10, &queued(100_000 - 65_536))));
+    assert_eq!(bench.arrivals(A).last(), Some(&(10, &queued(100_000 - 65_536))));
     bench.links.read(bench.now, B, accepted, true);
     bench.pass(SECOND);
     assert_eq!(bench.text(B).len(), 100_000);
-    assert_eq!(bench.news(A).last().map(|(_, news)| *news), Some(&queued(0)));
+    assert_eq!(bench.arrivals(A).last().map(|(_, arrival)| *arrival), Some(&queued(0)));
 }
 
 #[test]
@@ -313,11 +313,11 @@ fn bytes_before_a_close_arrive_before_it() {
     bench.links.close(bench.now, A, DIALLED);
     bench.pass(SECOND);
     assert_eq!(bench.text(B), "last words");
-    assert_eq!(bench.news(B).len(), 1);
+    assert_eq!(bench.arrivals(B).len(), 1);
     bench.send(B, accepted, "too late");
     bench.pass(SECOND);
     assert_eq!(
-        bench.news(B).last().map(|(_, news)| *news),
+        bench.arrivals(B).last().map(|(_, arrival)| *arrival),
         Some(&Arrival::Lost { conn: accepted })
     );
     assert_eq!(bench.links.connections(), 0);
@@ -338,11 +338,11 @@ fn an_address_that_moves_answers_old_connections_with_a_reset() {
     bench.links.power_off(B);
     bench.links.hold(bench.now, C, VIP);
     bench.pass(SECOND * 60);
-    assert_eq!(bench.news(A).len(), 1, "it is silent until something is sent");
+    assert_eq!(bench.arrivals(A).len(), 1, "it is silent until something is sent");
     bench.send(A, DIALLED, "?");
     bench.pass(SECOND);
     assert_eq!(
-        bench.news(A).last().map(|(_, news)| *news),
+        bench.arrivals(A).last().map(|(_, arrival)| *arrival),
         Some(&Arrival::Lost { conn: DIALLED })
     );
     bench.links.dial(bench.now, A, ConnId(2), vip);
@@ -355,8 +355,8 @@ fn an_operator_resets_what_is_between_two_hosts() {
     let (mut bench, accepted) = Bench::connected();
     bench.links.reset_between(B, A);
     bench.pass(SECOND);
-    assert_eq!(bench.news(A), [(10, &Arrival::Lost { conn: DIALLED })]);
-    assert_eq!(bench.news(B), [(10, &Arrival::Lost { conn: accepted })]);
+    assert_eq!(bench.arrivals(A), [(10, &Arrival::Lost { conn: DIALLED })]);
+    assert_eq!(bench.arrivals(B), [(10, &Arrival::Lost { conn: accepted })]);
 }
 
 #[test]
@@ -376,10 +376,10 @@ fn who_missed_that_an_address_has_moved_asks_for_it_before_it_sends_again() {
     bench.links.end(bench.now, C, A, Trouble::Cut);
     bench.send(A, DIALLED, "?");
     bench.pass(SECOND * 7);
-    assert_eq!(bench.news(A).len(), 1, "it believes in the one that let go");
+    assert_eq!(bench.arrivals(A).len(), 1, "it believes in the one that let go");
     bench.pass(SECOND * 2);
     let lost = Arrival::Lost { conn: DIALLED };
-    assert_eq!(bench.news(A).last().map(|(_, news)| *news), Some(&lost));
+    assert_eq!(bench.arrivals(A).last().map(|(_, arrival)| *arrival), Some(&lost));
 }
 
 #[test]
@@ -399,7 +399,11 @@ fn what_was_sent_to_an_address_before_it_moved_is_sent_again_and_answered_with_a
     bench.links.hold(bench.now, C, VIP);
     bench.pass(SECOND);
     let lost = Arrival::Lost { conn: DIALLED };
-    assert_eq!(bench.news(A).last(), Some(&(2602, &lost)), "0.6 s after it was sent");
+    assert_eq!(
+        bench.arrivals(A).last(),
+        Some(&(2602, &lost)),
+        "0.6 s after it was sent"
+    );
 }
 
 #[test]
@@ -430,11 +434,11 @@ fn a_program_that_hung_hears_then_that_nobody_listened_and_how_much_is_queued() 
     bench.links.dial(bench.now, A, DIALLED, at(2));
     bench.links.freeze(A);
     bench.pass(SECOND);
-    assert!(bench.news(A).is_empty());
+    assert!(bench.arrivals(A).is_empty());
     bench.links.thaw(bench.now, A);
     bench.pass(SECOND);
     let why = DialFailure::Refused;
-    assert_eq!(bench.news(A), [(1000, &Arrival::DialFailed { conn: DIALLED, why })]);
+    assert_eq!(bench.arrivals(A), [(1000, &Arrival::DialFailed { conn: DIALLED, why })]);
 
     let (mut bench, accepted) = Bench::connected();
     bench.links.read(bench.now, B, accepted, false);
@@ -445,7 +449,7 @@ fn a_program_that_hung_hears_then_that_nobody_listened_and_how_much_is_queued() 
     bench.links.thaw(bench.now, A);
     bench.pass(SECOND);
     let (conn, queued_bytes) = (DIALLED, 0);
-    let last = bench.news(A).last().map(|(_, news)| *news);
+    let last = bench.arrivals(A).last().map(|(_, arrival)| *arrival);
     assert_eq!(last, Some(&Arrival::Sent { conn, queued_bytes }));
 }
 
@@ -461,12 +465,12 @@ fn the_end_of_a_dead_programs_connection_leaves_that_of_the_next_program_with_th
     let new = bench.accepted(B);
     bench.send(B, old, "late");
     bench.pass(Duration::from_secs(1));
-    bench.heard.clear();
+    bench.received.clear();
     bench.send(A, DIALLED, "hello");
     bench.pass(Duration::from_millis(10));
-    let heard = bench.heard.iter().any(|(host, _, arrival)| {
+    let received = bench.received.iter().any(|(host, _, arrival)| {
         let bytes = matches!(arrival, Arrival::Bytes { conn, .. } if *conn == new);
         *host == B && bytes
     });
-    assert!(heard && new != old, "{:?}", bench.heard);
+    assert!(received && new != old, "{:?}", bench.received);
 }

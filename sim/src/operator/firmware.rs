@@ -19,12 +19,12 @@ pub const HOSTS: u8 = 64;
 /// A host speaks for the first time in a network that a port is bound to.
 pub fn learn(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
-    let heard = heard(switch);
+    let learned = learned(switch);
     let networks = live(switch).map(|(network, _)| network);
     let network = networks
-        .filter(|network| silent(&heard, *network).next().is_some())
+        .filter(|network| silent(&learned, *network).next().is_some())
         .choose(random)?;
-    let silent = silent(&heard, network).choose(random)?;
+    let silent = silent(&learned, network).choose(random)?;
     let mut draft = Draft::on(switch);
     appear(&mut draft, network, silent, tunnel_end, random);
     draft.finish()
@@ -44,11 +44,11 @@ pub fn roam(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let (row, from, chosen) = ours(switch).choose(random)?;
     let mac = view::mac(chosen)?;
     let mut draft = Draft::on(switch);
-    let heard = heard_in(switch, chosen.text("MAC")?);
+    let learned = learned_in(switch, chosen.text("MAC")?);
     let is_host = hosts().any(|host| host == mac);
     let elsewhere = live(switch)
         .filter(|(network, row)| *network != from && !view::is_foreign(row))
-        .filter(|(network, _)| is_host && !heard.contains(network))
+        .filter(|(network, _)| is_host && !learned.contains(network))
         .choose(random);
     match elsewhere.filter(|_| random.random_bool(0.7)) {
         Some((network, _)) => {
@@ -80,11 +80,11 @@ pub fn unlearn(switch: &Switch) -> Option<Value> {
 /// Says of each network that a port is bound to that its broadcast is to be sent here.
 pub fn announce(switch: &Switch) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
-    let told = |network| view::rows_of(switch, "Mcast_Macs_Local", network).next().is_some();
-    let mut untold = live(switch).filter(|(network, _)| !told(*network)).peekable();
-    untold.peek()?;
+    let announced = |network| view::rows_of(switch, "Mcast_Macs_Local", network).next().is_some();
+    let mut unannounced = live(switch).filter(|(network, _)| !announced(*network)).peekable();
+    unannounced.peek()?;
     let mut draft = Draft::on(switch);
-    for (network, _) in untold {
+    for (network, _) in unannounced {
         draft.multicast("Mcast_Macs_Local", &reference(network), "unknown-dst", tunnel_end);
     }
     draft.finish()
@@ -97,15 +97,15 @@ fn live(switch: &Switch) -> impl Iterator<Item = (Uuid, &Row)> {
     rows.filter(move |(network, row)| bound.contains(network) && row.integer("tunnel_key").is_some())
 }
 
-/// The MACs that the switch has heard, and in which network.
-fn heard(switch: &Switch) -> BTreeSet<(Uuid, Mac)> {
+/// The MACs that the switch has learned, and in which network.
+fn learned(switch: &Switch) -> BTreeSet<(Uuid, Mac)> {
     let rows = switch.rows("Ucast_Macs_Local");
     rows.filter_map(|(_, row)| Some((row.reference("logical_switch")?, view::mac(row)?)))
         .collect()
 }
 
-/// The networks in which it has heard a MAC, as a switch writes it: in either case.
-fn heard_in(switch: &Switch, mac: &str) -> BTreeSet<Uuid> {
+/// The networks in which it has learned a MAC, as a switch writes it: in either case.
+fn learned_in(switch: &Switch, mac: &str) -> BTreeSet<Uuid> {
     let rows = switch.rows("Ucast_Macs_Local");
     let same = rows.filter(|(_, row)| row.text("MAC").is_some_and(|it| it.eq_ignore_ascii_case(mac)));
     same.filter_map(|(_, row)| row.reference("logical_switch")).collect()
@@ -115,9 +115,9 @@ fn hosts() -> impl Iterator<Item = Mac> {
     (0..HOSTS).map(|host| Mac([0x02, 0, 0x0a, 0, 0, host]))
 }
 
-/// Hosts that the switch has not heard in a network.
-fn silent(heard: &BTreeSet<(Uuid, Mac)>, network: Uuid) -> impl Iterator<Item = Mac> {
-    hosts().filter(move |mac| !heard.contains(&(network, *mac)))
+/// Hosts that the switch has not learned in a network.
+fn silent(learned: &BTreeSet<(Uuid, Mac)>, network: Uuid) -> impl Iterator<Item = Mac> {
+    hosts().filter(move |mac| !learned.contains(&(network, *mac)))
 }
 
 /// The learned MACs that may go: those of networks that are not foreign.

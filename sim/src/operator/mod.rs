@@ -9,9 +9,9 @@
 
 pub mod configuration;
 mod draft;
+pub mod edits;
 pub mod firmware;
 pub mod foreign;
-pub mod hand;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

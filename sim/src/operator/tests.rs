@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 
 use super::configuration::Intent;
 use super::foreign::{ForeignRow, foreign_rows, furnish};
-use super::{firmware, hand, testing};
+use super::{edits, firmware, testing};
 use crate::plan::Configure;
 use crate::switch::{SchemaVersion, Switch};
 
@@ -65,7 +65,7 @@ fn live(version: SchemaVersion, seed: u64, applied: &mut BTreeMap<String, usize>
             5 => ("announce".into(), firmware::announce(&switch)),
             6..9 => {
                 let what = *testing::EDITS.choose(&mut random).expect("an edit");
-                let transaction = hand::edit(what, &switch, &configuration, "tor1", &mut random);
+                let transaction = edits::edit(what, &switch, &configuration, "tor1", &mut random);
                 (format!("{what:?}"), transaction)
             }
             9 => {

@@ -17,20 +17,20 @@ use super::Plan;
 /// `fails` must mean "the same check on the same objects", or another failure is found on the way. The answer is
 /// always a plan that failed (or `plan` itself), and one that [`Plan::check`] takes.
 pub fn shrink(plan: &Plan, fails: impl FnMut(&Plan) -> bool, budget: usize) -> Plan {
-    shrink_and_tell(plan, fails, budget, |_| {})
+    shrink_with_progress(plan, fails, budget, |_| {})
 }
 
 /// As [`shrink`], and tells after each call how far it is.
-pub fn shrink_and_tell(
+pub fn shrink_with_progress(
     plan: &Plan,
     mut fails: impl FnMut(&Plan) -> bool,
     budget: usize,
-    mut tell: impl FnMut(&Progress<'_>),
+    mut on_progress: impl FnMut(&Progress<'_>),
 ) -> Plan {
     let mut search = Search {
         best: plan.clone(),
         fails: &mut fails,
-        tell: &mut tell,
+        on_progress: &mut on_progress,
         tried: BTreeSet::new(),
         runs: 0,
         budget,
@@ -61,7 +61,7 @@ pub struct Progress<'a> {
 struct Search<'a> {
     best: Plan,
     fails: &'a mut dyn FnMut(&Plan) -> bool,
-    tell: &'a mut dyn FnMut(&Progress<'_>),
+    on_progress: &'a mut dyn FnMut(&Progress<'_>),
     /// As text. A plan that passed would pass again.
     tried: BTreeSet<String>,
     runs: usize,
@@ -83,7 +83,7 @@ impl Search<'_> {
         if failed {
             self.best = plan;
         }
-        (self.tell)(&Progress {
+        (self.on_progress)(&Progress {
             runs: self.runs,
             budget: self.budget,
             best: &self.best,

@@ -52,12 +52,12 @@ struct Head<'a> {
 /// Every value of a section takes one line, so those that say the default are those that the default says, too.
 fn section<T: Serialize>(text: &mut String, name: &str, values: &T, default: &T) {
     let (values, default) = (lines(values), lines(default));
-    let said: Vec<&str> = values
+    let written: Vec<&str> = values
         .lines()
         .filter(|line| !default.lines().any(|same| same == *line))
         .collect();
-    if !said.is_empty() {
-        *text += &format!("\n[{name}]\n{}\n", said.join("\n"));
+    if !written.is_empty() {
+        *text += &format!("\n[{name}]\n{}\n", written.join("\n"));
     }
 }
 

@@ -135,9 +135,9 @@ mod tests {
         Balance::new(&servers, &plan::Proxy::default())
     }
 
-    fn say(balance: &mut Balance, index: usize, text: &str) {
+    fn answer(balance: &mut Balance, index: usize, text: &str) {
         balance.learn(index, |health, server| {
-            health.agent_said(server, &Outcome::Said(text.into()))
+            health.on_agent_check(server, &Outcome::AgentCheck(text.into()))
         });
     }
 
@@ -174,20 +174,20 @@ mod tests {
     fn a_backup_is_used_only_when_no_other_is_there() {
         let mut balance = balance(&["a", "backup-1", "backup-2"]);
         assert_eq!([next(&mut balance), next(&mut balance)], [0, 0]);
-        say(&mut balance, 0, "drain");
+        answer(&mut balance, 0, "drain");
         assert_eq!([next(&mut balance), next(&mut balance)], [1, 1]);
-        say(&mut balance, 1, "down");
+        answer(&mut balance, 1, "down");
         assert_eq!(next(&mut balance), 2);
-        say(&mut balance, 2, "down");
+        answer(&mut balance, 2, "down");
         assert_eq!(balance.pick(None), None);
-        say(&mut balance, 0, "ready");
+        answer(&mut balance, 0, "ready");
         assert_eq!(next(&mut balance), 0);
     }
 
     #[test]
     fn an_idle_server_of_one_percent_beats_a_busy_one_of_a_hundred() {
         let mut balance = balance(&["a", "b"]);
-        say(&mut balance, 1, "1%");
+        answer(&mut balance, 1, "1%");
         let picks: Vec<_> = (0..5).map(|_| next(&mut balance)).collect();
         assert_eq!(picks, [0, 1, 0, 0, 0]);
     }
@@ -197,7 +197,7 @@ mod tests {
         let mut balance = balance(&["a", "b"]);
         balance.take(1);
         assert_eq!(balance.pick(Some(0)), Some(1));
-        say(&mut balance, 1, "down");
+        answer(&mut balance, 1, "down");
         assert_eq!(balance.pick(Some(0)), Some(0));
     }
 }

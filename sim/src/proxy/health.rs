@@ -86,7 +86,7 @@ impl Health {
             Outcome::Passed => None,
             Outcome::Refused => Some(DownWhy::Refused),
             Outcome::TimedOut => Some(DownWhy::TimedOut),
-            Outcome::Wrong | Outcome::Said(_) => Some(DownWhy::Wrong),
+            Outcome::Wrong | Outcome::AgentCheck(_) => Some(DownWhy::Wrong),
         };
         match why {
             None => {
@@ -106,15 +106,15 @@ impl Health {
 
     /// What the agent said of itself, in HAProxy's order: first `ready` and `drain`, then the weight, then `up` and
     /// `down`. That it said nothing is no news.
-    pub(super) fn agent_said(&mut self, server: &Server, outcome: &Outcome) -> Vec<Event> {
+    pub(super) fn on_agent_check(&mut self, server: &Server, outcome: &Outcome) -> Vec<Event> {
         let text = match outcome {
-            Outcome::Said(text) => text.to_ascii_lowercase(),
+            Outcome::AgentCheck(text) => text.to_ascii_lowercase(),
             Outcome::Passed | Outcome::Refused | Outcome::TimedOut | Outcome::Wrong => return Vec::new(),
         };
-        let said = text.split('#').next().unwrap_or_default();
+        let text = text.split('#').next().unwrap_or_default();
         let mut events = Vec::new();
         let (mut drained, mut up) = (self.drained, None);
-        for word in said.split([' ', '\t', ',', '\r', '\n']) {
+        for word in text.split([' ', '\t', ',', '\r', '\n']) {
             match word {
                 "ready" => drained = false,
                 "drain" => drained = true,
@@ -276,8 +276,8 @@ mod tests {
         events.iter().map(Event::word).collect()
     }
 
-    fn say(health: &mut Health, text: &str) -> Vec<Event> {
-        health.agent_said(&server(), &Outcome::Said(text.into()))
+    fn answer(health: &mut Health, text: &str) -> Vec<Event> {
+        health.on_agent_check(&server(), &Outcome::AgentCheck(text.into()))
     }
 
     #[test]
@@ -320,39 +320,39 @@ mod tests {
     #[test]
     fn only_ready_undoes_drain_and_only_up_undoes_down() {
         let mut health = Health::new(&plan::Proxy::default());
-        assert_eq!(words(&say(&mut health, "drain")), ["ServerDrain"]);
-        assert!(say(&mut health, "up 100%").is_empty());
+        assert_eq!(words(&answer(&mut health, "drain")), ["ServerDrain"]);
+        assert!(answer(&mut health, "up 100%").is_empty());
         assert!(!health.is_usable());
-        assert_eq!(words(&say(&mut health, "ready up 100%")), ["ServerReady"]);
+        assert_eq!(words(&answer(&mut health, "ready up 100%")), ["ServerReady"]);
         assert!(health.is_usable());
 
         assert_eq!(
-            words(&say(&mut health, "down # not configured, up soon")),
+            words(&answer(&mut health, "down # not configured, up soon")),
             ["ServerDown"]
         );
         assert!(health.checked(&server(), &Outcome::Passed).is_empty());
-        assert!(say(&mut health, "ready").is_empty());
-        assert_eq!(words(&say(&mut health, "UP")), ["ServerUp"]);
+        assert!(answer(&mut health, "ready").is_empty());
+        assert_eq!(words(&answer(&mut health, "UP")), ["ServerUp"]);
     }
 
     #[test]
     fn an_agent_that_cannot_be_asked_is_no_news_and_one_that_is_up_saves_no_dead_server() {
         let mut health = Health::new(&plan::Proxy::default());
         for outcome in [Outcome::Refused, Outcome::TimedOut, Outcome::Wrong] {
-            assert!(health.agent_said(&server(), &outcome).is_empty());
+            assert!(health.on_agent_check(&server(), &outcome).is_empty());
         }
         assert!(health.is_usable());
         health.checked(&server(), &Outcome::Refused);
-        assert!(say(&mut health, "ready up 100%").is_empty());
+        assert!(answer(&mut health, "ready up 100%").is_empty());
         assert!(!health.up);
     }
 
     #[test]
     fn no_percent_is_no_connections_and_is_not_sticky() {
         let mut health = Health::new(&plan::Proxy::default());
-        say(&mut health, "0%");
+        answer(&mut health, "0%");
         assert!(!health.is_usable());
-        say(&mut health, "50%");
+        answer(&mut health, "50%");
         assert!(health.is_usable());
         assert_eq!(health.weight, 50);
     }

@@ -148,7 +148,7 @@ impl Process {
         };
         let events = balance.learn(server, |health, server| {
             if agent {
-                health.agent_said(server, outcome)
+                health.on_agent_check(server, outcome)
             } else {
                 health.checked(server, outcome)
             }

@@ -145,7 +145,7 @@ impl Switch {
     }
 
     /// Tells a session what was merged for it.
-    pub(super) fn tell(&mut self, conn: ConnId) {
+    pub(super) fn catch_up(&mut self, conn: ConnId) {
         let monitors = self.sessions.get_mut(&conn).map(|session| &mut session.monitors);
         for monitor in monitors.into_iter().flatten().filter(|monitor| monitor.is_behind()) {
             if let Some(bytes) = monitor.catch_up() {

@@ -151,7 +151,7 @@ impl Monitor {
                 .map(|(uuid, row)| ((*name, uuid), Some(row), Some(row)))
         });
         let notification = self.compose(rows);
-        self.tables.values_mut().for_each(Watch::settle);
+        self.tables.values_mut().for_each(Watch::commit);
         Ok(notification)
     }
 

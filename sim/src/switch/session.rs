@@ -27,10 +27,10 @@ pub(super) struct Session {
     pub(super) framer: Framer,
     pub(super) monitors: Vec<Monitor>,
     /// When the server took bytes last.
-    pub(super) heard: Time,
+    pub(super) last_received: Time,
     /// Whether bytes arrived that it has not taken yet.
-    pub(super) unheard: bool,
-    /// When an echo was sent, if nothing was heard since.
+    pub(super) bytes_came: bool,
+    /// When an echo was sent, if nothing was last_received since.
     pub(super) probed: Option<Time>,
     /// How long it may be silent.
     pub(super) probe: Option<Duration>,
@@ -53,8 +53,8 @@ impl Session {
         Self {
             framer: Framer::new(MESSAGE_BYTES),
             monitors: Vec::new(),
-            heard: now,
-            unheard: false,
+            last_received: now,
+            bytes_came: false,
             probed: None,
             probe,
             change_aware: false,
@@ -68,13 +68,13 @@ impl Session {
 
     pub(super) fn receive(&mut self, data: &[u8]) {
         self.framer.push(data);
-        self.unheard = true;
+        self.bytes_came = true;
     }
 
     /// That the other end takes what was waiting for it is a sign of life.
     pub(super) fn sent(&mut self, now: Time, queued_bytes: usize) {
         if queued_bytes < self.queued_bytes {
-            self.heard = now;
+            self.last_received = now;
             self.probed = None;
         }
         self.queued_bytes = queued_bytes;
@@ -82,7 +82,7 @@ impl Session {
 
     /// When it is to be probed, or cut off. Never while the server does not listen to it.
     pub(super) fn probe_at(&self) -> Option<Time> {
-        let since = self.probed.unwrap_or(self.heard);
+        let since = self.probed.unwrap_or(self.last_received);
         self.probe.filter(|_| self.queued_bytes == 0).map(|probe| since + probe)
     }
 }
@@ -193,7 +193,7 @@ impl Switch {
 
     /// Sends a message. Updates come before it, however much is queued already.
     pub(super) fn send_bytes(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        self.tell(conn);
+        self.catch_up(conn);
         if self.sessions.contains_key(&conn) {
             self.outputs.push_back(Output::Send { conn, bytes });
         }

@@ -90,7 +90,7 @@ impl Watch {
     }
 
     /// Takes the condition that was asked for as told.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn commit(&mut self) {
         if let Some(condition) = self.next_condition.take() {
             self.condition = condition;
         }
@@ -209,11 +209,11 @@ impl Watch {
     /// `<row-update2>`: defaults are left out, and a modification is told by its differences.
     fn update2(&self, kind: Kind, old: Option<&Row>, new: Option<&Row>) -> Value {
         let insert = |word: &str| {
-            let is_telling = |row: &Row, column: &&Column| {
+            let is_notified = |row: &Row, column: &&Column| {
                 let datum = row.datum(column.name);
                 datum.is_some_and(|datum| !datum.is_default(&column.ty))
             };
-            let columns = new.map(|row| columns_of(row, self.columns(kind).filter(|column| is_telling(row, column))));
+            let columns = new.map(|row| columns_of(row, self.columns(kind).filter(|column| is_notified(row, column))));
             json!({word: columns})
         };
         match kind {

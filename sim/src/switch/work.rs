@@ -140,8 +140,8 @@ impl Switch {
         let Some(session) = self.sessions.get_mut(&conn).filter(|session| session.queued_bytes == 0) else {
             return;
         };
-        if std::mem::take(&mut session.unheard) {
-            session.heard = self.now;
+        if std::mem::take(&mut session.bytes_came) {
+            session.last_received = self.now;
             session.probed = None;
         }
         let frame = session.framer.next_frame();
@@ -149,7 +149,7 @@ impl Switch {
             session.reading = true;
             self.outputs.push_back(Output::Read { conn, on: true });
         }
-        self.tell(conn);
+        self.catch_up(conn);
         match frame {
             Ok(Some(frame)) => {
                 self.ready.insert(conn);

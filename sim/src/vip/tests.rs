@@ -50,7 +50,7 @@ impl Segment {
         }
     }
 
-    fn tell(&mut self, index: usize, input: Input<Command>) {
+    fn handle(&mut self, index: usize, input: Input<Command>) {
         let mut inputs = VecDeque::from([(index, input)]);
         while let Some((index, input)) = inputs.pop_front() {
             let now = self.now;
@@ -100,7 +100,7 @@ impl Segment {
         let end = self.now + span;
         while let Some((at, index)) = self.next().filter(|(at, _)| *at <= end) {
             self.now = self.now.max(at);
-            self.tell(index, Input::Timeout);
+            self.handle(index, Input::Timeout);
         }
         self.now = end;
     }
@@ -214,7 +214,7 @@ fn one_failed_look_changes_nothing() {
 #[test]
 fn an_orderly_stop_costs_only_the_skew() {
     let stop = |segment: &mut Segment| {
-        segment.tell(0, Input::Command(Command::Stop));
+        segment.handle(0, Input::Command(Command::Stop));
         segment.until_held_by(&[1])
     };
     // 156/256 s; the field had 0.64 s.
@@ -244,7 +244,7 @@ fn when_one_of_two_holders_stops_the_other_announces_itself_again() {
     segment.cut = true;
     segment.until_held_by(&[0, 1]);
     segment.cut = false;
-    segment.tell(1, Input::Command(Command::Stop));
+    segment.handle(1, Input::Command(Command::Stop));
     assert_eq!(segment.holders(), [0]);
     assert_eq!(segment.nodes[0].holds_so_far, 2);
 }
@@ -252,7 +252,7 @@ fn when_one_of_two_holders_stops_the_other_announces_itself_again() {
 #[test]
 fn of_equals_the_higher_address_keeps_it() {
     let mut segment = Segment::new(2, SECOND, None, true);
-    segment.tell(0, Input::Command(Command::Priority(100)));
+    segment.handle(0, Input::Command(Command::Priority(100)));
     segment.cut = true;
     segment.until_held_by(&[0, 1]);
     segment.cut = false;
@@ -264,14 +264,14 @@ fn of_equals_the_higher_address_keeps_it() {
 fn an_operator_moves_it_with_a_priority_unless_preemption_is_off() {
     let mut segment = Segment::new(2, SECOND, None, true);
     segment.run(SECOND * 10);
-    segment.tell(1, Input::Command(Command::Priority(200)));
+    segment.handle(1, Input::Command(Command::Priority(200)));
     let moved = segment.until_held_by(&[1]).as_millis();
     assert!((2200..=3610).contains(&moved), "{moved} ms");
     assert_eq!(segment.nodes[1].vip.priority(), 200);
 
     let mut segment = Segment::new(2, SECOND, None, false);
     segment.run(SECOND * 10);
-    segment.tell(1, Input::Command(Command::Priority(200)));
+    segment.handle(1, Input::Command(Command::Priority(200)));
     segment.run(SECOND * 60);
     assert_eq!(segment.holders(), [0]);
 }
@@ -287,7 +287,7 @@ fn what_is_no_advert_of_this_address_is_ignored() {
     };
     for data in [Vec::new(), vec![1; 8], vec![0; 10], stranger.encode()] {
         let from = stranger.own;
-        segment.tell(0, Input::Datagram { from, data });
+        segment.handle(0, Input::Datagram { from, data });
     }
     assert_eq!(segment.holders(), [0]);
 }

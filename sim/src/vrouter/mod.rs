@@ -98,9 +98,13 @@ impl VRouter {
     }
 
     /// Whether everything that can be told of a network has been told.
-    pub fn is_settled(&self, network: Uuid) -> bool {
+    pub fn is_complete(&self, network: Uuid) -> bool {
         let mut sessions = self.slots.iter().filter_map(Slot::session);
-        sessions.any(|session| session.told().any(|told| self.networks.get(told) == Some(&network)))
+        sessions.any(|session| {
+            session
+                .complete()
+                .any(|instance| self.networks.get(instance) == Some(&network))
+        })
     }
 
     fn dial(&mut self) {
@@ -138,20 +142,20 @@ impl VRouter {
     fn ended(&mut self, conn: ConnId, lost: bool) {
         if let Some(number) = self.slot_of(conn) {
             let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node ended");
-            self.hear(number, stream::Input::Closed(gone));
+            self.feed(number, stream::Input::Closed(gone));
             if !lost {
                 self.outputs.push_back(Output::Close { conn });
             }
         }
     }
 
-    fn hear_from(&mut self, conn: ConnId, input: stream::Input) {
+    fn feed_connection(&mut self, conn: ConnId, input: stream::Input) {
         if let Some(number) = self.slot_of(conn) {
-            self.hear(number, input);
+            self.feed(number, input);
         }
     }
 
-    fn hear(&mut self, number: usize, input: stream::Input) {
+    fn feed(&mut self, number: usize, input: stream::Input) {
         if let Some(session) = self.slots.get_mut(number).and_then(Slot::session_mut) {
             session.stream.handle(self.now, input);
             self.carry_out(number);
@@ -167,7 +171,7 @@ impl VRouter {
                 Some(stream::Output::StartTls) => {}
                 Some(stream::Output::Close(_)) => self.outputs.push_back(Output::Close { conn }),
                 Some(stream::Output::Event(stream::Event::Opened { peer, .. })) => self.opened(number, &peer),
-                Some(stream::Output::Event(stream::Event::Heard(stanza))) => self.heard(number, stanza),
+                Some(stream::Output::Event(stream::Event::Heard(stanza))) => self.on_stanza(number, stanza),
                 Some(stream::Output::Event(stream::Event::Ended { why })) => self.over(number, why),
                 // What is said now goes out by the same way.
                 None if session.subscribe(self.now, &self.networks) => {}
@@ -187,19 +191,19 @@ impl VRouter {
         }
     }
 
-    fn heard(&mut self, number: usize, stanza: Stanza) {
+    fn on_stanza(&mut self, number: usize, stanza: Stanza) {
         match stanza {
             // No route at all is how a control node of ours says that this was everything, or that a subscription is over.
             Stanza::Items { instance, items } if items.is_empty() => {
                 if let Some(session) = self.slots.get_mut(number).and_then(Slot::session_mut) {
-                    session.end_heard(&instance);
+                    session.on_end_of_rib(&instance);
                 }
                 self.sweep();
             }
             Stanza::Items { instance, items } => {
                 if let Some(network) = self.networks.get(&instance).copied() {
                     for (key, path) in items {
-                        self.learn(number, network, key, &path);
+                        self.import(number, network, key, &path);
                     }
                 }
             }
@@ -219,16 +223,16 @@ impl VRouter {
         }
     }
 
-    fn learn(&mut self, number: usize, network: Uuid, key: Key, path: &Path) {
+    fn import(&mut self, number: usize, network: Uuid, key: Key, path: &Path) {
         if key.mac == Mac::BROADCAST {
             return;
         }
         let mac = key.mac;
-        let learned = self.change(network, mac, |fabric| {
-            let learned = Heard::of(mac, path).and_then(|heard| fabric.learn(number, network, key, heard));
-            learned.inspect_err(|_| fabric.unlearn(number, network, key))
+        let imported = self.change(network, mac, |fabric| {
+            let imported = Heard::of(mac, path).and_then(|heard| fabric.learn(number, network, key, heard));
+            imported.inspect_err(|_| fabric.unlearn(number, network, key))
         });
-        if let Err(why) = learned {
+        if let Err(why) = imported {
             let why = why.to_string();
             self.report(Event::Unusable { network, mac, why });
         }
@@ -247,8 +251,8 @@ impl VRouter {
 
     /// Where everything was told by somebody, what was told in sessions that are over goes.
     fn sweep(&mut self) {
-        let settled = self.networks.values().filter(|network| self.is_settled(**network));
-        for network in settled.copied().collect::<Vec<_>>() {
+        let complete = self.networks.values().filter(|network| self.is_complete(**network));
+        for network in complete.copied().collect::<Vec<_>>() {
             for mac in self.fabric.stale_macs(network) {
                 self.change(network, mac, |fabric| fabric.sweep(network, mac));
             }
@@ -300,7 +304,7 @@ impl VRouter {
                     self.outputs.push_back(Output::Close { conn });
                     self.dial_failed(conn, DialFailure::TimedOut);
                 }
-                (State::Up(_), Some(_)) => self.hear(number, stream::Input::Timeout),
+                (State::Up(_), Some(_)) => self.feed(number, stream::Input::Timeout),
             }
         }
     }
@@ -325,8 +329,8 @@ impl Machine for VRouter {
         match input {
             Input::Connected { conn } => self.dialled(conn),
             Input::DialFailed { conn, why } => self.dial_failed(conn, why),
-            Input::Bytes { conn, data } => self.hear_from(conn, stream::Input::Bytes(data)),
-            Input::Sent { conn, queued_bytes } => self.hear_from(conn, stream::Input::Sent { queued_bytes }),
+            Input::Bytes { conn, data } => self.feed_connection(conn, stream::Input::Bytes(data)),
+            Input::Sent { conn, queued_bytes } => self.feed_connection(conn, stream::Input::Sent { queued_bytes }),
             Input::Finished { conn } => self.ended(conn, false),
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),

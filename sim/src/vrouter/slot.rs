@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub(super) stream: Stream,
     /// Since when both ends are open, and how the other calls itself.
     open: Option<(Time, String)>,
-    /// What it was asked for, and whether all of it was told.
+    /// What it was asked for, and whether all of it was complete.
     subscribed: BTreeMap<InstanceName, bool>,
     /// What is yet to come of those that it asks for no more.
     ends: Ends,
@@ -135,19 +135,19 @@ impl Session {
         self.open.as_ref().map(|(_, peer)| peer.as_str())
     }
 
-    /// All of a subscription was told: of the present one, or of one before.
-    pub(super) fn end_heard(&mut self, instance: &InstanceName) {
+    /// All of a subscription was complete: of the present one, or of one before.
+    pub(super) fn on_end_of_rib(&mut self, instance: &InstanceName) {
         let is_present = self.ends.hear(instance);
-        if let Some(told) = self.subscribed.get_mut(instance) {
-            *told |= is_present;
+        if let Some(complete) = self.subscribed.get_mut(instance) {
+            *complete |= is_present;
         }
     }
 
-    /// The instances of which all was told.
-    pub(super) fn told(&self) -> impl Iterator<Item = &InstanceName> {
+    /// The instances of which all was complete.
+    pub(super) fn complete(&self) -> impl Iterator<Item = &InstanceName> {
         self.subscribed
             .iter()
-            .filter_map(|(instance, told)| told.then_some(instance))
+            .filter_map(|(instance, complete)| complete.then_some(instance))
     }
 
     /// Asks for these instances, and for no others any more. Answers whether anything was said.
@@ -169,14 +169,14 @@ impl Session {
             if self.subscribed.remove(&instance) == Some(false) {
                 self.ends.owe(instance.clone());
             }
-            self.say(now, Stanza::Unsubscribe { instance });
+            self.send(now, Stanza::Unsubscribe { instance });
         }
         for instance in new {
             self.subscribed.insert(instance.clone(), false);
             self.given += 1;
             let instance_id = self.given;
             let no_ribout = false;
-            self.say(
+            self.send(
                 now,
                 Stanza::Subscribe {
                     instance,
@@ -188,7 +188,7 @@ impl Session {
         any
     }
 
-    fn say(&mut self, now: Time, stanza: Stanza) {
+    fn send(&mut self, now: Time, stanza: Stanza) {
         self.stream.handle(now, stream::Input::Say(stanza));
     }
 }

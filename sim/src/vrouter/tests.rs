@@ -239,14 +239,14 @@ fn what_a_lost_control_node_told_stays_until_everything_was_told_again() {
     let mut wire = Wire::new(1);
     wire.start(0, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(1))]));
     wire.pass(5);
-    assert!(wire.vrouter.is_settled(NETWORK));
+    assert!(wire.vrouter.is_complete(NETWORK));
     wire.kill(0);
     wire.pass(5);
-    assert!(!wire.vrouter.is_settled(NETWORK));
+    assert!(!wire.vrouter.is_complete(NETWORK));
     assert_eq!(wire.ends(OTHER), [vtep(1)]);
     wire.start(0, inventory(1, &[(MAC, vtep(1))]));
     wire.pass(60);
-    assert!(wire.vrouter.is_settled(NETWORK));
+    assert!(wire.vrouter.is_complete(NETWORK));
     assert_eq!((wire.ends(MAC), wire.ends(OTHER)), (vec![vtep(1)], vec![]));
 }
 
@@ -301,5 +301,5 @@ fn a_network_that_it_leaves_is_forgotten_at_once_and_comes_back_whole() {
     wire.tell(Input::Command(Command::Subscribe(instances())));
     wire.pass(5);
     assert_eq!(wire.ends(MAC), [vtep(1)]);
-    assert!(wire.vrouter.is_settled(NETWORK));
+    assert!(wire.vrouter.is_complete(NETWORK));
 }

@@ -24,7 +24,7 @@ use tandem_core::{Time, Uuid};
 use super::clock::Clock;
 use super::process::Process;
 use super::workload::Chore;
-use super::{HostId, Hurt, Kind, Node, Part, Planned, State, World};
+use super::{HostId, Impairment, Kind, Node, Part, Planned, State, World};
 use crate::control::{self, ControlHost};
 use crate::device::{self, Device, Manager, Physical, Startup};
 use crate::host::{self, Host};
@@ -47,7 +47,7 @@ const AGENT_CHECK: u16 = 6651;
 /// Where a control node takes agents.
 const XMPP: u16 = 5269;
 /// Where a switch lets local programs in.
-const BACK_DOOR: u16 = 6632;
+const LOCAL_PORT: u16 = 6632;
 
 /// As `net` sets TCP_USER_TIMEOUT.
 const AGENT_USER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -87,9 +87,9 @@ pub(super) fn empty(plan: &Plan, with_sessions: bool) -> World {
 
 impl World {
     /// With everybody in it, running, and what is planned from the beginning.
-    pub(super) fn peopled(mut self) -> Self {
+    pub(super) fn populated(mut self) -> Self {
         self.add_nodes();
-        self.intend(|_, _| {});
+        self.change_intent(|_, _| {});
         let plan = Arc::clone(&self.plan);
         for (place, fault) in plan.faults.iter().enumerate() {
             self.schedule(Time::from_micros(fault.at.as_micros()), Planned::FaultBegins(place));
@@ -100,7 +100,7 @@ impl World {
         for chore in Chore::ALL {
             self.plan_chore(chore);
         }
-        self.settle();
+        self.propagate();
         self
     }
 
@@ -160,7 +160,7 @@ impl World {
             program: None,
             vip: None,
             wakes: [None; 2],
-            hurt: Hurt::default(),
+            impairment: Impairment::default(),
             state: State::Running,
             clock: Clock::default(),
             changed: true,
@@ -189,13 +189,13 @@ impl World {
                     self.set_program(host, Process::Switch(Box::new(device)));
                 } else {
                     let command = device::Command::Booted { keeps_database };
-                    self.tell(host, Part::Program, super::News::Switch(command));
+                    self.deliver(host, Part::Program, super::NodeInput::Switch(command));
                 }
             }
             Kind::Agent(number) => {
                 let agent = self.new_agent(host, number, address, life, seed);
                 self.set_program(host, Process::Agent(Box::new(agent)));
-                self.brief(host);
+                self.send_settings(host);
             }
             Kind::Proxy(number) => {
                 let options = self.proxy_options();
@@ -206,7 +206,7 @@ impl World {
             Kind::VRouter(number) => {
                 let vrouter = self.new_vrouter(number, seed);
                 self.set_program(host, Process::VRouter(Box::new(vrouter)));
-                self.brief(host);
+                self.send_settings(host);
             }
             Kind::Thief => self.set_program(host, Process::Thief(Box::new(Thief::new("tandem")))),
         }
@@ -266,7 +266,7 @@ impl World {
             }),
             managers: (0..self.targets()).map(manager).collect(),
         };
-        options.remotes = vec![format!("ptcp:{BACK_DOOR}:{address}")];
+        options.remotes = vec![format!("ptcp:{LOCAL_PORT}:{address}")];
         options.tls = Some(self.plan.agent.tls.duration());
         options.keep_commits = true;
         let mut device = Device::new(seed, options);
@@ -280,9 +280,9 @@ impl World {
         let mut configuration = self.configuration(number, complete);
         if !control_nodes.is_empty() {
             // Control nodes say what is wanted.
-            let told = Arc::make_mut(&mut configuration);
-            told.networks.clear();
-            told.switches.clear();
+            let local = Arc::make_mut(&mut configuration);
+            local.networks.clear();
+            local.switches.clear();
         }
         let options = host::Options {
             listen: SocketAddrV4::new(own, OVSDB),
@@ -330,7 +330,7 @@ impl World {
         let complete = self.begin_configuring(host, life);
         if complete || life == 1 {
             let command = control::Command::Configure(self.inventory(complete));
-            self.tell(host, Part::Program, super::News::Control(command));
+            self.deliver(host, Part::Program, super::NodeInput::Control(command));
         }
     }
 
@@ -386,18 +386,20 @@ impl World {
     }
 
     /// The operator changes what is wanted.
-    pub(super) fn intend(&mut self, change: impl FnOnce(&mut Intent, &mut ChaCha8Rng)) {
+    pub(super) fn change_intent(&mut self, change: impl FnOnce(&mut Intent, &mut ChaCha8Rng)) {
         change(&mut self.intent, &mut self.application);
         self.revision += 1;
         let agents = 0..self.plan.topology.agents;
-        self.wanted = agents.map(|number| Arc::new(self.told(number, &self.intent))).collect();
+        self.wanted = agents
+            .map(|number| Arc::new(self.configuration_of(number, &self.intent)))
+            .collect();
     }
 
     /// What an agent is told at this moment: everything, or half of it.
     pub(super) fn configuration(&self, number: usize, complete: bool) -> Arc<Configuration> {
         match self.wanted.get(number).filter(|_| complete) {
             Some(wanted) => Arc::clone(wanted),
-            None => Arc::new(self.told(number, &self.intent.half())),
+            None => Arc::new(self.configuration_of(number, &self.intent.half())),
         }
     }
 
@@ -426,7 +428,7 @@ impl World {
         number + self.plan.agent.strangers >= self.plan.topology.agents
     }
 
-    fn told(&self, number: usize, intent: &Intent) -> Configuration {
+    fn configuration_of(&self, number: usize, intent: &Intent) -> Configuration {
         let mut configuration = intent.configuration(&agent_name(number), agent_address(number), &self.plan);
         if self.is_stranger(number) {
             configuration.switches.clear();
@@ -446,10 +448,10 @@ impl World {
     }
 
     /// Where a switch lets local programs in.
-    pub(super) fn back_door(&self, switch: HostId) -> Option<SocketAddrV4> {
+    pub(super) fn local_port(&self, switch: HostId) -> Option<SocketAddrV4> {
         self.nodes
             .get(switch.0)
-            .map(|node| SocketAddrV4::new(node.address, BACK_DOOR))
+            .map(|node| SocketAddrV4::new(node.address, LOCAL_PORT))
     }
 }
 

@@ -2,14 +2,14 @@
 
 use tandem_core::Time;
 
-use super::process::{News, Process};
+use super::process::{NodeInput, Process};
 use super::{HostId, Part, Planned, State, World};
 use crate::socket::Output;
 use crate::world::log::ActorEvent;
 
 impl World {
     /// Tells a program something, and carries out what it wants. A program that does not run hears nothing.
-    pub(super) fn tell(&mut self, host: HostId, part: Part, news: News) {
+    pub(super) fn deliver(&mut self, host: HostId, part: Part, input: NodeInput) {
         let Some(node) = self.nodes.get_mut(host.0) else { return };
         if node.state != State::Running && !(part == Part::Vip && node.state == State::Down) {
             return;
@@ -20,7 +20,7 @@ impl World {
             Part::Vip => &mut node.vip,
         };
         if let Some(program) = program {
-            program.handle(now, news);
+            program.handle(now, input);
             self.drain(host, part);
         }
     }
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// The time of a wake has come; a program that moved its deadline meanwhile sleeps on.
-    pub(super) fn woken(&mut self, host: HostId, part: Part) {
+    pub(super) fn on_wake(&mut self, host: HostId, part: Part) {
         let Some(node) = self.nodes.get_mut(host.0) else { return };
         let alarm = node.wakes.get_mut(part as usize);
         if alarm.is_none_or(|alarm| alarm.take_if(|at| *at <= self.now).is_none()) {
@@ -43,7 +43,7 @@ impl World {
         let now = node.clock.read(self.now);
         let due = self.program(host, part).and_then(|program| program.poll_timeout());
         if due.is_some_and(|at| at <= now) {
-            self.tell(host, part, News::Timeout);
+            self.deliver(host, part, NodeInput::Timeout);
         } else {
             self.set_alarm(host, part);
         }
@@ -67,7 +67,7 @@ impl World {
     }
 
     /// Lets everything follow that needs no time.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn propagate(&mut self) {
         loop {
             while let Some((at, transit)) = self.links.poll_later() {
                 self.schedule(at, Planned::Transit(transit));
@@ -81,7 +81,7 @@ impl World {
             } else {
                 Part::Program
             };
-            self.tell(host, part, News::Arrival(arrival));
+            self.deliver(host, part, NodeInput::Arrival(arrival));
         }
     }
 
@@ -90,11 +90,11 @@ impl World {
         match output {
             Output::Listen { at } => {
                 self.links.listen(host, at);
-                self.ask_again();
+                self.wake_checks();
             }
             Output::Unlisten { at } => {
                 self.links.unlisten(host, at);
-                self.ask_again();
+                self.wake_checks();
             }
             Output::Dial { conn, to } => self.links.dial(now, host, conn, to),
             Output::Send { conn, bytes } => self.links.send(now, host, conn, bytes),
@@ -102,12 +102,12 @@ impl World {
             Output::Finish { conn } => self.links.finish(now, host, conn),
             Output::Close { conn } => self.links.close(now, host, conn),
             Output::Reset { conn } => self.links.reset(now, host, conn),
-            Output::Check { check, what } => self.begin_checking(host, check, what),
+            Output::Check { check, what } => self.start_check(host, check, what),
             Output::Uncheck { check } => drop(self.checkings.remove(&(host, check))),
             Output::Multicast { data } => self.multicast(host, &data),
             Output::Hold { address } => self.links.hold(now, host, address),
             Output::Release { address } => self.links.release(host, address),
-            Output::Event(event) => self.happened(host, part, event),
+            Output::Event(event) => self.on_event(host, part, event),
         }
     }
 
@@ -123,13 +123,13 @@ impl World {
     }
 
     /// Something happened in a program; some of it concerns the world.
-    fn happened(&mut self, host: HostId, _part: Part, event: ActorEvent) {
+    fn on_event(&mut self, host: HostId, _part: Part, event: ActorEvent) {
         match &event {
             ActorEvent::Vip(crate::vip::Event::VipTrack) => {
                 let lives = self.nodes.get(host.0).is_some_and(|node| node.program.is_some());
                 return self.tracked(host, lives);
             }
-            ActorEvent::Agent(crate::host::Event::HealthChanged) => return self.ask_again(),
+            ActorEvent::Agent(crate::host::Event::HealthChanged) => return self.wake_checks(),
             ActorEvent::Agent(crate::host::Event::Drained) => self.drained(host),
             ActorEvent::Switch(_) => {
                 if let Some(node) = self.nodes.get_mut(host.0) {

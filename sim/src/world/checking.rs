@@ -9,7 +9,7 @@ use tandem_core::Time;
 
 use super::{HostId, Part, Planned, State, World};
 use crate::socket::{Check, CheckKind, Outcome};
-use crate::world::process::News;
+use crate::world::process::NodeInput;
 
 /// A check that repeats.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(super) enum Stage {
 }
 
 impl World {
-    pub(super) fn begin_checking(&mut self, node: HostId, check: u64, what: Check) {
+    pub(super) fn start_check(&mut self, node: HostId, check: u64, what: Check) {
         let next = self.now + what.first;
         self.versions += 1;
         let version = self.versions;
@@ -116,7 +116,7 @@ impl World {
         };
         if checking.what.unless.as_ref() != Some(&outcome) {
             self.checkings.remove(&(node, check));
-            return self.tell(node, Part::Program, News::Checked { check, outcome });
+            return self.deliver(node, Part::Program, NodeInput::Checked { check, outcome });
         }
         let (to, every) = (*checking.what.to.ip(), checking.what.every);
         checking.next = next_turn(checking.next, every, self.now);
@@ -137,7 +137,7 @@ impl World {
     }
 
     /// Something changed: every check that sleeps asks again when it would have.
-    pub(super) fn ask_again(&mut self) {
+    pub(super) fn wake_checks(&mut self) {
         let now = self.now;
         self.changes += 1;
         let asleep: Vec<_> = self
@@ -171,7 +171,11 @@ impl World {
             .collect();
         for poller in pollers {
             if let Some(from) = self.nodes.get(poller.0).map(|node| node.address) {
-                self.tell(agent, Part::Program, News::Agent(crate::host::Command::Polled { from }));
+                self.deliver(
+                    agent,
+                    Part::Program,
+                    NodeInput::Agent(crate::host::Command::Polled { from }),
+                );
             }
         }
     }

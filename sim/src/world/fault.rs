@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::log::WorldEvent;
-use super::process::News;
+use super::process::NodeInput;
 use super::{HostId, Kind, Part, Planned, State, World};
 use crate::link::Trouble;
-use crate::operator::hand;
+use crate::operator::edits;
 use crate::plan::{Edit, Fault, Scheduled, Span, TlsFault};
 use crate::{device, host, proxy, thief, vip, vrouter};
 
@@ -28,7 +28,7 @@ impl World {
         let place = plan.faults.len() - 1;
         self.cause = 0;
         self.fault_begins(place);
-        self.settle();
+        self.propagate();
     }
 
     pub(super) fn fault_begins(&mut self, place: usize) {
@@ -64,9 +64,9 @@ impl World {
 
     fn turn(&mut self, place: usize, fault: &Fault, turn: Turn) {
         match fault {
-            Fault::Crash { node } => self.hurt(node, turn, |hurt| &mut hurt.crash),
-            Fault::PowerLoss { node } => self.hurt(node, turn, |hurt| &mut hurt.power),
-            Fault::Pause { node } => self.hurt(node, turn, |hurt| &mut hurt.pause),
+            Fault::Crash { node } => self.impair(node, turn, |impairment| &mut impairment.crash),
+            Fault::PowerLoss { node } => self.impair(node, turn, |impairment| &mut impairment.power),
+            Fault::Pause { node } => self.impair(node, turn, |impairment| &mut impairment.pause),
             Fault::Reboot { switch, keeps_database } => self.reboot(switch, *keeps_database, turn),
             Fault::Drain { agent } => self.drain_agent(place, agent, turn),
             Fault::Cut { from, to } => self.trouble(from, to, Trouble::Cut, turn),
@@ -74,27 +74,27 @@ impl World {
             Fault::Slow { from, to, times } => self.trouble_both(from, to, Trouble::Slow(*times), turn),
             Fault::Jam { from, to } => self.trouble_both(from, to, Trouble::Jam, turn),
             Fault::Reset { between, and } => self.reset(between, and),
-            Fault::Reload { proxy } => self.tell_named(proxy, News::Proxy(proxy::Command::Reload)),
+            Fault::Reload { proxy } => self.command_named(proxy, NodeInput::Proxy(proxy::Command::Reload)),
             Fault::MoveVip => self.move_vip(),
             Fault::SplitVip => count(&mut self.split, turn),
-            Fault::Edit { switch, what } => self.edit_by_hand(switch, *what),
+            Fault::Edit { switch, what } => self.edit_database(switch, *what),
             Fault::Steal { switch } => self.steal(switch, turn),
             Fault::Tls { agent, .. } => self.tls(agent),
             Fault::Drift { node, ppm } => self.drift(node, if turn == Turn::Begins { *ppm } else { 0 }),
             Fault::TsnDeath { agent } => self.tsn_death(agent, turn),
             Fault::Configure { what } => {
-                self.intend(|intent, random| intent.change(*what, random));
+                self.change_intent(|intent, random| intent.change(*what, random));
                 self.reconfigure();
             }
         }
         // Whatever it was, a health check may see it.
-        self.ask_again();
+        self.wake_checks();
     }
 
-    fn hurt(&mut self, name: &str, turn: Turn, which: fn(&mut super::Hurt) -> &mut u32) {
+    fn impair(&mut self, name: &str, turn: Turn, which: fn(&mut super::Impairment) -> &mut u32) {
         if let Some(host) = self.node(name) {
             if let Some(node) = self.nodes.get_mut(host.0) {
-                count(which(&mut node.hurt), turn);
+                count(which(&mut node.impairment), turn);
             }
             self.reconcile(host);
         }
@@ -103,12 +103,12 @@ impl World {
     /// Brings a node into the state that its faults leave it.
     pub(super) fn reconcile(&mut self, host: HostId) {
         let Some(node) = self.nodes.get(host.0) else { return };
-        let (hurt, old) = (node.hurt, node.state);
-        let new = match hurt {
-            super::Hurt { power: 1.., .. } => State::Dark,
-            super::Hurt { crash: 1.., .. } => State::Down,
-            super::Hurt { pause: 1.., .. } => State::Paused,
-            super::Hurt {
+        let (impairment, old) = (node.impairment, node.state);
+        let new = match impairment {
+            super::Impairment { power: 1.., .. } => State::Dark,
+            super::Impairment { crash: 1.., .. } => State::Down,
+            super::Impairment { pause: 1.., .. } => State::Paused,
+            super::Impairment {
                 power: 0,
                 crash: 0,
                 pause: 0,
@@ -153,18 +153,18 @@ impl World {
 
     /// A program that hung finds what has arrived, and only then how late it is; and what it is told once, it was not.
     fn go_on(&mut self, host: HostId) {
-        self.brief(host);
+        self.send_settings(host);
         self.links.thaw(self.now, host);
-        self.settle();
+        self.propagate();
         for part in [Part::Program, Part::Vip] {
-            self.tell(host, part, News::Timeout);
+            self.deliver(host, part, NodeInput::Timeout);
         }
     }
 
     /// The daemon of the virtual IP goes on where it hung with the proxy that is dead now.
     fn wake_vip(&mut self, host: HostId, old: State) {
         if old == State::Paused {
-            self.tell(host, Part::Vip, News::Timeout);
+            self.deliver(host, Part::Vip, NodeInput::Timeout);
         }
         if old == State::Dark
             && let Some(Kind::Proxy(number)) = self.nodes.get(host.0).map(|node| node.kind)
@@ -192,7 +192,7 @@ impl World {
         {
             node.keeps_database &= keeps_database;
         }
-        self.hurt(name, turn, |hurt| &mut hurt.power);
+        self.impair(name, turn, |impairment| &mut impairment.power);
     }
 
     fn drain_agent(&mut self, place: usize, name: &str, turn: Turn) {
@@ -202,7 +202,7 @@ impl World {
                 if let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.draining.is_none()) {
                     node.draining = Some(place);
                     self.remember_polls(host);
-                    self.tell(host, Part::Program, News::Agent(host::Command::Drain));
+                    self.deliver(host, Part::Program, NodeInput::Agent(host::Command::Drain));
                 }
             }
             Turn::Ends => {
@@ -211,11 +211,11 @@ impl World {
                 };
                 if !node.drained {
                     // Whoever restarts it has no patience.
-                    node.hurt.crash += 1;
+                    node.impairment.crash += 1;
                     self.reconcile(host);
                 }
                 if let Some(node) = self.nodes.get_mut(host.0) {
-                    node.hurt.crash = node.hurt.crash.saturating_sub(1);
+                    node.impairment.crash = node.impairment.crash.saturating_sub(1);
                     (node.draining, node.drained) = (None, false);
                 }
                 self.reconcile(host);
@@ -231,7 +231,7 @@ impl World {
             .filter(|node| node.draining.is_some() && !node.drained)
         {
             node.drained = true;
-            node.hurt.crash += 1;
+            node.impairment.crash += 1;
             self.schedule(self.now, Planned::Reconcile(host));
         }
     }
@@ -269,23 +269,23 @@ impl World {
     }
 
     /// Tells a program what the faults in force make of it.
-    pub(super) fn brief(&mut self, host: HostId) {
+    pub(super) fn send_settings(&mut self, host: HostId) {
         let Some(kind) = self.nodes.get(host.0).map(|node| node.kind) else {
             return;
         };
         match kind {
             Kind::Agent(_) => {
                 let command = host::Command::Tls(self.tls_fault(&self.name_of(host)));
-                self.tell(host, Part::Program, News::Agent(command));
+                self.deliver(host, Part::Program, NodeInput::Agent(command));
                 self.probe_services_node(host);
             }
             Kind::Proxy(number) => {
                 let command = vip::Command::Priority(self.vip_priority(number));
-                self.tell(host, Part::Vip, News::Vip(command));
+                self.deliver(host, Part::Vip, NodeInput::Vip(command));
             }
             Kind::VRouter(_) => {
                 let command = vrouter::Command::Subscribe(self.instances());
-                self.tell(host, Part::Program, News::VRouter(command));
+                self.deliver(host, Part::Program, NodeInput::VRouter(command));
             }
             Kind::Switch(_) | Kind::Control(_) | Kind::Thief => {}
         }
@@ -318,11 +318,11 @@ impl World {
 
     fn move_vip(&mut self) {
         for host in self.nodes_of(Kind::is_proxy) {
-            self.brief(host);
+            self.send_settings(host);
         }
     }
 
-    fn edit_by_hand(&mut self, name: &str, what: Edit) {
+    fn edit_database(&mut self, name: &str, what: Edit) {
         let Some(host) = self.node(name) else { return };
         if what == Edit::MoveTunnelEnd {
             self.move_tunnel_end(host, name);
@@ -330,7 +330,7 @@ impl World {
         let configuration = self.configuration(0, true);
         let operations = match self.nodes.get(host.0).and_then(|node| node.program.as_ref()) {
             Some(super::Process::Switch(device)) => {
-                hand::edit(what, device.switch(), &configuration, name, &mut self.application)
+                edits::edit(what, device.switch(), &configuration, name, &mut self.application)
             }
             Some(_) | None => None,
         };
@@ -344,7 +344,7 @@ impl World {
             return;
         }
         let mut moved = None;
-        self.intend(|intent, _| moved = intent.move_tunnel_end(name));
+        self.change_intent(|intent, _| moved = intent.move_tunnel_end(name));
         self.reconfigure();
         if let (Some(vtep), Some(node)) = (moved, self.nodes.get_mut(switch.0)) {
             node.tunnel_end = vtep;
@@ -356,7 +356,11 @@ impl World {
 
     pub(super) fn edit(&mut self, switch: HostId, operations: Option<Value>) {
         if let Some(operations) = operations {
-            self.tell(switch, Part::Program, News::Switch(device::Command::Edit(operations)));
+            self.deliver(
+                switch,
+                Part::Program,
+                NodeInput::Switch(device::Command::Edit(operations)),
+            );
         }
     }
 
@@ -364,18 +368,18 @@ impl World {
         let (Some(switch), Some(thief)) = (self.node(name), self.node("thief")) else {
             return;
         };
-        if let Some(from) = self.back_door(switch) {
+        if let Some(from) = self.local_port(switch) {
             let command = match turn {
                 Turn::Begins => thief::Command::Steal { from },
                 Turn::Ends => thief::Command::Leave { from },
             };
-            self.tell(thief, Part::Program, News::Thief(command));
+            self.deliver(thief, Part::Program, NodeInput::Thief(command));
         }
     }
 
     fn tls(&mut self, name: &str) {
         if let Some(host) = self.node(name) {
-            self.brief(host);
+            self.send_settings(host);
         }
     }
 
@@ -405,13 +409,13 @@ impl World {
         let alive = self.nodes.get(host.0).is_some_and(|node| node.tsn_deaths == 0);
         if self.plan.agent.tsn_probe {
             let command = host::Command::Probed { alive };
-            self.tell(host, Part::Program, News::Agent(command));
+            self.deliver(host, Part::Program, NodeInput::Agent(command));
         }
     }
 
-    fn tell_named(&mut self, name: &str, news: News) {
+    fn command_named(&mut self, name: &str, input: NodeInput) {
         if let Some(host) = self.node(name) {
-            self.tell(host, Part::Program, news);
+            self.deliver(host, Part::Program, input);
         }
     }
 }

@@ -27,25 +27,29 @@ impl World {
         self.healed = true;
         let core = self.choose_core();
         let outside: Vec<_> = self.all_nodes().filter(|node| !core.contains(node)).collect();
-        let hurt: Vec<_> = outside.iter().copied().filter(|node| self.suffers(*node)).collect();
-        let unnoticed: Vec<_> = hurt.iter().copied().filter(|node| self.goes_unnoticed(*node)).collect();
-        for node in &hurt {
-            self.keep_hurt(*node, unnoticed.contains(node));
+        let impaired: Vec<_> = outside.iter().copied().filter(|node| self.suffers(*node)).collect();
+        let unnoticed: Vec<_> = impaired
+            .iter()
+            .copied()
+            .filter(|node| self.goes_unnoticed(*node))
+            .collect();
+        for node in &impaired {
+            self.keep_impaired(*node, unnoticed.contains(node));
         }
         for place in self.active.clone().into_iter().rev() {
             self.fault_ends(place);
         }
-        for node in &hurt {
+        for node in &impaired {
             self.lose(*node);
         }
         let names = |nodes: &mut dyn Iterator<Item = HostId>| nodes.map(|node| self.name_of(node)).collect();
         let event = WorldEvent::Healed {
             core: names(&mut core.iter().copied()),
-            lost: names(&mut hurt.iter().copied()),
+            lost: names(&mut impaired.iter().copied()),
         };
         self.log_world(event);
-        self.ask_again();
-        self.settle();
+        self.wake_checks();
+        self.propagate();
     }
 
     fn choose_core(&mut self) -> BTreeSet<HostId> {
@@ -85,10 +89,10 @@ impl World {
     }
 
     /// What holds the node now holds it once more, so that it stays when the faults end.
-    fn keep_hurt(&mut self, host: HostId, power: bool) {
+    fn keep_impaired(&mut self, host: HostId, power: bool) {
         if let Some(node) = self.nodes.get_mut(host.0) {
-            let held = node.hurt;
-            node.hurt = super::Hurt {
+            let held = node.impairment;
+            node.impairment = super::Impairment {
                 power: held.power * 2 + u32::from(power),
                 crash: held.crash * 2,
                 pause: held.pause * 2,

@@ -33,8 +33,8 @@ use crate::plan::Plan;
 use checking::Checking;
 use clock::Clock;
 use log::{ActorEvent, Entry, SessionState, WorldEvent};
-use process::{News, Process};
-pub use reach::{ControlView, Listener, Reached, VRouterView};
+use process::{NodeInput, Process};
+pub use reach::{Consumer, ControlView, Reached, VRouterView};
 pub use view::{AgentView, LOCK, SwitchView, Way};
 
 /// A world that runs a plan.
@@ -85,7 +85,7 @@ struct Node {
     /// The daemon of the virtual IP, on a proxy.
     vip: Option<Process>,
     wakes: [Option<Time>; 2],
-    hurt: Hurt,
+    impairment: Impairment,
     state: State,
     clock: Clock,
     /// The database of a switch changed since its firmware looked.
@@ -114,7 +114,7 @@ enum Kind {
 
 /// How many faults hold a node in each grip: they overlap.
 #[derive(Clone, Copy, Debug, Default)]
-struct Hurt {
+struct Impairment {
     power: u32,
     crash: u32,
     pause: u32,
@@ -174,7 +174,7 @@ enum Planned {
 impl World {
     /// The world of a plan, before anything has happened. With `with_sessions`, each entry records the state of its session.
     pub fn new(plan: &Plan, with_sessions: bool) -> Self {
-        build::empty(plan, with_sessions).peopled()
+        build::empty(plan, with_sessions).populated()
     }
 
     /// Does the next thing. Answers `false` when nothing is left to do, which never happens to a world with switches.
@@ -188,7 +188,7 @@ impl World {
         self.cause = step.cause;
         match step.what {
             Planned::Transit(transit) => self.links.arrive(self.now, transit),
-            Planned::Wake { node, part } => self.woken(node, part),
+            Planned::Wake { node, part } => self.on_wake(node, part),
             Planned::Check {
                 node,
                 check,
@@ -200,11 +200,11 @@ impl World {
             Planned::Configure { node, life, complete } => self.configure(node, life, complete),
             Planned::Reconcile(node) => self.reconcile(node),
             Planned::Tracked { node, lives } => {
-                self.tell(node, Part::Vip, News::Vip(crate::vip::Command::Tracked(lives)))
+                self.deliver(node, Part::Vip, NodeInput::Vip(crate::vip::Command::Tracked(lives)))
             }
             Planned::Workload(chore) => self.work(chore),
         }
-        self.settle();
+        self.propagate();
         true
     }
 

@@ -29,7 +29,7 @@ pub(super) enum Process {
 
 /// What an actor is told, whichever it is.
 #[derive(Clone, Debug)]
-pub(super) enum News {
+pub(super) enum NodeInput {
     Arrival(Arrival),
     Checked { check: u64, outcome: Outcome },
     Timeout,
@@ -44,22 +44,22 @@ pub(super) enum News {
 
 impl Process {
     /// Tells it something. What is not for this kind of actor is dropped.
-    pub(super) fn handle(&mut self, now: Time, news: News) {
-        match (self, news) {
-            (Self::Switch(actor), News::Switch(command)) => actor.handle(now, Input::Command(command)),
-            (Self::Agent(actor), News::Agent(command)) => actor.handle(now, Input::Command(command)),
-            (Self::Proxy(actor), News::Proxy(command)) => actor.handle(now, Input::Command(command)),
-            (Self::Control(actor), News::Control(command)) => actor.handle(now, Input::Command(command)),
-            (Self::VRouter(actor), News::VRouter(command)) => actor.handle(now, Input::Command(command)),
-            (Self::Vip(actor), News::Vip(command)) => actor.handle(now, Input::Command(command)),
-            (Self::Thief(actor), News::Thief(command)) => actor.handle(now, Input::Command(command)),
-            (Self::Switch(actor), news) => tell(actor.as_mut(), now, news),
-            (Self::Agent(actor), news) => tell(actor.as_mut(), now, news),
-            (Self::Proxy(actor), news) => tell(actor.as_mut(), now, news),
-            (Self::Control(actor), news) => tell(actor.as_mut(), now, news),
-            (Self::VRouter(actor), news) => tell(actor.as_mut(), now, news),
-            (Self::Vip(actor), news) => tell(actor.as_mut(), now, news),
-            (Self::Thief(actor), news) => tell(actor.as_mut(), now, news),
+    pub(super) fn handle(&mut self, now: Time, input: NodeInput) {
+        match (self, input) {
+            (Self::Switch(actor), NodeInput::Switch(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Agent(actor), NodeInput::Agent(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Proxy(actor), NodeInput::Proxy(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Control(actor), NodeInput::Control(command)) => actor.handle(now, Input::Command(command)),
+            (Self::VRouter(actor), NodeInput::VRouter(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Vip(actor), NodeInput::Vip(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Thief(actor), NodeInput::Thief(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Switch(actor), input) => common(actor.as_mut(), now, input),
+            (Self::Agent(actor), input) => common(actor.as_mut(), now, input),
+            (Self::Proxy(actor), input) => common(actor.as_mut(), now, input),
+            (Self::Control(actor), input) => common(actor.as_mut(), now, input),
+            (Self::VRouter(actor), input) => common(actor.as_mut(), now, input),
+            (Self::Vip(actor), input) => common(actor.as_mut(), now, input),
+            (Self::Thief(actor), input) => common(actor.as_mut(), now, input),
         }
     }
 
@@ -103,12 +103,12 @@ impl Process {
 }
 
 /// What every actor can be told.
-fn tell<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, news: News) {
-    match news {
-        News::Arrival(arrival) => actor.handle(now, arrival.input()),
-        News::Checked { check, outcome } => actor.handle(now, Input::Checked { check, outcome }),
-        News::Timeout => actor.handle(now, Input::Timeout),
-        News::Switch(_) | News::Agent(_) | News::Proxy(_) => {}
-        News::Control(_) | News::VRouter(_) | News::Vip(_) | News::Thief(_) => {}
+fn common<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, input: NodeInput) {
+    match input {
+        NodeInput::Arrival(arrival) => actor.handle(now, arrival.input()),
+        NodeInput::Checked { check, outcome } => actor.handle(now, Input::Checked { check, outcome }),
+        NodeInput::Timeout => actor.handle(now, Input::Timeout),
+        NodeInput::Switch(_) | NodeInput::Agent(_) | NodeInput::Proxy(_) => {}
+        NodeInput::Control(_) | NodeInput::VRouter(_) | NodeInput::Vip(_) | NodeInput::Thief(_) => {}
     }
 }

@@ -39,7 +39,7 @@ pub struct VRouterView<'a> {
 
 /// Who hears of routes by way of control nodes.
 #[derive(Clone, Copy, Debug)]
-pub enum Listener<'a> {
+pub enum Consumer<'a> {
     Agent(AgentView<'a>),
     VRouter(VRouterView<'a>),
 }
@@ -87,40 +87,40 @@ impl World {
     }
 
     /// Every agent and every vRouter.
-    pub fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
-        let agents = self.agents().map(Listener::Agent);
-        agents.chain(self.vrouters().map(Listener::VRouter))
+    pub fn consumers(&self) -> impl Iterator<Item = Consumer<'_>> {
+        let agents = self.agents().map(Consumer::Agent);
+        agents.chain(self.vrouters().map(Consumer::VRouter))
     }
 
-    /// Whether a listener and a control node have a session, and nothing is between them.
-    pub fn talk<'a>(&self, listener: impl Into<Listener<'a>>, control: ControlView<'_>) -> bool {
-        let listener = listener.into();
+    /// Whether a consumer and a control node have a session, and nothing is between them.
+    pub fn has_session<'a>(&self, consumer: impl Into<Consumer<'a>>, control: ControlView<'_>) -> bool {
+        let consumer = consumer.into();
         let Some(node) = control.host else { return false };
-        let ways = [(listener.id(), control.id), (control.id, listener.id())];
-        listener.is_running()
+        let ways = [(consumer.id(), control.id), (control.id, consumer.id())];
+        consumer.is_running()
             && control.running
             && ways
                 .into_iter()
                 .all(|(from, to)| self.links.is_clear(self.now(), from, to))
-            && node.node().has_client(listener.name())
-            && listener.believes_in(control.name)
+            && node.node().has_client(consumer.name())
+            && consumer.believes_in_session(control.name)
     }
 
-    /// The control nodes that a listener believes to have sessions with.
-    pub fn believed<'a>(&'a self, listener: impl Into<Listener<'a>>) -> impl Iterator<Item = ControlView<'a>> {
-        let listener = listener.into();
+    /// The control nodes that a consumer believes to have sessions with.
+    pub fn believed_sessions<'a>(&'a self, consumer: impl Into<Consumer<'a>>) -> impl Iterator<Item = ControlView<'a>> {
+        let consumer = consumer.into();
         self.control_nodes()
-            .filter(move |control| listener.believes_in(control.name))
+            .filter(move |control| consumer.believes_in_session(control.name))
     }
 
     /// Whether an agent has been told everything once, and has someone who tells it what changes.
-    pub fn is_attended(&self, agent: AgentView<'_>) -> bool {
+    pub fn receives_changes(&self, agent: AgentView<'_>) -> bool {
         let mut nodes = self.control_nodes().peekable();
-        agent.complete && (nodes.peek().is_none() || nodes.any(|control| self.talk(agent, control)))
+        agent.complete && (nodes.peek().is_none() || nodes.any(|control| self.has_session(agent, control)))
     }
 
     /// Whether an agent has what is wanted now, and someone who would tell it if that changed.
-    pub fn is_informed(&self, agent: AgentView<'_>) -> bool {
+    pub fn is_current(&self, agent: AgentView<'_>) -> bool {
         if self.plan.topology.control_nodes == 0 {
             return agent.complete;
         }
@@ -129,11 +129,11 @@ impl World {
             node.is_some_and(|node| node.inventory().revision == self.revision * 2)
         };
         let mut nodes = self.control_nodes();
-        self.knows_all(agent) && nodes.any(|control| current(control) && self.talk(agent, control))
+        self.has_configuration(agent) && nodes.any(|control| current(control) && self.has_session(agent, control))
     }
 
     /// Whether an agent has what is wanted now.
-    pub fn knows_all(&self, agent: AgentView<'_>) -> bool {
+    pub fn has_configuration(&self, agent: AgentView<'_>) -> bool {
         if self.plan.topology.control_nodes == 0 {
             return agent.complete;
         }
@@ -157,20 +157,20 @@ impl World {
         self.plan.topology.control_nodes > 0 && grade.is_some_and(|grade| grade != Grade::Unfit)
     }
 
-    /// The MACs that agents export at other tunnel ends than this one: what of it this listener is to hear, or may.
-    pub fn reached<'a>(&self, listener: impl Into<Listener<'a>>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
+    /// The MACs that agents export at other tunnel ends than this one: what of it this consumer is to hear, or may.
+    pub fn reached<'a>(&self, consumer: impl Into<Consumer<'a>>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
         let mut reached = BTreeMap::<_, Reached>::new();
-        let listener = listener.into();
+        let consumer = consumer.into();
         let heard: Vec<_> = self
             .control_nodes()
-            .filter(|control| self.talk(listener, *control))
+            .filter(|control| self.has_session(consumer, *control))
             .collect();
         if self.plan.topology.control_nodes == 0 {
             return reached;
         }
         let mut here = BTreeSet::new();
         for other in self.agents() {
-            let common = heard.iter().any(|control| self.talk(other, *control));
+            let common = heard.iter().any(|control| self.has_session(other, *control));
             let routes = other.host.into_iter().flat_map(|host| host.agent().exports().routes());
             for route in routes.filter(|route| !route.mac.is_broadcast()) {
                 let key = (route.network, route.mac);
@@ -221,7 +221,7 @@ impl World {
     }
 }
 
-impl<'a> Listener<'a> {
+impl<'a> Consumer<'a> {
     /// The name of its node.
     pub fn name(self) -> &'a str {
         match self {
@@ -251,13 +251,13 @@ impl<'a> Listener<'a> {
     }
 
     /// Whether it has been told everything that can be told of a network.
-    pub fn is_settled(self, network: Uuid) -> bool {
+    pub fn is_complete(self, network: Uuid) -> bool {
         match self {
             Self::Agent(agent) => {
                 let uplinks = agent.host.and_then(|host| host.agent().uplinks());
                 uplinks.is_some_and(|uplinks| uplinks.is_settled(network))
             }
-            Self::VRouter(vrouter) => vrouter.vrouter.is_some_and(|vrouter| vrouter.is_settled(network)),
+            Self::VRouter(vrouter) => vrouter.vrouter.is_some_and(|vrouter| vrouter.is_complete(network)),
         }
     }
 
@@ -276,7 +276,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Whether it has a session with the control node of this name, by its own word.
-    fn believes_in(self, control: &str) -> bool {
+    fn believes_in_session(self, control: &str) -> bool {
         match self {
             Self::Agent(agent) => {
                 let uplinks = agent.host.and_then(|host| host.agent().uplinks());
@@ -290,13 +290,13 @@ impl<'a> Listener<'a> {
     }
 }
 
-impl<'a> From<AgentView<'a>> for Listener<'a> {
+impl<'a> From<AgentView<'a>> for Consumer<'a> {
     fn from(agent: AgentView<'a>) -> Self {
         Self::Agent(agent)
     }
 }
 
-impl<'a> From<VRouterView<'a>> for Listener<'a> {
+impl<'a> From<VRouterView<'a>> for Consumer<'a> {
     fn from(vrouter: VRouterView<'a>) -> Self {
         Self::VRouter(vrouter)
     }

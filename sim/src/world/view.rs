@@ -171,7 +171,7 @@ impl World {
     pub fn silence(&self, agent: AgentView<'_>, conn: ConnId) -> Option<Duration> {
         let host = agent.host?;
         let open = host.sessions().get(&conn).map(|line| line.last_received);
-        Some(agent.now.since(open.or_else(|| host.last_heard(conn))?))
+        Some(agent.now.since(open.or_else(|| host.last_received(conn))?))
     }
 
     pub(super) fn host(&self, host: HostId) -> Option<&Host> {

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use super::log::WorldEvent;
-use super::process::{News, Process};
+use super::process::{NodeInput, Process};
 use super::{HostId, Kind, Node, Part, Planned, State, World};
 use crate::operator::configuration::Intent;
 use crate::operator::firmware;
@@ -65,7 +65,7 @@ impl World {
             Chore::Firmware => self.run_firmware(),
             Chore::LocalChange if !self.healed => self.change_local(),
             Chore::RemoteChange if !self.healed => {
-                self.intend(Intent::change_remote);
+                self.change_intent(Intent::change_remote);
                 self.reconfigure();
             }
             Chore::ConfigurationChange if !self.healed => {
@@ -76,7 +76,7 @@ impl World {
                     Configure::Rebind,
                 ];
                 if let Some(what) = changes.choose(&mut self.application) {
-                    self.intend(|intent, random| intent.change(*what, random));
+                    self.change_intent(|intent, random| intent.change(*what, random));
                     self.reconfigure();
                 }
             }
@@ -138,12 +138,12 @@ impl World {
     /// The operator brings what is wanted now to one control node after the other; without any, to one agent after the
     /// other. vRouters get hosts in new networks, and lose those in old ones, at once.
     pub(super) fn reconfigure(&mut self) {
-        let is_told = if self.plan.topology.control_nodes > 0 {
+        let configured = if self.plan.topology.control_nodes > 0 {
             Kind::is_control
         } else {
             Kind::is_agent
         };
-        for node in self.nodes_of(is_told) {
+        for node in self.nodes_of(configured) {
             let life = self.nodes.get(node.0).map_or(0, |node| node.lives);
             let micros = u64::try_from(BETWEEN_AGENTS.as_micros()).unwrap_or(0);
             let pause = Duration::from_micros(self.application.random_range(0..=micros));
@@ -151,7 +151,7 @@ impl World {
             self.schedule(self.now + pause, Planned::Configure { node, life, complete });
         }
         for vrouter in self.nodes_of(Kind::is_vrouter) {
-            self.brief(vrouter);
+            self.send_settings(vrouter);
         }
     }
 
@@ -191,7 +191,7 @@ impl World {
                     configuration,
                     complete,
                 };
-                self.tell(host, Part::Program, News::Agent(command));
+                self.deliver(host, Part::Program, NodeInput::Agent(command));
             }
             Kind::Control(_) => {
                 let inventory = self.inventory(complete);
@@ -202,7 +202,7 @@ impl World {
                     complete,
                 });
                 let command = control::Command::Configure(inventory);
-                self.tell(host, Part::Program, News::Control(command));
+                self.deliver(host, Part::Program, NodeInput::Control(command));
             }
             Kind::Switch(_) | Kind::Proxy(_) | Kind::VRouter(_) | Kind::Thief => {}
         }

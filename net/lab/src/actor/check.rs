@@ -68,7 +68,7 @@ async fn answer(check: &Check, mut stream: TcpStream) -> io::Result<Outcome> {
             Ok(if line.is_empty() {
                 Outcome::Wrong
             } else {
-                Outcome::Said(String::from_utf8_lossy(line).trim_end().to_owned())
+                Outcome::AgentCheck(String::from_utf8_lossy(line).trim_end().to_owned())
             })
         }
     }

@@ -274,7 +274,7 @@ async fn a_check_tells_what_it_finds() {
     const RECORD: &[u8] = &[22, 3, 3, 0, 1, 0];
     const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
     const ECHOED: &[u8] = br#"{"id":"h","result":[],"error":null}"#;
-    let said = |text: &str| Outcome::Said(text.to_owned());
+    let said = |text: &str| Outcome::AgentCheck(text.to_owned());
     let mut bench = Bench::new();
     let table: [(CheckKind, &'static [u8], Outcome); 9] = [
         (CheckKind::Connect, b"", Outcome::Passed),

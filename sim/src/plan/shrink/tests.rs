@@ -71,19 +71,19 @@ fn the_budget_is_kept_and_what_is_returned_has_failed() {
 
 #[test]
 fn progress_is_told_after_each_run_and_never_grows() {
-    let mut told = Vec::new();
-    let least = shrink_and_tell(&large(), crash_after_cut, 10_000, |progress| {
-        told.push((progress.runs, progress.best.faults.len()));
+    let mut reported = Vec::new();
+    let least = shrink_with_progress(&large(), crash_after_cut, 10_000, |progress| {
+        reported.push((progress.runs, progress.best.faults.len()));
     });
-    assert!(told.iter().map(|(runs, _)| *runs).eq(1..=told.len()));
-    assert!(told.is_sorted_by(|(_, one), (_, next)| one >= next));
-    assert_eq!(told.last().map(|(_, faults)| *faults), Some(least.faults.len()));
+    assert!(reported.iter().map(|(runs, _)| *runs).eq(1..=reported.len()));
+    assert!(reported.is_sorted_by(|(_, one), (_, next)| one >= next));
+    assert_eq!(reported.last().map(|(_, faults)| *faults), Some(least.faults.len()));
 }
 
 #[test]
 fn thirty_faults_take_few_runs() {
     let mut runs = 0;
-    shrink_and_tell(&large(), crash_after_cut, 10_000, |_| runs += 1);
+    shrink_with_progress(&large(), crash_after_cut, 10_000, |_| runs += 1);
     assert!(runs < 300, "{runs} runs");
 }
 

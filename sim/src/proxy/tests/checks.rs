@@ -154,15 +154,15 @@ fn without_shutdown_sessions_they_stay_on_the_dead_server() {
 fn drain_keeps_the_sessions_and_down_cuts_them() {
     let mut bench = Bench::new(|_| {});
     let client = bench.dial();
-    bench.say(1, "drain");
+    bench.answer(1, "drain");
     let others = [bench.dial(), bench.dial()];
     assert_eq!(others.map(|other| bench.server_of(other).to_owned()), ["b", "b"]);
     assert_eq!(bench.server_of(client), "a");
-    bench.say(1, "up 100%");
+    bench.answer(1, "up 100%");
     assert!(!bench.proxy.servers().next().expect("a").usable);
-    bench.say(1, "down");
+    bench.answer(1, "down");
     assert_eq!(bench.server_of(client), "");
-    bench.say(1, "ready up 100%");
+    bench.answer(1, "ready up 100%");
     bench.words();
     let back = bench.dial();
     assert_eq!(bench.server_of(back), "a");
@@ -171,7 +171,7 @@ fn drain_keeps_the_sessions_and_down_cuts_them() {
 #[test]
 fn what_an_agent_said_before_it_died_still_holds_when_it_is_back() {
     let mut bench = Bench::new(|_| {});
-    bench.say(1, "drain");
+    bench.answer(1, "drain");
     bench.words();
     bench.set(1, Condition::Refusing);
     bench.run(SECOND);
@@ -185,8 +185,8 @@ fn what_an_agent_said_before_it_died_still_holds_when_it_is_back() {
 fn with_everybody_drained_or_down_a_client_is_accepted_and_closed_at_once() {
     for text in ["drain", "down"] {
         let mut bench = Bench::new(|_| {});
-        bench.say(1, text);
-        bench.say(2, text);
+        bench.answer(1, text);
+        bench.answer(2, text);
         bench.wire();
         bench.words();
         let client = bench.dial();
@@ -209,7 +209,7 @@ fn two_listens_with_backups_keep_one_connection_on_each() {
     let one = bench.dial();
     let other = ConnId(ACCEPTED + 100);
     let at = SocketAddrV4::new(*listen().ip(), 6641);
-    bench.tell(Input::Accepted {
+    bench.handle(Input::Accepted {
         conn: other,
         at,
         from: listen(),
@@ -225,9 +225,9 @@ fn two_listens_with_backups_keep_one_connection_on_each() {
 fn a_reload_checks_afresh_and_leaves_old_sessions_unchecked_until_the_hard_stop() {
     let mut bench = Bench::new(|_| {});
     let (old, gone) = (bench.dial(), bench.dial());
-    bench.tell(Input::Command(Command::Reload));
-    bench.tell(Input::Finished { conn: gone });
-    bench.tell(Input::Finished {
+    bench.handle(Input::Command(Command::Reload));
+    bench.handle(Input::Finished { conn: gone });
+    bench.handle(Input::Finished {
         conn: bench.server_conn(gone),
     });
     let fresh = bench.dial();
@@ -252,11 +252,11 @@ fn a_reload_checks_afresh_and_leaves_old_sessions_unchecked_until_the_hard_stop(
 fn a_stop_closes_everybody_and_then_nothing_happens() {
     let mut bench = Bench::new(|_| {});
     let old = bench.dial();
-    bench.tell(Input::Command(Command::Reload));
+    bench.handle(Input::Command(Command::Reload));
     let fresh = bench.dial();
     let conns = [old, fresh].map(|client| (client, bench.server_conn(client)));
     bench.wire();
-    bench.tell(Input::Command(Command::Stop));
+    bench.handle(Input::Command(Command::Stop));
     let closes = conns
         .iter()
         .flat_map(|(client, server)| [*client, *server])

@@ -100,7 +100,7 @@ impl Bench {
     }
 
     /// What an agent says, once it is asked.
-    fn say(&mut self, number: u8, text: &'static str) {
+    fn answer(&mut self, number: u8, text: &'static str) {
         self.servers.get_mut(&number).expect("a server").1 = text;
         self.run(SECOND);
     }
@@ -110,7 +110,7 @@ impl Bench {
         self.clients += 1;
         let conn = ConnId(ACCEPTED + self.clients);
         let port = u16::try_from(self.clients).expect("few clients");
-        self.tell(Input::Accepted {
+        self.handle(Input::Accepted {
             conn,
             at: listen(),
             from: SocketAddrV4::new([10, 0, 1, 1].into(), port),
@@ -132,7 +132,7 @@ impl Bench {
         found.and_then(|found| found.server_conn).expect("a server")
     }
 
-    fn tell(&mut self, input: Input<Command>) {
+    fn handle(&mut self, input: Input<Command>) {
         self.inputs.push_back(input);
         while let Some(input) = self.inputs.pop_front() {
             self.proxy.handle(self.now, input);
@@ -187,7 +187,7 @@ impl Bench {
             };
             self.now = self.now.max(at);
             match check {
-                None => self.tell(Input::Timeout),
+                None => self.handle(Input::Timeout),
                 Some(check) => self.advance(check),
             }
         }
@@ -203,7 +203,7 @@ impl Bench {
             Some((_, found)) => {
                 let outcome = found.clone();
                 self.checks.remove(&check);
-                return self.tell(Input::Checked { check, outcome });
+                return self.handle(Input::Checked { check, outcome });
             }
         };
         let checking = self.checks.get_mut(&check).expect("the same");
@@ -214,11 +214,11 @@ impl Bench {
     }
 
     fn find(&self, what: &Check) -> (Time, Outcome) {
-        let said = self.servers[&what.to.ip().octets()[3]].1;
+        let text = self.servers[&what.to.ip().octets()[3]].1;
         match (self.condition(what.to), what.kind) {
             (Condition::Refusing, _) => (self.now, Outcome::Refused),
             (Condition::Dark, _) => (self.now + what.connect_timeout, Outcome::TimedOut),
-            (Condition::Alive, CheckKind::Agent) => (self.now, Outcome::Said(said.into())),
+            (Condition::Alive, CheckKind::Agent) => (self.now, Outcome::AgentCheck(text.into())),
             (Condition::Alive, _) | (Condition::Hung, CheckKind::Connect) => (self.now, Outcome::Passed),
             (Condition::Hung, CheckKind::Echo | CheckKind::Tls | CheckKind::Agent) => {
                 (self.now + what.timeout, Outcome::TimedOut)

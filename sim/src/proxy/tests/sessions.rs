@@ -33,8 +33,8 @@ fn open(settings: impl FnOnce(&mut plan::Proxy)) -> (Bench, ConnId, ConnId) {
 #[test]
 fn bytes_go_both_ways() {
     let (mut bench, client, server) = open(|_| {});
-    bench.tell(bytes(client, "question"));
-    bench.tell(bytes(server, "answer"));
+    bench.handle(bytes(client, "question"));
+    bench.handle(bytes(server, "answer"));
     assert_eq!(bench.wire(), [send(server, "question"), send(client, "answer")]);
 }
 
@@ -47,11 +47,11 @@ fn one_direction_may_close_before_the_other() {
         } else {
             (server, client)
         };
-        bench.tell(Input::Finished { conn: first });
+        bench.handle(Input::Finished { conn: first });
         assert_eq!(bench.wire(), [Output::Finish { conn: second }]);
-        bench.tell(bytes(second, "more"));
+        bench.handle(bytes(second, "more"));
         assert_eq!(bench.wire(), [send(first, "more")]);
-        bench.tell(Input::Finished { conn: second });
+        bench.handle(Input::Finished { conn: second });
         assert_eq!(
             bench.wire(),
             [Output::Close { conn: client }, Output::Close { conn: server }]
@@ -67,11 +67,11 @@ fn one_direction_may_close_before_the_other() {
 #[test]
 fn a_clients_reset_is_passed_on_as_a_reset_and_a_servers_as_an_end() {
     let (mut bench, client, server) = open(|_| {});
-    bench.tell(Input::Lost { conn: client });
+    bench.handle(Input::Lost { conn: client });
     assert_eq!(bench.wire(), [Output::Reset { conn: server }]);
 
     let (mut bench, client, server) = open(|_| {});
-    bench.tell(Input::Lost { conn: server });
+    bench.handle(Input::Lost { conn: server });
     assert_eq!(bench.wire(), [Output::Close { conn: client }]);
     assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: server lost"]);
 }
@@ -81,16 +81,16 @@ fn a_silent_server_ends_its_direction_and_any_byte_restarts_the_clock() {
     let (mut bench, client, server) = open(|proxy| proxy.timeout_server = Span::seconds(2));
     for _ in 0..4 {
         bench.run(SECOND);
-        bench.tell(bytes(client, "x"));
+        bench.handle(bytes(client, "x"));
         bench.run(SECOND);
-        bench.tell(bytes(server, "y"));
+        bench.handle(bytes(server, "y"));
     }
     bench.wire();
     bench.run(SECOND * 2 - MILLISECOND);
     assert_eq!(bench.wire(), []);
     bench.run(MILLISECOND);
     assert_eq!(bench.wire(), [Output::Finish { conn: client }]);
-    bench.tell(Input::Finished { conn: client });
+    bench.handle(Input::Finished { conn: client });
     assert_eq!(bench.words(), ["ProxySessionClosed 10.0.1.1:1 to a: server silent"]);
 }
 
@@ -105,8 +105,8 @@ fn with_both_time_outs_silence_ends_the_session() {
 #[test]
 fn bytes_that_a_server_never_takes_end_the_session() {
     let (mut bench, client, server) = open(|proxy| proxy.timeout_server = Span::seconds(2));
-    bench.tell(bytes(client, "x"));
-    bench.tell(Input::Sent {
+    bench.handle(bytes(client, "x"));
+    bench.handle(Input::Sent {
         conn: server,
         queued_bytes: 1,
     });
@@ -124,7 +124,7 @@ fn who_cannot_keep_up_stops_the_other_end() {
         (9_000, None),
         (100, Some(true)),
     ] {
-        bench.tell(Input::Sent {
+        bench.handle(Input::Sent {
             conn: server,
             queued_bytes,
         });
@@ -139,8 +139,8 @@ fn what_a_client_says_before_its_server_is_there_waits_and_is_bounded() {
     bench.set(1, Condition::Dark);
     let client = bench.dial();
     bench.wire();
-    bench.tell(bytes(client, "early"));
-    bench.tell(bytes(client, &"x".repeat(20_000)));
+    bench.handle(bytes(client, "early"));
+    bench.handle(bytes(client, &"x".repeat(20_000)));
     assert_eq!(
         bench.wire(),
         [Output::Read {
@@ -148,7 +148,7 @@ fn what_a_client_says_before_its_server_is_there_waits_and_is_bounded() {
             on: false
         }]
     );
-    bench.tell(Input::Finished { conn: client });
+    bench.handle(Input::Finished { conn: client });
     let dead = bench.server_conn(client);
     bench.run(MILLISECOND * 300);
     assert_eq!(bench.server_of(client), "b");
@@ -172,7 +172,7 @@ fn a_client_that_leaves_before_its_server_is_there_leaves_nothing_behind() {
         let mut bench = Bench::new(|_| {});
         bench.set(1, Condition::Dark);
         let client = bench.dial();
-        bench.tell(input(client));
+        bench.handle(input(client));
         assert_eq!(bench.proxy.connections().count(), 0);
         assert!(bench.proxy.servers().all(|server| server.sessions == 0));
     }
@@ -240,7 +240,7 @@ fn when_nobody_can_be_reached_the_client_is_closed_after_four_attempts() {
 #[test]
 fn the_only_server_left_is_tried_again_with_pauses() {
     let mut bench = Bench::new(|_| {});
-    bench.say(2, "drain");
+    bench.answer(2, "drain");
     bench.words();
     bench.set(1, Condition::Refusing);
     bench.checks.clear();
@@ -271,14 +271,14 @@ fn whatever_happens_every_session_is_counted_once() {
         let queued_bytes = pick(40_000);
         match pick(12) {
             0..=3 => drop(bench.dial()),
-            4 => bench.tell(Input::Finished { conn }),
+            4 => bench.handle(Input::Finished { conn }),
             5 if bench.proxy.connections().all(|c| c.server_conn != Some(conn) || c.open) => {
-                bench.tell(Input::Lost { conn })
+                bench.handle(Input::Lost { conn })
             }
-            6 => bench.tell(Input::Sent { conn, queued_bytes }),
+            6 => bench.handle(Input::Sent { conn, queued_bytes }),
             7 => bench.set(number, condition),
             8 => bench.servers.get_mut(&number).expect("a server").1 = ["ready up", "drain", "down", "1%"][pick(4)],
-            9 if pick(20) == 0 => bench.tell(Input::Command(Command::Reload)),
+            9 if pick(20) == 0 => bench.handle(Input::Command(Command::Reload)),
             _ => bench.run(MILLISECOND * u32::try_from(pick(700)).expect("small")),
         }
         let counted: u32 = bench.proxy.servers().map(|server| server.sessions).sum();

@@ -55,7 +55,7 @@ impl Account {
                 entries.push(entry.clone());
             }
         };
-        trial::run(plan, Detail::Standing, &mut hear, &|| true);
+        trial::run(plan, Detail::Sessions, &mut hear, &|| true);
         let healed = entries.iter().find(|entry| is_healed(entry)).cloned();
         let now = healed.as_ref().map_or(violation.at, |healed| healed.at);
         let chain = chain(&entries, start(&entries, violation));

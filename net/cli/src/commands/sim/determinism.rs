@@ -13,7 +13,7 @@ use super::trial;
 /// The second run also writes down how each session stood, as a log does; that must change nothing. `None` if `go_on`
 /// said no.
 pub(super) fn is_same_again(plan: &Plan, first: &Report, go_on: &dyn Fn() -> bool) -> Option<bool> {
-    let second = trial::run(plan, Detail::Standing, &mut |_| (), go_on)?;
+    let second = trial::run(plan, Detail::Sessions, &mut |_| (), go_on)?;
     let outcome = |report: &Report| {
         (
             report.chain.clone(),
@@ -82,7 +82,7 @@ mod tests {
         let plan = plan(1);
         let report = trial::run(&plan, Detail::Chain, &mut |_| (), &|| true).expect("a report");
         assert_eq!(is_same_again(&plan, &report, &|| true), Some(true));
-        assert!(first_difference(Run::new(&plan, Detail::Outcome), Run::new(&plan, Detail::Standing)).is_none());
+        assert!(first_difference(Run::new(&plan, Detail::Outcome), Run::new(&plan, Detail::Sessions)).is_none());
     }
 
     #[test]

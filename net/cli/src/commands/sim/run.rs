@@ -256,7 +256,7 @@ fn observed(
         failed.set(why);
         good && go_on()
     };
-    let report = trial::run(plan, Detail::Standing, &mut hear, &go_on);
+    let report = trial::run(plan, Detail::Sessions, &mut hear, &go_on);
     if let Some(why) = failed.take() {
         return Err(why);
     }
@@ -297,7 +297,7 @@ fn deterministic(
     }
     writeln!(out, "\nFAIL: two runs of this plan differ")?;
     // Once more side by side: nobody keeps two whole logs.
-    match determinism::first_difference(Run::new(plan, Detail::Standing), Run::new(plan, Detail::Standing)) {
+    match determinism::first_difference(Run::new(plan, Detail::Sessions), Run::new(plan, Detail::Sessions)) {
         Some(Difference { one, other }) => {
             writeln!(out, "The first event that differs:\n{COLUMNS}")?;
             for entry in [one, other] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tandem_sim::check::Violation;
-use tandem_sim::plan::shrink::shrink_and_tell;
+use tandem_sim::plan::shrink::shrink_with_progress;
 use tandem_sim::plan::{Plan, Role};
 use tandem_sim::run::{Detail, Report};
 
@@ -132,7 +132,7 @@ fn search(plan: &Plan, violation: &Violation, most: usize, go_on: &dyn Fn() -> b
         found.is_some_and(|found| is_same(&found, smaller, violation, plan))
     };
     let mut runs = 0;
-    let least = shrink_and_tell(plan, fails, most, |progress| {
+    let least = shrink_with_progress(plan, fails, most, |progress| {
         runs = progress.runs;
         bar.set_position(progress.runs as u64);
         bar.set_message(size(progress.best));

@@ -1,4 +1,4 @@
-//! The door for switches: TLS, bounded in number and in time, as the listener of `net` does it.
+//! The listener for switches: TLS, bounded in number and in time, as the listener of `net` does it.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4};
@@ -19,7 +19,7 @@ pub const HALF_OPEN_MAX: usize = 256;
 
 /// Every handshake that is under way.
 #[derive(Clone, Debug)]
-pub(super) struct Door {
+pub(super) struct Listener {
     /// What TLS does to connections that are accepted from now on.
     pub(super) fault: Option<TlsFault>,
     work: Duration,
@@ -31,7 +31,7 @@ struct Handshake {
     tls: Tls,
     from: SocketAddrV4,
     accepted_at: Time,
-    heard: bool,
+    received: bool,
 }
 
 /// What to do about a handshake.
@@ -53,8 +53,8 @@ pub(super) enum Step {
     Failed(CloseWhy),
 }
 
-impl Door {
-    /// A door where nobody stands. `work` is what a flight takes of the processor.
+impl Listener {
+    /// A listener where nobody stands. `work` is what a flight takes of the processor.
     pub(super) fn new(work: Duration) -> Self {
         Self {
             fault: None,
@@ -76,7 +76,7 @@ impl Door {
             tls: Tls::server(self.work, self.fault),
             from,
             accepted_at: now,
-            heard: false,
+            received: false,
         };
         self.handshakes.insert(conn, handshake);
         self.react(conn, Ok(Vec::new()))
@@ -85,9 +85,9 @@ impl Door {
     /// Bytes arrive; `None` if this is no handshake of ours.
     pub(super) fn bytes(&mut self, now: Time, conn: ConnId, data: &[u8]) -> Option<Reaction> {
         let handshake = self.handshakes.get_mut(&conn)?;
-        handshake.heard = true;
-        let received = handshake.tls.receive(now, data.to_vec());
-        Some(self.react(conn, received.map_err(failed)))
+        handshake.received = true;
+        let plaintext = handshake.tls.receive(now, data.to_vec());
+        Some(self.react(conn, plaintext.map_err(failed)))
     }
 
     /// The deadline has come; `None` if this is no handshake of ours.
@@ -106,7 +106,7 @@ impl Door {
     /// The other end will say no more; answers what that means for a handshake.
     pub(super) fn ended(&mut self, conn: ConnId) -> Option<CloseWhy> {
         let handshake = self.handshakes.remove(&conn)?;
-        Some(if handshake.heard {
+        Some(if handshake.received {
             let what = "the peer closed in the middle of the TLS handshake";
             CloseWhy::fault(Fault::PeerMisbehaved, what)
         } else {
@@ -136,8 +136,8 @@ impl Door {
         }
     }
 
-    /// Sends what is ready; a handshake that is over, well or not, stands at the door no longer.
-    fn react(&mut self, conn: ConnId, received: Result<Vec<u8>, CloseWhy>) -> Reaction {
+    /// Sends what is ready; a handshake that is over, well or not, stands at the listener no longer.
+    fn react(&mut self, conn: ConnId, plaintext: Result<Vec<u8>, CloseWhy>) -> Reaction {
         let mut flights = Vec::new();
         let Some(handshake) = self.handshakes.get_mut(&conn) else {
             return Reaction {
@@ -148,7 +148,7 @@ impl Door {
         while let Some(flight) = handshake.tls.poll_send() {
             flights.push(flight);
         }
-        let step = match received {
+        let step = match plaintext {
             Err(why) => Step::Failed(why),
             Ok(early) if handshake.tls.is_open() => Step::Open {
                 connected: handshake.connected(conn),
