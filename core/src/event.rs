@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
-use crate::machine::{CloseWhy, Fault};
 use crate::text::short;
 
 /// An event as a log shows it: a level, a word that an operator can search for, and the details (`Display`).
@@ -23,6 +23,11 @@ pub trait LogEvent: fmt::Display {
     /// How important the line is.
     fn level(&self) -> Level {
         Level::Info
+    }
+
+    /// Why a connection ended, of the events that report an end: a field of the line.
+    fn close_reason(&self) -> Option<CloseReason> {
+        None
     }
 }
 
@@ -244,6 +249,14 @@ impl LogEvent for Event {
 
     fn level(&self) -> Level {
         self.what.level()
+    }
+
+    fn close_reason(&self) -> Option<CloseReason> {
+        if let What::Closed { why } = &self.what {
+            Some(why.reason)
+        } else {
+            None
+        }
     }
 }
 

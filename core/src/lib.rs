@@ -11,6 +11,7 @@ mod planted;
 
 pub mod agent;
 pub mod bounds;
+mod close;
 pub mod configuration;
 pub mod control;
 pub mod event;
@@ -27,6 +28,7 @@ mod text;
 pub mod time;
 pub mod xmpp;
 
+pub use close::{CloseReason, CloseWhy, Fault};
 pub use ids::{ConnId, Generation, LogicalSwitchName, Mac, SwitchName, Uuid, Vni};
-pub use machine::{CloseWhy, Fault, Machine, Peer};
+pub use machine::{Machine, Peer};
 pub use time::{Deadline, Time};

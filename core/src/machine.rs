@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::time::{Deadline, Time};
 
 /// Two enums and three methods.
@@ -29,67 +30,6 @@ pub trait Machine {
 
     /// When to call `handle` with a time-out, and why; `None` when only an input can change anything.
     fn poll_timeout(&self) -> Option<Deadline<Self::Why>>;
-}
-
-/// Whose fault an error is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// The peer broke the protocol.
-    PeerMisbehaved,
-    /// The peer keeps the protocol, but lacks or refuses something that we need.
-    PeerIncompatible,
-    /// Neither end: the network, the clock, a file, the configuration.
-    Environment,
-    /// Tandem.
-    OurBug,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PeerMisbehaved => "the peer misbehaved",
-            Self::PeerIncompatible => "the peer is incompatible",
-            Self::Environment => "the environment",
-            Self::OurBug => "a bug in Tandem",
-        })
-    }
-}
-
-/// Why a connection was closed, by us or by the other end.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct CloseWhy {
-    /// Whose fault it is; `None` for an orderly close.
-    pub fault: Option<Fault>,
-    /// One sentence for a person.
-    pub what: String,
-}
-
-impl CloseWhy {
-    /// A close that is nobody's fault.
-    pub fn orderly(what: impl Into<String>) -> Self {
-        Self {
-            fault: None,
-            what: what.into(),
-        }
-    }
-
-    /// A close that is somebody's fault.
-    pub fn fault(fault: Fault, what: impl Into<String>) -> Self {
-        Self {
-            fault: Some(fault),
-            what: what.into(),
-        }
-    }
-}
-
-impl fmt::Display for CloseWhy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.fault {
-            None => f.write_str(&self.what),
-            Some(fault) => write!(f, "{} ({fault})", self.what),
-        }
-    }
 }
 
 /// What the driver knows of the other end of a connection.

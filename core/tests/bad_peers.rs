@@ -167,7 +167,7 @@ impl World {
     fn assert_misbehaved(&mut self, words: &str) {
         self.work();
         let why = self.closed.clone().expect("closed");
-        assert!(why.what.contains(words), "{why}");
+        assert!(why.detail.contains(words), "{why}");
         assert_eq!(why.fault, Some(Fault::PeerMisbehaved), "{why}");
     }
 }
@@ -177,7 +177,7 @@ fn a_peer_that_answers_echoes_and_never_a_request_is_closed_and_the_request_name
     let mut world = World::new();
     let (after, why) = world.until_closed();
     assert_eq!(after, REQUEST_ANSWER);
-    assert_eq!(why.what, "no answer to get_schema");
+    assert_eq!(why.detail, "no answer to get_schema");
     assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
 }
 
@@ -189,7 +189,7 @@ fn a_peer_that_never_answers_a_dump_is_closed_and_the_tables_named() {
     }
     let (after, why) = world.until_closed();
     assert_eq!(after, DUMP_ANSWER);
-    assert_eq!(why.what, "no answer to monitor of the local tables");
+    assert_eq!(why.detail, "no answer to monitor of the local tables");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_peer_that_never_answers_a_transaction_is_closed_and_the_transaction_named()
     assert_eq!(world.asked.len(), 1, "{:?}", world.asked);
     let (after, why) = world.until_closed();
     assert!(after <= DUMP_ANSWER, "{after:?}");
-    assert_eq!(why.what, "no answer to transact (logical switches, 2 rows)");
+    assert_eq!(why.detail, "no answer to transact (logical switches, 2 rows)");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_peer_that_answers_nothing_at_all_is_closed() {
     world.echoes = false;
     let (after, why) = world.until_closed();
     assert!(after <= NAMELESS, "{after:?}");
-    assert_eq!(why.what, "nothing heard for 60.0 s", "as long as a dump may take");
+    assert_eq!(why.detail, "nothing heard for 60.0 s", "as long as a dump may take");
 }
 
 #[test]

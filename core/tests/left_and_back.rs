@@ -9,7 +9,7 @@ use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks};
 use tandem_core::bounds::INSTANCES_LEFT;
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::evpn::{InstanceName, Key, NextHop, Path};
-use tandem_core::machine::CloseWhy;
+use tandem_core::machine::{CloseReason, CloseWhy};
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::{Mac, Machine, Time, Uuid, Vni};
 
@@ -188,7 +188,7 @@ fn a_network_whose_end_was_heard_is_settled_by_the_next() {
 fn a_new_session_owes_no_ends() {
     let mut agent = Agent::new();
     agent.configure(&[]);
-    let why = CloseWhy::orderly("it is over");
+    let why = CloseWhy::new(CloseReason::PeerClosed, "it is over");
     agent.hear(Input::Closed { id: agent.session, why });
     agent.configure(&[BLUE]);
     agent.passes(LATE);
@@ -218,7 +218,7 @@ fn another_network_of_the_same_name_is_subscribed_anew() {
 #[test]
 fn no_item_at_all_means_nothing_where_a_control_node_is_not_ours() {
     let mut agent = Agent::new();
-    let why = CloseWhy::orderly("it is over");
+    let why = CloseWhy::new(CloseReason::PeerClosed, "it is over");
     agent.hear(Input::Closed { id: agent.session, why });
     agent.passes(LATE);
     agent.open(false);

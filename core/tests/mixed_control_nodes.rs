@@ -10,7 +10,7 @@ use tandem_core::status::UplinkStatus;
 use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Link, Node, NodeId};
 use tandem_core::xmpp::stanza::Stanza;
-use tandem_core::{CloseWhy, Machine, Time};
+use tandem_core::{CloseReason, CloseWhy, Machine, Time};
 
 const AGENT: &str = "agent-a";
 const PORT: u16 = 5269;
@@ -85,7 +85,10 @@ impl Agent {
     }
 
     fn close(&mut self, node: usize) {
-        let (id, why) = (self.id(node), CloseWhy::orderly("the story says so"));
+        let (id, why) = (
+            self.id(node),
+            CloseWhy::new(CloseReason::PeerClosed, "the story says so"),
+        );
         self.hear(Input::Closed { id, why });
     }
 

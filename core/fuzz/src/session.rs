@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
 use tandem_core::event::{Route, What};
-use tandem_core::machine::CloseWhy;
+use tandem_core::machine::{CloseReason, CloseWhy};
 use tandem_core::session::{Command, Input, Opening, Output, Ownership, Session};
 use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 use tandem_sim::switch::{Input as SwitchInput, Output as SwitchOutput, Switch, Writer};
@@ -145,8 +145,11 @@ impl World {
             b'f' => self.command(Command::Fit),
             b'p' => self.command(Command::Prove),
             b'd' => self.command(Command::Drain),
-            b'q' => self.command(Command::Close(CloseWhy::orderly("the script says so"))),
-            b'z' => self.handle(Input::Closed(CloseWhy::orderly("cut"))),
+            b'q' => self.command(Command::Close(CloseWhy::new(
+                CloseReason::PeerClosed,
+                "the script says so",
+            ))),
+            b'z' => self.handle(Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut"))),
             b'n' => {
                 let queued_bytes = script.pick(&[0, 1, 5 << 20]);
                 self.handle(Input::Sent { queued_bytes });
@@ -360,7 +363,7 @@ impl World {
             match output {
                 SwitchOutput::Send { conn: CONN, bytes } => self.to_session.extend(bytes),
                 SwitchOutput::Close { conn: CONN, .. } if !self.over => {
-                    self.handle(Input::Closed(CloseWhy::orderly("cut")));
+                    self.handle(Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut")));
                 }
                 SwitchOutput::Send { .. } | SwitchOutput::Close { .. } | SwitchOutput::Read { .. } => {}
             }
@@ -375,7 +378,10 @@ impl World {
     fn end(&mut self) {
         if !self.over {
             self.rest();
-            self.handle(Input::Closed(CloseWhy::orderly("the script is over")));
+            self.handle(Input::Closed(CloseWhy::new(
+                CloseReason::PeerClosed,
+                "the script is over",
+            )));
         }
         self.handle(Input::Timeout);
         self.handle(Input::Bytes(b"{\"id\":1,\"method\":\"echo\"}".to_vec()));

@@ -51,7 +51,7 @@ fn heard(end: u8, pieces: &[&[u8]]) -> Option<(Vec<u8>, Vec<Output>)> {
 fn begins_tls(output: &Output) -> bool {
     match output {
         Output::StartTls => true,
-        Output::Close(why) => why.what.starts_with("bytes in clear"),
+        Output::Close(why) => why.detail.starts_with("bytes in clear"),
         Output::Send(_) | Output::Event(_) => false,
     }
 }

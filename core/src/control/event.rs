@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::client::{ClientName, Refusal};
+use crate::close::{CloseReason, CloseWhy};
 use crate::event::{Level, LogEvent};
 use crate::evpn::{InstanceName, Key};
 use crate::ids::{SwitchName, Uuid};
 use crate::log_words;
-use crate::machine::CloseWhy;
 use crate::text::short;
 
 /// What happened.
@@ -112,6 +112,14 @@ impl LogEvent for Event {
             Self::ClientUp { .. } | Self::Subscribed { .. } | Self::Unsubscribed { .. } => Level::Info,
             Self::EndOfRib { .. } | Self::Configured { .. } => Level::Info,
             Self::ConfigurationSent { .. } | Self::SwitchOwner { .. } => Level::Info,
+        }
+    }
+
+    fn close_reason(&self) -> Option<CloseReason> {
+        if let Self::ClientDown { why, .. } | Self::ClientRefused { why, .. } = self {
+            Some(why.reason)
+        } else {
+            None
         }
     }
 }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid, Vni};
-use crate::machine::{CloseWhy, Fault, Machine, Peer};
+use crate::machine::{CloseReason, CloseWhy, Fault, Machine, Peer};
 use crate::ovsdb::rpc;
 use crate::ovsdb::schema::Schema;
 use crate::time::{Deadline, Time};
@@ -346,7 +346,7 @@ impl Session {
             Verdict::Dead(_) if planted!(self, SilentLineStays) => self.keepalive.received(now),
             Verdict::Dead(silence) => {
                 let what = format!("nothing heard for {:.1} s", silence.as_secs_f64());
-                return self.close(now, CloseWhy::fault(Fault::Environment, what));
+                return self.close(now, CloseWhy::new(CloseReason::Silent, what));
             }
         }
         if let Some(asked) = self.requests.overdue(now) {

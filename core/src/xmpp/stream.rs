@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::bounds::{NEGOTIATION, STREAM_BYTES_PER_STEP};
-use crate::machine::{CloseWhy, Fault, Machine};
+use crate::machine::{CloseReason, CloseWhy, Machine};
 use crate::text::short;
 use crate::time::{Deadline, Time};
 use crate::xmpp::framer::{Frame, Framer};
@@ -307,7 +307,12 @@ impl Stream {
                     "the peer requires TLS, which is not configured here",
                 )));
             }
-            (_, Frame::End) => return Err(Some(CloseWhy::orderly("the peer ended the stream"))),
+            (_, Frame::End) => {
+                return Err(Some(CloseWhy::new(
+                    CloseReason::PeerClosed,
+                    "the peer ended the stream",
+                )));
+            }
             (phase, frame) => {
                 return Err(Some(misbehaved(format!("{}{}", frame_name(&frame), phase.place()))));
             }
@@ -395,14 +400,14 @@ impl Stream {
                 Why::KeepaliveDue => self.send(KEEPALIVE_BYTES),
                 Why::HoldExpired => {
                     let silent = self.now.since(self.last_received).as_secs();
-                    self.end(CloseWhy::fault(Fault::Environment, format!("silent for {silent} s")));
+                    self.end(CloseWhy::new(CloseReason::Silent, format!("silent for {silent} s")));
                 }
                 Why::NegotiationOverdue if self.phase == Phase::Features => {
                     self.end(incompatible("we require TLS, and the peer does not offer it"));
                 }
                 Why::NegotiationOverdue => {
                     let what = format!("the peer took too long{}", self.phase.place());
-                    self.end(CloseWhy::fault(Fault::Environment, what));
+                    self.end(CloseWhy::new(CloseReason::HandshakeFailed, what));
                 }
             }
         }
@@ -462,7 +467,7 @@ impl Machine for Stream {
             Input::Bytes(bytes) if !bytes.is_empty() && self.phase != Phase::Ended => {
                 self.last_received = now;
                 if self.phase == Phase::Handshake {
-                    return self.end(CloseWhy::fault(Fault::OurBug, "bytes before TLS was up"));
+                    return self.end(CloseWhy::new(CloseReason::Bug, "bytes before TLS was up"));
                 }
                 self.framer.push(&bytes);
                 self.advance(bytes.len());
@@ -515,9 +520,9 @@ fn frame_name(frame: &Frame<'_>) -> &'static str {
 }
 
 fn misbehaved(what: impl Into<String>) -> CloseWhy {
-    CloseWhy::fault(Fault::PeerMisbehaved, what)
+    CloseWhy::new(CloseReason::ProtocolError, what)
 }
 
 fn incompatible(what: &str) -> CloseWhy {
-    CloseWhy::fault(Fault::PeerIncompatible, what)
+    CloseWhy::new(CloseReason::Incompatible, what)
 }

@@ -16,7 +16,7 @@ use tandem_core::health::Grade;
 use tandem_core::session::Command;
 use tandem_core::status::AgentStatus;
 use tandem_core::xmpp::stanza::Stanza;
-use tandem_core::{CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
 pub(crate) const SWITCHES: [&str; 2] = ["tor0", "tor1"];
 
@@ -225,7 +225,7 @@ impl Net {
 
     /// A session with a switch is over.
     pub(crate) fn end(&mut self, agent: usize, switch: usize) {
-        let why = CloseWhy::orderly("the story says so");
+        let why = CloseWhy::new(CloseReason::PeerClosed, "the story says so");
         self.hears(agent, switch, What::Retracted { routes: 0 });
         self.happened(agent, switch, What::Closed { why });
         self.agents[agent].sessions.remove(&switch);
@@ -303,7 +303,7 @@ impl Net {
         let gone = self.streams.iter().filter(|(_, (of, ..))| *of == agent);
         for conn in gone.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             let (_, node, _) = self.streams[&conn];
-            let why = CloseWhy::orderly("cut");
+            let why = CloseWhy::new(CloseReason::PeerClosed, "cut");
             self.post
                 .push_back(Letter::Node(node, control::Input::Closed { conn, why }));
             self.hang_up(conn);
@@ -480,7 +480,7 @@ impl Net {
             .find(|node| node_address(*node) == to)
             .expect("a node");
         if self.cut.contains(&agent) || self.nodes[node].is_none() {
-            let why = CloseWhy::orderly("nobody is there");
+            let why = CloseWhy::new(CloseReason::PeerClosed, "nobody is there");
             return self.post.push_back(Letter::Agent(agent, Up::Closed { id, why }));
         }
         self.conns += 1;
@@ -500,7 +500,7 @@ impl Net {
 
     fn hang_up(&mut self, conn: ConnId) {
         if let Some((agent, _, id)) = self.streams.remove(&conn) {
-            let why = CloseWhy::orderly("the other end is gone");
+            let why = CloseWhy::new(CloseReason::PeerClosed, "the other end is gone");
             self.post.push_back(Letter::Agent(agent, Up::Closed { id, why }));
         }
     }

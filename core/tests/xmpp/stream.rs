@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_core::bounds::{NEGOTIATION, STANZA_BYTES, STREAM_BYTES_PER_STEP, TOKEN_BYTES};
-use tandem_core::machine::{CloseWhy, Fault};
+use tandem_core::machine::{CloseReason, CloseWhy};
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{
     Event, HOLD, Input, KEEPALIVE, KEEPALIVE_BYTES, Output, Role, Stream, StreamOptions, Why,
@@ -413,14 +413,18 @@ fn what_is_said_together_is_sent_together_and_counted_until_it_is_gone() {
 fn a_close_says_what_was_said_and_goodbye() {
     let mut client = End::established(Role::Client);
     client.stream.handle(client.now, Input::Say(Stanza::EndOfRib));
-    client
-        .stream
-        .handle(client.now, Input::Close(CloseWhy::orderly("enough")));
+    client.stream.handle(
+        client.now,
+        Input::Close(CloseWhy::new(CloseReason::PeerClosed, "enough")),
+    );
     let did = client.drain();
     assert!(did[0].contains("EndOfRib"));
     assert_eq!(did[1..], [END, "close: enough", "ended: enough"]);
     assert_eq!(client.feed(Input::Say(Stanza::EndOfRib)), [""; 0]);
-    assert_eq!(client.feed(Input::Close(CloseWhy::orderly("again"))), [""; 0]);
+    assert_eq!(
+        client.feed(Input::Close(CloseWhy::new(CloseReason::PeerClosed, "again"))),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -428,10 +432,13 @@ fn both_ways_to_lose_the_peer_are_told_once() {
     let mut server = End::established(Role::Server);
     let did = server.bytes(END);
     assert_eq!(ending(&did), "the peer ended the stream");
-    assert_eq!(server.feed(Input::Closed(CloseWhy::orderly("end of file"))), [""; 0]);
+    assert_eq!(
+        server.feed(Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "end of file"))),
+        [""; 0]
+    );
 
     let mut server = End::established(Role::Server);
-    let gone = CloseWhy::fault(Fault::Environment, "reset");
+    let gone = CloseWhy::new(CloseReason::ConnectionLost, "reset");
     assert_eq!(server.feed(Input::Closed(gone)), ["ended: reset (the environment)"]);
     assert_eq!(server.bytes(END), [""; 0]);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tandem_core::event::{self, What};
-use tandem_core::{ConnId, SwitchName, Time, bounds as core};
+use tandem_core::{CloseReason, ConnId, SwitchName, Time, bounds as core};
 
 use super::tick::Tick;
 use super::{Check, Findings, Scene};
@@ -17,9 +17,6 @@ use crate::world::log::{ActorEvent, Entry};
 
 /// What clocks may go wrong by, and what an agent may be late.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// How an agent says that it closed for silence.
-const SILENT: &str = "nothing heard for ";
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keepalive {
@@ -74,7 +71,7 @@ impl Keepalive {
             self.served.insert(key, switches.iter().cloned().collect());
         } else if let What::Closed { why } = &event.what {
             let served = self.served.remove(&key).unwrap_or_default();
-            if why.what.starts_with(SILENT) {
+            if why.reason == CloseReason::Silent {
                 self.killed_by_agent(who, event.conn, &served, world, found);
             }
             self.former.push((world.now(), who.to_owned(), served));

@@ -10,7 +10,7 @@ use serde_json::json;
 use tandem_core::agent::fabric::{Fabric, Heard};
 use tandem_core::event::{self, What};
 use tandem_core::evpn::Key;
-use tandem_core::{CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};
 
 use super::*;
 use crate::device::{self, Ended};
@@ -187,7 +187,7 @@ fn a_line_that_is_closed_for_silence_though_bytes_came_is_found() {
     let master = world
         .master(world.switches().next().expect("a switch"))
         .expect("an owner");
-    let why = CloseWhy::fault(Fault::Environment, "nothing heard for 20.0 s");
+    let why = CloseWhy::new(CloseReason::Silent, "nothing heard for 20.0 s");
     let closed = session_event(&master, What::Closed { why });
     assert_eq!(findings(|found| check.on_event(&closed, stage.scene(), found)).len(), 1);
 }
@@ -219,7 +219,7 @@ fn a_bug_that_an_agent_reports_is_found() {
         .master(stage.world.switches().next().expect("a switch"))
         .expect("an owner");
     let closed = |fault| {
-        let why = CloseWhy::fault(fault, "something");
+        let why = CloseWhy::new(CloseReason::Other, "something").with_fault(fault);
         session_event(&master, What::Closed { why })
     };
     let heard =

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tandem_core::control::{self, ClientName, ControlNode, Inventory};
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, Time};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, Time};
 
 use crate::socket::{Input, Output};
 pub use event::Event;
@@ -127,7 +127,10 @@ impl ControlHost {
         } else {
             "the agent closed the connection"
         };
-        self.feed_stream(conn, stream::Input::Closed(CloseWhy::fault(Fault::Environment, what)));
+        self.feed_stream(
+            conn,
+            stream::Input::Closed(CloseWhy::new(CloseReason::ConnectionLost, what)),
+        );
     }
 
     /// A stream hears something, and the control node what came of it.

@@ -278,7 +278,7 @@ impl Device {
                     self.outputs.push_back(Output::Close { conn });
                     let ended = match why.fault {
                         None => Ended::Closed,
-                        Some(_) => Ended::ServerClosed(why.what),
+                        Some(_) => Ended::ServerClosed(why.detail),
                     };
                     self.forget(conn, ended);
                 }

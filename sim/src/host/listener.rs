@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Peer, Time, agent};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Fault, Peer, Time, agent};
 
 use super::Why;
 use crate::plan::TlsFault;
@@ -69,7 +69,7 @@ impl Listener {
             let what = format!("{HALF_OPEN_MAX} handshakes are under way already; the newest is closed");
             return Reaction {
                 flights: Vec::new(),
-                step: Step::Failed(CloseWhy::fault(Fault::Environment, what)),
+                step: Step::Failed(CloseWhy::new(CloseReason::TooMany, what)),
             };
         }
         let handshake = Handshake {
@@ -96,7 +96,7 @@ impl Listener {
         handshake.tls.wake(now);
         let going = if handshake.due().at <= now {
             let what = format!("the handshake took longer than {HANDSHAKE_DEADLINE:?}; waited for TLS");
-            Err(CloseWhy::fault(Fault::PeerMisbehaved, what))
+            Err(CloseWhy::new(CloseReason::HandshakeFailed, what).with_fault(Fault::PeerMisbehaved))
         } else {
             Ok(Vec::new())
         };
@@ -108,9 +108,9 @@ impl Listener {
         let handshake = self.handshakes.remove(&conn)?;
         Some(if handshake.received {
             let what = "the peer closed in the middle of the TLS handshake";
-            CloseWhy::fault(Fault::PeerMisbehaved, what)
+            CloseWhy::new(CloseReason::HandshakeFailed, what).with_fault(Fault::PeerMisbehaved)
         } else {
-            CloseWhy::orderly("the peer closed before it sent anything")
+            CloseWhy::new(CloseReason::PeerClosed, "the peer closed before it sent anything")
         })
     }
 
@@ -192,5 +192,5 @@ fn failed(error: TlsError) -> CloseWhy {
         TlsError::Refused => Fault::Environment,
         TlsError::NotTls => Fault::PeerMisbehaved,
     };
-    CloseWhy::fault(fault, error.to_string())
+    CloseWhy::new(CloseReason::HandshakeFailed, error.to_string()).with_fault(fault)
 }

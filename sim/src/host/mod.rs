@@ -36,7 +36,7 @@ use tandem_core::event::What;
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
 use tandem_core::xmpp::stream::Input as StreamInput;
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Generation, Machine, Time, session};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Generation, Machine, Time, session};
 
 use crate::plan::TlsFault;
 use crate::socket::{CheckKind, Input, Outcome, Output};
@@ -301,7 +301,7 @@ impl Host {
 
     /// The other end is gone, or has said all that it will.
     fn ended(&mut self, conn: ConnId, lost: bool) {
-        let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node ended");
+        let gone = CloseWhy::new(CloseReason::ConnectionLost, "the connection to the control node ended");
         if self.feed_uplink(conn, StreamInput::Closed(gone)) {
             if !lost {
                 self.outputs.push_back(Output::Close { conn });
@@ -319,9 +319,9 @@ impl Host {
             line.lost = lost;
         }
         let why = if lost {
-            CloseWhy::fault(Fault::Environment, "the connection broke: connection reset")
+            CloseWhy::new(CloseReason::ConnectionLost, "the connection broke: connection reset")
         } else {
-            CloseWhy::orderly("the switch closed the connection")
+            CloseWhy::new(CloseReason::PeerClosed, "the switch closed the connection")
         };
         self.feed_session(conn, session::Input::Closed(why));
     }

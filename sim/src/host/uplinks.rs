@@ -6,7 +6,7 @@ use tandem_core::agent::uplinks::{Input as Up, UplinkId};
 use tandem_core::bounds::DIAL;
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{Event as StreamEvent, Input as Stream, Output as Wanted, Role, StreamOptions};
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, agent, xmpp};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, agent, xmpp};
 
 use super::mailbox::{Lane, Letter};
 use super::{Host, Why};
@@ -24,7 +24,7 @@ impl Host {
             let (at, why) = (self.now + DIAL, Why::DialOverdue);
             self.alarms.set(conn, Some(Deadline { at, why }));
         } else {
-            self.uplink_over(conn, CloseWhy::fault(Fault::Environment, "there is no IPv6 here"));
+            self.uplink_over(conn, CloseWhy::new(CloseReason::DialFailed, "there is no IPv6 here"));
         }
     }
 
@@ -40,7 +40,7 @@ impl Host {
             DialFailure::Refused => "connection refused",
             DialFailure::TimedOut => "timed out",
         };
-        self.uplink_over(conn, CloseWhy::fault(Fault::Environment, what));
+        self.uplink_over(conn, CloseWhy::new(CloseReason::DialFailed, what));
     }
 
     pub(super) fn is_dialling(&self, conn: ConnId) -> bool {

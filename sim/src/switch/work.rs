@@ -7,7 +7,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use serde_json::json;
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Machine, Time};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, Time};
 
 use super::execution::Waiting;
 use super::session::Session;
@@ -154,15 +154,15 @@ impl Switch {
             Ok(Some(frame)) => {
                 self.ready.insert(conn);
                 if let Err(what) = self.message(conn, &frame) {
-                    self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+                    self.close(conn, CloseWhy::new(CloseReason::ProtocolError, what));
                 }
             }
             Ok(None) => {
                 if self.sessions.get(&conn).is_some_and(|session| session.finished) {
-                    self.close(conn, CloseWhy::orderly("the other end closed"));
+                    self.close(conn, CloseWhy::new(CloseReason::PeerClosed, "the other end closed"));
                 }
             }
-            Err(error) => self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, error.to_string())),
+            Err(error) => self.close(conn, CloseWhy::new(CloseReason::ProtocolError, error.to_string())),
         }
     }
 
@@ -174,7 +174,7 @@ impl Switch {
         for (conn, probed) in due {
             if probed {
                 let what = UNANSWERED;
-                self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+                self.close(conn, CloseWhy::new(CloseReason::NoAnswer, what));
                 continue;
             }
             self.send(conn, &json!({"id": "echo", "method": "echo", "params": []}));

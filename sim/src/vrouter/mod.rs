@@ -18,7 +18,7 @@ use tandem_core::bounds::{CONTROL_NODES, DIAL, DIALS_BEFORE_ANOTHER};
 use tandem_core::evpn::{InstanceName, Key, Path};
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
-use tandem_core::{CloseWhy, ConnId, Deadline, Fault, Mac, Machine, Time, Uuid};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Mac, Machine, Time, Uuid};
 
 use crate::socket::{DialFailure, Input, Output};
 use slot::{Session, Slot, State};
@@ -135,13 +135,13 @@ impl VRouter {
             DialFailure::TimedOut => "timed out",
         };
         if let Some(number) = self.slot_of(conn) {
-            self.over(number, CloseWhy::fault(Fault::Environment, what));
+            self.over(number, CloseWhy::new(CloseReason::DialFailed, what));
         }
     }
 
     fn ended(&mut self, conn: ConnId, lost: bool) {
         if let Some(number) = self.slot_of(conn) {
-            let gone = CloseWhy::fault(Fault::Environment, "the connection to the control node ended");
+            let gone = CloseWhy::new(CloseReason::ConnectionLost, "the connection to the control node ended");
             self.feed(number, stream::Input::Closed(gone));
             if !lost {
                 self.outputs.push_back(Output::Close { conn });

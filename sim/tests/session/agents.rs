@@ -380,7 +380,7 @@ fn a_drain_does_not_wait_forever_for_a_switch_that_answers_nothing() {
     assert_eq!(fleet.drained, 0);
     fleet.pass(SECOND / 10);
     assert_eq!(fleet.drained, 1);
-    assert_eq!(fleet.world("tor1").closed(conn).what, "the drain took too long");
+    assert_eq!(fleet.world("tor1").closed(conn).detail, "the drain took too long");
 }
 
 #[test]

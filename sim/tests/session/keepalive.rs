@@ -58,7 +58,7 @@ fn a_silent_line_is_cut_after_two_intervals_and_its_routes_are_retracted() {
     world.pass(MILLISECOND);
     let why = world.closed(conn);
     assert_eq!(
-        (why.fault, why.what.as_str()),
+        (why.fault, why.detail.as_str()),
         (Some(Fault::Environment), "nothing heard for 20.0 s")
     );
     assert!(world.happened(|what| matches!(what, What::Retracted { routes: 1 })));
@@ -163,7 +163,7 @@ fn a_peer_that_answers_echoes_but_no_request_is_cut_and_the_request_is_named() {
     }
     let why = world.closed(conn);
     assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
-    assert_eq!(why.what, "no answer to transact (unicast, 5 rows)");
+    assert_eq!(why.detail, "no answer to transact (unicast, 5 rows)");
 }
 
 #[test]

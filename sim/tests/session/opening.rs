@@ -5,7 +5,7 @@ use tandem_core::configuration::CertificateRule;
 use tandem_core::event::What;
 use tandem_core::machine::{Fingerprint, Peer};
 use tandem_core::session::{Command, Input, Opening, Phase};
-use tandem_core::{CloseWhy, ConnId, Fault, Generation, Machine};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Machine};
 use tandem_sim::switch::{Options, SchemaVersion};
 
 use crate::contents::{assert_as_wanted, found};
@@ -110,10 +110,10 @@ fn nothing_that_arrives_after_the_end_does_anything() {
     let mut world = World::new();
     let conn = world.manage(&some_networks().0);
     let mut session = world.sessions[&conn].clone();
-    session.handle(world.now, Input::Closed(CloseWhy::orderly("cut")));
+    session.handle(world.now, Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut")));
     while session.poll_output().is_some() {}
     for input in [
-        Input::Closed(CloseWhy::orderly("cut again")),
+        Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut again")),
         Input::Bytes(b"{\"id\":\"echo\",\"method\":\"echo\",\"params\":[]}".to_vec()),
         Input::Timeout,
         Input::Command(Command::Prove),
@@ -142,7 +142,7 @@ fn a_connection_that_names_no_configured_switch_claims_nothing_and_lets_the_lock
     assert_eq!(world.switch.lock_holder("tandem"), None);
     assert_eq!((world.transactions(conn).len(), found(&world.switch)), (0, before));
     world.pass(60 * SECOND);
-    assert_eq!(world.closed(conn).what, "it has not named a configured switch");
+    assert_eq!(world.closed(conn).detail, "it has not named a configured switch");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_certificate_that_is_not_the_configured_one_manages_nothing() {
     let conn = world.manage(&configuration);
     let why = world.closed(conn);
     assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
-    assert!(why.what.contains("certificate (none)"), "{why}");
+    assert!(why.detail.contains("certificate (none)"), "{why}");
     assert_eq!((world.transactions(conn).len(), world.commits()), (0, vec![]));
 }
 
@@ -285,7 +285,7 @@ fn a_server_of_another_database_is_incompatible_and_told_so_by_name() {
         world.say(conn, &json!({"id": 0, "result": result, "error": error}));
         let why = world.closed(conn);
         assert_eq!(why.fault, Some(Fault::PeerIncompatible));
-        assert!(why.what.contains(what), "{why}");
+        assert!(why.detail.contains(what), "{why}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch as SwitchConfiguration};
 use tandem_core::event::{Event, LogEvent, What};
-use tandem_core::machine::CloseWhy;
+use tandem_core::machine::{CloseReason, CloseWhy};
 use tandem_core::session::{Command, Input, Opening, Output, Session};
 use tandem_core::{ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 use tandem_sim::switch::{Input as SwitchInput, Options, Output as SwitchOutput, SchemaVersion, Switch};
@@ -123,7 +123,7 @@ impl World {
 
     /// The connection breaks, and both ends notice.
     pub(crate) fn disconnect(&mut self, conn: ConnId) {
-        self.tell_session(conn, Input::Closed(CloseWhy::orderly("cut")));
+        self.tell_session(conn, Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut")));
         self.cut(conn);
     }
 

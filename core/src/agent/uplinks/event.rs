@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::close::{CloseReason, CloseWhy};
 use crate::event::{Level, LogEvent};
 use crate::ids::{Mac, Uuid};
 use crate::log_words;
-use crate::machine::CloseWhy;
 use crate::text::short;
 
 /// What happened between this agent and its control nodes.
@@ -58,6 +58,14 @@ impl LogEvent for What {
             | Self::Unreadable { .. }
             | Self::Unusable { .. } => Level::Warn,
             Self::UplinkDown { why, .. } => Level::of_close(why),
+        }
+    }
+
+    fn close_reason(&self) -> Option<CloseReason> {
+        if let Self::UplinkDown { why, .. } = self {
+            Some(why.reason)
+        } else {
+            None
         }
     }
 }

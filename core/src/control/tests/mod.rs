@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
+use crate::close::CloseReason;
 use crate::configuration::{Network, Switch};
 use crate::evpn::{Key, NextHop, Path};
 use crate::ids::{Mac, Uuid, Vni};
@@ -105,7 +106,7 @@ impl World {
     }
 
     fn close(&mut self, conn: u64) {
-        let why = CloseWhy::orderly("it is over");
+        let why = CloseWhy::new(CloseReason::PeerClosed, "it is over");
         self.handle(Input::Closed {
             conn: ConnId(conn),
             why,

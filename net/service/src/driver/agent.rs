@@ -8,7 +8,7 @@ use tandem_core::agent::uplinks::{self, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
-use tandem_core::machine::{CloseWhy, Fault};
+use tandem_core::machine::{CloseReason, CloseWhy};
 use tandem_core::status::AgentStatus;
 use tandem_core::{ConnId, Machine, Peer, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -234,7 +234,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     let (env, back, steps) = (self.env.clone(), self.back.clone(), self.steps());
                     let generation = session.generation();
                     let last_words = move || {
-                        let why = CloseWhy::fault(Fault::OurBug, "the session panicked");
+                        let why = CloseWhy::new(CloseReason::Bug, "the session panicked");
                         let what = What::Closed { why };
                         let event = Event { conn, generation, what };
                         log::session(&event, &BTreeSet::new());

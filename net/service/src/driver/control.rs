@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tandem_core::bounds::{HALF_OPEN_STREAMS, PACKED_BYTES};
 use tandem_core::control::{ClientName, ControlNode, ControlStatus, Input, Inventory, Output};
 use tandem_core::xmpp::stream::{Role, Stream, StreamOptions};
-use tandem_core::{CloseWhy, ConnId, Fault, Machine};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Machine};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
@@ -116,7 +116,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
     {
         if self.half_open >= HALF_OPEN_STREAMS {
             let what = format!("{HALF_OPEN_STREAMS} streams are being opened already");
-            let why = CloseWhy::fault(Fault::Environment, what);
+            let why = CloseWhy::new(CloseReason::TooMany, what);
             return log::event(&DriverEvent::StreamEnded { from, why });
         }
         let conn = ConnId(self.next_conn);
@@ -130,7 +130,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         self.clients.insert(conn, client);
         self.half_open += 1;
         let wrap = move |news| Message::Stream(conn, news);
-        let last_words = move || wrap(News::Ended(CloseWhy::fault(Fault::OurBug, "the stream panicked")));
+        let last_words = move || wrap(News::Ended(CloseWhy::new(CloseReason::Bug, "the stream panicked")));
         let mourner = Mourner::new(self.env.clone(), self.back.clone(), last_words);
         let options = StreamOptions::new(Role::Server, &self.name, self.tls.is_secure());
         let (env, tls, inbox) = (self.env.clone(), Arc::clone(&self.tls), self.back.clone());

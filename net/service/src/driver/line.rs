@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use tandem_core::{CloseWhy, Fault, Time, session, xmpp};
+use tandem_core::{CloseReason, CloseWhy, Time, session, xmpp};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::env::Env;
@@ -114,7 +114,10 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
 
 fn arrived(got: io::Result<usize>, read: &[u8], peer: &str) -> Happening {
     match got {
-        Ok(0) => Happening::Closed(CloseWhy::orderly(format!("{peer} closed the connection"))),
+        Ok(0) => Happening::Closed(CloseWhy::new(
+            CloseReason::PeerClosed,
+            format!("{peer} closed the connection"),
+        )),
         Ok(length) => Happening::Bytes(read.get(..length).unwrap_or_default().to_vec()),
         Err(error) => broke(&error, peer),
     }
@@ -125,7 +128,7 @@ fn broke(error: &io::Error, peer: &str) -> Happening {
         io::ErrorKind::UnexpectedEof => format!("{peer}, or a proxy, dropped the connection"),
         _ => format!("the connection broke: {error}"),
     };
-    Happening::Closed(CloseWhy::fault(Fault::Environment, what))
+    Happening::Closed(CloseWhy::new(CloseReason::ConnectionLost, what))
 }
 
 impl From<Happening> for session::Input {

@@ -6,31 +6,31 @@ use std::net::SocketAddr;
 
 use tandem_core::event::{self, Level, LogEvent};
 use tandem_core::health::Grade;
-use tandem_core::machine::CloseWhy;
-use tandem_core::{ConnId, SwitchName, log_words};
+use tandem_core::{CloseReason, CloseWhy, ConnId, SwitchName, log_words};
 use tracing::{debug, error, info, warn};
 
 /// Logs an event of a session, with its connection and the switches that the session serves.
 pub fn session(event: &event::Event, served: &BTreeSet<SwitchName>) {
     let names: Vec<&str> = served.iter().map(SwitchName::as_str).collect();
     let switch = if names.is_empty() { "-".into() } else { names.join(",") };
-    let (word, conn, generation) = (event.word(), event.conn.0, event.generation.0);
+    let (conn, generation) = (event.conn.0, event.generation.0);
+    let (word, reason) = (event.word(), event.close_reason().map(CloseReason::label));
     match event.level() {
-        Level::Debug => debug!(target: "tandem", switch, conn, generation, "{word}: {event}"),
-        Level::Info => info!(target: "tandem", switch, conn, generation, "{word}: {event}"),
-        Level::Warn => warn!(target: "tandem", switch, conn, generation, "{word}: {event}"),
-        Level::Error => error!(target: "tandem", switch, conn, generation, "{word}: {event}"),
+        Level::Debug => debug!(target: "tandem", switch, conn, generation, reason, "{word}: {event}"),
+        Level::Info => info!(target: "tandem", switch, conn, generation, reason, "{word}: {event}"),
+        Level::Warn => warn!(target: "tandem", switch, conn, generation, reason, "{word}: {event}"),
+        Level::Error => error!(target: "tandem", switch, conn, generation, reason, "{word}: {event}"),
     }
 }
 
 /// Logs any other event.
 pub fn event(event: &impl LogEvent) {
-    let word = event.word();
+    let (word, reason) = (event.word(), event.close_reason().map(CloseReason::label));
     match event.level() {
-        Level::Debug => debug!(target: "tandem", "{word}: {event}"),
-        Level::Info => info!(target: "tandem", "{word}: {event}"),
-        Level::Warn => warn!(target: "tandem", "{word}: {event}"),
-        Level::Error => error!(target: "tandem", "{word}: {event}"),
+        Level::Debug => debug!(target: "tandem", reason, "{word}: {event}"),
+        Level::Info => info!(target: "tandem", reason, "{word}: {event}"),
+        Level::Warn => warn!(target: "tandem", reason, "{word}: {event}"),
+        Level::Error => error!(target: "tandem", reason, "{word}: {event}"),
     }
 }
 
@@ -78,6 +78,13 @@ impl LogEvent for DriverEvent {
             Self::PeerLink(PeerLink::Dialled { .. }) => Level::Info,
             Self::PeerLink(PeerLink::Lost { is_news: false, .. }) => Level::Debug,
             Self::PeerLink(PeerLink::Lost { .. } | PeerLink::Ignored { .. }) => Level::Warn,
+        }
+    }
+
+    fn close_reason(&self) -> Option<CloseReason> {
+        match self {
+            Self::ConnectionRefused { why, .. } | Self::StreamEnded { why, .. } => Some(why.reason),
+            Self::Graded(_) | Self::Probed(_) | Self::PeerLink(_) => None,
         }
     }
 }

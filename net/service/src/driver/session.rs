@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_core::Machine;
 use tandem_core::event::What;
-use tandem_core::machine::CloseWhy;
+use tandem_core::machine::{CloseReason, CloseWhy};
 use tandem_core::session::{Command, Input, Output, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -54,7 +54,7 @@ fn obey<E: Env>(order: Option<Order>, env: &E, session: &Session) -> Option<Comm
         Some(Order::Status(answer)) => {
             let _ = answer.send(session.status(env.now()));
         }
-        None => return Some(Command::Close(CloseWhy::orderly("the agent is gone"))),
+        None => return Some(Command::Close(CloseWhy::new(CloseReason::Stopped, "the agent is gone"))),
     }
     None
 }

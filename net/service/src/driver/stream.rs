@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{Event, Input, Output, Stream};
-use tandem_core::{CloseWhy, Fault, Machine};
+use tandem_core::{CloseReason, CloseWhy, Machine};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -261,7 +261,12 @@ async fn secure<S: AsyncRead + AsyncWrite + Unpin, T: Secure<S>>(
     line: Line<S>,
     tls: &T,
 ) -> Result<T::Secured, CloseWhy> {
-    let failed = |error: io::Error| CloseWhy::fault(Fault::Environment, format!("the TLS handshake failed: {error}"));
+    let failed = |error: io::Error| {
+        CloseWhy::new(
+            CloseReason::HandshakeFailed,
+            format!("the TLS handshake failed: {error}"),
+        )
+    };
     let socket = line.release().await.map_err(failed)?;
     tls.secure(socket).await.map_err(failed)
 }
@@ -276,7 +281,7 @@ async fn finish<E: Env, S: AsyncRead + AsyncWrite>(env: &E, line: Line<S>) {
 /// Ends streams: whoever is at the other end is told, and each task has ended or had its time when this is over.
 pub(super) async fn goodbye<E: Env, M>(env: &E, mouths: &[&Mouth], mut inbox: mpsc::Receiver<M>, why: &str) {
     for mouth in mouths {
-        mouth.close(CloseWhy::orderly(why));
+        mouth.close(CloseWhy::new(CloseReason::Stopped, why));
     }
     let gone = async {
         for mouth in mouths {
@@ -293,7 +298,7 @@ pub(super) async fn goodbye<E: Env, M>(env: &E, mouths: &[&Mouth], mut inbox: mp
 }
 
 fn abandoned() -> CloseWhy {
-    CloseWhy::orderly("nobody listens any more")
+    CloseWhy::new(CloseReason::Stopped, "nobody listens any more")
 }
 
 /// Whom a stream's task reports to.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::bounds::DIAL;
 use tandem_core::xmpp::stream::{Role, Stream, StreamOptions};
-use tandem_core::{CloseWhy, Fault};
+use tandem_core::{CloseReason, CloseWhy};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -42,15 +42,15 @@ pub(super) fn dial<E: Env, D: Dialer>(
     env.spawn(async move {
         let wrap = move |news| Message::Uplink(id, news);
         let last_words = move || {
-            let why = CloseWhy::fault(Fault::OurBug, "the stream panicked");
+            let why = CloseWhy::new(CloseReason::Bug, "the stream panicked");
             wrap(News::Ended(why))
         };
         let _mourner = Mourner::new(task.clone(), agent.clone(), last_words);
         let dialled = tokio::select! {
-            dialled = dialer.dial(to) => dialled.map_err(|error| CloseWhy::fault(Fault::Environment, error.to_string())),
+            dialled = dialer.dial(to) => dialled.map_err(|error| CloseWhy::new(CloseReason::DialFailed, error.to_string())),
             () = task.sleep_until(task.now() + DIAL) => {
                 let what = format!("nobody accepted within {} s", DIAL.as_secs());
-                Err(CloseWhy::fault(Fault::Environment, what))
+                Err(CloseWhy::new(CloseReason::DialFailed, what))
             }
             why = ear.given_up() => Err(why),
         };

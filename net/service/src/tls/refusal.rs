@@ -3,7 +3,7 @@
 use std::io;
 
 use rustls::{AlertDescription, Error, PeerIncompatible};
-use tandem_core::{CloseWhy, Fault};
+use tandem_core::{CloseReason, CloseWhy, Fault};
 
 use crate::proxy_protocol;
 
@@ -25,10 +25,7 @@ impl Refusal {
 
 impl From<Refusal> for CloseWhy {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            fault: refusal.cause.fault(),
-            what: refusal.what,
-        }
+        Self::new(CloseReason::HandshakeFailed, refusal.what).with_fault(refusal.cause.fault())
     }
 }
 
