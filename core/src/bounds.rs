@@ -128,10 +128,6 @@ pub const CLIENTS: usize = 4096;
 /// Instances that one client of a control node has subscribed.
 pub const SUBSCRIPTIONS_PER_CLIENT: usize = 1 << 14;
 
-/// Instances that a client has unsubscribed, and of which the control node has still something to tell; either of them
-/// closes the session above that.
-pub const INSTANCES_LEFT: usize = 2 * SUBSCRIPTIONS_PER_CLIENT;
-
 /// Routes that one client of a control node has published.
 pub const ROUTES_PER_CLIENT: usize = 1 << 17;
 

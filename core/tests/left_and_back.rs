@@ -1,4 +1,5 @@
-//! A network that goes and comes back: what the control node said before it knew must not be taken for what it says now.
+//! A network that is unsubscribed and subscribed again: the end-of-RIB of an earlier subscription must not count for the
+//! present one.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks};
-use tandem_core::bounds::INSTANCES_LEFT;
+use tandem_core::bounds::QUIET;
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::evpn::{InstanceName, Key, NextHop, Path};
 use tandem_core::machine::{CloseReason, CloseWhy};
@@ -25,8 +26,7 @@ struct Agent {
     uplinks: Uplinks,
     session: UplinkId,
     now: Time,
-    said: Vec<Stanza>,
-    closed: Vec<String>,
+    sent: Vec<Stanza>,
 }
 
 impl Agent {
@@ -41,8 +41,7 @@ impl Agent {
             uplinks: Uplinks::new(options),
             session: UplinkId(0),
             now: Time::ORIGIN,
-            said: Vec::new(),
-            closed: Vec::new(),
+            sent: Vec::new(),
         };
         agent.configure(&[BLUE]);
         agent.open(true);
@@ -62,8 +61,7 @@ impl Agent {
         while let Some(output) = self.uplinks.poll_output() {
             match output {
                 Output::Dial { id, .. } => self.session = id,
-                Output::Say { stanza, .. } => self.said.push(stanza),
-                Output::Close { why, .. } => self.closed.push(why.to_string()),
+                Output::Say { stanza, .. } => self.sent.push(stanza),
                 _ => {}
             }
         }
@@ -89,24 +87,48 @@ impl Agent {
         self.hear(Input::Configured(Arc::new(configuration)));
     }
 
-    /// Routes, and their end.
-    fn told_of(&mut self, macs: &[Mac]) {
+    /// The numbers of all subscriptions, the last one last.
+    fn numbers(&self) -> Vec<Option<u64>> {
+        let numbers = self.sent.iter().filter_map(|stanza| match stanza {
+            Stanza::Subscribe { number, .. } => Some(*number),
+            _ => None,
+        });
+        numbers.collect()
+    }
+
+    fn last_number(&self) -> u64 {
+        let last = self.numbers().last().copied().flatten();
+        last.expect("a numbered subscription")
+    }
+
+    fn receive_route(&mut self) {
         let path = Path {
             next_hops: vec![NextHop::vxlan(VTEP, vni())],
             ..Path::default()
         };
-        let items = macs.iter().map(|mac| (key(*mac), path.clone())).collect::<Vec<_>>();
-        for items in [items, Vec::new()] {
-            self.heard(Stanza::Items {
-                instance: blue(),
-                items,
-            });
-        }
+        self.receive(Stanza::Items {
+            instance: blue(),
+            items: vec![(key(MAC), path)],
+        });
     }
 
-    fn heard(&mut self, stanza: Stanza) {
+    fn receive_end(&mut self, subscription: u64) {
+        let instance = blue();
+        self.receive(Stanza::InstanceEndOfRib { instance, subscription });
+    }
+
+    fn is_complete(&self) -> bool {
+        self.uplinks.is_settled(BLUE)
+    }
+
+    fn receive(&mut self, stanza: Stanza) {
         let id = self.session;
         self.hear(Input::Heard { id, stanza });
+    }
+
+    fn close(&mut self) {
+        let (id, why) = (self.session, CloseWhy::new(CloseReason::PeerClosed, "it is over"));
+        self.hear(Input::Closed { id, why });
     }
 
     fn passes(&mut self, span: Duration) {
@@ -118,7 +140,7 @@ impl Agent {
 fn name(network: &Uuid) -> String {
     match *network {
         BLUE | ANOTHER_BLUE => "blue".into(),
-        Uuid(number) => format!("network-{number}"),
+        Uuid(number) => panic!("network {number} has no name"),
     }
 }
 
@@ -139,101 +161,128 @@ fn key(mac: Mac) -> Key {
 }
 
 #[test]
-fn what_was_said_before_a_network_was_left_does_not_settle_it_however_late_it_comes() {
+fn the_end_of_an_earlier_subscription_completes_nothing_however_late_it_comes() {
     let mut agent = Agent::new();
-    agent.configure(&[]);
-    agent.configure(&[BLUE]);
-    agent.configure(&[]);
-    agent.configure(&[BLUE]);
+    let mut earlier = vec![agent.last_number()];
     for _ in 0..2 {
+        agent.configure(&[]);
+        agent.configure(&[BLUE]);
+        earlier.push(agent.last_number());
+    }
+    let present = earlier.pop().expect("the present one");
+    for number in earlier {
         agent.passes(LATE);
-        agent.told_of(&[MAC]);
-        agent.heard(Stanza::EndOfRib);
-        assert!(!agent.uplinks.is_settled(BLUE), "this is of a subscription before");
-        agent.heard(Stanza::Retracts {
+        agent.receive_route();
+        agent.receive_end(number);
+        agent.receive(Stanza::EndOfRib);
+        assert!(!agent.is_complete());
+        agent.receive(Stanza::Retracts {
             instance: blue(),
             keys: vec![key(MAC)],
         });
-        assert!(!agent.uplinks.is_settled(BLUE), "nothing may be deleted for that");
+        assert!(!agent.is_complete(), "nothing may be deleted yet");
     }
-    agent.told_of(&[MAC]);
-    assert!(agent.uplinks.is_settled(BLUE));
+    agent.receive_route();
+    agent.receive_end(present);
+    assert!(agent.is_complete());
     assert_eq!(agent.uplinks.vtep(BLUE, MAC), Some(VTEP));
 }
 
 #[test]
-fn the_end_of_a_network_that_was_left_is_heard_also_while_it_is_away() {
+fn the_present_subscription_is_complete_although_earlier_ends_never_come() {
     let mut agent = Agent::new();
     agent.configure(&[]);
-    agent.told_of(&[MAC]);
     agent.configure(&[BLUE]);
-    assert!(!agent.uplinks.is_settled(BLUE));
-    agent.told_of(&[MAC]);
-    assert!(agent.uplinks.is_settled(BLUE));
+    agent.receive_route();
+    agent.receive_end(agent.last_number());
+    assert!(agent.is_complete());
 }
 
 #[test]
-fn a_network_whose_end_was_heard_is_settled_by_the_next() {
+fn a_network_that_was_complete_is_complete_again_only_with_the_end_of_its_next_subscription() {
     let mut agent = Agent::new();
-    agent.told_of(&[MAC]);
-    assert!(agent.uplinks.is_settled(BLUE));
+    let first = agent.last_number();
+    agent.receive_route();
+    agent.receive_end(first);
+    assert!(agent.is_complete());
     agent.configure(&[]);
+    agent.receive_end(first);
     agent.configure(&[BLUE]);
-    assert!(!agent.uplinks.is_settled(BLUE));
-    agent.told_of(&[MAC]);
-    assert!(agent.uplinks.is_settled(BLUE));
+    agent.receive_end(first);
+    assert!(!agent.is_complete());
+    agent.receive_end(agent.last_number());
+    assert!(agent.is_complete());
 }
 
 #[test]
-fn a_new_session_owes_no_ends() {
+fn numbers_grow_within_a_session_and_begin_anew_with_the_next() {
     let mut agent = Agent::new();
     agent.configure(&[]);
-    let why = CloseWhy::new(CloseReason::PeerClosed, "it is over");
-    agent.hear(Input::Closed { id: agent.session, why });
     agent.configure(&[BLUE]);
+    agent.close();
     agent.passes(LATE);
     agent.open(true);
-    agent.told_of(&[MAC]);
-    assert!(agent.uplinks.is_settled(BLUE));
+    assert_eq!(agent.numbers(), [Some(1), Some(2), Some(1)]);
+    agent.receive_end(2);
+    assert!(!agent.is_complete(), "this was a subscription of the session before");
+    agent.receive_end(1);
+    assert!(agent.is_complete());
 }
 
 #[test]
 fn another_network_of_the_same_name_is_subscribed_anew() {
     let mut agent = Agent::new();
-    agent.told_of(&[MAC]);
-    agent.said.clear();
+    let first = agent.last_number();
+    agent.receive_route();
+    agent.receive_end(first);
+    agent.sent.clear();
     agent.configure(&[ANOTHER_BLUE]);
-    let words = agent.said.iter().filter_map(|stanza| match stanza {
+    let words = agent.sent.iter().filter_map(|stanza| match stanza {
         Stanza::Unsubscribe { .. } => Some("unsubscribe"),
         Stanza::Subscribe { .. } => Some("subscribe"),
         _ => None,
     });
     assert_eq!(words.collect::<Vec<_>>(), ["unsubscribe", "subscribe"]);
-    agent.told_of(&[MAC]);
+    agent.receive_route();
+    agent.receive_end(first);
+    assert!(!agent.uplinks.is_settled(ANOTHER_BLUE));
+    agent.receive_end(agent.last_number());
     assert!(agent.uplinks.is_settled(ANOTHER_BLUE));
     assert_eq!(agent.uplinks.vtep(ANOTHER_BLUE, MAC), Some(VTEP));
     assert_eq!(agent.uplinks.vtep(BLUE, MAC), None);
 }
 
+/// A control node of another version or make is sent no number, and its ends are not those of ours: the end-of-RIB of the
+/// session counts, or silence.
 #[test]
-fn no_item_at_all_means_nothing_where_a_control_node_is_not_ours() {
+fn a_control_node_of_another_version_is_trusted_only_when_it_is_quiet() {
     let mut agent = Agent::new();
-    let why = CloseWhy::new(CloseReason::PeerClosed, "it is over");
-    agent.hear(Input::Closed { id: agent.session, why });
+    agent.close();
     agent.passes(LATE);
     agent.open(false);
-    agent.told_of(&[MAC]);
-    assert!(!agent.uplinks.is_settled(BLUE));
-    agent.passes(LATE);
-    assert!(agent.uplinks.is_settled(BLUE), "but silence does");
+    assert_eq!(agent.numbers().last(), Some(&None));
+    agent.receive_route();
+    agent.receive(Stanza::Items {
+        instance: blue(),
+        items: Vec::new(),
+    });
+    agent.receive_end(1);
+    agent.passes(QUIET / 2);
+    assert!(!agent.is_complete());
+    agent.receive_route();
+    agent.passes(QUIET - Duration::from_secs(1));
+    assert!(!agent.is_complete(), "it sent a route since");
+    agent.passes(Duration::from_secs(1));
+    assert!(agent.is_complete());
 }
 
 #[test]
-fn a_control_node_that_never_tells_an_end_is_left() {
+fn the_end_of_rib_of_a_control_node_of_another_version_completes_every_instance() {
     let mut agent = Agent::new();
-    let many: Vec<Uuid> = (0..=INSTANCES_LEFT as u128).map(|number| Uuid(10 + number)).collect();
-    agent.configure(&many);
-    assert_eq!(agent.closed, Vec::<String>::new());
-    agent.configure(&[BLUE]);
-    insta::assert_snapshot!(agent.closed.join("\n"), @"it has not told the end of more than 32768 instances that were unsubscribed (the peer misbehaved)");
+    agent.close();
+    agent.passes(LATE);
+    agent.open(false);
+    agent.passes(QUIET / 2);
+    agent.receive(Stanza::EndOfRib);
+    assert!(agent.is_complete());
 }

@@ -101,9 +101,9 @@ pub(super) struct Client {
     pub(super) configuration: Option<Telling>,
     /// Where something may be left to tell.
     pub(super) pending: BTreeSet<InstanceName>,
-    /// What it has yet to hear of subscriptions that it ended, before anything else of these instances is told: it may
-    /// subscribe them again before it has read that.
-    pub(super) parting: BTreeMap<InstanceName, Parting>,
+    /// Routes that it holds of subscriptions that it ended. They are retracted before any other route is sent, for it may
+    /// have subscribed these instances again. So there are no more instances here than it may subscribe at once.
+    pub(super) parting: BTreeMap<InstanceName, BTreeSet<Key>>,
     /// It has subscribed something since it was last told that everything is told.
     pub(super) owes_end_of_rib: bool,
     /// Before that it may subscribe more.
@@ -128,21 +128,12 @@ pub(super) struct Subscription {
     /// The version of the table up to which it has been told everything.
     pub(super) told: u64,
     pub(super) walk: Walk,
-    /// It was not yet told that everything was told: it is once, at the latest when the subscription is over.
-    pub(super) owes_end: bool,
+    /// The client's number of it, until the end-of-RIB that names it is sent. A client of another make gives none.
+    pub(super) owes_end: Option<u64>,
     /// What of its own broadcast routes it has been told.
     pub(super) told_broadcasts: BTreeMap<Key, Path>,
     /// They may have to be told anew.
     pub(super) broadcasts_changed: bool,
-}
-
-/// What is left to tell of subscriptions that are over.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Parting {
-    /// To be taken back, before any end is told. No more than the table held.
-    pub(super) keys: BTreeSet<Key>,
-    /// As many subscriptions were not told their end.
-    pub(super) ends: usize,
 }
 
 /// Whether a subscriber has been told everything that was there when it subscribed.
@@ -178,25 +169,27 @@ impl Client {
     /// Whether everything has been told, and it does not know yet.
     pub(super) fn is_end_of_rib_due(&self, now: Time) -> bool {
         let walked = || self.subscriptions.values().all(|it| it.walk == Walk::Done);
-        self.owes_end_of_rib && self.quiet_at <= now && self.pending.is_empty() && walked()
+        let all_sent = self.parting.is_empty() && self.pending.is_empty();
+        self.owes_end_of_rib && self.quiet_at <= now && all_sent && walked()
     }
 
     pub(super) fn has_news(&self, now: Time) -> bool {
         let configuration = self.configuration.as_ref();
-        configuration.is_some_and(Telling::has_news) || !self.pending.is_empty() || self.is_end_of_rib_due(now)
+        let any_routes = !self.parting.is_empty() || !self.pending.is_empty();
+        configuration.is_some_and(Telling::has_news) || any_routes || self.is_end_of_rib_due(now)
     }
 }
 
 impl Subscription {
-    pub(super) fn new(instance_id: u32, no_ribout: bool, walk: Walk) -> Self {
+    pub(super) fn new(instance_id: u32, no_ribout: bool, number: Option<u64>) -> Self {
         Self {
             instance_id,
             no_ribout,
             published: BTreeMap::new(),
             broadcasts: 0,
             told: 0,
-            walk,
-            owes_end: !no_ribout,
+            walk: Walk::Unknown,
+            owes_end: number,
             told_broadcasts: BTreeMap::new(),
             broadcasts_changed: false,
         }

@@ -7,7 +7,7 @@ use super::ControlNode;
 use super::client::{Client, Refusal, Subscription, Walk};
 use super::event::Event;
 use super::graph::{Telling, subscribed};
-use crate::bounds::{DEFERRED_ROUTES, END_OF_RIB_QUIET, INSTANCES_LEFT, ROUTES_PER_CLIENT, SUBSCRIPTIONS_PER_CLIENT};
+use crate::bounds::{DEFERRED_ROUTES, END_OF_RIB_QUIET, ROUTES_PER_CLIENT, SUBSCRIPTIONS_PER_CLIENT};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::{ConnId, Mac};
 use crate::machine::{CloseWhy, Fault};
@@ -25,7 +25,11 @@ impl ControlNode {
                 instance,
                 instance_id,
                 no_ribout,
-            } => self.subscribe(now, conn, instance, instance_id, no_ribout),
+                number,
+            } => {
+                let number = number.filter(|_| !no_ribout);
+                self.subscribe(now, conn, instance, Subscription::new(instance_id, no_ribout, number));
+            }
             Stanza::Unsubscribe { instance } => self.unsubscribe(conn, instance),
             Stanza::Publish { node, route } => self.park(conn, node, route),
             Stanza::Collection {
@@ -37,7 +41,10 @@ impl ControlNode {
             // Nothing is swept here, so it does not matter when everything has been said.
             Stanza::EndOfRib => {}
             Stanza::Refused { what } => self.refuse(conn, Refusal::Unreadable, what),
-            Stanza::Items { .. } | Stanza::Retracts { .. } | Stanza::Configuration(_) => {
+            Stanza::Items { .. }
+            | Stanza::Retracts { .. }
+            | Stanza::InstanceEndOfRib { .. }
+            | Stanza::Configuration(_) => {
                 self.violation(conn, "a client said what only a control node says");
             }
         }
@@ -45,7 +52,7 @@ impl ControlNode {
         self.refresh(now, conn);
     }
 
-    fn subscribe(&mut self, now: Time, conn: ConnId, name: InstanceName, instance_id: u32, no_ribout: bool) {
+    fn subscribe(&mut self, now: Time, conn: ConnId, name: InstanceName, mut subscription: Subscription) {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
@@ -58,12 +65,12 @@ impl ControlNode {
         let instance = self.instances.entry(name.clone()).or_default();
         instance.subscribers.insert(conn);
         let known = instance.network.is_some();
-        let walk = match (known, no_ribout) {
+        let no_ribout = subscription.no_ribout;
+        subscription.walk = match (known, no_ribout) {
             (_, true) => Walk::Done,
             (true, false) => Walk::Walking,
             (false, false) => Walk::Unknown,
         };
-        let subscription = Subscription::new(instance_id, no_ribout, walk);
         client.subscriptions.insert(name.clone(), subscription);
         client.owes_end_of_rib = true;
         client.quiet_at = now + END_OF_RIB_QUIET;
@@ -91,26 +98,14 @@ impl ControlNode {
             .into_iter()
             .flat_map(|it| it.table.held(subscription.told));
         let told: BTreeSet<Key> = subscription.told_broadcasts.keys().copied().chain(routes).collect();
-        if !told.is_empty() || subscription.owes_end {
+        if !told.is_empty() {
             // Nothing was told since, if something of an earlier subscription is left to be taken back.
-            let parting = client.parting.entry(instance.clone()).or_default();
-            parting.keys.extend(told);
-            parting.ends += usize::from(subscription.owes_end);
+            client.parting.entry(instance.clone()).or_default().extend(told);
         }
-        let has_left_too_many = client.parting.len() > INSTANCES_LEFT;
-        if client.parting.contains_key(&instance) {
-            client.pending.insert(instance.clone());
-        } else {
-            client.pending.remove(&instance);
-        }
+        client.pending.remove(&instance);
         let client = client.name.clone();
         self.leave(conn, &client, &instance, subscription);
         self.event(Event::Unsubscribed { client, instance });
-        if has_left_too_many {
-            let what =
-                format!("something is left to tell it of more than {INSTANCES_LEFT} instances that it unsubscribed");
-            self.violation(conn, what);
-        }
     }
 
     /// A publication counts when its collection follows. One whose collection never came is dropped.

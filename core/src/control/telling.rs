@@ -1,10 +1,10 @@
 //! How clients are told what changed: in turns, a message at a time, and no more than they take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::best::Source;
-use super::client::{ClientName, Parting, Subscription, Walk};
+use super::client::{ClientName, Subscription, Walk};
 use super::event::Event;
 use super::routes::Instance;
 use super::table::News;
@@ -145,21 +145,20 @@ impl ControlNode {
                 revision: self.inventory.revision,
                 serves_any: self.inventory.served_by(client.name.as_str()).next().is_some(),
             });
+        } else if let Some(mut parting) = client.parting.first_entry() {
+            looks += ITEMS_PER_MESSAGE;
+            let name = parting.key().clone();
+            if tell_parting(&name, parting.get_mut(), &mut stanzas) {
+                parting.remove();
+            }
         } else if let Some(name) = client.pending.first().cloned() {
             let subscription = client.subscriptions.get_mut(&name).filter(|it| !it.no_ribout);
-            if let Some(parting) = client.parting.get_mut(&name) {
-                looks += ITEMS_PER_MESSAGE;
-                if tell_parting(&name, parting, &mut stanzas) {
-                    client.parting.remove(&name);
-                }
-            } else if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {
+            if let Some((subscription, instance)) = subscription.zip(self.instances.get(&name)) {
                 looks += tell_broadcasts(&name, &client.name, subscription, instance, &mut stanzas);
                 let done = tell_routes(&name, subscription, instance, &mut stanzas);
                 if done && !learning && instance.network.is_some() && subscription.walk != Walk::Done {
                     subscription.walk = Walk::Done;
-                    if std::mem::take(&mut subscription.owes_end) {
-                        stanzas.push(end_of(&name));
-                    }
+                    stanzas.extend(end_of_rib(&name, subscription));
                 }
                 looks += ITEMS_PER_MESSAGE;
                 if done {
@@ -187,17 +186,12 @@ impl ControlNode {
     }
 }
 
-/// Takes back some of what a client was told of subscriptions that are over, and tells their ends. Answers whether that
-/// is all.
-fn tell_parting(name: &InstanceName, parting: &mut Parting, stanzas: &mut Vec<Stanza>) -> bool {
-    let keys = std::iter::from_fn(|| parting.keys.pop_first());
+/// Takes back some of what a client was told of subscriptions that are over. Answers whether that is all.
+fn tell_parting(name: &InstanceName, parting: &mut BTreeSet<Key>, stanzas: &mut Vec<Stanza>) -> bool {
+    let keys = std::iter::from_fn(|| parting.pop_first());
     let keys: Vec<Key> = keys.take(ITEMS_PER_MESSAGE).collect();
     say(name, &[], &keys, stanzas);
-    if parting.keys.is_empty() && parting.ends > 0 {
-        parting.ends -= 1;
-        stanzas.push(end_of(name));
-    }
-    parting.keys.is_empty() && parting.ends == 0
+    parting.is_empty()
 }
 
 /// Tells a client what became of its own broadcast routes. Answers how much was looked at.
@@ -248,14 +242,13 @@ fn tell_routes(
     done
 }
 
-/// No item at all: everything of this instance has been told, or the subscription is over. Who has asked for routes hears
-/// one for each subscription, so that an agent of ours can count, and need not guess as it must from an end-of-RIB that may
-/// have crossed its latest subscription; others ignore it.
-fn end_of(instance: &InstanceName) -> Stanza {
-    Stanza::Items {
-        instance: instance.clone(),
-        items: Vec::new(),
-    }
+/// Every route of this instance has been sent. An agent of ours has numbered its subscription, and receives the number
+/// once: it need not guess which of its subscriptions is meant, as it must with the end-of-RIB of the whole session, which
+/// may have crossed its latest subscription.
+fn end_of_rib(instance: &InstanceName, subscription: &mut Subscription) -> Option<Stanza> {
+    let subscription = subscription.owes_end.take()?;
+    let instance = instance.clone();
+    Some(Stanza::InstanceEndOfRib { instance, subscription })
 }
 
 fn say(instance: &InstanceName, items: &[(Key, Path)], keys: &[Key], stanzas: &mut Vec<Stanza>) {
@@ -281,6 +274,7 @@ fn estimate(stanza: &Stanza) -> usize {
         Stanza::Items { items, .. } => items.iter().map(|(_, path)| ENTRY + NEXT_HOP * hops(path)).sum(),
         Stanza::Retracts { keys, .. } => keys.len() * RETRACT,
         Stanza::Configuration(changes) => changes.len() * OBJECT,
+        Stanza::InstanceEndOfRib { .. } => 0,
         Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => 0,
         Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } | Stanza::EndOfRib => 0,
         Stanza::Refused { .. } => 0,

@@ -132,7 +132,7 @@ fn integers(parent: Cursor<'_>, list: &str, name: &str) -> Result<Vec<u32>, Trou
     children.map(|child| number(child.text(), name)).collect()
 }
 
-fn number<T: FromStr>(text: &str, name: &str) -> Result<T, Trouble> {
+pub(super) fn number<T: FromStr>(text: &str, name: &str) -> Result<T, Trouble> {
     let text = text.trim_matches(SPACE);
     text.parse().map_err(|_| match text.parse::<i128>() {
         Ok(_) => refused(format!("{text} is out of range for <{name}>")),

@@ -2,13 +2,12 @@
 //!
 //! A stream is cut into tags and stanzas by the [`framer`]; [`xml`] reads one strictly, [`mod@read`] says what it means,
 //! and [`mod@write`] says it the other way; [`stream`] is the machine around them, from the first byte to the last;
-//! [`backoff`] says when to dial again, and [`ends`] of which subscription all was told.
+//! [`backoff`] says when to dial again.
 
 #![warn(clippy::indexing_slicing)]
 
 pub mod backoff;
 pub mod element;
-pub mod ends;
 mod entry;
 pub mod framer;
 pub mod graph;
@@ -31,9 +30,10 @@ pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// The namespace of the beginning of TLS (RFC 6120, section 5).
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 
-/// The namespace that a control node of ours declares when it opens its stream. By that an agent knows that it will be
-/// told when it has been told everything; others do not look at it.
-pub const OURS: &str = "urn:tandem";
+/// The namespace, with the version, that a control node of ours declares when it opens its stream. To such a control node
+/// an agent numbers its subscriptions, and receives the number back once it has received every route. A control node that
+/// declares another version, or none, is treated like any foreign one; foreign ends ignore the namespace.
+pub const OURS: &str = "urn:tandem:2";
 
 /// What every control node calls its stream.
 pub const STREAM_ID: &str = "++123";

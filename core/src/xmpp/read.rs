@@ -2,6 +2,7 @@
 
 use crate::evpn::{FAMILY, InstanceName, Key};
 use crate::text::short;
+use crate::xmpp::OURS;
 use crate::xmpp::entry::{self, Trouble, integer, malformed, refused, text};
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 use crate::xmpp::stanza::Stanza;
@@ -92,6 +93,10 @@ fn read_iq(iq: Cursor<'_>) -> Result<Stanza, Trouble> {
                 instance: node(action)?.into(),
                 instance_id: options.map_or(Ok(0), |options| integer(options, "instance-id"))?,
                 no_ribout: options.is_some_and(|options| text(options, "no-ribout") == "true"),
+                number: options
+                    .and_then(|options| ours(options, SUBSCRIPTION))
+                    .map(number)
+                    .transpose()?,
             })
         }
         (Channel::Routes, "unsubscribe") => Ok(Stanza::Unsubscribe {
@@ -176,6 +181,7 @@ fn read_items(list: Cursor<'_>, instance: &InstanceName) -> Result<Vec<Stanza>, 
     let mut keys: Vec<Key> = Vec::new();
     let mut refusals = 0_usize;
     let mut first = None;
+    let mut end = None;
     for child in list.children() {
         let outcome = match child.name() {
             "item" => entry::read(child).map(|route| items.push(route)),
@@ -186,6 +192,7 @@ fn read_items(list: Cursor<'_>, instance: &InstanceName) -> Result<Vec<Stanza>, 
                 }
                 Err(error) => Err(refused(format!("{error}"))),
             },
+            END if is_ours(child) => number(child).map(|number| end = Some(number)),
             _ => Ok(()),
         };
         match outcome {
@@ -198,13 +205,17 @@ fn read_items(list: Cursor<'_>, instance: &InstanceName) -> Result<Vec<Stanza>, 
         }
     }
     let mut stanzas = Vec::new();
-    if !items.is_empty() || (keys.is_empty() && refusals == 0) {
+    if !items.is_empty() {
         let instance = instance.clone();
         stanzas.push(Stanza::Items { instance, items });
     }
     if !keys.is_empty() {
         let instance = instance.clone();
         stanzas.push(Stanza::Retracts { instance, keys });
+    }
+    if let Some(subscription) = end {
+        let instance = instance.clone();
+        stanzas.push(Stanza::InstanceEndOfRib { instance, subscription });
     }
     if let Some(first) = first {
         let what = match refusals {
@@ -269,5 +280,25 @@ fn node<'d>(action: Cursor<'d>) -> Result<&'d str, Trouble> {
     node.ok_or_else(|| malformed(&format!("<{}> without a node", short(action.name()))))
 }
 
+/// The child of this name that is an extension of ours, in our namespace.
+fn ours<'d>(parent: Cursor<'d>, name: &str) -> Option<Cursor<'d>> {
+    parent.children_named(name).find(|child| is_ours(*child))
+}
+
+fn is_ours(element: Cursor<'_>) -> bool {
+    element.attribute("xmlns") == Some(OURS)
+}
+
+/// The number of a subscription.
+fn number(element: Cursor<'_>) -> Result<u64, Trouble> {
+    entry::number(element.text(), element.name())
+}
+
 /// The node whose items are the end of all items.
 pub(super) const END_OF_RIB: &str = "0/0/EndOfRib";
+
+/// Extension of ours, in the options of a subscription: its number.
+pub(super) const SUBSCRIPTION: &str = "subscription";
+
+/// Extension of ours, among the items of an instance: the number of the subscription in which every route has been sent.
+pub(super) const END: &str = "end-of-rib";

@@ -13,6 +13,9 @@ pub enum Stanza {
         instance_id: u32,
         /// It publishes, and wants to hear nothing.
         no_ribout: bool,
+        /// Toward a control node of ours, its number among the subscriptions of this stream: they grow. The end of this
+        /// subscription has the same number.
+        number: Option<u64>,
     },
     /// Agent: no more of this instance.
     Unsubscribe { instance: InstanceName },
@@ -31,14 +34,15 @@ pub enum Stanza {
     },
     /// Agent: the configuration of this node, and of everything around it.
     SubscribeConfiguration { kind: Box<str>, name: Box<str> },
-    /// Control node: routes of an instance, of which all that share a path may share a message. None at all means that
-    /// all of the instance has been told: only Tandem says so, and others take no notice.
+    /// Control node: routes of an instance, of which all that share a path may share a message.
     Items {
         instance: InstanceName,
         items: Vec<(Key, Path)>,
     },
     /// Control node: routes that are no more.
     Retracts { instance: InstanceName, keys: Vec<Key> },
+    /// Control node of ours: every route that the instance had has been sent in the subscription with this number.
+    InstanceEndOfRib { instance: InstanceName, subscription: u64 },
     /// Either: everything that was there when the session began has been said.
     EndOfRib,
     /// Control node: what changed in the configuration graph.

@@ -5,10 +5,10 @@ use crate::evpn::{FAMILY, InstanceName};
 use crate::xmpp::element::Element;
 use crate::xmpp::entry::{self, push};
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
-use crate::xmpp::read::END_OF_RIB;
+use crate::xmpp::read::{END, END_OF_RIB, SUBSCRIPTION};
 use crate::xmpp::stanza::Stanza;
 use crate::xmpp::xml::is_char;
-use crate::xmpp::{CONTROL_NODE, PUBSUB};
+use crate::xmpp::{CONTROL_NODE, OURS, PUBSUB};
 
 /// Who speaks, to whom, and how often it has.
 #[derive(Clone, Debug)]
@@ -56,11 +56,15 @@ impl Writer {
                 instance,
                 instance_id,
                 no_ribout,
+                number,
             } => {
                 self.open_subscription(out, "subscribe", instance);
                 push(out, format_args!("<options><instance-id>{instance_id}</instance-id>"));
                 if *no_ribout {
                     out.push_str("<no-ribout>true</no-ribout>");
+                }
+                if let Some(number) = number {
+                    write_number(out, SUBSCRIPTION, *number);
                 }
                 out.push_str("</options></subscribe></pubsub></iq>");
             }
@@ -112,6 +116,16 @@ impl Writer {
                     push(out, format_args!("<retract id=\"{key}\" />"))
                 });
             }
+            Stanza::InstanceEndOfRib { instance, subscription } => {
+                self.write_items(
+                    out,
+                    instance,
+                    std::slice::from_ref(subscription),
+                    |out, subscription| {
+                        write_number(out, END, *subscription);
+                    },
+                );
+            }
             Stanza::EndOfRib => self.write_end(out, &self.to_routes),
             Stanza::Configuration(changes) => self.write_changes(out, changes),
             Stanza::Refused { .. } => {}
@@ -144,8 +158,7 @@ impl Writer {
 
     fn write_items<T>(&self, out: &mut String, instance: &InstanceName, items: &[T], write: impl Fn(&mut String, &T)) {
         let mut items = items.iter().peekable();
-        // No item at all says something, too.
-        loop {
+        while items.peek().is_some() {
             let start = out.len();
             self.open_message(out, &self.to_routes);
             named(out, "items", &[FAMILY, instance.as_str()]);
@@ -153,9 +166,6 @@ impl Writer {
                 write(out, item);
             }
             out.push_str("</items></event></message>");
-            if items.peek().is_none() {
-                break;
-            }
         }
     }
 
@@ -196,6 +206,11 @@ impl Writer {
             out.push_str("</config></iq>");
         }
     }
+}
+
+/// An extension of ours: foreign ends never receive one.
+fn write_number(out: &mut String, name: &str, number: u64) {
+    push(out, format_args!("<{name} xmlns=\"{OURS}\">{number}</{name}>"));
 }
 
 fn end_block(out: &mut String, block: Option<&str>) {

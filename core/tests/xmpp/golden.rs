@@ -69,12 +69,14 @@ fn an_agent_subscribes_and_unsubscribes() {
             Stanza::Subscribe {
                 instance: INSTANCE.into(),
                 instance_id: 5,
-                no_ribout: false
+                no_ribout: false,
+                number: None,
             },
             Stanza::Subscribe {
                 instance: "default-domain:demo:<&>:\"q\"".into(),
                 instance_id: 6,
-                no_ribout: true
+                no_ribout: true,
+                number: None,
             },
             Stanza::Unsubscribe {
                 instance: INSTANCE.into()
@@ -86,6 +88,25 @@ fn an_agent_subscribes_and_unsubscribes() {
             Stanza::EndOfRib,
         ]
     ));
+}
+
+#[test]
+fn ends_of_ours_number_a_subscription_and_its_end() {
+    let subscribe = Stanza::Subscribe {
+        instance: INSTANCE.into(),
+        instance_id: 5,
+        no_ribout: false,
+        number: Some(7),
+    };
+    let end = Stanza::InstanceEndOfRib {
+        instance: INSTANCE.into(),
+        subscription: 7,
+    };
+    let said = [
+        said(agent(), &[subscribe]),
+        said(Writer::of_control_node("vrouter-9"), &[end]),
+    ];
+    insta::assert_snapshot!(said.concat());
 }
 
 #[test]

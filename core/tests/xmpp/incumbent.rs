@@ -91,6 +91,7 @@ fn options_are_taken_inside_the_subscription_and_beside_it() {
         instance: "a:b:c:c".into(),
         instance_id: 5,
         no_ribout: false,
+        number: None,
     };
     assert_eq!(
         one(&iq(&format!("<subscribe node=\"a:b:c:c\">{options}</subscribe>"))),

@@ -122,10 +122,17 @@ fn change() -> impl Strategy<Value = Change> {
 
 fn stanza() -> impl Strategy<Value = Stanza> {
     prop_oneof![
-        (name(), any::<u32>(), any::<bool>()).prop_map(|(instance, instance_id, no_ribout)| Stanza::Subscribe {
+        (name(), any::<u32>(), any::<bool>(), any::<Option<u64>>()).prop_map(
+            |(instance, instance_id, no_ribout, number)| Stanza::Subscribe {
+                instance: instance.into(),
+                instance_id,
+                no_ribout,
+                number,
+            }
+        ),
+        (name(), any::<u64>()).prop_map(|(instance, subscription)| Stanza::InstanceEndOfRib {
             instance: instance.into(),
-            instance_id,
-            no_ribout,
+            subscription,
         }),
         name().prop_map(|instance| Stanza::Unsubscribe {
             instance: instance.into()
@@ -143,7 +150,7 @@ fn stanza() -> impl Strategy<Value = Stanza> {
             kind: kind.into(),
             name: name.into()
         }),
-        (name(), vec((key(), path(0..3)), 0..4)).prop_map(|(instance, items)| Stanza::Items {
+        (name(), vec((key(), path(0..3)), 1..4)).prop_map(|(instance, items)| Stanza::Items {
             instance: instance.into(),
             items
         }),

@@ -13,7 +13,7 @@ use tandem_core::{Machine, Time};
 const OPEN: &str = "<?xml version=\"1.0\"?><stream:stream from=\"tor-agent-1\" to=\"network-control@contrailsystems.com\" \
                     version=\"1.0\" xml:lang=\"en\" xmlns=\"jabber:client\" xmlns:stream=\"http://etherx.jabber.org/streams\" >";
 const REPLY: &str = "<?xml version=\"1.0\"?><stream:stream from=\"ctrl-1\" to=\"tor-agent-1\" id=\"++123\" version=\"1.0\" \
-                     xml:lang=\"en\" xmlns=\"jabber:client\" xmlns:tandem=\"urn:tandem\" \
+                     xml:lang=\"en\" xmlns=\"jabber:client\" xmlns:tandem=\"urn:tandem:2\" \
                      xmlns:stream=\"http://etherx.jabber.org/streams\" >";
 const FEATURES: &str =
     "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>";
@@ -109,6 +109,28 @@ fn a_client_opens_in_clear_byte_by_byte() {
     assert_eq!(client.drain(), [OPEN]);
     assert_eq!(client.slowly(REPLY), ["keepalive", "opened: ctrl-1"]);
     assert_eq!(client.slowly(STANZA), ["heard: EndOfRib"]);
+}
+
+#[test]
+fn only_a_control_node_of_the_same_version_is_one_of_ours() {
+    let this = "xmlns:tandem=\"urn:tandem:2\" ";
+    for (declared, ours) in [
+        (this, true),
+        ("xmlns:tandem=\"urn:tandem\" ", false),
+        ("xmlns:tandem=\"urn:tandem:3\" ", false),
+        ("", false),
+    ] {
+        let mut client = End::new(Role::Client, false);
+        client.drain();
+        let reply = REPLY.replace(this, declared);
+        client.stream.handle(client.now, Input::Bytes(reply.into()));
+        let mut outputs = std::iter::from_fn(|| client.stream.poll_output());
+        let opened = outputs.find_map(|output| match output {
+            Output::Event(Event::Opened { ours, .. }) => Some(ours),
+            _ => None,
+        });
+        assert_eq!(opened, Some(ours), "{declared}");
+    }
 }
 
 #[test]

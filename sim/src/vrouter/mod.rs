@@ -3,6 +3,7 @@
 //!
 //! What it hears goes into a [`Fabric`], as in an agent. All else is its own: what a lost control node told stays until
 //! another session has told everything of that network, and in vain attempts it takes turns with all that it knows.
+//! Where a control node is not of our version, no network is ever complete, and so nothing that a lost one told goes.
 //! Streams are in the clear.
 
 mod slot;
@@ -170,7 +171,7 @@ impl VRouter {
                 Some(stream::Output::Send(bytes)) => self.outputs.push_back(Output::Send { conn, bytes }),
                 Some(stream::Output::StartTls) => {}
                 Some(stream::Output::Close(_)) => self.outputs.push_back(Output::Close { conn }),
-                Some(stream::Output::Event(stream::Event::Opened { peer, .. })) => self.opened(number, &peer),
+                Some(stream::Output::Event(stream::Event::Opened { peer, ours })) => self.opened(number, &peer, ours),
                 Some(stream::Output::Event(stream::Event::Heard(stanza))) => self.on_stanza(number, stanza),
                 Some(stream::Output::Event(stream::Event::Ended { why })) => self.over(number, why),
                 // What is said now goes out by the same way.
@@ -180,12 +181,12 @@ impl VRouter {
         }
     }
 
-    fn opened(&mut self, number: usize, peer: &str) {
+    fn opened(&mut self, number: usize, peer: &str, ours: bool) {
         if let Some(slot) = self.slots.get_mut(number) {
             slot.failures = 0;
             let (address, name) = (slot.to.into(), peer.to_owned());
             if let Some(session) = slot.session_mut() {
-                session.opened(self.now, peer);
+                session.opened(self.now, peer, ours);
             }
             self.report(Event::UplinkUp { address, name });
         }
@@ -193,10 +194,9 @@ impl VRouter {
 
     fn on_stanza(&mut self, number: usize, stanza: Stanza) {
         match stanza {
-            // No route at all is how a control node of ours says that this was everything, or that a subscription is over.
-            Stanza::Items { instance, items } if items.is_empty() => {
+            Stanza::InstanceEndOfRib { instance, subscription } => {
                 if let Some(session) = self.slots.get_mut(number).and_then(Slot::session_mut) {
-                    session.on_end_of_rib(&instance);
+                    session.on_end_of_rib(&instance, subscription);
                 }
                 self.sweep();
             }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tandem_core::evpn::InstanceName;
 use tandem_core::xmpp::backoff::Backoff;
-use tandem_core::xmpp::ends::Ends;
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{self, KEEPALIVE, Stream};
 use tandem_core::{ConnId, Deadline, Machine, Time, Uuid};
@@ -36,14 +35,29 @@ pub(super) enum State {
 pub(super) struct Session {
     pub(super) conn: ConnId,
     pub(super) stream: Stream,
-    /// Since when both ends are open, and how the other calls itself.
-    open: Option<(Time, String)>,
-    /// What it was asked for, and whether all of it was complete.
-    subscribed: BTreeMap<InstanceName, bool>,
-    /// What is yet to come of those that it asks for no more.
-    ends: Ends,
-    /// Numbers that were given to subscriptions.
-    given: u32,
+    /// Once both ends are open.
+    open: Option<Open>,
+    subscriptions: BTreeMap<InstanceName, Subscription>,
+    /// How many subscriptions this session has made.
+    subscribed: u64,
+}
+
+/// A control node that has opened its stream.
+#[derive(Clone, Debug)]
+struct Open {
+    since: Time,
+    name: String,
+    /// It receives the numbers of subscriptions, and sends them back in their ends.
+    ours: bool,
+}
+
+/// An instance whose routes were asked for.
+#[derive(Clone, Copy, Debug)]
+struct Subscription {
+    /// Among all of the session. A control node of ours names it in the end-of-RIB; others were given none.
+    number: Option<u64>,
+    /// Every route has been received.
+    complete: bool,
 }
 
 impl Slot {
@@ -82,7 +96,7 @@ impl Slot {
     /// The dial or the session is over.
     pub(super) fn wait(&mut self, now: Time) {
         let open = self.session().and_then(|session| session.open.as_ref());
-        let up = open.map_or(Duration::ZERO, |(since, _)| now.since(*since));
+        let up = open.map_or(Duration::ZERO, |open| now.since(open.since));
         let until = now + self.backoff.pause(up);
         self.state = State::Waiting { until };
         self.failures += 1;
@@ -119,71 +133,73 @@ impl Session {
             conn,
             stream,
             open: None,
-            subscribed: BTreeMap::new(),
-            ends: Ends::default(),
-            given: 0,
+            subscriptions: BTreeMap::new(),
+            subscribed: 0,
         }
     }
 
     /// Both ends are open.
-    pub(super) fn opened(&mut self, now: Time, peer: &str) {
-        self.open = Some((now, peer.to_owned()));
+    pub(super) fn opened(&mut self, now: Time, peer: &str, ours: bool) {
+        self.open = Some(Open {
+            since: now,
+            name: peer.to_owned(),
+            ours,
+        });
     }
 
     /// How the control node calls itself, once both ends are open.
     pub(super) fn peer(&self) -> Option<&str> {
-        self.open.as_ref().map(|(_, peer)| peer.as_str())
+        self.open.as_ref().map(|open| open.name.as_str())
     }
 
-    /// All of a subscription was complete: of the present one, or of one before.
-    pub(super) fn on_end_of_rib(&mut self, instance: &InstanceName) {
-        let is_present = self.ends.hear(instance);
-        if let Some(complete) = self.subscribed.get_mut(instance) {
-            *complete |= is_present;
+    /// Every route has been received in the subscription with this number: the present one of its instance, or an
+    /// earlier one.
+    pub(super) fn on_end_of_rib(&mut self, instance: &InstanceName, number: u64) {
+        if let Some(subscription) = self.subscriptions.get_mut(instance) {
+            subscription.complete |= subscription.number == Some(number);
         }
     }
 
-    /// The instances of which all was complete.
+    /// The instances of which every route has been received.
     pub(super) fn complete(&self) -> impl Iterator<Item = &InstanceName> {
-        self.subscribed
-            .iter()
-            .filter_map(|(instance, complete)| complete.then_some(instance))
+        let complete = self.subscriptions.iter().filter(|(_, it)| it.complete);
+        complete.map(|(instance, _)| instance)
     }
 
     /// Asks for these instances, and for no others any more. Answers whether anything was said.
     pub(super) fn subscribe(&mut self, now: Time, wanted: &BTreeMap<InstanceName, Uuid>) -> bool {
-        if self.open.is_none() {
+        let Some(ours) = self.open.as_ref().map(|open| open.ours) else {
             return false;
-        }
+        };
         let gone = self
-            .subscribed
+            .subscriptions
             .keys()
             .filter(|instance| !wanted.contains_key(*instance));
         let gone: Vec<_> = gone.cloned().collect();
         let new = wanted
             .keys()
-            .filter(|instance| !self.subscribed.contains_key(*instance));
+            .filter(|instance| !self.subscriptions.contains_key(*instance));
         let new: Vec<_> = new.cloned().collect();
         let any = !(gone.is_empty() && new.is_empty());
         for instance in gone {
-            if self.subscribed.remove(&instance) == Some(false) {
-                self.ends.owe(instance.clone());
-            }
+            self.subscriptions.remove(&instance);
             self.send(now, Stanza::Unsubscribe { instance });
         }
         for instance in new {
-            self.subscribed.insert(instance.clone(), false);
-            self.given += 1;
-            let instance_id = self.given;
-            let no_ribout = false;
-            self.send(
-                now,
-                Stanza::Subscribe {
-                    instance,
-                    instance_id,
-                    no_ribout,
-                },
-            );
+            self.subscribed += 1;
+            let number = ours.then_some(self.subscribed);
+            let subscription = Subscription {
+                number,
+                complete: false,
+            };
+            self.subscriptions.insert(instance.clone(), subscription);
+            let stanza = Stanza::Subscribe {
+                instance,
+                instance_id: u32::try_from(self.subscribed).unwrap_or(u32::MAX),
+                no_ribout: false,
+                number,
+            };
+            self.send(now, stanza);
         }
         any
     }

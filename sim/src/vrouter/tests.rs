@@ -303,3 +303,62 @@ fn a_network_that_it_leaves_is_forgotten_at_once_and_comes_back_whole() {
     assert_eq!(wire.ends(MAC), [vtep(1)]);
     assert!(wire.vrouter.is_complete(NETWORK));
 }
+
+/// What a vRouter sends to a control node that declares this version, and what it makes of every kind of end-of-RIB: that
+/// of the older version (no item at all), that of ours, and that of the session.
+fn sent_to(version: &str) -> (VRouter, String) {
+    let options = Options {
+        name: "vrouter-1".into(),
+        control_nodes: vec![node(1)],
+    };
+    let (mut vrouter, conn) = (VRouter::new(1, options), ConnId(1));
+    let reply = format!(
+        "<?xml version=\"1.0\"?><stream:stream from=\"control-1\" to=\"vrouter-1\" id=\"++123\" version=\"1.0\" \
+         xmlns=\"jabber:client\"{version} xmlns:stream=\"http://etherx.jabber.org/streams\" >"
+    );
+    let message = |items: &str| {
+        let event = "<event xmlns=\"http://jabber.org/protocol/pubsub\">";
+        format!("<message to=\"vrouter-1/bgp-peer\">{event}{items}</event></message>")
+    };
+    let (instance, _) = instances().pop_first().expect("an instance");
+    let of_instance = |inside: &str| message(&format!("<items node=\"25/242/{instance}\">{inside}</items>"));
+    let ends = [
+        of_instance(""),
+        of_instance("<end-of-rib xmlns=\"urn:tandem:2\">1</end-of-rib>"),
+        message("<items node=\"0/0/EndOfRib\"></items>"),
+    ];
+    let bytes = |text: String| Input::Bytes {
+        conn,
+        data: text.into_bytes(),
+    };
+    let mut sent = String::new();
+    for input in [
+        Input::Command(Command::Subscribe(instances())),
+        Input::Connected { conn },
+        bytes(reply),
+        bytes(ends.concat()),
+    ] {
+        vrouter.handle(Time::ORIGIN, input);
+        while let Some(output) = vrouter.poll_output() {
+            if let Output::Send { bytes, .. } = output {
+                sent += &String::from_utf8_lossy(&bytes);
+            }
+        }
+    }
+    (vrouter, sent)
+}
+
+#[test]
+fn a_control_node_of_another_version_receives_no_number_and_completes_nothing() {
+    let (vrouter, sent) = sent_to(" xmlns:tandem=\"urn:tandem:2\"");
+    assert!(
+        sent.contains("<subscription xmlns=\"urn:tandem:2\">1</subscription>"),
+        "{sent}"
+    );
+    assert!(vrouter.is_complete(NETWORK));
+    for version in ["", " xmlns:tandem=\"urn:tandem\""] {
+        let (vrouter, sent) = sent_to(version);
+        assert!(sent.contains("<subscribe ") && !sent.contains("urn:tandem"), "{sent}");
+        assert!(!vrouter.is_complete(NETWORK), "{version}");
+    }
+}

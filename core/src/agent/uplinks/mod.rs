@@ -321,6 +321,12 @@ impl Uplinks {
         match stanza {
             Stanza::Items { instance, items } => self.items(now, number, &instance, items),
             Stanza::Retracts { instance, keys } => self.retracts(now, number, &instance, &keys),
+            Stanza::InstanceEndOfRib { instance, subscription } => {
+                let slot = self.slots.get_mut(number);
+                if slot.is_some_and(|slot| slot.uplink.on_end_of_rib(now, &instance, subscription)) {
+                    self.resettle();
+                }
+            }
             Stanza::EndOfRib => {
                 self.each_uplink(number, |uplink| uplink.all_completed(now));
                 self.resettle();
@@ -333,18 +339,10 @@ impl Uplinks {
         }
     }
 
-    /// Routes of an instance arrive. No route at all is how a control node of ours says that this was everything, or that
-    /// a subscription is over.
+    /// Routes of an instance arrive.
     fn items(&mut self, now: Time, number: usize, instance: &InstanceName, items: Vec<(Key, Path)>) {
         let Some(slot) = self.slots.get_mut(number) else { return };
-        let network = slot.uplink.heard(now, instance);
-        if items.is_empty() {
-            if slot.uplink.end_heard(instance) {
-                self.resettle();
-            }
-            return;
-        }
-        let Some(network) = network else {
+        let Some(network) = slot.uplink.heard(now, instance) else {
             return slot.uplink.not_asked(items.len());
         };
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {

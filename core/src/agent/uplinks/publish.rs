@@ -147,9 +147,8 @@ impl Uplinks {
         for Slot { uplink, .. } in &mut self.slots {
             uplink.subscribe(now, &self.instances, &mut self.outputs);
             if all_told {
-                self.instances.keys().for_each(|instance| {
-                    uplink.end_heard(instance);
-                });
+                let subscriptions = uplink.subscriptions.values_mut();
+                subscriptions.for_each(|subscription| subscription.complete = true);
             }
         }
         if all_told {

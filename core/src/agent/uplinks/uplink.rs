@@ -6,13 +6,11 @@ use std::net::SocketAddr;
 use super::source::Source;
 use super::{Output, UplinkId};
 use crate::agent::fabric::Unusable;
-use crate::bounds::{DOUBT, INSTANCES_LEFT, QUIET, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
+use crate::bounds::{DOUBT, QUIET, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Uuid;
-use crate::machine::{CloseWhy, Fault};
 use crate::status::UplinkStatus;
 use crate::time::Time;
-use crate::xmpp::ends::Ends;
 use crate::xmpp::stanza::Stanza;
 
 /// How long after subscribing an end-of-RIB may still come that was written before the subscription was read.
@@ -27,8 +25,8 @@ pub(super) struct Uplink {
     pub(super) failures: u32,
     /// The subscriptions of this session.
     pub(super) subscriptions: BTreeMap<InstanceName, Subscription>,
-    /// What a control node of ours has yet to say of those that are over.
-    ends: Ends,
+    /// How many subscriptions this session has made: the next number.
+    subscribed: u64,
     /// What this session was told by us, so that it can be taken back.
     told: BTreeMap<(InstanceName, Key), Path>,
     /// What may have to be told anew.
@@ -64,6 +62,8 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscription {
     pub(super) network: Uuid,
+    /// Among all subscriptions of this session. A control node of ours names it in the end.
+    number: u64,
     since: Time,
     /// When something of it was heard last.
     heard: Time,
@@ -79,7 +79,7 @@ impl Uplink {
             state: State::Waiting { until: Time::ORIGIN },
             failures: 0,
             subscriptions: BTreeMap::new(),
-            ends: Ends::default(),
+            subscribed: 0,
             told: BTreeMap::new(),
             dirty: BTreeSet::new(),
             unwanted: BTreeSet::new(),
@@ -146,28 +146,22 @@ impl Uplink {
             for route in told {
                 self.say(id, route, None, outputs);
             }
-            let subscription = self.subscriptions.remove(&instance);
-            if self.is_ours() && subscription.is_some_and(|it| !it.complete) {
-                self.ends.owe(instance.clone());
-            }
+            self.subscriptions.remove(&instance);
             for routes in [&mut self.dirty, &mut self.unwanted] {
                 routes.retain(|(it, _)| *it != instance);
             }
             let stanza = Stanza::Unsubscribe { instance };
             outputs.push_back(Output::Say { id, stanza });
         }
-        if self.ends.instances() > INSTANCES_LEFT {
-            let what =
-                format!("it has not told the end of more than {INSTANCES_LEFT} instances that were unsubscribed");
-            let why = CloseWhy::fault(Fault::PeerMisbehaved, what);
-            return outputs.push_back(Output::Close { id, why });
-        }
         for (instance, (network, instance_id)) in wanted {
             if self.subscriptions.contains_key(instance) {
                 continue;
             }
+            self.subscribed += 1;
+            let number = self.subscribed;
             let subscription = Subscription {
                 network: *network,
+                number,
                 since: now,
                 heard: now,
                 complete: false,
@@ -177,6 +171,7 @@ impl Uplink {
                 instance: instance.clone(),
                 instance_id: *instance_id,
                 no_ribout: false,
+                number: self.is_ours().then_some(number),
             };
             outputs.push_back(Output::Say { id, stanza });
         }
@@ -201,12 +196,16 @@ impl Uplink {
         Some(subscription.network)
     }
 
-    /// A control node of ours has told everything of a subscription. Answers whether that is news of one that we have;
-    /// what others mean by that is not known.
-    pub(super) fn end_heard(&mut self, instance: &InstanceName) -> bool {
-        let is_present = self.is_ours() && self.ends.hear(instance);
-        let subscription = self.subscriptions.get_mut(instance).filter(|_| is_present);
-        subscription.is_some_and(|it| !std::mem::replace(&mut it.complete, true))
+    /// A control node of ours has sent every route in the subscription with this number. Answers whether that completes
+    /// the present one: an earlier one of the same instance has another number.
+    pub(super) fn on_end_of_rib(&mut self, now: Time, instance: &InstanceName, number: u64) -> bool {
+        let is_ours = self.is_ours();
+        let Some(subscription) = self.subscriptions.get_mut(instance) else {
+            return false;
+        };
+        subscription.heard = now;
+        let is_present = is_ours && subscription.number == number;
+        is_present && !std::mem::replace(&mut subscription.complete, true)
     }
 
     /// Everything was told, of every instance that the control node had heard of when it said so. One of ours has told

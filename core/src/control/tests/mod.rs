@@ -28,6 +28,7 @@ struct World {
     stanzas: BTreeMap<ConnId, Vec<Stanza>>,
     closed: Vec<(ConnId, CloseWhy)>,
     events: Vec<Event>,
+    subscribed: u64,
 }
 
 impl World {
@@ -65,7 +66,7 @@ impl World {
                 self.messages.push(changes.clone());
                 self.changes.entry(conn).or_default().extend(changes);
             }
-            Stanza::EndOfRib => {}
+            Stanza::InstanceEndOfRib { .. } | Stanza::EndOfRib => {}
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => panic!("only clients do"),
             Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } => panic!("only clients do"),
             Stanza::Refused { .. } => panic!("nobody writes it"),
@@ -120,15 +121,11 @@ impl World {
         });
     }
 
-    fn subscribe(&mut self, conn: u64, number: u8) {
-        self.say(
-            conn,
-            Stanza::Subscribe {
-                instance: named(number),
-                instance_id: number.into(),
-                no_ribout: false,
-            },
-        );
+    /// As an agent of ours, which numbers its subscriptions. Answers the number.
+    fn subscribe(&mut self, conn: u64, number: u8) -> u64 {
+        self.subscribed += 1;
+        self.say(conn, subscription(number, Some(self.subscribed)));
+        self.subscribed
     }
 
     fn unsubscribe(&mut self, conn: u64, number: u8) {
@@ -201,6 +198,20 @@ fn path(hop: u8) -> Path {
         next_hops: vec![NextHop::vxlan(address(hop), vni())],
         ..Path::default()
     }
+}
+
+fn subscription(number: u8, subscription: Option<u64>) -> Stanza {
+    Stanza::Subscribe {
+        instance: named(number),
+        instance_id: number.into(),
+        no_ribout: false,
+        number: subscription,
+    }
+}
+
+fn end_of_rib(number: u8, subscription: u64) -> Stanza {
+    let instance = named(number);
+    Stanza::InstanceEndOfRib { instance, subscription }
 }
 
 fn named(number: u8) -> InstanceName {

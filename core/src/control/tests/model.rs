@@ -119,15 +119,16 @@ struct Both {
     world: World,
     next: u64,
     revision: u64,
-    /// Subscriptions that are over, by session.
-    over: BTreeMap<(u64, u8), usize>,
+    /// The number of each subscription, by session and instance: of the present ones, and of all.
+    present: BTreeMap<(u64, u8), u64>,
+    all: BTreeMap<(u64, u8), Vec<u64>>,
 }
 
 impl Both {
-    /// How often a session was told that everything of an instance was told.
-    fn ends(&self, conn: u64, number: u8) -> usize {
-        let said = self.world.stanzas.get(&ConnId(conn)).into_iter().flatten();
-        said.filter(|stanza| is_end_of(number, stanza)).count()
+    /// The numbers of the ends that a session has received of an instance.
+    fn ends(&self, conn: u64, number: u8) -> Vec<u64> {
+        let sent = self.world.stanzas.get(&ConnId(conn)).into_iter().flatten();
+        sent.filter_map(|stanza| end_of(number, stanza)).collect()
     }
 
     fn act(&mut self, act: Act) {
@@ -149,7 +150,9 @@ impl Both {
                     && !session.contains_key(&number)
                 {
                     session.insert(number, BTreeMap::new());
-                    self.world.subscribe(*conn, number);
+                    let subscription = self.world.subscribe(*conn, number);
+                    self.present.insert((*conn, number), subscription);
+                    self.all.entry((*conn, number)).or_default().push(subscription);
                 }
             }
             Act::Unsubscribe(client, number) => {
@@ -157,7 +160,7 @@ impl Both {
                     && session.remove(&number).is_some()
                 {
                     self.world.unsubscribe(*conn, number);
-                    *self.over.entry((*conn, number)).or_default() += 1;
+                    self.present.remove(&(*conn, number));
                 }
             }
             Act::Publish(client, number, key, path) => {
@@ -202,8 +205,11 @@ impl Both {
     }
 }
 
-fn is_end_of(number: u8, stanza: &Stanza) -> bool {
-    matches!(stanza, Stanza::Items { instance, items } if *instance == named(number) && items.is_empty())
+fn end_of(number: u8, stanza: &Stanza) -> Option<u64> {
+    match stanza {
+        Stanza::InstanceEndOfRib { instance, subscription } if *instance == named(number) => Some(*subscription),
+        _ => None,
+    }
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -260,11 +266,15 @@ proptest! {
             let held = both.world.held.get(&ConnId(*conn)).cloned().unwrap_or_default();
             prop_assert_eq!(held, both.model.holds(*client), "client {} at {}", client, conn);
             for number in 1..4 {
-                let (known, ended) = (both.model.configured.contains(&number), both.ends(*conn, number));
-                let over = both.over.get(&(*conn, number)).copied().unwrap_or_default();
-                let now = usize::from(session.contains_key(&number));
-                prop_assert!((over..=over + now).contains(&ended), "each subscription has one end");
-                prop_assert!(!known || ended == over + now, "client {} waits for the end of {}", client, number);
+                let ends = both.ends(*conn, number);
+                prop_assert!(ends.is_sorted_by(|one, next| one < next), "no subscription has two ends: {:?}", ends);
+                let all = both.all.get(&(*conn, number)).cloned().unwrap_or_default();
+                prop_assert!(ends.iter().all(|it| all.contains(it)), "{:?} of {:?}", ends, all);
+                let present = both.present.get(&(*conn, number)).filter(|_| both.model.configured.contains(&number));
+                prop_assert!(
+                    present.is_none_or(|present| ends.last() == Some(present)),
+                    "client {} waits for the end of {}", client, number
+                );
             }
             let last = both.world.stanzas.get(&ConnId(*conn)).and_then(|said| said.iter().rposition(is_end_of_rib));
             let known = session.keys().all(|number| both.model.configured.contains(number));

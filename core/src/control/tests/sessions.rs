@@ -1,7 +1,7 @@
 //! Who is there, what each may do, and what remains of those who are not.
 
 use super::*;
-use crate::bounds::{CLIENT_QUEUE_BYTES, INSTANCES_LEFT};
+use crate::bounds::CLIENT_QUEUE_BYTES;
 use crate::event::LogEvent;
 use crate::machine::Fault;
 
@@ -88,6 +88,7 @@ fn who_breaks_the_protocol_is_closed_and_told_why() {
         instance: named(1),
         instance_id: 1,
         no_ribout: false,
+        number: Some(1),
     };
     let publish = || Stanza::Publish {
         node: mac(1).node(),
@@ -239,6 +240,7 @@ fn who_wants_to_hear_nothing_hears_nothing_but_the_end() {
             instance: named(1),
             instance_id: 1,
             no_ribout: true,
+            number: Some(2),
         },
     );
     world.publish(1, 1, mac(1), path(11));
@@ -266,6 +268,7 @@ fn who_leaves_and_comes_back_to_hear_nothing_is_taken_back_what_he_heard_and_tol
             instance: named(1),
             instance_id: 1,
             no_ribout: true,
+            number: Some(2),
         },
     );
     world.settle();
@@ -275,21 +278,72 @@ fn who_leaves_and_comes_back_to_hear_nothing_is_taken_back_what_he_heard_and_tol
 }
 
 #[test]
-fn who_subscribes_and_leaves_and_never_listens_is_cut_off() {
-    let mut world = World::with(&[1]);
+fn an_end_of_rib_has_the_number_of_its_subscription_and_an_ended_subscription_has_none() {
+    let mut world = World::with(&[1, 2]);
     world.open(1, "agent-a");
-    world.sent(1, CLIENT_QUEUE_BYTES);
-    for number in 0..=INSTANCES_LEFT {
-        let instance = InstanceName::from(format!("default-domain:project:network-{number}:network-{number}"));
-        let subscribe = Stanza::Subscribe {
-            instance: instance.clone(),
-            instance_id: 1,
-            no_ribout: false,
-        };
-        [subscribe, Stanza::Unsubscribe { instance }]
-            .into_iter()
-            .for_each(|stanza| world.say(1, stanza));
+    world.subscribe(1, 1);
+    world.unsubscribe(1, 1);
+    let present = world.subscribe(1, 1);
+    world.publish(1, 1, mac(1), path(11));
+    world.settle();
+    let sent = world.stanzas.remove(&ConnId(1)).unwrap_or_default();
+    let [Stanza::Items { .. }, end, Stanza::EndOfRib] = sent.as_slice() else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(*end, end_of_rib(1, present));
+    world.unsubscribe(1, 1);
+    let next = world.subscribe(1, 1);
+    world.settle();
+    let sent = world.stanzas.remove(&ConnId(1)).unwrap_or_default();
+    let [Stanza::Retracts { .. }, end, Stanza::EndOfRib] = sent.as_slice() else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(*end, end_of_rib(1, next), "the retracts of the earlier one precede it");
+}
+
+#[test]
+fn a_client_that_numbers_nothing_receives_only_the_end_of_rib_of_its_session() {
+    let mut world = World::with(&[1]);
+    world.open(1, "an-older-agent");
+    world.say(1, subscription(1, None));
+    world.publish(1, 1, mac(1), path(11));
+    world.settle();
+    let sent = &world.stanzas[&ConnId(1)];
+    assert!(
+        matches!(sent.as_slice(), [Stanza::Items { .. }, Stanza::EndOfRib]),
+        "{sent:?}"
+    );
+}
+
+/// So they are no more than the subscriptions that a client may have at once: before they are gone, it receives no routes
+/// that it could unsubscribe.
+#[test]
+fn retracts_of_ended_subscriptions_precede_everything_else() {
+    let mut world = World::with(&[1, 2, 3]);
+    world.open(1, "agent-a");
+    for number in [1, 2, 3] {
+        world.subscribe(1, number);
+        world.publish(1, number, mac(number), path(11));
     }
-    let why = why_closed(&world, 1).expect("closed");
-    insta::assert_snapshot!(why, @"agent-a: something is left to tell it of more than 32768 instances that it unsubscribed (the peer misbehaved)");
+    world.unsubscribe(1, 1);
+    world.settle();
+    world.stanzas.clear();
+    world.sent(1, CLIENT_QUEUE_BYTES);
+    world.publish(1, 3, mac(4), path(11));
+    // `blue` precedes `green` and `red`.
+    world.subscribe(1, 1);
+    world.publish(1, 1, mac(1), path(11));
+    world.unsubscribe(1, 2);
+    world.unsubscribe(1, 3);
+    world.sent(1, 0);
+    world.settle();
+    let sent = world.stanzas[&ConnId(1)].iter().map(|stanza| match stanza {
+        Stanza::Items { instance, .. } => format!("items {instance}"),
+        Stanza::Retracts { instance, .. } => format!("retracts {instance}"),
+        Stanza::InstanceEndOfRib { instance, .. } => format!("end {instance}"),
+        Stanza::EndOfRib => "end".into(),
+        other => panic!("{other:?}"),
+    });
+    insta::assert_snapshot!(sent.collect::<Vec<_>>().join("\n"));
+    assert!(world.node.clients.values().all(|client| client.parting.is_empty()));
 }

@@ -38,7 +38,6 @@ pub(crate) fn table(code: &str) -> String {
         GRAPH_BYTES,
         HALF_OPEN_STREAMS,
         HANDOVER_PAUSE,
-        INSTANCES_LEFT,
         ISOLATED_AFTER,
         ITEMS_PER_MESSAGE,
         LEARNING,
