@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all that a newcomer needs.
+# `make demo` and `make test` are all that a newcomer needs, and `make check` before each commit.
 
 CARGO ?= cargo
 ARGS ?=
@@ -7,16 +7,18 @@ SEEDS ?= 1..2000
 # The packages below net/, whose integration tests start real parts.
 NET := -p tandem-net -p tandem-lab -p tandem
 
-.PHONY: help demo sim mutants test lint bench docs deps
+.PHONY: help demo check sim mutants test unit real lint examples bench docs book deny deps tools
 .DEFAULT_GOAL := help
 
-help:             ## what there is
+help:             ## list these commands
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
-# A development build, because it is there sooner; a failover does not wait for the processor.
+# A development build, because it is ready sooner; a failover does not wait for the processor.
 # Only its real parts come from Debian.
-demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a switch and see what it costs (ARGS="--real --stale-hold --json")
+demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a switch and show what it costs (ARGS="--real --stale-hold --json")
 	@$(CARGO) run --locked -p tandem -- demo $(ARGS)
+
+check: lint unit  ## format, clippy, and every test that needs no real part: two minutes when built
 
 sim:              ## every scenario, and 2000 seeds, in the simulated world (SEEDS=5001..7000 ARGS="--json")
 	@$(CARGO) run --locked --release -p tandem -- sim run scenarios/
@@ -25,10 +27,14 @@ sim:              ## every scenario, and 2000 seeds, in the simulated world (SEE
 mutants:          ## every bug planted in a build of its own is found in the simulated world (ARGS="--json")
 	@$(CARGO) run --locked --release -p tandem --features mutants --target-dir target/mutants -- sim mutants $(ARGS)
 
-# Tests with real parts run one at a time: they measure, and two cores are soon full.
-test: deps        ## every test, against real ovsdb-server and HAProxy
+test: unit real   ## every test, against real ovsdb-server and HAProxy
+
+unit:             ## the tests that need no real part
 	$(CARGO) test --locked --workspace --exclude tandem-net --exclude tandem-lab --exclude tandem
 	$(CARGO) test --locked $(NET) --lib --bins
+
+# These tests run one at a time: they measure, and two cores are soon busy.
+real: deps        ## the tests against real ovsdb-server and HAProxy
 	$(CARGO) test --locked $(NET) --test '*' -- --test-threads=1
 	$(CARGO) test --locked $(NET) --doc
 
@@ -36,11 +42,25 @@ lint:             ## formatting and clippy, as strict as CI
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
+examples:         ## run the examples of core
+	@for name in $(patsubst core/examples/%.rs,%,$(wildcard core/examples/*.rs)); do \
+		$(CARGO) run --locked --quiet -p tandem-core --example $$name || exit 1; done
+
 bench: deps       ## the benchmarks, as ratios
 	$(CARGO) bench --locked -p tandem-benches $(ARGS)
 
 docs:             ## the documentation of the code, in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-deps:             ## install the Debian packages that tests and demo --real need, or say which
+book: tools       ## the book, in target/book, with its links checked
+	PATH="target/tools/bin:$$PATH" mdbook build docs
+	.ci/links target/book
+
+deny: tools       ## licences and sources of all dependencies, and those that are banned
+	PATH="target/tools/bin:$$PATH" cargo-deny --locked check bans licenses sources
+
+deps:             ## install the Debian packages that tests and demo --real need, or name them
 	@.ci/deps
+
+tools:            ## install cargo-deny and mdbook in target/tools
+	@.ci/tools
