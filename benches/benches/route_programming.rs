@@ -11,8 +11,7 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 use tandem_benches::raw::Client;
 use tandem_benches::{Turns, server};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
-use tandem_core::event::{Event, What};
-use tandem_core::session::{Opening, Session};
+use tandem_core::session::{Notice, Opening, Session};
 use tandem_core::{ConnId, Generation, Mac, Peer, Uuid, Vni};
 use tandem_lab::Scratch;
 use tandem_lab::switch::remote_mac;
@@ -95,13 +94,10 @@ fn agent(scratch: &Scratch, configuration: &Arc<Configuration>) -> Duration {
         let run = tokio::spawn(session::run(env, session, stream, receiver, sender));
         loop {
             match heard.recv().await {
-                Some(Message::Heard(Event {
-                    what: What::Audited { left, .. },
+                Some(Message::Session {
+                    notice: Notice::Audited,
                     ..
-                })) => {
-                    assert_eq!(left, 0);
-                    break;
-                }
+                }) => break,
                 Some(_) => {}
                 None => panic!("the session ended"),
             }

@@ -14,6 +14,7 @@ pub mod bounds;
 mod close;
 pub mod configuration;
 pub mod control;
+mod dirty_set;
 pub mod event;
 pub mod evpn;
 pub mod health;

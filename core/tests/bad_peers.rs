@@ -113,6 +113,7 @@ impl World {
             match output {
                 Output::Send(bytes) => answers.extend(self.sent(&bytes)),
                 Output::Close(why) => self.closed = Some(why),
+                Output::Notify(_) => {}
                 Output::Event(event) => self.log.push(event.what.to_string()),
             }
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
 use tandem_core::event::{Route, What};
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::session::{Command, Input, Opening, Output, Ownership, Session};
+use tandem_core::session::{Command, Input, Notice, Opening, Output, Ownership, Session};
 use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 use tandem_sim::switch::{Input as SwitchInput, Output as SwitchOutput, Switch, Writer};
 
@@ -317,9 +317,15 @@ impl World {
                     assert!(self.closed, "it says why it ends");
                     self.over = true;
                 }
+                Output::Notify(notice) => {
+                    assert!(!self.closed, "after the end: {notice:?}");
+                    self.notified(&notice);
+                }
                 Output::Event(event) => {
                     assert!(!self.closed, "after the end: {event:?}");
-                    self.heard(&event.what);
+                    if let What::Retracted { routes } = event.what {
+                        assert_eq!(routes, self.exported.len());
+                    }
                 }
             }
         }
@@ -342,19 +348,16 @@ impl World {
         }
     }
 
-    fn heard(&mut self, what: &What) {
-        match what {
-            What::Exported(route) => assert!(self.exported.insert(*route), "exported twice: {route}"),
-            What::Withdrawn(route) => assert!(self.exported.remove(route), "never exported: {route}"),
-            What::Retracted { routes } => {
-                assert_eq!(*routes, self.exported.len());
+    fn notified(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Exported(route) => assert!(self.exported.insert(*route), "exported twice: {route}"),
+            Notice::Withdrawn(route) => assert!(self.exported.remove(route), "never exported: {route}"),
+            Notice::Closed => {
                 self.exported.clear();
-            }
-            What::Closed { .. } => {
-                assert!(self.exported.is_empty(), "not retracted: {:?}", self.exported);
                 self.closed = true;
             }
-            _ => {}
+            Notice::Identified { .. } | Notice::Unidentified { .. } => {}
+            Notice::MayWrite | Notice::Read | Notice::Audited => {}
         }
     }
 

@@ -23,11 +23,10 @@ use std::sync::Arc;
 
 use crate::bounds::NAMELESS_CONNECTIONS;
 use crate::configuration::Configuration;
-use crate::event::{Event, What};
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
-use crate::session::{Command as SessionCommand, Opening, Session};
+use crate::session::{Command as SessionCommand, Notice, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
@@ -46,8 +45,12 @@ pub enum Input {
         peer: Peer,
         accepted_at: Time,
     },
-    /// Something happened in a session.
-    Heard(Event),
+    /// A session notifies its agent.
+    Session {
+        conn: ConnId,
+        generation: Generation,
+        notice: Notice,
+    },
     /// What is wanted from now on, and whether everything that could want something is known.
     Configure {
         configuration: Arc<Configuration>,
@@ -317,51 +320,48 @@ impl Agent {
         }
     }
 
-    fn heard(&mut self, now: Time, event: Event) {
-        let Event { conn, generation, what } = event;
-        if planted!(self, LateRetractionWins) && matches!(what, What::Retracted { .. }) {
-            let ended = self.sessions.get(&conn).map(|known| &known.served);
-            let newer = self.sessions.values().filter(|known| known.generation > generation);
-            let same_switch = newer.filter(|known| ended.is_some_and(|ended| !ended.is_disjoint(&known.served)));
-            same_switch.for_each(|known| drop(self.exports.retracted(known.generation)));
-        }
-        match what {
-            What::Identified { switches, .. } => self.identified(conn, switches),
-            What::Read { .. } => self.read(conn, generation),
-            What::Unidentified { named } => {
+    /// A session notified us. What a session of an earlier generation still sends concerns its own routes only.
+    fn notified(&mut self, now: Time, conn: ConnId, generation: Generation, notice: Notice) {
+        match notice {
+            Notice::Identified { switches } => self.identified(conn, switches),
+            Notice::Unidentified { named } => {
                 if let Some(known) = self.sessions.get_mut(&conn) {
                     known.named = named;
                 }
             }
-            What::Exported(route) => {
+            Notice::MayWrite => self.owns(conn),
+            Notice::Read => self.read(conn, generation),
+            Notice::Exported(route) => {
                 self.exports.exported(generation, route);
                 let audited = self.sessions.get(&conn).is_some_and(|known| known.audited);
                 let change = if audited { Change::Learned } else { Change::Inherited };
                 self.advertise(now, route, change);
             }
-            What::Withdrawn(route) => {
+            Notice::Withdrawn(route) => {
                 self.exports.withdrawn(generation, route);
                 self.advertise(now, route, Change::Withdrawn);
             }
-            What::Retracted { .. } => self.retracted(now, generation),
-            What::Closed { .. } => {
-                self.retracted(now, generation);
-                let known = self.sessions.remove(&conn);
-                self.restand(&known.map(|known| known.served).unwrap_or_default());
-                self.leaving.remove(&conn);
-            }
-            What::Locked | What::Lockless { may_write: true, .. } => self.owns(conn),
-            What::Opened { .. } | What::Waiting | What::Lockless { .. } | What::Stolen => {}
-            What::Audited { .. } => {
+            Notice::Audited => {
                 if let Some(known) = self.sessions.get_mut(&conn) {
                     known.audited = true;
                 }
                 self.restand_served(conn);
             }
-            What::Claimed { .. } | What::Programmed { .. } => {}
-            What::TransactionRejected { .. } | What::Quarantined { .. } | What::Repaired { .. } => {}
-            What::BindingReplaced { .. } | What::Echoed | What::Ignored { .. } | What::Draining => {}
+            Notice::Closed => self.session_closed(now, conn, generation),
         }
+    }
+
+    fn session_closed(&mut self, now: Time, conn: ConnId, generation: Generation) {
+        if planted!(self, LateRetractionWins) {
+            let ended = self.sessions.get(&conn).map(|known| &known.served);
+            let newer = self.sessions.values().filter(|known| known.generation > generation);
+            let same_switch = newer.filter(|known| ended.is_some_and(|ended| !ended.is_disjoint(&known.served)));
+            same_switch.for_each(|known| drop(self.exports.retracted(known.generation)));
+        }
+        self.retracted(now, generation);
+        let known = self.sessions.remove(&conn);
+        self.restand(&known.map(|known| known.served).unwrap_or_default());
+        self.leaving.remove(&conn);
     }
 
     /// A session may write from now on. Another one that believes the same of the same switch must show that its line
@@ -444,7 +444,11 @@ impl Machine for Agent {
                 peer,
                 accepted_at,
             } => self.connected(now, conn, peer, accepted_at),
-            Input::Heard(event) => self.heard(now, event),
+            Input::Session {
+                conn,
+                generation,
+                notice,
+            } => self.notified(now, conn, generation, notice),
             Input::Configure {
                 configuration,
                 complete,
@@ -506,14 +510,11 @@ mod tests {
             }
             doubted
         };
-        let heard = |conn, what| {
-            Input::Heard(Event {
-                conn: ConnId(conn),
-                generation: Generation(conn),
-                what,
-            })
+        let notified = |conn, notice| Input::Session {
+            conn: ConnId(conn),
+            generation: Generation(conn),
+            notice,
         };
-        let read = || What::Read { local: 0, remote: 0 };
         for (conn, switch) in [(1, "tor1"), (2, "tor2"), (3, "tor1")] {
             let peer = Peer {
                 address: (Ipv4Addr::LOCALHOST, 1).into(),
@@ -526,14 +527,13 @@ mod tests {
                 accepted_at: Time::ORIGIN,
             };
             assert!(doubted(connected).is_empty());
-            let identified = What::Identified {
+            let identified = Notice::Identified {
                 switches: vec![switch.into()],
-                schema: "1.7.0".into(),
             };
-            assert!(doubted(heard(conn, identified)).is_empty());
+            assert!(doubted(notified(conn, identified)).is_empty());
         }
-        assert!(doubted(heard(1, read())).is_empty(), "nobody is older");
-        assert!(doubted(heard(2, read())).is_empty(), "that is another switch");
-        assert_eq!(doubted(heard(3, read())), [1]);
+        assert!(doubted(notified(1, Notice::Read)).is_empty(), "no session is older");
+        assert!(doubted(notified(2, Notice::Read)).is_empty(), "that is another switch");
+        assert_eq!(doubted(notified(3, Notice::Read)), [1]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cause, Phase, Session};
+use super::{Cause, Notice, Phase, Session};
 use crate::bounds::AUDIT_ROWS_PER_STEP;
 use crate::event::{Object, What};
 use crate::ids::{Mac, Uuid};
@@ -161,6 +161,7 @@ impl Session {
             self.takeover.audited = Some(now);
             let (rows_written, left) = (self.rows_written, self.lanes.left());
             self.event(What::Audited { rows_written, left });
+            self.notify(Notice::Audited);
         }
     }
 

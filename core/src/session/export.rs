@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::Bound;
 
-use super::Session;
+use super::{Notice, Session};
 use crate::event::{Route, What};
 use crate::ids::{Mac, Uuid};
 
@@ -66,9 +66,9 @@ impl Session {
         }
         let (new, placed) = self.learned(network, mac);
         if placed {
-            self.unplaced.remove(&(network, mac));
+            self.unplaced.unmark(&(network, mac));
         } else {
-            self.unplaced.insert((network, mac));
+            self.unplaced.mark((network, mac));
         }
         let old = self.exports.of_mac(network, mac);
         if planted!(self, TunnelEndNotExported) && !old.is_empty() && !new.is_empty() {
@@ -77,16 +77,18 @@ impl Session {
         for gone in old.difference(&new) {
             self.exports.0.remove(gone);
             self.event(What::Withdrawn(*gone));
+            self.notify(Notice::Withdrawn(*gone));
         }
         for learned in new.difference(&old) {
             self.exports.0.insert(*learned);
             self.event(What::Exported(*learned));
+            self.notify(Notice::Exported(*learned));
         }
     }
 
     /// Locators came: MACs that were learned behind them may be exported now.
     pub(super) fn place(&mut self) {
-        for (network, mac) in std::mem::take(&mut self.unplaced) {
+        for (network, mac) in self.unplaced.take_all() {
             self.export(network, mac);
         }
     }

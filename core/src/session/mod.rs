@@ -16,6 +16,7 @@ pub mod audit;
 pub mod export;
 pub mod keepalive;
 pub mod lanes;
+mod notice;
 pub mod opening;
 pub mod ownership;
 pub mod program;
@@ -32,6 +33,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::configuration::Configuration;
+use crate::dirty_set::DirtySet;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid, Vni};
 use crate::machine::{CloseReason, CloseWhy, Fault, Machine, Peer};
@@ -42,6 +44,7 @@ use audit::Walk;
 use export::Exports;
 use keepalive::{Keepalive, Verdict};
 use lanes::{Cause, Lanes, Reason};
+pub use notice::Notice;
 use ownership::Lock;
 use receive::Receiver;
 use replica::Replica;
@@ -95,7 +98,9 @@ pub enum Output {
     Send(Vec<u8>),
     /// Close the connection. Nothing follows.
     Close(CloseWhy),
-    /// Something happened.
+    /// Something that the agent acts on.
+    Notify(Notice),
+    /// Something happened: for logs, checks and metrics. Nothing is decided by it.
     Event(Event),
 }
 
@@ -207,7 +212,7 @@ pub struct Session {
     leaving: BTreeMap<Uuid, Time>,
     exports: Exports,
     /// Learned MACs whose locator has not arrived yet.
-    unplaced: BTreeSet<(Uuid, Mac)>,
+    unplaced: DirtySet<(Uuid, Mac)>,
     manager_done: bool,
     takeover: status::Steps,
     rows_written: usize,
@@ -252,7 +257,7 @@ impl Session {
             numbering: BTreeSet::new(),
             leaving: BTreeMap::new(),
             exports: Exports::default(),
-            unplaced: BTreeSet::new(),
+            unplaced: DirtySet::default(),
             manager_done: false,
             takeover: status::Steps {
                 opened: Some(now),
@@ -266,6 +271,11 @@ impl Session {
         };
         session.open(now);
         session
+    }
+
+    /// Its connection.
+    pub fn conn(&self) -> ConnId {
+        self.conn
     }
 
     /// Which of this agent's sessions it is.
@@ -393,6 +403,7 @@ impl Session {
         }
         self.retract();
         self.event(What::Closed { why: why.clone() });
+        self.notify(Notice::Closed);
         self.phase = Phase::Closing;
         true
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::requests::Asked;
-use super::{Lock, Output, Phase, Session, Why};
+use super::{Lock, Notice, Output, Phase, Session, Why};
 use crate::bounds::{MESSAGE_BYTES, NAMELESS, NAMELESS_LOCK, STATUS_ENTRIES};
 use crate::event::What;
 use crate::ids::SwitchName;
@@ -96,6 +96,7 @@ impl Session {
             self.takeover.read = Some(now);
             let (local, remote) = (self.replica.ucast_local.count(), self.replica.ucast_remote.count());
             self.event(What::Read { local, remote });
+            self.notify(Notice::Read);
             self.audit_all();
         }
     }
@@ -139,13 +140,17 @@ impl Session {
         let changed = self.wanted.serve(served, tunnel_ips.into_iter());
         if news {
             self.takeover.identified.get_or_insert(now);
-            let switches = self.wanted.served().iter().cloned().collect();
+            let switches: Vec<SwitchName> = self.wanted.served().iter().cloned().collect();
             let schema = self
                 .schema
                 .as_ref()
                 .map(|schema| schema.version.clone())
                 .unwrap_or_default();
+            let notice = Notice::Identified {
+                switches: switches.clone(),
+            };
             self.event(What::Identified { switches, schema });
+            self.notify(notice);
             self.ask_lock(now);
         }
         if self.phase == Phase::Identifying {
@@ -180,6 +185,7 @@ impl Session {
         let named: Vec<SwitchName> = named.map(|name| short(name.as_str()).into()).collect();
         if self.named.as_ref() != Some(&named) {
             self.event(What::Unidentified { named: named.clone() });
+            self.notify(Notice::Unidentified { named: named.clone() });
             self.named = Some(named);
         }
         if !planted!(self, ProbeClaims) {

@@ -1,7 +1,7 @@
 //! Whether we may write: the lock in the switch's own database decides, and nothing else.
 
 use super::requests::Asked;
-use super::{Ownership, Session};
+use super::{Notice, Ownership, Session};
 use crate::event::{Object, What};
 use crate::machine::{CloseWhy, Fault};
 use crate::time::Time;
@@ -99,6 +99,7 @@ impl Session {
         }
         if self.lock == Lock::Held && self.takeover.locked.is_none() {
             self.event(What::Locked);
+            self.notify(Notice::MayWrite);
         }
         if self.takeover.locked.is_none() {
             self.takeover.locked = Some(now);
@@ -139,6 +140,9 @@ impl Session {
         }
         let managers = self.replica.managers.len();
         self.event(What::Lockless { may_write, managers });
+        if may_write {
+            self.notify(Notice::MayWrite);
+        }
         if before == Some(true) {
             let what = "another manager may write now, and the switch knows no locks";
             self.close(now, CloseWhy::fault(Fault::Environment, what));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Lock, Output, Phase, Session, Why};
+use super::{Lock, Notice, Output, Phase, Session, Why};
 use crate::bounds::{ANSWERS_BYTES, BACKLOG_BYTES, OPENING_MESSAGE_BYTES, ROWS, WORK_BYTES_PER_STEP};
 use crate::event::What;
 use crate::machine::{CloseWhy, Fault};
@@ -234,7 +234,12 @@ impl Session {
         self.close(now, CloseWhy::fault(Fault::PeerMisbehaved, short(what)));
     }
 
-    /// Says something happened.
+    /// Notifies the agent.
+    pub(super) fn notify(&mut self, notice: Notice) {
+        self.outputs.push_back(Output::Notify(notice));
+    }
+
+    /// Reports something for logs, checks and metrics.
     pub(super) fn event(&mut self, what: What) {
         self.outputs.push_back(Output::Event(crate::event::Event {
             conn: self.conn,

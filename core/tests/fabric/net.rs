@@ -11,9 +11,9 @@ use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
-use tandem_core::event::{Event, LogEvent, Route, What};
+use tandem_core::event::{LogEvent, Route};
 use tandem_core::health::Grade;
-use tandem_core::session::Command;
+use tandem_core::session::{Command, Notice};
 use tandem_core::status::AgentStatus;
 use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
@@ -210,24 +210,21 @@ impl Net {
         );
         self.agents[agent].sessions.insert(switch, conn);
         let switches = vec![SWITCHES[switch].into()];
-        let schema = "1.7.0".into();
-        self.happened(agent, switch, What::Identified { switches, schema });
-        self.happened(agent, switch, What::Locked);
+        self.notify(agent, switch, Notice::Identified { switches });
+        self.notify(agent, switch, Notice::MayWrite);
     }
 
     pub(crate) fn learn(&mut self, agent: usize, switch: usize, mac: Mac) {
-        self.happened(agent, switch, What::Exported(route(switch, mac)));
+        self.notify(agent, switch, Notice::Exported(route(switch, mac)));
     }
 
     pub(crate) fn lose(&mut self, agent: usize, switch: usize, mac: Mac) {
-        self.happened(agent, switch, What::Withdrawn(route(switch, mac)));
+        self.notify(agent, switch, Notice::Withdrawn(route(switch, mac)));
     }
 
     /// A session with a switch is over.
     pub(crate) fn end(&mut self, agent: usize, switch: usize) {
-        let why = CloseWhy::new(CloseReason::PeerClosed, "the story says so");
-        self.hears(agent, switch, What::Retracted { routes: 0 });
-        self.happened(agent, switch, What::Closed { why });
+        self.notify(agent, switch, Notice::Closed);
         self.agents[agent].sessions.remove(&switch);
     }
 
@@ -243,8 +240,7 @@ impl Net {
 
     /// A session has read its switch, and nothing differs any more.
     pub(crate) fn audited(&mut self, agent: usize, switch: usize) {
-        let (rows_written, left) = (0, 0);
-        self.happened(agent, switch, What::Audited { rows_written, left });
+        self.notify(agent, switch, Notice::Audited);
     }
 
     pub(crate) fn is_settled(&self, agent: usize, switch: usize) -> bool {
@@ -388,16 +384,18 @@ impl Net {
         true
     }
 
-    fn happened(&mut self, agent: usize, switch: usize, what: What) {
-        self.hears(agent, switch, what);
-        self.settle();
-    }
-
-    fn hears(&mut self, agent: usize, switch: usize, what: What) {
+    /// The session with a switch notifies its agent.
+    fn notify(&mut self, agent: usize, switch: usize, notice: Notice) {
         let conn = *self.agents[agent].sessions.get(&switch).expect("a session");
         let generation = Generation(conn.0);
         let generation = self.generation(agent, conn).unwrap_or(generation);
-        self.tell_agent(agent, Input::Heard(Event { conn, generation, what }));
+        let input = Input::Session {
+            conn,
+            generation,
+            notice,
+        };
+        self.tell_agent(agent, input);
+        self.settle();
     }
 
     /// The agent numbers its sessions from 1 on, in the order in which they were connected.

@@ -16,7 +16,7 @@ pub(super) enum Lane {
     Environment,
     /// The agent's timer.
     Clock,
-    /// What happened in a session, to the agent.
+    /// Notices of a session or a stream, to the agent.
     Notices(ConnId),
     /// To a session or a handshake.
     Session(ConnId),

@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use tandem_core::agent::{self, Agent};
 use tandem_core::configuration::Configuration;
-use tandem_core::event::What;
 use tandem_core::health::Grade;
+use tandem_core::session::Notice;
 use tandem_core::status::AgentStatus;
 use tandem_core::xmpp::stream::Input as StreamInput;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Generation, Machine, Time, session};
@@ -343,12 +343,17 @@ impl Host {
             match output {
                 session::Output::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
                 session::Output::Close(_) => over = true,
-                session::Output::Event(event) => {
-                    over |= matches!(event.what, What::Closed { .. });
-                    let heard = Letter::Agent(agent::Input::Heard(event.clone()));
-                    self.mailbox.post(Lane::Notices(conn), heard);
-                    self.outputs.push_back(Output::Event(Event::Session(event)));
+                session::Output::Notify(notice) => {
+                    over |= notice == Notice::Closed;
+                    let generation = line.session.generation();
+                    let notified = agent::Input::Session {
+                        conn,
+                        generation,
+                        notice,
+                    };
+                    self.mailbox.post(Lane::Notices(conn), Letter::Agent(notified));
                 }
+                session::Output::Event(event) => self.outputs.push_back(Output::Event(Event::Session(event))),
             }
         }
         self.alarms.set(conn, line.deadline());

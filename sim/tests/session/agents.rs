@@ -5,6 +5,7 @@ use tandem_core::agent::Input;
 use tandem_core::configuration::Configuration;
 use tandem_core::event::{Route, What};
 use tandem_core::health::Grade;
+use tandem_core::session::Notice;
 use tandem_core::{ConnId, Generation};
 use tandem_sim::switch::{Options, SchemaVersion, Switch};
 
@@ -261,14 +262,16 @@ fn late_news_of_an_older_session_touches_no_route_of_the_newer() {
     let mut fleet = fleet_of_two();
     let conn = fleet.connect("tor1");
     let route = learned(&mut fleet);
-    let old = fleet.events("tor1")[0].clone();
+    let generation = fleet.agent.generation(conn).expect("a session");
     fleet.world("tor1").disconnect(conn);
     fleet.run();
     fleet.connect("tor1");
-    for what in [What::Withdrawn(route), What::Retracted { routes: 1 }] {
-        let mut late = old.clone();
-        late.what = what;
-        fleet.tell(Input::Heard(late));
+    for notice in [Notice::Withdrawn(route), Notice::Closed] {
+        fleet.tell(Input::Session {
+            conn,
+            generation,
+            notice,
+        });
     }
     assert_eq!(fleet.agent.exports().routes().collect::<Vec<_>>(), [&route]);
 }

@@ -24,7 +24,6 @@ pub(crate) struct Fleet {
     pub(crate) refused: Vec<CloseWhy>,
     pub(crate) drained: usize,
     homes: BTreeMap<ConnId, &'static str>,
-    heard: BTreeMap<&'static str, usize>,
     connections: u64,
 }
 
@@ -39,7 +38,6 @@ impl Fleet {
             refused: Vec::new(),
             drained: 0,
             homes: BTreeMap::new(),
-            heard: BTreeMap::new(),
             connections: 0,
         }
     }
@@ -125,20 +123,21 @@ impl Fleet {
     /// Lets everything happen that needs no time.
     pub(crate) fn run(&mut self) {
         loop {
-            let names: Vec<_> = self.worlds.keys().copied().collect();
-            let mut news = Vec::new();
-            for name in names {
-                let world = self.world(name);
+            let mut notices = Vec::new();
+            for world in self.worlds.values_mut() {
                 world.run();
-                let events = world.events.clone();
-                let heard = self.heard.entry(name).or_default();
-                news.extend(events[*heard..].iter().cloned());
-                *heard = events.len();
+                notices.append(&mut world.notices);
             }
-            if news.is_empty() {
+            if notices.is_empty() {
                 return;
             }
-            news.into_iter().for_each(|event| self.tell_agent(Input::Heard(event)));
+            for (conn, generation, notice) in notices {
+                self.tell_agent(Input::Session {
+                    conn,
+                    generation,
+                    notice,
+                });
+            }
         }
     }
 

@@ -74,6 +74,6 @@ fn handle(world: &World, session: &mut Session, input: Input) -> Vec<Output> {
 fn bytes(output: &Output) -> usize {
     match output {
         Output::Send(bytes) => bytes.len(),
-        Output::Close(_) | Output::Event(_) => 0,
+        Output::Close(_) | Output::Notify(_) | Output::Event(_) => 0,
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch as SwitchConfiguration};
 use tandem_core::event::{Event, LogEvent, What};
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::session::{Command, Input, Opening, Output, Session};
+use tandem_core::session::{Command, Input, Notice, Opening, Output, Session};
 use tandem_core::{ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 use tandem_sim::switch::{Input as SwitchInput, Options, Output as SwitchOutput, SchemaVersion, Switch};
 
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) switch: Switch,
     pub(crate) sessions: BTreeMap<ConnId, Session>,
     pub(crate) events: Vec<Event>,
+    /// What sessions notified their agent of, until the agent takes it.
+    pub(crate) notices: Vec<(ConnId, Generation, Notice)>,
     /// Bytes under way, in order.
     pub(crate) to_switch: BTreeMap<ConnId, VecDeque<u8>>,
     pub(crate) to_session: BTreeMap<ConnId, VecDeque<u8>>,
@@ -52,6 +54,7 @@ impl World {
             switch,
             sessions: BTreeMap::new(),
             events: Vec::new(),
+            notices: Vec::new(),
             to_switch: BTreeMap::new(),
             to_session: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -256,6 +259,11 @@ impl World {
                     }
                 }
                 Output::Close(_) => self.cut(conn),
+                Output::Notify(notice) => {
+                    let generation = self.sessions.get(&conn).map(Session::generation);
+                    self.notices
+                        .extend(generation.map(|generation| (conn, generation, notice)));
+                }
                 Output::Event(event) => self.events.push(event),
             }
         }

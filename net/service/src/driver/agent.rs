@@ -9,6 +9,7 @@ use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
 use tandem_core::machine::{CloseReason, CloseWhy};
+use tandem_core::session::Notice;
 use tandem_core::status::AgentStatus;
 use tandem_core::{ConnId, Machine, Peer, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -157,11 +158,19 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
 
     fn heard(&mut self, message: Message) -> Option<Input> {
         Some(match message {
-            Message::Heard(event) => {
-                if matches!(event.what, What::Closed { .. }) {
-                    self.sessions.remove(&event.conn);
+            Message::Session {
+                conn,
+                generation,
+                notice,
+            } => {
+                if notice == Notice::Closed {
+                    self.sessions.remove(&conn);
                 }
-                Input::Heard(event)
+                Input::Session {
+                    conn,
+                    generation,
+                    notice,
+                }
             }
             Message::Uplink(id, news) => self.uplink(id, news),
             Message::Peer(word) => Input::Peer(word),
@@ -238,7 +247,12 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                         let what = What::Closed { why };
                         let event = Event { conn, generation, what };
                         log::session(&event, &BTreeSet::new());
-                        Message::Heard(event)
+                        let notice = Notice::Closed;
+                        Message::Session {
+                            conn,
+                            generation,
+                            notice,
+                        }
                     };
                     let mourner = Mourner::new(env.clone(), back.clone(), last_words);
                     self.env.spawn(async move {

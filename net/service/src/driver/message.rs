@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tandem_core::agent::pair::Word;
 use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::configuration::Configuration;
-use tandem_core::event::Event;
-use tandem_core::session::Command;
+use tandem_core::session::{Command, Notice};
 use tandem_core::status::{AgentStatus, SessionStatus};
+use tandem_core::{ConnId, Generation};
 use tokio::sync::oneshot;
 
 use super::stream::News;
@@ -15,8 +15,15 @@ use super::stream::News;
 /// What the agent's task may be told.
 #[derive(Debug)]
 pub enum Message {
-    /// Something happened in a session.
-    Heard(Event),
+    /// A session notifies the agent.
+    Session {
+        /// Its connection.
+        conn: ConnId,
+        /// Which session of this agent it is.
+        generation: Generation,
+        /// What it notifies of.
+        notice: Notice,
+    },
     /// Something happened on a stream to a control node.
     Uplink(UplinkId, News),
     /// The other agent of the pair said this.

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use tandem_core::Machine;
-use tandem_core::event::What;
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::session::{Command, Input, Output, Session};
+use tandem_core::session::{Command, Input, Notice, Output, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -70,11 +69,18 @@ async fn carry_out<S: AsyncRead + AsyncWrite>(
         match output {
             Output::Send(bytes) => line.send(bytes),
             Output::Close(_) => over = true,
-            Output::Event(event) => {
-                log::session(&event, session.served());
-                over |= matches!(event.what, What::Closed { .. });
-                let _ = agent.send(Message::Heard(event)).await;
+            Output::Notify(notice) => {
+                over |= notice == Notice::Closed;
+                let (conn, generation) = (session.conn(), session.generation());
+                let _ = agent
+                    .send(Message::Session {
+                        conn,
+                        generation,
+                        notice,
+                    })
+                    .await;
             }
+            Output::Event(event) => log::session(&event, session.served()),
         }
     }
     over

@@ -1,0 +1,34 @@
+//! What a session notifies its agent of: what the agent acts on, and nothing else.
+//!
+//! Events of the same moment go to logs, checks and metrics. A notice is made for the agent, so that a log word can
+//! change without changing what an agent does.
+
+use crate::event::Route;
+use crate::ids::SwitchName;
+
+/// Something in a session that its agent acts on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// The database named these switches, all of them configured.
+    Identified {
+        /// The switches.
+        switches: Vec<SwitchName>,
+    },
+    /// The database names no configured switch.
+    Unidentified {
+        /// The names that it has, a bounded number of them.
+        named: Vec<SwitchName>,
+    },
+    /// The session may write from now on.
+    MayWrite,
+    /// Every table was read.
+    Read,
+    /// After a takeover, what can be written has been written.
+    Audited,
+    /// The switch learned this route.
+    Exported(Route),
+    /// The switch removed this route.
+    Withdrawn(Route),
+    /// The session is over, and with it every route that it exported. Nothing follows.
+    Closed,
+}
