@@ -1,5 +1,5 @@
-//! What a fault costs those who hear of routes: how long a MAC is missing at an agent that does not own its switch, or
-//! at a vRouter, from its disappearance there until it is back.
+//! The cost of a fault for the consumers of routes: how long a MAC is missing at an agent that does not own its switch,
+//! or at a vRouter, from its disappearance there until it is back.
 //!
 //! A MAC that no switch has learned is not missing, and neither is one whose switches are all away.
 
@@ -14,22 +14,23 @@ use crate::world::World;
 use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::{device, host, model};
 
-/// How long MACs were missing, in microseconds: by the kind of the last fault that had begun, each MAC at each consumer.
+/// How long MACs were missing, in microseconds: by the kind of the last fault that had begun, each MAC at each
+/// consumer.
 pub type Times = BTreeMap<&'static str, Vec<u64>>;
 
-/// Watches every MAC at every consumer, by what they say.
+/// Watches every MAC at every consumer, by their events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Absences {
     /// The rows of local MACs, by switch.
     rows: BTreeMap<(Arc<str>, Uuid), (Uuid, Mac)>,
     /// The switches that have learned each, and in how many rows.
     learned: BTreeMap<(Uuid, Mac), Switches>,
-    /// Since when, and because of what, each is missing at whom.
+    /// For each consumer and MAC: since when it is missing, and because of which fault.
     missing: BTreeMap<(Uuid, Mac), Listeners>,
     times: Times,
 }
 
-/// Who misses it, since when, and because of which kind of fault.
+/// The consumers that miss it, since when, and because of which kind of fault.
 type Listeners = BTreeMap<Arc<str>, (Time, &'static str)>;
 
 /// How many rows each switch has.
@@ -79,7 +80,7 @@ impl Absences {
                     (None, _) => {}
                 }
             }
-            // Who begins anew misses nothing.
+            // A program that starts anew misses nothing.
             ActorEvent::World(WorldEvent::Started { node }) => {
                 for consumers in self.missing.values_mut() {
                     consumers.remove(node.as_str());
@@ -101,7 +102,7 @@ impl Absences {
         }
     }
 
-    /// Whether a MAC that is gone at somebody is there for everybody else to see.
+    /// Whether a MAC that is gone at one consumer still exists elsewhere.
     fn misses(&self, consumer: &str, place: (Uuid, Mac), world: &World) -> bool {
         let learned = self.learned.get(&place);
         let mut switches = world.switches().filter(|switch| {
@@ -121,7 +122,7 @@ impl Absences {
         }
     }
 
-    /// A row is no more; a MAC that no switch has any more is missed by nobody.
+    /// A row was deleted; a MAC that no switch has any more is missing nowhere.
     fn forget(&mut self, row: &(Arc<str>, Uuid)) {
         let Some(place) = self.rows.remove(row) else { return };
         if let Some(switches) = self.learned.get_mut(&place) {

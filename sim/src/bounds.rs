@@ -61,14 +61,14 @@ pub fn convergence(plan: &Plan) -> Duration {
     // A hung server that only the switch notices may be tried as often as the others before it.
     let tries = if plan.proxy.check == CheckKind::Connect { 4 } else { 2 };
     let dial = backoff(plan) * 2 + SYN_RETRIES + plan.proxy.timeout_connect.duration() * (plan.proxy.retries + 1);
-    let settle = plan.agent.configured_after.duration() + QUARANTINE + ANSWER;
-    notice + dial * tries + settle + control(plan)
+    let configure = plan.agent.configured_after.duration() + QUARANTINE + ANSWER;
+    notice + dial * tries + configure + control(plan)
 }
 
-/// How long a healed core may take until its agent has a session with its control node, and has been told everything:
-/// the hold timers of what died unseen, then a dial. Accepting and opening have their times, and the back-off ends at
-/// 30 s and a tenth; with more control nodes than are dialled at a time, others are tried before. A control node that was
-/// just started has to learn what there is before it says that it has told everything.
+/// How long a healed core may take until its agent has a session with its control node, and complete routes: the hold
+/// timers of what died unseen, then a dial. Accepting and negotiating have their deadlines, and the back-off ends at 33
+/// s. With more control nodes than are dialled at a time, others are tried first. A control node that was just started
+/// waits for the end of its graceful restart before it sends end-of-RIB.
 pub fn control(plan: &Plan) -> Duration {
     let nodes = plan.topology.control_nodes;
     if nodes == 0 {
@@ -80,36 +80,35 @@ pub fn control(plan: &Plan) -> Duration {
     } else {
         1
     };
-    hold() + dial * tries + learning()
+    hold() + dial * tries + graceful_restart()
 }
 
-/// How long either end of a stream may take to notice that the other is gone without a word, by a clock that is a tenth
-/// slow.
+/// How long either end of a stream may take to notice that the other is gone, by a clock that is a tenth slow.
 fn hold() -> Duration {
     tandem_core::xmpp::stream::HOLD * 11 / 10
 }
 
 /// How long a control node may wait for its agents, by a clock that is a tenth slow.
-fn learning() -> Duration {
+fn graceful_restart() -> Duration {
     tandem_core::bounds::LEARNING * 11 / 10
 }
 
-/// S3: from the end of a session to tables without its routes: the hold timers, what TCP has to send again, and the time
-/// after which a control node says that it has told everything.
+/// S3: from the end of a session to tables without its routes: the hold timers, the retransmissions of TCP, and the
+/// graceful restart of a control node.
 pub fn routes(plan: &Plan) -> Duration {
     if plan.topology.control_nodes == 0 {
         return Duration::ZERO;
     }
-    hold() + learning() + round_trip(plan) * 20 + SECOND
+    hold() + graceful_restart() + round_trip(plan) * 20 + SECOND
 }
 
-/// How long a switch needs to hear of something and to answer, through a proxy, both ways, when nothing is slow.
+/// How long a message to a switch and its answer take through a proxy, when nothing is slow.
 pub fn round_trip(plan: &Plan) -> Duration {
     let [_, latency] = plan.network.latency;
     latency.duration() * 4
 }
 
-/// How long a switch may be deaf because it renders its tables for everybody who asks.
+/// How long a switch may be deaf while it renders its tables for every client that asks.
 pub fn dumps(plan: &Plan) -> Duration {
     let topology = &plan.topology;
     let rows = topology.networks.max(1) * (topology.remote_macs * 3 + usize::from(HOSTS) + 16) + 64;
@@ -124,21 +123,21 @@ pub fn broadcast(plan: &Plan) -> Duration {
     round_trip(plan) * 20 + dumps(plan) + RETRIES + SECOND
 }
 
-/// S4: from the lock, or a change, to tables that are right: S2, then all that differs, one change waiting for another;
-/// of what comes by way of control nodes, as long as anybody may hold a route that is gone.
+/// S4: from the lock, or a change, to tables that are right: S2, then all differences, one change after the other; with
+/// control nodes, also S3.
 pub fn tables(plan: &Plan) -> Duration {
     let rows = u32::try_from(plan.topology.networks * plan.topology.remote_macs).unwrap_or(u32::MAX);
     let grace = tandem_core::configuration::SessionOptions::LOCAL_MACS_GRACE;
     broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows + routes(plan)
 }
 
-/// S6: for how long a MAC may be missing at somebody to whom there is a way from the owner of its switch: the whole path
-/// of S4, from the lock to tables that are right, counted while there is an owner and a way.
+/// S6: how long a MAC may be missing at a consumer that the owner of its switch reaches: the whole path of S4, counted
+/// while there is an owner and a way.
 pub fn missing(plan: &Plan) -> Duration {
     tables(plan)
 }
 
-/// S6, with hold: how long a copy may need to be heard of by everybody who is reached. A fault does not add to it.
+/// S6, with hold: how long a copy may take to reach every reachable consumer. A fault does not add to it.
 pub fn copies(plan: &Plan) -> Duration {
     round_trip(plan) * 20 + SECOND
 }
@@ -198,8 +197,8 @@ pub fn sessions(plan: &Plan) -> usize {
     plan.topology.switches * plan.topology.targets * generations(plan)
 }
 
-/// How often a switch may dial before the first of its dead lines is noticed: once a second, as long as the longest
-/// fault lets them pile up at somebody who hangs, and a keepalive longer.
+/// How often a switch may dial before the first of its dead connections is noticed: once a second, as long as the
+/// longest fault lets them pile up at a hung agent, and a keepalive longer.
 fn generations(plan: &Plan) -> usize {
     let lasting = |scheduled: &Scheduled| scheduled.lasts.unwrap_or(plan.duration).duration();
     let longest = plan.faults.iter().map(lasting).max().unwrap_or_default() + keepalive(plan);

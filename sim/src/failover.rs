@@ -1,5 +1,5 @@
-//! What a fault costs: from the moment at which a switch is served no more, whoever has noticed, to that at which it
-//! is served again. The time in which a switch itself is away does not count.
+//! The cost of a fault: from the moment at which a switch is no longer served, noticed or not, until it is served
+//! again. The time in which a switch itself is away does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ pub struct Stopwatch {
     failovers: Vec<Failover>,
     absences: Absences,
     last_fault: Option<&'static str>,
-    /// Switches of which something was heard since the last look; `None` is all of them.
+    /// Switches with events since the last inspection; `None` is all of them.
     stale: Option<BTreeSet<String>>,
 }
 
@@ -113,7 +113,7 @@ impl Stopwatch {
                 watch.session = None;
             }
             if !switch.running {
-                // Nobody can serve a switch that is away.
+                // No agent can serve a switch that is away.
                 watch.lost = None;
             }
             if live && watch.lost.is_some() && watch.session.is_none() {

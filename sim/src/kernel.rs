@@ -86,7 +86,7 @@ pub enum Stream {
     Faults = 1,
     /// How long everything takes.
     Latency = 2,
-    /// Who of several comes first, and where a stream is cut.
+    /// The order of concurrent events, and where a stream is cut.
     Scheduling = 3,
     /// What the switches and their users do.
     Application = 4,

@@ -58,7 +58,7 @@ pub struct BroadcastRow<'a> {
 pub struct Pending {
     /// Such as `tor1`, `broadcast of 6f1c...`.
     pub objects: Vec<String>,
-    /// Why it is not there yet, as far as can be told.
+    /// Why it is not there yet, as far as the world shows.
     pub why: String,
 }
 
@@ -99,7 +99,7 @@ pub fn pending(world: &World, switch: SwitchView<'_>) -> Vec<Pending> {
         .collect()
 }
 
-/// What a vRouter has not heard, though a control node has sessions with it and with whoever exports it.
+/// The routes that a vRouter lacks, although a control node has sessions with it and with the exporter.
 pub fn missing_at_vrouter(world: &World, vrouter: VRouterView<'_>) -> Vec<Pending> {
     let pending = |object: Option<String>, why: &str| Pending {
         objects: [vrouter.name.to_owned()].into_iter().chain(object).collect(),
@@ -109,7 +109,7 @@ pub fn missing_at_vrouter(world: &World, vrouter: VRouterView<'_>) -> Vec<Pendin
     if nodes.peek().is_none() {
         return Vec::new();
     }
-    let Some(heard) = vrouter
+    let Some(state) = vrouter
         .vrouter
         .filter(|_| nodes.any(|node| world.has_session(vrouter, node)))
     else {
@@ -118,7 +118,7 @@ pub fn missing_at_vrouter(world: &World, vrouter: VRouterView<'_>) -> Vec<Pendin
     let reached = world.reached(vrouter, Ipv4Addr::UNSPECIFIED).into_iter();
     let wanted = reached.filter(|((network, _), reached)| reached.certain && world.is_wanted(*network));
     let missing = wanted.filter(|((network, mac), reached)| {
-        let mut paths = heard.fabric().paths(*network, *mac);
+        let mut paths = state.fabric().paths(*network, *mac);
         !paths.any(|path| reached.ends.contains(&path.vtep))
     });
     missing
@@ -153,8 +153,8 @@ fn rows_of<'a>(table: &'a Tables, thing: &Thing) -> impl Iterator<Item = &'a How
     rows.map(|(_, how)| how)
 }
 
-/// Whether what is wanted of a thing has reached this agent: by its configuration or, if it is a remote MAC that control
-/// nodes tell as a route, by every one of those it listens to.
+/// Whether the desired state of a thing has reached this agent: by its configuration or, for a remote MAC of a control
+/// node's inventory, from every control node that it has a session with.
 pub fn has_received(world: &World, switch: SwitchView<'_>, agent: AgentView<'_>, thing: &Thing) -> bool {
     let Some(host) = agent.host else { return false };
     let (wanted, known) = (&*world.wanted(0), host.agent().configuration());
@@ -256,8 +256,8 @@ fn wanted(
     tables
 }
 
-/// What other switches learned, in order: what the owner is to have heard, and what it may have heard where that is
-/// found. Both tables are sorted.
+/// The MACs that other switches learned, in order: those that the owner must have received, and those that it may have,
+/// where they are found. Both tables are sorted.
 fn routed(
     world: &World,
     switch: SwitchView<'_>,
@@ -281,7 +281,7 @@ fn routed(
     routed
 }
 
-/// What of ours stands in the database, and what the owner exports of it.
+/// Our rows in the database, and the exports of the owner.
 fn found(
     configuration: &Configuration,
     database: &Database<'_>,
@@ -335,7 +335,7 @@ pub fn broadcast_is_right(world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) 
     !broadcast.is_empty() && broadcast.values().all(|rows| *rows == right)
 }
 
-/// What a switch has learned in networks that are wanted, and where it says that it is; without what is configured.
+/// The MACs that a switch has learned in wanted networks, and their tunnel ends; without configured MACs.
 pub fn learned(world: &World, server: &Switch) -> BTreeMap<(Uuid, Mac), Ipv4Addr> {
     let database = Database::read(server);
     let configuration = world.wanted(0);
@@ -443,11 +443,11 @@ fn mac(row: &Row) -> Option<Mac> {
     }
 }
 
-/// Which ways there are, for a switch that nobody owns.
+/// The ways of a switch without an owner.
 fn reachable(world: &World, switch: SwitchView<'_>) -> String {
     let holder = match switch.switch.lock_holder(crate::world::LOCK) {
         Some(conn) => format!("{conn} does"),
-        None => "nobody does".into(),
+        None => "no client does".into(),
     };
     let ways = world.ways(switch);
     let ways: Vec<_> = ways

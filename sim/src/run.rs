@@ -18,7 +18,7 @@ use crate::world::log::{ActorEvent, Chain, Entry};
 /// How often to look whether everything has converged: comparing all tables takes long.
 const PENDING_EVERY: Duration = Duration::from_millis(250);
 
-/// What has not converged can be every row of every switch; so many are named in the sentence about it.
+/// Every row of every switch may be pending; a sentence names this many.
 const PENDING_NAMED: usize = 5;
 
 /// What a run writes down, beside what comes of it.
@@ -107,7 +107,7 @@ impl Run {
         }
     }
 
-    /// Runs to the end. `heard` gets every event, in order.
+    /// Runs to the end. `observe` gets every event, in order.
     pub fn finish(mut self, mut observe: impl FnMut(&Entry)) -> Report {
         while self.step(&mut observe) {}
         self.report()
@@ -152,7 +152,7 @@ impl Run {
         [self.world.next_at(), self.judges.due()].into_iter().flatten().min()
     }
 
-    /// Hands what happened to the judges.
+    /// Passes new events and commits to the judges.
     fn judge(&mut self, observe: &mut dyn FnMut(&Entry)) {
         let now = self.world.now();
         let crowded = self.world.steps_at_once() > bounds::STEPS_AT_ONCE;

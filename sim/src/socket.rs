@@ -1,8 +1,8 @@
-//! What an actor and its network say to each other: sockets, as a program sees them.
+//! The interface between an actor and its network: sockets, as a program sees them.
 //!
-//! Every actor (switch, proxy, agent host, virtual IP) is a machine with these inputs and outputs. The world
-//! connects them through its own links; `net` puts the same actors on real sockets. What differs between
-//! actors is what they can be told (`C`) and what they report (`E`).
+//! Every actor (switch, proxy, agent host, virtual IP) is a machine with these inputs and outputs. The world connects
+//! them through its own links; `net` puts the same actors on real sockets. Actors differ in their commands (`C`) and
+//! events (`E`).
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tandem_core::{ConnId, Machine};
 
 /// A machine that lives behind sockets.
 pub trait Actor: Machine<Input = Input<Self::Command>, Output = Output<Self::Event>> {
-    /// What it can be told.
+    /// Its commands.
     type Command;
     /// What it reports.
     type Event;
@@ -26,15 +26,15 @@ where
     type Event = E;
 }
 
-/// The first number of a connection that somebody else dialled. The actor numbers those that it dials itself, from 1
-/// on; neither number is ever used again. Decimal, so that a person sees the number behind it in a log, and below 2^53,
-/// which every reader of JSON takes without loss.
+/// The first number of an accepted connection. An actor numbers the connections that it dials itself, from 1 on; no
+/// number is used twice. Decimal, so that a reader of the log sees the short number in it, and below 2^53, which every
+/// reader of JSON takes without loss.
 pub const ACCEPTED: u64 = 1_000_000_000_000_000;
 
 /// What happens to an actor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Input<C> {
-    /// Somebody dialled an address that we listen on.
+    /// A peer dialled an address that this actor listens on.
     Accepted {
         conn: ConnId,
         /// Which of our addresses.
@@ -47,8 +47,8 @@ pub enum Input<C> {
     DialFailed { conn: ConnId, why: DialFailure },
     /// Bytes arrived: any piece of the stream.
     Bytes { conn: ConnId, data: Vec<u8> },
-    /// So many bytes that we sent were not taken by the network yet. Told only while it is, or has just ceased to be,
-    /// more than nothing.
+    /// The network has not taken this many sent bytes yet. Reported only while there are some, and when the last were
+    /// taken.
     Sent { conn: ConnId, queued_bytes: usize },
     /// The other end will send no more, and still reads (FIN).
     Finished { conn: ConnId },
@@ -60,7 +60,7 @@ pub enum Input<C> {
     Datagram { from: Ipv4Addr, data: Vec<u8> },
     /// The time that `poll_timeout` named has come.
     Timeout,
-    /// Somebody tells the actor something.
+    /// A command from outside.
     Command(C),
 }
 
@@ -68,9 +68,9 @@ pub enum Input<C> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DialFailure {
-    /// The host is there, and nobody listens (RST).
+    /// The host is up, and no program listens (RST).
     Refused,
-    /// Nobody answered. The network gives up after two minutes; an actor that wants it sooner closes.
+    /// No answer. The network gives up after two minutes; an actor that wants it sooner closes.
     TimedOut,
 }
 
@@ -93,14 +93,14 @@ pub enum Output<E> {
     Close { conn: ConnId },
     /// RST now. Nothing more comes for it.
     Reset { conn: ConnId },
-    /// Check the health of somebody, again and again, and tell the first outcome that is not `unless`; then stop.
+    /// Repeat a health check, and report the first outcome that differs from `unless`; then stop.
     ///
-    /// A check is described, not sent, so that a world can leave out the thousands that change nothing. A `check` of
-    /// the same number replaces the one before.
+    /// A check is described, not sent, so that a world can skip the thousands that change nothing. A `check` of the
+    /// same number replaces the previous one.
     Check { check: u64, what: Check },
     /// Stop this check.
     Uncheck { check: u64 },
-    /// Send to everybody on the segment who speaks the virtual IP's protocol.
+    /// Send to every node on the segment that takes part in the virtual IP's protocol.
     Multicast { data: Vec<u8> },
     /// This address is here from now on (gratuitous ARP).
     Hold { address: Ipv4Addr },
@@ -113,7 +113,7 @@ pub enum Output<E> {
 /// A health check that repeats.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Check {
-    /// Whom to ask.
+    /// The address to ask.
     pub to: SocketAddrV4,
     /// What to ask.
     pub kind: CheckKind,
@@ -125,7 +125,7 @@ pub struct Check {
     pub first: Duration,
     /// From the beginning of one to that of the next.
     pub every: Duration,
-    /// What is no news; `None` tells the first outcome, whatever it is.
+    /// The outcome that is not reported; with `None`, the first outcome is reported.
     pub unless: Option<Outcome>,
 }
 
@@ -139,7 +139,7 @@ pub enum CheckKind {
     Echo,
     /// Does the program answer the first flight of TLS? (`check-ssl`)
     Tls,
-    /// What does the agent say of itself? (`agent-check`)
+    /// Which state does the agent report? (`agent-check`)
     Agent,
 }
 
@@ -148,7 +148,7 @@ pub enum CheckKind {
 pub enum Outcome {
     /// It passed.
     Passed,
-    /// Nobody listens.
+    /// Connection refused.
     Refused,
     /// No answer in time.
     TimedOut,

@@ -1,4 +1,4 @@
-//! A client that steals the lock of a switch, and keeps it until it is told to go.
+//! A client that steals the lock of a switch, and keeps it until it gets [`Command::Leave`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,12 +14,12 @@ use tandem_core::{ConnId, Deadline, Machine, Time, log_words};
 
 use crate::socket::{Input, Output};
 
-/// What it can be told.
+/// A command to the thief.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Command {
     /// Steal the lock of this server; try again every second until it is there.
     Steal { from: SocketAddrV4 },
-    /// Let go of it.
+    /// Release it.
     Leave { from: SocketAddrV4 },
 }
 
@@ -58,7 +58,7 @@ struct Victim {
 
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a server says to a thief is small.
+/// The messages of a server to a thief are small.
 const MESSAGE_BYTES: usize = 64 << 10;
 
 impl Thief {

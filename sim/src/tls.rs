@@ -1,7 +1,7 @@
-//! What TLS costs and how it fails, without cryptography.
+//! The cost and the failures of TLS, without cryptography.
 //!
-//! Three flights, as in TLS 1.3: hello, the server's answer, finished; then plaintext, as it is. A flight takes its
-//! sender some of the processor. Whoever says something else is refused.
+//! Three flights, as in TLS 1.3: hello, the server's answer, finished; then plaintext, as it is. A flight costs its
+//! sender processor time. A peer that sends anything else is refused.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,7 +37,7 @@ enum Step {
     Open,
 }
 
-/// The other end does not speak TLS, or refused us.
+/// The other end does not speak TLS, or refused the handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TlsError {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_does_what_it_says() {
+    fn each_fault_has_its_effect() {
         let shaken = |fault| shake(&mut Tls::client(WORK), &mut Tls::server(WORK, Some(fault)));
         assert_eq!(shaken(TlsFault::Refused), Err(TlsError::Refused));
         assert_eq!(shaken(TlsFault::Stalled), Ok((None, None)));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_speak_tls_is_refused() {
+    fn a_peer_without_tls_is_refused() {
         let mut server = Tls::server(WORK, None);
         assert_eq!(server.receive(Time::ORIGIN, b"GET /".to_vec()), Err(TlsError::NotTls));
     }

@@ -1,14 +1,14 @@
 //! The virtual IP: VRRPv3 (RFC 9568) with a tracked script, as keepalived 2.2 runs it with `state BACKUP`.
 //!
-//! A backup takes the address when it has heard no master for three advertisement intervals and its skew: the higher
-//! its priority, the shorter. A master that hears a better one lets go; one that hears a worse one says again that it
-//! is there. When adverts get lost both hold the address, as in the field; afterwards the worse one says so once more before
-//! it lets go (`vrrp_higher_prio_send_advert`, off by default), or the better one would not learn that it has to tell its
-//! neighbours where the address is.
+//! A backup takes the address when it has received no advert of a master for three intervals and its skew: the higher
+//! its priority, the shorter. A master that receives a better advert releases the address; one that receives a worse
+//! advert sends its own again. When adverts get lost, both hold the address, as in the field. Afterwards the worse one
+//! sends one more advert before it releases the address (`vrrp_higher_prio_send_advert`, off by default), so that the
+//! better one announces the address to its neighbours again.
 //!
 //! keepalived 2.2.7, tried in two network namespaces with `advert_int 0.1`, `interval 1`, `fall 2`, `rise 2`: from the
-//! death of what the script looks at to the other node's address 1.13 s to 1.93 s; back 2.25 s to 2.28 s after it
-//! returned. A script that sees the death late adds to that.
+//! death of the tracked process to the other node's address 1.13 s to 1.93 s; back 2.25 s to 2.28 s after it returned.
+//! A script that notices the death late adds to that.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::socket::{Input, Output};
 /// How a node is set.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The virtual IP. It also is what tells several on one segment apart (the `virtual_router_id`).
+    /// The virtual IP. It also distinguishes several on one segment (the `virtual_router_id`).
     pub address: Ipv4Addr,
     /// The node's own address; of two with the same priority the higher wins.
     pub own: Ipv4Addr,
@@ -38,7 +38,7 @@ pub struct Options {
     pub track: Option<Duration>,
 }
 
-/// What a node can be told.
+/// A command to a node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Command {
     /// The answer to [`Event::VipTrack`]. Two failures in a row are a fault, two successes end it.
@@ -79,7 +79,7 @@ pub enum Why {
     /// It was made a moment ago, and has not begun yet.
     Start,
     AdvertDue,
-    /// No master was heard of.
+    /// No advert of a master came.
     MasterDown,
     TrackDue,
 }
@@ -93,7 +93,7 @@ pub struct Vip {
     /// As a master: when to advertise. As a backup: when the master is down.
     due_at: Option<Time>,
     track_at: Option<Time>,
-    /// Results of the script in a row that speak against what we think.
+    /// Results of the script in a row that contradict the present state.
     against: u32,
     outputs: VecDeque<Output<Event>>,
 }
@@ -200,15 +200,15 @@ impl Vip {
             State::Backup if advert.priority >= ours || !self.options.preempt => {
                 self.due_at = Some(now + self.master_down());
             }
-            // A worse one: in its place as soon as we would be in nobody's.
+            // A worse one: this node takes over when that one goes silent for the usual time.
             State::Backup => {}
             State::Master if (advert.priority, advert.own) > (ours, self.options.own) => {
-                // So that the other announces itself again: neighbours may have heard us last.
+                // So that the other announces itself again: neighbours may have entries for this node.
                 self.send(ours);
                 self.release();
                 self.become_backup(now);
             }
-            // A worse one, or one that leaves: it may have told the neighbours that the address is there.
+            // A worse one, or one that leaves: its announcement may have reached the neighbours.
             State::Master => {
                 self.advertise(now);
                 self.hold();
@@ -262,7 +262,7 @@ impl Vip {
         self.due_at = Some(now + self.options.advert);
     }
 
-    /// Whoever waits is told to wait no longer.
+    /// Notifies the backups that they need not wait.
     fn resign(&mut self) {
         if self.state == State::Master {
             self.send(0);
@@ -300,7 +300,7 @@ impl Vip {
     }
 }
 
-/// What a master says, in nine bytes: the virtual IP, its own address, its priority (0: it leaves).
+/// The advert of a master, in nine bytes: the virtual IP, its own address, its priority (0: it leaves).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Advert {
     address: Ipv4Addr,

@@ -17,7 +17,7 @@ use tandem_sim::world::log::{ActorEvent, Entry};
 
 /// The checks take any right tunnel end, and none where a switch has a MAC itself; here nobody moves any more.
 #[test]
-fn what_one_switch_learned_stands_in_the_others_at_its_tunnel_end() {
+fn learned_macs_appear_in_the_other_switches_at_their_tunnel_end() {
     let mut imported = 0;
     let world = at_the_end(&scenario("mac-travels"), &mut |entry| {
         imported += usize::from(entry.event.word() == "Imported");
@@ -65,7 +65,7 @@ fn a_takeover_raises_no_sequence() {
 }
 
 #[test]
-fn agents_that_nobody_tells_anything_delete_nothing() {
+fn agents_without_a_configuration_delete_nothing() {
     let mut plan = scenario("both-control-nodes-die");
     // Nothing comes or goes of itself.
     plan.workload.local_changes_per_h = 0;
@@ -102,7 +102,7 @@ fn what_both_agents_published_is_published_again_after_both_control_nodes_died()
 }
 
 #[test]
-fn an_agent_that_is_configured_while_it_speaks_says_the_rest_first() {
+fn an_agent_that_is_configured_while_it_publishes_sends_the_rest_first() {
     at_the_end(&scenario("regressions/configured-while-speaking"), &mut |_| {});
 }
 

@@ -44,7 +44,7 @@ fn story(mutant: Mutant) -> Story {
         Mutant::EchoStarvedByDump => the_switch_probes_after_a_takeover,
         Mutant::PartialNotLife => a_message_arrives_byte_by_byte,
         Mutant::DeleteBeforeComplete => half_of_the_configuration_comes_first,
-        Mutant::DuplicatesNotFolded => a_mac_stands_in_two_rows,
+        Mutant::DuplicatesNotFolded => a_mac_has_two_rows,
         Mutant::LocatorRaceNotRetried => another_program_creates_the_same_locator_first,
         Mutant::LockNotAsserted => the_lock_is_stolen_while_a_transaction_is_under_way,
         Mutant::WrittenWithoutLock => a_second_session_waits,
@@ -123,7 +123,7 @@ fn half_of_the_configuration_comes_first(mutant: Option<Mutant>) -> bool {
     find_logical_switch(fleet.world("tor1"), &name(2)).is_none()
 }
 
-fn a_mac_stands_in_two_rows(mutant: Option<Mutant>) -> bool {
+fn a_mac_has_two_rows(mutant: Option<Mutant>) -> bool {
     let mut world = World::new();
     let row = (mac(0).to_string(), vtep(0));
     leave_behind(&mut world, &name(1), 5001, TSN_A, &[row.clone(), row]);

@@ -13,7 +13,7 @@ use tandem_sim::world::{SwitchView, World};
 use tandem_sim::{bounds, model};
 
 #[test]
-fn vrouters_know_at_the_end_what_switches_have_learned_and_nothing_else() {
+fn vrouters_end_with_exactly_the_learned_macs() {
     let run = finished(&scenario("vrouter-keeps-hearing"));
     let world = run.world();
     let learned = learned(world);
@@ -53,7 +53,7 @@ fn what_a_crash_takes_from_vrouters_is_back_soon_and_counted() {
 }
 
 #[test]
-fn a_new_tunnel_end_of_a_switch_stands_in_every_other_switch() {
+fn a_new_tunnel_end_of_a_switch_reaches_every_other_switch() {
     let run = finished(&scenario("locator-changes"));
     let world = run.world();
     let ends: Vec<_> = world.switches().map(|switch| switch.tunnel_ip).collect();

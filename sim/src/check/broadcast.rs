@@ -1,4 +1,5 @@
-//! S2: while a switch has had a live owner for long enough, each wanted logical switch sends broadcast to its TSN alone.
+//! S2: while a switch has had a live owner for long enough, each wanted logical switch sends broadcast to its TSN
+//! alone.
 
 use tandem_core::{Time, Uuid};
 

@@ -1,4 +1,4 @@
-//! S6, with hold: a MAC of which an agent holds a copy is missing at nobody whom that agent reaches, whoever died.
+//! S6, with hold: if an agent holds a copy of a MAC's route, no consumer that the agent reaches misses that MAC.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::World;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copies {
-    /// Who holds a copy, who has no path to it.
+    /// The holder of a copy, the consumer without a path to it, and the route.
     missing: Overdue<(String, String, Route)>,
     tick: Tick,
 }

@@ -1,4 +1,4 @@
-//! S8: no agent changes or deletes what is not ours, or deletes what is wanted before it has been told everything.
+//! S8: no agent changes or deletes foreign rows, or deletes wanted rows before it has its complete configuration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,9 +152,9 @@ impl Verdict<'_> {
                 let allowed = differs_only_in(change, &timers);
                 (!allowed).then(|| "changed more than the timers of a manager".to_owned())
             }
-            // Whatever nobody refers to goes by itself; ours are made like everybody's.
+            // The server deletes locators that no row refers to; locators of ours are like any others.
             "Physical_Locator" | "Physical_Locator_Set" => None,
-            // Those tell what happens on the wire.
+            // These columns report the state of the connections.
             "Global" if differs_only_in(change, &["managers"]) => None,
             other => Some(format!("wrote {other}, which is the switch's own")),
         }

@@ -65,56 +65,56 @@ impl Check for Keepalive {
 }
 
 impl Keepalive {
-    fn on_session_event(&mut self, who: &str, event: &event::Event, world: &World, found: &mut Findings) {
-        let key = (who.to_owned(), event.conn);
+    fn on_session_event(&mut self, node: &str, event: &event::Event, world: &World, found: &mut Findings) {
+        let key = (node.to_owned(), event.conn);
         if let What::Identified { switches, .. } = &event.what {
             self.served.insert(key, switches.iter().cloned().collect());
         } else if let What::Closed { why } = &event.what {
             let served = self.served.remove(&key).unwrap_or_default();
             if why.reason == CloseReason::Silent {
-                self.killed_by_agent(who, event.conn, &served, world, found);
+                self.killed_by_agent(node, event.conn, &served, world, found);
             }
-            self.former.push((world.now(), who.to_owned(), served));
+            self.former.push((world.now(), node.to_owned(), served));
         }
     }
 
-    /// The interval is 2T, or a second where a newer session of the switch made the agent ask for a proof: one of its own,
-    /// or one that the other agent of the pair told it of.
+    /// The interval is 2T. It is a second where a newer session of the switch made the agent probe this one: a session
+    /// of its own, or one that the other agent of the pair reported.
     fn killed_by_agent(
         &self,
-        who: &str,
+        node: &str,
         conn: ConnId,
         served: &BTreeSet<SwitchName>,
         world: &World,
         found: &mut Findings,
     ) {
-        let Some(agent) = world.agents().find(|agent| agent.name == who) else {
+        let Some(agent) = world.agents().find(|agent| agent.name == node) else {
             return;
         };
         let Some(silence) = world.silence(agent, conn) else {
             return;
         };
-        let heard_of = |agent: &str| agent == who || world.plan().agent.pair;
+        let is_related = |agent: &str| agent == node || world.plan().agent.pair;
         let mut others = self
             .served
             .iter()
-            .filter(|((agent, it), _)| heard_of(agent) && (&**agent, *it) != (who, conn));
-        // The newer session that made the agent doubt this one may be gone by now; who was away doubts it still.
-        let (since, away) = self.running.get(who).copied().unwrap_or_default();
+            .filter(|((agent, it), _)| is_related(agent) && (&**agent, *it) != (node, conn));
+        // The newer session that caused the probe may be gone by now; an agent that was away probes later.
+        let (since, away) = self.running.get(node).copied().unwrap_or_default();
         let away = Some(away).filter(|_| world.now().since(since) <= core::PROOF * 2);
         let long_ago = core::PROOF * 2 + away.unwrap_or_default();
         let recent = self
             .former
             .iter()
-            .filter(|(at, agent, _)| heard_of(agent) && world.now().since(*at) <= long_ago);
+            .filter(|(at, agent, _)| is_related(agent) && world.now().since(*at) <= long_ago);
         let is_doubted = others.any(|(_, others)| !others.is_disjoint(served))
             || recent.into_iter().any(|(.., others)| !others.is_disjoint(served));
         let interval = bounds::silence(world.plan(), true)
             .filter(|_| !is_doubted)
             .unwrap_or(core::PROOF);
         if silence < interval {
-            let what = format!("{who} closed {conn} for silence, and had heard something {silence:?} before");
-            found.add([who], what);
+            let what = format!("{node} closed {conn} for silence, although bytes had arrived {silence:?} before");
+            found.add([node], what);
         }
     }
 
@@ -156,13 +156,13 @@ impl Keepalive {
     }
 }
 
-fn killed_by_switch(who: &str, conn: ConnId, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
+fn killed_by_switch(node: &str, conn: ConnId, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
     let plan = world.plan();
     let bound = bounds::probe(plan) + bounds::dumps(plan) + bounds::round_trip(plan) * 4 + SLACK;
-    if ways.steady.good_for(who, conn, world.now()) >= bound {
+    if ways.steady.good_for(node, conn, world.now()) >= bound {
         found.add(
-            [who],
-            format!("{conn} of {who} was open for {bound:?}, and the switch's probe was not answered"),
+            [node],
+            format!("{conn} of {node} was open for {bound:?}, and the switch's probe was not answered"),
         );
     }
 }

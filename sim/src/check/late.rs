@@ -1,4 +1,4 @@
-//! What a control node told an agent may arrive long after it was said: TCP sends again what was lost on the way.
+//! Messages of a control node may reach an agent long after they were sent: TCP retransmits what was lost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Late {
         }
     }
 
-    /// Whether an agent may still hear from a control node what that has said long ago.
+    /// Whether an agent may still receive messages that this control node sent long ago.
     pub(super) fn may_come(&self, world: &World, agent: &str, control: &str) -> bool {
         let stand = self.0.get(&(agent.to_owned(), control.to_owned()));
         stand.is_none_or(|stand| stand.good_for(world.now()) == Duration::ZERO)

@@ -1,6 +1,6 @@
-//! S1: nothing is committed by an agent that does not hold the lock at that moment.
+//! S1: no agent commits anything without holding the lock at that moment.
 //!
-//! Since a lock has one holder, this is also why nobody points a right broadcast row away from its owner.
+//! Since a lock has one holder, no other agent can point a right broadcast row away from the owner's services node.
 
 use super::{Check, Findings, Scene};
 use crate::switch::{Commit, Writer};
@@ -15,7 +15,7 @@ impl Check for Lock {
     }
 
     fn on_commit(&mut self, switch: &str, commit: &Commit, _scene: Scene<'_>, found: &mut Findings) {
-        // Everybody who dials in is an agent, but for the thief, who writes nothing.
+        // Every client that dials in is an agent, except the thief, which writes nothing.
         let Writer::Remote(conn) = commit.by else { return };
         if !commit.locks.contains(LOCK) {
             let comment = commit.comments.join("; ");

@@ -1,4 +1,4 @@
-//! No agent says that something is wrong with itself, or with a switch, that no fault of the plan explains.
+//! No event has the level `error` unless a fault of the plan explains it.
 
 use std::time::Duration;
 

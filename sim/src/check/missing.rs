@@ -1,5 +1,5 @@
-//! S6: while a switch has a live owner, and there is a way from him by a control node, what the switch has learned is
-//! missing at no other agent and at no vRouter for longer than the budget.
+//! S6: while a switch has a live owner, and a control node connects the owner with a consumer, no MAC that the switch
+//! has learned is missing at that consumer for longer than the budget.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Missing {
     tick: Tick,
 }
 
-/// Where a MAC is missing, and who has it.
+/// Where a MAC is missing, and which agent exports it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Object {
     consumer: String,
@@ -110,7 +110,7 @@ fn find_missing(scene @ Scene { world, ways }: Scene<'_>) -> Vec<(Object, String
     missing
 }
 
-/// Who owns a switch over an open way.
+/// The agent that owns a switch over an open way.
 fn owner_of<'a>(Scene { world, ways }: Scene<'a>, switch: SwitchView<'a>) -> Option<Consumer<'a>> {
     let held = ways.steady.held_for(switch.name, world.now());
     let master = world.master(switch).filter(|_| held > Duration::ZERO)?;

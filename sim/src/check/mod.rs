@@ -1,7 +1,7 @@
-//! What must always be true: a small file for each check, which reads events and public state only.
+//! The invariants: a small file for each check, which reads events and public state only.
 //!
-//! A check hears what happens and looks at the world when something has changed that it may care about. What it finds
-//! names its objects, so that a shrunk plan can be asked whether it fails the same check on the same objects.
+//! A check receives every event, and inspects the world when something has changed that may concern it. A finding
+//! names its objects, so that a shrunk plan can be tested for the same violation of the same objects.
 
 mod broadcast;
 mod copies;

@@ -1,4 +1,4 @@
-//! Since when nothing has been in the way between those who hear and say routes and their control nodes.
+//! How long consumers and exporters of routes have had undisturbed sessions with their control nodes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::world::log::{ActorEvent, Entry};
 use crate::world::{ControlView, World};
 use crate::{control, host};
 
-/// How the ways stand, by the name of who listens and that of the control node.
+/// The state of each session, by the names of the consumer and of the control node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reach(BTreeMap<(String, String), WayState>);
 
@@ -44,8 +44,8 @@ impl Reach {
             let node = control.host.map(control::ControlHost::node);
             node.is_some_and(|node| node.inventory().networks.contains_key(&network))
         };
-        let good = |who: &str, control: &str| {
-            let stand = self.0.get(&(who.to_owned(), control.to_owned()));
+        let good = |node: &str, control: &str| {
+            let stand = self.0.get(&(node.to_owned(), control.to_owned()));
             stand.map_or(Duration::ZERO, |stand| stand.good_for(world.now()))
         };
         let nodes = world.control_nodes().filter(knows);
@@ -54,7 +54,7 @@ impl Reach {
     }
 }
 
-/// Whether an event may say that somebody and a control node can talk, or cannot any more.
+/// Whether an event may open or end a session between a consumer and a control node.
 fn moves_ways(what: &ActorEvent) -> bool {
     let of_uplink = |what: &What| matches!(what, What::UplinkUp { .. } | What::UplinkDown { .. });
     match what {

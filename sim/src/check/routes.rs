@@ -1,6 +1,6 @@
-//! S3: nobody holds a route whose session is gone: no control node what an agent published that it has no stream with,
-//! and no agent or vRouter what no control node that it talks to has. Of a copy of a route that nobody exports, the hold
-//! is the bound.
+//! S3: no route outlives its session: a control node keeps no route of an agent that it has no stream with, and no
+//! agent or vRouter keeps a route that none of its control nodes has. A copy of a route that no agent exports lasts
+//! no longer than the hold.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +19,9 @@ use crate::world::{AgentView, Consumer, ControlView, World};
 pub(super) struct Routes {
     /// Control nodes, and the clients that are gone.
     left: Overdue<(String, String)>,
-    /// Agents and vRouters, and what nobody tells them any more.
+    /// Agents and vRouters, and the routes that none of their control nodes has any more.
     stale: Overdue<(String, Uuid, Mac)>,
-    /// Agents, and copies that they hold of what nobody exports.
+    /// Agents, and the copies that they hold of routes that no agent exports.
     held: Overdue<(String, Route)>,
     tick: Tick,
 }
@@ -61,7 +61,7 @@ impl Check for Routes {
         for ((agent, route), _) in self.held.longer_than(hold, now) {
             let Route { network, mac, vtep } = route;
             let what =
-                format!("{agent} has held a copy of {mac} at {vtep} in {network} for {hold:?}, which nobody exports");
+                format!("{agent} has held a copy of {mac} at {vtep} in {network} for {hold:?}, which no agent exports");
             found.add([agent.clone(), format!("{mac} in {network}")], what);
         }
         for ((control, client), _) in self.left.longer_than(bound, now) {
@@ -86,7 +86,7 @@ fn exports(agent: AgentView<'_>) -> impl Iterator<Item = Route> {
         .flat_map(|host| host.agent().exports().routes().copied())
 }
 
-/// The clients whose routes a control node holds although nobody talks to it by this name.
+/// The clients whose routes a control node holds although no agent of that name has a session with it.
 fn departed_publishers(world: &World, control: ControlView<'_>) -> Vec<(String, String)> {
     let Some(host) = control.host.filter(|_| control.running) else {
         return Vec::new();
@@ -106,7 +106,7 @@ fn departed_publishers(world: &World, control: ControlView<'_>) -> Vec<(String, 
         .collect()
 }
 
-/// What somebody holds and none of his control nodes; nothing while he talks to none, or does not know who is gone.
+/// Routes that a consumer holds and none of its control nodes has. Empty while the consumer has no undisturbed session.
 fn unexplained(world: &World, consumer: Consumer<'_>) -> Vec<(String, Uuid, Mac)> {
     let nodes: Vec<_> = world.believed_sessions(consumer).collect();
     let Some(fabric) = consumer.fabric().filter(|_| !nodes.is_empty()) else {

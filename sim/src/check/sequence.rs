@@ -1,4 +1,5 @@
-//! The sequence of a MAC is raised by moves alone: whoever raised it at every takeover would soon find it frozen elsewhere.
+//! Only moves raise the sequence of a MAC: an agent that raised it at every takeover would soon see it frozen
+//! elsewhere.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -52,8 +53,8 @@ impl Sequence {
     }
 
     /// A row that a new owner inherits may count as a move here, and not there: this is the most that it may be.
-    fn imported(&self, who: &str, (network, mac): (Uuid, Mac), world: &World, found: &mut Findings) {
-        let agent = world.agents().find(|agent| agent.name == who);
+    fn imported(&self, node: &str, (network, mac): (Uuid, Mac), world: &World, found: &mut Findings) {
+        let agent = world.agents().find(|agent| agent.name == node);
         let uplinks = agent.and_then(|agent| agent.host?.agent().uplinks());
         let best = uplinks.and_then(|uplinks| uplinks.fabric().best(network, mac));
         let Some((best, (_, moves))) = best.zip(self.places.get(&(network, mac))) else {
@@ -61,8 +62,9 @@ impl Sequence {
         };
         if best.sequence > FIRST + moves {
             let sequence = best.sequence;
-            let what =
-                format!("{who} hears of {mac} in {network} with sequence {sequence}, and it has moved {moves} times");
+            let what = format!(
+                "{node} imports {mac} in {network} with sequence {sequence}, but it has moved only {moves} times"
+            );
             found.add([format!("{mac} in {network}")], what);
         }
     }

@@ -72,8 +72,8 @@ fn measure_agent(agent: AgentView<'_>, world: &World, found: &mut Findings) {
     }
 }
 
-fn within(who: &str, what: &str, size: usize, most: usize, found: &mut Findings) {
+fn within(node: &str, what: &str, size: usize, most: usize, found: &mut Findings) {
     if size > most {
-        found.add([who], format!("{who}: {size} {what}, and {most} at most should be"));
+        found.add([node], format!("{node}: {size} {what}; the bound is {most}"));
     }
 }

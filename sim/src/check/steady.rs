@@ -16,13 +16,13 @@ use crate::world::{LOCK, Way, World};
 pub(super) struct Steady {
     /// By switch; few enough to be looked through.
     ways: BTreeMap<String, Vec<(ConnId, WayState)>>,
-    /// Fit, and somebody would tell it what is wanted.
+    /// The owners that are fit and receive changes of the configuration.
     owners: BTreeMap<String, (ConnId, Time)>,
-    /// Whoever holds the lock.
+    /// The holders of the locks.
     holders: BTreeMap<String, (ConnId, Time)>,
 }
 
-/// How a way stands.
+/// The state of a way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WayState {
     /// Since when it is good; ahead of us while what was lost may have to be sent again.
@@ -85,7 +85,7 @@ impl Steady {
         self.since(self.owners.get(switch), switch, now)
     }
 
-    /// How long the same agent has held the lock of a switch, with nothing between them; zero if nobody does.
+    /// How long the same agent has held the lock of a switch over an undisturbed way; zero without such an agent.
     pub(super) fn held_for(&self, switch: &str, now: Time) -> Duration {
         self.since(self.holders.get(switch), switch, now)
     }
@@ -115,7 +115,7 @@ impl WayState {
         self.good.map_or(Duration::ZERO, |good| now.since(good))
     }
 
-    /// How it stands when it is good now, or is not.
+    /// The next state, for a way that is good now or is not.
     pub(super) fn next(before: Option<Self>, now: Time, is_good: bool) -> Self {
         match before {
             None => Self {

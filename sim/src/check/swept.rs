@@ -17,7 +17,7 @@ use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::world::{AgentView, Consumer, ControlView, SwitchView, World};
 use crate::{control, host};
 
-/// How long news may be on its way: of a route, and of another configuration.
+/// How long a route, or another configuration, may take to arrive.
 const RECENT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Swept {
     exported: BTreeMap<(Uuid, Mac), (Ipv4Addr, Time)>,
     /// Since when each control node has known of a route.
     known: BTreeMap<(String, InstanceName, Key), Time>,
-    /// When each agent was told last that a MAC is at a tunnel end: it takes the MAC away from the switch of that.
+    /// When each agent last imported a MAC at a tunnel end: the import takes the MAC away from the switch at that end.
     placed: BTreeMap<(String, Route), Time>,
     configured: Time,
 }
@@ -58,13 +58,13 @@ impl Check for Swept {
                 self.known.remove(&route);
             }
             ActorEvent::World(event) => {
-                // Another VNI is another route.
+                // A route with a new VNI is a new route.
                 if let WorldEvent::ConfigurationLoaded { .. } = event {
                     self.configured = world.now();
                 }
-                // Who dies knows nothing any more.
+                // A dead control node forgets everything.
                 for node in world.control_nodes().filter(|node| node.host.is_none()) {
-                    self.known.retain(|(who, ..), _| who != node.name);
+                    self.known.retain(|(name, ..), _| name != node.name);
                 }
             }
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
@@ -101,8 +101,8 @@ impl Check for Swept {
 }
 
 impl Swept {
-    /// The MAC of a row that was deleted, if it has been at another switch for a while and there is nobody among those who
-    /// told the writer of routes who has not got it.
+    /// The MAC of a deleted row, if the MAC has been at another switch for a while, and every control node of the
+    /// writer has its route.
     fn is_known(
         &self,
         change: &RowChange,
@@ -137,11 +137,11 @@ impl Swept {
         })
     }
 
-    /// Of a MAC that is in two places one counts, and that may be this one, by the word of an agent that hangs, too; and
-    /// for a moment by that of one that does not hang any more.
+    /// Of a MAC that is in two places one counts, and that may be this one, by the word of an agent that hangs, too;
+    /// and for a moment by that of one that does not hang any more.
     fn may_be_here(&self, here: Route, writer: AgentView<'_>, world: &World) -> bool {
-        let heard = Consumer::Agent(writer).fabric().into_iter();
-        let mut paths = heard.flat_map(|fabric| fabric.paths(here.network, here.mac));
+        let fabric = Consumer::Agent(writer).fabric().into_iter();
+        let mut paths = fabric.flat_map(|fabric| fabric.paths(here.network, here.mac));
         let placed = self.placed.get(&(writer.name.to_owned(), here));
         placed.is_some_and(|at| world.now().since(*at) <= RECENT)
             || is_exported(here, world)

@@ -1,5 +1,5 @@
-//! S4: while a switch has had a live owner for long enough, its tables and its exports are what is wanted; and nobody
-//! exports what he has no session for.
+//! S4: while a switch has had a live owner for long enough, its tables and its exports match the desired state, and no
+//! agent exports routes without a session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -55,21 +55,25 @@ impl Tables {
         let now = world.now();
         let mut wrong = Vec::new();
         for switch in world.switches() {
-            // Who does not own it need not be looked at; what was wrong begins anew.
+            // A switch without an owner is not compared; its differences are timed anew.
             let owner = Some(switch).filter(|_| ways.steady.owned_for(switch.name, now) > Duration::ZERO);
             let Some(owner) = owner.and_then(|switch| world.master(switch)) else {
                 continue;
             };
             let compared = self.compared.entry(switch.name.to_owned()).or_insert_with(|| {
                 let differences = model::differences(world, switch, owner.agent);
-                let told = differences.iter().map(|it| (it.thing.clone(), it.to_string()));
-                told.collect()
+                let things = differences.iter().map(|it| (it.thing.clone(), it.to_string()));
+                things.collect()
             });
-            // What its owner has not been told yet, it cannot have made true; it begins anew.
-            let told = compared
+            // The owner cannot have programmed what it has not received yet; such differences are timed anew.
+            let received = compared
                 .iter()
                 .filter(|(thing, _)| model::has_received(world, switch, owner.agent, thing));
-            wrong.extend(told.cloned().map(|(thing, how)| ((switch.name.to_owned(), thing), how)));
+            wrong.extend(
+                received
+                    .cloned()
+                    .map(|(thing, how)| ((switch.name.to_owned(), thing), how)),
+            );
         }
         self.wrong.update(now, wrong);
         let bound = bounds::tables(world.plan());
@@ -118,7 +122,7 @@ enum Role {
     Owner,
     /// It has a session and no lock, and may not know that yet.
     Unsure,
-    /// It has a session, and can hear that another holds the lock.
+    /// It has a session, and can see that another client holds the lock.
     Another,
     Stranger,
 }
@@ -150,7 +154,8 @@ fn role_of(Scene { world, ways }: Scene<'_>, agent: AgentView<'_>, switch: Switc
     }
 }
 
-/// From one look to the next: comparing every row takes long, and what is wrong for as long as the bound is seen four times.
+/// From one look to the next: comparing every row takes long, and what is wrong for as long as the bound is seen four
+/// times.
 fn pause(world: &World) -> Duration {
     (bounds::tables(world.plan()) / 4).max(EVERY)
 }

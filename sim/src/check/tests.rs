@@ -100,7 +100,7 @@ fn a_mac_that_a_vrouter_lost_is_found() {
 }
 
 #[test]
-fn a_copy_that_somebody_has_no_path_to_is_found() {
+fn a_copy_that_a_consumer_has_no_path_to_is_found() {
     let found = spoiled_fabric(&mut copies::Copies::default(), |world| {
         *world.vrouter_mut("vrouter-1").fabric_mut() = Fabric::default();
     });
@@ -113,7 +113,7 @@ fn a_copy_that_somebody_has_no_path_to_is_found() {
 }
 
 #[test]
-fn a_mac_that_nobody_exports_is_missing_at_everybody_but_its_owner() {
+fn an_unexported_mac_is_missing_at_every_consumer_but_its_owner() {
     let found = spoiled_fabric(&mut missing::Missing::default(), |world| {
         let now = world.now();
         let device = world.device_mut("tor1");
@@ -222,10 +222,10 @@ fn a_bug_that_an_agent_reports_is_found() {
         let why = CloseWhy::new(CloseReason::Other, "something").with_fault(fault);
         session_event(&master, What::Closed { why })
     };
-    let heard =
+    let errors =
         |entry: &Entry| findings(|found| loudness::Loudness::default().on_event(entry, stage.scene(), found)).len();
-    assert_eq!(heard(&closed(Fault::OurBug)), 1);
-    assert_eq!(heard(&closed(Fault::Environment)), 0);
+    assert_eq!(errors(&closed(Fault::OurBug)), 1);
+    assert_eq!(errors(&closed(Fault::Environment)), 0);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn commit(changes: Vec<RowChange>) -> Commit {
     }
 }
 
-/// What a check says of a world in which this edit is never mended.
+/// The findings of a check in a world in which this edit is never repaired.
 fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
     let mut found = Findings::default();
     run(|scene, entry| {
@@ -329,13 +329,13 @@ fn spoiled_fabric(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<Stri
     found.0.into_iter().map(|(_, what)| what).collect()
 }
 
-/// A minute in which nothing goes on; each event is told, and each second.
-fn run(told: impl FnMut(Scene<'_>, Option<&Entry>)) -> Stage {
+/// A quiet minute: calls `each` with every event, and once a second.
+fn run(each: impl FnMut(Scene<'_>, Option<&Entry>)) -> Stage {
     let plan = Plan::parse("name = 'quiet'\nseed = 1\nduration = '1m'").expect("a plan");
-    run_plan(plan, told)
+    run_plan(plan, each)
 }
 
-fn run_plan(mut plan: Plan, mut told: impl FnMut(Scene<'_>, Option<&Entry>)) -> Stage {
+fn run_plan(mut plan: Plan, mut each: impl FnMut(Scene<'_>, Option<&Entry>)) -> Stage {
     plan.workload = Workload {
         local_changes_per_h: 0,
         remote_changes_per_h: 0,
@@ -351,12 +351,12 @@ fn run_plan(mut plan: Plan, mut told: impl FnMut(Scene<'_>, Option<&Entry>)) -> 
         stage.world.step();
         while let Some(entry) = stage.world.poll_entry() {
             stage.ways.on_event(&entry, &stage.world);
-            told(stage.scene(), Some(&entry));
+            each(stage.scene(), Some(&entry));
         }
         if stage.world.now() >= second {
             second = stage.world.now() + std::time::Duration::from_secs(1);
             stage.ways.update(&stage.world);
-            told(stage.scene(), None);
+            each(stage.scene(), None);
         }
     }
     stage

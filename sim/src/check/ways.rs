@@ -8,9 +8,9 @@ use crate::world::log::Entry;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ways {
-    /// Between switches and agents, and who owns a switch.
+    /// The ways between switches and agents, and the owner of each switch.
     pub(super) steady: Steady,
-    /// From those who say routes to those who hear them.
+    /// The sessions between control nodes and the agents and vRouters.
     pub(super) reach: Reach,
     /// From control nodes to agents.
     pub(super) late: Late,

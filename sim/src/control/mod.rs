@@ -1,7 +1,7 @@
 //! A control host: a [`ControlNode`] behind a listener, with a [`Stream`] on each connection.
 //!
-//! The drivers of `net` are the truth that this keeps to. Streams are in the clear, and the whole process works in one
-//! task: what one stream says is heard before the next one is looked at.
+//! It follows the drivers of `net`. Streams are in the clear, and the whole process works in one task: it processes the
+//! outputs of one stream before it turns to the next.
 
 mod event;
 #[cfg(test)]
@@ -31,10 +31,10 @@ pub struct Options {
     pub mutant: Option<tandem_core::mutant::Mutant>,
 }
 
-/// What a control host can be told.
+/// A command to a control host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// What it is to tell its agents from now on.
+    /// The inventory from now on.
     Configure(Arc<Inventory>),
 }
 
@@ -45,7 +45,7 @@ pub enum Why {
     Node(control::Why),
     /// A stream has its reason.
     Stream(stream::Why),
-    /// What was said has been handed to the network.
+    /// Stanzas were handed to the network.
     Sent,
 }
 
@@ -55,22 +55,22 @@ pub struct ControlHost {
     options: Options,
     node: ControlNode,
     lines: BTreeMap<ConnId, Line>,
-    /// Streams that something was said on: what is said at once goes out together.
+    /// Streams with stanzas that were not flushed yet: the stanzas of one instant go out together.
     unflushed: BTreeSet<ConnId>,
-    /// Streams of which the control node is to hear how much of what was said waits: nothing, most often.
+    /// Streams whose backlog is to be reported to the control node: none, most often.
     sent: BTreeSet<ConnId>,
     now: Time,
     outputs: VecDeque<Output<Event>>,
 }
 
-/// A stream, and who is at its other end.
+/// A stream and its peer.
 #[derive(Clone, Debug)]
 struct Line {
     stream: Stream,
     from: SocketAddrV4,
     /// The control node knows of it.
     open: bool,
-    /// Bytes that the network has not taken, as it said last. It says nothing as long as it takes everything.
+    /// Bytes that the network has not taken, as last reported. It reports nothing while it takes everything.
     queued_bytes: usize,
     /// The connection is gone; there is nothing left to close.
     lost: bool,
@@ -133,7 +133,7 @@ impl ControlHost {
         );
     }
 
-    /// A stream hears something, and the control node what came of it.
+    /// Passes an input to a stream, and what comes of it to the control node.
     fn feed_stream(&mut self, conn: ConnId, input: stream::Input) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
         line.stream.handle(self.now, input);
@@ -207,7 +207,7 @@ impl ControlHost {
         }
     }
 
-    /// What was said goes out. A stream that speaks has nothing else to do about it.
+    /// Sends what a stream has ready. Sending has no other effect on it.
     fn flush(&mut self, conn: ConnId) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
         while let Some(output) = line.stream.poll_output() {
@@ -264,7 +264,7 @@ impl Machine for ControlHost {
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),
             Input::Command(Command::Configure(inventory)) => self.feed_node(control::Input::Configure(inventory)),
-            // A control host dials nobody, checks nobody, and has no part in the virtual IP.
+            // A control host dials no node, checks no node, and has no part in the virtual IP.
             Input::Connected { .. } | Input::DialFailed { .. } | Input::Checked { .. } | Input::Datagram { .. } => {}
         }
         for conn in std::mem::take(&mut self.unflushed) {

@@ -67,7 +67,7 @@ fn agent() -> Host {
     )
 }
 
-/// One agent and one control node, and what each has said that the other has not heard yet.
+/// One agent and one control node, and the bytes between them that have not arrived yet.
 struct Wire {
     agent: Host,
     node: ControlHost,
@@ -120,7 +120,7 @@ impl Wire {
         self.now = until;
     }
 
-    /// Carries what was said until nobody says anything more.
+    /// Carries bytes until neither end sends more.
     fn carry(&mut self) {
         let far = |conn: ConnId| ConnId(conn.0 ^ ACCEPTED);
         loop {
@@ -171,7 +171,7 @@ impl Wire {
 }
 
 #[test]
-fn an_agent_is_fit_as_soon_as_its_control_node_has_told_everything() {
+fn an_agent_is_fit_once_its_control_node_has_sent_the_configuration() {
     let mut wire = Wire::new();
     wire.configure(inventory(7, 100..160));
     assert_eq!(wire.agent.agent().grade(), Grade::Unfit);

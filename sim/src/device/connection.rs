@@ -11,11 +11,11 @@ use super::reconnect::Action;
 use super::{Device, Output, switch};
 use crate::tls::Tls;
 
-/// Beyond so many connections of others, the next is closed at once. A round number; the server's own limit is of
-/// this size.
+/// Above this many accepted connections, the next is closed at once. A round number of the order of the server's own
+/// limit.
 const MAX_CONNECTIONS: usize = 330;
 
-/// How long a handshake that somebody else began may take: as long as a silent line lives.
+/// How long the handshake of an accepted connection may take: as long as a silent connection lives.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Connection {
     /// Whether the server knows of it: the handshake is over.
     pub(super) is_open: bool,
     pub(super) tls: Option<Tls>,
-    /// When the handshake is given up, if somebody else dialled. A dial of ours has the limit of its remote.
+    /// When the handshake of an accepted connection times out. A dial has the limit of its remote.
     pub(super) limit: Option<Time>,
     queued_bytes: usize,
 }
@@ -112,7 +112,7 @@ impl Device {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
-        // What is taken late is a sign of life; what is taken at once tells nothing of the other end.
+        // Bytes that are taken late are a sign of life; bytes that are taken at once prove nothing about the other end.
         if queued_bytes < std::mem::replace(&mut connection.queued_bytes, queued_bytes) {
             self.activity(conn);
         }
@@ -130,7 +130,7 @@ impl Device {
         }
     }
 
-    /// Sends the flights of the handshake, and tells the server when it is over.
+    /// Sends the flights of the handshake, and notifies the server when it has ended.
     pub(super) fn shake(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;

@@ -1,7 +1,8 @@
-//! Follows the `Manager` rows: whom they name is dialled, whom they name no longer is dropped, new timers count at once.
+//! Follows the `Manager` rows: dials new targets, drops connections of removed ones, applies new timers at once.
 //!
-//! `is_connected` and `status` are written as the server writes them, with one difference: it refreshes them every
-//! 2.5 s, and this when they change while somebody is connected who could look. The locks are not in `status`.
+//! `is_connected` and `status` are written as the server writes them, with one difference: the server refreshes them
+//! every 2.5 s, this writes them when they change while a client is connected that could see it. The locks are not in
+//! `status`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -16,14 +17,14 @@ use super::target::Target;
 use super::{Device, Output};
 use crate::switch::{Commit, Row, RowChange};
 
-/// Somebody named by a `Manager` row, or on the command line.
+/// A target of a `Manager` row, or of the command line.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     /// The row; `None` for the command line.
     row: Option<Uuid>,
     pub(super) timers: Timers,
     pub(super) way: Way,
-    /// What the row says.
+    /// The contents of the row.
     written: Written,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Timers {
 }
 
 impl Default for Timers {
-    /// What the server does for `ssl:` and `tcp:` when nobody says anything.
+    /// The defaults of the server for `ssl:` and `tcp:`.
     fn default() -> Self {
         Self {
             max_backoff: Duration::from_secs(8),
@@ -59,7 +60,7 @@ pub(super) enum Way {
         at: SocketAddrV4,
         tls: bool,
     },
-    /// The text names nobody.
+    /// The target cannot be dialled.
     Unusable,
 }
 
@@ -126,7 +127,7 @@ impl Device {
         }
     }
 
-    /// Writes what has changed of the status, if somebody could see it.
+    /// Writes the changes of the status, if a client could see them.
     pub(super) fn write_status(&mut self) {
         if !self.stale || self.is_busy() || !self.connections.values().any(|connection| connection.is_open) {
             return;

@@ -1,11 +1,12 @@
 //! A top-of-rack switch as a box on the network: the emulated OVSDB server, and the program around it that dials its
 //! managers as `ovsdb-server --remote=db:hardware_vtep,Global,managers` does.
 //!
-//! The server (`crate::switch`) answers, is busy, and probes; this dials, backs off, listens and shakes hands. Probing
-//! is the server's because a server that renders a dump neither hears nor probes; this tells it the timer of each
-//! connection, which stands in a `Manager` row. For the same reason nothing here happens while the server is busy.
+//! The server (`crate::switch`) answers, is busy, and probes; this program dials, backs off, listens and runs
+//! handshakes. The server probes, because a server that renders a dump neither reads nor probes; this program passes it
+//! the timer of each connection from the `Manager` row. For the same reason nothing happens here while the server is
+//! busy.
 //!
-//! Power is not its business. Who switches it off stops calling it; who switches it on again says [`Command::Booted`].
+//! Power is outside: to switch the box off, stop calling it; to switch it on again, send [`Command::Booted`].
 
 mod connection;
 mod event;
@@ -39,11 +40,11 @@ pub type Input = socket::Input<Command>;
 /// What it wants done.
 pub type Output = socket::Output<Event>;
 
-/// What it can be told.
+/// A command to a switch.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// It starts again. Its kernel has forgotten every connection; nobody is told. Without its database it begins with
-    /// what its start-up configuration writes.
+    /// It starts again. Its kernel has forgotten every connection, and notifies no peer. Without its database it begins
+    /// with its start-up configuration.
     Booted { keeps_database: bool },
     /// A program on the switch runs these operations as one transaction.
     Edit(Value),
@@ -54,7 +55,7 @@ pub enum Command {
 pub enum Why {
     /// The back-off is over.
     DialDue,
-    /// A dial, or the handshake of somebody else's, has taken too long.
+    /// A dial, or the handshake of an accepted connection, has timed out.
     GivenUp,
     /// Its end of a handshake is computed.
     Handshake,
@@ -76,7 +77,7 @@ pub struct Options {
     pub tls: Option<Duration>,
     /// The lock whose holder is reported.
     pub lock: String,
-    /// Whether commits are kept for [`Device::take_commits`]. Who asks for it has to take them.
+    /// Whether commits are kept for [`Device::take_commits`]. The caller then has to take them.
     pub keep_commits: bool,
 }
 
@@ -104,7 +105,7 @@ pub struct Device {
     /// The number of the last connection that it dialled.
     last_conn: u64,
     lock_holder: Option<ConnId>,
-    /// Whether a line may stand elsewhere than its row says.
+    /// Whether the state of a connection may differ from its row.
     stale: bool,
     commits: Vec<Commit>,
     outputs: VecDeque<Output>,
@@ -193,12 +194,12 @@ impl Device {
         &self.switch
     }
 
-    /// Its server, for those who prepare it. What it has to say then is said with the next input.
+    /// Its server, for preparation. Its outputs follow with the next input.
     pub fn switch_mut(&mut self) -> &mut Switch {
         &mut self.switch
     }
 
-    /// Runs a transaction as a program on the switch would, and answers the results. Leaves outputs.
+    /// Runs a transaction as a program on the switch would, and returns the results. Leaves outputs.
     pub fn local(&mut self, now: Time, operations: Value) -> Value {
         self.now = now;
         let results = self.switch.local(now, operations);
@@ -207,7 +208,7 @@ impl Device {
         results
     }
 
-    /// Where each remote stands: the target's text, and the state of the line; `None` for a listener.
+    /// The remotes: the target's text, and the state of the connection; `None` for a listener.
     pub fn remotes(&self) -> impl Iterator<Item = (&str, Option<State>)> {
         self.remotes.iter().map(|(target, remote)| {
             let state = match &remote.way {
@@ -227,13 +228,13 @@ impl Device {
         matches!(way.map(|remote| &remote.way), Some(Way::Dial { tls: true, .. }))
     }
 
-    /// Whether those who dial this address of the switch are to speak TLS.
+    /// Whether clients of this address of the switch must use TLS.
     pub fn is_tls_at(&self, address: SocketAddrV4) -> bool {
         let mut ways = self.remotes.values().map(|remote| &remote.way);
         ways.any(|way| matches!(way, Way::Listen { at, tls: true } if *at == address))
     }
 
-    /// Its start-up configuration says from now on that tunnels end there.
+    /// Changes the tunnel end in its start-up configuration.
     pub fn set_tunnel_ip(&mut self, tunnel_ip: std::net::Ipv4Addr) {
         if let Some(physical) = &mut self.options.startup.physical {
             physical.tunnel_ip = tunnel_ip.to_string();

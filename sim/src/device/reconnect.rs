@@ -1,11 +1,11 @@
-//! When to dial, and when to give a dial up: one remote.
+//! When to dial a remote, and when to give a dial up.
 //!
 //! The rules of Open vSwitch (`lib/reconnect.c`), which every switch with its OVSDB server follows. There is no jitter.
 //!
-//! - After the loss of a line that was good, the next dial comes 1 s later. A line was good if its last byte came no
-//!   sooner after its beginning than the back-off before it had lasted. A proxy that accepts and closes is not good.
+//! - After the loss of a good connection, the next dial follows 1 s later. A connection was good if its last byte came
+//!   no sooner after its beginning than the previous back-off had lasted. A proxy that accepts and closes is not good.
 //! - Otherwise the back-off doubles: 1, 2, 4, 8, 8 ... seconds, or up to `max_backoff`.
-//! - A dial that takes longer than the back-off before it, and than 1 s, has failed.
+//! - A dial fails when it takes longer than the previous back-off, and than 1 s.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tandem_core::Time;
 
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Where a line stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
@@ -27,7 +27,8 @@ pub enum State {
 }
 
 impl State {
-    /// As the server writes it into `Manager.status`; its `IDLE`, a line that is probed, is not told apart.
+    /// The name that the server writes into `Manager.status`; its `IDLE`, a connection that is probed, is not
+    /// distinguished.
     pub fn word(self) -> &'static str {
         match self {
             Self::Backoff => "BACKOFF",
@@ -42,7 +43,7 @@ impl State {
 pub enum Action {
     /// Dial.
     Connect,
-    /// Give the dial up, and then say [`disconnected`](Reconnect::disconnected).
+    /// Give the dial up, then call [`disconnected`](Reconnect::disconnected).
     GiveUp,
 }
 
@@ -72,7 +73,7 @@ impl Reconnect {
         }
     }
 
-    /// The longest back-off is another. One that is under way becomes no longer than that.
+    /// Changes the longest back-off. A back-off under way is shortened to it.
     pub fn set_max_backoff(&mut self, max_backoff: Duration) {
         self.max_backoff = max_backoff.max(MIN_BACKOFF);
         if self.state == State::Backoff {
@@ -135,7 +136,7 @@ impl Reconnect {
         }
     }
 
-    /// Where it stands.
+    /// The state of the connection.
     pub fn state(&self) -> State {
         self.state
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::switch::Switch;
 
-/// What stands in the start-up configuration. Written into the database when it boots and finds none of it.
+/// The start-up configuration. It is written into the database when the switch boots and finds none of it.
 #[derive(Clone, Debug, Default)]
 pub struct Startup {
     /// The `Physical_Switch`, if there is one.

@@ -1,4 +1,4 @@
-//! What a `Manager` row, or `--remote`, names: whom to dial, or where to listen.
+//! The target of a `Manager` row, or of `--remote`: an address to dial, or one to listen on.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub enum Target {
     Listen { at: SocketAddrV4, tls: bool },
 }
 
-/// The text names nobody.
+/// The text is no usable target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a target is ssl:IP[:PORT], tcp:IP[:PORT], pssl:[PORT][:IP] or ptcp:[PORT][:IP], with an IPv4 address")]
 pub struct TargetError;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_nobody_is_refused() {
+    fn a_target_that_cannot_be_dialled_is_refused() {
         for text in [
             "",
             "ssl",

@@ -297,7 +297,7 @@ fn bytes_that_the_network_takes_late_are_a_sign_of_life() {
 }
 
 #[test]
-fn who_dials_a_listening_switch_is_served() {
+fn a_client_that_dials_a_listening_switch_is_served() {
     let mut options = options(&["ptcp:6640:10.0.1.1"]);
     options.remotes = vec!["ptcp:7000".into()];
     let mut bench = Bench::new(options);
@@ -319,7 +319,7 @@ fn who_dials_a_listening_switch_is_served() {
 }
 
 #[test]
-fn a_target_that_names_nobody_is_reported_once() {
+fn an_unusable_target_is_reported_once() {
     let mut bench = Bench::new(options(&["ssl:somewhere"]));
     bench.edit(update_managers(&json!({"max_backoff": 2000})));
     assert_eq!(bench.words(), ["Booted", "Committed", "TargetUnusable", "Committed"]);
@@ -383,7 +383,7 @@ fn the_row_says_whether_it_is_connected() {
 }
 
 #[test]
-fn events_say_who_committed_what_under_which_lock() {
+fn commit_events_name_writer_rows_and_locks() {
     let mut bench = Bench::new(options(&[TARGET]));
     let conn = bench.connect();
     bench.ask(conn, "lock", &json!(["tandem"]));
@@ -433,7 +433,7 @@ fn a_clone_goes_on_the_same_way() {
 }
 
 #[test]
-fn a_switch_that_is_busy_with_a_dump_dials_nobody() {
+fn a_switch_that_is_busy_with_a_dump_does_not_dial() {
     let mut options = options(&[TARGET, "tcp:10.0.0.2:6640"]);
     options.switch.dump_us_per_row = 1_000_000;
     let mut bench = Bench::new(options);
@@ -484,7 +484,7 @@ fn what_was_asked_before_the_end_is_answered_before_the_end() {
 }
 
 #[test]
-fn who_dials_and_does_not_speak_tls_is_not_waited_for() {
+fn a_client_without_tls_is_not_waited_for() {
     let mut options = options(&["pssl:6640:10.0.1.1"]);
     options.tls = Some(Duration::from_millis(4));
     let mut bench = Bench::new(options);

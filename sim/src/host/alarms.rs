@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_of_each_connection_counts_and_the_earliest_of_all_comes_first() {
+    fn the_last_deadline_of_each_connection_counts_and_the_earliest_comes_first() {
         let mut alarms = Alarms::default();
         alarms.set(ConnId(1), at(5));
         alarms.set(ConnId(2), at(7));

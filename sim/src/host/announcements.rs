@@ -14,7 +14,7 @@ const POLLS: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Announcements {
     proxies: BTreeMap<Ipv4Addr, Proxy>,
-    /// What everybody is to know, and since when. The agent itself ends a wait that takes too long.
+    /// The grade that every proxy is to fetch, and since when. The agent itself ends a wait that takes too long.
     awaited: Option<(Time, Grade)>,
 }
 
@@ -40,12 +40,12 @@ impl Announcements {
         self.proxies.insert(from, Proxy { polled: now, fetched });
     }
 
-    /// From now on everybody is to know this.
+    /// From now on, waits until every proxy has fetched this grade.
     pub(super) fn begin(&mut self, now: Time, grade: Grade) {
         self.awaited = Some((now, grade));
     }
 
-    /// Whether everybody knows; answers so once.
+    /// Whether every proxy has fetched it; true once.
     pub(super) fn take_announced(&mut self) -> bool {
         let Some((since, grade)) = self.awaited else {
             return false;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_who_polled_in_the_last_minute_has_to_be_told() {
+    fn every_proxy_that_polled_in_the_last_minute_must_fetch_the_grade() {
         let mut announcements = Announcements::default();
         for proxy in [ONE, OTHER] {
             announcements.fetched(second(0), proxy, Grade::Fit);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_proxy_that_is_gone_but_for_one_that_polls_unseen() {
+    fn a_drain_waits_for_a_proxy_that_polls_unseen_and_not_for_one_that_is_gone() {
         let mut announcements = Announcements::default();
         announcements.fetched(second(0), ONE, Grade::Fit);
         let mut gone = announcements.clone();

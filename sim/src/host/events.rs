@@ -15,7 +15,7 @@ pub enum Event {
     Session(tandem_core::event::Event),
     /// Something happened between the agent and its control nodes.
     Uplink(tandem_core::agent::uplinks::What),
-    /// A connection never became a session: TLS failed, or nobody stood there.
+    /// A connection never became a session: TLS failed, or the peer closed.
     HandshakeFailed { conn: ConnId, why: CloseWhy },
     /// A connection stood behind TLS, and the agent did not want it.
     ConnectionRefused { conn: ConnId, why: CloseWhy },
@@ -49,7 +49,7 @@ impl fmt::Display for Event {
             Self::HandshakeFailed { why, .. } | Self::ConnectionRefused { why, .. } => write!(f, "{why}"),
             Self::Graded(grade) => write!(f, "this agent is {grade}"),
             Self::HealthChanged => f.write_str("health checks are to ask again"),
-            Self::Drained => f.write_str("every switch is let go"),
+            Self::Drained => f.write_str("every session is closed"),
         }
     }
 }

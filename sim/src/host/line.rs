@@ -17,9 +17,9 @@ pub struct Line {
     pub last_received: Time,
     /// Bytes of plaintext that came.
     pub received_bytes: u64,
-    /// Bytes that the network has not taken, as it said last.
+    /// Bytes that the network has not taken, as last reported.
     pub queued_bytes: usize,
-    /// Something was sent since the session heard of that.
+    /// Something was sent, and the session has not been notified that it was taken.
     sent: bool,
     /// The connection is gone; there is nothing left to close.
     pub(super) lost: bool,
@@ -38,7 +38,7 @@ impl Line {
         }
     }
 
-    /// The session hears something. The caller drains the outputs.
+    /// Passes an input to the session. The caller drains the outputs.
     pub(super) fn handle(&mut self, now: Time, input: Input) {
         match &input {
             Input::Bytes(data) => {
@@ -61,8 +61,8 @@ impl Line {
         output
     }
 
-    /// Whether everything that was sent was taken, and the session has yet to hear so. A driver tells after each write;
-    /// a world says nothing when the network takes everything at once.
+    /// Whether the network has taken everything, and the session does not know it yet. A driver notifies after each
+    /// write; the world does not report a write that the network takes at once.
     pub(super) fn all_sent(&self) -> bool {
         self.sent && self.queued_bytes == 0
     }

@@ -54,7 +54,7 @@ pub(super) enum Step {
 }
 
 impl Listener {
-    /// A listener where nobody stands. `work` is what a flight takes of the processor.
+    /// A listener without handshakes. `work` is the processor time of a flight.
     pub(super) fn new(work: Duration) -> Self {
         Self {
             fault: None,
@@ -63,7 +63,7 @@ impl Listener {
         }
     }
 
-    /// Somebody connects.
+    /// Accepts a connection.
     pub(super) fn accept(&mut self, now: Time, conn: ConnId, from: SocketAddrV4) -> Reaction {
         if self.handshakes.len() >= HALF_OPEN_MAX {
             let what = format!("{HALF_OPEN_MAX} handshakes are under way already; the newest is closed");
@@ -103,7 +103,7 @@ impl Listener {
         Some(self.react(conn, going))
     }
 
-    /// The other end will say no more; answers what that means for a handshake.
+    /// The other end sends no more; returns what that means for a handshake.
     pub(super) fn ended(&mut self, conn: ConnId) -> Option<CloseWhy> {
         let handshake = self.handshakes.remove(&conn)?;
         Some(if handshake.received {
@@ -136,7 +136,7 @@ impl Listener {
         }
     }
 
-    /// Sends what is ready; a handshake that is over, well or not, stands at the listener no longer.
+    /// Sends what is ready; a handshake that has ended, well or not, leaves the listener.
     fn react(&mut self, conn: ConnId, plaintext: Result<Vec<u8>, CloseWhy>) -> Reaction {
         let mut flights = Vec::new();
         let Some(handshake) = self.handshakes.get_mut(&conn) else {

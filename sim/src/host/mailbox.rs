@@ -1,4 +1,4 @@
-//! Messages that wait: each lane in its order, the lanes in whatever order the seed says.
+//! Messages that wait: each lane keeps its order, and the seed chooses between lanes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -60,7 +60,7 @@ impl Mailbox {
         let choice = match self.lanes.len() {
             0 => return None,
             1 => 0,
-            // The remainder favours nobody by more than lanes / 2^64.
+            // The remainder favours no lane by more than lanes / 2^64.
             lanes => self.random.next_u64() as usize % lanes,
         };
         let lane = self.lanes.iter().nth(choice).map(|(lane, _)| *lane)?;

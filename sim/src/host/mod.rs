@@ -1,16 +1,16 @@
-//! An agent host: what the process does around the machines of core, as an actor.
+//! An agent host: the process around the machines of core, as an actor.
 //!
-//! The drivers of `net` are the truth that this keeps to. Switches come in through the `listener`: TLS, bounded in
-//! number and in time. Then one [`Agent`] and a [`Session`](tandem_core::session::Session) on each [`Line`] talk to
-//! each other by messages only. Those wait in a `mailbox`, and are delivered within the instant in which they were
-//! posted, in an order that hangs on the seed: as tasks on several cores would, and each sender's in order.
+//! It follows the drivers of `net`. Switches arrive through the `listener`: TLS, bounded in number and in time. Then
+//! one [`Agent`] and a [`Session`](tandem_core::session::Session) on each [`Line`] exchange messages, and nothing else.
+//! Messages wait in a `mailbox`, and are delivered within the instant in which they were posted. The seed decides their
+//! order, as tasks on several cores would, but the messages of one sender keep theirs.
 //!
-//! Left out: PROXY headers and what a certificate says (a [`Peer`](tandem_core::Peer) has neither), the HTTP port,
-//! certificate files, panics. A program that hangs or dies is the world's affair: it does not call this machine, or
+//! Left out: PROXY headers and the contents of certificates (a [`Peer`](tandem_core::Peer) has neither), the HTTP port,
+//! certificate files, panics. The world decides whether a program hangs or dies: it stops calling this machine, or
 //! drops it.
 //!
-//! **For the world**: what has arrived on a socket is to be handed in before [`Timeout`](Input::Timeout), above all
-//! when a hung program goes on: the drivers hear what was said before they count silence.
+//! **For the world**: hand in what has arrived on a socket before [`Timeout`](Input::Timeout), above all when a hung
+//! program goes on: the drivers read what has arrived before they measure silence.
 
 mod alarms;
 mod announcements;
@@ -68,13 +68,13 @@ pub struct Options {
     pub generation: Generation,
     /// The control nodes that the configuration and the routes come from; none, and what is wanted is all there is.
     pub control_nodes: Vec<SocketAddrV4>,
-    /// How long a copy of a route is held while nobody knows it at first hand.
+    /// How long the agent holds a copy of a route that no agent exports.
     pub stale_hold: Option<Duration>,
-    /// The other agents hear from this one, and it from them.
+    /// Whether the agent exchanges reports with the other agent of its pair.
     pub pair: bool,
 }
 
-/// What an agent host can be told.
+/// A command to an agent host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// What is wanted from now on, and whether it is everything.
@@ -88,8 +88,9 @@ pub enum Command {
     Tls(Option<TlsFault>),
     /// The services node passed its probe, or did not.
     Probed { alive: bool },
-    /// The agent check of this proxy polls, and hears what it heard last. A world that leaves such polls out says so
-    /// before it drains the host, and when the proxy stops: a drain waits for whoever polled in the last minute.
+    /// The agent check of this proxy polls, and fetches the same answer as before. A world that leaves such polls out
+    /// sends this before it drains the host, and when the proxy stops: a drain waits for every proxy that polled in the
+    /// last minute.
     Polled { from: Ipv4Addr },
 }
 
@@ -119,7 +120,7 @@ pub struct Host {
     agent: Agent,
     lines: BTreeMap<ConnId, Line>,
     uplinks: BTreeMap<ConnId, Uplink>,
-    /// Streams that something was said on.
+    /// Streams with stanzas that were not flushed yet.
     unflushed: BTreeSet<ConnId>,
     /// When the last byte came on the sessions that ended at this instant.
     ended: BTreeMap<ConnId, Time>,
@@ -186,10 +187,10 @@ impl Host {
         host
     }
 
-    /// What a health check by the proxy `from` finds in this program. Changes nothing but the memory of who has
-    /// polled; a drain may go on because of that, so [`poll_timeout`](Machine::poll_timeout) is to be asked again.
+    /// The outcome of a health check by the proxy `from`. Changes nothing but the record of polls. A drain may go on
+    /// because of it, so ask [`poll_timeout`](Machine::poll_timeout) again.
     ///
-    /// Whether the kernel takes the connection at all is for the world to know.
+    /// The world decides whether the kernel accepts the connection at all.
     pub fn health(&mut self, now: Time, kind: CheckKind, from: Ipv4Addr) -> Outcome {
         if self.over {
             return Outcome::Refused;
@@ -224,7 +225,7 @@ impl Host {
         self.ended.get(&conn).copied()
     }
 
-    /// What `/status` would say.
+    /// The content of `/status`.
     pub fn status(&self, now: Time) -> AgentStatus {
         self.agent
             .status(self.lines.values().map(|line| line.session.status(now)))
@@ -257,7 +258,7 @@ impl Host {
 
     fn accepted(&mut self, conn: ConnId, at: SocketAddrV4, from: SocketAddrV4) {
         if at != self.options.listen {
-            // The world answers checks without connections; nobody else has any business there.
+            // The world answers checks without connections, so no other client connects here.
             return self.outputs.push_back(Output::Close { conn });
         }
         let reaction = self.listener.accept(self.now, conn, from);
@@ -299,7 +300,7 @@ impl Host {
         }
     }
 
-    /// The other end is gone, or has said all that it will.
+    /// The connection is lost, or the other end sends no more.
     fn ended(&mut self, conn: ConnId, lost: bool) {
         let gone = CloseWhy::new(CloseReason::ConnectionLost, "the connection to the control node ended");
         if self.feed_uplink(conn, StreamInput::Closed(gone)) {
@@ -326,7 +327,7 @@ impl Host {
         self.feed_session(conn, session::Input::Closed(why));
     }
 
-    /// A session hears something.
+    /// Passes an input to a session, and carries out its outputs.
     fn feed_session(&mut self, conn: ConnId, input: session::Input) {
         if let Some(line) = self.lines.get_mut(&conn) {
             line.handle(self.now, input);
@@ -366,7 +367,7 @@ impl Host {
         }
     }
 
-    /// The agent hears something.
+    /// Passes an input to the agent, and carries out its outputs.
     fn feed_agent(&mut self, input: agent::Input) {
         self.agent.handle(self.now, input);
         while let Some(output) = self.agent.poll_output() {
@@ -393,7 +394,7 @@ impl Host {
                     let data = serde_json::to_vec(&word).unwrap_or_default();
                     self.outputs.push_back(Output::Multicast { data });
                 }
-                // What lasts is found by what stands in the switches.
+                // The checks find lasting disagreement by the state of the switches.
                 agent::Output::Pair(_) => {}
                 agent::Output::Graded(grade) => self.graded(grade),
                 agent::Output::Drained => self.over = true,
@@ -411,7 +412,7 @@ impl Host {
 
     fn graded(&mut self, grade: Grade) {
         self.report(Event::Graded(grade));
-        // A switch that came earlier would find nobody who could claim it.
+        // Before that, no agent could claim the switch.
         if grade == Grade::Fit && !self.listening {
             self.listening = true;
             let at = self.options.listen;
@@ -499,7 +500,7 @@ impl Machine for Host {
             Input::Timeout => self.wake(),
             Input::Command(command) => self.command(command),
             Input::Datagram { data, .. } => self.peer_report(&data),
-            // An agent checks nobody.
+            // An agent runs no health checks.
             Input::Checked { .. } => {}
         }
         self.deliver();

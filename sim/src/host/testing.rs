@@ -67,7 +67,7 @@ pub(super) struct Bench {
     pub(super) closed: BTreeSet<ConnId>,
     /// What arrived in plain.
     pub(super) received_bytes: usize,
-    /// The other ends, where a program speaks TLS.
+    /// The other ends that speak TLS.
     clients: BTreeMap<ConnId, Tls>,
     /// Under way to the host.
     under_way: VecDeque<Input<Command>>,
@@ -96,13 +96,13 @@ impl Bench {
         bench
     }
 
-    /// Somebody connects, and says nothing by itself.
+    /// Opens a connection that sends nothing by itself.
     pub(super) fn dial(&mut self) -> ConnId {
         let conn = ConnId(self.accepted);
         self.accepted += 1;
         let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 40_000);
         let at = OVSDB;
-        self.tell(Input::Accepted { conn, at, from });
+        self.handle(Input::Accepted { conn, at, from });
         conn
     }
 
@@ -114,14 +114,14 @@ impl Bench {
         conn
     }
 
-    pub(super) fn tell(&mut self, input: Input<Command>) {
+    pub(super) fn handle(&mut self, input: Input<Command>) {
         self.host.handle(self.now, input);
         self.drain();
     }
 
     pub(super) fn bytes(&mut self, conn: ConnId, data: &[u8]) {
         let data = data.to_vec();
-        self.tell(Input::Bytes { conn, data });
+        self.handle(Input::Bytes { conn, data });
     }
 
     /// Lets everything happen that needs no time.
@@ -129,9 +129,9 @@ impl Bench {
         loop {
             self.wake_clients();
             if let Some(input) = self.under_way.pop_front() {
-                self.tell(input);
+                self.handle(input);
             } else if self.host.poll_timeout().is_some_and(|deadline| deadline.at <= self.now) {
-                self.tell(Input::Timeout);
+                self.handle(Input::Timeout);
             } else {
                 return;
             }

@@ -8,7 +8,7 @@ fn second(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn said(word: &str) -> Outcome {
+fn agent_check(word: &str) -> Outcome {
     Outcome::AgentCheck(word.into())
 }
 
@@ -50,32 +50,38 @@ fn switches_are_taken_once_everything_is_known_and_health_checks_at_once() {
     let find = |bench: &mut Bench| {
         [CheckKind::Echo, CheckKind::Tls, CheckKind::Agent].map(|kind| bench.host.health(bench.now, kind, PROXIES[0]))
     };
-    assert_eq!(find(&mut bench), [Outcome::Wrong, Outcome::Refused, said("down")]);
-    bench.tell(Input::Command(Command::Configure {
+    assert_eq!(
+        find(&mut bench),
+        [Outcome::Wrong, Outcome::Refused, agent_check("down")]
+    );
+    bench.handle(Input::Command(Command::Configure {
         configuration: configuration(),
         complete: true,
     }));
     assert_eq!(bench.listening, [HEALTH, AGENT_CHECK, OVSDB].into());
     assert_eq!(bench.words(), ["Graded", "HealthChanged"]);
-    let passed = [Outcome::Passed, Outcome::Passed, said("ready up 100%")];
+    let passed = [Outcome::Passed, Outcome::Passed, agent_check("ready up 100%")];
     assert_eq!(find(&mut bench), passed);
 }
 
 #[test]
-fn a_drain_goes_on_when_the_last_proxy_has_fetched_the_word() {
+fn a_drain_goes_on_when_the_last_proxy_has_fetched_the_grade() {
     let mut bench = Bench::new(1, options());
     bench.connect();
     for proxy in PROXIES {
         let outcome = bench.host.health(bench.now, CheckKind::Agent, proxy);
-        assert_eq!(outcome, said("ready up 100%"));
+        assert_eq!(outcome, agent_check("ready up 100%"));
     }
     bench.events.clear();
-    bench.tell(Input::Command(Command::Drain));
+    bench.handle(Input::Command(Command::Drain));
     bench.pass(second(2));
     assert_eq!(bench.words(), ["Graded", "HealthChanged"]);
     for (proxy, drained) in PROXIES.into_iter().zip([false, true]) {
         assert_eq!(bench.host.health(bench.now, CheckKind::Echo, proxy), Outcome::Passed);
-        assert_eq!(bench.host.health(bench.now, CheckKind::Agent, proxy), said("drain"));
+        assert_eq!(
+            bench.host.health(bench.now, CheckKind::Agent, proxy),
+            agent_check("drain")
+        );
         bench.run();
         assert_eq!(bench.words().contains(&"Drained"), drained);
     }
@@ -90,21 +96,21 @@ fn a_drain_waits_five_seconds_for_a_proxy_that_polls_unseen() {
     bench.host.health(bench.now, CheckKind::Agent, PROXIES[0]);
     bench.pass(second(600));
     let mut alone = bench.clone();
-    alone.tell(Input::Command(Command::Drain));
-    assert!(alone.words().contains(&"Drained"), "nobody polls any more");
-    bench.tell(Input::Command(Command::Polled { from: PROXIES[0] }));
-    bench.tell(Input::Command(Command::Drain));
+    alone.handle(Input::Command(Command::Drain));
+    assert!(alone.words().contains(&"Drained"), "no proxy polls any more");
+    bench.handle(Input::Command(Command::Polled { from: PROXIES[0] }));
+    bench.handle(Input::Command(Command::Drain));
     bench.pass(second(60));
     let drained = bench.events.iter().find(|(_, event)| *event == Event::Drained);
     assert_eq!(drained.map(|(at, _)| *at), Some(Time::ORIGIN + second(605)));
 }
 
 #[test]
-fn who_comes_while_the_agent_drains_is_refused_behind_tls() {
+fn a_switch_that_connects_to_a_draining_agent_is_refused_behind_tls() {
     let mut bench = Bench::new(1, options());
     bench.connect();
     bench.host.health(bench.now, CheckKind::Agent, PROXIES[0]);
-    bench.tell(Input::Command(Command::Drain));
+    bench.handle(Input::Command(Command::Drain));
     let late = bench.connect();
     assert!(bench.closed.contains(&late));
     assert_eq!(bench.ends(), ["the agent is draining"]);
@@ -113,7 +119,7 @@ fn who_comes_while_the_agent_drains_is_refused_behind_tls() {
 #[test]
 fn a_stalled_handshake_ends_at_its_deadline() {
     let mut bench = Bench::new(1, options());
-    bench.tell(Input::Command(Command::Tls(Some(TlsFault::Stalled))));
+    bench.handle(Input::Command(Command::Tls(Some(TlsFault::Stalled))));
     let outcome = bench.host.health(bench.now, CheckKind::Tls, PROXIES[0]);
     assert_eq!(outcome, Outcome::TimedOut);
     bench.connect();
@@ -135,23 +141,23 @@ fn a_stalled_handshake_ends_at_its_deadline() {
 fn a_fault_of_tls_concerns_new_connections_alone_and_passes() {
     let mut bench = Bench::new(1, options());
     let managed = bench.connect();
-    bench.tell(Input::Command(Command::Tls(Some(TlsFault::Refused))));
+    bench.handle(Input::Command(Command::Tls(Some(TlsFault::Refused))));
     let refused = bench.connect();
     assert!(bench.closed.contains(&refused));
     assert_eq!(bench.ends(), ["the handshake was refused (the environment)"]);
     assert!(bench.host.sessions().contains_key(&managed));
-    bench.tell(Input::Command(Command::Tls(None)));
+    bench.handle(Input::Command(Command::Tls(None)));
     let next = bench.connect();
     assert!(bench.host.sessions().contains_key(&next));
 }
 
 #[test]
-fn who_does_not_shake_hands_is_told_apart() {
+fn a_failed_handshake_is_reported_by_its_kind() {
     let mut bench = Bench::new(1, options());
     let [silent, cut, other] = [(); 3].map(|()| bench.dial());
-    bench.tell(Input::Finished { conn: silent });
+    bench.handle(Input::Finished { conn: silent });
     bench.bytes(cut, b"[client");
-    bench.tell(Input::Lost { conn: cut });
+    bench.handle(Input::Lost { conn: cut });
     bench.bytes(other, b"GET / HTTP/1.1");
     assert_eq!(
         bench.ends(),
@@ -182,11 +188,11 @@ fn the_newest_of_too_many_handshakes_is_closed_at_once() {
 }
 
 #[test]
-fn a_connection_that_ends_ends_its_session_and_says_how() {
+fn a_connection_that_ends_ends_its_session_with_its_reason() {
     let mut bench = Bench::new(1, options());
     let (finished, lost) = (bench.connect(), bench.connect());
-    bench.tell(Input::Finished { conn: finished });
-    bench.tell(Input::Lost { conn: lost });
+    bench.handle(Input::Finished { conn: finished });
+    bench.handle(Input::Lost { conn: lost });
     assert!(bench.host.sessions().is_empty());
     assert_eq!(
         bench.ends(),
@@ -198,34 +204,38 @@ fn a_connection_that_ends_ends_its_session_and_says_how() {
     assert_eq!(bench.closed, [finished].into(), "nothing is left of the other one");
 }
 
-/// Three sessions, of which two wait, are let go. Answers what they say, in order.
+/// Drains three sessions, two of which wait. Returns their events, in order.
 fn let_go(seed: u64) -> Vec<(ConnId, &'static str)> {
     let mut bench = Bench::new(seed, options());
     for _ in 0..3 {
         bench.connect();
     }
     bench.events.clear();
-    bench.tell(Input::Command(Command::Drain));
+    bench.handle(Input::Command(Command::Drain));
     bench.run();
-    let said = |event: &Event| match event {
+    let session_event = |event: &Event| match event {
         Event::Session(event) => Some((event.conn, event.what.word())),
         Event::HandshakeFailed { .. } | Event::ConnectionRefused { .. } => None,
         Event::Uplink(_) | Event::Graded(_) | Event::HealthChanged | Event::Drained => None,
     };
-    bench.events.iter().filter_map(|(_, event)| said(event)).collect()
+    bench
+        .events
+        .iter()
+        .filter_map(|(_, event)| session_event(event))
+        .collect()
 }
 
 #[test]
 fn sessions_act_in_another_order_for_another_seed_and_each_of_them_in_its_own() {
     let all: Vec<_> = (0..20).map(let_go).collect();
-    assert!(all.iter().any(|said| *said != all[0]), "{:?}", all[0]);
-    for said in &all {
-        for (conn, _) in said {
-            let of_one = |said: &Vec<(ConnId, &'static str)>| -> Vec<_> {
-                let own = said.iter().filter(|(other, _)| other == conn);
+    assert!(all.iter().any(|events| *events != all[0]), "{:?}", all[0]);
+    for events in &all {
+        for (conn, _) in events {
+            let of_one = |events: &Vec<(ConnId, &'static str)>| -> Vec<_> {
+                let own = events.iter().filter(|(other, _)| other == conn);
                 own.map(|(_, word)| *word).collect()
             };
-            assert_eq!(of_one(said), of_one(&all[0]));
+            assert_eq!(of_one(events), of_one(&all[0]));
         }
     }
     assert_eq!(let_go(7), let_go(7));
@@ -247,7 +257,7 @@ fn a_switch_that_takes_no_answers_is_cut_off() {
     let mut bench = Bench::new(1, options());
     let conn = bench.connect();
     let queued_bytes = 2 * tandem_core::bounds::ANSWERS_BYTES;
-    bench.tell(Input::Sent { conn, queued_bytes });
+    bench.handle(Input::Sent { conn, queued_bytes });
     let echo = br#"{"id":"echo","method":"echo","params":["once more"]}"#;
     for _ in 0..queued_bytes / echo.len() {
         bench.bytes(conn, echo);

@@ -52,7 +52,7 @@ impl Host {
         self.dial_failed(conn, DialFailure::TimedOut);
     }
 
-    /// What is said at once goes out together.
+    /// Queues a stanza; the stanzas of one instant go out together.
     pub(super) fn send_stanza(&mut self, id: UplinkId, stanza: Stanza) {
         let conn = ConnId(id.0);
         if let Some(Some(stream)) = self.uplinks.get_mut(&conn) {
@@ -71,14 +71,14 @@ impl Host {
         self.feed_uplink(ConnId(id.0), Stream::Close(why));
     }
 
-    /// The network says how much of what was sent it has not taken yet.
+    /// The network reports how much of what was sent it has not taken yet.
     pub(super) fn uplink_sent(&mut self, conn: ConnId, queued_bytes: usize) {
         self.feed_uplink(conn, Stream::Sent { queued_bytes });
         let id = UplinkId(conn.0);
         self.post_uplink(conn, Up::Sent { id, queued_bytes });
     }
 
-    /// A stream hears something. Answers whether there is one.
+    /// Passes an input to a stream. Returns whether there is one.
     pub(super) fn feed_uplink(&mut self, conn: ConnId, input: Stream) -> bool {
         if self.unflushed.remove(&conn) {
             self.carry_out_uplink(conn);

@@ -9,10 +9,10 @@ use super::stream::{End, Piece, Pipe};
 use super::{Arrival, Conn, HostId, Key, Links, Step};
 use crate::socket::{ACCEPTED, DialFailure};
 
-/// A SYN that nobody answers is sent again after 1 s, 2 s, 4 s ...; after 127 s the kernel gives up.
+/// An unanswered SYN is sent again after 1 s, 2 s, 4 s ...; after 127 s the kernel gives up.
 const SYN_ATTEMPTS: u32 = 7;
 
-/// How long a kernel believes in a neighbour that does not answer: a delay of 5 s, then three probes.
+/// How long a kernel keeps the entry of a neighbour that does not answer: a delay of 5 s, then three probes.
 pub(super) const NEIGHBOUR_PROBES: Duration = Duration::from_secs(8);
 
 impl Links {
@@ -30,7 +30,7 @@ impl Links {
         }
     }
 
-    /// Whether somebody takes connections there.
+    /// Whether a program accepts connections there.
     pub fn listens(&self, host: HostId, at: SocketAddrV4) -> bool {
         self.hosts
             .get(host.0)
@@ -77,8 +77,8 @@ impl Links {
         );
     }
 
-    /// A neighbour that does not answer is asked for again on the segment, once the kernel has tried it long enough:
-    /// then whoever has the address answers.
+    /// When a neighbour has not answered for long enough, the kernel asks for the address on the segment again, and
+    /// takes the host that holds it now.
     pub(super) fn doubt(&mut self, now: Time, from: HostId, address: Ipv4Addr) {
         let answers = |host: &HostId| self.passable(from, *host) && self.passable(*host, from);
         let claims = || self.claims.get(&address).into_iter().flatten();

@@ -1,13 +1,13 @@
 //! The network between hosts: ordered byte streams that can be slow, stuck, half-open, refused or reset.
 //!
-//! A plain data structure without a clock: its owner says what time it is, keeps the [`Transit`]s until their time has
-//! come, and carries the [`Arrival`]s to the programs. Two things may be silent: a path between two hosts, one
-//! direction at a time ([`Trouble`]), and a host without power. A program that dies is not silent, for its kernel
-//! closes its connections; one that hangs is, but its kernel still takes connections and bytes, up to the window.
+//! A plain data structure without a clock: its owner supplies the time, keeps the [`Transit`]s until they are due, and
+//! delivers the [`Arrival`]s to the programs. Two things can be silent: a path between two hosts, one direction at a
+//! time ([`Trouble`]), and a host without power. A program that dies is not silent, because its kernel closes its
+//! connections; one that hangs is, but its kernel still accepts connections and bytes, up to the window.
 //!
-//! What it does not do, on purpose: no congestion control, no reordering inside a stream, no bandwidth, no loss of
-//! single packets (loss is a stall: bytes are sent again when TCP would, and never lost), no TCP keepalive of the
-//! kernel, no limit of connections that wait to be accepted.
+//! Not modelled, on purpose: congestion control, reordering inside a stream, bandwidth, loss of single packets (loss is
+//! a stall: TCP retransmits, and no byte is lost), TCP keepalive of the kernel, a limit of connections that wait to be
+//! accepted.
 
 mod connect;
 mod path;
@@ -32,7 +32,7 @@ use stream::{End, Pipe};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HostId(pub usize);
 
-/// Something is to be told to the program on a host.
+/// An input for the program on a host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Arrival {
     Accepted {
@@ -94,12 +94,12 @@ enum Step {
         from: Side,
         epoch: u32,
     },
-    /// TCP sends again what was lost.
-    /// Nobody had the address where it was believed to be: it is asked for again.
+    /// The holder of the address has changed: the kernel asks for the address again.
     Ask {
         key: Key,
         from: Side,
     },
+    /// TCP sends again what was lost.
     Retry {
         key: Key,
         from: Side,
@@ -146,9 +146,9 @@ pub struct Links {
     split_permille: u32,
     conns: BTreeMap<Key, Conn>,
     ends: BTreeMap<(HostId, ConnId), (Key, Side)>,
-    /// Who answers to an address.
+    /// The hosts that answer to an address.
     claims: BTreeMap<Ipv4Addr, BTreeSet<HostId>>,
-    /// Who a host believes to have an address.
+    /// The host that another one sends to for an address.
     believed: BTreeMap<(HostId, Ipv4Addr), HostId>,
     /// Since when it has found no answer there.
     doubts: BTreeMap<(HostId, Ipv4Addr), Time>,
@@ -178,11 +178,11 @@ struct Conn {
     accepted: bool,
 }
 
-/// What Linux gives up after, where nobody has set TCP_USER_TIMEOUT.
+/// When Linux gives up, without TCP_USER_TIMEOUT.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(924);
 
 impl Links {
-    /// No hosts yet. `latency` is one way, at least and at most; so many in a thousand pieces are cut in two.
+    /// No hosts yet. `latency` is one way, at least and at most; `split_permille` of a thousand pieces are cut in two.
     pub fn new(latency: [Duration; 2], split_permille: u32, random: ChaCha8Rng) -> Self {
         Self {
             hosts: Vec::new(),
@@ -201,7 +201,7 @@ impl Links {
         }
     }
 
-    /// A host that has this address for good.
+    /// Adds a host with its permanent address.
     pub fn add_host(&mut self, address: Ipv4Addr, user_timeout: Duration) -> HostId {
         let host = HostId(self.hosts.len());
         self.hosts.push(Host {
@@ -221,7 +221,7 @@ impl Links {
         self.later.pop_front()
     }
 
-    /// What is to be told, and to whom; until `None`.
+    /// The next input for a program; until `None`.
     pub fn poll_arrival(&mut self) -> Option<(HostId, Arrival)> {
         self.arrivals.pop_front()
     }
@@ -246,7 +246,7 @@ impl Links {
             }
             Step::Announce { host, address, holder } => {
                 self.believed.insert((host, address), holder);
-                // What nobody acknowledged is sent again, to whoever has the address now.
+                // Unacknowledged bytes are sent again, to the present holder of the address.
                 self.recover(now, |_, sender| sender == host, false);
             }
         }
@@ -269,7 +269,7 @@ impl Links {
         self.is_calm(from, to) && self.paths.get(&(from, to)).is_none_or(|path| path.is_clear(now))
     }
 
-    /// Who would get what this host sends to an address now.
+    /// The host that receives what this one sends to an address now.
     pub fn resolve(&self, from: HostId, address: Ipv4Addr) -> Option<HostId> {
         let believed = self.believed.get(&(from, address));
         believed.or_else(|| self.claims.get(&address)?.first()).copied()
@@ -313,11 +313,11 @@ impl Links {
     pub fn end(&mut self, now: Time, from: HostId, to: HostId, trouble: Trouble) {
         self.paths.entry((from, to)).or_default().end(trouble);
         let jammed = trouble == Trouble::Jam;
-        // Who sends the other way may have been waiting for what it would be answered.
+        // The sender of the other direction may have been waiting for answers.
         self.recover(now, |_, sender| [from, to].contains(&sender), jammed);
     }
 
-    /// The host goes dark: nobody is told.
+    /// The host loses power: no peer is notified.
     pub fn power_off(&mut self, host: HostId) {
         self.clear_host(host, |host| host.powered = false);
         for (key, side) in self.ends_of(host) {
@@ -325,7 +325,7 @@ impl Links {
         }
     }
 
-    /// The host boots: its kernel knows of no connection any more, and says so to whoever asks.
+    /// The host boots: its kernel knows no connection any more, and resets what arrives for one.
     pub fn power_on(&mut self, now: Time, host: HostId) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.powered = true;
@@ -382,7 +382,7 @@ impl Links {
         }
     }
 
-    /// The host answers to this address from now on, and tells everybody whom it reaches.
+    /// The host holds this address from now on, and announces it to every host that it reaches.
     pub fn hold(&mut self, now: Time, holder: HostId, address: Ipv4Addr) {
         self.claims.entry(address).or_default().insert(holder);
         for host in (0..self.hosts.len()).map(HostId) {
@@ -443,7 +443,7 @@ impl Links {
 }
 
 impl Arrival {
-    /// As an actor hears it.
+    /// The same, as an input of an actor.
     pub fn input<C>(self) -> socket::Input<C> {
         match self {
             Self::Accepted { conn, at, from } => socket::Input::Accepted { conn, at, from },

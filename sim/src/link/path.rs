@@ -23,7 +23,7 @@ pub enum Trouble {
     Cut,
     /// What is sent waits, and arrives when the trouble is over.
     Jam,
-    /// Everything takes so many times as long.
+    /// Everything takes this many times as long.
     Slow(u32),
 }
 

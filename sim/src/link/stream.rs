@@ -26,7 +26,7 @@ pub(super) struct End {
     pub(super) host: HostId,
     pub(super) conn: ConnId,
     pub(super) address: SocketAddrV4,
-    /// The kernel knows of it; otherwise it answers RST.
+    /// The kernel knows the connection; otherwise it answers RST.
     pub(super) kernel: bool,
     /// The program has it.
     pub(super) app: bool,
@@ -39,13 +39,13 @@ pub(super) struct End {
 /// What travels.
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
-    /// The dialler's own news that it is connected; never travels.
+    /// The dialler's own notice that it is connected; never travels.
     Connected,
     /// The third step of the handshake.
     Established,
     Data(Vec<u8>),
     Fin,
-    /// Never travels: the last that a program is told of the connection. A frozen one finds it when it goes on.
+    /// The last input that a program gets from the connection; never travels. A frozen program gets it when it goes on.
     Last(Arrival),
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Pipe {
     finished: bool,
     /// Bytes in the window.
     unread_bytes: usize,
-    /// Bytes that were read, of which the sender could not be told.
+    /// Bytes that were read, but whose acknowledgement is lost on the way to the sender.
     owed_bytes: usize,
     flying: VecDeque<Piece>,
     epoch: u32,
@@ -281,7 +281,7 @@ impl Links {
             .get(end.address.ip())
             .is_some_and(|claims| claims.contains(&to));
         if !claimed {
-            // The kernel asks who has the address now before it sends again.
+            // The kernel asks for the holder of the address before it sends again.
             let address = *end.address.ip();
             self.doubt(now, from, address);
             self.plan(now + NEIGHBOUR_PROBES, Step::Ask { key, from: side });
@@ -289,8 +289,8 @@ impl Links {
         }
         let data_without_reader = !end.app && matches!(pipe.flying.front(), Some(Piece::Data(_)));
         if end.host != to || !end.kernel || data_without_reader {
-            // Whoever has the address now knows nothing of this connection. As long as he cannot say so, nobody has
-            // acknowledged anything, and it is sent again.
+            // The present holder of the address does not know this connection, and resets it. Until that RST can
+            // arrive, the bytes count as unacknowledged.
             if !can_answer {
                 return self.stall(now, key, side);
             }
@@ -310,7 +310,7 @@ impl Links {
         self.tidy(key);
     }
 
-    /// Hands the program what has arrived, if it wants it.
+    /// Hands arrived pieces to the program, if it reads.
     pub(super) fn take_in(&mut self, now: Time, key: Key, side: Side) {
         while let Some(conn) = self.conns.get_mut(&key)
             && let Some(end) = conn.ends.get_mut(side)
@@ -377,7 +377,7 @@ impl Links {
                 continue;
             };
             let (host, back, is_known) = (end.host, other.host, other.kernel);
-            // Whoever left no room and has died is asked for some again and again, as others are sent what was lost.
+            // A window that a dead receiver left full is probed again and again, like a retransmission.
             if let Some(pipe) = self
                 .pipe(key, side)
                 .filter(|pipe| !is_known && pipe.unread_bytes >= WINDOW)
@@ -475,7 +475,7 @@ impl Links {
         self.conclude(key, side, last);
     }
 
-    /// The kernel is done with this end, and says so to the program that has it.
+    /// The kernel drops this end, and notifies the program that has it.
     pub(super) fn conclude(&mut self, key: Key, side: Side, last: Arrival) {
         let Some(conn) = self.conns.get_mut(&key) else { return };
         let Some(end) = conn.ends.get_mut(side) else { return };
@@ -492,7 +492,7 @@ impl Links {
         self.forget_end(key, side);
     }
 
-    /// This end is no more, and nobody is told.
+    /// Removes this end without a notice.
     pub(super) fn forget_end(&mut self, key: Key, side: Side) {
         let Some(conn) = self.conns.get_mut(&key) else { return };
         if let (Some(end), Some(pipe)) = (conn.ends.get_mut(side), conn.pipes.get_mut(side)) {
@@ -525,7 +525,7 @@ impl Links {
         }
     }
 
-    /// From which host, and to which, as that host believes.
+    /// The sending host, and the host that it takes for the receiver.
     fn route(&self, key: Key, side: Side) -> Option<(HostId, Option<HostId>)> {
         let conn = self.conns.get(&key)?;
         let (end, other) = (conn.ends.get(side)?, conn.ends.get(1 - side)?);

@@ -1,4 +1,4 @@
-//! Two hosts (and a third), and what their programs hear.
+//! Two hosts (and a third), and the inputs of their programs.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -164,7 +164,7 @@ fn a_way_is_clear_when_the_last_has_arrived_that_went_while_it_was_slow() {
 }
 
 #[test]
-fn nobody_listens_and_nobody_answers_are_two_failures() {
+fn refused_and_unanswered_dials_are_two_failures() {
     let mut bench = Bench::new();
     bench.links.power_off(C);
     bench.links.dial(bench.now, A, ConnId(1), at(2));
@@ -222,7 +222,7 @@ fn a_jam_delivers_everything_the_moment_it_ends() {
 }
 
 #[test]
-fn a_program_that_dies_says_goodbye_and_a_host_that_dies_does_not() {
+fn a_dead_program_sends_a_fin_and_a_dead_host_does_not() {
     let (mut bench, _) = Bench::connected();
     bench.links.crash(bench.now, A);
     bench.pass(SECOND);
@@ -242,7 +242,7 @@ fn a_program_that_dies_says_goodbye_and_a_host_that_dies_does_not() {
 }
 
 #[test]
-fn who_waits_for_room_at_a_host_that_died_hears_of_it_when_that_is_back() {
+fn a_sender_that_waits_for_a_dead_host_is_reset_when_the_host_is_back() {
     let (mut bench, accepted) = Bench::connected();
     bench.links.freeze(A);
     bench.links.send(bench.now, B, accepted, vec![0; 100 << 10]);
@@ -273,7 +273,7 @@ fn tcp_gives_up_in_the_end() {
 }
 
 #[test]
-fn a_program_that_hangs_is_connected_to_and_reads_everything_later() {
+fn a_hung_program_gets_connections_and_reads_everything_later() {
     let mut bench = Bench::new();
     bench.links.listen(B, at(2));
     bench.links.freeze(B);
@@ -290,7 +290,7 @@ fn a_program_that_hangs_is_connected_to_and_reads_everything_later() {
 }
 
 #[test]
-fn who_does_not_read_holds_up_the_sender_and_no_byte_is_lost() {
+fn a_slow_reader_stops_the_sender_and_no_byte_is_lost() {
     let (mut bench, accepted) = Bench::connected();
     bench.links.read(bench.now, B, accepted, false);
     bench.links.send(bench.now, A, DIALLED, vec![b'x'; 100_000]);
@@ -360,7 +360,7 @@ fn an_operator_resets_what_is_between_two_hosts() {
 }
 
 #[test]
-fn who_missed_that_an_address_has_moved_asks_for_it_before_it_sends_again() {
+fn a_sender_that_missed_a_move_asks_for_the_address_before_it_sends_again() {
     let mut bench = Bench::new();
     let vip = SocketAddrV4::new(VIP, 6640);
     for host in [B, C] {
@@ -376,7 +376,7 @@ fn who_missed_that_an_address_has_moved_asks_for_it_before_it_sends_again() {
     bench.links.end(bench.now, C, A, Trouble::Cut);
     bench.send(A, DIALLED, "?");
     bench.pass(SECOND * 7);
-    assert_eq!(bench.arrivals(A).len(), 1, "it believes in the one that let go");
+    assert_eq!(bench.arrivals(A).len(), 1, "it still sends to the former holder");
     bench.pass(SECOND * 2);
     let lost = Arrival::Lost { conn: DIALLED };
     assert_eq!(bench.arrivals(A).last().map(|(_, arrival)| *arrival), Some(&lost));
@@ -407,7 +407,7 @@ fn what_was_sent_to_an_address_before_it_moved_is_sent_again_and_answered_with_a
 }
 
 #[test]
-fn bytes_to_a_stranger_who_cannot_answer_reach_the_right_one_when_the_address_moves_back() {
+fn bytes_to_a_wrong_host_that_cannot_answer_reach_the_right_one_when_the_address_moves_back() {
     let mut bench = Bench::new();
     let vip = SocketAddrV4::new(VIP, 6640);
     bench.links.listen(B, vip);
@@ -429,7 +429,7 @@ fn bytes_to_a_stranger_who_cannot_answer_reach_the_right_one_when_the_address_mo
 }
 
 #[test]
-fn a_program_that_hung_hears_then_that_nobody_listened_and_how_much_is_queued() {
+fn a_program_that_hung_gets_failed_dials_and_its_backlog_when_it_goes_on() {
     let mut bench = Bench::new();
     bench.links.dial(bench.now, A, DIALLED, at(2));
     bench.links.freeze(A);

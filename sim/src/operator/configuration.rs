@@ -71,7 +71,7 @@ impl Intent {
         self.networks.contains_key(&network)
     }
 
-    /// The same as an agent with this name and this tunnel end of its services node is told it.
+    /// The configuration of an agent with this name and this services node.
     pub fn configuration(&self, agent: &str, tsn: Ipv4Addr, plan: &Plan) -> Configuration {
         let usual = SessionOptions::new(agent, tsn);
         let session = SessionOptions {
@@ -87,7 +87,7 @@ impl Intent {
         }
     }
 
-    /// The same as control nodes are told it, with the agents that serve every switch.
+    /// The inventory of the control nodes, with the agents that serve every switch.
     pub fn inventory(&self, revision: u64, agents: &[String]) -> Inventory {
         let served = |switch| ServedSwitch {
             switch,
@@ -194,7 +194,7 @@ impl Intent {
         }
     }
 
-    /// Adds a network, new or known, with the lowest VNI and VLAN that are free: somebody else may have had them.
+    /// Adds a network, new or known, with the lowest free VNI and VLAN, which another network may have had.
     fn add(&mut self, uuid: Option<Uuid>) {
         let [port, ..] = PORTS;
         let vnis: BTreeSet<_> = self.networks.values().map(|wanted| wanted.network.vni).collect();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_switch_is_told_of_every_network_with_its_own_vtep() {
+    fn every_switch_is_configured_for_every_network_with_its_own_vtep() {
         let mut plan = plan(3);
         plan.topology.switches = 2;
         plan.agent.keepalive = Span::ZERO;
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_does_what_it_says() {
+    fn each_change_has_its_effect() {
         let mut random = random(1);
         let mut intent = Intent::new(&plan(2));
         intent.change(Configure::SwapVnis, &mut random);

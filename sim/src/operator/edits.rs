@@ -1,4 +1,4 @@
-//! What people do to a database by hand.
+//! What people do to a database by edits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use super::{foreign, view};
 use crate::plan::Edit;
 use crate::switch::{Row, Switch};
 
-/// A tunnel end that nobody wants.
+/// A tunnel end that no configuration contains.
 pub const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
 
 /// One edit, of the objects of this switch that fit, at random; `None` if there are none.
@@ -29,7 +29,7 @@ pub fn edit(
     random: &mut ChaCha8Rng,
 ) -> Option<Value> {
     let wanted = configuration.switches.get(&switch_name.into())?;
-    let mut hand = Hand {
+    let mut edits = Edits {
         switch,
         wanted,
         ours: ours(switch, configuration, wanted),
@@ -37,25 +37,25 @@ pub fn edit(
         draft: Draft::on(switch),
     };
     match what {
-        Edit::DeleteBroadcast => hand.delete_broadcast()?,
-        Edit::MisdirectBroadcast => hand.misdirect_broadcast()?,
-        Edit::DuplicateBroadcast => hand.duplicate_broadcast()?,
-        Edit::DeleteRemote => hand.delete_remote()?,
-        Edit::DuplicateRemote => hand.duplicate_remote()?,
-        Edit::MisdirectRemote => hand.misdirect_remote()?,
-        Edit::StrayRemote => hand.stray_remote()?,
-        Edit::ClearBindings => hand.clear_bindings()?,
-        Edit::MisbindPort => hand.misbind_port()?,
-        Edit::WrongVni => hand.wrong_vni()?,
-        Edit::DeleteLogicalSwitch => hand.delete_logical_switch()?,
+        Edit::DeleteBroadcast => edits.delete_broadcast()?,
+        Edit::MisdirectBroadcast => edits.misdirect_broadcast()?,
+        Edit::DuplicateBroadcast => edits.duplicate_broadcast()?,
+        Edit::DeleteRemote => edits.delete_remote()?,
+        Edit::DuplicateRemote => edits.duplicate_remote()?,
+        Edit::MisdirectRemote => edits.misdirect_remote()?,
+        Edit::StrayRemote => edits.stray_remote()?,
+        Edit::ClearBindings => edits.clear_bindings()?,
+        Edit::MisbindPort => edits.misbind_port()?,
+        Edit::WrongVni => edits.wrong_vni()?,
+        Edit::DeleteLogicalSwitch => edits.delete_logical_switch()?,
         Edit::AddForeign => return foreign::add(switch),
-        Edit::MoveTunnelEnd => hand.move_tunnel_end()?,
+        Edit::MoveTunnelEnd => edits.move_tunnel_end()?,
     }
-    hand.draft.finish()
+    edits.draft.finish()
 }
 
-/// Somebody at the switch.
-struct Hand<'a> {
+/// An operator at the switch.
+struct Edits<'a> {
     switch: &'a Switch,
     wanted: &'a Wanted,
     /// Our logical switches, by their row.
@@ -64,8 +64,8 @@ struct Hand<'a> {
     draft: Draft,
 }
 
-impl<'a> Hand<'a> {
-    /// To the one that the configuration says: `tunnel_ips`, and all that the switch has learned.
+impl<'a> Edits<'a> {
+    /// To the configured tunnel end: `tunnel_ips`, and all that the switch has learned.
     fn move_tunnel_end(&mut self) -> Option<()> {
         let (old, new) = (view::own_tunnel_end(self.switch)?, self.wanted.vtep?);
         let mut locators = view::locators(self.switch);
@@ -159,7 +159,7 @@ impl<'a> Hand<'a> {
         Some(())
     }
 
-    /// Bindings to a foreign logical switch stay, so that nobody but an agent can have lost them.
+    /// Bindings to a foreign logical switch stay, so that only an agent can have removed them.
     fn clear_bindings(&mut self) -> Option<()> {
         let logical_switches = self.switch.rows("Logical_Switch");
         let foreign: BTreeSet<_> = logical_switches
@@ -192,7 +192,7 @@ impl<'a> Hand<'a> {
         Some(())
     }
 
-    /// That of another network of ours, or one that is nobody's.
+    /// The VNI of another network of ours, or an unused one.
     fn wrong_vni(&mut self) -> Option<()> {
         let network = self.network()?;
         let others = self.ours.iter().filter(|(uuid, _)| **uuid != network);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn each_edit_touches_only_what_it_says() {
+    fn each_edit_touches_only_its_own_rows() {
         let expected: [&[&str]; 12] = [
             &["-Mcast_Macs_Remote"],
             &["~Mcast_Macs_Remote"],
@@ -347,7 +347,7 @@ mod tests {
         for what in EDITS {
             let mut random = random(1);
             let at_unknown = edit(what, &programmed, &configuration, "tor2", &mut random);
-            assert_eq!(at_unknown, None, "{what:?} of a switch that nobody configured");
+            assert_eq!(at_unknown, None, "{what:?} of an unconfigured switch");
             let on_empty = edit(what, &empty, &configuration, "tor1", &mut random);
             assert_eq!(on_empty.is_some(), what == Edit::AddForeign, "{what:?}");
         }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_end_moves_with_all_that_the_switch_has_learned_and_with_nothing_else() {
+    fn a_tunnel_end_moves_with_all_learned_macs_and_nothing_else() {
         let mut switch = testing::programmed(2);
         for seed in 0..9 {
             act(&mut switch, |switch| {

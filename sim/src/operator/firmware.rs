@@ -1,4 +1,4 @@
-//! What the switch itself does to its database: it learns MACs, forgets them, and says where its broadcast goes.
+//! What the switch itself does to its database: it learns MACs, forgets them, and announces its own flood routes.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ use crate::switch::{Row, Switch};
 /// How many hosts there are, behind all switches together: few enough that they meet again.
 pub const HOSTS: u8 = 64;
 
-/// A host speaks for the first time in a network that a port is bound to.
+/// A host sends its first frame in a network that a port is bound to.
 pub fn learn(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
     let learned = learned(switch);
@@ -77,7 +77,7 @@ pub fn unlearn(switch: &Switch) -> Option<Value> {
     draft.finish()
 }
 
-/// Says of each network that a port is bound to that its broadcast is to be sent here.
+/// Announces for each bound network that its broadcast is to be sent here.
 pub fn announce(switch: &Switch) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
     let announced = |network| view::rows_of(switch, "Mcast_Macs_Local", network).next().is_some();

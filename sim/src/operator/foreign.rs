@@ -1,4 +1,4 @@
-//! What somebody else has in the database, and nobody may touch.
+//! Foreign rows in the database, which no agent may touch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -130,7 +130,7 @@ fn name(number: u16) -> String {
 
 fn logical_switch(draft: &mut Draft, number: u16, own_tunnel_end: Ipv4Addr) {
     let row = json!({
-        "name": name(number), "description": "somebody else's", "tunnel_key": 16_000_000 + u32::from(number),
+        "name": name(number), "description": "other operators", "tunnel_key": 16_000_000 + u32::from(number),
     });
     let network = draft.insert("Logical_Switch", row);
     let [high, low] = number.to_be_bytes();

@@ -1,11 +1,11 @@
-//! The people and the firmware around a switch: what they would do, as pure functions of what they see.
+//! The operators and the firmware of a switch: their edits, as pure functions of the database.
 //!
-//! Whatever works on a database looks at an emulated [`Switch`](crate::switch::Switch) and answers a transaction for
-//! [`Switch::local`](crate::switch::Switch::local), at once, or `None` where there is nothing to do. The server accepts
-//! each of them, as long as nothing else was committed in between.
+//! Each reads an emulated [`Switch`](crate::switch::Switch) and returns a transaction for
+//! [`Switch::local`](crate::switch::Switch::local), or `None` where there is nothing to do. The server accepts each of
+//! them, as long as nothing else was committed in between.
 //!
-//! What is foreign stays as it is: neither firmware nor hand takes anything foreign away, although both may add to it.
-//! Whoever compares [`foreign::foreign_rows`] of two moments therefore sees what an agent has destroyed.
+//! Neither firmware nor operators remove foreign rows, although both may add some. So a difference between
+//! [`foreign::foreign_rows`] of two moments is the work of an agent.
 
 pub mod configuration;
 mod draft;

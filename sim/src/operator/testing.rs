@@ -70,14 +70,14 @@ pub(super) fn configuration(networks: usize) -> Configuration {
     Intent::new(&plan).configuration("agent-a", TSN, &plan)
 }
 
-/// `tor1` with so many networks, as an agent would leave it.
+/// `tor1` with this many networks, as an agent would leave it.
 pub(super) fn programmed(networks: usize) -> Switch {
     let mut switch = switch(SchemaVersion::V1_7_0);
     program(&mut switch, &configuration(networks));
     switch
 }
 
-/// Lets somebody act, who must find something to do.
+/// Runs an edit that must find something to do.
 pub(super) fn act(switch: &mut Switch, mut actor: impl FnMut(&Switch) -> Option<Value>) {
     let transaction = actor(switch);
     apply(switch, transaction);

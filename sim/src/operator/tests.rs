@@ -1,4 +1,4 @@
-//! Everybody at one switch, at random.
+//! Random edits of operators and firmware on one switch.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn the_same_seed_does_the_same() {
     assert_eq!(rows, run());
 }
 
-/// 150 steps in the life of a switch; counts who did something.
+/// 150 steps in the life of a switch; counts the edits by kind.
 fn live(version: SchemaVersion, seed: u64, applied: &mut BTreeMap<String, usize>) -> Switch {
     let mut random = testing::random(seed);
     let plan = testing::plan(3);
@@ -57,7 +57,7 @@ fn live(version: SchemaVersion, seed: u64, applied: &mut BTreeMap<String, usize>
         let configuration = intent.configuration("agent-a", testing::TSN, &plan);
         let wanted = &configuration.switches[&"tor1".into()];
         let before = foreign_rows(&switch);
-        let (who, transaction) = match random.random_range(0..12) {
+        let (editor, transaction) = match random.random_range(0..12) {
             0 | 1 => ("learn".into(), firmware::learn(&switch, &mut random)),
             2 => ("forget".into(), firmware::forget(&switch, &mut random)),
             3 => ("roam".into(), firmware::roam(&switch, &mut random)),
@@ -83,16 +83,16 @@ fn live(version: SchemaVersion, seed: u64, applied: &mut BTreeMap<String, usize>
         };
         testing::apply(&mut switch, Some(transaction));
         switch.take_commits();
-        *applied.entry(who.clone()).or_default() += 1;
+        *applied.entry(editor.clone()).or_default() += 1;
         let after = foreign_rows(&switch);
         let lost: Vec<_> = before
             .difference(&after)
             .filter(|row| !row.is_claimed_by(wanted))
             .collect();
-        assert!(lost.is_empty(), "{who} took away {lost:#?}");
+        assert!(lost.is_empty(), "{editor} took away {lost:#?}");
         let added = after.difference(&before);
         let strange = |row: &&ForeignRow| matches!(row, ForeignRow::LogicalSwitch { .. });
-        assert!(who == "AddForeign" || added.filter(strange).count() == 0, "{who}");
+        assert!(editor == "AddForeign" || added.filter(strange).count() == 0, "{editor}");
     }
     switch
 }

@@ -23,7 +23,7 @@ const ROWS: usize = 600_000;
 const CONVERGE: Span = Span::seconds(1);
 
 impl Plan {
-    /// Whether the world can run it. Every mistake is told.
+    /// Whether the world can run it. Reports every mistake.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut wrong = Wrong::default();
         wrong.unless(!self.name.trim().is_empty(), "`name` is empty");
@@ -136,7 +136,7 @@ impl Plan {
         let proxy = &self.proxy;
         wrong.unless(
             proxy.check != CheckKind::Agent,
-            "`proxy.check` is `connect`, `echo` or `tls`; what the agent says of itself is `agent_check`",
+            "`proxy.check` is `connect`, `echo` or `tls`; the answer of the agent is `agent_check`",
         );
         for (key, span) in [
             ("proxy.inter", proxy.inter),
@@ -170,7 +170,7 @@ impl Plan {
             .filter(|name| judgement.excuse.contains(name))
         {
             wrong.add(format!(
-                "`judgement` excuses `{name}` and says that it must fail: what is excused does not fail"
+                "`judgement` excuses `{name}` and demands that it fails: an excused check does not fail"
             ));
         }
         if let Some(converge) = judgement.converge {

@@ -1,8 +1,8 @@
-//! What a run is: who is there, how fast, what goes on, and what breaks when.
+//! The plan of a run: nodes, settings, workload, and faults with their times.
 //!
-//! A plan is the replay artefact. A seed expands to one ([`swarm`]), a person writes one (`scenarios/`), the shrinker
-//! makes a smaller one; the world runs it. Everything random that is left (latencies, who of two comes first) hangs
-//! on `seed` alone, so that a plan runs the same way every time.
+//! A plan is the replay artefact. A seed expands to one ([`swarm`]), an engineer writes one (`scenarios/`), the
+//! shrinker makes a smaller one; the world runs it. Everything random that is left (latencies, the order of concurrent
+//! events) depends on `seed` alone, so that a plan runs the same way every time.
 //!
 //! Nodes have fixed names: switches `tor1`, `tor2` ..., agents `agent-a`, `agent-b` ..., proxies `proxy-1`, `proxy-2`,
 //! control nodes `control-1`, `control-2` ..., vRouters `vrouter-1`, `vrouter-2`.
@@ -49,7 +49,7 @@ pub struct Plan {
     pub workload: Workload,
     #[serde(default)]
     pub judgement: Judgement,
-    /// The planted bug that every agent has; no file says it.
+    /// The planted bug that every agent has; never part of a file.
     #[cfg(feature = "mutants")]
     #[serde(skip)]
     pub mutant: Option<tandem_core::mutant::Mutant>,
@@ -58,7 +58,7 @@ pub struct Plan {
     pub faults: Vec<Scheduled>,
 }
 
-/// Who is there.
+/// The nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
@@ -70,7 +70,7 @@ pub struct Topology {
     pub proxies: usize,
     /// 0 to 3. With none, the operator configures the agents, and no route gets from one switch to another.
     pub control_nodes: usize,
-    /// 0 to 2. They hear of every network, by way of the control nodes, and say nothing.
+    /// 0 to 2. They receive the routes of every network from the control nodes, and publish none.
     pub vrouters: usize,
     /// `Manager` targets of a switch: 1, or 2, each a port of the proxy with its own agent first.
     pub targets: usize,
@@ -100,17 +100,17 @@ pub struct Agent {
     pub keepalive: Span,
     /// From start to a complete configuration; until then only half of it is known.
     pub configured_after: Span,
-    /// So many agents, the last ones, are configured for no switch of this world.
+    /// How many agents, counted from the last, are configured for no switch of this world.
     pub strangers: usize,
     /// Whether the `Manager` row gets timers.
     pub manager: bool,
     /// What TLS takes of the processor, at either end.
     pub tls: Span,
-    /// The agents tell each other every second how they stand.
+    /// The agents send each other a report every second.
     pub pair: bool,
-    /// Each agent probes its services node, and hears at once when it is dead.
+    /// Each agent probes its services node, and notices at once when it is dead.
     pub tsn_probe: bool,
-    /// How long both agents hold a copy of a route that nobody advertises any more; `0s` is not at all.
+    /// How long both agents hold a copy of a route that no agent exports any more; `0s` switches it off.
     pub stale_hold: Span,
 }
 
@@ -149,17 +149,17 @@ pub struct Proxy {
 pub struct Switch {
     /// The version of the schema, such as `1.7.0`.
     pub schema: String,
-    /// `Manager.max_backoff`, if the row says something.
+    /// `Manager.max_backoff`, if the row has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_backoff: Option<Span>,
-    /// `Manager.inactivity_probe`, if the row says something; `0s` switches it off.
+    /// `Manager.inactivity_probe`, if the row has one; `0s` switches it off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inactivity_probe: Option<Span>,
     /// Whether the server knows `monitor_cond`.
     pub monitor_cond: bool,
-    /// Microseconds that it is busy with each row of a dump, deaf to everybody.
+    /// Microseconds that the server is busy, and reads nothing, for each row of a dump.
     pub dump_us_per_row: u32,
-    /// Foreign logical switches, with MACs and bindings of their own, that nobody may touch.
+    /// Foreign logical switches, with MACs and bindings of their own, that no agent may touch.
     pub foreign: usize,
 }
 
@@ -202,13 +202,13 @@ pub struct Scheduled {
     pub fault: Fault,
 }
 
-/// What may break. Where it says `node`, any name will do.
+/// A fault. A key `node` takes the name of any node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
     /// The program ends (its kernel closes its sockets), and is started again afterwards.
     Crash { node: String },
-    /// The whole host goes dark, without a word, and boots again afterwards.
+    /// The whole host loses power, without a FIN or RST, and boots again afterwards.
     PowerLoss { node: String },
     /// The program hangs; its kernel still takes connections.
     Pause { node: String },
@@ -216,9 +216,9 @@ pub enum Fault {
     Drain { agent: String },
     /// Nothing gets from one to the other; the other way is open. Lost bytes are sent again when it heals.
     Cut { from: String, to: String },
-    /// Nothing gets through between this node and everybody else.
+    /// Nothing gets through between this node and all others.
     Isolate { node: String },
-    /// Everything between the two takes so many times as long.
+    /// Everything between the two takes `times` as long.
     Slow { from: String, to: String, times: u32 },
     /// Nothing arrives between the two until it heals, and then everything, in order.
     Jam { from: String, to: String },
@@ -232,13 +232,13 @@ pub enum Fault {
     SplitVip,
     /// A switch reboots: it is away for a while, then dials again, with or without what it had been programmed.
     Reboot { switch: String, keeps_database: bool },
-    /// Somebody edits the database of a switch by hand.
+    /// An operator edits the database of a switch.
     Edit { switch: String, what: Edit },
-    /// Somebody steals the lock, and keeps it until the fault ends.
+    /// A client steals the lock, and keeps it until the fault ends.
     Steal { switch: String },
     /// TLS handshakes with this agent are refused, stall, or are slow.
     Tls { agent: String, how: TlsFault },
-    /// The clock of a node goes wrong by so many millionths.
+    /// The clock of a node runs fast or slow by `ppm` millionths.
     Drift { node: String, ppm: i32 },
     /// The services node of an agent dies alone.
     TsnDeath { agent: String },
@@ -271,7 +271,7 @@ pub enum Edit {
     DuplicateRemote,
     /// A wanted remote MAC points to a stranger.
     MisdirectRemote,
-    /// A remote MAC that nobody wants, in a network of ours.
+    /// A remote MAC that no configuration contains, in a network of ours.
     StrayRemote,
     /// All bindings of a port go.
     ClearBindings,

@@ -1,4 +1,4 @@
-//! A plan from text: what is wrong with it is told with its place and a sentence that helps.
+//! Reads a plan from text, and reports mistakes with their place and a helpful sentence.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -33,7 +33,7 @@ impl Plan {
     }
 }
 
-/// Says about a fault what serde cannot: an enum that lies flat among other keys takes any key, and forgets places.
+/// Finds unknown keys of a fault: serde cannot, because a flattened enum takes any key and loses the places.
 fn check_fault(text: &str, fault: &Spanned<DeValue<'_>>) -> Result<(), PlanError> {
     let Some(table) = fault.get_ref().as_table() else {
         return Err(error(

@@ -12,15 +12,15 @@ use std::collections::BTreeSet;
 
 use super::Plan;
 
-/// Makes `plan` smaller while `fails` says that it still fails, with at most `budget` calls.
+/// Makes `plan` smaller as long as `fails` returns true for the smaller plan, with at most `budget` calls.
 ///
-/// `fails` must mean "the same check on the same objects", or another failure is found on the way. The answer is
-/// always a plan that failed (or `plan` itself), and one that [`Plan::check`] takes.
+/// `fails` must mean "the same check on the same objects"; otherwise the search ends at another failure. The result is
+/// always a plan that failed (or `plan` itself), and one that [`Plan::check`] accepts.
 pub fn shrink(plan: &Plan, fails: impl FnMut(&Plan) -> bool, budget: usize) -> Plan {
     shrink_with_progress(plan, fails, budget, |_| {})
 }
 
-/// As [`shrink`], and tells after each call how far it is.
+/// As [`shrink`], with a progress report after each call.
 pub fn shrink_with_progress(
     plan: &Plan,
     mut fails: impl FnMut(&Plan) -> bool,
@@ -99,7 +99,7 @@ impl Search<'_> {
     }
 }
 
-/// Leaves out all, then halves, quarters, and so on down to single faults (Zeller's delta debugging).
+/// Leaves out all faults, then halves, quarters, and so on down to single faults (Zeller's delta debugging).
 fn drop_faults(search: &mut Search<'_>) {
     let mut size = search.best.faults.len();
     while size > 0 {

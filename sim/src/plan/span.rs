@@ -14,17 +14,17 @@ impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
 
-    /// So many microseconds.
+    /// From microseconds.
     pub const fn micros(number: u64) -> Self {
         Self(number)
     }
 
-    /// So many milliseconds.
+    /// From milliseconds.
     pub const fn millis(number: u64) -> Self {
         Self(number.saturating_mul(1000))
     }
 
-    /// So many seconds.
+    /// From seconds.
     pub const fn seconds(number: u64) -> Self {
         Self(number.saturating_mul(1_000_000))
     }

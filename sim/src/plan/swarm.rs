@@ -1,7 +1,9 @@
-//! A plan from a seed, by swarm: each seed leaves out much, so that what is left meets in every way.
+//! A plan from a seed, by swarm testing: each seed leaves out many features, so that the rest meets in every
+//! combination.
 //!
 //! A plan asks a lot, and nothing impossible: when `duration` is over and a core is healed, it must be possible to
-//! converge. So what no health check and no probe can see ends in time, while what they can see may last for ever.
+//! converge. So a fault that no health check and no probe can see ends in time, while one that they can see may last
+//! until the end.
 
 mod choices;
 mod faults;

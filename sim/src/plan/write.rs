@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Agent, Judgement, Network, Plan, Proxy, Switch, Topology, Workload};
 
 impl Plan {
-    /// As TOML that [`Plan::parse`] reads back to the same plan. Says only what differs from the defaults.
+    /// As TOML that [`Plan::parse`] reads back to the same plan. Writes only what differs from the defaults.
     pub fn to_toml(&self) -> String {
         let Self {
             name,
@@ -49,7 +49,7 @@ struct Head<'a> {
     duration: &'a super::Span,
 }
 
-/// Every value of a section takes one line, so those that say the default are those that the default says, too.
+/// Every value of a section takes one line, so a line that equals a line of the defaults is a default.
 fn section<T: Serialize>(text: &mut String, name: &str, values: &T, default: &T) {
     let (values, default) = (lines(values), lines(default));
     let written: Vec<&str> = values

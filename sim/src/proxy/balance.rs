@@ -1,4 +1,4 @@
-//! Who gets the next connection: `balance leastconn`, as HAProxy 2.6 has it (`src/lb_fwlc.c`).
+//! Chooses the server of the next connection: `balance leastconn`, as in HAProxy 2.6 (`src/lb_fwlc.c`).
 
 use super::Server;
 use super::event::Event;
@@ -48,8 +48,8 @@ impl Balance {
         self.members.get(index)
     }
 
-    /// Who gets the next connection: not `avoid`, if there is another. A backup server gets one only when no other is
-    /// there, and then it is always the first of them.
+    /// The server of the next connection: not `avoid`, if there is another. A backup server gets connections only when
+    /// no other server is usable, and then it is always the first of them.
     pub(super) fn pick(&self, avoid: Option<usize>) -> Option<usize> {
         let usable = |backup| {
             self.members
@@ -90,7 +90,7 @@ impl Balance {
         events
     }
 
-    /// Whoever's load changes, or who comes back, is queued behind its equals.
+    /// A server whose load changes, or that comes back, is queued behind its equals.
     fn change(&mut self, index: usize, change: impl FnOnce(&mut Member)) {
         let Some(member) = self.members.get_mut(index) else {
             return;

@@ -41,13 +41,13 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DownWhy {
-    /// Nobody listens.
+    /// Connection refused.
     Refused,
     /// No answer in time.
     TimedOut,
     /// The wrong answer.
     Wrong,
-    /// The agent said so.
+    /// The answer of `agent-check`.
     Agent,
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Health {
     agent: Counter,
     /// Whether it is up.
     pub(super) up: bool,
-    /// Whether the agent said `drain`, and not `ready` since.
+    /// Whether the agent has answered `drain`, and not `ready` since.
     pub(super) drained: bool,
     /// Of 100 that are configured: what the agent asked for.
     pub(super) weight: u32,
@@ -104,8 +104,8 @@ impl Health {
         }
     }
 
-    /// What the agent said of itself, in HAProxy's order: first `ready` and `drain`, then the weight, then `up` and
-    /// `down`. That it said nothing is no news.
+    /// Handles an answer of `agent-check`, in HAProxy's order: first `ready` and `drain`, then the weight, then `up`
+    /// and `down`. No answer changes nothing.
     pub(super) fn on_agent_check(&mut self, server: &Server, outcome: &Outcome) -> Vec<Event> {
         let text = match outcome {
             Outcome::AgentCheck(text) => text.to_ascii_lowercase(),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_cannot_be_asked_is_no_news_and_one_that_is_up_saves_no_dead_server() {
+    fn an_unanswered_agent_check_changes_nothing_and_up_revives_no_dead_server() {
         let mut health = Health::new(&plan::Proxy::default());
         for outcome in [Outcome::Refused, Outcome::TimedOut, Outcome::Wrong] {
             assert!(health.on_agent_check(&server(), &outcome).is_empty());

@@ -1,14 +1,14 @@
-//! HAProxy, as far as a switch and its agents can tell: L4, `balance leastconn`, health checks.
+//! HAProxy, as far as a switch and its agents can observe it: L4, `balance leastconn`, health checks.
 //!
-//! It behaves as HAProxy 2.6 does by its source (`src/check.c`, `src/backend.c`, `src/lb_fwlc.c`) and as 2.6.12 did when
-//! it was tried on loopback. One [`Listen`] is one `listen` section with `mode tcp`; the rest is
-//! [`plan::Proxy`], where `redispatch` is `option redispatch 1`. Every server has `weight 100`.
+//! It behaves as HAProxy 2.6 does by its source (`src/check.c`, `src/backend.c`, `src/lb_fwlc.c`) and as 2.6.12 did
+//! when it was tried on loopback. One [`Listen`] is one `listen` section with `mode tcp`; the rest is [`plan::Proxy`],
+//! where `redispatch` is `option redispatch 1`. Every server has `weight 100`.
 //!
-//! What it leaves out: `maint` and the administrator's socket, stick tables, `maxconn` and queues, `spread-checks`, the
-//! PROXY protocol, and that checks drift: an answer comes in less than a millisecond, but HAProxy's next check begins
-//! an interval after it.
+//! Left out: `maint` and the administrator's socket, stick tables, `maxconn` and queues, `spread-checks`, the PROXY
+//! protocol, and the drift of checks: an answer comes in less than a millisecond, but HAProxy's next check begins an
+//! interval after it.
 //!
-//! It lives while its process lives. Whoever kills it drops it, and makes a new one.
+//! To kill the process, drop it and make a new one.
 
 mod balance;
 mod event;
@@ -64,13 +64,13 @@ pub struct Server {
     pub backup: bool,
 }
 
-/// What a proxy can be told.
+/// A command to a proxy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Command {
     /// A new process takes new connections and checks the servers afresh. The old one keeps its sessions, without
     /// checks, for as long as `hard_stop_after` allows.
     Reload,
-    /// Ends in good order: takes nobody any more, closes everybody. Nothing happens afterwards.
+    /// Ends in good order: accepts no connection any more, closes all. Nothing happens afterwards.
     Stop,
 }
 
@@ -92,7 +92,7 @@ pub struct ServerState<'a> {
     pub at: SocketAddrV4,
     /// By checks and agent.
     pub up: bool,
-    /// The agent said `drain`, and not `ready` since.
+    /// The agent has answered `drain`, and not `ready` since.
     pub drained: bool,
     /// Whether it can get new connections (a backup: when no other can).
     pub usable: bool,
@@ -103,7 +103,7 @@ pub struct ServerState<'a> {
 /// A client, and where it landed.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection<'a> {
-    /// Whom the client dialled.
+    /// The address that the client dialled.
     pub listen: SocketAddrV4,
     /// The client's address.
     pub from: SocketAddrV4,
@@ -130,7 +130,7 @@ pub struct Proxy {
     shared: Shared,
 }
 
-/// A process checks nobody for so long at most: it reads its file, and forks.
+/// How long a new process may take to read its file and to fork, at most; it runs no checks meanwhile.
 const STARTUP_US: u64 = 100_000;
 
 impl Machine for Proxy {

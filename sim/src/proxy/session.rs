@@ -33,9 +33,9 @@ pub(super) struct Session {
     pub(super) failures: u32,
     pub(super) stage: Stage,
     client: Side,
-    /// What the client said before a server was there.
+    /// Bytes that the client sent before its server was connected.
     early: Vec<u8>,
-    /// Who was the first to close.
+    /// The end that closed first.
     closed_first: Option<SessionEnd>,
 }
 
@@ -144,7 +144,7 @@ impl Session {
         outputs.push_back(Output::Send { conn, bytes });
     }
 
-    /// So much waits for one end: the other is read or not.
+    /// Bytes that wait for one end; above the limit, the other is not read.
     pub(super) fn queued(&mut self, now: Time, at: End, queued_bytes: usize, outputs: &mut Outputs) {
         let Stage::Open { server } = &mut self.stage else {
             return;
@@ -164,7 +164,7 @@ impl Session {
         }
     }
 
-    /// One end sends no more. Says why the session is over, if it is.
+    /// One end sends no more. Returns why the session is over, if it is.
     pub(super) fn finished(&mut self, end: End, why: SessionEnd, outputs: &mut Outputs) -> Option<SessionEnd> {
         let Stage::Open { server } = &mut self.stage else {
             self.client.finished = true;
@@ -186,7 +186,7 @@ impl Session {
         None
     }
 
-    /// Nothing happened for long. Says why the session is over, if it is.
+    /// A timeout has come. Returns why the session is over, if it is.
     pub(super) fn silent(&mut self, now: Time, options: &plan::Proxy, outputs: &mut Outputs) -> Option<SessionEnd> {
         let timeouts = [
             (End::Client, options.timeout_client, SessionEnd::ClientSilent),

@@ -67,7 +67,7 @@ impl Condition {
         })
     }
 
-    /// The one row that can match, if a clause says so.
+    /// The one row that can match, if a clause names it by its uuid.
     pub(super) fn only_uuid(&self) -> Option<Uuid> {
         self.0.iter().find_map(|clause| match clause {
             Clause::Test {

@@ -1,4 +1,4 @@
-//! Transactions on their way: run, answered, told to monitors and observers, or waiting for their turn.
+//! Transactions: run, answered, sent to monitors and observers, or waiting for their turn.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -126,8 +126,8 @@ impl Switch {
         outcome
     }
 
-    /// Tells every monitor, or merges the changes if it cannot be told at once: its client has not taken all that was
-    /// sent, or transactions wait, which may change something before it has its turn.
+    /// Notifies every monitor. Merges the changes instead if the client has not taken all that was sent, or if
+    /// transactions wait, which may change something before it has its turn.
     fn publish(&mut self, changes: &[RowChange]) {
         let is_late = self.is_deaf() || self.retrying || !self.waiting.is_empty();
         for (conn, session) in &mut self.sessions {
@@ -144,7 +144,7 @@ impl Switch {
         }
     }
 
-    /// Tells a session what was merged for it.
+    /// Sends a session the changes that were merged for it.
     pub(super) fn catch_up(&mut self, conn: ConnId) {
         let monitors = self.sessions.get_mut(&conn).map(|session| &mut session.monitors);
         for monitor in monitors.into_iter().flatten().filter(|monitor| monitor.is_behind()) {

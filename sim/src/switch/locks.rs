@@ -1,8 +1,8 @@
 //! Locks: RFC 7047 sections 4.1.8 to 4.1.10, as Open vSwitch keeps them.
 //!
-//! The holder is who stands first in the queue. A robbed session stays in it, unless it held the lock by
-//! stealing, and gets the lock back unasked when the thief goes. Whoever leaves the queue makes the server
-//! tell the first again, even if it was first before.
+//! The first in the queue is the holder. A robbed session stays in the queue, unless it held the lock by stealing, and
+//! gets the lock back unasked when the thief leaves. Whenever a session leaves the queue, the server notifies the first
+//! again, even if it was first before.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,7 +28,7 @@ pub(super) enum Mode {
 pub(super) struct Asked {
     /// Whether the session holds the lock now.
     pub(super) locked: bool,
-    /// Who held it until now, and must be told that it is stolen.
+    /// The previous holder, to be notified that its lock was stolen.
     pub(super) robbed: Option<ConnId>,
 }
 
@@ -60,7 +60,8 @@ impl Locks {
         })
     }
 
-    /// Gives a lock back; `None` if the session never asked for it. Inside: who is to be told that it holds it.
+    /// Gives a lock back; `None` if the session never asked for it. Inside: the session to notify that it holds the
+    /// lock.
     pub(super) fn unlock(&mut self, conn: ConnId, name: &str) -> Option<Option<ConnId>> {
         self.asked.remove(&(conn, name.into()))?;
         let Some(queue) = self.queues.get_mut(name) else {
@@ -77,7 +78,7 @@ impl Locks {
         Some(first)
     }
 
-    /// Gives everything back that a session asked for. Answers whom to tell, with the lock's name.
+    /// Gives back everything that a session asked for. Returns the sessions to notify, with the lock's name.
     pub(super) fn release(&mut self, conn: ConnId) -> Vec<(ConnId, String)> {
         let asked = self.asked.keys().filter(|(asking, _)| *asking == conn);
         let names: Vec<_> = asked.map(|(_, name)| name.clone()).collect();
@@ -87,7 +88,7 @@ impl Locks {
             .collect()
     }
 
-    /// Who holds a lock.
+    /// The holder of a lock.
     pub(super) fn holder(&self, name: &str) -> Option<ConnId> {
         self.queues.get(name)?.front().copied()
     }
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_handed_on_in_the_order_of_asking() {
+    fn a_lock_passes_in_the_order_of_requests() {
         let mut locks = Locks::default();
         assert_eq!(locks.ask(A, "tandem", Mode::Lock), asked(true, None));
         assert_eq!(locks.ask(B, "tandem", Mode::Lock), asked(false, None));
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_hears_again_that_it_holds_when_a_waiter_leaves() {
+    fn a_holder_is_notified_again_when_a_waiter_leaves() {
         let mut locks = Locks::default();
         locks.ask(A, "tandem", Mode::Lock);
         locks.ask(B, "tandem", Mode::Lock);

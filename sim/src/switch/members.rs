@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::error::OpError;
 
-/// The members of one object. The first complaint is kept; a member that nobody asked for is one.
+/// The members of one object. The first error is kept; an unknown member is one.
 pub(super) struct Members<'a> {
     what: String,
     json: &'a Value,
@@ -67,7 +67,7 @@ impl<'a> Members<'a> {
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    /// The complaint, members that nobody asked for included.
+    /// The error, unknown members included.
     pub(super) fn finish(mut self) -> Result<(), OpError> {
         let mut unused = self
             .object
@@ -105,7 +105,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_member_that_nobody_asked_for_is_refused() {
+    fn an_unknown_member_is_refused() {
         let json = json!({"op": "comment", "comment": "x", "extra": 1});
         let mut members = Members::new(&json, "operation".into());
         assert_eq!(members.required("op", id), Some("comment"));

@@ -1,25 +1,25 @@
 //! An emulated switch: the OVSDB server that a top-of-rack switch with the `hardware_vtep` schema runs.
 //!
-//! It was compared, conversation by conversation, with ovsdb-server 3.1.0 (`net/lab/tests/emulated_switch`).
-//! Where it is knowingly different:
+//! It was compared, conversation by conversation, with ovsdb-server 3.1.0 (`net/lab/tests/emulated_switch`). Known
+//! differences:
 //!
 //! - `convert` is an unknown method. Only `hardware_vtep` and `_Server` are served, and `_Server` never changes.
-//! - Rows come in the order of their uuids; the real server's order is arbitrary. So is which of several errors
-//!   in one request or one commit it tells, and which of two rows in conflict it calls the first.
-//! - Commits are told one by one to everybody who has taken what was sent before, except while
-//!   transactions wait. The real server merges what happens in one round over its sessions.
+//! - Rows come in the order of their uuids; the real server's order is arbitrary. So is its choice among several errors
+//!   of one request or commit, and which of two rows in conflict it calls the first.
+//! - Every client that has taken what was sent before is notified of commits one by one, except while transactions
+//!   wait. The real server merges what happens in one round over its sessions.
 //! - Only the reply to `monitor` and its kin takes time, by [`Options::dump_us_per_row`].
-//! - What one `handle` sends cannot stall what it does next, however much that is: a stall is known when
-//!   [`Input::Sent`] tells of it.
+//! - The amount that one `handle` sends does not stall the next: the server knows of a stall when it gets
+//!   [`Input::Sent`].
 //! - A number such as `1.0` is no integer.
 //! - Several requests for one table in one `monitor_cond` share the last of their conditions.
 //! - A `monitor_cond_change` without `where` asks for every row; it makes the real server end by a segmentation fault.
 //! - A negative number times zero is zero; the real server ends by an arithmetic exception.
-//! - What is not JSON inside the braces of a message ends the connection when the message is complete, not at the
-//!   first wrong byte; so do messages that nest more than 64 levels (the real server takes 1000).
+//! - Invalid JSON inside the braces of a message ends the connection when the message is complete, not at the first
+//!   wrong byte; so do messages that nest more than 64 levels (the real server takes 1000).
 //!
-//! The server is one thread, and reads from a connection only while all that it sent there was taken. The machine
-//! keeps what it is handed meanwhile, and asks by [`Output::Read`] for no more than it can hold.
+//! The server is one thread, and reads from a connection only while all that it sent there was taken. The machine keeps
+//! what it is handed meanwhile, and limits it by [`Output::Read`].
 
 mod commit;
 mod condition;
@@ -69,7 +69,7 @@ pub use work::UNANSWERED;
 /// What happens to a switch.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A connection is there; the switch is the JSON-RPC server on it, whoever dialled.
+    /// A connection is up, in either direction; the switch is the JSON-RPC server on it.
     Connected {
         /// Its number, never used before.
         conn: ConnId,
@@ -81,8 +81,8 @@ pub enum Input {
         /// The bytes.
         data: Vec<u8>,
     },
-    /// So many bytes that were sent are not taken by the network yet. As long as there are any, the server answers
-    /// nothing on this connection, and merges what it has to tell.
+    /// The network has not taken this many sent bytes yet. As long as there are any, the server answers nothing on this
+    /// connection, and merges its updates.
     Sent {
         /// On this connection.
         conn: ConnId,
@@ -113,7 +113,7 @@ pub enum Output {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// Whether to hand in bytes of this connection. Told only when it changes.
+    /// Whether to hand in bytes of this connection. Sent only when it changes.
     Read {
         /// This connection.
         conn: ConnId,
@@ -156,7 +156,7 @@ pub struct Options {
     pub probe: Option<Duration>,
     /// Microseconds that it takes to render a row of a monitor's first reply. The real server takes about ten.
     pub dump_us_per_row: u64,
-    /// Whether commits are kept for [`Switch::take_commits`]; somebody must take them then.
+    /// Whether commits are kept for [`Switch::take_commits`]; the caller must take them then.
     pub keeps_commits: bool,
 }
 
@@ -176,7 +176,7 @@ impl Options {
     }
 }
 
-/// Who committed a transaction.
+/// The writer of a transaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Writer {
     /// The switch itself, or a program on it.
@@ -190,7 +190,7 @@ pub enum Writer {
 pub struct Commit {
     /// When.
     pub at: Time,
-    /// By whom.
+    /// The writer.
     pub by: Writer,
     /// The locks that the writer held at that moment.
     pub locks: BTreeSet<String>,
@@ -208,13 +208,13 @@ pub struct Commit {
 pub struct Switch {
     options: Options,
     database: Database,
-    /// `_Server`, in which the server tells of itself.
+    /// `_Server`, in which the server describes itself.
     reserved: Database,
     uuids: UuidSource,
     server_id: Uuid,
     locks: Locks,
     sessions: BTreeMap<ConnId, Session>,
-    /// Who has to be told something, or may have said something.
+    /// Sessions with an update to send, or a message to read.
     ready: BTreeSet<ConnId>,
     /// Whose turn it is in the round, or was last.
     turn_of: Option<ConnId>,
@@ -263,9 +263,9 @@ impl Switch {
         }
     }
 
-    /// Runs a transaction as a program on the switch would: `operations` is an array of operations, the answer is
-    /// the array of their results. Monitors see it. A `wait` that is not satisfied fails at once. It is done even while
-    /// the server is busy; clients hear of it later.
+    /// Runs a transaction as a program on the switch would: `operations` is an array of operations, the result is the
+    /// array of their results. Monitors see it. A `wait` that is not satisfied fails at once. It runs even while the
+    /// server is busy; clients are notified later.
     pub fn local(&mut self, now: Time, operations: Value) -> Value {
         self.now = now;
         let Value::Array(operations) = operations else {
@@ -349,7 +349,7 @@ impl Switch {
         std::mem::take(&mut self.not_owners)
     }
 
-    /// Who holds a lock.
+    /// The holder of a lock.
     pub fn lock_holder(&self, name: &str) -> Option<ConnId> {
         self.locks.holder(name)
     }
@@ -359,8 +359,8 @@ impl Switch {
         &self.database.schema
     }
 
-    /// How long this client may be silent, instead of [`Options::probe`]: what `Manager.inactivity_probe` says,
-    /// which the server does not let be less than a second.
+    /// How long this client may be silent, instead of [`Options::probe`]: the value of `Manager.inactivity_probe`,
+    /// which the server raises to a second at least.
     pub fn set_probe(&mut self, conn: ConnId, probe: Option<Duration>) {
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.probe = probe.map(|probe| probe.max(Duration::from_secs(1)));

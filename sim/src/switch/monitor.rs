@@ -24,7 +24,7 @@ pub(super) struct Monitor {
     pub(super) served: Served,
     flavour: Flavour,
     tables: BTreeMap<&'static str, Watch>,
-    /// How rows changed since the client was told.
+    /// How rows changed since the last update to the client.
     behind: BTreeMap<Key, RowChange>,
 }
 
@@ -92,7 +92,7 @@ impl Monitor {
         }))
     }
 
-    /// Remembers changes, which the client is to be told later, as one.
+    /// Merges changes into one, for a later update.
     pub(super) fn merge(&mut self, changes: &[RowChange]) {
         for change in changes.iter().filter(|change| self.tables.contains_key(change.table)) {
             let key = (change.table, change.uuid);
@@ -104,7 +104,7 @@ impl Monitor {
         }
     }
 
-    /// Whether there is something to tell.
+    /// Whether an update is due.
     pub(super) fn is_behind(&self) -> bool {
         !self.behind.is_empty()
     }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_tells_old_values_of_what_changed_and_new_values_of_all() {
+    fn an_update_contains_old_values_of_changed_columns_and_new_values_of_all() {
         let mut bench = bench();
         let uuid = insert(&mut bench, 2, json!({"name": "blue", "tunnel_key": 5}));
         monitor(&mut bench, "monitor", json!({"columns": ["name", "tunnel_key"]}));
@@ -313,7 +313,7 @@ mod tests {
             .arrived(1)
             .into_iter()
             .map(|update| update["params"][1]["Logical_Switch"][&uuid].clone());
-        // The change from 5 to 6 is told although no column that is watched changed: so does the real server.
+        // The change from 5 to 6 is sent although no watched column changed: the real server does the same.
         assert_eq!(
             updates.collect::<Vec<_>>(),
             [
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn without_inserts_a_later_change_is_told_of_a_row_never_seen() {
+    fn without_inserts_a_later_change_of_an_unseen_row_is_sent() {
         let mut bench = bench();
         let select = json!({"initial": false, "insert": false});
         monitor(
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn another_condition_tells_what_comes_and_goes_before_its_reply() {
+    fn a_new_condition_sends_its_differences_before_its_reply() {
         let mut bench = bench();
         let [blue, red] = ["blue", "red"].map(|name| insert(&mut bench, 2, json!({"name": name})));
         let where_name = |name: &str| json!([{"where": [["name", "==", name]]}]);

@@ -9,7 +9,8 @@ use super::database::{Database, Row};
 use super::value::Datum;
 use super::{Switch, server};
 
-/// What a switch's own configuration says of itself, wherever its database went: its tables, and their columns.
+/// The part of the database that a switch's own configuration defines, even if the database is lost: tables and
+/// columns.
 const IDENTITY: [(&str, &[&str]); 4] = [
     (
         "Manager",
@@ -31,14 +32,14 @@ const IDENTITY: [(&str, &[&str]); 4] = [
 ];
 
 impl Switch {
-    /// Ends every session without a word and starts again: nobody holds a lock, the server has another id, and
+    /// Ends every session without a FIN or RST and starts again: no lock has a holder, the server has another id, and
     /// ephemeral columns have their defaults. What was under way is lost; what was committed stays.
     ///
     /// Without its database the switch comes back as its own configuration makes it: `Global`, `Manager`,
     /// `Physical_Switch` and `Physical_Port` rows with new identities and no bindings, and nothing else. That is no
-    /// transaction; an observer of commits has to look at the rows again.
+    /// transaction; an observer of commits has to read the rows again.
     ///
-    /// The caller tells the other ends, if anybody does, and never uses the old connections' numbers again.
+    /// The caller notifies the other ends, if it models that, and never uses the numbers of the old connections again.
     pub fn reboot(&mut self, now: Time, keeps_database: bool) {
         self.now = now;
         self.sessions.clear();
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_that_lost_its_database_knows_only_who_it_is() {
+    fn a_switch_that_lost_its_database_has_only_its_startup_configuration() {
         let mut bench = bench();
         let port = bench.switch.rows("Physical_Port").map(|(uuid, _)| uuid).next();
         let results = reboot(&mut bench, false);

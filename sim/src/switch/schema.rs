@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// The database's name, which begins the parameters of most requests.
 pub const DATABASE: &str = "hardware_vtep";
 
-/// The database in which a server tells which databases it serves.
+/// The database in which a server lists the databases that it serves.
 pub(super) const RESERVED: &str = "_Server";
 
 /// A version of the schema. Real switches are mostly at 1.3.0.
@@ -75,7 +75,7 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// The schema of `hardware_vtep` as it was at `version`; everybody shares one.
+    /// The schema of `hardware_vtep` as it was at `version`; all callers share one.
     pub fn of(version: SchemaVersion) -> Arc<Self> {
         static ALL: LazyLock<BTreeMap<SchemaVersion, Arc<Schema>>> = LazyLock::new(|| {
             let one = |version| (version, Arc::new(Schema::new(version)));
@@ -85,7 +85,7 @@ impl Schema {
         known.unwrap_or_else(|| Arc::new(Self::new(version)))
     }
 
-    /// The schema of the database in which a server tells about itself (Open vSwitch, ovsdb-server(5)).
+    /// The schema of the database in which a server describes itself (Open vSwitch, ovsdb-server(5)).
     pub(super) fn of_the_server() -> Arc<Self> {
         static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
             let table = super::tables::of_the_server();
@@ -123,7 +123,7 @@ impl Schema {
 
     /// What `get_schema` answers.
     pub fn to_json(&self) -> Value {
-        // Where every table is a root, none says so.
+        // Where every table is a root, `isRoot` is left out.
         let all_roots = self.tables.values().all(|table| table.is_root);
         let tables: Map<_, _> = self
             .tables

@@ -1,4 +1,4 @@
-//! `_Server`: the database in which a server tells which databases it serves (Open vSwitch, ovsdb-server(5)).
+//! `_Server`: the database in which a server lists the databases that it serves (Open vSwitch, ovsdb-server(5)).
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ mod tests {
     use super::super::testing::Bench;
 
     #[test]
-    fn the_server_tells_which_databases_it_serves_and_takes_no_orders() {
+    fn the_server_lists_its_databases_and_rejects_writes_to_them() {
         let mut bench = Bench::new(SchemaVersion::V1_3_0);
         bench.connect(1);
         assert_eq!(

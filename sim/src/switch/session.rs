@@ -34,7 +34,7 @@ pub(super) struct Session {
     pub(super) probed: Option<Time>,
     /// How long it may be silent.
     pub(super) probe: Option<Duration>,
-    /// Whether it asked to be told of transactions that are cancelled (`set_db_change_aware`).
+    /// Whether it asked to be notified of cancelled transactions (`set_db_change_aware`).
     change_aware: bool,
     /// Bytes that were sent and not taken.
     pub(super) queued_bytes: usize,
@@ -107,7 +107,7 @@ impl From<OpError> for Refusal {
 }
 
 impl Switch {
-    /// Handles one message; an error says why the connection cannot go on.
+    /// Handles one message; an error is the reason to close the connection.
     pub(super) fn message(&mut self, conn: ConnId, frame: &Frame) -> Result<(), String> {
         let message = serde_json::from_slice(frame.bytes());
         let mut message: Map<String, Value> =
@@ -124,7 +124,7 @@ impl Switch {
             return if is_echo {
                 Ok(())
             } else {
-                Err("it sent a reply that nobody asked for".into())
+                Err("it sent a reply without a request".into())
             };
         }
         let (Some(Value::String(method)), Some(Value::Array(params))) = (method, params) else {
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thief_makes_the_server_tell_the_robbed() {
+    fn the_server_notifies_a_robbed_client() {
         let mut bench = bench();
         bench.ask(1, "lock", json!(["tandem"]));
         assert_eq!(

@@ -55,7 +55,7 @@ fn physical() -> Vec<TableSchema> {
                 string("description"),
                 map("vlan_bindings", VLAN, Base::Ref("Logical_Switch")),
                 map("acl_bindings", VLAN, Base::Ref("ACL")).since(V1_4_0),
-                // The file says ephemeral, but the server makes columns with strong references persistent.
+                // The file calls it ephemeral, but the server makes columns with strong references persistent.
                 map("vlan_stats", VLAN, Base::Ref("Logical_Binding_Stats")),
                 text_map("other_config").since(V1_5_1),
                 set("port_fault_status", Base::String).since(V1_1_0).ephemeral(),

@@ -7,7 +7,7 @@ use tandem_core::{ConnId, Machine, Time};
 
 use super::{Input, Options, Output, SchemaVersion, Switch};
 
-/// A switch, and what it sent and nobody has looked at.
+/// A switch, and its outputs that were not examined yet.
 pub(super) struct Bench {
     pub(super) switch: Switch,
     arrived: BTreeMap<u64, Vec<Value>>,

@@ -22,7 +22,7 @@ pub(super) struct Context<'a> {
     pub(super) locks: BTreeSet<String>,
     /// Whether an insert may choose its uuid (Open vSwitch 2.13 and later).
     pub(super) client_uuids: bool,
-    /// The name of the database, if nobody may write to it.
+    /// The name of the database, if it is read-only.
     pub(super) reserved: Option<&'static str>,
     /// How long the transaction has waited; `None` if it must not.
     pub(super) waited: Option<Duration>,

@@ -1,5 +1,5 @@
-//! What of a table a monitor watches, and how it tells of a row: `<row-update>` (RFC 7047 section 4.1.6) and
-//! `<row-update2>` (Open vSwitch, ovsdb-server(7)).
+//! The columns of a table that a monitor watches, and the updates about its rows: `<row-update>` (RFC 7047 section
+//! 4.1.6) and `<row-update2>` (Open vSwitch, ovsdb-server(7)).
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::error::OpError;
 use super::members::Members;
 use super::schema::{Column, TableSchema};
 
-/// How changes are told.
+/// The format of updates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Flavour {
     Update,
@@ -25,13 +25,13 @@ pub(super) struct Watch {
     columns: Vec<(Column, Select)>,
     select: Select,
     condition: Condition,
-    /// The condition that is asked for, until the client is told what it changes.
+    /// The requested condition, until the client has been notified of what it changes.
     next_condition: Option<Condition>,
     /// The columns of every condition that there was; the server goes on looking at them.
     condition_columns: BTreeSet<&'static str>,
 }
 
-/// Which kinds of change are told.
+/// The kinds of change that are sent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Select(u8);
 
@@ -64,7 +64,7 @@ impl Watch {
         Ok(watch)
     }
 
-    /// What to tell of a row that was `old` and is `new`; `initial` if it is in the reply to the request.
+    /// The update about a row that was `old` and is `new`; `initial` if it is in the reply to the request.
     pub(super) fn row_update(
         &self,
         flavour: Flavour,
@@ -89,7 +89,7 @@ impl Watch {
         self.next_condition.is_some()
     }
 
-    /// Takes the condition that was asked for as told.
+    /// Puts the requested condition in force.
     pub(super) fn commit(&mut self) {
         if let Some(condition) = self.next_condition.take() {
             self.condition = condition;
@@ -167,13 +167,13 @@ impl Watch {
         Ok(())
     }
 
-    /// The columns whose change makes a row worth telling, the conditions' included.
+    /// The columns whose change causes an update, those of the conditions included.
     fn deciding_columns(&self) -> impl Iterator<Item = &'static str> {
         let watched = self.columns.iter().map(|(column, _)| column.name);
         watched.chain(self.condition_columns.iter().copied())
     }
 
-    /// What happened to a row in the eyes of someone who sees only rows that meet the condition.
+    /// The kind of a change, as a client sees it that sees only rows that meet the condition.
     fn kind(&self, old: Option<&Row>, new: Option<&Row>, initial: bool) -> Option<Kind> {
         let next = self.next_condition.as_ref().unwrap_or(&self.condition);
         let is_seen = |row: Option<&Row>, condition: &Condition| row.is_some_and(|row| condition.any(row));
@@ -206,7 +206,7 @@ impl Watch {
         update.into()
     }
 
-    /// `<row-update2>`: defaults are left out, and a modification is told by its differences.
+    /// `<row-update2>`: defaults are left out, and a modification is sent as its differences.
     fn update2(&self, kind: Kind, old: Option<&Row>, new: Option<&Row>) -> Value {
         let insert = |word: &str| {
             let is_notified = |row: &Row, column: &&Column| {

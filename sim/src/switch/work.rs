@@ -1,7 +1,8 @@
-//! What the server's one thread does, in turn: it takes a message of each session that has one, tells what was
-//! merged, renders dumps, probes the silent.
+//! The server's one thread, in turns: it takes a message of each session that has one, sends merged updates, renders
+//! dumps, and probes silent clients.
 //!
-//! A session has its turn only while all that was sent to it was taken. While a dump is rendered nobody has.
+//! A session has its turn only while all that was sent to it was taken. While a dump is rendered, no session has a
+//! turn.
 
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
@@ -93,7 +94,7 @@ impl Switch {
         self.busy = Some(Busy { until, conn, reply });
     }
 
-    /// Whether what is to be told to a session must wait and be merged.
+    /// Whether updates to a session must wait and be merged.
     pub(super) fn is_deaf(&self) -> bool {
         self.busy.is_some()
     }
@@ -111,7 +112,7 @@ impl Switch {
         self.ready.insert(conn);
     }
 
-    /// Ends the busy time that is over. Everybody has a turn then, for there may be something to tell.
+    /// Ends the busy time when it is over. Every session has a turn then, for updates may be due.
     fn end_busy(&mut self) {
         if self.busy.as_ref().is_none_or(|busy| busy.until > self.now) {
             return;
@@ -125,7 +126,7 @@ impl Switch {
         self.ready.extend(self.sessions.keys());
     }
 
-    /// Tells a session what it has to be told, and takes one message of it if all that was sent to it was taken.
+    /// Sends a session its replies and updates, and takes one message of it if all that was sent to it was taken.
     fn turn(&mut self, conn: ConnId) {
         self.ready.remove(&conn);
         let Some(session) = self.sessions.get_mut(&conn) else {
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_dump_is_rendered_nobody_is_heard_and_then_everybody_in_order() {
+    fn while_a_dump_is_rendered_no_message_is_read_and_then_all_in_order() {
         let mut bench = probing();
         bench.transact(2, insert_mac("blue", "00:01", "10.0.0.1"));
         let dump = json!({"id": "dump", "method": "monitor", "params": ["hardware_vtep", "m", {"Ucast_Macs_Remote": {}, "Physical_Locator": {}}]});
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_not_handed_on_before_the_dump_is_rendered() {
+    fn a_lock_does_not_pass_before_the_dump_is_rendered() {
         let mut bench = probing();
         bench.ask(1, "lock", json!(["tandem"]));
         bench.ask(2, "lock", json!(["tandem"]));
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_client_left_is_noticed_when_its_dump_is_rendered() {
+    fn a_client_that_left_is_noticed_when_its_dump_is_rendered() {
         let mut bench = probing();
         bench.transact(2, insert_mac("blue", "00:01", "10.0.0.1"));
         bench.send(
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_takes_nothing_is_not_answered_not_probed_and_told_one_merged_update() {
+    fn a_stalled_client_gets_no_answer_and_no_probe_and_then_one_merged_update() {
         let mut bench = probing();
         let requests = json!({"Logical_Switch": {"columns": ["name", "tunnel_key"]}});
         bench.ask(1, "monitor_cond", json!(["hardware_vtep", "m", requests]));
@@ -366,10 +367,10 @@ mod tests {
         let [merged, asked] = bench.arrived(1).try_into().expect("an update and a reply");
         assert_eq!(asked["id"], "asked");
         let rows = merged["params"][1]["Logical_Switch"].as_object().expect("rows");
-        let mut told: Vec<_> = rows.values().map(Value::to_string).collect();
-        told.sort();
+        let mut rows_sent: Vec<_> = rows.values().map(Value::to_string).collect();
+        rows_sent.sort();
         assert_eq!(
-            told,
+            rows_sent,
             [
                 r#"{"delete":null}"#,
                 r#"{"insert":{"name":"new","tunnel_key":1}}"#,

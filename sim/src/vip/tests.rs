@@ -148,7 +148,7 @@ fn range(advert: Duration, track: Option<Duration>, mut fault: impl FnMut(&mut S
 }
 
 #[test]
-fn the_highest_priority_holds_the_address_and_says_so_every_interval() {
+fn the_highest_priority_holds_the_address_and_advertises_every_interval() {
     let mut segment = Segment::new(3, SECOND, None, true);
     segment.run(SECOND * 20);
     assert_eq!(segment.holders(), [0]);
@@ -174,7 +174,7 @@ fn a_dark_master_is_replaced_after_three_adverts_and_the_skew_less_what_had_pass
 }
 
 #[test]
-fn a_dead_proxy_gives_the_address_away_after_two_looks() {
+fn a_dead_proxy_loses_the_address_after_two_failed_checks() {
     let mut fault = |segment: &mut Segment| {
         segment.nodes[0].alive = false;
         segment.until_held_by(&[1])
@@ -198,7 +198,7 @@ fn a_proxy_that_lives_again_gets_the_address_back() {
 }
 
 #[test]
-fn one_failed_look_changes_nothing() {
+fn one_failed_check_changes_nothing() {
     let mut segment = Segment::new(2, SECOND / 10, Some(SECOND), true);
     segment.run(SECOND * 5);
     for _ in 0..5 {

@@ -1,10 +1,9 @@
-//! A vRouter: who consumes routes. It dials up to two control nodes, subscribes to every network that it is told of, and
-//! keeps what it hears; it publishes nothing, and asks for no configuration.
+//! A vRouter: a consumer of routes. It dials up to two control nodes, subscribes to the given networks, and keeps the
+//! routes that it receives; it publishes nothing, and requests no configuration.
 //!
-//! What it hears goes into a [`Fabric`], as in an agent. All else is its own: what a lost control node told stays until
-//! another session has told everything of that network, and in vain attempts it takes turns with all that it knows.
-//! Where a control node is not of our version, no network is ever complete, and so nothing that a lost one told goes.
-//! Streams are in the clear.
+//! Routes go into a [`Fabric`], as in an agent. The rest is its own: routes of a lost control node stay until another
+//! session has completed that network, and after failed dials it tries the other control nodes in turn. With control
+//! nodes of another version no network is ever complete, so the routes of a lost one stay. Streams are in the clear.
 
 mod slot;
 #[cfg(test)]
@@ -33,7 +32,7 @@ pub struct Options {
     pub control_nodes: Vec<SocketAddrV4>,
 }
 
-/// What a vRouter can be told.
+/// A command to a vRouter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// It has hosts in these networks from now on, and in no others.
@@ -45,7 +44,7 @@ pub enum Command {
 pub enum Why {
     /// A control node is to be dialled.
     DialDue,
-    /// Nobody has answered a dial.
+    /// A dial was not answered.
     DialOverdue,
     /// A stream has its reason.
     Stream(stream::Why),
@@ -83,7 +82,7 @@ impl VRouter {
         }
     }
 
-    /// Everything that control nodes told.
+    /// The routes of all control nodes.
     pub fn fabric(&self) -> &Fabric {
         &self.fabric
     }
@@ -93,12 +92,12 @@ impl VRouter {
         self.slots.iter().filter_map(|slot| slot.session()?.peer())
     }
 
-    /// Whether it hears of a network.
+    /// Whether it subscribes to a network.
     pub fn is_in(&self, network: Uuid) -> bool {
         self.networks.values().any(|it| *it == network)
     }
 
-    /// Whether everything that can be told of a network has been told.
+    /// Whether the routes of a network are complete.
     pub fn is_complete(&self, network: Uuid) -> bool {
         let mut sessions = self.slots.iter().filter_map(Slot::session);
         sessions.any(|session| {
@@ -163,7 +162,7 @@ impl VRouter {
         }
     }
 
-    /// What a stream wants done, and what it heard.
+    /// Carries out the outputs of a stream.
     fn carry_out(&mut self, number: usize) {
         while let Some(session) = self.slots.get_mut(number).and_then(Slot::session_mut) {
             let conn = session.conn;
@@ -174,7 +173,7 @@ impl VRouter {
                 Some(stream::Output::Event(stream::Event::Opened { peer, ours })) => self.opened(number, &peer, ours),
                 Some(stream::Output::Event(stream::Event::Heard(stanza))) => self.on_stanza(number, stanza),
                 Some(stream::Output::Event(stream::Event::Ended { why })) => self.over(number, why),
-                // What is said now goes out by the same way.
+                // Stanzas that are queued now go out in the same loop.
                 None if session.subscribe(self.now, &self.networks) => {}
                 None => return,
             }
@@ -217,7 +216,7 @@ impl VRouter {
             Stanza::Refused { what } => self.report(Event::Unreadable { what }),
             // Each instance has its own end; a configuration was not asked for.
             Stanza::EndOfRib | Stanza::Configuration(_) => {}
-            // What agents say to control nodes means nothing the other way.
+            // An agent sends these to a control node, never the other way.
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::SubscribeConfiguration { .. } => {}
             Stanza::Publish { .. } | Stanza::Collection { .. } => {}
         }
@@ -238,7 +237,7 @@ impl VRouter {
         }
     }
 
-    /// Changes the paths of a MAC, and says so if the best leads elsewhere now.
+    /// Changes the paths of a MAC, and reports it if the best path leads elsewhere now.
     fn change<T>(&mut self, network: Uuid, mac: Mac, how: impl FnOnce(&mut Fabric) -> T) -> T {
         let before = self.fabric.best(network, mac).map(|best| best.vtep);
         let how = how(&mut self.fabric);
@@ -249,7 +248,7 @@ impl VRouter {
         how
     }
 
-    /// Where everything was told by somebody, what was told in sessions that are over goes.
+    /// Removes stale routes of networks that another session has completed.
     fn sweep(&mut self) {
         let complete = self.networks.values().filter(|network| self.is_complete(**network));
         for network in complete.copied().collect::<Vec<_>>() {
@@ -335,7 +334,7 @@ impl Machine for VRouter {
             Input::Lost { conn } => self.ended(conn, true),
             Input::Timeout => self.wake(),
             Input::Command(Command::Subscribe(networks)) => self.subscribe(networks),
-            // A vRouter listens nowhere, checks nobody, and has no part in the virtual IP.
+            // A vRouter does not listen, checks no node, and has no part in the virtual IP.
             Input::Accepted { .. } | Input::Checked { .. } | Input::Datagram { .. } => {}
         }
         self.dial();

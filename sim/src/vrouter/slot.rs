@@ -1,4 +1,4 @@
-//! A vRouter's place for one control node: whom it dials, and the session that comes of it.
+//! A vRouter's slot for one control node: its address, and the session with it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -22,7 +22,7 @@ pub(super) struct Slot {
     backoff: Backoff,
 }
 
-/// How it stands with a control node.
+/// The state of a slot.
 #[derive(Clone, Debug)]
 pub(super) enum State {
     Waiting { until: Time },
@@ -102,7 +102,7 @@ impl Slot {
         self.failures += 1;
     }
 
-    /// It is another control node's turn.
+    /// Turns to another control node.
     pub(super) fn turn_to(&mut self, next: SocketAddrV4) {
         (self.to, self.failures) = (next, 0);
         self.state = State::Waiting { until: Time::ORIGIN };
@@ -166,7 +166,7 @@ impl Session {
         complete.map(|(instance, _)| instance)
     }
 
-    /// Asks for these instances, and for no others any more. Answers whether anything was said.
+    /// Subscribes to these instances, and unsubscribes from all others. Returns whether it sent anything.
     pub(super) fn subscribe(&mut self, now: Time, wanted: &BTreeMap<InstanceName, Uuid>) -> bool {
         let Some(ours) = self.open.as_ref().map(|open| open.ours) else {
             return false;

@@ -1,4 +1,4 @@
-//! vRouters that hear a control host on wires without delay.
+//! vRouters that are connected with a control host by wires without delay.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -43,14 +43,14 @@ fn inventory(revision: u64, macs: &[(Mac, Ipv4Addr)]) -> Inventory {
     }
 }
 
-/// A vRouter and its control nodes; those that are `None` refuse everybody.
+/// A vRouter and its control nodes; those that are `None` refuse every connection.
 struct Wire {
     vrouter: VRouter,
     nodes: Vec<Option<ControlHost>>,
     /// Which node each connection leads to.
     conns: BTreeMap<ConnId, usize>,
     now: Time,
-    heard: Vec<String>,
+    events: Vec<String>,
     dials: usize,
     to_vrouter: VecDeque<Input<Command>>,
 }
@@ -71,11 +71,11 @@ impl Wire {
             nodes: (1..=nodes).map(|_| None).collect(),
             conns: BTreeMap::new(),
             now: Time::ORIGIN,
-            heard: Vec::new(),
+            events: Vec::new(),
             dials: 0,
             to_vrouter: VecDeque::new(),
         };
-        wire.tell(Input::Command(Command::Subscribe(instances())));
+        wire.handle(Input::Command(Command::Subscribe(instances())));
         wire
     }
 
@@ -107,16 +107,16 @@ impl Wire {
             .collect();
         for conn in gone {
             self.conns.remove(&conn);
-            self.tell(Input::Lost { conn });
+            self.handle(Input::Lost { conn });
         }
     }
 
-    fn tell(&mut self, input: Input<Command>) {
+    fn handle(&mut self, input: Input<Command>) {
         self.vrouter.handle(self.now, input);
         self.carry();
     }
 
-    /// Time passes, and everybody is woken as he asked.
+    /// Lets time pass, and wakes every machine when it is due.
     fn pass(&mut self, seconds: u64) {
         let until = self.now + Duration::from_secs(seconds);
         loop {
@@ -140,7 +140,7 @@ impl Wire {
         self.now = until;
     }
 
-    /// Until nobody has anything to say.
+    /// Until no machine has an output left.
     fn carry(&mut self) {
         loop {
             self.drain_vrouter();
@@ -177,7 +177,7 @@ impl Wire {
                     let data = bytes;
                     self.tell_node(conn, Input::Bytes { conn: far(conn), data });
                 }
-                Output::Event(event) => self.heard.push(format!("{} {event}", event.word())),
+                Output::Event(event) => self.events.push(format!("{} {event}", event.word())),
                 Output::Close { conn } => drop(self.conns.remove(&conn)),
                 other => panic!("a vRouter has no business with {other:?}"),
             }
@@ -211,7 +211,7 @@ impl Wire {
 }
 
 #[test]
-fn it_hears_what_each_of_two_control_nodes_tells_and_keeps_both() {
+fn it_keeps_the_routes_of_both_control_nodes() {
     let mut wire = Wire::new(2);
     wire.start(0, inventory(1, &[(MAC, vtep(1))]));
     wire.start(1, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(2))]));
@@ -230,12 +230,12 @@ fn a_mac_that_is_taken_back_is_gone_and_one_that_moves_is_at_its_new_tunnel_end(
     wire.pass(5);
     assert_eq!(wire.ends(MAC), [vtep(2)]);
     assert!(wire.ends(OTHER).is_empty());
-    let imported: Vec<_> = wire.heard.iter().filter(|line| line.starts_with("Imported")).collect();
+    let imported: Vec<_> = wire.events.iter().filter(|line| line.starts_with("Imported")).collect();
     assert_eq!(imported.len(), 4, "{imported:?}");
 }
 
 #[test]
-fn what_a_lost_control_node_told_stays_until_everything_was_told_again() {
+fn stale_routes_stay_until_the_network_is_complete_again() {
     let mut wire = Wire::new(1);
     wire.start(0, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(1))]));
     wire.pass(5);
@@ -251,7 +251,7 @@ fn what_a_lost_control_node_told_stays_until_everything_was_told_again() {
 }
 
 #[test]
-fn what_one_of_two_control_nodes_told_goes_with_it_if_the_other_has_told_everything() {
+fn routes_of_a_lost_control_node_go_if_the_other_has_completed_the_network() {
     let mut wire = Wire::new(2);
     wire.start(0, inventory(1, &[(MAC, vtep(1)), (OTHER, vtep(1))]));
     wire.start(1, inventory(1, &[(MAC, vtep(1))]));
@@ -261,7 +261,7 @@ fn what_one_of_two_control_nodes_told_goes_with_it_if_the_other_has_told_everyth
 }
 
 #[test]
-fn it_dials_ever_more_rarely_and_then_somebody_else() {
+fn it_dials_ever_more_rarely_and_then_another_control_node() {
     let mut wire = Wire::new(3);
     wire.start(0, inventory(1, &[]));
     wire.start(2, inventory(1, &[(MAC, vtep(3))]));
@@ -274,7 +274,7 @@ fn it_dials_ever_more_rarely_and_then_somebody_else() {
 }
 
 #[test]
-fn a_dial_that_nobody_answers_is_given_up() {
+fn an_unanswered_dial_is_given_up() {
     let options = Options {
         name: "vrouter-1".into(),
         control_nodes: vec![node(1)],
@@ -291,14 +291,14 @@ fn a_dial_that_nobody_answers_is_given_up() {
 }
 
 #[test]
-fn a_network_that_it_leaves_is_forgotten_at_once_and_comes_back_whole() {
+fn an_unsubscribed_network_is_forgotten_at_once_and_comes_back_complete() {
     let mut wire = Wire::new(1);
     wire.start(0, inventory(1, &[(MAC, vtep(1))]));
     wire.pass(5);
-    wire.tell(Input::Command(Command::Subscribe(BTreeMap::new())));
+    wire.handle(Input::Command(Command::Subscribe(BTreeMap::new())));
     assert!(wire.ends(MAC).is_empty());
     assert!(!wire.vrouter.is_in(NETWORK));
-    wire.tell(Input::Command(Command::Subscribe(instances())));
+    wire.handle(Input::Command(Command::Subscribe(instances())));
     wire.pass(5);
     assert_eq!(wire.ends(MAC), [vtep(1)]);
     assert!(wire.vrouter.is_complete(NETWORK));

@@ -55,7 +55,7 @@ const AGENT_USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the old process of a reloaded proxy may live.
 const HARD_STOP_AFTER: Duration = Duration::from_secs(600);
 
-/// A world in which nobody is yet.
+/// A world without nodes.
 pub(super) fn empty(plan: &Plan, with_sessions: bool) -> World {
     let latency = plan.network.latency.map(crate::plan::Span::duration);
     let links = Links::new(latency, plan.network.split_permille, stream(plan.seed, Stream::Latency));
@@ -86,7 +86,7 @@ pub(super) fn empty(plan: &Plan, with_sessions: bool) -> World {
 }
 
 impl World {
-    /// With everybody in it, running, and what is planned from the beginning.
+    /// Adds and starts every node, and schedules the faults and the workload.
     pub(super) fn populated(mut self) -> Self {
         self.add_nodes();
         self.change_intent(|_, _| {});
@@ -223,7 +223,7 @@ impl World {
         self.drain(host, Part::Program);
     }
 
-    /// A single proxy has the address for good; two of them settle it by VRRP.
+    /// A single proxy holds the address permanently; two of them elect a master by VRRP.
     pub(super) fn start_vip(&mut self, host: HostId, number: usize, own: Ipv4Addr) {
         if self.plan.topology.proxies < 2 {
             return self.links.hold(self.now, host, VIP);
@@ -279,7 +279,7 @@ impl World {
         let complete = control_nodes.is_empty() && self.begin_configuring(host, life);
         let mut configuration = self.configuration(number, complete);
         if !control_nodes.is_empty() {
-            // Control nodes say what is wanted.
+            // The control nodes send the configuration.
             let local = Arc::make_mut(&mut configuration);
             local.networks.clear();
             local.switches.clear();
@@ -299,7 +299,7 @@ impl World {
         Host::new(seed, options)
     }
 
-    /// A program starts that is to be configured. Answers whether it is told everything at once.
+    /// Starts the configuration of a program. Returns whether it gets the complete one at once.
     fn begin_configuring(&mut self, host: HostId, life: u64) -> bool {
         let after = self.plan.agent.configured_after;
         let complete = after == crate::plan::Span::ZERO;
@@ -317,8 +317,8 @@ impl World {
         complete
     }
 
-    /// A control node cannot be told that something is missing: an inventory is all there is. So half of it comes as an
-    /// earlier revision, and only to a world in which nothing was ever programmed; later it has none for a while.
+    /// A control node cannot mark an inventory as incomplete. So it gets half of it as an earlier revision, and only in
+    /// a world in which nothing was programmed yet; when it restarts, it has no inventory for a while.
     fn start_control_node(&mut self, host: HostId, number: usize, life: u64) {
         let options = control::Options {
             name: Role::Control.node(number),
@@ -395,7 +395,7 @@ impl World {
             .collect();
     }
 
-    /// What an agent is told at this moment: everything, or half of it.
+    /// The present configuration of an agent: the complete one, or half of it.
     pub(super) fn configuration(&self, number: usize, complete: bool) -> Arc<Configuration> {
         match self.wanted.get(number).filter(|_| complete) {
             Some(wanted) => Arc::clone(wanted),
@@ -403,7 +403,7 @@ impl World {
         }
     }
 
-    /// What a control node is told at this moment: everything, or half of it, which is as much as was known earlier.
+    /// The present inventory of a control node: the complete one, or half of it under an earlier revision.
     pub(super) fn inventory(&self, complete: bool) -> Arc<Inventory> {
         let agents = 0..self.plan.topology.agents;
         let serving: Vec<_> = agents

@@ -1,4 +1,4 @@
-//! Carries what the actors say to each other, until nothing is left to carry.
+//! Delivers inputs to the actors and carries out their outputs, until nothing more follows at this instant.
 
 use tandem_core::Time;
 
@@ -8,7 +8,7 @@ use crate::socket::Output;
 use crate::world::log::ActorEvent;
 
 impl World {
-    /// Tells a program something, and carries out what it wants. A program that does not run hears nothing.
+    /// Delivers an input to a program, and carries out its outputs. A program that does not run gets no input.
     pub(super) fn deliver(&mut self, host: HostId, part: Part, input: NodeInput) {
         let Some(node) = self.nodes.get_mut(host.0) else { return };
         if node.state != State::Running && !(part == Part::Vip && node.state == State::Down) {
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// What time a node believes it is.
+    /// The time by a node's own clock.
     pub(super) fn local_time(&self, host: HostId) -> Time {
         self.nodes
             .get(host.0)

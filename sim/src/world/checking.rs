@@ -1,7 +1,7 @@
-//! Health checks: asked and answered without a byte, and left out while they could only say the same again.
+//! Health checks: asked and answered without a byte, and skipped while their outcome cannot change.
 //!
-//! A check that passes as it did before, on a way without trouble, sleeps until something changes anywhere; then it
-//! goes on at the time at which it would have asked anyway.
+//! A check that passed as before, over an undisturbed link, sleeps until anything changes in the world; then it resumes
+//! at the time at which it would have been due anyway.
 
 use std::time::Duration;
 
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// The sleeping polls of an agent's own word count as polls: a drain waits for whoever asks regularly.
+    /// The sleeping `agent-check` polls count as polls: a drain waits for every proxy that polls regularly.
     pub(super) fn remember_polls(&mut self, agent: HostId) {
         let address = self.nodes.get(agent.0).map(|node| node.address);
         let polls =

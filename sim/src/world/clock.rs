@@ -1,4 +1,4 @@
-//! What a node believes the time to be.
+//! The clock of a node.
 
 use tandem_core::Time;
 

@@ -1,4 +1,4 @@
-//! What the plan breaks, and how each breakage ends. Faults overlap; a node runs when the last one lets go of it.
+//! Begins and ends the faults of the plan. Faults overlap; a node runs again when its last fault has ended.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ enum Turn {
 }
 
 impl World {
-    /// Breaks something now, as if the plan had said so: a copy of a world can be broken otherwise than the world.
+    /// Begins a fault now, as if it were in the plan: for copies of a world that take another course than the original.
     pub fn strike(&mut self, fault: Fault, lasts: Option<Span>) {
         let at = Span::micros(self.now.micros());
         let plan = Arc::make_mut(&mut self.plan);
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// A program that hung finds what has arrived, and only then how late it is; and what it is told once, it was not.
+    /// A program that hung reads what has arrived before its timers fire; settings that it missed are sent again.
     fn go_on(&mut self, host: HostId) {
         self.send_settings(host);
         self.links.thaw(self.now, host);
@@ -210,7 +210,7 @@ impl World {
                     return;
                 };
                 if !node.drained {
-                    // Whoever restarts it has no patience.
+                    // The operator who restarts it does not wait for the drain to end.
                     node.impairment.crash += 1;
                     self.reconcile(host);
                 }
@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    /// Tells a program what the faults in force make of it.
+    /// Sends a program the settings that follow from the active faults.
     pub(super) fn send_settings(&mut self, host: HostId) {
         let Some(kind) = self.nodes.get(host.0).map(|node| node.kind) else {
             return;
@@ -337,7 +337,7 @@ impl World {
         self.edit(host, operations);
     }
 
-    /// The operator wants it of the switch, whose start-up configuration says it, too; nobody goes to one that is away.
+    /// The operator moves the tunnel end in the configuration and in the start-up configuration of a switch that runs.
     fn move_tunnel_end(&mut self, switch: HostId, name: &str) {
         let running = |node: &&mut super::Node| node.state == State::Running;
         if self.nodes.get_mut(switch.0).filter(running).is_none() {

@@ -1,14 +1,14 @@
-//! The end of the faults: a core is healed, and what else is broken stays broken for good.
+//! The end of the faults: a core is healed, and everything else that is broken stays broken.
 //!
-//! The core is every switch and vRouter, one proxy, one agent and one control node (if there are any), drawn by the plan's seed. All trouble between them ends. Others
-//! keep what they suffer from: an agent that is down stays down. Three things are not left as they are, because
-//! nothing that runs in the core could ever notice them:
+//! The core is every switch and vRouter, and one proxy, one agent and one control node (if there are any), drawn by
+//! the plan's seed. All trouble between them ends. The other nodes keep their faults: an agent that is down stays down.
+//! Three things change, because nothing that runs in the core could ever notice them:
 //!
-//! - a node outside the core that suffers from anything is cut off from everybody for good;
-//! - a proxy outside the core that is in any trouble loses its power: a virtual IP that is held by a proxy that
-//!   hangs is nobody's to take;
-//! - an agent outside the core that hangs loses its power if neither a check of the proxy nor a probe of the
-//!   switches could tell (a check of the mere connection, and probes switched off).
+//! - a node outside the core that has any fault is cut off from all other nodes;
+//! - a proxy outside the core that has any fault loses its power: no other proxy can take a virtual IP from a proxy
+//!   that hangs;
+//! - an agent outside the core that hangs loses its power if neither a check of the proxy nor a probe of the switches
+//!   could notice it (a check of the connection only, and probes switched off).
 
 use std::collections::BTreeSet;
 
@@ -101,7 +101,7 @@ impl World {
         self.reconcile(host);
     }
 
-    /// Nobody hears of the node any more.
+    /// Cuts the node off from all others.
     fn lose(&mut self, host: HostId) {
         for other in self.all_nodes().filter(|other| *other != host) {
             self.links.begin(host, other, Trouble::Cut);

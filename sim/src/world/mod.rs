@@ -1,10 +1,10 @@
 //! The world: nodes with programs on them, links between them, a plan that breaks both, and nothing else.
 //!
-//! One thread, one schedule. A step takes the next thing from the schedule, tells it to whom it concerns, and carries
-//! out whatever follows at once: bytes go onto links, deadlines and health checks onto the schedule, events into the
-//! log. A world is `Clone`: a copy goes on exactly as the original would.
+//! One thread, one schedule. A step takes the next item from the schedule, delivers it to its node, and carries out
+//! whatever follows at once: bytes go onto links, deadlines and health checks onto the schedule, events into the log. A
+//! world is `Clone`: a copy goes on exactly as the original would.
 //!
-//! Each planned thing remembers the event that led to it, so that every event can name its cause.
+//! Each scheduled item carries the number of the event that led to it, so that every event can name its cause.
 
 mod build;
 mod carry;
@@ -56,7 +56,7 @@ pub struct World {
     revision: u64,
     /// Faults that have begun and not ended, by their place in the plan.
     active: Vec<usize>,
-    /// How many faults keep the proxies from hearing each other.
+    /// How many faults keep the proxies from receiving each other's adverts.
     split: u32,
     healed: bool,
     /// The event that led to what happens now.
@@ -95,7 +95,7 @@ struct Node {
     /// The program was asked to leave, by this fault.
     draining: Option<usize>,
     drained: bool,
-    /// An agent was told everything that is wanted.
+    /// The agent has its complete configuration.
     complete: bool,
     lives: u64,
     tsn_deaths: u32,
@@ -172,7 +172,8 @@ enum Planned {
 }
 
 impl World {
-    /// The world of a plan, before anything has happened. With `with_sessions`, each entry records the state of its session.
+    /// The world of a plan, before anything has happened. With `with_sessions`, each entry records the state of its
+    /// session.
     pub fn new(plan: &Plan, with_sessions: bool) -> Self {
         build::empty(plan, with_sessions).populated()
     }

@@ -27,7 +27,7 @@ pub(super) enum Process {
     Thief(Box<Thief>),
 }
 
-/// What an actor is told, whichever it is.
+/// An input of an actor of any kind.
 #[derive(Clone, Debug)]
 pub(super) enum NodeInput {
     Arrival(Arrival),
@@ -43,7 +43,7 @@ pub(super) enum NodeInput {
 }
 
 impl Process {
-    /// Tells it something. What is not for this kind of actor is dropped.
+    /// Passes an input to the actor. Commands for another kind of actor are dropped.
     pub(super) fn handle(&mut self, now: Time, input: NodeInput) {
         match (self, input) {
             (Self::Switch(actor), NodeInput::Switch(command)) => actor.handle(now, Input::Command(command)),
@@ -102,7 +102,7 @@ impl Process {
     }
 }
 
-/// What every actor can be told.
+/// The inputs that every actor takes.
 fn common<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, input: NodeInput) {
     match input {
         NodeInput::Arrival(arrival) => actor.handle(now, arrival.input()),

@@ -37,19 +37,19 @@ pub struct VRouterView<'a> {
     id: HostId,
 }
 
-/// Who hears of routes by way of control nodes.
+/// An actor that receives routes from control nodes.
 #[derive(Clone, Copy, Debug)]
 pub enum Consumer<'a> {
     Agent(AgentView<'a>),
     VRouter(VRouterView<'a>),
 }
 
-/// Where agents say that a MAC is.
+/// The tunnel ends at which agents export a MAC.
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
     /// The tunnel ends.
     pub ends: BTreeSet<Ipv4Addr>,
-    /// One of those who say so has a control node in common with whoever is to hear it.
+    /// One of the exporting agents shares a control node with the consumer.
     pub certain: bool,
 }
 
@@ -106,20 +106,20 @@ impl World {
             && consumer.believes_in_session(control.name)
     }
 
-    /// The control nodes that a consumer believes to have sessions with.
+    /// The control nodes that a consumer has sessions with, as far as it knows.
     pub fn believed_sessions<'a>(&'a self, consumer: impl Into<Consumer<'a>>) -> impl Iterator<Item = ControlView<'a>> {
         let consumer = consumer.into();
         self.control_nodes()
             .filter(move |control| consumer.believes_in_session(control.name))
     }
 
-    /// Whether an agent has been told everything once, and has someone who tells it what changes.
+    /// Whether an agent has had its complete configuration once, and receives changes of it.
     pub fn receives_changes(&self, agent: AgentView<'_>) -> bool {
         let mut nodes = self.control_nodes().peekable();
         agent.complete && (nodes.peek().is_none() || nodes.any(|control| self.has_session(agent, control)))
     }
 
-    /// Whether an agent has what is wanted now, and someone who would tell it if that changed.
+    /// Whether an agent has the present configuration, and would receive changes of it.
     pub fn is_current(&self, agent: AgentView<'_>) -> bool {
         if self.plan.topology.control_nodes == 0 {
             return agent.complete;
@@ -157,11 +157,11 @@ impl World {
         self.plan.topology.control_nodes > 0 && grade.is_some_and(|grade| grade != Grade::Unfit)
     }
 
-    /// The MACs that agents export at other tunnel ends than this one: what of it this consumer is to hear, or may.
+    /// The MACs that agents export at other tunnel ends than this one: those that the consumer must have, or may have.
     pub fn reached<'a>(&self, consumer: impl Into<Consumer<'a>>, own: Ipv4Addr) -> BTreeMap<(Uuid, Mac), Reached> {
         let mut reached = BTreeMap::<_, Reached>::new();
         let consumer = consumer.into();
-        let heard: Vec<_> = self
+        let nodes: Vec<_> = self
             .control_nodes()
             .filter(|control| self.has_session(consumer, *control))
             .collect();
@@ -170,7 +170,7 @@ impl World {
         }
         let mut here = BTreeSet::new();
         for other in self.agents() {
-            let common = heard.iter().any(|control| self.has_session(other, *control));
+            let common = nodes.iter().any(|control| self.has_session(other, *control));
             let routes = other.host.into_iter().flat_map(|host| host.agent().exports().routes());
             for route in routes.filter(|route| !route.mac.is_broadcast()) {
                 let key = (route.network, route.mac);
@@ -199,7 +199,7 @@ impl World {
         reached
     }
 
-    /// The routes of which an agent holds a copy that nobody else may have.
+    /// The routes of which an agent holds a copy.
     pub fn held<'a>(&self, agent: AgentView<'a>) -> impl Iterator<Item = &'a Route> + use<'a> {
         let uplinks = agent
             .host
@@ -208,8 +208,8 @@ impl World {
         uplinks.into_iter().flat_map(|uplinks| uplinks.held())
     }
 
-    /// Whether an agent may hold copies of what a switch learned that its owner does not export: as long as nobody owns
-    /// it, or nobody says that he does.
+    /// Whether an agent may hold copies of routes that the owner of their switch does not export: as long as the switch
+    /// has no owner, or the agent receives no reports of the owner.
     fn may_hold(&self, agent: AgentView<'_>, vtep: Ipv4Addr) -> bool {
         let switch = self.switches().find(|switch| switch.tunnel_ip == vtep);
         let Some(owner) = switch.and_then(|switch| self.master(switch)).filter(|owner| owner.live) else {
@@ -230,7 +230,7 @@ impl<'a> Consumer<'a> {
         }
     }
 
-    /// What it has heard; `None` while its program is dead.
+    /// Its table of routes; `None` while its program is dead.
     pub fn fabric(self) -> Option<&'a Fabric> {
         match self {
             Self::Agent(agent) => Some(agent.host?.agent().uplinks()?.fabric()),
@@ -238,7 +238,7 @@ impl<'a> Consumer<'a> {
         }
     }
 
-    /// Whether it hears of a network.
+    /// Whether it subscribes to a network.
     pub fn is_in(self, network: Uuid) -> bool {
         match self {
             Self::Agent(agent) => agent.host.is_some_and(|host| {
@@ -250,7 +250,7 @@ impl<'a> Consumer<'a> {
         }
     }
 
-    /// Whether it has been told everything that can be told of a network.
+    /// Whether the routes of a network are complete.
     pub fn is_complete(self, network: Uuid) -> bool {
         match self {
             Self::Agent(agent) => {

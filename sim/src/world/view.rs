@@ -1,4 +1,4 @@
-//! What an observer may look at: the public state of the actors, and who is connected to whom.
+//! The observer's view: the public state of the actors, and the connections between them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::proxy::Proxy;
 use crate::switch::Switch;
 
-/// The lock that says who may write.
+/// The lock that permits writes.
 pub const LOCK: &str = "tandem";
 
 /// A switch, as an observer sees it.
@@ -37,9 +37,9 @@ pub struct AgentView<'a> {
     pub tsn: Ipv4Addr,
     /// It has power, and its program runs.
     pub running: bool,
-    /// It has been told everything that was wanted at the time.
+    /// It has had its complete configuration.
     pub complete: bool,
-    /// What time it believes it is.
+    /// The time by its own clock.
     pub now: Time,
     /// Its program; `None` when it is dead.
     pub host: Option<&'a Host>,
@@ -54,7 +54,7 @@ pub struct Way<'a> {
     pub conn: ConnId,
     /// The connection, at the switch.
     pub switch_conn: ConnId,
-    /// Everybody on the way runs, and every way is open, in both directions.
+    /// Every node on the way runs, and every link is open, in both directions.
     pub live: bool,
     /// The same, and nothing on the way is slow.
     pub calm: bool,
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Who holds the lock of a switch, if it is an agent of ours that still knows of the connection.
+    /// The agent that holds the lock of a switch, if it still knows the connection.
     pub fn master(&self, switch: SwitchView<'_>) -> Option<Way<'_>> {
         self.way(switch, switch.switch.lock_holder(LOCK)?)
     }
@@ -122,7 +122,7 @@ impl World {
             (proxy, agent),
             (agent, proxy),
         ];
-        // A node that gave the address away is silent, whoever still believes in it.
+        // A proxy that released the address is silent, even if another node still sends to it.
         let holds = self.links.holders(VIP).any(|holder| holder == proxy);
         let there = hosts.iter().all(runs) && holds && self.links.resolve(switch.host, VIP) == Some(proxy);
         let calm = there
@@ -206,7 +206,7 @@ impl World {
 
 #[cfg(test)]
 impl World {
-    /// A program dies, and nobody's kernel says so.
+    /// A program dies, and no kernel closes its connections.
     pub(crate) fn forget_program(&mut self, name: &str) {
         let host = self.node(name).expect("a node");
         self.nodes[host.0].program = None;
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// A switch, for tests that spoil it behind everybody's back.
+    /// A switch, for tests that change it directly.
     pub(crate) fn device_mut(&mut self, name: &str) -> &mut Device {
         let host = self.node(name).expect("a node");
         match self.nodes[host.0].program.as_mut() {

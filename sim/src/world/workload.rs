@@ -155,8 +155,8 @@ impl World {
         }
     }
 
-    /// A node reads its configuration. One that has not been told everything yet is told as much as before, unless
-    /// this is the moment at which it is told everything.
+    /// A node loads its configuration. One that does not have the complete configuration yet loads the same half as
+    /// before, unless it becomes complete now.
     pub(super) fn configure(&mut self, host: HostId, life: u64, complete: bool) {
         let Some(node) = self.nodes.get_mut(host.0).filter(|node| node.lives == life) else {
             return;
@@ -174,7 +174,7 @@ impl World {
         node.complete |= complete;
         let complete = node.complete;
         if !complete || node.state != State::Running {
-            // Who is not running reads it when it starts.
+            // A node that does not run reads it when it starts.
             return;
         }
         let name = self.name_of(host);

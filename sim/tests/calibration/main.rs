@@ -1,8 +1,8 @@
 //! The simulated world takes as long as real parts do.
 //!
-//! Each row was measured on real parts (HAProxy 2.6.12, ovsdb-server 3.1.0, keepalived 2.2.7, stub agents), a few trials
-//! each; the world runs the same configuration two hundred times, in simulated time. Three tests, so that they run side by
-//! side.
+//! Each row was measured on real parts (HAProxy 2.6.12, ovsdb-server 3.1.0, keepalived 2.2.7, stub agents), a few
+//! trials each; the world runs the same configuration two hundred times, in simulated time. Three tests, so that they
+//! run side by side.
 
 mod rows;
 mod setups;

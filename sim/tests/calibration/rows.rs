@@ -1,8 +1,8 @@
 //! What the lab measured, row by row.
 //!
-//! Not modelled: an operator's `shutdown sessions` (`admin`), `balance roundrobin`, a clean stop of keepalived. Left out:
-//! `inter 50 fall 1` and a script every 0.2 s, which were not understood in the lab, and what keepalived takes when nothing
-//! looks after HAProxy (for ever).
+//! Not modelled: an operator's `shutdown sessions` (`admin`), `balance roundrobin`, a clean stop of keepalived. Left
+//! out: `inter 50 fall 1` and a script every 0.2 s, which were not understood in the lab, and what keepalived takes
+//! when nothing looks after HAProxy (for ever).
 
 use std::time::Duration;
 
@@ -69,9 +69,9 @@ pub(crate) struct Lab {
 }
 
 /// The lab slept for the settle time, found the connection, and only then broke something: the rows in which only the
-/// switch's probe notices the fault (H1 hole and stop, H3 stop, H5 hole) are all short by 0 s to 0.5 s of a whole number.
-/// So this was found by looking at the results; without it those rows would take 0.25 s longer, and be within the tolerance
-/// all the same.
+/// switch's probe notices the fault (H1 hole and stop, H3 stop, H5 hole) are all short by 0 s to 0.5 s of a whole
+/// number. So this was found by looking at the results; without it those rows would take 0.25 s longer, and be within
+/// the tolerance all the same.
 const BEGINS_LATE: Span = Span::millis(500);
 
 pub(crate) const COLUMNS: [&str; 12] = [

@@ -70,7 +70,7 @@ fn the_budget_is_kept_and_what_is_returned_has_failed() {
 }
 
 #[test]
-fn progress_is_told_after_each_run_and_never_grows() {
+fn progress_is_reported_after_each_run_and_never_grows() {
     let mut reported = Vec::new();
     let least = shrink_with_progress(&large(), crash_after_cut, 10_000, |progress| {
         reported.push((progress.runs, progress.best.faults.len()));
@@ -88,7 +88,7 @@ fn thirty_faults_take_few_runs() {
 }
 
 #[test]
-fn nodes_that_nobody_needs_go_and_the_others_move_up() {
+fn unneeded_nodes_are_removed_and_the_others_move_up() {
     let mut plan = large();
     plan.faults = vec![fault(Span::seconds(5), Fault::Crash { node: "tor5".into() })];
     let crash_of_a_switch = |plan: &Plan| {

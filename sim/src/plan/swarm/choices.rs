@@ -33,7 +33,7 @@ impl Choices {
         of.get(index).copied()
     }
 
-    /// One of a list that says how often each, in any unit.
+    /// One item of a list that gives the weight of each, in any unit.
     pub(super) fn weighted<T: Copy, const N: usize>(&mut self, of: [(u64, T); N]) -> T {
         const { assert!(N > 0) };
         let all: u64 = of.iter().map(|(weight, _)| weight).sum();
@@ -55,7 +55,7 @@ impl Choices {
         self.between(low, most.min(low * 2 - 1).max(low))
     }
 
-    /// A span by scale, with two digits or three, as people would say it.
+    /// A span by scale, with two or three digits, so that it is easy to read.
     pub(super) fn span(&mut self, least: Span, most: Span) -> Span {
         let micros = self.scale(least.as_micros(), most.as_micros());
         let unit = 10_u64.pow(micros.max(1).ilog10().saturating_sub(2));

@@ -40,7 +40,7 @@ pub(super) fn add_of_vrouters(plan: &mut Plan, choices: &mut Choices) {
     add_of(plan, Role::VRouter, Role::Control, 3, choices);
 }
 
-/// A switch or two get another tunnel end, in some plans whose control nodes tell others.
+/// A switch or two get another tunnel end, in some plans with control nodes.
 pub(super) fn add_moves(plan: &mut Plan, choices: &mut Choices) {
     if plan.topology.control_nodes == 0 || !choices.percent(30) {
         return;
@@ -56,7 +56,7 @@ pub(super) fn add_moves(plan: &mut Plan, choices: &mut Choices) {
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
-/// So many faults at most of nodes of one role, and of their lines to those of another.
+/// At most `most` faults of nodes of one role, and of their links to nodes of another.
 fn add_of(plan: &mut Plan, role: Role, with: Role, most: usize, choices: &mut Choices) {
     if plan.topology.count(role) == 0 {
         return;

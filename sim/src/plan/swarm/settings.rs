@@ -1,4 +1,4 @@
-//! Who is there, and how everybody is set.
+//! Draws the nodes of a plan, and their settings.
 
 use super::choices::Choices;
 use crate::plan::{Agent, Network, Plan, Proxy, Span, Switch, Topology, Workload};
@@ -26,7 +26,7 @@ pub(super) fn control_nodes(choices: &mut Choices) -> usize {
     choices.weighted([(60, 0), (15, 1), (25, 2)])
 }
 
-/// One in some plans with control nodes, for without them it would hear nothing.
+/// One in some plans with control nodes; without them it would receive nothing.
 pub(super) fn vrouters(topology: &Topology, choices: &mut Choices) -> usize {
     let often = if topology.control_nodes > 0 { 40 } else { 0 };
     usize::from(choices.percent(often))
@@ -54,7 +54,7 @@ pub(super) fn agent(choices: &mut Choices) -> Agent {
     Agent {
         keepalive: choices.weighted([(40, Span::seconds(10)), (20, Span::seconds(1)), (40, any_keepalive)]),
         configured_after: choices.weighted([(60, Span::ZERO), (40, half_configured)]),
-        // Nobody could tell them from an agent that is down, but by the mutants' own scenario.
+        // Only the scenario of a planted bug could distinguish them from an agent that is down.
         strangers: 0,
         manager: choices.percent(80),
         tls: choices
@@ -66,7 +66,7 @@ pub(super) fn agent(choices: &mut Choices) -> Agent {
     }
 }
 
-/// What makes a pair of the agents, where control nodes tell them what they own. Three agents are no pair.
+/// Makes a pair of the agents in some plans with control nodes. Three agents are no pair.
 pub(super) fn pair(plan: &mut Plan, choices: &mut Choices) {
     let hold = [(60, Span::ZERO), (25, Span::seconds(300)), (15, Span::seconds(20))];
     let (pair, tsn_probe, hold) = (choices.percent(60), choices.percent(50), choices.weighted(hold));
@@ -127,7 +127,7 @@ pub(super) fn proxy(choices: &mut Choices) -> Proxy {
     }
 }
 
-/// None most often; else long enough for a line on which only the keepalive speaks.
+/// None most often; otherwise long enough for a connection that carries only keepalives.
 pub(super) fn idle_timeouts(plan: &mut Plan, choices: &mut Choices) {
     let keepalive = plan.agent.keepalive;
     let thrice = Span::micros(keepalive.as_micros() * 3);
@@ -137,8 +137,8 @@ pub(super) fn idle_timeouts(plan: &mut Plan, choices: &mut Choices) {
 }
 
 pub(super) fn switch(topology: &Topology, choices: &mut Choices) -> Switch {
-    // Off: such a plan has only faults that make themselves heard. Where a virtual IP may move back to a node that
-    // returns, there are none such.
+    // Off: such a plan has only faults that close connections. Where a virtual IP may move back to a node that returns,
+    // there are no others.
     let off = if topology.proxies == 1 { 10 } else { 0 };
     Switch {
         // Real switches are mostly at 1.3.0, laboratories at 1.7.0.
@@ -180,7 +180,7 @@ pub(super) fn switch(topology: &Topology, choices: &mut Choices) -> Switch {
 const COMPARED_PER_H: usize = 10_000_000;
 
 pub(super) fn workload(topology: &Topology, choices: &mut Choices) -> Workload {
-    // An agent that is told another configuration compares all of it, on every session.
+    // An agent that receives another configuration compares all of it, in every session.
     let Topology {
         switches,
         agents,
@@ -196,7 +196,7 @@ pub(super) fn workload(topology: &Topology, choices: &mut Choices) -> Workload {
     Workload {
         local_changes_per_h: rate(choices, 20, 20_000),
         remote_changes_per_h: rate(choices, 20, most),
-        // Operators are rare, and so is a plan with one who never rests.
+        // Operators are rare, and plans with a busy operator are rarer.
         configuration_changes_per_h: rate(choices, 70, 120),
     }
 }

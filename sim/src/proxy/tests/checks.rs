@@ -53,7 +53,7 @@ fn within(seen: Option<(u128, u128)>, shortest: u128, longest: u128) {
 
 #[test]
 fn a_silent_death_is_seen_after_two_time_outs() {
-    // In the lab the switch was served again after 1.65 s, of which it had waited 1.0 s.
+    // In the lab the switch was served again after 1.65 s, 1.0 s of which was its back-off.
     within(seen_after(h3, Condition::Dark), 500, 700);
     within(seen_after(h4, Condition::Dark), 500, 700);
     within(seen_after(h1, Condition::Dark), 10_000, 12_000);
@@ -169,7 +169,7 @@ fn drain_keeps_the_sessions_and_down_cuts_them() {
 }
 
 #[test]
-fn what_an_agent_said_before_it_died_still_holds_when_it_is_back() {
+fn the_drain_of_an_agent_holds_until_it_answers_ready() {
     let mut bench = Bench::new(|_| {});
     bench.answer(1, "drain");
     bench.words();
@@ -249,7 +249,7 @@ fn a_reload_checks_afresh_and_leaves_old_sessions_unchecked_until_the_hard_stop(
 }
 
 #[test]
-fn a_stop_closes_everybody_and_then_nothing_happens() {
+fn a_stop_closes_every_session_and_then_nothing_happens() {
     let mut bench = Bench::new(|_| {});
     let old = bench.dial();
     bench.handle(Input::Command(Command::Reload));

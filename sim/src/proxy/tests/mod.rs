@@ -20,7 +20,7 @@ enum Condition {
     Refusing,
     /// Its process hangs; its kernel takes connections.
     Hung,
-    /// Nobody answers.
+    /// Does not answer.
     Dark,
 }
 
@@ -99,7 +99,7 @@ impl Bench {
         self.servers.get_mut(&number).expect("a server").0 = condition;
     }
 
-    /// What an agent says, once it is asked.
+    /// Sets the `agent-check` answer of an agent.
     fn answer(&mut self, number: u8, text: &'static str) {
         self.servers.get_mut(&number).expect("a server").1 = text;
         self.run(SECOND);
@@ -230,7 +230,7 @@ impl Bench {
         self.servers[&at.ip().octets()[3]].0
     }
 
-    /// The words that were said since the last time.
+    /// The words of the events since the last call.
     fn words(&mut self) -> Vec<String> {
         let word = |(_, event): (Time, Event)| format!("{} {event}", event.word());
         std::mem::take(&mut self.log).into_iter().map(word).collect()

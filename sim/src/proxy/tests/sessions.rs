@@ -56,10 +56,10 @@ fn one_direction_may_close_before_the_other() {
             bench.wire(),
             [Output::Close { conn: client }, Output::Close { conn: server }]
         );
-        let who = if client_first { "client" } else { "server" };
+        let end = if client_first { "client" } else { "server" };
         assert_eq!(
             bench.words(),
-            [format!("ProxySessionClosed 10.0.1.1:1 to a: {who} closed")]
+            [format!("ProxySessionClosed 10.0.1.1:1 to a: {end} closed")]
         );
     }
 }
@@ -95,7 +95,7 @@ fn a_silent_server_ends_its_direction_and_any_byte_restarts_the_clock() {
 }
 
 #[test]
-fn with_both_time_outs_silence_ends_the_session() {
+fn silence_ends_the_session_with_both_timeouts() {
     let (mut bench, ..) =
         open(|proxy| (proxy.timeout_client, proxy.timeout_server) = (Span::seconds(5), Span::seconds(5)));
     bench.run(SECOND * 5);
@@ -115,7 +115,7 @@ fn bytes_that_a_server_never_takes_end_the_session() {
 }
 
 #[test]
-fn who_cannot_keep_up_stops_the_other_end() {
+fn a_slow_end_stops_the_other_end() {
     let (mut bench, client, server) = open(|_| {});
     for (queued_bytes, wanted) in [
         (9_000, None),
@@ -134,7 +134,7 @@ fn who_cannot_keep_up_stops_the_other_end() {
 }
 
 #[test]
-fn what_a_client_says_before_its_server_is_there_waits_and_is_bounded() {
+fn early_bytes_of_a_client_wait_for_its_server_and_are_bounded() {
     let mut bench = Bench::new(|_| {});
     bench.set(1, Condition::Dark);
     let client = bench.dial();
@@ -186,7 +186,7 @@ fn fate(settings: impl FnOnce(&mut plan::Proxy), conditions: [Condition; 2]) -> 
     for (number, condition) in [1, 2].into_iter().zip(conditions) {
         bench.set(number, condition);
     }
-    // Nobody checks: what the proxy does about servers that it believes to be up is looked at here.
+    // Without checks: this is about servers that the proxy takes to be up.
     bench.checks.clear();
     let begin = bench.now;
     bench.dial();
@@ -196,7 +196,7 @@ fn fate(settings: impl FnOnce(&mut plan::Proxy), conditions: [Condition; 2]) -> 
 }
 
 #[test]
-fn whoever_is_refused_goes_to_another_server_at_once_and_whoever_gets_no_answer_after_the_time_out() {
+fn a_refused_client_goes_to_another_server_at_once_and_an_unanswered_one_after_the_timeout() {
     let words = [
         "Redispatched 10.0.1.1:1 from a to b",
         "ProxySessionOpened 10.0.1.1:1 to b",
@@ -227,7 +227,7 @@ fn without_redispatch_the_same_server_is_tried_four_times_with_pauses() {
 }
 
 #[test]
-fn when_nobody_can_be_reached_the_client_is_closed_after_four_attempts() {
+fn without_a_reachable_server_the_client_is_closed_after_four_attempts() {
     let (took, words) = fate(|_| {}, [Condition::Refusing, Condition::Refusing]);
     assert_eq!(took, 0);
     assert_eq!(words.len(), 4);
