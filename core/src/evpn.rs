@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::ROUTES_PER_CONTROL_NODE;
 use crate::ids::{Mac, ParseError, Vni};
 
 /// The local preference of a route that is known at first hand.
@@ -186,6 +187,36 @@ pub struct Encapsulations {
     pub vxlan: bool,
     /// One was named that is none of these.
     pub unknown: bool,
+}
+
+/// Why an agent cannot import a route.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Unusable {
+    /// A switch reaches nothing but VXLAN tunnel ends, each of which is one machine.
+    #[error("it has no VXLAN next hop that is one machine")]
+    NoVxlan,
+    /// A group's MAC is no host.
+    #[error("its MAC is a group's, not a host's")]
+    Group,
+    /// The agent keeps no more routes of this control node.
+    #[error("its control node has told {ROUTES_PER_CONTROL_NODE} others")]
+    TooMany,
+    /// No switch of the agent takes part in the network.
+    #[error("its network was not asked for")]
+    NotAsked,
+}
+
+impl Unusable {
+    /// The same in one word, for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoVxlan => "no_vxlan",
+            Self::Group => "group",
+            Self::TooMany => "too_many",
+            Self::NotAsked => "not_asked",
+        }
+    }
 }
 
 #[cfg(test)]

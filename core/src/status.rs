@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::fabric::Unusable;
 use crate::agent::pair::Alarm;
+use crate::evpn::Unusable;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
 

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use tandem_core::agent::fabric::Unusable;
 use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks, What};
 use tandem_core::bounds::{GRAPH_BYTES, ROUTES_PER_CONTROL_NODE, UNUSABLE_NAMED};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
-use tandem_core::evpn::{InstanceName, Key, NextHop, Path};
+use tandem_core::evpn::{InstanceName, Key, NextHop, Path, Unusable};
 use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Node, NodeId};
 use tandem_core::xmpp::stanza::Stanza;
@@ -63,7 +62,7 @@ impl Agent {
 
     fn told(&mut self, stanza: Stanza) {
         let id = self.session;
-        self.hear(Input::Heard { id, stanza });
+        self.hear(Input::Received { id, stanza });
     }
 
     /// The MACs with these numbers are at a tunnel end; what comes of each is of no interest.

@@ -61,7 +61,7 @@ impl Agent {
         while let Some(output) = self.uplinks.poll_output() {
             match output {
                 Output::Dial { id, .. } => self.session = id,
-                Output::Say { stanza, .. } => self.sent.push(stanza),
+                Output::SendStanza { stanza, .. } => self.sent.push(stanza),
                 _ => {}
             }
         }
@@ -118,12 +118,12 @@ impl Agent {
     }
 
     fn is_complete(&self) -> bool {
-        self.uplinks.is_settled(BLUE)
+        self.uplinks.is_complete(BLUE)
     }
 
     fn receive(&mut self, stanza: Stanza) {
         let id = self.session;
-        self.hear(Input::Heard { id, stanza });
+        self.hear(Input::Received { id, stanza });
     }
 
     fn close(&mut self) {
@@ -245,9 +245,9 @@ fn another_network_of_the_same_name_is_subscribed_anew() {
     assert_eq!(words.collect::<Vec<_>>(), ["unsubscribe", "subscribe"]);
     agent.receive_route();
     agent.receive_end(first);
-    assert!(!agent.uplinks.is_settled(ANOTHER_BLUE));
+    assert!(!agent.uplinks.is_complete(ANOTHER_BLUE));
     agent.receive_end(agent.last_number());
-    assert!(agent.uplinks.is_settled(ANOTHER_BLUE));
+    assert!(agent.uplinks.is_complete(ANOTHER_BLUE));
     assert_eq!(agent.uplinks.vtep(ANOTHER_BLUE, MAC), Some(VTEP));
     assert_eq!(agent.uplinks.vtep(BLUE, MAC), None);
 }

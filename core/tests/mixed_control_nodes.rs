@@ -53,7 +53,7 @@ impl Agent {
         while let Some(output) = self.uplinks.poll_output() {
             match output {
                 Output::Dial { id, to } => self.dials[usize::from(to.port() - PORT)] = Some(id),
-                Output::Say {
+                Output::SendStanza {
                     id,
                     stanza: Stanza::SubscribeConfiguration { .. },
                 } => self.asked.push(id),
@@ -113,7 +113,7 @@ impl Agent {
             Change::UpdateNode(Node { id: own, properties }),
         ];
         let (id, stanza) = (self.id(node), Stanza::Configuration(changes));
-        self.hear(Input::Heard { id, stanza });
+        self.hear(Input::Received { id, stanza });
     }
 
     fn status(&self, node: usize) -> UplinkStatus {

@@ -1,19 +1,19 @@
 //! What this agent advertises: one place for each MAC, with a sequence that says how often it has moved.
 //!
-//! The sequence of MAC mobility (RFC 7432, section 15) belongs to a MAC at a tunnel end, whichever agent says so: a
-//! takeover changes nothing. It is raised only when the best that is known lies at another tunnel end. Whoever
-//! raised it at every takeover would soon be called a duplicate and frozen: five moves in 180 s.
+//! The sequence of MAC mobility (RFC 7432, section 15) belongs to a MAC at a tunnel end, whichever agent advertises it: a
+//! takeover changes nothing. It is raised only when the best known path leads to another tunnel end. A sequence that rose
+//! at every takeover would soon freeze the MAC as a duplicate: five moves in 180 s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::fabric::Heard;
+use super::fabric::ReceivedPath;
 use crate::bounds::SEQUENCE_MEMORY;
 use crate::event::Route;
 use crate::ids::{Mac, Uuid};
 use crate::time::Time;
 
-/// The sequence of a MAC that nobody has ever moved, as Contrail's agents count.
+/// The sequence of a MAC that has never moved, as Contrail's agents count.
 const FIRST: u32 = 1;
 
 /// What is advertised of a MAC.
@@ -23,13 +23,13 @@ pub struct Advert {
     pub sequence: u32,
 }
 
-/// Every MAC that is advertised, and the sequences of those that lately were.
+/// Every MAC that is advertised, and the sequences of paths that went lately.
 #[derive(Clone, Debug, Default)]
 pub struct Adverts {
     current: BTreeMap<(Uuid, Mac), Advert>,
     remembered: BTreeMap<Route, Remembered>,
-    /// When each of those is forgotten.
-    forgotten_at: BTreeSet<(Time, Route)>,
+    /// When each of those expires.
+    expires_at: BTreeSet<(Time, Route)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,14 @@ struct Remembered {
 }
 
 impl Adverts {
-    /// A switch has learned a MAC just now. `paths` are those that are known; `best` is the one of them to beat, if it is
-    /// elsewhere.
-    pub fn learned(&mut self, route: Route, best: Option<Heard>, paths: impl Iterator<Item = Heard>) -> Advert {
+    /// A switch has learned a MAC just now. `paths` are the known paths; `best` is the best of them, to be beaten if it
+    /// leads elsewhere.
+    pub fn on_learned(
+        &mut self,
+        route: Route,
+        best: Option<ReceivedPath>,
+        paths: impl Iterator<Item = ReceivedPath>,
+    ) -> Advert {
         let vtep = route.vtep;
         let before = self.current.get(&(route.network, route.mac)).copied();
         let elsewhere = best.filter(|best| best.vtep != vtep).map(|best| best.sequence);
@@ -53,13 +58,13 @@ impl Adverts {
         self.advertise(route, sequence)
     }
 
-    /// A switch has a MAC, and nobody knows since when: the sequence is what it was in this place, for nothing has moved.
-    pub fn found(&mut self, route: Route, paths: impl Iterator<Item = Heard>) -> Advert {
+    /// A switch has had a MAC for an unknown time: the sequence is what it was in this place, for nothing has moved.
+    pub fn on_inherited(&mut self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> Advert {
         let sequence = self.kept(route, paths);
         self.advertise(route, sequence)
     }
 
-    fn kept(&self, route: Route, paths: impl Iterator<Item = Heard>) -> u32 {
+    fn kept(&self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> u32 {
         let before = self.current.get(&(route.network, route.mac));
         let here = paths.filter(|path| path.vtep == route.vtep).map(|path| path.sequence);
         let remembered = self.remembered.get(&route).map(|remembered| remembered.sequence);
@@ -75,20 +80,13 @@ impl Adverts {
         advert
     }
 
-    /// A planted bug: a MAC counts as moved.
-    pub fn raise(&mut self, network: Uuid, mac: Mac) {
-        if let Some(advert) = self.current.get_mut(&(network, mac)) {
-            advert.sequence += 1;
-        }
-    }
-
-    /// Somebody else advertises a MAC at the same tunnel end, with a higher sequence: it is the same place. Answers
-    /// whether that changed anything.
-    pub fn heard(&mut self, network: Uuid, mac: Mac, heard: Heard) -> bool {
+    /// Another agent advertises a MAC at the same tunnel end with a higher sequence: it is the same place. Returns whether
+    /// that changed anything.
+    pub fn on_path(&mut self, network: Uuid, mac: Mac, path: ReceivedPath) -> bool {
         let advert = self.current.get_mut(&(network, mac));
-        match advert.filter(|advert| advert.vtep == heard.vtep && advert.sequence < heard.sequence) {
+        match advert.filter(|advert| advert.vtep == path.vtep && advert.sequence < path.sequence) {
             Some(advert) => {
-                advert.sequence = heard.sequence;
+                advert.sequence = path.sequence;
                 true
             }
             None => false,
@@ -99,14 +97,14 @@ impl Adverts {
     pub fn remember(&mut self, now: Time, route: Route, sequence: u32) {
         let until = now + SEQUENCE_MEMORY;
         let remembered = self.remembered.entry(route).or_insert(Remembered { sequence, until });
-        self.forgotten_at.remove(&(remembered.until, route));
-        self.forgotten_at.insert((until, route));
+        self.expires_at.remove(&(remembered.until, route));
+        self.expires_at.insert((until, route));
         remembered.sequence = remembered.sequence.max(sequence);
         remembered.until = until;
     }
 
     /// No switch of ours has this MAC any more.
-    pub fn withdrawn(&mut self, now: Time, network: Uuid, mac: Mac) {
+    pub fn on_withdrawn(&mut self, now: Time, network: Uuid, mac: Mac) {
         if let Some(Advert { vtep, sequence }) = self.current.remove(&(network, mac)) {
             self.remember(now, Route { network, mac, vtep }, sequence);
         }
@@ -128,10 +126,10 @@ impl Adverts {
         current.map(|((_, mac), _)| *mac)
     }
 
-    /// What nobody asks for any more is forgotten.
-    pub fn forget(&mut self, now: Time) {
-        while let Some((_, route)) = self.forgotten_at.first().copied().filter(|(at, _)| *at <= now) {
-            self.forgotten_at.pop_first();
+    /// Forgets the sequences that have been remembered for long enough.
+    pub fn expire(&mut self, now: Time) {
+        while let Some((_, route)) = self.expires_at.first().copied().filter(|(at, _)| *at <= now) {
+            self.expires_at.pop_first();
             self.remembered.remove(&route);
         }
     }
@@ -151,8 +149,8 @@ mod tests {
         vtep: OURS,
     };
 
-    fn heard(vtep: Ipv4Addr, sequence: u32) -> Heard {
-        Heard {
+    fn path(vtep: Ipv4Addr, sequence: u32) -> ReceivedPath {
+        ReceivedPath {
             vtep,
             preference: 100,
             sticky: false,
@@ -160,31 +158,31 @@ mod tests {
         }
     }
 
-    fn learned(adverts: &mut Adverts, paths: &[Heard]) -> u32 {
+    fn learned(adverts: &mut Adverts, paths: &[ReceivedPath]) -> u32 {
         let best = paths.iter().copied().max_by_key(|path| path.sequence);
-        adverts.learned(ROUTE, best, paths.iter().copied()).sequence
+        adverts.on_learned(ROUTE, best, paths.iter().copied()).sequence
     }
 
     #[test]
     fn a_takeover_keeps_the_sequence_that_the_other_agent_gave() {
         assert_eq!(learned(&mut Adverts::default(), &[]), 1);
-        assert_eq!(learned(&mut Adverts::default(), &[heard(OURS, 7)]), 7);
+        assert_eq!(learned(&mut Adverts::default(), &[path(OURS, 7)]), 7);
     }
 
     #[test]
     fn a_mac_that_came_from_elsewhere_beats_what_is_known_of_it() {
-        assert_eq!(learned(&mut Adverts::default(), &[heard(THEIRS, 3)]), 4);
-        let both = [heard(OURS, 2), heard(THEIRS, 3)];
+        assert_eq!(learned(&mut Adverts::default(), &[path(THEIRS, 3)]), 4);
+        let both = [path(OURS, 2), path(THEIRS, 3)];
         assert_eq!(learned(&mut Adverts::default(), &both), 4);
     }
 
     #[test]
     fn a_mac_that_is_learned_again_and_again_in_the_same_place_is_not_raised() {
         let mut adverts = Adverts::default();
-        let first = learned(&mut adverts, &[heard(THEIRS, 3)]);
+        let first = learned(&mut adverts, &[path(THEIRS, 3)]);
         for _ in 0..10 {
-            assert_eq!(learned(&mut adverts, &[heard(THEIRS, 3), heard(OURS, first)]), first);
-            adverts.withdrawn(Time::ORIGIN, ROUTE.network, ROUTE.mac);
+            assert_eq!(learned(&mut adverts, &[path(THEIRS, 3), path(OURS, first)]), first);
+            adverts.on_withdrawn(Time::ORIGIN, ROUTE.network, ROUTE.mac);
         }
     }
 
@@ -193,7 +191,7 @@ mod tests {
         for (later, sequence) in [(299, 9), (300, 1)] {
             let mut adverts = Adverts::default();
             adverts.remember(Time::ORIGIN, ROUTE, 9);
-            adverts.forget(Time::ORIGIN + Duration::from_secs(later));
+            adverts.expire(Time::ORIGIN + Duration::from_secs(later));
             assert_eq!(learned(&mut adverts, &[]), sequence, "after {later} s");
         }
     }
@@ -203,7 +201,7 @@ mod tests {
         let mut adverts = Adverts::default();
         let first = learned(&mut adverts, &[]);
         let moved = Route { vtep: THEIRS, ..ROUTE };
-        let advert = adverts.learned(moved, Some(heard(OURS, first)), [heard(OURS, first)].into_iter());
+        let advert = adverts.on_learned(moved, Some(path(OURS, first)), [path(OURS, first)].into_iter());
         assert_eq!((advert.vtep, advert.sequence), (THEIRS, first + 1));
     }
 
@@ -213,9 +211,9 @@ mod tests {
         let first = learned(&mut adverts, &[]);
         let other = Route { vtep: THEIRS, ..ROUTE };
         for _ in 0..10 {
-            let paths = [heard(OURS, first)];
-            assert_eq!(adverts.found(other, paths.into_iter()).sequence, 1);
-            assert_eq!(adverts.found(ROUTE, paths.into_iter()).sequence, first);
+            let paths = [path(OURS, first)];
+            assert_eq!(adverts.on_inherited(other, paths.into_iter()).sequence, 1);
+            assert_eq!(adverts.on_inherited(ROUTE, paths.into_iter()).sequence, first);
         }
     }
 }

@@ -50,7 +50,7 @@ impl Agent {
                 due,
             };
             let served = self.served(now);
-            self.uplink(now, uplinks::Input::LetGo(served));
+            self.uplink(now, uplinks::Input::Releasing(served));
             self.tell_all(|| Command::Drain);
         }
     }

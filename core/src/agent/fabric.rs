@@ -1,24 +1,22 @@
-//! The fabric table: every path that control nodes told, and the best of each MAC.
+//! The fabric table: every path that control nodes sent, and the best of each MAC.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::bounds::ROUTES_PER_CONTROL_NODE;
-use crate::evpn::{self, Key, Path};
+use crate::evpn::{self, Key, Path, Unusable};
 use crate::ids::{Mac, Uuid};
 
-/// Which of the agent's control nodes told it.
-pub type Source = usize;
+/// Which of the agent's control nodes sent a path, by the number of its slot.
+pub type Slot = usize;
 
-/// What we presume to be told.
-const OURSELVES: Source = Source::MAX;
+/// Paths that we presume to be sent to us.
+const OURSELVES: Slot = Slot::MAX;
 
 /// What an agent needs to know of a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Heard {
+pub struct ReceivedPath {
     /// The tunnel end.
     pub vtep: Ipv4Addr,
     pub preference: u32,
@@ -26,53 +24,23 @@ pub struct Heard {
     pub sequence: u32,
 }
 
-/// Where every MAC of every network is said to be.
+/// Every path of every MAC of every network.
 #[derive(Clone, Debug, Default)]
 pub struct Fabric {
-    macs: BTreeMap<(Uuid, Mac), BTreeMap<(Source, Key), Told>>,
-    /// How many of these paths each control node told.
-    told: BTreeMap<Source, usize>,
+    macs: BTreeMap<(Uuid, Mac), BTreeMap<(Slot, Key), Entry>>,
+    /// How many of these paths each control node sent.
+    counts: BTreeMap<Slot, usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    heard: Heard,
-    /// The session in which it was told is over, and no later one has told it again.
+struct Entry {
+    path: ReceivedPath,
+    /// The session in which it arrived has ended, and no later one has brought it again.
     stale: bool,
 }
 
-/// What cannot be imported.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum Unusable {
-    /// A switch reaches nothing but VXLAN tunnel ends, each of which is one machine.
-    #[error("it has no VXLAN next hop that is one machine")]
-    NoVxlan,
-    /// No host is there.
-    #[error("its MAC is a group's, not a host's")]
-    Group,
-    /// There is an end to what is kept.
-    #[error("its control node has told {ROUTES_PER_CONTROL_NODE} others")]
-    TooMany,
-    /// We take no part in its network.
-    #[error("its network was not asked for")]
-    NotAsked,
-}
-
-impl Unusable {
-    /// The same in one word.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::NoVxlan => "no_vxlan",
-            Self::Group => "group",
-            Self::TooMany => "too_many",
-            Self::NotAsked => "not_asked",
-        }
-    }
-}
-
-impl Heard {
-    /// What matters of a path. Of several next hops that are equally good, the lowest is taken, by every agent.
+impl ReceivedPath {
+    /// What matters of a path. Of several next hops that are equally good, every agent takes the lowest.
     pub fn of(mac: Mac, path: &Path) -> Result<Self, Unusable> {
         if mac.is_multicast() {
             return Err(Unusable::Group);
@@ -93,72 +61,72 @@ impl Heard {
         })
     }
 
-    /// The higher, the better: a control node's order, as far as two of them can tell different things.
+    /// The higher, the better: a control node's order, as far as two control nodes can differ.
     fn rank(&self) -> (u32, bool, u32, Reverse<Ipv4Addr>) {
         (self.preference, self.sticky, self.sequence, Reverse(self.vtep))
     }
 }
 
 impl Fabric {
-    /// A control node tells a path; it replaces what it told of the same key before.
-    pub fn learn(&mut self, source: Source, network: Uuid, key: Key, heard: Heard) -> Result<(), Unusable> {
-        let told = Told { heard, stale: false };
-        let count = self.told.entry(source).or_default();
+    /// A control node sent a path; it replaces the path that the node sent of the same key before.
+    pub fn insert(&mut self, slot: Slot, network: Uuid, key: Key, path: ReceivedPath) -> Result<(), Unusable> {
+        let entry = Entry { path, stale: false };
+        let count = self.counts.entry(slot).or_default();
         let paths = self.macs.get_mut(&(network, key.mac));
-        if let Some(before) = paths.and_then(|paths| paths.get_mut(&(source, key))) {
-            *before = told;
+        if let Some(before) = paths.and_then(|paths| paths.get_mut(&(slot, key))) {
+            *before = entry;
         } else if *count < ROUTES_PER_CONTROL_NODE {
             *count += 1;
             let paths = self.macs.entry((network, key.mac)).or_default();
-            paths.insert((source, key), told);
+            paths.insert((slot, key), entry);
         } else {
             return Err(Unusable::TooMany);
         }
         Ok(())
     }
 
-    /// A control node takes a path back.
-    pub fn unlearn(&mut self, source: Source, network: Uuid, key: Key) {
-        self.retain(network, key.mac, |path, _| *path != (source, key));
+    /// A control node withdrew a path.
+    pub fn remove(&mut self, slot: Slot, network: Uuid, key: Key) {
+        self.retain(network, key.mac, |path, _| *path != (slot, key));
     }
 
-    /// The session with a control node is over: what it told may be told again.
-    pub fn distrust(&mut self, source: Source) {
-        let told = self.macs.values_mut().flatten();
-        for (_, told) in told.filter(|((from, _), _)| *from == source) {
-            told.stale = true;
+    /// The session with a control node ended: its paths may be sent again.
+    pub fn mark_stale(&mut self, slot: Slot) {
+        let entries = self.macs.values_mut().flatten();
+        for (_, entry) in entries.filter(|((from, _), _)| *from == slot) {
+            entry.stale = true;
         }
     }
 
-    /// The MACs of a network of which something is known only from sessions that are over.
+    /// The MACs of a network that have a stale path.
     pub fn stale_macs(&self, network: Uuid) -> Vec<Mac> {
         let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
-        let stale = macs.filter(|(_, paths)| paths.values().any(|told| told.stale));
+        let stale = macs.filter(|(_, paths)| paths.values().any(|entry| entry.stale));
         stale.map(|((_, mac), _)| *mac).collect()
     }
 
-    /// Everything that is known about a MAC now was told: what is stale goes.
+    /// Removes the stale paths of a MAC: every path that still exists was sent again.
     pub fn sweep(&mut self, network: Uuid, mac: Mac) {
-        self.retain(network, mac, |_, told| !told.stale);
+        self.retain(network, mac, |_, entry| !entry.stale);
     }
 
-    /// What we say of a MAC ourselves will be told to us again. Until then that is what is known, and nothing that is stale.
-    pub fn presume(&mut self, network: Uuid, key: Key, heard: Heard) {
+    /// What we publish of a MAC will be sent to us again. Until then this is its path, and nothing else that is stale.
+    pub fn presume(&mut self, network: Uuid, key: Key, path: ReceivedPath) {
         self.sweep(network, key.mac);
-        let told = Told { heard, stale: true };
+        let entry = Entry { path, stale: true };
         let paths = self.macs.entry((network, key.mac)).or_default();
-        if paths.insert((OURSELVES, key), told).is_none() {
-            *self.told.entry(OURSELVES).or_default() += 1;
+        if paths.insert((OURSELVES, key), entry).is_none() {
+            *self.counts.entry(OURSELVES).or_default() += 1;
         }
     }
 
-    fn retain(&mut self, network: Uuid, mac: Mac, stays: impl Fn(&(Source, Key), &Told) -> bool) {
+    fn retain(&mut self, network: Uuid, mac: Mac, stays: impl Fn(&(Slot, Key), &Entry) -> bool) {
         let Some(paths) = self.macs.get_mut(&(network, mac)) else {
             return;
         };
-        paths.retain(|path, told| {
-            let stays = stays(path, told);
-            if !stays && let Some(count) = self.told.get_mut(&path.0) {
+        paths.retain(|path, entry| {
+            let stays = stays(path, entry);
+            if !stays && let Some(count) = self.counts.get_mut(&path.0) {
                 *count -= 1;
             }
             stays
@@ -168,8 +136,8 @@ impl Fabric {
         }
     }
 
-    /// Nobody has anything to do with this network any more. Answers whose MACs were known.
-    pub fn forget(&mut self, network: Uuid) -> BTreeSet<Mac> {
+    /// Our switches take part in a network no more. Returns the MACs that had a path.
+    pub fn remove_network(&mut self, network: Uuid) -> BTreeSet<Mac> {
         let known: BTreeSet<Mac> = self.macs_of(network).collect();
         for mac in &known {
             self.retain(network, *mac, |_, _| false);
@@ -177,30 +145,30 @@ impl Fabric {
         known
     }
 
-    /// The best path of a MAC, whoever told it.
-    pub fn best(&self, network: Uuid, mac: Mac) -> Option<Heard> {
-        self.paths(network, mac).max_by_key(Heard::rank)
+    /// The best path of a MAC, from any control node.
+    pub fn best(&self, network: Uuid, mac: Mac) -> Option<ReceivedPath> {
+        self.paths(network, mac).max_by_key(ReceivedPath::rank)
     }
 
     /// Every path of a MAC.
-    pub fn paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Heard> {
+    pub fn paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = ReceivedPath> {
         let paths = self.macs.get(&(network, mac)).into_iter().flatten();
-        paths.map(|(_, told)| told.heard)
+        paths.map(|(_, entry)| entry.path)
     }
 
-    /// Those of them that were told in a session that lives.
-    pub fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Heard> {
+    /// Those of them that arrived in a session that is open.
+    pub fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = ReceivedPath> {
         let paths = self.macs.get(&(network, mac)).into_iter().flatten();
-        paths.filter(|(_, told)| !told.stale).map(|(_, told)| told.heard)
+        paths.filter(|(_, entry)| !entry.stale).map(|(_, entry)| entry.path)
     }
 
-    /// The MACs of a network of which anything is known.
+    /// The MACs of a network that have a path.
     pub fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
         let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
         macs.map(|((_, mac), _)| *mac)
     }
 
-    /// How many MACs are known, in all networks.
+    /// How many MACs have a path, in all networks.
     pub fn count(&self) -> usize {
         self.macs.len()
     }
@@ -219,8 +187,8 @@ mod tests {
         Key::of_mac(Vni::new(101).expect("a VNI"), MAC)
     }
 
-    fn heard(last: u8, preference: u32, sequence: u32) -> Heard {
-        Heard {
+    fn path(last: u8, preference: u32, sequence: u32) -> ReceivedPath {
+        ReceivedPath {
             vtep: Ipv4Addr::new(192, 0, 2, last),
             preference,
             sticky: false,
@@ -230,41 +198,35 @@ mod tests {
 
     #[test]
     fn the_best_path_is_the_preferred_then_the_sticky_then_the_latest_then_the_lowest() {
-        let sticky = Heard {
+        let sticky = ReceivedPath {
             sticky: true,
-            ..heard(4, 100, 1)
+            ..path(4, 100, 1)
         };
-        let worst_first = [
-            heard(1, 1, 9),
-            heard(3, 100, 2),
-            heard(2, 100, 2),
-            heard(9, 100, 3),
-            sticky,
-        ];
+        let worst_first = [path(1, 1, 9), path(3, 100, 2), path(2, 100, 2), path(9, 100, 3), sticky];
         let mut fabric = Fabric::default();
-        for (source, path) in worst_first.into_iter().enumerate() {
-            fabric.learn(source, NETWORK, key(), path).expect("there is room");
+        for (slot, path) in worst_first.into_iter().enumerate() {
+            fabric.insert(slot, NETWORK, key(), path).expect("there is room");
             assert_eq!(fabric.best(NETWORK, MAC), Some(path));
         }
     }
 
     #[test]
-    fn what_a_lost_control_node_told_stays_until_everything_was_told_again() {
+    fn the_paths_of_a_lost_control_node_stay_until_all_were_sent_again() {
         let mut fabric = Fabric::default();
         let other = Key {
             mac: Mac([2, 0, 0, 0, 0, 2]),
             ..key()
         };
         fabric
-            .learn(0, NETWORK, key(), heard(1, 100, 1))
+            .insert(0, NETWORK, key(), path(1, 100, 1))
             .expect("there is room");
         fabric
-            .learn(0, NETWORK, other, heard(1, 100, 1))
+            .insert(0, NETWORK, other, path(1, 100, 1))
             .expect("there is room");
-        fabric.distrust(0);
-        assert_eq!(fabric.best(NETWORK, MAC), Some(heard(1, 100, 1)));
+        fabric.mark_stale(0);
+        assert_eq!(fabric.best(NETWORK, MAC), Some(path(1, 100, 1)));
         fabric
-            .learn(0, NETWORK, key(), heard(1, 100, 1))
+            .insert(0, NETWORK, key(), path(1, 100, 1))
             .expect("there is room");
         assert_eq!(fabric.stale_macs(NETWORK), [other.mac]);
         fabric.sweep(NETWORK, other.mac);
@@ -275,24 +237,24 @@ mod tests {
     fn a_path_that_no_switch_can_reach_is_refused() {
         let vni = Vni::new(101).expect("a VNI");
         let mut next_hop = NextHop::vxlan(Ipv4Addr::new(192, 0, 2, 1), vni);
-        let path = |next_hop: &NextHop| Path {
+        let sent = |next_hop: &NextHop| Path {
             next_hops: vec![next_hop.clone()],
             ..Path::default()
         };
-        let heard = |next_hop: &NextHop| Heard::of(MAC, &path(next_hop));
-        assert_eq!(heard(&next_hop).map(|heard| heard.preference), Ok(100));
+        let received = |next_hop: &NextHop| ReceivedPath::of(MAC, &sent(next_hop));
+        assert_eq!(received(&next_hop).map(|path| path.preference), Ok(100));
         assert_eq!(
-            Heard::of(Mac([1, 0, 94, 0, 0, 1]), &path(&next_hop)),
+            ReceivedPath::of(Mac([1, 0, 94, 0, 0, 1]), &sent(&next_hop)),
             Err(Unusable::Group)
         );
         for address in [Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
-            assert_eq!(heard(&NextHop::vxlan(address, vni)), Err(Unusable::NoVxlan));
+            assert_eq!(received(&NextHop::vxlan(address, vni)), Err(Unusable::NoVxlan));
         }
         next_hop.encapsulations = evpn::Encapsulations {
             gre: true,
             ..Default::default()
         };
-        assert_eq!(heard(&next_hop), Err(Unusable::NoVxlan));
+        assert_eq!(received(&next_hop), Err(Unusable::NoVxlan));
     }
 
     #[test]
@@ -303,20 +265,20 @@ mod tests {
             ..key()
         };
         for last in 0..5 {
-            for source in [0, 1, 0] {
+            for slot in [0, 1, 0] {
                 fabric
-                    .learn(source, NETWORK, of(last), heard(1, 100, 1))
+                    .insert(slot, NETWORK, of(last), path(1, 100, 1))
                     .expect("there is room");
             }
         }
-        assert_eq!(fabric.told, [(0, 5), (1, 5)].into());
-        fabric.unlearn(0, NETWORK, of(0));
-        fabric.unlearn(0, NETWORK, of(0));
-        fabric.distrust(1);
+        assert_eq!(fabric.counts, [(0, 5), (1, 5)].into());
+        fabric.remove(0, NETWORK, of(0));
+        fabric.remove(0, NETWORK, of(0));
+        fabric.mark_stale(1);
         fabric.sweep(NETWORK, of(1).mac);
-        assert_eq!(fabric.told, [(0, 4), (1, 4)].into());
-        fabric.forget(NETWORK);
-        assert_eq!(fabric.told, [(0, 0), (1, 0)].into());
+        assert_eq!(fabric.counts, [(0, 4), (1, 4)].into());
+        fabric.remove_network(NETWORK);
+        assert_eq!(fabric.counts, [(0, 0), (1, 0)].into());
         assert_eq!(fabric.count(), 0);
     }
 }

@@ -25,7 +25,7 @@ impl Agent {
     /// What the other agent of the pair is told. While no control node has heard what we export, we vouch for nothing:
     /// a route that is not there has not been taken back.
     pub fn word(&self, now: Time) -> Word {
-        let vouches = self.uplinks.as_ref().is_none_or(|uplinks| uplinks.has_told_all(now));
+        let vouches = self.uplinks.as_ref().is_none_or(|uplinks| uplinks.has_sent_all(now));
         let mut switches = self.standings.clone();
         switches.values_mut().for_each(|standing| standing.audited &= vouches);
         Word {
@@ -156,11 +156,15 @@ impl Agent {
     /// By whom our switches are served: by us, or by the other agent as it says.
     pub(super) fn served(&self, now: Time) -> BTreeMap<Ipv4Addr, Served> {
         let theirs = self.pair.as_ref().and_then(|pair| pair.fresh(now));
-        let owner = |switches: &BTreeMap<SwitchName, Standing>, name: &SwitchName, said| {
+        let owner = |switches: &BTreeMap<SwitchName, Standing>, name: &SwitchName, reported_at| {
             let standing = switches.get(name)?;
-            let audited = standing.audited;
+            let audited = standing.audited && !planted!(self, CopyOutlivesWithdrawal);
             let live = standing.state == State::Owner;
-            live.then_some(Served { live, audited, said })
+            live.then_some(Served {
+                live,
+                audited,
+                reported_at,
+            })
         };
         let configured = self
             .configuration

@@ -1,36 +1,36 @@
-//! Copies that are held while nobody knows a route at first hand: make before break.
+//! Copies of routes whose original is gone: make before break.
 //!
-//! When it is switched on, both agents of a pair advertise every route of their switches a second time, with the least
-//! preference. While the owner lives nobody sees that; when it dies, traffic goes on as before, until the new owner has
-//! read the switch and advertises what is there. What was taken back by an owner that lives is gone for good.
+//! With a hold, both agents of a pair advertise every route of their switches a second time, with the least preference.
+//! While the owner lives nothing prefers the copy; when the owner dies, traffic goes on as before, until the new owner has
+//! read the switch and advertises what is there. A route that a live owner withdrew is gone for good.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::fabric::Heard;
+use super::fabric::ReceivedPath;
 use crate::bounds::DOUBT;
 use crate::event::Route;
 use crate::evpn::STALE_PREFERENCE;
 use crate::ids::{Mac, Uuid};
 use crate::time::Time;
 
-/// How a switch is served, by whichever agent of the pair.
+/// How a switch is served, by either agent of the pair.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Served {
     /// Some agent owns it.
     pub live: bool,
     /// Its owner has read everything, and advertises what is there.
     pub audited: bool,
-    /// When the other agent said so; `None` if it is our own session, and true at any time.
-    pub said: Option<Time>,
+    /// When the peer agent reported that; `None` if it is our own session, and true at any time.
+    pub reported_at: Option<Time>,
 }
 
 impl Served {
-    /// Whether the owner lived, and had found what is there, so long after a route went that it must have been itself
-    /// that took the route back. Before that, the news of its end may be on its way.
+    /// Whether the owner was alive, and knew what is there, so long after a route went that it must have withdrawn the
+    /// route itself. Before that, the news of its end may be on its way.
     fn denies(&self, since: Time, now: Time) -> bool {
-        self.audited && self.said.unwrap_or(now) >= since + DOUBT
+        self.audited && self.reported_at.unwrap_or(now) >= since + DOUBT
     }
 }
 
@@ -41,11 +41,11 @@ pub struct Hold {
     /// Our switches, by their tunnel end.
     served: BTreeMap<Ipv4Addr, Served>,
     copies: BTreeMap<Route, Copied>,
-    /// Those that nobody advertises at first hand, by their tunnel end, the longest alone first.
-    alone: BTreeMap<Ipv4Addr, BTreeSet<(Time, Route)>>,
-    /// Until when the broadcast routes of a switch are held that nobody owns.
+    /// Copies whose original is gone, by their tunnel end, the oldest first.
+    orphans: BTreeMap<Ipv4Addr, BTreeSet<(Time, Route)>>,
+    /// Until when the broadcast routes of a switch without an owner are held.
     broadcasts: BTreeMap<Ipv4Addr, Time>,
-    /// Copies of what we let go ourselves, and nobody has vouched for since.
+    /// Copies of what we released ourselves, and no other agent has advertised since.
     awaited: BTreeSet<Route>,
 }
 
@@ -55,15 +55,15 @@ pub struct Changed {
     /// The routes whose copies went.
     pub routes: Vec<Route>,
     /// The tunnel ends whose broadcast routes are concerned.
-    pub ends: BTreeSet<Ipv4Addr>,
+    pub vteps: BTreeSet<Ipv4Addr>,
 }
 
 /// A copy.
 #[derive(Clone, Copy, Debug)]
 struct Copied {
     sequence: u32,
-    /// Since when nobody advertises the route at first hand.
-    alone_since: Option<Time>,
+    /// Since when the original is gone.
+    orphaned_at: Option<Time>,
 }
 
 impl Hold {
@@ -73,90 +73,89 @@ impl Hold {
             lasts,
             served: BTreeMap::new(),
             copies: BTreeMap::new(),
-            alone: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
             awaited: BTreeSet::new(),
         }
     }
 
-    /// We are about to let our routes go: from now on it counts whether somebody else vouches for them.
-    pub fn let_go(&mut self, ours: impl Fn(&Route) -> bool) {
-        self.awaited = self.copies.keys().filter(|route| ours(route)).copied().collect();
+    /// Our sessions are about to end: from now on it counts whether another agent advertises what is ours.
+    pub fn release(&mut self, is_ours: impl Fn(&Route) -> bool) {
+        self.awaited = self.copies.keys().filter(|route| is_ours(route)).copied().collect();
     }
 
-    /// Whether somebody else is still to vouch for something that we let go.
+    /// Whether another agent has yet to advertise something that we released.
     pub fn awaits(&self) -> bool {
         !self.awaited.is_empty()
     }
 
-    /// How our switches are served from now on.
-    pub fn serve(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
+    /// Our switches are served like this from now on.
+    pub fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
         let before = std::mem::replace(&mut self.served, served);
-        let mut changed = Changed::default();
+        let mut vteps = self.update_broadcasts(now, &before);
+        let mut routes = Vec::new();
+        if before.keys().any(|vtep| !self.served.contains_key(vtep)) {
+            let ours = &self.served;
+            let left = self.copies.keys().filter(|route| !ours.contains_key(&route.vtep));
+            routes.extend(left.copied());
+        }
+        self.remove(&routes);
+        let expired = self.expire(now);
+        routes.extend(expired.routes);
+        vteps.extend(expired.vteps);
+        Changed { routes, vteps }
+    }
+
+    /// The broadcast routes of a switch are held while it has an owner, and for a while after. Returns the tunnel ends for
+    /// which that changed.
+    fn update_broadcasts(&mut self, now: Time, before: &BTreeMap<Ipv4Addr, Served>) -> BTreeSet<Ipv4Addr> {
+        let mut changed = BTreeSet::new();
         for vtep in before.keys().chain(self.served.keys()) {
-            let [was, is] = [&before, &self.served].map(|it| it.get(vtep).copied().unwrap_or_default());
+            let [was, is] = [before, &self.served].map(|it| it.get(vtep).copied().unwrap_or_default());
             let held = was.live || self.broadcasts.contains_key(vtep);
             if is.live || !self.served.contains_key(vtep) {
                 self.broadcasts.remove(vtep);
             } else if was.live {
                 self.broadcasts.insert(*vtep, now + self.lasts);
             }
-            if held != self.holds_broadcasts(*vtep) {
-                changed.ends.insert(*vtep);
+            let holds = is.live || self.broadcasts.contains_key(vtep);
+            if held != holds {
+                changed.insert(*vtep);
             }
         }
-        if before.keys().any(|vtep| !self.served.contains_key(vtep)) {
-            let ours = &self.served;
-            let left = self.copies.keys().filter(|route| !ours.contains_key(&route.vtep));
-            changed.routes = left.copied().collect();
-        }
-        for route in &changed.routes {
-            self.set(*route, None);
-            self.awaited.remove(route);
-        }
-        let forgotten = self.forget(now);
-        changed.routes.extend(forgotten.routes);
-        changed.ends.extend(forgotten.ends);
         changed
     }
 
-    /// The paths of a MAC changed. Answers whether a copy came, changed or went.
-    pub fn heard(&mut self, now: Time, network: Uuid, mac: Mac, paths: &[Heard]) -> bool {
+    /// The live paths of a MAC changed. Returns whether a copy came, changed or went.
+    pub fn on_paths(&mut self, now: Time, network: Uuid, mac: Mac, paths: &[ReceivedPath]) -> bool {
         let mut changed = false;
         let real: Vec<_> = paths.iter().filter(|path| path.preference > STALE_PREFERENCE).collect();
-        let there = real
+        let ours = real
             .iter()
             .map(|path| path.vtep)
             .filter(|vtep| self.served.contains_key(vtep));
-        let vteps: BTreeSet<_> = self
-            .copies_of(network, mac)
-            .map(|(route, _)| route.vtep)
-            .chain(there)
-            .collect();
+        let copied = self.copies_of(network, mac).map(|(route, _)| route.vtep);
+        let vteps: BTreeSet<_> = copied.chain(ours).collect();
         for vtep in vteps {
             let route = Route { network, mac, vtep };
-            let here = real
-                .iter()
-                .filter(|path| path.vtep == vtep)
-                .map(|path| path.sequence)
-                .max();
+            let here = real.iter().filter(|path| path.vtep == vtep).map(|path| path.sequence);
             let before = self.copies.get(&route).copied();
-            let after = match (here, before) {
+            let after = match (here.max(), before) {
                 (Some(sequence), _) => Some(Copied {
                     sequence,
-                    alone_since: None,
+                    orphaned_at: None,
                 }),
                 // It is elsewhere now.
                 (None, Some(_)) if !real.is_empty() => None,
                 (None, Some(copied)) => Some(Copied {
-                    alone_since: copied.alone_since.or(Some(now)),
+                    orphaned_at: copied.orphaned_at.or(Some(now)),
                     ..copied
                 }),
                 (None, None) => None,
             };
             changed |= before.map(|it| it.sequence) != after.map(|it| it.sequence);
-            let was_alone = before.is_some_and(|it| it.alone_since.is_some());
-            if after.is_none_or(|it| was_alone && it.alone_since.is_none()) {
+            let was_orphan = before.is_some_and(|it| it.orphaned_at.is_some());
+            if after.is_none_or(|it| was_orphan && it.orphaned_at.is_none()) {
                 self.awaited.remove(&route);
             }
             self.set(route, after);
@@ -170,80 +169,65 @@ impl Hold {
             Some(copied) => self.copies.insert(route, copied),
             None => self.copies.remove(&route),
         };
-        let [was, is] = [before, copied].map(|it| it.and_then(|it| it.alone_since));
+        let [was, is] = [before, copied].map(|it| it.and_then(|it| it.orphaned_at));
         if was == is {
             return;
         }
-        let alone = self.alone.entry(route.vtep).or_default();
+        let orphans = self.orphans.entry(route.vtep).or_default();
         if let Some(since) = was {
-            alone.remove(&(since, route));
+            orphans.remove(&(since, route));
         }
-        alone.extend(is.map(|since| (since, route)));
-        if alone.is_empty() {
-            self.alone.remove(&route.vtep);
-        }
-    }
-
-    /// Our own session, which lives, took a route back.
-    pub fn withdrawn(&mut self, route: &Route) {
-        self.set(*route, None);
-        self.awaited.remove(route);
-    }
-
-    /// A planted bug: every copy is held anew.
-    pub fn prolong(&mut self, now: Time) {
-        let alone = self.copies.iter().filter(|(_, copied)| copied.alone_since.is_some());
-        let alone_since = Some(now);
-        let alone: Vec<_> = alone
-            .map(|(route, it)| (*route, Copied { alone_since, ..*it }))
-            .collect();
-        for (route, copied) in alone {
-            self.set(route, Some(copied));
+        orphans.extend(is.map(|since| (since, route)));
+        if orphans.is_empty() {
+            self.orphans.remove(&route.vtep);
         }
     }
 
-    /// Nothing of this network is ours any more.
-    pub fn leave(&mut self, network: Uuid) {
-        for route in self
-            .copies
-            .keys()
-            .filter(|route| route.network == network)
-            .copied()
-            .collect::<Vec<_>>()
-        {
-            self.set(route, None);
-        }
-        self.awaited.retain(|route| route.network != network);
-    }
-
-    /// What has been held for long enough goes, and what a living owner has not got.
-    pub fn forget(&mut self, now: Time) -> Changed {
-        let over = self.broadcasts.extract_if(.., |_, until| *until <= now);
-        let ends = over.map(|(vtep, _)| vtep).collect();
-        let mut routes = Vec::new();
-        for (vtep, alone) in &self.alone {
-            let served = self.served.get(vtep).copied().unwrap_or_default();
-            let gone = |since| since + self.lasts <= now || served.denies(since, now);
-            let gone = alone.iter().take_while(|(since, _)| gone(*since));
-            routes.extend(gone.map(|(_, route)| *route));
-        }
-        for route in &routes {
+    fn remove(&mut self, routes: &[Route]) {
+        for route in routes {
             self.set(*route, None);
             self.awaited.remove(route);
         }
-        Changed { routes, ends }
+    }
+
+    /// Our own session, which is alive, withdrew a route.
+    pub fn on_withdrawn(&mut self, route: &Route) {
+        self.remove(&[*route]);
+    }
+
+    /// Our switches take part in a network no more.
+    pub fn remove_network(&mut self, network: Uuid) {
+        let routes = self.copies.keys().filter(|route| route.network == network);
+        let routes: Vec<_> = routes.copied().collect();
+        self.remove(&routes);
+        self.awaited.retain(|route| route.network != network);
+    }
+
+    /// Removes copies that have been held for long enough, and those that a live owner does not have.
+    pub fn expire(&mut self, now: Time) -> Changed {
+        let over = self.broadcasts.extract_if(.., |_, until| *until <= now);
+        let vteps = over.map(|(vtep, _)| vtep).collect();
+        let mut routes = Vec::new();
+        for (vtep, orphans) in &self.orphans {
+            let served = self.served.get(vtep).copied().unwrap_or_default();
+            let is_over = |since| since + self.lasts <= now || served.denies(since, now);
+            let over = orphans.iter().take_while(|(since, _)| is_over(*since));
+            routes.extend(over.map(|(_, route)| *route));
+        }
+        self.remove(&routes);
+        Changed { routes, vteps }
     }
 
     /// When something may have been held for long enough.
     pub fn due(&self) -> Option<Time> {
-        let due = |(vtep, alone): (&Ipv4Addr, &BTreeSet<(Time, Route)>)| {
-            let (since, _) = alone.first()?;
+        let due = |(vtep, orphans): (&Ipv4Addr, &BTreeSet<(Time, Route)>)| {
+            let (since, _) = orphans.first()?;
             let served = self.served.get(vtep).copied().unwrap_or_default();
-            let ours = served.audited && served.said.is_none();
+            let ours = served.audited && served.reported_at.is_none();
             Some(*since + if ours { DOUBT } else { self.lasts })
         };
-        let alone = self.alone.iter().filter_map(due);
-        alone.chain(self.broadcasts.values().copied()).min()
+        let orphans = self.orphans.iter().filter_map(due);
+        orphans.chain(self.broadcasts.values().copied()).min()
     }
 
     /// The sequence of the copy of a MAC, and where it is.
@@ -273,7 +257,7 @@ impl Hold {
         self.copies.range(from..=to).map(|(route, _)| route.mac)
     }
 
-    /// Whether the broadcast routes of a switch are held: somebody owns it, or did lately.
+    /// Whether the broadcast routes of a switch are held: it has an owner, or had one lately.
     pub fn holds_broadcasts(&self, vtep: Ipv4Addr) -> bool {
         self.served.get(&vtep).is_some_and(|served| served.live) || self.broadcasts.contains_key(&vtep)
     }
@@ -297,8 +281,8 @@ mod tests {
         Time::ORIGIN + Duration::from_secs(seconds)
     }
 
-    fn path(vtep: Ipv4Addr, preference: u32) -> Heard {
-        Heard {
+    fn path(vtep: Ipv4Addr, preference: u32) -> ReceivedPath {
+        ReceivedPath {
             vtep,
             preference,
             sticky: false,
@@ -306,20 +290,31 @@ mod tests {
         }
     }
 
-    /// The other agent says how our switch is served.
+    /// The peer agent reports how our switch is served.
     fn serve(hold: &mut Hold, now: Time, live: bool, audited: bool) -> usize {
-        let said = Some(now);
-        hold.serve(now, [(OURS, Served { live, audited, said })].into())
-            .routes
-            .len()
+        let reported_at = Some(now);
+        hold.on_served(
+            now,
+            [(
+                OURS,
+                Served {
+                    live,
+                    audited,
+                    reported_at,
+                },
+            )]
+            .into(),
+        )
+        .routes
+        .len()
     }
 
     /// A copy of a route whose owner has just died.
     fn held() -> Hold {
         let mut hold = Hold::new(Duration::from_secs(300));
         serve(&mut hold, at(0), true, true);
-        assert!(hold.heard(at(0), NETWORK, MAC, &[path(OURS, 100)]));
-        assert!(!hold.heard(at(10), NETWORK, MAC, &[path(OURS, 1)]));
+        assert!(hold.on_paths(at(0), NETWORK, MAC, &[path(OURS, 100)]));
+        assert!(!hold.on_paths(at(10), NETWORK, MAC, &[path(OURS, 1)]));
         serve(&mut hold, at(13), false, false);
         assert_eq!(hold.of(NETWORK, MAC), Some((OURS, 4)));
         hold
@@ -329,37 +324,37 @@ mod tests {
     fn a_copy_outlives_its_owner_for_as_long_as_it_is_held() {
         let mut hold = held();
         assert_eq!(hold.due(), Some(at(310)));
-        assert!(hold.forget(at(309)).routes.is_empty() && hold.of(NETWORK, MAC).is_some());
-        assert_eq!(hold.forget(at(310)).routes.len(), 1);
+        assert!(hold.expire(at(309)).routes.is_empty() && hold.of(NETWORK, MAC).is_some());
+        assert_eq!(hold.expire(at(310)).routes.len(), 1);
         assert_eq!((hold.of(NETWORK, MAC), hold.due()), (None, Some(at(313))));
     }
 
     #[test]
-    fn a_flap_prolongs_nothing() {
+    fn an_owner_that_comes_and_goes_prolongs_no_hold() {
         let mut hold = held();
         serve(&mut hold, at(20), true, false);
         serve(&mut hold, at(30), false, false);
-        assert!(!hold.heard(at(30), NETWORK, MAC, &[]));
-        assert_eq!(hold.forget(at(310)).routes.len(), 1);
+        assert!(!hold.on_paths(at(30), NETWORK, MAC, &[]));
+        assert_eq!(hold.expire(at(310)).routes.len(), 1);
     }
 
     #[test]
-    fn what_we_let_go_is_awaited_until_somebody_vouches_for_it_after_us() {
+    fn a_released_route_is_awaited_until_another_agent_advertises_it() {
         let mut hold = Hold::new(Duration::from_secs(5));
         serve(&mut hold, at(0), true, true);
-        hold.heard(at(0), NETWORK, MAC, &[path(OURS, 100)]);
-        hold.let_go(|_| true);
-        hold.heard(at(1), NETWORK, MAC, &[path(OURS, 100)]);
-        assert!(hold.awaits(), "that is our own word");
+        hold.on_paths(at(0), NETWORK, MAC, &[path(OURS, 100)]);
+        hold.release(|_| true);
+        hold.on_paths(at(1), NETWORK, MAC, &[path(OURS, 100)]);
+        assert!(hold.awaits(), "that is our own path");
         serve(&mut hold, at(1), false, false);
-        hold.heard(at(1), NETWORK, MAC, &[path(OURS, 1)]);
+        hold.on_paths(at(1), NETWORK, MAC, &[path(OURS, 1)]);
         assert!(hold.awaits());
-        hold.heard(at(2), NETWORK, MAC, &[path(OURS, 100), path(OURS, 1)]);
+        hold.on_paths(at(2), NETWORK, MAC, &[path(OURS, 100), path(OURS, 1)]);
         assert!(!hold.awaits());
     }
 
     #[test]
-    fn what_the_new_owner_has_not_found_goes() {
+    fn a_copy_goes_that_the_new_owner_has_not_found() {
         let mut hold = held();
         serve(&mut hold, at(20), true, false);
         assert!(hold.of(NETWORK, MAC).is_some());
@@ -368,28 +363,39 @@ mod tests {
     }
 
     #[test]
-    fn what_an_owner_that_lives_takes_back_is_gone_for_good() {
+    fn a_route_that_a_live_owner_withdraws_is_gone_for_good() {
         let mut hold = Hold::new(Duration::from_secs(300));
         serve(&mut hold, at(0), true, true);
-        hold.heard(at(0), NETWORK, MAC, &[path(OURS, 100)]);
-        hold.heard(at(1), NETWORK, MAC, &[path(OURS, 1)]);
+        hold.on_paths(at(0), NETWORK, MAC, &[path(OURS, 100)]);
+        hold.on_paths(at(1), NETWORK, MAC, &[path(OURS, 1)]);
         assert_eq!(
             serve(&mut hold, at(1), true, true),
             0,
-            "it may have said so before its end"
+            "the report may be older than the end of the session"
         );
         assert_eq!(serve(&mut hold, at(2), true, true), 1);
         assert!(hold.of(NETWORK, MAC).is_none());
     }
 
     #[test]
-    fn what_our_own_session_does_not_find_goes_without_a_word_from_anybody() {
+    fn a_copy_goes_that_our_own_session_has_not_found_without_any_report() {
         let mut hold = held();
-        let (live, audited, said) = (true, true, None);
+        let (live, audited, reported_at) = (true, true, None);
         assert_eq!(
-            hold.serve(at(20), [(OURS, Served { live, audited, said })].into())
-                .routes
-                .len(),
+            hold.on_served(
+                at(20),
+                [(
+                    OURS,
+                    Served {
+                        live,
+                        audited,
+                        reported_at
+                    }
+                )]
+                .into()
+            )
+            .routes
+            .len(),
             1
         );
     }
@@ -397,14 +403,14 @@ mod tests {
     #[test]
     fn a_mac_that_moved_elsewhere_is_not_held_here() {
         let mut hold = held();
-        assert!(hold.heard(at(20), NETWORK, MAC, &[path(THEIRS, 100), path(OURS, 1)]));
+        assert!(hold.on_paths(at(20), NETWORK, MAC, &[path(THEIRS, 100), path(OURS, 1)]));
         assert!(hold.of(NETWORK, MAC).is_none());
     }
 
     #[test]
-    fn a_switch_that_is_configured_no_more_is_held_no_more() {
+    fn copies_of_a_switch_go_with_its_configuration() {
         let mut hold = held();
-        assert_eq!(hold.serve(at(20), BTreeMap::new()).routes.len(), 1);
+        assert_eq!(hold.on_served(at(20), BTreeMap::new()).routes.len(), 1);
         assert!(!hold.holds_broadcasts(OURS));
     }
 
@@ -415,9 +421,9 @@ mod tests {
         assert!(!hold.holds_broadcasts(OURS));
         serve(&mut hold, at(1), true, false);
         serve(&mut hold, at(2), false, false);
-        hold.forget(at(301));
+        hold.expire(at(301));
         assert!(hold.holds_broadcasts(OURS));
-        hold.forget(at(302));
+        hold.expire(at(302));
         assert!(!hold.holds_broadcasts(OURS));
     }
 }

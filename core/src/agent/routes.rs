@@ -22,11 +22,11 @@ impl Agent {
         while let Some(output) = self.uplinks.as_mut().and_then(Uplinks::poll_output) {
             match output {
                 Up::Dial { id, to } => self.outputs.push_back(Output::Dial { id, to }),
-                Up::Say { id, stanza } => self.outputs.push_back(Output::Say { id, stanza }),
+                Up::SendStanza { id, stanza } => self.outputs.push_back(Output::Say { id, stanza }),
                 Up::Close { id, why } => self.outputs.push_back(Output::HangUp { id, why }),
                 Up::Event(what) => self.outputs.push_back(Output::Event(what)),
                 Up::Imported { network, mac, .. } => self.imported(network, mac),
-                Up::Settled { network, settled } => self.settled(network, settled),
+                Up::RoutesComplete { network, complete } => self.settled(network, complete),
                 Up::Configure {
                     configuration,
                     complete,
@@ -88,7 +88,7 @@ impl Agent {
             known
                 .unheard
                 .extend(uplinks.fabric().macs_of(network).map(|mac| (network, mac)));
-            if uplinks.is_settled(network) {
+            if uplinks.is_complete(network) {
                 known.settling.insert(network);
             }
         }

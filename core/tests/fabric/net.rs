@@ -513,7 +513,7 @@ impl Net {
                 control::Output::Say { conn, stanza } => {
                     if let Some((agent, _, id)) = self.streams.get(&conn) {
                         let id = *id;
-                        self.post.push_back(Letter::Agent(*agent, Up::Heard { id, stanza }));
+                        self.post.push_back(Letter::Agent(*agent, Up::Received { id, stanza }));
                     }
                 }
                 control::Output::Close { conn, why } => panic!("{conn} was closed: {why}"),

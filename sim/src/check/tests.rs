@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use tandem_core::agent::fabric::{Fabric, Heard};
+use tandem_core::agent::fabric::{Fabric, ReceivedPath};
 use tandem_core::event::{self, What};
 use tandem_core::evpn::Key;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};
@@ -148,7 +148,7 @@ fn a_route_that_a_vrouter_keeps_though_no_control_node_has_it_is_found() {
     let found = spoiled_fabric(&mut routes::Routes::default(), |world| {
         let network = *world.wanted(0).networks.keys().next().expect("a network");
         let key = Key::of_mac(Vni::new(5001).expect("a VNI"), Mac([2, 0, 0, 0, 0, 0x99]));
-        let heard = Heard {
+        let path = ReceivedPath {
             vtep: Ipv4Addr::new(10, 1, 0, 1),
             preference: 100,
             sticky: false,
@@ -157,7 +157,7 @@ fn a_route_that_a_vrouter_keeps_though_no_control_node_has_it_is_found() {
         world
             .vrouter_mut("vrouter-1")
             .fabric_mut()
-            .learn(0, network, key, heard)
+            .insert(0, network, key, path)
             .expect("there is room");
     });
     assert!(

@@ -104,7 +104,7 @@ impl Host {
                     let name = peer.to_string();
                     self.post_uplink(conn, Up::Opened { id, name, ours });
                 }
-                Wanted::Event(StreamEvent::Heard(stanza)) => self.post_uplink(conn, Up::Heard { id, stanza }),
+                Wanted::Event(StreamEvent::Heard(stanza)) => self.post_uplink(conn, Up::Received { id, stanza }),
                 Wanted::Event(StreamEvent::Ended { why }) => self.uplink_over(conn, why),
             }
         }

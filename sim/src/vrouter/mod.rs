@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
 
-use tandem_core::agent::fabric::{Fabric, Heard};
+use tandem_core::agent::fabric::{Fabric, ReceivedPath};
 pub use tandem_core::agent::uplinks::What as Event;
 use tandem_core::bounds::{CONTROL_NODES, DIAL, DIALS_BEFORE_ANOTHER};
 use tandem_core::evpn::{InstanceName, Key, Path};
@@ -209,7 +209,7 @@ impl VRouter {
             Stanza::Retracts { instance, keys } => {
                 if let Some(network) = self.networks.get(&instance).copied() {
                     for key in keys {
-                        self.change(network, key.mac, |fabric| fabric.unlearn(number, network, key));
+                        self.change(network, key.mac, |fabric| fabric.remove(number, network, key));
                     }
                 }
             }
@@ -228,8 +228,8 @@ impl VRouter {
         }
         let mac = key.mac;
         let imported = self.change(network, mac, |fabric| {
-            let imported = Heard::of(mac, path).and_then(|heard| fabric.learn(number, network, key, heard));
-            imported.inspect_err(|_| fabric.unlearn(number, network, key))
+            let imported = ReceivedPath::of(mac, path).and_then(|path| fabric.insert(number, network, key, path));
+            imported.inspect_err(|_| fabric.remove(number, network, key))
         });
         if let Err(why) = imported {
             let why = why.to_string();
@@ -270,7 +270,7 @@ impl VRouter {
             slot.turn_to(next);
         }
         self.report(Event::UplinkDown { address, why });
-        self.fabric.distrust(number);
+        self.fabric.mark_stale(number);
         self.sweep();
     }
 
@@ -282,7 +282,7 @@ impl VRouter {
             .copied()
             .collect::<Vec<_>>()
         {
-            for mac in self.fabric.forget(network) {
+            for mac in self.fabric.remove_network(network) {
                 let vtep = None;
                 self.report(Event::Imported { network, mac, vtep });
             }

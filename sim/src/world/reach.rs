@@ -255,7 +255,7 @@ impl<'a> Consumer<'a> {
         match self {
             Self::Agent(agent) => {
                 let uplinks = agent.host.and_then(|host| host.agent().uplinks());
-                uplinks.is_some_and(|uplinks| uplinks.is_settled(network))
+                uplinks.is_some_and(|uplinks| uplinks.is_complete(network))
             }
             Self::VRouter(vrouter) => vrouter.vrouter.is_some_and(|vrouter| vrouter.is_complete(network)),
         }

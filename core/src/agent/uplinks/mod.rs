@@ -1,405 +1,500 @@
-//! What an agent has with its control nodes: configuration from one of them, routes to and from all.
+//! An agent's control nodes: configuration from one of them, routes to and from all.
 //!
-//! Up to two of a list are dialled at a time. Each gets every route that our switches' sessions export, and tells
-//! every route of the networks that our switches take part in; both end in the [`fabric`](super::fabric) table.
-//! The configuration (`source.rs`) comes from one of them, and from the other as soon as that one is lost.
+//! Each part has a file: `connections` dials up to two control nodes of a list, and holds an `uplink` for each session,
+//! with its `subscriptions` and its `rib_out`. `instances` knows the networks that our switches take part in.
+//! `publications` is what we send of our own, `source` where the configuration comes from. Received routes stand in the
+//! [`fabric`](super::fabric) table, and the networks of which all have arrived in `complete`. This file joins the parts.
 //!
-//! What was told is not forgotten with whoever told it: it goes when everything was told again by someone else.
+//! Routes of a session that ended are stale, and stay until a control node has sent all routes of their network.
 
+mod complete;
+mod connections;
 mod event;
-mod publish;
-mod settle;
+mod instances;
+mod messages;
+mod provider;
+mod publications;
+mod rib_out;
 mod source;
+mod subscriptions;
 mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::adverts::{Advert, Adverts};
-use super::fabric::{Fabric, Heard, Unusable};
-use super::hold::{Hold, Served};
-use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER, ROUTES_PER_STEP};
-use crate::configuration::{Configuration, SessionOptions};
+use super::adverts::Advert;
+use super::fabric::{Fabric, ReceivedPath};
+use super::hold::{Changed, Served};
+use crate::bounds::ROUTES_PER_STEP;
+use crate::configuration::Configuration;
 use crate::event::Route;
-use crate::evpn::{InstanceName, Key, Path};
-use crate::ids::{Mac, Uuid, Vni};
+use crate::evpn::{InstanceName, Key, Path, STALE_PREFERENCE, Unusable};
+use crate::ids::{Mac, Uuid};
 use crate::machine::{CloseWhy, Machine};
 use crate::status::UplinkStatus;
 use crate::time::{Deadline, Time};
-use crate::xmpp::backoff::Backoff;
 use crate::xmpp::stanza::Stanza;
-use crate::xmpp::stream::KEEPALIVE;
+use complete::CompleteNetworks;
+use connections::Connections;
 pub use event::What;
+use instances::Instances;
+pub use messages::{Change, Input, Options, Output, UplinkId, Why};
+use publications::Publications;
 use source::Source;
-use uplink::{State, Uplink};
-
-/// One dial of a control node, and the session that follows. Never used again.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UplinkId(pub u64);
-
-/// With whom, and as whom.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The control nodes, the preferred first.
-    pub nodes: Vec<SocketAddr>,
-    /// How sessions behave; the configuration that is told says nothing of it.
-    pub session: SessionOptions,
-    /// How long a copy of a route is held while nobody knows it at first hand; `None` holds none.
-    pub stale_hold: Option<Duration>,
-    /// For the jitter of the back-off.
-    pub seed: u64,
-}
-
-/// What may arrive.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Both streams are open; the control node calls itself this, and is one of ours or not.
-    Opened { id: UplinkId, name: String, ours: bool },
-    /// It said something.
-    Heard { id: UplinkId, stanza: Stanza },
-    /// The driver has so many bytes left that the control node did not take yet.
-    Sent { id: UplinkId, queued_bytes: usize },
-    /// The dial failed, or the session is over.
-    Closed { id: UplinkId, why: CloseWhy },
-    /// This is in force now.
-    Configured(Arc<Configuration>),
-    /// Our sessions' word on a route changed; they say now that its MAC is behind these tunnel ends.
-    Exported {
-        route: Route,
-        change: Change,
-        vteps: Vec<Ipv4Addr>,
-    },
-    /// How the switches that are configured are served, by us or by the other agent of the pair.
-    Served(BTreeMap<Ipv4Addr, Served>),
-    /// Our sessions are about to end. By whom our switches are served until then.
-    LetGo(BTreeMap<Ipv4Addr, Served>),
-    /// The time that `poll_timeout` named has come.
-    Timeout,
-}
-
-/// What became of a route of ours.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
-    /// The switch learned it just now.
-    Learned,
-    /// The switch had learned it when our session came to write: nobody knows when.
-    Inherited,
-    /// The switch took it back.
-    Withdrawn,
-    /// Nobody says anything of it any more: the session is over.
-    SessionOver,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Dial this control node, and open a stream.
-    Dial { id: UplinkId, to: SocketAddr },
-    /// Say this in the session.
-    Say { id: UplinkId, stanza: Stanza },
-    /// Close the session.
-    Close { id: UplinkId, why: CloseWhy },
-    /// A MAC lives elsewhere now, or nowhere.
-    Imported {
-        network: Uuid,
-        mac: Mac,
-        vtep: Option<Ipv4Addr>,
-    },
-    /// Whether everything that can be told of a network has been told.
-    Settled { network: Uuid, settled: bool },
-    /// This is to be in force; and whether it is all.
-    Configure {
-        configuration: Arc<Configuration>,
-        complete: bool,
-    },
-    /// Something happened.
-    Event(What),
-}
-
-/// Why it wants to be woken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// There is more to tell.
-    MoreWork,
-    /// A control node is to be dialled.
-    DialDue,
-    /// An instance may have been quiet for long enough.
-    QuietDue,
-    /// The configuration may have been quiet for long enough.
-    ConfigurationDue,
-    /// A copy has been held for long enough.
-    HoldDue,
-}
+use uplink::Uplink;
 
 /// All of an agent's control nodes.
 #[derive(Clone, Debug)]
 pub struct Uplinks {
-    options: Options,
-    slots: Vec<Slot>,
-    /// Control nodes that nobody dials at present.
-    spare: VecDeque<SocketAddr>,
-    dials: u64,
+    connections: Connections,
     source: Source,
     configuration: Arc<Configuration>,
-    networks: BTreeMap<Uuid, (InstanceName, Vni)>,
-    instances: BTreeMap<InstanceName, (Uuid, u32)>,
-    settled: BTreeSet<Uuid>,
+    instances: Instances,
     fabric: Fabric,
-    adverts: Adverts,
-    hold: Option<Hold>,
-    /// The switches' own broadcast routes.
-    broadcasts: BTreeSet<(Uuid, Ipv4Addr)>,
+    complete: CompleteNetworks,
+    publications: Publications,
     now: Time,
     outputs: VecDeque<Output>,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    uplink: Uplink,
-    backoff: Backoff,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 impl Uplinks {
-    /// Nothing was dialled yet.
+    /// No control node was dialled yet.
     pub fn new(options: Options) -> Self {
-        let mut spare: VecDeque<_> = options.nodes.iter().copied().collect();
-        let first = spare.drain(..spare.len().min(CONTROL_NODES)).collect::<Vec<_>>();
-        let slots = first.into_iter().zip(options.seed..).map(|(address, seed)| Slot {
-            uplink: Uplink::new(address),
-            backoff: Backoff::new(seed, KEEPALIVE),
-        });
         let configuration = Configuration {
             session: options.session.clone(),
             networks: BTreeMap::new(),
             switches: BTreeMap::new(),
         };
         Self {
-            slots: slots.collect(),
-            spare,
-            dials: 0,
-            source: Source::default(),
+            connections: Connections::new(&options.nodes, options.seed),
+            publications: Publications::new(&options),
+            #[cfg(feature = "mutants")]
+            mutant: options.session.mutant,
+            source: Source::new(options.session),
             configuration: Arc::new(configuration),
-            networks: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            settled: BTreeSet::new(),
+            instances: Instances::default(),
             fabric: Fabric::default(),
-            adverts: Adverts::default(),
-            hold: options.stale_hold.map(Hold::new),
-            broadcasts: BTreeSet::new(),
+            complete: CompleteNetworks::default(),
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
-            options,
         }
     }
 
-    /// Everything that control nodes told.
+    /// Every path that control nodes sent.
     pub fn fabric(&self) -> &Fabric {
         &self.fabric
     }
 
     /// Whether copies of routes are held.
     pub fn holds(&self) -> bool {
-        self.hold.is_some()
+        self.publications.holds()
     }
 
-    /// Whether somebody else is still to vouch for what we let go, and somebody is there to hear of it.
+    /// Whether another agent has yet to advertise something that we released, and a session is open to learn of it.
     pub fn lingers(&self) -> bool {
-        self.any_up() && self.hold.as_ref().is_some_and(Hold::awaits)
+        self.any_up() && self.publications.awaits()
     }
 
     /// The routes of which copies are held.
     pub fn held(&self) -> impl Iterator<Item = &Route> {
-        self.hold.iter().flat_map(Hold::routes)
+        self.publications.held()
     }
 
     /// What is advertised of a MAC.
     pub fn advert(&self, network: Uuid, mac: Mac) -> Option<Advert> {
-        self.adverts.of(network, mac)
+        self.publications.advert(network, mac)
     }
 
     /// Whether a session with any control node is open.
     pub fn any_up(&self) -> bool {
-        self.slots.iter().any(|slot| slot.uplink.id().is_some())
+        self.connections.uplinks().next().is_some()
     }
 
-    /// Whether some control node has heard everything that we have to say of routes.
-    pub fn has_told_all(&self, now: Time) -> bool {
-        self.slots.iter().any(|slot| slot.uplink.has_told_all(now))
+    /// Whether some control node has been sent everything that we publish.
+    pub fn has_sent_all(&self, now: Time) -> bool {
+        self.connections.uplinks().any(|uplink| uplink.has_sent_all(now))
     }
 
-    /// Networks of which everything that can be told has been told.
-    pub fn is_settled(&self, network: Uuid) -> bool {
-        self.settled.contains(&network)
+    /// Whether all routes of a network have been received.
+    pub fn is_complete(&self, network: Uuid) -> bool {
+        self.complete.contains(network)
     }
 
-    /// Where a MAC is to be found, as far as control nodes know.
+    /// The tunnel end of the best path of a MAC.
     pub fn vtep(&self, network: Uuid, mac: Mac) -> Option<Ipv4Addr> {
         self.fabric.best(network, mac).map(|best| best.vtep)
     }
 
     /// The control nodes that a session is open with, by the name that each gave.
     pub fn peers(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().filter_map(|slot| slot.uplink.peer())
+        self.connections.uplinks().map(Uplink::name)
     }
 
-    /// What an operator may want to know.
+    /// Of the configuration in force, if a revision came with it.
+    pub fn revision(&self) -> Option<u64> {
+        self.source.revision()
+    }
+
+    /// What an operator may want to know of each control node.
     pub fn status(&self) -> Vec<UplinkStatus> {
-        let slots = self.slots.iter().map(|slot| &slot.uplink);
-        slots.map(|uplink| uplink.status(&self.source)).collect()
+        self.connections.status(&self.source)
     }
 
     #[cfg(feature = "mutants")]
     fn mutant(&self) -> Option<crate::mutant::Mutant> {
-        self.options.session.mutant
+        self.mutant
     }
 
-    fn slot_of(&self, id: UplinkId) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.uplink.is(id))
-    }
-
-    fn dial(&mut self, now: Time) {
-        for slot in &mut self.slots {
-            if matches!(slot.uplink.state, State::Waiting { until } if until <= now) {
-                self.dials += 1;
-                let id = UplinkId(self.dials);
-                slot.uplink.state = State::Dialling { id };
-                let to = slot.uplink.address;
-                self.outputs.push_back(Output::Dial { id, to });
-            }
-        }
-    }
-
-    fn opened(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
-        let Some(slot) = self.slot_of(id).and_then(|slot| self.slots.get_mut(slot)) else {
+    fn on_opened(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
+        let Some(address) = self.connections.on_opened(now, id, name.clone(), ours) else {
             return;
         };
-        let address = slot.uplink.address;
-        slot.uplink.state = State::Up {
-            id,
-            name: name.clone(),
-            ours,
-            since: now,
-        };
-        slot.uplink.failures = 0;
         self.event(What::UplinkUp { address, name });
-        self.choose_source(now);
+        self.source.choose(now, &self.connections, &mut self.outputs);
         self.subscribe(now);
+        self.update_complete();
     }
 
-    fn closed(&mut self, now: Time, id: UplinkId, why: CloseWhy) {
-        let Some(number) = self.slot_of(id) else { return };
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        let address = slot.uplink.address;
-        let mut up = Duration::ZERO;
-        if let State::Up { since, .. } = slot.uplink.state {
-            up = now.since(since);
-        }
-        slot.uplink.lost(now + slot.backoff.pause(up));
-        // After some vain attempts it is another's turn.
-        if slot.uplink.failures >= DIALS_BEFORE_ANOTHER
-            && let Some(next) = self.spare.pop_front()
-        {
-            self.spare.push_back(address);
-            slot.uplink = Uplink::new(next);
-        }
+    /// What the session sent becomes stale; it goes at once where another control node has sent everything.
+    fn on_closed(&mut self, now: Time, id: UplinkId, why: CloseWhy) {
+        let Some((slot, address)) = self.connections.on_closed(now, id) else {
+            return;
+        };
         self.event(What::UplinkDown { address, why });
-        self.fabric.distrust(number);
-        self.copy_all();
-        self.source.lost(id);
-        self.choose_source(now);
-        self.resettle();
-        self.sweep_all();
+        self.fabric.mark_stale(slot);
+        self.update_copies();
+        self.source.on_closed(id);
+        self.source.choose(now, &self.connections, &mut self.outputs);
+        self.update_complete();
+        for network in self.complete.iter().collect::<Vec<_>>() {
+            self.sweep_network(network);
+        }
     }
 
-    fn heard(&mut self, now: Time, id: UplinkId, stanza: Stanza) {
-        let Some(number) = self.slot_of(id) else { return };
+    fn on_received(&mut self, now: Time, id: UplinkId, stanza: Stanza) {
         match stanza {
-            Stanza::Items { instance, items } => self.items(now, number, &instance, items),
-            Stanza::Retracts { instance, keys } => self.retracts(now, number, &instance, &keys),
+            Stanza::Items { instance, items } => self.on_items(now, id, &instance, items),
+            Stanza::Retracts { instance, keys } => self.on_retracts(now, id, &instance, &keys),
             Stanza::InstanceEndOfRib { instance, subscription } => {
-                let slot = self.slots.get_mut(number);
-                if slot.is_some_and(|slot| slot.uplink.on_end_of_rib(now, &instance, subscription)) {
-                    self.resettle();
+                let uplink = self.connections.uplink_mut(id);
+                let subscriptions = uplink.map(|(_, uplink)| uplink.subscriptions_mut());
+                if subscriptions.is_some_and(|it| it.on_instance_end_of_rib(now, &instance, subscription)) {
+                    self.update_complete();
                 }
             }
             Stanza::EndOfRib => {
-                self.each_uplink(number, |uplink| uplink.all_completed(now));
-                self.resettle();
+                if let Some((_, uplink)) = self.connections.uplink_mut(id) {
+                    uplink.subscriptions_mut().on_end_of_rib(now);
+                    self.update_complete();
+                }
             }
-            Stanza::Configuration(changes) => self.graph_told(now, id, changes),
+            Stanza::Configuration(changes) => {
+                let (source, connections) = (&mut self.source, &self.connections);
+                source.on_changes(now, id, changes, connections, &mut self.outputs);
+            }
             Stanza::Refused { what } => self.event(What::Unreadable { what }),
-            // What agents say to control nodes means nothing the other way.
+            // What agents send to control nodes means nothing in this direction.
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::SubscribeConfiguration { .. } => {}
             Stanza::Publish { .. } | Stanza::Collection { .. } => {}
         }
     }
 
-    /// Routes of an instance arrive.
-    fn items(&mut self, now: Time, number: usize, instance: &InstanceName, items: Vec<(Key, Path)>) {
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        let Some(network) = slot.uplink.heard(now, instance) else {
-            return slot.uplink.not_asked(items.len());
+    /// Routes of an instance arrived.
+    fn on_items(&mut self, now: Time, id: UplinkId, instance: &InstanceName, items: Vec<(Key, Path)>) {
+        let Some((slot, uplink)) = self.connections.uplink_mut(id) else {
+            return;
+        };
+        let Some(network) = uplink.subscriptions_mut().on_routes(now, instance) else {
+            return uplink.on_unsubscribed_routes(items.len());
         };
         for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
             let before = self.fabric.best(network, key.mac);
-            let heard = Heard::of(key.mac, &path);
-            match heard.and_then(|heard| self.fabric.learn(number, network, key, heard)) {
-                Ok(()) if self.settled.contains(&network) => self.fabric.sweep(network, key.mac),
-                Ok(()) => {}
-                Err(why) => {
-                    self.fabric.unlearn(number, network, key);
-                    self.is_unusable(number, network, key.mac, why);
-                }
+            if let Err(why) = self.insert(slot, network, key, &path) {
+                self.fabric.remove(slot, network, key);
+                self.on_unusable(id, network, key.mac, why);
             }
-            self.imported(network, key.mac, before);
+            self.on_paths(network, key.mac, before);
         }
     }
 
-    fn is_unusable(&mut self, number: usize, network: Uuid, mac: Mac, why: Unusable) {
-        let slot = self.slots.get_mut(number);
-        if slot.is_some_and(|slot| slot.uplink.is_unusable(why)) {
+    /// A path arrived. In a network that is complete, it takes the place of whatever is stale.
+    fn insert(&mut self, slot: usize, network: Uuid, key: Key, path: &Path) -> Result<(), Unusable> {
+        let path = ReceivedPath::of(key.mac, path)?;
+        self.fabric.insert(slot, network, key, path)?;
+        if self.complete.contains(network) {
+            self.fabric.sweep(network, key.mac);
+        }
+        Ok(())
+    }
+
+    fn on_unusable(&mut self, id: UplinkId, network: Uuid, mac: Mac, why: Unusable) {
+        let uplink = self.connections.uplink_mut(id);
+        if uplink.is_some_and(|(_, uplink)| uplink.on_unusable(why)) {
             let why = why.to_string();
             self.event(What::Unusable { network, mac, why });
         }
     }
 
-    fn retracts(&mut self, now: Time, number: usize, instance: &InstanceName, keys: &[Key]) {
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        let Some(network) = slot.uplink.heard(now, instance) else {
+    fn on_retracts(&mut self, now: Time, id: UplinkId, instance: &InstanceName, keys: &[Key]) {
+        let Some((slot, uplink)) = self.connections.uplink_mut(id) else {
+            return;
+        };
+        let Some(network) = uplink.subscriptions_mut().on_routes(now, instance) else {
             return;
         };
         for key in keys {
             let before = self.fabric.best(network, key.mac);
-            self.fabric.unlearn(number, network, *key);
-            self.imported(network, key.mac, before);
+            self.fabric.remove(slot, network, *key);
+            self.on_paths(network, key.mac, before);
         }
     }
 
-    /// The paths of a MAC changed: its best one may be another.
-    fn imported(&mut self, network: Uuid, mac: Mac, before: Option<Heard>) {
-        let best = self.fabric.best(network, mac);
-        self.compare_sequence(network, mac, before, best);
-        self.copy(network, mac);
-        let [before, vtep] = [before, best].map(|heard| heard.map(|heard| heard.vtep));
-        if before != vtep {
+    /// The paths of a MAC changed: the best may be another, and what we publish of it.
+    fn on_paths(&mut self, network: Uuid, mac: Mac, before: Option<ReceivedPath>) {
+        let publications = &mut self.publications;
+        if publications.on_paths(self.now, (network, mac), before, &self.fabric) {
+            self.mark_mac(network, mac);
+        }
+        let vtep = self.vtep(network, mac);
+        if before.map(|before| before.vtep) != vtep {
             self.outputs.push_back(Output::Imported { network, mac, vtep });
             self.event(What::Imported { network, mac, vtep });
         }
     }
 
-    fn each_uplink(&mut self, number: usize, act: impl FnOnce(&mut Uplink)) {
-        if let Some(slot) = self.slots.get_mut(number) {
-            act(&mut slot.uplink);
+    /// A configuration is in force: subscriptions follow, and each network's routes go under its present VNI.
+    fn on_configured(&mut self, now: Time, configuration: Arc<Configuration>) {
+        if self.configuration == configuration {
+            return;
+        }
+        let moved = self.instances.replace(Instances::of(&configuration));
+        self.configuration = configuration;
+        for moved in moved {
+            self.mark_network(moved.network, &moved.from);
+            if moved.left {
+                self.leave(moved.network);
+            }
+        }
+        self.subscribe(now);
+        self.update_complete();
+    }
+
+    /// Our switches take part in a network no more, or under another name.
+    fn leave(&mut self, network: Uuid) {
+        self.publications.remove_network(network);
+        for mac in self.fabric.remove_network(network) {
+            let vtep = None;
+            self.outputs.push_back(Output::Imported { network, mac, vtep });
+        }
+    }
+
+    /// What our sessions export of a route changed.
+    fn on_exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr]) {
+        let Route { network, mac, .. } = route;
+        if mac.is_broadcast() {
+            let concerned = self.publications.on_broadcasts_exported(network, vteps);
+            return self.mark_broadcasts(network, &concerned);
+        }
+        self.publications.on_exported(now, route, change, vteps, &self.fabric);
+        self.mark_mac(network, mac);
+        self.sweep_complete(network, mac);
+    }
+
+    /// Our switches are served in another way now.
+    fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
+        let changed = self.publications.on_served(now, served);
+        self.on_held(changed);
+    }
+
+    /// Our sessions are about to end: what they export is to stay until another agent advertises it.
+    fn on_releasing(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
+        self.publications.hold_for_release();
+        self.on_served(now, served);
+        for (network, mac) in self.publications.advertised().collect::<Vec<_>>() {
+            self.update_copy(network, mac);
+        }
+        self.publications.release();
+    }
+
+    fn on_timeout(&mut self, now: Time) {
+        let mut any = false;
+        for uplink in self.connections.uplinks_mut() {
+            any |= uplink.subscriptions_mut().on_timeout(now);
+        }
+        if any {
+            self.update_complete();
+        }
+        self.source.on_timeout(now, &self.connections, &mut self.outputs);
+        let changed = self.publications.expire(now);
+        self.on_held(changed);
+    }
+
+    /// Copies went, or broadcast routes are held from now on, or no more.
+    fn on_held(&mut self, Changed { routes, vteps }: Changed) {
+        for Route { network, mac, .. } in routes {
+            self.mark_mac(network, mac);
+            self.sweep_complete(network, mac);
+        }
+        if vteps.is_empty() {
+            return;
+        }
+        let vteps: Vec<_> = vteps.into_iter().collect();
+        let networks: Vec<Uuid> = self.instances.networks().map(|(network, ..)| network).collect();
+        for network in networks {
+            self.mark_broadcasts(network, &vteps);
+        }
+    }
+
+    /// The live paths of a MAC may be others: so may its copy.
+    fn update_copy(&mut self, network: Uuid, mac: Mac) {
+        if self.publications.update_copy(self.now, network, mac, &self.fabric) {
+            self.mark_mac(network, mac);
+        }
+    }
+
+    /// Paths became stale: the copies that are held may be the last of their routes.
+    fn update_copies(&mut self) {
+        let held = self.publications.held();
+        let macs: BTreeSet<(Uuid, Mac)> = held.map(|route| (route.network, route.mac)).collect();
+        for (network, mac) in macs {
+            self.update_copy(network, mac);
+        }
+    }
+
+    /// Subscribes to every instance, on every uplink, and marks what we publish there.
+    fn subscribe(&mut self, now: Time) {
+        for uplink in self.connections.uplinks_mut() {
+            uplink.subscribe(now, &self.instances, &mut self.outputs);
+        }
+        let networks: Vec<_> = self
+            .instances
+            .networks()
+            .map(|(network, name, _)| (network, name.clone()))
+            .collect();
+        for (network, instance) in networks {
+            self.mark_network(network, &instance);
+        }
+    }
+
+    /// Some control node has sent all routes of a network, or none has any more. What is stale goes where it has.
+    fn update_complete(&mut self) {
+        let every = planted!(self, SweptBeforeComplete);
+        let networks = self
+            .connections
+            .uplinks()
+            .flat_map(|uplink| uplink.subscriptions().networks());
+        let complete = networks.filter(|(_, complete)| *complete || every);
+        let complete: BTreeSet<Uuid> = complete.map(|(network, _)| network).collect();
+        for network in self.complete.added(&complete) {
+            self.sweep_network(network);
+            self.presume_network(network);
+        }
+        for (network, complete) in self.complete.replace(complete) {
+            self.outputs.push_back(Output::RoutesComplete { network, complete });
+        }
+    }
+
+    fn sweep_network(&mut self, network: Uuid) {
+        for mac in self.fabric.stale_macs(network) {
+            self.sweep(network, mac);
+        }
+    }
+
+    /// What we publish of a MAC changed: what we presumed to be sent of it goes, if its network is complete.
+    fn sweep_complete(&mut self, network: Uuid, mac: Mac) {
+        if self.is_complete(network) {
+            self.sweep(network, mac);
+        }
+    }
+
+    /// Removes what is stale of a MAC. A MAC that only we know is presumed to be where we publish it: a control node that
+    /// has just been started may mark the end before it has received our routes, and will send them to us then.
+    fn sweep(&mut self, network: Uuid, mac: Mac) {
+        let before = self.fabric.best(network, mac);
+        let is_fresh = self.fabric.fresh_paths(network, mac).next().is_some();
+        match self.presumed(network, mac).filter(|_| before.is_some() && !is_fresh) {
+            Some((key, path)) => self.fabric.presume(network, key, path),
+            None => self.fabric.sweep(network, mac),
+        }
+        self.on_paths(network, mac, before);
+    }
+
+    /// A network is complete: what only we know of it is still to be sent to us.
+    fn presume_network(&mut self, network: Uuid) {
+        let macs: BTreeSet<Mac> = self.publications.macs_of(network).collect();
+        for mac in macs {
+            if self.fabric.best(network, mac).is_none()
+                && let Some((key, path)) = self.presumed(network, mac)
+            {
+                self.fabric.presume(network, key, path);
+                self.on_paths(network, mac, None);
+            }
+        }
+    }
+
+    /// What we publish of a MAC, as the least preferred path.
+    fn presumed(&self, network: Uuid, mac: Mac) -> Option<(Key, ReceivedPath)> {
+        let (vtep, sequence) = self.publications.place(network, mac)?;
+        let (_, vni) = self.instances.of_network(network)?;
+        let path = ReceivedPath {
+            vtep,
+            preference: STALE_PREFERENCE,
+            sticky: false,
+            sequence,
+        };
+        Some((Key::of_mac(vni, mac), path))
+    }
+
+    fn mark_mac(&mut self, network: Uuid, mac: Mac) {
+        if let Some((instance, vni)) = self.instances.of_network(network) {
+            let key = Key::of_mac(vni, mac);
+            mark(&mut self.connections, instance, [key]);
+        }
+    }
+
+    fn mark_broadcasts(&mut self, network: Uuid, vteps: &[Ipv4Addr]) {
+        if let Some((instance, vni)) = self.instances.of_network(network) {
+            let keys = vteps.iter().map(|vtep| Key::of_broadcast(vni, *vtep));
+            mark(&mut self.connections, instance, keys);
+        }
+    }
+
+    /// Marks everything of a network: what was sent into an instance of it, and what we publish now.
+    fn mark_network(&mut self, network: Uuid, sent_into: &InstanceName) {
+        for uplink in self.connections.uplinks_mut() {
+            uplink.rib_out_mut().mark_sent(sent_into);
+        }
+        if let Some((instance, vni)) = self.instances.of_network(network) {
+            let macs = self.publications.macs_of(network).map(|mac| Key::of_mac(vni, mac));
+            let vteps = self.publications.broadcast_vteps(network);
+            let keys = macs.chain(vteps.map(|vtep| Key::of_broadcast(vni, vtep)));
+            mark(&mut self.connections, instance, keys);
+        }
+    }
+
+    /// Sends a bounded number of routes to each control node that can take them.
+    fn publish(&mut self) {
+        let (publications, instances) = (&self.publications, &self.instances);
+        let desired = |instance: &InstanceName, key: &Key| publications.desired(instances, instance, key);
+        for uplink in self.connections.uplinks_mut() {
+            uplink.publish(ROUTES_PER_STEP, desired, &mut self.outputs);
         }
     }
 
     fn event(&mut self, what: What) {
         self.outputs.push_back(Output::Event(what));
+    }
+}
+
+/// Marks routes of an instance on every uplink.
+fn mark(connections: &mut Connections, instance: &InstanceName, keys: impl IntoIterator<Item = Key>) {
+    for key in keys {
+        for uplink in connections.uplinks_mut() {
+            uplink.rib_out_mut().mark(instance, key);
+        }
     }
 }
 
@@ -412,27 +507,22 @@ impl Machine for Uplinks {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         self.now = now;
         match input {
-            Input::Opened { id, name, ours } => self.opened(now, id, name, ours),
-            Input::Heard { id, stanza } => self.heard(now, id, stanza),
+            Input::Opened { id, name, ours } => self.on_opened(now, id, name, ours),
+            Input::Received { id, stanza } => self.on_received(now, id, stanza),
             Input::Sent { id, queued_bytes } => {
-                if let Some(number) = self.slot_of(id) {
-                    self.each_uplink(number, |uplink| uplink.sent(queued_bytes));
+                if let Some((_, uplink)) = self.connections.uplink_mut(id) {
+                    uplink.on_sent(queued_bytes);
                 }
             }
-            Input::Closed { id, why } => self.closed(now, id, why),
-            Input::Configured(configuration) => self.configured(now, configuration),
-            Input::Exported { route, change, vteps } => self.exported(now, route, change, &vteps),
-            Input::Served(served) => self.served(now, served),
-            Input::LetGo(served) => self.let_go(now, served),
-            Input::Timeout => {
-                self.check_quiet(now);
-                self.check_graph(now);
-                self.adverts.forget(now);
-                self.check_hold(now);
-            }
+            Input::Closed { id, why } => self.on_closed(now, id, why),
+            Input::Configured(configuration) => self.on_configured(now, configuration),
+            Input::Exported { route, change, vteps } => self.on_exported(now, route, change, &vteps),
+            Input::Served(served) => self.on_served(now, served),
+            Input::Releasing(served) => self.on_releasing(now, served),
+            Input::Timeout => self.on_timeout(now),
         }
-        self.dial(now);
-        self.publish(ROUTES_PER_STEP);
+        self.connections.dial(now, &mut self.outputs);
+        self.publish();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -440,20 +530,16 @@ impl Machine for Uplinks {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let uplinks = || self.slots.iter().map(|slot| &slot.uplink);
+        let uplinks = || self.connections.uplinks();
         let deadline = |why| move |at| Deadline { at, why };
-        let more = uplinks().any(Uplink::has_news).then_some(self.now);
-        let dial = uplinks().filter_map(|uplink| match uplink.state {
-            State::Waiting { until } => Some(until),
-            State::Dialling { .. } | State::Up { .. } => None,
-        });
-        let quiet = uplinks().filter_map(Uplink::quiet_at);
+        let more = uplinks().any(Uplink::can_publish).then_some(self.now);
+        let quiet = uplinks().filter_map(|uplink| uplink.subscriptions().quiet_at()).min();
         let deadlines = [
             more.map(deadline(Why::MoreWork)),
-            dial.min().map(deadline(Why::DialDue)),
-            quiet.min().map(deadline(Why::QuietDue)),
+            self.connections.dial_at().map(deadline(Why::DialDue)),
+            quiet.map(deadline(Why::QuietDue)),
             self.source.due().map(deadline(Why::ConfigurationDue)),
-            self.hold.as_ref().and_then(Hold::due).map(deadline(Why::HoldDue)),
+            self.publications.hold_due().map(deadline(Why::HoldDue)),
         ];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }

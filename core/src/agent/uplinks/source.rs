@@ -1,305 +1,238 @@
 //! Where the configuration comes from: one control node at a time, until it is lost or turns out to be outdated.
 //!
-//! What a control node tells is put together anew for each of them; what was in force stays in force until the new
-//! one has told everything. A control node of ours says when that is so, and which revision it was; others are quiet
-//! for a while.
+//! The graph of each control node is built up separately; what was in force stays in force until the next one has sent
+//! everything. A Tandem control node says when that is so, and which revision it was; others are quiet for a while.
 //!
-//! Those of ours are all asked, so that whoever tells a higher revision is followed at once, and whoever tells something
-//! else than is in force is named. Another is asked when nobody else is left to follow, and followed until one of ours is
-//! back.
+//! Every Tandem control node is asked, so that a higher revision is followed at once, and a difference is reported. One of
+//! another make is asked when no other is left to follow, and followed until a Tandem control node is back.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::uplink::State;
-use super::{Output, UplinkId, Uplinks, What};
-use crate::agent::graph::{Graph, virtual_router};
-use crate::bounds::{ALARM_AFTER, CHANGES_SETTLE, GRAPH_BYTES, QUIET};
-use crate::configuration::Configuration;
+use super::connections::Connections;
+use super::provider::{Provider, Snapshot};
+use super::{Output, UplinkId, What};
+use crate::agent::graph::virtual_router;
+use crate::bounds::GRAPH_BYTES;
+use crate::configuration::{Configuration, SessionOptions};
 use crate::control::REVISION;
 use crate::machine::{CloseWhy, Fault};
 use crate::time::Time;
-use crate::xmpp::graph::Change;
+use crate::xmpp::graph::{Change, NodeId};
 use crate::xmpp::stanza::Stanza;
 
-/// Who tells the configuration, and what they have told.
-#[derive(Clone, Debug, Default)]
+/// The control nodes that send the configuration, and what is in force.
+#[derive(Clone, Debug)]
 pub(super) struct Source {
-    /// Who was asked.
-    tellers: BTreeMap<UplinkId, Teller>,
-    /// Whose word counts.
+    session: SessionOptions,
+    /// Those that were asked.
+    providers: BTreeMap<UplinkId, Provider>,
+    /// The one whose configuration is, or will be, in force.
     followed: Option<UplinkId>,
-    /// What is in force, wherever it came from.
+    /// Of the configuration in force, if a revision came with it.
     revision: Option<u64>,
     configuration: Option<Arc<Configuration>>,
 }
 
-/// The configuration as one control node tells it.
-#[derive(Clone, Debug)]
-struct Teller {
-    name: String,
-    /// It says itself when it has told everything.
-    ours: bool,
-    graph: Graph,
-    /// When it told something last that is no part of `whole` yet.
-    told: Option<Time>,
-    whole: Option<Whole>,
-    /// How that is not what is in force.
-    disagrees: Option<Disagreement>,
-}
-
-/// Somebody tells something else than what is in force.
-#[derive(Clone, Copy, Debug)]
-struct Disagreement {
-    since: Time,
-    /// Of what is told.
-    revision: Option<u64>,
-    /// It has lasted, and was said.
-    is_said: bool,
-}
-
-/// What a control node wants when it has told everything.
-#[derive(Clone, Debug)]
-struct Whole {
-    revision: Option<u64>,
-    configuration: Arc<Configuration>,
-    /// What could not be read.
-    problems: Vec<String>,
-}
-
 impl Source {
-    /// Whether this session tells what is in force, or is about to.
-    pub(super) fn is(&self, id: Option<UplinkId>) -> bool {
+    /// No control node was asked yet.
+    pub(super) fn new(session: SessionOptions) -> Self {
+        Self {
+            session,
+            providers: BTreeMap::new(),
+            followed: None,
+            revision: None,
+            configuration: None,
+        }
+    }
+
+    /// Of the configuration in force, if a revision came with it.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// Whether the configuration of this session is in force, or is about to be.
+    pub(super) fn is_followed(&self, id: Option<UplinkId>) -> bool {
         id.is_some() && self.followed == id
     }
 
-    /// Which revision is told in this session, and whether that has been something else than what is in force for long
-    /// enough to be said.
-    pub(super) fn told(&self, id: Option<UplinkId>) -> (Option<u64>, bool) {
-        let teller = id.and_then(|id| self.tellers.get(&id));
-        let revision = teller.and_then(|teller| teller.whole.as_ref()?.revision);
+    /// The revision that this session sent, and whether that has differed from what is in force for long enough to be
+    /// reported.
+    pub(super) fn revision_from(&self, id: Option<UplinkId>) -> (Option<u64>, bool) {
+        let provider = id.and_then(|id| self.providers.get(&id));
         (
-            revision,
-            teller.is_some_and(|teller| teller.disagrees.is_some_and(|it| it.is_said)),
+            provider.and_then(Provider::revision),
+            provider.is_some_and(Provider::differs),
         )
     }
 
-    /// A session is over.
-    pub(super) fn lost(&mut self, id: UplinkId) {
-        self.tellers.remove(&id);
+    /// When silence means that everything was sent, or when a difference is to be reported.
+    pub(super) fn due(&self) -> Option<Time> {
+        let providers = self.providers.values();
+        providers.flat_map(|it| [it.quiet_at(), it.report_at()]).flatten().min()
+    }
+
+    /// Asks every Tandem control node, and if none is left to follow, one of another make.
+    pub(super) fn choose(&mut self, now: Time, connections: &Connections, outputs: &mut VecDeque<Output>) {
+        let mut uplinks: Vec<_> = connections.uplinks().collect();
+        uplinks.sort_by_key(|uplink| !uplink.is_ours());
+        for uplink in uplinks {
+            let is_desired = uplink.is_ours() || self.best().is_none();
+            if is_desired && !self.providers.contains_key(&uplink.id()) {
+                let provider = Provider::new(now, uplink.name().to_owned(), uplink.is_ours());
+                self.ask(uplink.id(), provider, outputs);
+            }
+        }
+        if self.followed.is_none()
+            && let Some(best) = self.best()
+        {
+            self.follow(best, outputs);
+        }
+        self.compare(now, outputs);
+    }
+
+    /// A session ended.
+    pub(super) fn on_closed(&mut self, id: UplinkId) {
+        self.providers.remove(&id);
         self.followed.take_if(|followed| *followed == id);
     }
 
-    /// When what was told is in force although nobody said that it was all, or when a disagreement is to be told.
-    pub(super) fn due(&self) -> Option<Time> {
-        let due = self.tellers.values().filter_map(Teller::due);
-        let unsaid = self.tellers.values().filter_map(|teller| teller.disagrees);
-        let unsaid = unsaid.filter(|it| !it.is_said).map(|it| it.since + ALARM_AFTER);
-        due.chain(unsaid).min()
-    }
-
-    /// Whether what is told is older than what is in force.
-    fn is_outdated(&self, teller: &Teller) -> bool {
-        let revision = teller.whole.as_ref().and_then(|whole| whole.revision);
-        revision.is_some() && revision < self.revision
-    }
-
-    /// Whether what is told counts more than the word of the one that is followed: it is the first, comes after what is in
-    /// force, or is told by one of ours and that other is not.
-    fn is_better(&self, teller: &Teller) -> bool {
-        let revision = teller.whole.as_ref().and_then(|whole| whole.revision);
-        let followed = self.followed.and_then(|id| self.tellers.get(&id));
-        let is_ours_alone = teller.ours && followed.is_some_and(|followed| !followed.ours);
-        self.configuration.is_none() || revision > self.revision || is_ours_alone
-    }
-
-    /// Of those that are not outdated, one that has told everything, the latest; else whoever was asked first.
-    fn best(&self) -> Option<UplinkId> {
-        let current = self.tellers.iter().filter(|(_, teller)| !self.is_outdated(teller));
-        let rank = |(id, teller): &(&UplinkId, &Teller)| {
-            let revision = teller.whole.as_ref().map(|whole| whole.revision);
-            (revision, Reverse(**id))
-        };
-        current.max_by_key(rank).map(|(id, _)| *id)
-    }
-}
-
-impl Teller {
-    /// The first time late, later soon.
-    fn due(&self) -> Option<Time> {
-        let wait = if self.whole.is_some() { CHANGES_SETTLE } else { QUIET };
-        self.told.filter(|_| !self.ours).map(|told| told + wait)
-    }
-}
-
-impl Uplinks {
-    /// Of the configuration in force, if whoever told it said so.
-    pub fn revision(&self) -> Option<u64> {
-        self.source.revision
-    }
-
-    /// Asks every control node of ours, and if nobody is left to follow, one of the others.
-    pub(super) fn choose_source(&mut self, now: Time) {
-        let up = |slot: &super::Slot| match &slot.uplink.state {
-            State::Up { id, name, ours, .. } => Some((*id, name.clone(), *ours)),
-            State::Waiting { .. } | State::Dialling { .. } => None,
-        };
-        let mut up: Vec<_> = self.slots.iter().filter_map(up).collect();
-        up.sort_by_key(|(.., ours)| !ours);
-        for (id, name, ours) in up {
-            let is_wanted = ours || self.source.best().is_none();
-            if is_wanted && !self.source.tellers.contains_key(&id) {
-                self.ask(now, id, name, ours);
-            }
-        }
-        if self.source.followed.is_none()
-            && let Some(best) = self.source.best()
-        {
-            self.follow(best);
-        }
-        self.compare(now);
-    }
-
-    fn ask(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
-        let teller = Teller {
-            name,
-            ours,
-            graph: Graph::default(),
-            told: Some(now),
-            whole: None,
-            disagrees: None,
-        };
-        self.source.tellers.insert(id, teller);
-        let own = virtual_router(&self.options.session.agent);
-        let stanza = Stanza::SubscribeConfiguration {
-            kind: own.kind,
-            name: own.name,
-        };
-        self.outputs.push_back(Output::Say { id, stanza });
-    }
-
-    pub(super) fn graph_told(&mut self, now: Time, id: UplinkId, changes: Vec<Change>) {
-        let own = virtual_router(&self.options.session.agent);
-        let Some(teller) = self.source.tellers.get_mut(&id) else {
+    /// A control node sent changes. One of ours sends our own node, with the revision, last.
+    pub(super) fn on_changes(
+        &mut self,
+        now: Time,
+        id: UplinkId,
+        changes: Vec<Change>,
+        connections: &Connections,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        let own = self.own_node();
+        let Some(provider) = self.providers.get_mut(&id) else {
             return;
         };
         let is_last =
             |change: &Change| matches!(change, Change::UpdateNode(node) if node.id == own && node.has(REVISION));
         let ended = changes.last().is_some_and(is_last);
-        for change in changes {
-            teller.graph.apply(change);
-        }
-        teller.told = Some(now);
-        if teller.graph.bytes() > GRAPH_BYTES {
+        if !provider.on_changes(now, changes) {
             let what = format!("it told more than {} MiB of configuration", GRAPH_BYTES >> 20);
             let why = CloseWhy::fault(Fault::PeerMisbehaved, what);
-            self.source.lost(id);
-            return self.outputs.push_back(Output::Close { id, why });
+            self.on_closed(id);
+            return outputs.push_back(Output::Close { id, why });
         }
         if ended {
-            self.graph_ended(now, id);
+            self.on_end(now, id, connections, outputs);
         }
     }
 
-    /// Some have told nothing for a while, or have disagreed for a while.
-    pub(super) fn check_graph(&mut self, now: Time) {
-        let due = |(_, teller): &(&UplinkId, &Teller)| teller.due().is_some_and(|due| due <= now);
-        let ended: Vec<_> = self.source.tellers.iter().filter(due).map(|(id, _)| *id).collect();
-        for id in ended {
-            self.graph_ended(now, id);
+    /// Silence may mean that everything was sent, and a difference may have lasted.
+    pub(super) fn on_timeout(&mut self, now: Time, connections: &Connections, outputs: &mut VecDeque<Output>) {
+        let is_quiet = |provider: &Provider| provider.quiet_at().is_some_and(|at| at <= now);
+        let quiet = self.providers.iter().filter(|(_, provider)| is_quiet(provider));
+        for id in quiet.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.on_end(now, id, connections, outputs);
         }
-        if self.source.due().is_some_and(|due| due <= now) {
-            self.compare(now);
+        if self.due().is_some_and(|due| due <= now) {
+            self.compare(now, outputs);
         }
     }
 
-    /// Everything was told: a control node of ours tells our own node, with its revision, last.
-    fn graph_ended(&mut self, now: Time, id: UplinkId) {
-        let session = self.options.session.clone();
-        let Some(teller) = self.source.tellers.get_mut(&id) else {
+    /// A control node has sent everything.
+    fn on_end(&mut self, now: Time, id: UplinkId, connections: &Connections, outputs: &mut VecDeque<Output>) {
+        let Some(provider) = self.providers.get_mut(&id) else {
             return;
         };
-        let (configuration, problems) = teller.graph.configuration(&session.agent.clone(), session);
-        teller.told = None;
-        teller.whole = Some(Whole {
-            revision: teller.graph.revision(&self.options.session.agent),
-            configuration: Arc::new(configuration),
+        provider.take_snapshot(&self.session);
+        let provider = &self.providers[&id];
+        if self.is_outdated(provider) {
+            self.followed.take_if(|followed| *followed == id);
+        } else if self.is_followed(Some(id)) || self.is_better(provider) {
+            self.follow(id, outputs);
+        }
+        self.choose(now, connections, outputs);
+    }
+
+    fn ask(&mut self, id: UplinkId, provider: Provider, outputs: &mut VecDeque<Output>) {
+        self.providers.insert(id, provider);
+        let NodeId { kind, name } = self.own_node();
+        let stanza = Stanza::SubscribeConfiguration { kind, name };
+        outputs.push_back(Output::SendStanza { id, stanza });
+    }
+
+    /// From now on the configuration of this control node is in force: what it has sent, and what it will send.
+    fn follow(&mut self, id: UplinkId, outputs: &mut VecDeque<Output>) {
+        let Some(provider) = self.providers.get(&id) else {
+            return;
+        };
+        let (name, snapshot) = (provider.name().to_owned(), provider.snapshot().cloned());
+        if self.followed.replace(id) != Some(id) {
+            outputs.push_back(Output::Event(What::ConfiguredBy { name: name.clone() }));
+        }
+        if let Some(snapshot) = snapshot {
+            self.put_in_force(name, snapshot, outputs);
+        }
+    }
+
+    fn put_in_force(&mut self, name: String, snapshot: Snapshot, outputs: &mut VecDeque<Output>) {
+        let Snapshot {
+            revision,
+            configuration,
             problems,
-        });
-        let teller = &self.source.tellers[&id];
-        if self.source.is_outdated(teller) {
-            self.source.followed.take_if(|followed| *followed == id);
-        } else if self.source.is(Some(id)) || self.source.is_better(teller) {
-            self.follow(id);
+        } = snapshot;
+        let before = self.configuration.replace(Arc::clone(&configuration));
+        let is_same = before.as_ref() == Some(&configuration);
+        if let Some(known) = revision.filter(|_| revision == self.revision && !is_same) {
+            let revision = known;
+            outputs.push_back(Output::Event(What::Contradicted { name, revision }));
         }
-        self.choose_source(now);
-    }
-
-    /// From now on the word of this one counts: what it has told, and what it will tell.
-    fn follow(&mut self, id: UplinkId) {
-        let Some(teller) = self.source.tellers.get(&id) else {
-            return;
-        };
-        let (name, whole) = (teller.name.clone(), teller.whole.clone());
-        if self.source.followed.replace(id) != Some(id) {
-            self.event(What::ConfiguredBy { name: name.clone() });
-        }
-        let Some(whole) = whole else { return };
-        let before = self.source.configuration.replace(Arc::clone(&whole.configuration));
-        let is_same = before.as_ref() == Some(&whole.configuration);
-        if let Some(revision) = whole.revision.filter(|_| whole.revision == self.source.revision)
-            && !is_same
-        {
-            self.event(What::Contradicted { name, revision });
-        }
-        self.source.revision = whole.revision.or(self.source.revision);
-        for what in whole.problems {
-            self.event(What::Unreadable { what });
-        }
-        self.outputs.push_back(Output::Configure {
-            configuration: whole.configuration,
+        self.revision = revision.or(self.revision);
+        outputs.extend(
+            problems
+                .into_iter()
+                .map(|what| Output::Event(What::Unreadable { what })),
+        );
+        outputs.push_back(Output::Configure {
+            configuration,
             complete: true,
         });
     }
 
-    /// Who has been telling something else than what is in force for a while is named.
-    fn compare(&mut self, now: Time) {
-        let (revision, configuration) = (self.source.revision, self.source.configuration.clone());
-        let mut news = Vec::new();
-        for teller in self.source.tellers.values_mut() {
-            let whole = teller.whole.as_ref();
-            // A foreign one has no revision: what it tells is all that counts.
-            let is_other = |it: &&Whole| {
-                let same = Some(&it.configuration) == configuration.as_ref();
-                !same || it.revision.is_some_and(|told| Some(told) != revision)
-            };
-            let other = whole.filter(is_other);
-            let Some(other) = other else {
-                teller.disagrees = None;
-                continue;
-            };
-            // Whoever tells something else again is another case.
-            let before = teller.disagrees.filter(|it| it.revision == other.revision);
-            let (since, said) = before.map_or((now, false), |it| (it.since, it.is_said));
-            let is_due = now.since(since) >= ALARM_AFTER;
-            teller.disagrees = Some(Disagreement {
-                since,
-                revision: other.revision,
-                is_said: said || is_due,
-            });
-            if let (Some(told), Some(in_force), true) = (other.revision, revision, is_due && !said) {
-                let name = teller.name.clone();
-                news.push(match told == in_force {
-                    true => What::Contradicted { name, revision: told },
-                    false => What::RevisionOutdated {
-                        name,
-                        revision: told,
-                        in_force,
-                    },
-                });
-            }
-        }
-        news.into_iter().for_each(|what| self.event(what));
+    /// Reports each control node whose configuration has differed from the one in force for a while.
+    fn compare(&mut self, now: Time, outputs: &mut VecDeque<Output>) {
+        let (revision, configuration) = (self.revision, self.configuration.as_ref());
+        let providers = self.providers.values_mut();
+        let reports = providers.filter_map(|provider| provider.compare(now, revision, configuration));
+        outputs.extend(reports.map(Output::Event));
+    }
+
+    /// Whether a control node's configuration is older than the one in force.
+    fn is_outdated(&self, provider: &Provider) -> bool {
+        provider.revision().is_some() && provider.revision() < self.revision
+    }
+
+    /// Whether a control node is to be followed rather than the present one: its configuration is the first or a later
+    /// one, or it is a Tandem control node and the other is not.
+    fn is_better(&self, provider: &Provider) -> bool {
+        let followed = self.followed.and_then(|id| self.providers.get(&id));
+        let is_ours_alone = provider.is_ours() && followed.is_some_and(|followed| !followed.is_ours());
+        self.configuration.is_none() || provider.revision() > self.revision || is_ours_alone
+    }
+
+    /// Of the control nodes that are not outdated, one that has sent everything, the latest; else the one asked first.
+    fn best(&self) -> Option<UplinkId> {
+        let current = self
+            .providers
+            .iter()
+            .filter(|(_, provider)| !self.is_outdated(provider));
+        let rank = |(id, provider): &(&UplinkId, &Provider)| {
+            let revision = provider.snapshot().map(|snapshot| snapshot.revision);
+            (revision, Reverse(**id))
+        };
+        current.max_by_key(rank).map(|(id, _)| *id)
+    }
+
+    /// The node of the graph that stands for this agent.
+    fn own_node(&self) -> NodeId {
+        virtual_router(&self.session.agent)
     }
 }

@@ -199,7 +199,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 name: peer.into(),
                 ours,
             },
-            News::Heard(stanza) => uplinks::Input::Heard { id, stanza },
+            News::Heard(stanza) => uplinks::Input::Received { id, stanza },
             News::Sent => {
                 let queued_bytes = self.uplinks.get(&id).map_or(0, Mouth::queued_bytes);
                 uplinks::Input::Sent { id, queued_bytes }

@@ -7,7 +7,7 @@ pub(crate) mod control;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use tandem_core::agent::fabric::Unusable;
+use tandem_core::evpn::Unusable;
 use tandem_core::status::{AgentStatus, PeerStatus, UplinkStatus};
 
 pub(crate) use agent::busy;

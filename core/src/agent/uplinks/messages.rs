@@ -1,0 +1,115 @@
+//! What the uplinks receive, what they want done, and why they want to be woken.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::What;
+use crate::agent::hold::Served;
+use crate::configuration::{Configuration, SessionOptions};
+use crate::event::Route;
+use crate::ids::{Mac, Uuid};
+use crate::machine::CloseWhy;
+use crate::xmpp::stanza::Stanza;
+
+/// One dial of a control node, and the session that follows. Never used again.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UplinkId(pub u64);
+
+/// The control nodes, and how the agent behaves towards them.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The control nodes, the preferred first.
+    pub nodes: Vec<SocketAddr>,
+    /// How sessions with switches behave; the configuration that control nodes send does not say.
+    pub session: SessionOptions,
+    /// How long a copy of a route is held after the original went; `None` holds none.
+    pub stale_hold: Option<Duration>,
+    /// For the jitter of the back-off.
+    pub seed: u64,
+}
+
+/// What may arrive.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Both streams are open. The control node gave this name, and is a Tandem control node or not.
+    Opened { id: UplinkId, name: String, ours: bool },
+    /// The control node sent a stanza.
+    Received { id: UplinkId, stanza: Stanza },
+    /// So many bytes wait in the driver, because the control node has not taken them yet.
+    Sent { id: UplinkId, queued_bytes: usize },
+    /// The dial failed, or the session ended.
+    Closed { id: UplinkId, why: CloseWhy },
+    /// This configuration is in force now.
+    Configured(Arc<Configuration>),
+    /// What our sessions export of a route changed; they export its MAC at these tunnel ends now.
+    Exported {
+        route: Route,
+        change: Change,
+        vteps: Vec<Ipv4Addr>,
+    },
+    /// How the configured switches are served, by this agent or by the peer agent.
+    Served(BTreeMap<Ipv4Addr, Served>),
+    /// Our sessions are about to end. How the switches are served until then.
+    Releasing(BTreeMap<Ipv4Addr, Served>),
+    /// The time that `poll_timeout` named has come.
+    Timeout,
+}
+
+/// What became of a route of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// The switch learned it just now.
+    Learned,
+    /// The switch had learned it, at an unknown time, before our session was allowed to write.
+    Inherited,
+    /// The switch withdrew it.
+    Withdrawn,
+    /// The session that exported it ended.
+    SessionOver,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Dial this control node, and open a stream.
+    Dial { id: UplinkId, to: SocketAddr },
+    /// Send this stanza.
+    SendStanza { id: UplinkId, stanza: Stanza },
+    /// Close the session.
+    Close { id: UplinkId, why: CloseWhy },
+    /// The best path of a MAC leads to this tunnel end now, or the MAC has no path.
+    Imported {
+        network: Uuid,
+        mac: Mac,
+        vtep: Option<Ipv4Addr>,
+    },
+    /// Whether all routes of a network have been received.
+    RoutesComplete { network: Uuid, complete: bool },
+    /// This configuration is to be in force; and whether it is complete.
+    Configure {
+        configuration: Arc<Configuration>,
+        complete: bool,
+    },
+    /// Something happened.
+    Event(What),
+}
+
+/// Why the uplinks want to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// More routes can be sent.
+    MoreWork,
+    /// A control node is to be dialled.
+    DialDue,
+    /// An instance may have been quiet for long enough to count as complete.
+    QuietDue,
+    /// The configuration may have been quiet for long enough to count as complete.
+    ConfigurationDue,
+    /// A copy has been held for long enough.
+    HoldDue,
+}

@@ -1,0 +1,254 @@
+//! What we publish: the routes that our switches learned, their broadcast routes, and the copies that are held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::instances::Instances;
+use super::{Change, Options};
+use crate::agent::adverts::{Advert, Adverts};
+use crate::agent::fabric::{Fabric, ReceivedPath};
+use crate::agent::hold::{Changed, Hold, Served};
+use crate::bounds::LINGER;
+use crate::event::Route;
+use crate::evpn::{InstanceName, Key, NextHop, PREFERENCE, Path, STALE_PREFERENCE};
+use crate::ids::{Mac, Uuid, Vni};
+use crate::time::Time;
+
+/// What every control node is to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Publications {
+    /// Where broadcasts for our switches go.
+    tsn: Ipv4Addr,
+    adverts: Adverts,
+    /// `None` holds no copies.
+    hold: Option<Hold>,
+    /// The broadcast routes that our sessions export, by the switch's tunnel end.
+    broadcasts: BTreeSet<(Uuid, Ipv4Addr)>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutant::Mutant>,
+}
+
+impl Publications {
+    /// Nothing yet.
+    pub(super) fn new(options: &Options) -> Self {
+        let mut publications = Self {
+            tsn: options.session.tsn,
+            adverts: Adverts::default(),
+            hold: None,
+            broadcasts: BTreeSet::new(),
+            #[cfg(feature = "mutants")]
+            mutant: options.session.mutant,
+        };
+        let factor = if planted!(publications, HoldProlonged) { 100 } else { 1 };
+        publications.hold = options.stale_hold.map(|lasts| Hold::new(lasts * factor));
+        publications
+    }
+
+    /// Whether copies are held.
+    pub(super) fn holds(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// Whether another agent has yet to advertise something that we released.
+    pub(super) fn awaits(&self) -> bool {
+        self.hold.as_ref().is_some_and(Hold::awaits)
+    }
+
+    /// The routes of which copies are held.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Route> {
+        self.hold.iter().flat_map(Hold::routes)
+    }
+
+    /// When a copy may have been held for long enough.
+    pub(super) fn hold_due(&self) -> Option<Time> {
+        self.hold.as_ref().and_then(Hold::due)
+    }
+
+    /// What is advertised of a MAC at first hand.
+    pub(super) fn advert(&self, network: Uuid, mac: Mac) -> Option<Advert> {
+        self.adverts.of(network, mac)
+    }
+
+    /// Every MAC that is advertised at first hand.
+    pub(super) fn advertised(&self) -> impl Iterator<Item = (Uuid, Mac)> {
+        self.adverts.all()
+    }
+
+    /// The MACs of a network that are published, at first hand or as copies.
+    pub(super) fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
+        let held = self.hold.iter().flat_map(move |hold| hold.of_network(network));
+        self.adverts.of_network(network).chain(held)
+    }
+
+    /// The tunnel ends whose broadcast routes in a network may be published.
+    pub(super) fn broadcast_vteps(&self, network: Uuid) -> impl Iterator<Item = Ipv4Addr> {
+        let held = self.hold.iter().flat_map(Hold::vteps);
+        self.exported_broadcasts(network).chain(held)
+    }
+
+    /// Where we publish that a MAC is, at first hand or as a copy, and the sequence.
+    pub(super) fn place(&self, network: Uuid, mac: Mac) -> Option<(Ipv4Addr, u32)> {
+        let advert = self
+            .adverts
+            .of(network, mac)
+            .map(|advert| (advert.vtep, advert.sequence));
+        advert.or_else(|| self.hold.as_ref()?.of(network, mac))
+    }
+
+    /// The path that control nodes are to have of a route, if any.
+    pub(super) fn desired(&self, instances: &Instances, instance: &InstanceName, key: &Key) -> Option<Path> {
+        let (network, vni) = instances.of_instance(instance)?;
+        if key.ethernet_tag != u32::from(vni) {
+            return None;
+        }
+        if key.mac.is_broadcast() {
+            let IpAddr::V4(vtep) = key.address else { return None };
+            return self.desired_broadcast(instances, network, vtep, vni);
+        }
+        let local_preference = match self.adverts.of(network, key.mac) {
+            Some(_) => PREFERENCE,
+            None => STALE_PREFERENCE,
+        };
+        let (vtep, sequence) = self.place(network, key.mac)?;
+        Some(Path {
+            sequence,
+            local_preference,
+            ..path(vtep, vni)
+        })
+    }
+
+    fn desired_broadcast(&self, instances: &Instances, network: Uuid, vtep: Ipv4Addr, vni: Vni) -> Option<Path> {
+        let is_exported = self.broadcasts.contains(&(network, vtep));
+        let is_held = || {
+            let held = self.hold.as_ref().is_some_and(|hold| hold.holds_broadcasts(vtep));
+            held && instances.has_member(network, vtep)
+        };
+        let local_preference = if is_exported { PREFERENCE } else { STALE_PREFERENCE };
+        (is_exported || is_held()).then(|| Path {
+            replicator: Some(self.tsn),
+            local_preference,
+            ..path(vtep, vni)
+        })
+    }
+
+    /// What our sessions export of a MAC changed; it is at these tunnel ends now.
+    pub(super) fn on_exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr], fabric: &Fabric) {
+        let Route { network, mac, vtep } = route;
+        if let Some(hold) = self.hold.as_mut().filter(|_| change == Change::Withdrawn) {
+            hold.on_withdrawn(&route);
+        }
+        let advert = self.adverts.of(network, mac).map(|advert| advert.vtep);
+        let learned = Some(vtep).filter(|_| change == Change::Learned);
+        let stayed = advert.filter(|vtep| vteps.contains(vtep));
+        match learned.or(stayed).or_else(|| vteps.first().copied()) {
+            None => self.adverts.on_withdrawn(now, network, mac),
+            Some(vtep) if advert == Some(vtep) => {}
+            Some(vtep) => {
+                let route = Route { network, mac, vtep };
+                let paths = fabric.paths(network, mac);
+                // A row that stood there before may be older than the path elsewhere: only a MAC that was just learned
+                // beats that.
+                if change == Change::Learned {
+                    self.adverts.on_learned(route, fabric.best(network, mac), paths);
+                } else {
+                    self.adverts.on_inherited(route, paths);
+                }
+            }
+        }
+    }
+
+    /// Our sessions export the broadcast routes of a network for these tunnel ends now. Returns every tunnel end that is
+    /// or was among them.
+    pub(super) fn on_broadcasts_exported(&mut self, network: Uuid, vteps: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
+        let mut concerned: Vec<_> = self.exported_broadcasts(network).collect();
+        for vtep in &concerned {
+            self.broadcasts.remove(&(network, *vtep));
+        }
+        self.broadcasts.extend(vteps.iter().map(|vtep| (network, *vtep)));
+        concerned.extend(vteps);
+        concerned
+    }
+
+    /// The paths of a MAC changed, and with them perhaps the best. Returns whether what we publish of it may have changed.
+    pub(super) fn on_paths(
+        &mut self,
+        now: Time,
+        (network, mac): (Uuid, Mac),
+        before: Option<ReceivedPath>,
+        fabric: &Fabric,
+    ) -> bool {
+        let best = fabric.best(network, mac);
+        if let Some(gone) = before.filter(|before| best.is_none_or(|best| best.vtep != before.vtep)) {
+            let vtep = gone.vtep;
+            let moved = u32::from(planted!(self, SequenceRaised));
+            let sequence = gone.sequence.saturating_add(moved);
+            self.adverts.remember(now, Route { network, mac, vtep }, sequence);
+        }
+        // A path at our own tunnel end is the same place: its sequence is ours.
+        let raised = best.is_some_and(|best| self.adverts.on_path(network, mac, best));
+        raised | self.update_copy(now, network, mac, fabric)
+    }
+
+    /// The live paths of a MAC changed: a copy may come, change or go. Returns whether one did.
+    pub(super) fn update_copy(&mut self, now: Time, network: Uuid, mac: Mac, fabric: &Fabric) -> bool {
+        let Some(hold) = &mut self.hold else { return false };
+        let paths: Vec<_> = fabric.fresh_paths(network, mac).collect();
+        hold.on_paths(now, network, mac, &paths)
+    }
+
+    /// How our switches are served changed. Returns what is held no more, or from now on.
+    pub(super) fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
+        let hold = self.hold.as_mut();
+        hold.map(|hold| hold.on_served(now, served)).unwrap_or_default()
+    }
+
+    /// Our sessions are about to end: copies are held from now on, in any case.
+    pub(super) fn hold_for_release(&mut self) {
+        self.hold.get_or_insert_with(|| Hold::new(LINGER));
+    }
+
+    /// Our sessions are about to end: what we advertise now, another agent is to advertise.
+    pub(super) fn release(&mut self) {
+        let adverts = &self.adverts;
+        let is_ours = |route: &Route| {
+            let advert = adverts.of(route.network, route.mac);
+            advert.is_some_and(|advert| advert.vtep == route.vtep)
+        };
+        if let Some(hold) = &mut self.hold {
+            hold.release(is_ours);
+        }
+    }
+
+    /// Forgets old sequences, and copies that have been held for long enough. Returns the latter.
+    pub(super) fn expire(&mut self, now: Time) -> Changed {
+        self.adverts.expire(now);
+        self.hold.as_mut().map(|hold| hold.expire(now)).unwrap_or_default()
+    }
+
+    /// No switch of ours takes part in a network any more: no copy of it is held.
+    pub(super) fn remove_network(&mut self, network: Uuid) {
+        if let Some(hold) = &mut self.hold {
+            hold.remove_network(network);
+        }
+    }
+
+    fn exported_broadcasts(&self, network: Uuid) -> impl Iterator<Item = Ipv4Addr> {
+        let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST];
+        let [first, last] = ends.map(|vtep| (network, vtep));
+        self.broadcasts.range(first..=last).map(|(_, vtep)| *vtep)
+    }
+
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
+    }
+}
+
+/// What all our routes have in common.
+fn path(vtep: Ipv4Addr, vni: Vni) -> Path {
+    Path {
+        next_hops: vec![NextHop::vxlan(vtep, vni)],
+        local_preference: PREFERENCE,
+        ..Path::default()
+    }
+}
