@@ -8,7 +8,7 @@ use tandem_core::control::ControlStatus;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use super::{CERTIFICATES, Signals, ports, read_again, reload_certificates, watchdog};
+use super::{CERTIFICATES, Signals, ports, reload, watchdog};
 use crate::config::{self, ControlConfig};
 use crate::driver::control::{Driver, Message};
 use crate::driver::env::TokioEnv;
@@ -50,15 +50,15 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
                 break;
             }
             _ = signals.reload.recv() => {
-                let Some(new) = read_again(config::load_control(&path)) else { continue };
-                if !reload(&mut config, new, acceptor.as_deref(), &counters) {
+                let Some(new) = reload::read(config::load_control(&path)) else { continue };
+                if !take_over(&mut config, new, acceptor.as_deref(), &counters) {
                     continue;
                 }
                 info!(target: "tandem", "Reload: {} is read", path.display());
                 let _ = messages.send(Message::Configure(Arc::new(config.inventory.clone()))).await;
             }
             _ = look.tick() => if let Some(acceptor) = acceptor.as_deref().filter(|acceptor| acceptor.changed()) {
-                reload_certificates(&acceptor.reload(), acceptor, &counters, "control");
+                reload::certificates(&acceptor.reload(), acceptor, &counters, "control");
             },
             _ = signals.drain.recv() => stop(&messages).await,
             _ = signals.interrupt.recv() => stop(&messages).await,
@@ -75,9 +75,9 @@ async fn stop(messages: &mpsc::Sender<Message>) {
 }
 
 /// Takes over what a running control node can take: with wrong certificates, nothing.
-fn reload(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
+fn take_over(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
     if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls)
-        && !reload_certificates(&acceptor.replace(tls), acceptor, counters, "control")
+        && !reload::certificates(&acceptor.replace(tls), acceptor, counters, "control")
     {
         return false;
     }

@@ -1,13 +1,14 @@
-//! The agent as a process: its ports, its signals, its files, and the machine in the middle. So is the control node, in
-//! [`control`].
+//! The agent as a process: its ports, its signals, its files, and the machine in the middle. The control node as a
+//! process is in [`control`].
 
 pub mod control;
 mod handle;
 mod ports;
+mod reload;
 mod watchdog;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,15 +16,14 @@ use tandem_core::Generation;
 use tandem_core::agent::Agent;
 use tandem_core::agent::pair::Word;
 use tandem_core::bounds::ANNOUNCE;
-use tandem_core::configuration::Configuration;
 use tandem_core::health::Grade;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::server::TlsStream;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::config::{self, AgentConfig, LoadError, Peer, Problems};
+use crate::config::AgentConfig;
 use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
@@ -31,41 +31,26 @@ use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
 use crate::peer;
-use crate::tls::{Acceptor, TlsError};
+use crate::tls::{Acceptor, Settings};
 use crate::xmpp::TcpDialer;
 use handle::Handle;
 
 /// How often the certificate files are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(5);
 
-/// How long proxies have for hearing of a drain: a little less than the agent waits for that at most, so that whoever did
-/// not is named before it goes on, and is gone perhaps.
-const HEARD: Duration = ANNOUNCE.saturating_sub(Duration::from_millis(100));
-
-/// Problems of a file that the log names one by one.
-const PROBLEMS: usize = 10;
+/// How long a drain waits for the proxies to fetch it: a little less than the agent waits for that at most, so that the
+/// log names those that did not before it goes on.
+const FETCHED: Duration = ANNOUNCE.saturating_sub(Duration::from_millis(100));
 
 /// Runs the agent until it is drained.
 ///
 /// # Errors
 /// A port cannot be opened, or the agent's task died by a bug: then nothing was handed over.
-pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
+pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
     let env = TokioEnv::begin();
-    let generation = first_generation();
-    let configuration = Arc::new(config.configuration.clone());
-    let agent = Agent::new(Arc::clone(&configuration), generation);
-    let uplinks = config.uplink_options(generation.0);
-    let agent = match &uplinks {
-        Some(uplinks) => agent.with_uplinks(uplinks.clone()),
-        None => agent,
-    };
-    let agent = match &config.peer {
-        Some(_) => agent.with_peer(),
-        None => agent,
-    };
     let uplink_tls = config.uplink_tls().map(watch::Sender::new);
     let dialer = TcpDialer::new(uplink_tls.as_ref().map(watch::Sender::subscribe)).map_err(io::Error::other)?;
-    let (driver, messages, mut grade) = Driver::new(env, agent, dialer);
+    let (driver, messages, mut grade) = Driver::new(env, machine(&config), dialer);
     let words = driver.words();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle {
@@ -73,119 +58,186 @@ pub async fn run(path: PathBuf, mut config: AgentConfig, acceptor: Arc<Acceptor>
         grade: grade.clone(),
         steps: driver.steps(),
     });
-    let counters = Arc::new(Counters::default());
-    let announcements = Arc::new(Announcements::default());
-    ports::open_health(&config.listen, &handle, &announcements)?;
-    ports::open_http("[listen] http", config.listen.http, &handle, &counters)?;
     let (arrivals, arriving) = mpsc::channel(1);
-    let mut running = tokio::spawn(driver.run(arriving));
-    counters.certificate("agent", acceptor.not_after());
-    tokio::spawn(announce(grade.clone(), announcements, messages.clone()));
-    if let Some(probe) = config.probe.clone() {
-        tokio::spawn(probe.run(messages.clone()));
-    }
-    let name = config.configuration.session.agent.clone();
-    let peer_acceptor = match config.peer.clone() {
-        Some(peer) => Some(open_peer(peer, &name, words, &messages, &counters)?),
-        None => None,
+    let mut process = Process {
+        path,
+        config,
+        env,
+        acceptor,
+        peer_acceptor: None,
+        uplink_tls,
+        counters: Arc::new(Counters::default()),
+        messages,
+        arrivals: Some(arrivals),
     };
-    match &uplinks {
-        Some(uplinks) => {
-            let nodes = &uplinks.nodes;
-            info!(target: "tandem", "Started: agent {name} waits for what control nodes tell: {nodes:?}");
-            watchdog::ready();
-        }
-        None => drop(messages.send(Message::Configure(configuration)).await),
-    }
-    tokio::spawn(watchdog::feed(Arc::clone(&handle)));
+    process.open_ports(&handle)?;
+    let mut running = tokio::spawn(driver.run(arriving));
+    process.open_peer(words)?;
+    process.start_probe();
+    process.configure().await;
+    tokio::spawn(watchdog::feed(handle));
     let mut look = tokio::time::interval(CERTIFICATES);
-    // Until the agent has been fit: a switch that came earlier would find nobody who could claim it.
-    let mut closed = Some(arrivals);
     loop {
         tokio::select! {
             ended = &mut running => {
                 ended.map_err(io::Error::other)?;
                 break;
             }
-            Ok(_) = grade.wait_for(|grade| *grade == Grade::Fit), if closed.is_some() => {
-                if let Some(arrivals) = closed.take() {
-                    open_door(&config, &acceptor, &counters, env, arrivals)?;
-                }
-                info!(target: "tandem", "Started: agent {name} at {}", config.listen.ovsdb);
-                watchdog::ready();
+            Ok(_) = grade.wait_for(|grade| *grade == Grade::Fit), if process.arrivals.is_some() => {
+                process.open_to_switches()?;
             }
-            _ = signals.reload.recv() => {
-                let read = reload(&path, &mut config, &acceptor, &counters).await;
-                if let (Some(current), Some(new)) = (&uplink_tls, config.uplink_tls()) {
-                    current.send_replace(new);
-                }
-                // What is wanted comes from one place.
-                if let Some(configuration) = read.filter(|_| uplinks.is_none()) {
-                    let _ = messages.send(Message::Configure(configuration)).await;
-                }
-            }
-            _ = look.tick() => {
-                let peer = peer_acceptor.iter().map(|acceptor| (acceptor, "peer"));
-                for (acceptor, whose) in std::iter::once((&acceptor, "agent")).chain(peer) {
-                    if acceptor.changed() {
-                        let outcome = acceptor.reload().map_err(|error| match whose {
-                            "peer" => error.with_ca_of(whose),
-                            _ => error,
-                        });
-                        reload_certificates(&outcome, acceptor, &counters, whose);
-                    }
-                }
-            }
-            _ = signals.drain.recv() => drain(&messages).await,
-            _ = signals.interrupt.recv() => drain(&messages).await,
+            _ = signals.reload.recv() => process.reload().await,
+            _ = look.tick() => process.reload_changed_certificates(),
+            _ = signals.drain.recv() => process.drain().await,
+            _ = signals.interrupt.recv() => process.drain().await,
         }
     }
     info!(target: "tandem", "Stopped: every switch is let go");
     Ok(())
 }
 
-/// Opens the port for switches.
-fn open_door(
-    config: &AgentConfig,
-    acceptor: &Arc<Acceptor>,
-    counters: &Counters,
-    env: TokioEnv,
-    arrivals: mpsc::Sender<Arrived<TlsStream<TcpStream>>>,
-) -> io::Result<()> {
-    let options = ListenOptions {
-        proxy_protocol: config.listen.proxy_protocol,
-        ..ListenOptions::default()
+/// The agent's machine, as it is configured.
+fn machine(config: &AgentConfig) -> Agent {
+    let generation = first_generation();
+    let agent = Agent::new(Arc::new(config.configuration.clone()), generation);
+    let agent = match config.uplink_options(generation.0) {
+        Some(uplinks) => agent.with_uplinks(uplinks),
+        None => agent,
     };
-    let mut listener = Listener::bind(config.listen.ovsdb, Arc::clone(acceptor), options)?;
-    counters.opened(listener.counters());
-    tokio::spawn(async move {
-        while let Some(accepted) = listener.accept().await {
-            let arrived = Arrived {
-                stream: accepted.stream,
-                peer: accepted.peer,
-                accepted_at: env.time(accepted.accepted_at),
-            };
-            if arrivals.send(arrived).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
+    match &config.peer {
+        Some(_) => agent.with_peer(),
+        None => agent,
+    }
 }
 
-/// Opens the port for the other agent of the pair, and dials it.
-fn open_peer(
-    peer: Peer,
-    name: &str,
-    words: watch::Receiver<Option<Word>>,
-    messages: &mpsc::Sender<Message>,
-    counters: &Counters,
-) -> io::Result<Arc<Acceptor>> {
-    let acceptor = Arc::new(Acceptor::load(&peer.tls).map_err(|error| io::Error::other(error.with_ca_of("peer")))?);
-    counters.certificate("peer", acceptor.not_after());
-    peer::listen(peer.listen, Arc::clone(&acceptor), name.into(), messages.clone())?;
-    tokio::spawn(peer::dial(peer, name.into(), words));
-    Ok(acceptor)
+/// What a running agent needs besides its task.
+struct Process {
+    path: PathBuf,
+    config: AgentConfig,
+    env: TokioEnv,
+    acceptor: Arc<Acceptor>,
+    /// Of the port for the other agent of the pair.
+    peer_acceptor: Option<Arc<Acceptor>>,
+    /// How streams to control nodes begin, where they begin with TLS.
+    uplink_tls: Option<watch::Sender<Settings>>,
+    counters: Arc<Counters>,
+    messages: mpsc::Sender<Message>,
+    /// Until the agent has been fit: before that no session could claim a switch, so none is accepted.
+    arrivals: Option<mpsc::Sender<Arrived<TlsStream<TcpStream>>>>,
+}
+
+impl Process {
+    /// Opens the ports for proxies, status and metrics.
+    fn open_ports(&self, handle: &Arc<Handle>) -> io::Result<()> {
+        let announcements = Arc::new(Announcements::default());
+        ports::open_health(&self.config.listen, handle, &announcements)?;
+        ports::open_http("[listen] http", self.config.listen.http, handle, &self.counters)?;
+        self.counters.certificate("agent", self.acceptor.not_after());
+        tokio::spawn(announce(handle.grade.clone(), announcements, self.messages.clone()));
+        Ok(())
+    }
+
+    /// Opens the port for the other agent of the pair, and dials it, where one is configured.
+    fn open_peer(&mut self, words: watch::Receiver<Option<Word>>) -> io::Result<()> {
+        let Some(peer) = self.config.peer.clone() else {
+            return Ok(());
+        };
+        let name = self.name().to_owned();
+        let acceptor = Arc::new(Acceptor::load(&peer.tls).map_err(|error| io::Error::other(error.with_ca_of("peer")))?);
+        self.counters.certificate("peer", acceptor.not_after());
+        peer::listen(peer.listen, Arc::clone(&acceptor), name.clone(), self.messages.clone())?;
+        tokio::spawn(peer::dial(peer, name, words));
+        self.peer_acceptor = Some(acceptor);
+        Ok(())
+    }
+
+    fn start_probe(&self) {
+        if let Some(probe) = self.config.probe.clone() {
+            tokio::spawn(probe.run(self.messages.clone()));
+        }
+    }
+
+    /// Gives the agent its configuration, unless control nodes do.
+    async fn configure(&self) {
+        match &self.config.uplinks {
+            Some(uplinks) => {
+                let (name, nodes) = (self.name(), &uplinks.nodes);
+                info!(target: "tandem", "Started: agent {name} waits for its configuration from {nodes:?}");
+                watchdog::ready();
+            }
+            None => self.send_configuration().await,
+        }
+    }
+
+    async fn send_configuration(&self) {
+        let configuration = Arc::new(self.config.configuration.clone());
+        let _ = self.messages.send(Message::Configure(configuration)).await;
+    }
+
+    /// Opens the port for switches.
+    fn open_to_switches(&mut self) -> io::Result<()> {
+        let Some(arrivals) = self.arrivals.take() else {
+            return Ok(());
+        };
+        let options = ListenOptions {
+            proxy_protocol: self.config.listen.proxy_protocol,
+            ..ListenOptions::default()
+        };
+        let listener = Listener::bind(self.config.listen.ovsdb, Arc::clone(&self.acceptor), options)?;
+        self.counters.opened(listener.counters());
+        tokio::spawn(accept(listener, self.env, arrivals));
+        info!(target: "tandem", "Started: agent {} at {}", self.name(), self.config.listen.ovsdb);
+        watchdog::ready();
+        Ok(())
+    }
+
+    /// Reads the configuration file again. What is wrong with it changes nothing.
+    async fn reload(&mut self) {
+        if !reload::agent(&self.path, &mut self.config, &self.acceptor, &self.counters) {
+            return;
+        }
+        if let (Some(current), Some(new)) = (&self.uplink_tls, self.config.uplink_tls()) {
+            current.send_replace(new);
+        }
+        // The networks come from one source: this file, or control nodes.
+        if self.config.uplinks.is_none() {
+            self.send_configuration().await;
+        }
+    }
+
+    /// Reads the certificates whose files have changed.
+    fn reload_changed_certificates(&self) {
+        if self.acceptor.changed() {
+            reload::certificates(&self.acceptor.reload(), &self.acceptor, &self.counters, "agent");
+        }
+        if let Some(acceptor) = self.peer_acceptor.as_ref().filter(|acceptor| acceptor.changed()) {
+            let outcome = acceptor.reload().map_err(|error| error.with_ca_of("peer"));
+            reload::certificates(&outcome, acceptor, &self.counters, "peer");
+        }
+    }
+
+    async fn drain(&self) {
+        watchdog::stopping();
+        let _ = self.messages.send(Message::Drain).await;
+    }
+
+    fn name(&self) -> &str {
+        &self.config.configuration.session.agent
+    }
+}
+
+/// Accepts switches for as long as the agent takes them.
+async fn accept(mut listener: Listener, env: TokioEnv, arrivals: mpsc::Sender<Arrived<TlsStream<TcpStream>>>) {
+    while let Some(accepted) = listener.accept().await {
+        let arrived = Arrived {
+            stream: accepted.stream,
+            peer: accepted.peer,
+            accepted_at: env.time(accepted.accepted_at),
+        };
+        if arrivals.send(arrived).await.is_err() {
+            return;
+        }
+    }
 }
 
 fn first_generation() -> Generation {
@@ -213,12 +265,7 @@ impl Signals {
     }
 }
 
-async fn drain(messages: &mpsc::Sender<Message>) {
-    watchdog::stopping();
-    let _ = messages.send(Message::Drain).await;
-}
-
-/// When the agent drains, waits until every proxy has heard of it.
+/// When the agent drains, waits until every proxy has fetched the word.
 async fn announce(
     mut grade: watch::Receiver<Grade>,
     announcements: Arc<Announcements>,
@@ -227,68 +274,10 @@ async fn announce(
     if grade.wait_for(|grade| *grade == Grade::Draining).await.is_err() {
         return;
     }
-    if let Err(untold) = announcements.everyone_told(Grade::Draining, HEARD).await {
-        warn!(target: "tandem", "Draining: {untold:?} did not ask in {HEARD:?}; going on");
+    if let Err(untold) = announcements.everyone_told(Grade::Draining, FETCHED).await {
+        warn!(target: "tandem", "Draining: {untold:?} did not ask in {FETCHED:?}; going on");
     }
     let _ = messages.send(Message::Announced).await;
-}
-
-/// Reads the configuration again, and answers it. What is wrong with it changes nothing.
-async fn reload(
-    path: &Path,
-    config: &mut AgentConfig,
-    acceptor: &Acceptor,
-    counters: &Counters,
-) -> Option<Arc<Configuration>> {
-    let new = read_again(config::load(path))?;
-    // All or nothing: with wrong certificates the rest of the file stays out, too.
-    if !reload_certificates(&acceptor.replace(&new.tls), acceptor, counters, "agent") {
-        return None;
-    }
-    for name in config.reload(new) {
-        warn!(target: "tandem", "Reload: {name} changes with a new start only");
-    }
-    info!(target: "tandem", "Reload: {} is read", path.display());
-    Some(Arc::new(config.configuration.clone()))
-}
-
-/// What was read again; the log says what is wrong with it.
-fn read_again<T>(loaded: Result<T, LoadError>) -> Option<T> {
-    match loaded {
-        Ok(read) => return Some(read),
-        Err(LoadError::Wrong(problems)) => complain(&problems),
-        Err(problem @ LoadError::Unreadable { .. }) => {
-            error!(target: "tandem", "Reload: {problem}; everything stays as it was");
-        }
-    }
-    None
-}
-
-fn complain(problems: &Problems) {
-    for problem in problems.iter().take(PROBLEMS) {
-        let (file, at, message) = (problem.file(), problem.location(), problem.message());
-        error!(target: "tandem", "Reload: {file}:{}:{}: {message}", at.line, at.column);
-    }
-    let count = problems.iter().count();
-    error!(target: "tandem", "Reload: {count} problems; everything stays as it was; `tandem check` shows them");
-}
-
-/// Says what became of the certificates. Answers whether they are right.
-fn reload_certificates(
-    outcome: &Result<bool, TlsError>,
-    acceptor: &Acceptor,
-    counters: &Counters,
-    whose: &str,
-) -> bool {
-    match outcome {
-        Ok(true) => {
-            counters.certificate(whose, acceptor.not_after());
-            info!(target: "tandem", "Reload: new certificates; open sessions keep theirs");
-        }
-        Ok(false) => {}
-        Err(problem) => warn!(target: "tandem", "Reload: {problem}; everything stays as it was"),
-    }
-    outcome.is_ok()
 }
 
 #[cfg(test)]
