@@ -1,5 +1,10 @@
 //! The rules of the house: who may depend on whom, and what no file may do.
 
+#[path = "house/circles.rs"]
+mod circles;
+#[path = "house/functions.rs"]
+mod functions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
