@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contrail_schema::LOGICAL_SWITCH_PREFIX;
 use crate::ids::{LogicalSwitchName, Mac, PortName, SwitchName, Uuid, Vni};
 use crate::machine::{Certificate, Fingerprint};
 
@@ -141,7 +142,7 @@ impl SessionOptions {
             agent: agent.into(),
             tsn,
             lock: "tandem".into(),
-            logical_switch_prefix: "Contrail-".into(),
+            logical_switch_prefix: LOGICAL_SWITCH_PREFIX.into(),
             keepalive: Some(Duration::from_secs(10)),
             local_macs_grace: Self::LOCAL_MACS_GRACE,
             manager: Some(ManagerTimers {

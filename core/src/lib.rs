@@ -13,6 +13,7 @@ pub mod agent;
 pub mod bounds;
 mod close;
 pub mod configuration;
+pub mod contrail_schema;
 pub mod control;
 mod dirty_set;
 pub mod event;

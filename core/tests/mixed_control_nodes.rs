@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_core::agent::graph::virtual_router;
 use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks};
 use tandem_core::configuration::SessionOptions;
-use tandem_core::control::REVISION;
+use tandem_core::contrail_schema::property::REVISION;
 use tandem_core::status::UplinkStatus;
 use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Link, Node, NodeId};

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use crate::configuration::{CertificateRule, Configuration, Network, SessionOptions, Switch, VlanId};
-use crate::control::{CERTIFICATE, GLOBAL, REVISION, ROWS_PER_TRANSACTION, SOLE_MANAGER, network_name};
+use crate::contrail_schema::{self as schema, kind, link, property};
 use crate::ids::{SwitchName, Uuid, Vni};
 use crate::xmpp::element::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
@@ -25,7 +25,7 @@ pub struct Graph {
 
 /// The node of the agent with this name.
 pub fn virtual_router(agent: &str) -> NodeId {
-    NodeId::new("virtual-router", format!("{GLOBAL}:{agent}"))
+    NodeId::new(kind::VIRTUAL_ROUTER, schema::virtual_router(agent))
 }
 
 impl Graph {
@@ -62,7 +62,7 @@ impl Graph {
 
     /// The revision that a control node of ours writes onto our node when it has told everything.
     pub fn revision(&self, agent: &str) -> Option<u64> {
-        self.read(&virtual_router(agent), REVISION)
+        self.read(&virtual_router(agent), property::REVISION)
     }
 
     /// What all this asks of an agent, and what of it could not be read.
@@ -76,7 +76,7 @@ impl Graph {
                 switches: BTreeMap::new(),
             },
         };
-        for router in self.linked(&virtual_router(agent), "physical-router-virtual-router") {
+        for router in self.linked(&virtual_router(agent), link::ROUTER_AGENT) {
             reading.switch(router);
         }
         (reading.configuration, reading.problems)
@@ -129,14 +129,14 @@ impl Graph {
 
     /// What people call a node: its own word, else the last part of its name.
     fn display_name<'a>(&'a self, node: &'a NodeId) -> &'a str {
-        let last = node.name.rsplit(':').next().unwrap_or_default();
-        self.text(node, "display-name").unwrap_or(last)
+        let display_name = self.text(node, property::DISPLAY_NAME);
+        display_name.unwrap_or_else(|| schema::last_part(&node.name))
     }
 
     /// Whether VNIs are configured; else they are the networks' own numbers.
     fn vnis_are_configured(&self) -> bool {
-        let mut global = self.nodes.keys().filter(|id| &*id.kind == "global-vrouter-config");
-        global.any(|id| self.text(id, "vxlan-network-identifier-mode") == Some("configured"))
+        let mut global = self.nodes.keys().filter(|id| &*id.kind == kind::GLOBAL_VROUTER_CONFIG);
+        global.any(|id| self.text(id, property::VNI_MODE) == Some("configured"))
     }
 }
 
@@ -163,13 +163,13 @@ impl Reading<'_> {
     fn switch(&mut self, router: &NodeId) {
         let graph = self.graph;
         let mut switch = Switch {
-            vtep: graph.read::<Ipv4Addr>(router, "physical-router-dataplane-ip"),
+            vtep: graph.read::<Ipv4Addr>(router, property::DATAPLANE_IP),
             certificate: self.certificate(router),
-            sole_manager: graph.text(router, SOLE_MANAGER) == Some("true"),
-            rows_per_transaction_max: graph.read(router, ROWS_PER_TRANSACTION),
+            sole_manager: graph.text(router, property::SOLE_MANAGER) == Some("true"),
+            rows_per_transaction_max: graph.read(router, property::ROWS_PER_TRANSACTION),
             ..Switch::default()
         };
-        for port in graph.linked(router, "physical-router-physical-interface") {
+        for port in graph.linked(router, link::ROUTER_PORT) {
             let vlans = self.vlans(port);
             if !vlans.is_empty() {
                 switch.ports.insert(graph.display_name(port).into(), vlans);
@@ -180,7 +180,7 @@ impl Reading<'_> {
     }
 
     fn certificate(&mut self, router: &NodeId) -> Option<CertificateRule> {
-        let rule = self.graph.property(router, CERTIFICATE)?;
+        let rule = self.graph.property(router, property::CERTIFICATE)?;
         let pinned = rule.text_of("pinned").and_then(|pin| pin.parse().ok());
         let named = rule.text_of("named").map(|name| CertificateRule::Named(name.into()));
         let rule = pinned.map(CertificateRule::Pinned).or(named);
@@ -195,13 +195,13 @@ impl Reading<'_> {
     fn vlans(&mut self, port: &NodeId) -> BTreeMap<VlanId, Uuid> {
         let graph = self.graph;
         let mut vlans = BTreeMap::new();
-        for logical in graph.linked(port, "physical-interface-logical-interface") {
-            let Some(vlan) = graph.read::<VlanId>(logical, "logical-interface-vlan-tag") else {
+        for logical in graph.linked(port, link::PORT_VLAN) {
+            let Some(vlan) = graph.read::<VlanId>(logical, property::VLAN_TAG) else {
                 self.problem(logical, "has no VLAN");
                 continue;
             };
-            for interface in graph.linked(logical, "logical-interface-virtual-machine-interface") {
-                for network in graph.linked(interface, "virtual-machine-interface-virtual-network") {
+            for interface in graph.linked(logical, link::VLAN_ENDPOINT) {
+                for network in graph.linked(interface, link::ENDPOINT_NETWORK) {
                     vlans.extend(self.network(network).map(|uuid| (vlan, uuid)));
                 }
             }
@@ -219,7 +219,7 @@ impl Reading<'_> {
             return None;
         };
         let about = Network {
-            name: network_name(&network.name).into(),
+            name: schema::network_name(&network.name).into(),
             vni,
             remote_macs: BTreeMap::new(),
         };
@@ -228,20 +228,20 @@ impl Reading<'_> {
     }
 
     fn uuid(&self, node: &NodeId) -> Option<Uuid> {
-        let uuid = self.graph.property(node, "id-perms")?.child("uuid")?;
+        let uuid = self.graph.property(node, property::ID_PERMS)?.child("uuid")?;
         let half = |name: &str| uuid.text_of(name)?.trim().parse::<u64>().ok().map(u128::from);
         Some(Uuid(half("uuid-mslong")? << 64 | half("uuid-lslong")?))
     }
 
     fn vni(&self, network: &NodeId) -> Option<Vni> {
-        let properties = self.graph.property(network, "virtual-network-properties");
+        let properties = self.graph.property(network, property::NETWORK_PROPERTIES);
         let inner = |name: &str| properties?.text_of(name)?.trim().parse::<u32>().ok();
         let number = || {
-            let own = self.graph.read(network, "virtual-network-network-id");
+            let own = self.graph.read(network, property::NETWORK_ID);
             own.or_else(|| inner("network-id"))
         };
         let vni = if self.graph.vnis_are_configured() {
-            inner("vxlan-network-identifier")
+            inner(property::VNI)
         } else {
             number()
         };

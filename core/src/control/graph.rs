@@ -7,27 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::inventory::{Inventory, PROJECT, instance, virtual_network};
+use super::inventory::Inventory;
 use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::configuration::{CertificateRule, Network, Switch, VlanId, fnv1a};
+use crate::contrail_schema::{self as schema, kind, link, property};
 use crate::ids::{SwitchName, Uuid};
 use crate::xmpp::element::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
-
-/// What every name of the fabric's own objects begins with.
-pub const GLOBAL: &str = "default-global-system-config";
-
-/// On the `virtual-router`: the inventory's revision. Whoever reads it has been told everything of that revision.
-pub const REVISION: &str = "tandem-revision";
-
-/// On a `physical-router`: the certificate that the switch must present; `pinned` or `named` inside.
-pub const CERTIFICATE: &str = "tandem-certificate";
-
-/// On a `physical-router`: no other manager writes to the switch.
-pub const SOLE_MANAGER: &str = "tandem-sole-manager";
-
-/// On a `physical-router`: rows that one transaction may touch.
-pub const ROWS_PER_TRANSACTION: &str = "tandem-rows-per-transaction";
 
 /// Nodes with their properties, and links.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -39,7 +25,7 @@ pub(super) struct Graph {
 /// What a client is to know, and how far it has been told.
 #[derive(Clone, Debug)]
 pub(super) struct Telling {
-    /// The client's own name, below [`GLOBAL`].
+    /// The client's own name.
     pub(super) of: Box<str>,
     told: Graph,
     left: VecDeque<Change>,
@@ -102,17 +88,17 @@ impl Graph {
     pub(super) fn of(client: &str, inventory: &Inventory) -> Self {
         let mut graph = Self::default();
         let router = graph.router(client, inventory);
-        let global = NodeId::new("global-system-config", GLOBAL);
+        let global = NodeId::new(kind::GLOBAL_SYSTEM_CONFIG, schema::GLOBAL);
         let vrouters = NodeId::new(
-            "global-vrouter-config",
-            format!("{GLOBAL}:default-global-vrouter-config"),
+            kind::GLOBAL_VROUTER_CONFIG,
+            format!("{}:default-global-vrouter-config", schema::GLOBAL),
         );
-        graph.node(&global, vec![leaf("display-name", GLOBAL)]);
+        graph.node(&global, vec![leaf(property::DISPLAY_NAME, schema::GLOBAL)]);
         let encapsulations = Element::new("encapsulation-priorities").with(Element::leaf("encapsulation", "VXLAN"));
-        let mode = leaf("vxlan-network-identifier-mode", "configured");
+        let mode = leaf(property::VNI_MODE, "configured");
         graph.node(&vrouters, vec![encapsulations, mode]);
-        graph.link("global-system-config-virtual-router", &global, &router);
-        graph.link("global-system-config-global-vrouter-config", &global, &vrouters);
+        graph.link(link::GLOBAL_VIRTUAL_ROUTER, &global, &router);
+        graph.link(link::GLOBAL_VROUTER_CONFIG, &global, &vrouters);
         for (name, switch) in inventory.served_by(client) {
             graph.switch(&router, name, switch, &inventory.networks);
         }
@@ -121,80 +107,82 @@ impl Graph {
 
     /// The client's own node, with the revision.
     fn router(&mut self, client: &str, inventory: &Inventory) -> NodeId {
-        let router = NodeId::new("virtual-router", format!("{GLOBAL}:{client}"));
-        let revision = Element::leaf(REVISION, inventory.revision.to_string());
-        self.node(&router, vec![revision, leaf("display-name", client)]);
+        let router = NodeId::new(kind::VIRTUAL_ROUTER, schema::virtual_router(client));
+        let revision = Element::leaf(property::REVISION, inventory.revision.to_string());
+        self.node(&router, vec![revision, leaf(property::DISPLAY_NAME, client)]);
         router
     }
 
     fn switch(&mut self, router: &NodeId, name: &SwitchName, switch: &Switch, networks: &BTreeMap<Uuid, Network>) {
-        let physical = NodeId::new("physical-router", format!("{GLOBAL}:{name}"));
-        let mut properties = vec![leaf("display-name", name.as_str())];
-        properties.extend(
-            switch
-                .vtep
-                .map(|vtep| leaf("physical-router-dataplane-ip", vtep.to_string())),
-        );
+        let physical = NodeId::new(kind::PHYSICAL_ROUTER, schema::physical_router(name));
+        let mut properties = vec![leaf(property::DISPLAY_NAME, name.as_str())];
+        properties.extend(switch.vtep.map(|vtep| leaf(property::DATAPLANE_IP, vtep.to_string())));
         properties.extend(switch.certificate.as_ref().map(|rule| {
-            Element::new(CERTIFICATE).with(match rule {
+            Element::new(property::CERTIFICATE).with(match rule {
                 CertificateRule::Pinned(fingerprint) => leaf("pinned", fingerprint.to_string()),
                 CertificateRule::Named(name) => leaf("named", name.as_str()),
             })
         }));
-        properties.extend(switch.sole_manager.then(|| leaf(SOLE_MANAGER, "true")));
+        properties.extend(switch.sole_manager.then(|| leaf(property::SOLE_MANAGER, "true")));
         let rows = switch.rows_per_transaction_max;
-        properties.extend(rows.map(|rows| leaf(ROWS_PER_TRANSACTION, rows.to_string())));
+        properties.extend(rows.map(|rows| leaf(property::ROWS_PER_TRANSACTION, rows.to_string())));
         self.node(&physical, properties);
-        self.link("physical-router-virtual-router", router, &physical);
+        self.link(link::ROUTER_AGENT, router, &physical);
         for (port, vlans) in &switch.ports {
-            let interface = NodeId::new("physical-interface", format!("{}:{port}", physical.name));
-            self.node(&interface, vec![leaf("display-name", port.as_str())]);
-            self.link("physical-router-physical-interface", &physical, &interface);
+            let interface = NodeId::new(
+                kind::PHYSICAL_INTERFACE,
+                schema::physical_interface(&physical.name, port),
+            );
+            self.node(&interface, vec![leaf(property::DISPLAY_NAME, port.as_str())]);
+            self.link(link::ROUTER_PORT, &physical, &interface);
             for (vlan, network) in vlans {
                 if let Some((uuid, network)) = networks.get_key_value(network) {
-                    let at = format!("{port}.{vlan}");
+                    let at = schema::port_vlan(port, vlan);
                     let logical = self.logical_interface(&interface, &at, *vlan);
-                    self.endpoint(&logical, &format!("{name}:{at}"), *uuid, network);
+                    self.endpoint(&logical, &schema::endpoint(name, &at), *uuid, network);
                 }
             }
         }
     }
 
     fn logical_interface(&mut self, interface: &NodeId, name: &str, vlan: VlanId) -> NodeId {
-        let logical = NodeId::new("logical-interface", format!("{}:{name}", interface.name));
-        let tag = leaf("logical-interface-vlan-tag", vlan.to_string());
+        let logical = NodeId::new(
+            kind::LOGICAL_INTERFACE,
+            schema::logical_interface(&interface.name, name),
+        );
+        let tag = leaf(property::VLAN_TAG, vlan.to_string());
         let kind = leaf("logical-interface-type", "l2");
-        self.node(&logical, vec![tag, kind, leaf("display-name", name)]);
-        self.link("physical-interface-logical-interface", interface, &logical);
+        self.node(&logical, vec![tag, kind, leaf(property::DISPLAY_NAME, name)]);
+        self.link(link::PORT_VLAN, interface, &logical);
         logical
     }
 
     /// What is behind a port and VLAN, and the network that it belongs to.
     fn endpoint(&mut self, logical: &NodeId, name: &str, uuid: Uuid, network: &Network) {
-        let qualified = virtual_network(&network.name);
-        let machine = NodeId::new("virtual-machine-interface", format!("{PROJECT}:{name}"));
-        let instance = NodeId::new("routing-instance", instance(&qualified).as_str());
-        let network_id = NodeId::new("virtual-network", qualified);
-        self.node(&machine, vec![leaf("display-name", name)]);
-        self.link("logical-interface-virtual-machine-interface", logical, &machine);
-        self.link("virtual-machine-interface-virtual-network", &machine, &network_id);
+        let qualified = schema::virtual_network(&network.name);
+        let machine = NodeId::new(kind::VIRTUAL_MACHINE_INTERFACE, schema::virtual_machine_interface(name));
+        let instance = NodeId::new(kind::ROUTING_INSTANCE, schema::instance(&qualified).as_str());
+        let network_id = NodeId::new(kind::VIRTUAL_NETWORK, qualified);
+        self.node(&machine, vec![leaf(property::DISPLAY_NAME, name)]);
+        self.link(link::VLAN_ENDPOINT, logical, &machine);
+        self.link(link::ENDPOINT_NETWORK, &machine, &network_id);
         // A link with an attribute is a node with a value, and a link to each end.
-        let kind = "virtual-machine-interface-routing-instance";
-        let attribute = NodeId::new(kind, format!("attr({},{})", machine.name, instance.name));
+        let attribute = schema::link_attribute(&machine.name, &instance.name);
+        let attribute = NodeId::new(link::ENDPOINT_INSTANCE, attribute);
         let value = Element::new("value").with(leaf("direction", "both"));
         self.nodes.insert(attribute.clone(), vec![value]);
-        self.link(kind, &machine, &attribute);
-        self.link(kind, &attribute, &instance);
+        self.link(link::ENDPOINT_INSTANCE, &machine, &attribute);
+        self.link(link::ENDPOINT_INSTANCE, &attribute, &instance);
         // Nobody names a network's number; its VNI is one.
         let vni = network.vni.to_string();
-        let number = leaf("virtual-network-network-id", vni.as_str());
-        let properties = Element::new("virtual-network-properties")
-            .with(leaf("vxlan-network-identifier", vni))
+        let number = leaf(property::NETWORK_ID, vni.as_str());
+        let properties = Element::new(property::NETWORK_PROPERTIES)
+            .with(leaf(property::VNI, vni))
             .with(leaf("forwarding-mode", "l2"));
-        let properties = vec![number, properties, leaf("display-name", network.name.as_str())];
+        let properties = vec![number, properties, leaf(property::DISPLAY_NAME, network.name.as_str())];
         self.node_with(&network_id, uuid, properties);
         self.node(&instance, vec![leaf("routing-instance-is-default", "true")]);
-        self.link("virtual-network-routing-instance", &network_id, &instance);
+        self.link(link::NETWORK_INSTANCE, &network_id, &instance);
     }
 
     /// A node whose UUID nobody names: it follows from what the node is called.
@@ -208,7 +196,7 @@ impl Graph {
         let uuid = Element::new("uuid")
             .with(leaf("uuid-mslong", half(uuid >> 64)))
             .with(leaf("uuid-lslong", half(uuid)));
-        properties.push(Element::new("id-perms").with(uuid).with(leaf("enable", "true")));
+        properties.push(Element::new(property::ID_PERMS).with(uuid).with(leaf("enable", "true")));
         self.nodes.insert(id.clone(), properties);
     }
 
@@ -225,12 +213,12 @@ impl Graph {
         if self == aim {
             return VecDeque::new();
         }
-        let is_marker = |id: &NodeId| &*id.kind == "virtual-router";
+        let is_marker = |id: &NodeId| &*id.kind == kind::VIRTUAL_ROUTER;
         let (markers, nodes): (Vec<_>, Vec<_>) = aim.nodes.iter().partition(|(id, _)| is_marker(id));
         let mut changes = VecDeque::new();
         for (id, properties) in &markers {
             if !self.nodes.contains_key(*id) {
-                let bare = properties.iter().filter(|it| &*it.name != REVISION);
+                let bare = properties.iter().filter(|it| &*it.name != property::REVISION);
                 changes.push_back(update((id, &bare.cloned().collect())));
             }
         }
@@ -262,10 +250,9 @@ impl Graph {
     }
 }
 
-/// Whose configuration it is that somebody subscribes: the name below [`GLOBAL`] of a `virtual-router`.
+/// Whose configuration it is that somebody subscribes: the client of a `virtual-router`.
 pub(super) fn subscribed<'a>(kind: &str, name: &'a str) -> Option<&'a str> {
-    let client = name.strip_prefix(GLOBAL)?.strip_prefix(':')?;
-    Some(client).filter(|client| kind == "virtual-router" && !client.is_empty())
+    schema::client(name).filter(|_| kind == kind::VIRTUAL_ROUTER)
 }
 
 fn update((id, properties): (&NodeId, &Vec<Element>)) -> Change {

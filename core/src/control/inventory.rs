@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::client::ClientName;
 use crate::configuration::{Network, Switch};
+use crate::contrail_schema::{instance, virtual_network};
 use crate::evpn::InstanceName;
 use crate::ids::{SwitchName, Uuid, Vni};
-
-/// Below what everything stands whose name is not fully qualified.
-pub(super) const PROJECT: &str = "default-domain:default-project";
 
 /// Everything that a control node knows of the world before anybody connects.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -65,58 +63,5 @@ impl Inventory {
     fn told(&self) -> impl Iterator<Item = (Uuid, Vni, &str)> {
         let networks = self.networks.iter();
         networks.map(|(uuid, network)| (*uuid, network.vni, network.name.as_str()))
-    }
-}
-
-/// The fully qualified name of a virtual network: `blue` is `default-domain:default-project:blue`.
-pub fn virtual_network(name: &str) -> String {
-    if name.contains(':') {
-        name.into()
-    } else {
-        format!("{PROJECT}:{name}")
-    }
-}
-
-/// What people call a virtual network: the name from which [`virtual_network`] makes this one.
-pub fn network_name(virtual_network: &str) -> &str {
-    let below = virtual_network
-        .strip_prefix(PROJECT)
-        .and_then(|it| it.strip_prefix(':'));
-    below.filter(|name| !name.contains(':')).unwrap_or(virtual_network)
-}
-
-/// The routing instance of a virtual network: `default-domain:demo:vn1` has `default-domain:demo:vn1:vn1`.
-pub fn instance(virtual_network: &str) -> InstanceName {
-    let last = virtual_network
-        .rsplit_once(':')
-        .map_or(virtual_network, |(_, last)| last);
-    format!("{virtual_network}:{last}").into()
-}
-
-/// The virtual network of a routing instance.
-pub fn network_of(instance: &InstanceName) -> &str {
-    let name = instance.as_str();
-    name.rsplit_once(':').map_or(name, |(network, _)| network)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_has_a_qualified_name_and_its_instance_repeats_the_last_part() {
-        for (name, qualified, of_instance) in [
-            (
-                "blue",
-                "default-domain:default-project:blue",
-                "default-domain:default-project:blue:blue",
-            ),
-            ("d:p:vn1", "d:p:vn1", "d:p:vn1:vn1"),
-        ] {
-            assert_eq!(virtual_network(name), qualified);
-            assert_eq!(network_name(qualified), name);
-            assert_eq!(instance(qualified).as_str(), of_instance);
-            assert_eq!(network_of(&instance(qualified)), qualified);
-        }
     }
 }

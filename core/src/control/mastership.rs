@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::best::Source;
 use super::client::ClientName;
 use super::event::Event;
-use super::inventory::{Inventory, instance, virtual_network};
+use super::inventory::Inventory;
+use crate::contrail_schema::{instance, virtual_network};
 use crate::evpn::{InstanceName, Key};
 use crate::ids::{SwitchName, Uuid};
 

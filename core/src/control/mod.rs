@@ -28,8 +28,7 @@ use std::sync::Arc;
 pub use best::Source;
 pub use client::{ClientName, Refusal};
 pub use event::Event;
-pub use graph::{CERTIFICATE, GLOBAL, REVISION, ROWS_PER_TRANSACTION, SOLE_MANAGER};
-pub use inventory::{Inventory, ServedSwitch, instance, network_name, network_of, virtual_network};
+pub use inventory::{Inventory, ServedSwitch};
 pub use status::{
     ClientStatus, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SubscriptionStatus, SwitchStatus,
 };

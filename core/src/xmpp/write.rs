@@ -1,6 +1,7 @@
 //! Says a stanza as Contrail's own ends say it, without the white space between the elements.
 
 use crate::bounds::{PACKED_BYTES, PACKED_OBJECTS};
+use crate::contrail_schema::virtual_router;
 use crate::evpn::{FAMILY, InstanceName};
 use crate::xmpp::element::Element;
 use crate::xmpp::entry::{self, push};
@@ -30,7 +31,7 @@ impl Writer {
 
     /// For a control node that speaks to an agent.
     pub fn of_control_node(agent: &str) -> Self {
-        let global = format!("{GLOBAL}{agent}/");
+        let global = format!("{}/", virtual_router(agent));
         Self::new(CONTROL_NODE, &format!("{agent}/"), &global)
     }
 
@@ -297,6 +298,3 @@ pub(super) fn escape(out: &mut String, text: &str) {
         }
     }
 }
-
-/// What stands before an agent's name where configuration is meant for it.
-const GLOBAL: &str = "default-global-system-config:";

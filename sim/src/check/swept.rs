@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tandem_core::agent::uplinks;
-use tandem_core::control::{Event as NodeEvent, instance, virtual_network};
+use tandem_core::contrail_schema::{instance, virtual_network};
+use tandem_core::control::Event as NodeEvent;
 use tandem_core::event::{Route, What};
 use tandem_core::evpn::{InstanceName, Key};
 use tandem_core::{Mac, Time, Uuid};

@@ -21,7 +21,7 @@ mod view;
 pub use configuration::Intent;
 
 /// What precedes the UUID of the network in the name of a logical switch of ours.
-pub const PREFIX: &str = "Contrail-";
+pub const PREFIX: &str = tandem_core::contrail_schema::LOGICAL_SWITCH_PREFIX;
 
 /// The port that only foreign logical switches are bound to.
 pub const FOREIGN_PORT: &str = "eth9";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::configuration::Configuration;
-use crate::control::{instance, virtual_network};
+use crate::contrail_schema::{instance, virtual_network};
 use crate::evpn::InstanceName;
 use crate::ids::{Uuid, Vni};
 

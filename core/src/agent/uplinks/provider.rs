@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::agent::graph::virtual_router;
-    use crate::control::REVISION;
+    use crate::contrail_schema::property::REVISION;
     use crate::xmpp::element::Element;
     use crate::xmpp::graph::Node;
 

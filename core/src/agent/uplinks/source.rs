@@ -16,7 +16,7 @@ use super::{Output, UplinkId, What};
 use crate::agent::graph::virtual_router;
 use crate::bounds::GRAPH_BYTES;
 use crate::configuration::{Configuration, SessionOptions};
-use crate::control::REVISION;
+use crate::contrail_schema::property::REVISION;
 use crate::machine::{CloseWhy, Fault};
 use crate::time::Time;
 use crate::xmpp::graph::{Change, NodeId};

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::*;
 use crate::close::CloseReason;
 use crate::configuration::{Network, Switch};
+use crate::contrail_schema::{GLOBAL, instance, virtual_network};
 use crate::evpn::{Key, NextHop, Path};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::xmpp::graph::Change;

@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use tandem_core::configuration::Switch;
-use tandem_core::control::{ClientName, Inventory, ServedSwitch, virtual_network};
+use tandem_core::contrail_schema::virtual_network;
+use tandem_core::control::{ClientName, Inventory, ServedSwitch};
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::networks::Networks;

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_core::configuration::VlanId;
-use tandem_core::control::{
-    ClientName, ControlStatus, NetworkStatus, PathStatus, RouteStatus, network_name, network_of,
-};
+use tandem_core::contrail_schema::{network_name, network_of};
+use tandem_core::control::{ClientName, ControlStatus, NetworkStatus, PathStatus, RouteStatus};
 use tandem_core::evpn::InstanceName;
 use tandem_core::ids::{PortName, Uuid};
 
