@@ -9,6 +9,8 @@ mod failovers;
 mod glossary;
 #[path = "book/limits.rs"]
 mod limits;
+#[path = "book/names.rs"]
+mod names;
 #[path = "book/walks.rs"]
 mod walks;
 #[path = "book/words.rs"]
@@ -63,34 +65,6 @@ fn every_relative_link_leads_to_a_file() {
         links("[a](b.md) `[c](d)` [e](f#g)\n```\n[h](i)\n```\n"),
         ["b.md", "f#g"]
     );
-}
-
-#[test]
-fn every_name_in_the_architecture_exists() {
-    let text = read(&root().join("ARCHITECTURE.md"));
-    let names = names(&text);
-    assert!(names.len() > 50, "{names:?}");
-    for (file, name) in names {
-        let code = read(&root().join(file));
-        let kinds = ["fn", "struct", "enum", "trait"];
-        let found = kinds.iter().any(|kind| {
-            let declared = format!("{kind} {name}");
-            let mut places = code.match_indices(&declared);
-            places.any(|(at, _)| !code[at + declared.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-        });
-        assert!(found, "{file} has no {name}");
-    }
-}
-
-#[test]
-fn every_invariant_names_what_holds_it() {
-    let text = read(&root().join("ARCHITECTURE.md"));
-    let invariants: Vec<&str> = text.split("**Invariant:**").skip(1).collect();
-    assert!(invariants.len() > 10, "{invariants:?}");
-    for invariant in invariants {
-        let paragraph = invariant.split("\n\n").next().unwrap_or_default();
-        assert!(!names(paragraph).is_empty(), "held by nothing:{paragraph}");
-    }
 }
 
 /// The table is made of the code; when this fails, it says what belongs between the marks.
@@ -518,16 +492,6 @@ fn columns(line: &str) -> [&str; 4] {
     let (who, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
     let (word, what) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
     [time, who, word, what.trim_start()]
-}
-
-/// Every `file.rs: name` in backticks.
-fn names(text: &str) -> Vec<(&str, &str)> {
-    let prose = text.split("```").step_by(2);
-    let spans = prose.flat_map(|part| part.split('`').skip(1).step_by(2));
-    spans
-        .filter_map(|span| span.split_once(": "))
-        .filter(|(file, _)| file.ends_with(".rs"))
-        .collect()
 }
 
 fn read(file: &Path) -> String {

@@ -45,32 +45,29 @@ fn headings(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A cell such as `` `agent/uplinks/`: one of them `uplink.rs` `` names files of its folder after the folder.
+/// A cell such as `` `sim/src/`: `switch/`, `vip.rs` `` names files of a folder after the folder.
 #[test]
 fn every_file_of_the_tables_of_the_architecture_is_there() {
     let text = read(&root().join("ARCHITECTURE.md"));
-    let (_, rest) = text.split_once("## Where is the thing").expect("the tables");
-    let (tables, _) = rest.split_once("\n## ").expect("what follows");
-    let (mut base, mut seen) = (root(), 0);
-    for line in tables.lines() {
-        if let Some(folder) = line.strip_prefix('`').and_then(|line| line.strip_suffix('`')) {
-            base = root().join(folder);
-        }
+    let (_, rest) = text.split_once("## Where to look").expect("the table");
+    let (table, _) = rest.split_once("\n## ").expect("what follows");
+    let mut seen = 0;
+    for line in table.lines() {
         let cell = line.split('|').nth(2).unwrap_or_default();
-        let mut within = base.clone();
+        let mut folder = root();
         for name in cell.split('`').skip(1).step_by(2) {
-            let place = base.join(name);
+            let place = root().join(name);
             assert!(
-                place.exists() || within.join(name).exists(),
+                place.exists() || folder.join(name).exists(),
                 "`{name}` is not there: {line}"
             );
             if place.is_dir() {
-                within = place;
+                folder = place;
             }
             seen += 1;
         }
     }
-    assert!(seen > 80, "{seen} files");
+    assert!(seen > 30, "{seen} files");
 }
 
 #[test]
