@@ -1,4 +1,4 @@
-//! The report for somebody who has never seen a failover.
+//! The report for a reader who has never seen a failover.
 
 use std::fmt;
 
@@ -69,17 +69,17 @@ impl Story<'_> {
 {this} {that}
 
 THE PARTS, on this machine only, with real TLS
-  {switches:<13}  two switches, each {switch}: the database that tells a
-                 top-of-rack switch where to send frames. {macs} remote MACs are in each: \"this
+  {switches:<13}  two switches, each {switch}: the database that decides
+                 where a top-of-rack switch sends frames. {macs} remote MACs are in each: \"this
                  address is behind that tunnel end\".
-  proxy          {proxy}. A switch dials it and is handed, by TLS, to one of two
-                 agents.
+  proxy          {proxy}. A switch dials it, and it passes the TLS connection to one
+                 of two agents.
   {owner:<13}  owns {owned}: it holds the switch's lock, and is the only one that writes.
   {other:<13}  {others}
-  control nodes  two, with the same inventory. They tell both agents what is wanted, and what
-                 the switches of either have learned.
-  broadcast row  tells the switch where frames for everybody go: to the services node (TSN)
-                 of the owner. In {one} now {}, of {owner}; that of {other} is {}.
+  control nodes  two, with the same inventory. They send both agents the configuration, and the
+                 routes of the MACs that the switches of either have learned.
+  broadcast row  points broadcast frames of the switch to the services node (TSN) of
+                 the owner. In {one} now {}, of {owner}; that of {other} is {}.
 
 ",
             before.tsn, after.tsn
@@ -94,7 +94,7 @@ THE PARTS, on this machine only, with real TLS
             "\
 {title}, in ms since {one} learned it
        0.0  learned    {one} has {mac} among the MACs of its own hosts.
-  {ms:>8.1}  installed  {two} has it behind {one} ({vtep}): {by} told the control nodes.
+  {ms:>8.1}  installed  {two} has it behind {one} ({vtep}): {by} sent the route.
 
 "
         )
@@ -138,18 +138,18 @@ THE PARTS, on this machine only, with real TLS
             (
                 impact.audited,
                 format!(
-                    "audited    {other} has compared all {} MACs: everything is as wanted.",
+                    "audited    {other} has compared all {} MACs: nothing differs.",
                     options.macs
                 ),
             ),
         ];
         let mac = &travels.before.mac;
         for gap in &travels.gaps {
-            let gone = format!("missing    {two} lost {mac}: control nodes retract what {owner} told them.");
-            let back = format!("restored   {two} has {mac} behind {one} again: {other} told them.");
+            let gone = format!("missing    {two} lost {mac}: control nodes retract the routes of {owner}.");
+            let back = format!("restored   {two} has {mac} behind {one} again: {other} sent the route.");
             steps.extend([(gap.from, gone), (gap.to, back)]);
         }
-        // What is seen by a database's eye stands among what an agent says itself.
+        // Some times come from the database, others from the agents.
         steps.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         writeln!(f, "WHAT HAPPENED, in ms since the kill")?;
         for (at, what) in steps {
@@ -177,8 +177,8 @@ THE PARTS, on this machine only, with real TLS
         let routes = match travels.gaps.is_empty() {
             true => format!("{two} had {mac} all the time."),
             false => format!(
-                "for {:.0} ms {two} did not know where {mac} is: frames for it
-                  went by way of a services node, as those for any address that it does not know.",
+                "for {:.0} ms {two} had no row for {mac}: it sent frames for it to a
+                  services node, as for any address that it does not know.",
                 travels.missing_ms()
             ),
         };
@@ -191,12 +191,12 @@ THE PARTS, on this machine only, with real TLS
             "\
 WHAT IT COST
   rows rewritten  {rows_rewritten} in {one}, besides {}. The {} MACs stayed:
-                  while no agent is connected, a switch goes on forwarding to all that it knows.
+                  while no agent is connected, a switch keeps forwarding by its tables.
   broadcast       for {:.0} ms the broadcast row still named {tsn}. Where that services
-                  node dies together with {owner}, a switch loses that long the frames for
-                  everybody, and those for addresses that it does not know.
+                  node dies together with {owner}, the switch loses for that long its
+                  broadcast frames, and frames for addresses that it does not know.
   routes          {routes}
-  changes         for {:.0} ms nobody could tell {one} anything new.
+  changes         for {:.0} ms no agent could change anything in {one}.
 
 WHY ABOUT ONE SECOND
   A switch whose connection breaks waits for at least a second before it dials again: the
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_was_never_missing_is_told_of_as_such() {
+    fn the_story_shows_a_route_that_was_never_missing() {
         let mut report = report();
         report.options.stale_hold = true;
         report.travels.gaps.clear();
