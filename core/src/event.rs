@@ -95,46 +95,46 @@ pub enum What {
     Identified { switches: Vec<SwitchName>, schema: String },
     /// The database names no switch that we are configured to manage; nothing is claimed.
     Unidentified { named: Vec<SwitchName> },
-    /// Another connection holds the lock: we read, and wait.
+    /// Another client holds the lock: the session reads, and waits.
     Waiting,
-    /// The lock is ours: from now on we write.
+    /// The lock is ours: the session writes from now on.
     Locked,
     /// The server knows no locks.
     Lockless { may_write: bool, managers: usize },
-    /// Somebody took the lock from us.
+    /// Another client stole the lock from us.
     Stolen,
-    /// Every broadcast row that was there names our services node now.
+    /// Every broadcast row that was there names our services node now. `rows` were changed for that.
     Claimed { rows: usize },
     /// Every table was read.
     Read { local: usize, remote: usize },
-    /// After a takeover, nothing differs any more from what is wanted, but for what is `left`.
+    /// After a takeover, nothing differs any more from what is desired, but for what is `left`.
     Audited { rows_written: usize, left: usize },
-    /// A route of this switch is to be known elsewhere.
+    /// The switch learned a route, and the session vouches for it.
     Exported(Route),
-    /// The switch took a route back.
+    /// The switch removed a route.
     Withdrawn(Route),
     /// The session ended, and with it every route that it had exported.
     Retracted { routes: usize },
     /// A transaction was applied.
     Programmed { lane: Lane, objects: usize, rows: usize },
-    /// A transaction was refused, and is split or tried again.
+    /// The switch rejected a transaction; it is split, or tried again later.
     TransactionRejected { lane: Lane, objects: usize, text: String },
     /// An object keeps failing and is left alone for a while.
     Quarantined { object: Object, reason: String },
-    /// Somebody else changed a row of ours, and it is on its way back.
+    /// Another client had changed a row of ours, and it is as desired again.
     Repaired { object: Object },
-    /// Somebody bound a port and VLAN of ours to a logical switch of theirs; ours was put in its place.
+    /// Another client had bound a port and VLAN of ours to a logical switch of its own; that binding was replaced.
     BindingReplaced {
         switch: SwitchName,
         port: PortName,
         vlan: VlanId,
         foreign: LogicalSwitchName,
     },
-    /// Nothing was heard for an interval; an echo is on its way.
+    /// Nothing was received for an interval; an echo is on its way.
     Echoed,
-    /// The peer said something that means nothing to us; the first of its kind in this session.
+    /// The peer sent something that means nothing to us; the first of its kind in this session.
     Ignored { what: String },
-    /// The agent is going away in an orderly manner.
+    /// The session is to end in an orderly manner.
     Draining,
     /// The end.
     Closed { why: CloseWhy },
@@ -317,14 +317,14 @@ impl fmt::Display for What {
             Self::Identified { switches, schema } => write!(f, "{} (schema {schema})", names(switches)),
             Self::Unidentified { named } if named.is_empty() => f.write_str("the database names no switch"),
             Self::Unidentified { named } => write!(f, "no switch of this name is configured: {}", names(named)),
-            Self::Waiting => f.write_str("another connection holds the lock; reading on"),
+            Self::Waiting => f.write_str("another client holds the lock; reading on"),
             Self::Locked => f.write_str("the lock is ours"),
             Self::Lockless { may_write: true, .. } => f.write_str("the switch knows no locks; writing without one"),
             Self::Lockless { managers, .. } => write!(
                 f,
                 "the switch knows no locks and has {managers} managers; not writing unless `sole_manager = true`"
             ),
-            Self::Stolen => f.write_str("somebody took the lock; not writing any more"),
+            Self::Stolen => f.write_str("another client stole the lock; writes stopped"),
             Self::Claimed { rows } => write!(f, "{rows} broadcast rows repointed"),
             Self::Read { local, remote } => write!(f, "{local} local and {remote} remote rows"),
             Self::Audited { rows_written, left } => write!(f, "{rows_written} rows written, {left} objects left"),
@@ -333,7 +333,7 @@ impl fmt::Display for What {
             Self::Programmed { lane, objects, rows } => write!(f, "{lane}: {objects} objects in {rows} rows"),
             Self::TransactionRejected { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
-            Self::Repaired { object } => write!(f, "somebody else changed what is ours, {object}; bringing it back"),
+            Self::Repaired { object } => write!(f, "{object} was changed by another client, and is as desired again"),
             Self::BindingReplaced {
                 switch,
                 port,
@@ -344,9 +344,9 @@ impl fmt::Display for What {
                 "VLAN {vlan} of port {port} of {switch} was bound to {foreign}, which is not ours; replaced as configured",
                 foreign = short(foreign.as_str())
             ),
-            Self::Echoed => f.write_str("nothing heard for an interval; asking"),
+            Self::Echoed => f.write_str("nothing received for an interval; echo sent"),
             Self::Ignored { what } => write!(f, "{what} (the peer misbehaved)"),
-            Self::Draining => f.write_str("settling writes, then letting go of the lock"),
+            Self::Draining => f.write_str("waiting for writes to settle, then releasing the lock"),
             Self::Closed { why } => write!(f, "{why}"),
         }
     }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub enum Mutant {
     /// Any broadcast row counts as right, wherever it points (1439519): after a takeover it points to a dead node.
     BroadcastNotChecked,
-    /// Echoes of the switch stay unanswered for 15 s after a dump, as if one step processed it all: it gives up.
+    /// Echoes of the switch stay unanswered once its unicast tables were asked for: it gives up.
     EchoStarvedByDump,
     /// Only a whole message counts as life (1464312): a connection on which a long one arrives slowly is closed.
     PartialNotLife,

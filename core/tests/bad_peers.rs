@@ -72,15 +72,7 @@ impl World {
     /// One that has answered everything but what it was asked to write.
     fn owned() -> Self {
         let mut world = Self::new();
-        let table = |columns: &[&str]| {
-            let columns = columns.iter().map(|name| ((*name).to_owned(), json!({})));
-            json!({ "columns": columns.collect::<serde_json::Map<_, _>>() })
-        };
-        let tables = REQUIRED
-            .iter()
-            .map(|(name, columns)| ((*name).to_owned(), table(columns)));
-        let schema = json!({ "version": "1.3.0", "tables": tables.collect::<serde_json::Map<_, _>>() });
-        world.answer("get_schema", &schema);
+        world.answer("get_schema", &Self::schema());
         let row = json!({ "new": { "name": "tor1", "ports": ["set", []], "tunnel_ips": "10.0.1.1" } });
         world.answer(
             "monitor small",
@@ -88,6 +80,18 @@ impl World {
         );
         world.answer("lock", &json!({ "locked": true }));
         world
+    }
+
+    /// Nothing but what is required.
+    fn schema() -> Value {
+        let table = |columns: &[&str]| {
+            let columns = columns.iter().map(|name| ((*name).to_owned(), json!({})));
+            json!({ "columns": columns.collect::<serde_json::Map<_, _>>() })
+        };
+        let tables = REQUIRED
+            .iter()
+            .map(|(name, columns)| ((*name).to_owned(), table(columns)));
+        json!({ "version": "1.3.0", "tables": tables.collect::<serde_json::Map<_, _>>() })
     }
 
     fn bytes(&mut self, bytes: impl AsRef<[u8]>) {
@@ -211,7 +215,7 @@ fn a_peer_that_answers_nothing_at_all_is_closed() {
     world.echoes = false;
     let (after, why) = world.until_closed();
     assert!(after <= NAMELESS, "{after:?}");
-    assert_eq!(why.detail, "nothing heard for 60.0 s", "as long as a dump may take");
+    assert_eq!(why.detail, "nothing received for 60.0 s", "as long as a dump may take");
 }
 
 #[test]
@@ -333,6 +337,7 @@ fn what_a_peer_says_stays_short_and_on_one_line() {
     let mut world = World::new();
     let name = format!("tor9\nINFO: all is well {}", "x".repeat(1 << 20));
     let row = json!({ "new": { "name": name } });
+    world.answer("get_schema", &World::schema());
     world.answer(
         "monitor small",
         &json!({ "Physical_Switch": { Uuid(9).to_string(): row } }),

@@ -117,7 +117,8 @@ impl Agent {
                 known.settling.insert(network);
             } else {
                 known.settling.remove(&network);
-                let command = Command::Settle { network, settled };
+                let complete = false;
+                let command = Command::RoutesComplete { network, complete };
                 self.outputs.push_back(Output::Tell { conn: *conn, command });
             }
         }
@@ -161,8 +162,8 @@ impl Agent {
             unheard.next().is_none()
         };
         for network in known.settling.extract_if(.., all_heard) {
-            let settled = true;
-            tell(Command::Settle { network, settled });
+            let complete = true;
+            tell(Command::RoutesComplete { network, complete });
         }
     }
 

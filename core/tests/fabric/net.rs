@@ -452,8 +452,8 @@ impl Net {
                             }
                         }
                     }
-                    Command::Settle { settled, .. } => {
-                        told.settled = settled;
+                    Command::RoutesComplete { complete, .. } => {
+                        told.settled = complete;
                         told.macs_when_settled = told.macs.clone();
                     }
                     Command::Drain => told.drained = true,

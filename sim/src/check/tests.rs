@@ -187,7 +187,7 @@ fn a_line_that_is_closed_for_silence_though_bytes_came_is_found() {
     let master = world
         .master(world.switches().next().expect("a switch"))
         .expect("an owner");
-    let why = CloseWhy::new(CloseReason::Silent, "nothing heard for 20.0 s");
+    let why = CloseWhy::new(CloseReason::Silent, "nothing received for 20.0 s");
     let closed = session_event(&master, What::Closed { why });
     assert_eq!(findings(|found| check.on_event(&closed, stage.scene(), found)).len(), 1);
 }

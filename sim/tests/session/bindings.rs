@@ -5,7 +5,7 @@ use tandem_core::event::What;
 use tandem_core::session::Command;
 
 use crate::contents::{assert_as_wanted, found};
-use crate::wire::writes;
+use crate::wire::{SECOND, writes};
 use crate::world::{Wanted, World, find_logical_switch, find_port, name, network, ops};
 
 /// The operations on ports that agents sent.
@@ -116,6 +116,27 @@ fn a_foreign_key_where_ours_belongs_is_replaced_and_reported() {
         foreign: "theirs".into(),
     };
     assert_eq!(world.count(|what| *what == reported), 1);
+}
+
+#[test]
+fn a_foreign_key_is_reported_once_and_not_before_it_was_replaced() {
+    let mut world = World::new();
+    foreign(&mut world);
+    bind(&mut world, &[1], "theirs");
+    let conn = world.connect(&Wanted::new().network(1, 5001).0);
+    let refuse = |operations: &[Value]| {
+        writes(operations, "Physical_Port").then(|| ("constraint violation", "not now".to_owned()))
+    };
+    world.pass_refusing(conn, SECOND, refuse);
+    let reports = |world: &World| world.count(|what| matches!(what, What::BindingReplaced { .. }));
+    assert!(
+        world.count(|what| matches!(what, What::TransactionRejected { .. })) > 1,
+        "it was tried again"
+    );
+    assert_eq!(reports(&world), 0, "nothing was replaced");
+    world.pass(5 * SECOND);
+    assert_eq!(found(&world.switch).bindings[&("eth1".into(), 1)], name(1));
+    assert_eq!(reports(&world), 1);
 }
 
 #[test]

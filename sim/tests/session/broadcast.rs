@@ -175,7 +175,10 @@ fn a_claim_that_fails_is_split_until_the_culprit_stands_alone_and_the_others_go_
         rows.filter(|rows| rows[0].1 == [tsn.to_string()]).count()
     };
     assert_eq!((at(TSN_A), at(TSN_B)), (7, 1));
-    assert!(world.words().contains(&"Claimed"));
+    assert!(
+        world.happened(|what| matches!(what, What::Claimed { rows: 7 })),
+        "each row counts once, and only when it was applied"
+    );
     world.pass_refusing(conn, 5 * SECOND, refuse);
     let quarantine = world.status(conn).quarantine;
     assert_eq!(quarantine.len(), 1);

@@ -7,7 +7,7 @@ use tandem_core::{ConnId, Mac};
 use crate::contents::{assert_as_wanted, foreign, found};
 use crate::wire::SECOND;
 use crate::world::{
-    TUNNEL_IP, Wanted, World, find_logical_switch, find_port, learn, leave_behind, mac, name, ops, vtep,
+    TSN_A, TUNNEL_IP, Wanted, World, find_logical_switch, find_port, learn, leave_behind, mac, name, network, ops, vtep,
 };
 
 fn two_networks() -> Wanted {
@@ -70,11 +70,35 @@ fn nothing_is_deleted_before_the_configuration_is_complete_and_everything_else_i
     assert!(
         reasons
             .iter()
-            .any(|(_, why)| why == "not deleted before everything that could want it is known"),
+            .any(|(_, why)| why == "not deleted before configuration and routes are complete"),
         "{reasons:?}"
     );
     world.configure(conn, &configuration);
     assert_as_wanted(&world, &configuration);
+}
+
+#[test]
+fn a_mac_that_waits_for_its_deletion_and_is_desired_again_does_not_wait_any_more() {
+    let mut world = World::new();
+    leave_behind(&mut world, &name(1), 5001, TSN_A, &[(mac(1).to_string(), vtep(1))]);
+    let mut wanted = Wanted::new().network(1, 5001);
+    wanted.0.session.routed = true;
+    let conn = world.manage(&wanted.0);
+    let waiting = |world: &World| world.status(conn).blocked.len();
+    assert_eq!((waiting(&world), world.status(conn).pending), (1, 1));
+    let import = |vtep| Command::Import {
+        network: network(1),
+        macs: vec![(mac(1), vtep)],
+    };
+    world.tell(conn, import(Some(vtep(1))));
+    assert_eq!(
+        (waiting(&world), world.status(conn).pending),
+        (0, 0),
+        "an import made it right"
+    );
+    world.tell(conn, import(None));
+    world.run();
+    assert_eq!(waiting(&world), 1);
 }
 
 #[test]

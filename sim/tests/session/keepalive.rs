@@ -59,7 +59,7 @@ fn a_silent_line_is_cut_after_two_intervals_and_its_routes_are_retracted() {
     let why = world.closed(conn);
     assert_eq!(
         (why.fault, why.detail.as_str()),
-        (Some(Fault::Environment), "nothing heard for 20.0 s")
+        (Some(Fault::Environment), "nothing received for 20.0 s")
     );
     assert!(world.happened(|what| matches!(what, What::Retracted { routes: 1 })));
 }

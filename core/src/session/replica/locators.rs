@@ -10,7 +10,7 @@ use crate::ovsdb::rows::{LocatorKeyRow, LocatorRow, LocatorSetRow};
 
 /// `Physical_Locator` and `Physical_Locator_Set`.
 #[derive(Clone, Debug, Default)]
-pub struct Locators {
+pub(in crate::session) struct Locators {
     /// Locators of VXLAN over IPv4, and where they point.
     rows: BTreeMap<Uuid, Option<Ipv4Addr>>,
     by_vtep: BTreeMap<Ipv4Addr, BTreeSet<Uuid>>,
@@ -21,24 +21,24 @@ pub struct Locators {
 
 impl Locators {
     /// Entries for the rows of both tables.
-    pub fn count(&self) -> usize {
+    pub(in crate::session) fn count(&self) -> usize {
         self.rows.len() + self.keyed.len() + self.sets.len()
     }
 
     /// The locator of a tunnel end that we may refer to.
-    pub fn find(&self, vtep: Ipv4Addr) -> Option<Uuid> {
+    pub(in crate::session) fn find(&self, vtep: Ipv4Addr) -> Option<Uuid> {
         let rows = self.by_vtep.get(&vtep)?;
         rows.iter().find(|row| !self.keyed.contains(row)).copied()
     }
 
     /// Where a locator points; `None` if it is gone, or is not of our kind.
-    pub fn vtep(&self, locator: Uuid) -> Option<Ipv4Addr> {
+    pub(in crate::session) fn vtep(&self, locator: Uuid) -> Option<Ipv4Addr> {
         let vtep = self.rows.get(&locator).copied().flatten()?;
         Some(vtep).filter(|_| !self.keyed.contains(&locator))
     }
 
     /// Where a set points, if it has exactly one locator.
-    pub fn sole_vtep(&self, set: Uuid) -> Option<Ipv4Addr> {
+    pub(in crate::session) fn sole_vtep(&self, set: Uuid) -> Option<Ipv4Addr> {
         match self.sets.get(&set)?.as_slice() {
             [locator] => self.vtep(*locator),
             _ => None,
@@ -46,19 +46,19 @@ impl Locators {
     }
 
     /// All the places where a set points.
-    pub fn vteps(&self, set: Uuid) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    pub(in crate::session) fn vteps(&self, set: Uuid) -> impl Iterator<Item = Ipv4Addr> + '_ {
         let locators = self.sets.get(&set).into_iter().flatten();
         locators.filter_map(|locator| self.vtep(*locator))
     }
 
     /// Whether a set is there, and everything in it.
-    pub fn is_whole(&self, set: Uuid) -> bool {
+    pub(in crate::session) fn is_whole(&self, set: Uuid) -> bool {
         let locators = self.sets.get(&set);
         locators.is_some_and(|locators| locators.iter().all(|locator| self.rows.contains_key(locator)))
     }
 
     /// Records a locator, or that it is gone.
-    pub fn record(&mut self, row: Uuid, columns: Option<LocatorRow>) {
+    pub(in crate::session) fn record(&mut self, row: Uuid, columns: Option<LocatorRow>) {
         if let Some(Some(vtep)) = self.rows.remove(&row)
             && let Some(rows) = self.by_vtep.get_mut(&vtep)
         {
@@ -80,7 +80,7 @@ impl Locators {
     }
 
     /// Records the tunnel key that a locator has of its own. Answers whether it got or lost one.
-    pub fn record_key(&mut self, row: Uuid, columns: Option<LocatorKeyRow>) -> bool {
+    pub(in crate::session) fn record_key(&mut self, row: Uuid, columns: Option<LocatorKeyRow>) -> bool {
         if columns.is_some_and(|columns| columns.tunnel_key.first().is_some()) {
             self.keyed.insert(row)
         } else {
@@ -89,7 +89,7 @@ impl Locators {
     }
 
     /// Records a set, or that it is gone.
-    pub fn record_set(&mut self, row: Uuid, columns: Option<LocatorSetRow>) {
+    pub(in crate::session) fn record_set(&mut self, row: Uuid, columns: Option<LocatorSetRow>) {
         match columns {
             Some(columns) => self.sets.insert(row, columns.locators.0),
             None => self.sets.remove(&row),

@@ -8,7 +8,7 @@ use crate::ovsdb::rows::{LogicalSwitchRow, ReplicationRow};
 
 /// `Logical_Switch`.
 #[derive(Clone, Debug)]
-pub struct LogicalSwitches {
+pub(in crate::session) struct LogicalSwitches {
     prefix: Box<str>,
     rows: BTreeMap<Uuid, Entry>,
     by_network: BTreeMap<Uuid, Uuid>,
@@ -20,18 +20,18 @@ pub struct LogicalSwitches {
 
 /// What matters of a row.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Entry {
+pub(in crate::session) struct Entry {
     /// Its name.
-    pub name: LogicalSwitchName,
+    pub(in crate::session) name: LogicalSwitchName,
     /// The network, if it is one of ours.
-    pub network: Option<Uuid>,
+    pub(in crate::session) network: Option<Uuid>,
     /// Its VNI.
-    pub tunnel_key: Option<i64>,
+    pub(in crate::session) tunnel_key: Option<i64>,
 }
 
 impl LogicalSwitches {
     /// An empty table; names with the prefix are ours.
-    pub fn new(prefix: &str) -> Self {
+    pub(in crate::session) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.into(),
             rows: BTreeMap::new(),
@@ -42,45 +42,50 @@ impl LogicalSwitches {
     }
 
     /// Entries for the rows of the table.
-    pub fn count(&self) -> usize {
+    pub(in crate::session) fn count(&self) -> usize {
         self.rows.len() + self.source_node.len()
     }
 
     /// A row.
-    pub fn row(&self, row: Uuid) -> Option<&Entry> {
+    pub(in crate::session) fn row(&self, row: Uuid) -> Option<&Entry> {
         self.rows.get(&row)
     }
 
     /// The row of a network.
-    pub fn of_network(&self, network: Uuid) -> Option<Uuid> {
+    pub(in crate::session) fn of_network(&self, network: Uuid) -> Option<Uuid> {
         self.by_network.get(&network).copied()
     }
 
     /// The network of a row, if it is ours.
-    pub fn network(&self, row: Uuid) -> Option<Uuid> {
+    pub(in crate::session) fn network(&self, row: Uuid) -> Option<Uuid> {
         self.rows.get(&row)?.network
     }
 
     /// The networks whose logical switches are there.
-    pub fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
+    pub(in crate::session) fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
         self.by_network.keys().copied()
     }
 
     /// A row other than `except` that has a VNI.
-    pub fn holder(&self, tunnel_key: i64, except: Option<Uuid>) -> Option<Uuid> {
+    pub(in crate::session) fn holder(&self, tunnel_key: i64, except: Option<Uuid>) -> Option<Uuid> {
         let rows = self.by_tunnel_key.get(&tunnel_key)?;
         rows.iter().find(|row| Some(**row) != except).copied()
     }
 
     /// Whether a row asks for replication at the source.
-    pub fn is_source_node(&self, row: Uuid) -> bool {
+    pub(in crate::session) fn is_source_node(&self, row: Uuid) -> bool {
         self.source_node.contains(&row)
     }
 
     /// Records a row, or that it is gone.
-    pub fn record(&mut self, row: Uuid, columns: Option<LogicalSwitchRow>, touched: &mut Vec<Touched>) {
+    pub(in crate::session) fn record(
+        &mut self,
+        row: Uuid,
+        columns: Option<LogicalSwitchRow>,
+        touched: &mut Vec<Touched>,
+    ) {
         if let Some(old) = self.rows.remove(&row) {
-            // A row that took over the name in the same transaction may have been told before.
+            // A row that took over the name in the same transaction may have been recorded before.
             if let Some(network) = old.network.filter(|network| self.of_network(*network) == Some(row)) {
                 self.by_network.remove(&network);
             }
@@ -120,7 +125,12 @@ impl LogicalSwitches {
     }
 
     /// Records how a row wants broadcast to be replicated.
-    pub fn record_replication(&mut self, row: Uuid, columns: Option<ReplicationRow>, touched: &mut Vec<Touched>) {
+    pub(in crate::session) fn record_replication(
+        &mut self,
+        row: Uuid,
+        columns: Option<ReplicationRow>,
+        touched: &mut Vec<Touched>,
+    ) {
         let mode = columns.and_then(|columns| columns.replication_mode.first());
         let changed = match mode.as_deref() {
             Some("source_node") => self.source_node.insert(row),

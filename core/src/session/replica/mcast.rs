@@ -7,46 +7,36 @@ use crate::ovsdb::rows::{MacText, McastRow};
 
 /// `Mcast_Macs_Local` or `Mcast_Macs_Remote`.
 #[derive(Clone, Debug, Default)]
-pub struct Mcast {
+pub(in crate::session) struct Mcast {
     rows: BTreeMap<Uuid, Entry>,
     by_logical_switch: BTreeMap<Uuid, BTreeSet<Uuid>>,
 }
 
 /// What matters of a row.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Entry {
+pub(in crate::session) struct Entry {
     /// The address.
-    pub mac: MacText,
+    pub(in crate::session) mac: MacText,
     /// Its `Logical_Switch`.
-    pub logical_switch: Uuid,
+    pub(in crate::session) logical_switch: Uuid,
     /// Its `Physical_Locator_Set`, which may arrive later than the row.
-    pub locator_set: Option<Uuid>,
+    pub(in crate::session) locator_set: Option<Uuid>,
 }
 
 impl Mcast {
     /// Rows in the table.
-    pub fn count(&self) -> usize {
+    pub(in crate::session) fn count(&self) -> usize {
         self.rows.len()
     }
 
-    /// A row.
-    pub fn row(&self, row: Uuid) -> Option<&Entry> {
-        self.rows.get(&row)
-    }
-
     /// Every row of a logical switch, in the order of their UUIDs.
-    pub fn rows_of(&self, logical_switch: Uuid) -> impl Iterator<Item = (Uuid, &Entry)> + '_ {
+    pub(in crate::session) fn rows_of(&self, logical_switch: Uuid) -> impl Iterator<Item = (Uuid, &Entry)> + '_ {
         let rows = self.by_logical_switch.get(&logical_switch).into_iter().flatten();
         rows.filter_map(|row| self.rows.get(row).map(|entry| (*row, entry)))
     }
 
-    /// The logical switches that have a row here.
-    pub fn logical_switches(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.by_logical_switch.keys().copied()
-    }
-
     /// Records a row, or that it is gone, and names each logical switch that it touches.
-    pub fn record(&mut self, row: Uuid, columns: Option<McastRow>, touch: &mut impl FnMut(Uuid)) {
+    pub(in crate::session) fn record(&mut self, row: Uuid, columns: Option<McastRow>, touch: &mut impl FnMut(Uuid)) {
         if let Some(old) = self.rows.remove(&row) {
             touch(old.logical_switch);
             if let Some(rows) = self.by_logical_switch.get_mut(&old.logical_switch) {

@@ -1,10 +1,11 @@
 //! What we know of the switch's database: a copy of the columns that we watch, with the indexes that we need.
 
-pub mod locators;
-pub mod logical_switches;
-pub mod mcast;
-pub mod ports;
-pub mod ucast;
+pub(in crate::session) mod locators;
+pub(in crate::session) mod logical_switches;
+pub(in crate::session) mod mcast;
+pub(in crate::session) mod ports;
+mod touched;
+pub(in crate::session) mod ucast;
 
 use std::collections::BTreeMap;
 
@@ -18,49 +19,25 @@ use locators::Locators;
 use logical_switches::LogicalSwitches;
 use mcast::Mcast;
 use ports::Ports;
+pub(in crate::session) use touched::Touched;
 use ucast::Ucast;
 
 /// The copy.
 #[derive(Clone, Debug)]
-pub struct Replica {
-    pub logical_switches: LogicalSwitches,
-    pub locators: Locators,
-    pub ports: Ports,
-    pub managers: BTreeMap<Uuid, ManagerRow>,
-    pub mcast_local: Mcast,
-    pub mcast_remote: Mcast,
-    pub ucast_local: Ucast,
-    pub ucast_remote: Ucast,
-}
-
-/// What a change of a row may have changed for us. Logical switches are named by their row.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Touched {
-    /// A logical switch came, went or changed.
-    LogicalSwitch { row: Uuid, network: Option<Uuid> },
-    /// A logical switch's broadcast row, or another of its remote multicast rows.
-    Broadcast(Uuid),
-    /// A locator or a set came or went.
-    Locators,
-    /// A locator got or lost a tunnel key of its own: whoever refers to it may have to refer to another.
-    LocatorKeys,
-    /// A remote unicast row; `None` for one whose MAC is none.
-    Remote(Uuid, Option<Mac>),
-    /// A row that the switch learned.
-    Local(Uuid, Mac),
-    /// The switch's own tunnel ends in a logical switch.
-    LocalBroadcast(Uuid),
-    /// The bindings of a port.
-    Port(Uuid),
-    /// Switches or ports came, went or were renamed.
-    Ports,
-    /// A `Manager` row.
-    Manager,
+pub(in crate::session) struct Replica {
+    pub(in crate::session) logical_switches: LogicalSwitches,
+    pub(in crate::session) locators: Locators,
+    pub(in crate::session) ports: Ports,
+    pub(in crate::session) managers: BTreeMap<Uuid, ManagerRow>,
+    pub(in crate::session) mcast_local: Mcast,
+    pub(in crate::session) mcast_remote: Mcast,
+    pub(in crate::session) ucast_local: Ucast,
+    pub(in crate::session) ucast_remote: Ucast,
 }
 
 impl Replica {
     /// An empty copy; logical switches whose name has the prefix are ours.
-    pub fn new(logical_switch_prefix: &str) -> Self {
+    pub(in crate::session) fn new(logical_switch_prefix: &str) -> Self {
         Self {
             logical_switches: LogicalSwitches::new(logical_switch_prefix),
             locators: Locators::default(),
@@ -74,7 +51,7 @@ impl Replica {
     }
 
     /// Rows in all tables together.
-    pub fn rows(&self) -> usize {
+    pub(in crate::session) fn rows(&self) -> usize {
         let macs = self.ucast_local.count() + self.ucast_remote.count();
         let broadcast = self.mcast_local.count() + self.mcast_remote.count();
         let others = self.logical_switches.count() + self.locators.count() + self.ports.count();
@@ -82,7 +59,7 @@ impl Replica {
     }
 
     /// Records one row's change; `json` is what [`updates::change`] reads.
-    pub fn record(
+    pub(in crate::session) fn record(
         &mut self,
         monitor: Monitor,
         table: &[u8],

@@ -10,7 +10,7 @@ use crate::ovsdb::rows::{PhysicalPortRow, PhysicalSwitchRow};
 
 /// `Physical_Switch` and `Physical_Port`.
 #[derive(Clone, Debug, Default)]
-pub struct Ports {
+pub(in crate::session) struct Ports {
     switches: BTreeMap<Uuid, PhysicalSwitch>,
     rows: BTreeMap<Uuid, Port>,
     by_name: BTreeMap<(SwitchName, PortName), Uuid>,
@@ -20,60 +20,65 @@ pub struct Ports {
 
 /// What matters of a `Physical_Switch`; one database may hold several.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PhysicalSwitch {
+pub(in crate::session) struct PhysicalSwitch {
     /// Its name.
-    pub name: SwitchName,
+    pub(in crate::session) name: SwitchName,
     /// Its ports.
-    pub ports: Vec<Uuid>,
+    pub(in crate::session) ports: Vec<Uuid>,
     /// Its own tunnel ends.
-    pub tunnel_ips: Vec<Ipv4Addr>,
+    pub(in crate::session) tunnel_ips: Vec<Ipv4Addr>,
 }
 
 /// What matters of a `Physical_Port`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Port {
+pub(in crate::session) struct Port {
     /// Its name, unique within its switch only.
-    pub name: String,
+    pub(in crate::session) name: String,
     /// VLAN to `Logical_Switch`.
-    pub bindings: BTreeMap<VlanId, Uuid>,
+    pub(in crate::session) bindings: BTreeMap<VlanId, Uuid>,
 }
 
 impl Ports {
     /// Rows in both tables.
-    pub fn count(&self) -> usize {
+    pub(in crate::session) fn count(&self) -> usize {
         self.switches.len() + self.rows.len()
     }
 
     /// Every switch in the database.
-    pub fn switches(&self) -> impl Iterator<Item = &PhysicalSwitch> + '_ {
+    pub(in crate::session) fn switches(&self) -> impl Iterator<Item = &PhysicalSwitch> + '_ {
         self.switches.values()
     }
 
     /// A port of a switch.
-    pub fn find(&self, switch: &SwitchName, port: &PortName) -> Option<(Uuid, &Port)> {
+    pub(in crate::session) fn find(&self, switch: &SwitchName, port: &PortName) -> Option<(Uuid, &Port)> {
         let row = self.by_name.get(&(switch.clone(), port.clone()))?;
         self.rows.get(row).map(|port| (*row, port))
     }
 
     /// The names of every port of every switch.
-    pub fn names(&self) -> impl Iterator<Item = &(SwitchName, PortName)> + '_ {
+    pub(in crate::session) fn names(&self) -> impl Iterator<Item = &(SwitchName, PortName)> + '_ {
         self.by_name.keys()
     }
 
     /// The names of a row.
-    pub fn name(&self, row: Uuid) -> Option<(SwitchName, PortName)> {
+    pub(in crate::session) fn name(&self, row: Uuid) -> Option<(SwitchName, PortName)> {
         let port = self.rows.get(&row)?;
         let switch = self.switches.values().find(|switch| switch.ports.contains(&row))?;
         Some((switch.name.clone(), port.name.as_str().into()))
     }
 
     /// Whether any port is bound to a logical switch.
-    pub fn binds(&self, logical_switch: Uuid) -> bool {
+    pub(in crate::session) fn binds(&self, logical_switch: Uuid) -> bool {
         self.bound.contains_key(&logical_switch)
     }
 
     /// Records a switch, or that it is gone.
-    pub fn record_switch(&mut self, row: Uuid, columns: Option<PhysicalSwitchRow>, touched: &mut Vec<Touched>) {
+    pub(in crate::session) fn record_switch(
+        &mut self,
+        row: Uuid,
+        columns: Option<PhysicalSwitchRow>,
+        touched: &mut Vec<Touched>,
+    ) {
         let new = columns.map(|columns| PhysicalSwitch {
             name: columns.name.into(),
             ports: columns.ports.0.into_vec(),
@@ -89,7 +94,12 @@ impl Ports {
     }
 
     /// Records a port, or that it is gone.
-    pub fn record_port(&mut self, row: Uuid, columns: Option<PhysicalPortRow>, touched: &mut Vec<Touched>) {
+    pub(in crate::session) fn record_port(
+        &mut self,
+        row: Uuid,
+        columns: Option<PhysicalPortRow>,
+        touched: &mut Vec<Touched>,
+    ) {
         let old = self.rows.remove(&row);
         for logical_switch in old.iter().flat_map(|port| port.bindings.values()) {
             if let Some(count) = self.bound.get_mut(logical_switch) {
@@ -111,7 +121,7 @@ impl Ports {
     }
 
     /// Finds ports by name again, after [`Touched::Ports`].
-    pub fn index(&mut self) {
+    pub(in crate::session) fn index(&mut self) {
         let switches = self.switches.values();
         let ports = switches.flat_map(|switch| switch.ports.iter().map(move |row| (switch, *row)));
         let named = ports.filter_map(|(switch, row)| {
@@ -148,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_one_name_on_two_switches_are_told_apart() {
+    fn ports_of_one_name_on_two_switches_are_distinct() {
         let mut ports = Ports::default();
         for (switch, row) in [("tor1", 1), ("tor2", 2)] {
             ports.record_port(Uuid(row), port("eth1", &[(10, row)]), &mut vec![]);

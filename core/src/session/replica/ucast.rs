@@ -11,52 +11,50 @@ use crate::ovsdb::updates::Change;
 
 /// `Ucast_Macs_Local` or `Ucast_Macs_Remote`.
 #[derive(Clone, Debug, Default)]
-pub struct Ucast {
+pub(in crate::session) struct Ucast {
     rows: BTreeMap<Uuid, Entry>,
     /// By logical switch and MAC; nearly always one row.
     by_mac: BTreeMap<(Uuid, Mac), SmallVec<[Uuid; 1]>>,
     /// Rows whose MAC is none, by logical switch.
     strays: BTreeMap<Uuid, BTreeSet<Uuid>>,
-    /// Every row that is there was read.
-    pub read: bool,
 }
 
 /// What matters of a row.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Entry {
+pub(in crate::session) struct Entry {
     /// `None` if the text is no MAC.
-    pub mac: Option<Mac>,
+    pub(in crate::session) mac: Option<Mac>,
     /// The MAC is written as we write it.
-    pub canonical: bool,
+    pub(in crate::session) canonical: bool,
     /// Its `Logical_Switch`.
-    pub logical_switch: Uuid,
+    pub(in crate::session) logical_switch: Uuid,
     /// Its `Physical_Locator`.
-    pub locator: Option<Uuid>,
+    pub(in crate::session) locator: Option<Uuid>,
 }
 
 impl Ucast {
     /// Rows in the table.
-    pub fn count(&self) -> usize {
+    pub(in crate::session) fn count(&self) -> usize {
         self.rows.len()
     }
 
     /// A row.
-    pub fn row(&self, row: Uuid) -> Option<&Entry> {
+    pub(in crate::session) fn row(&self, row: Uuid) -> Option<&Entry> {
         self.rows.get(&row)
     }
 
     /// The rows of a MAC.
-    pub fn rows_of(&self, logical_switch: Uuid, mac: Mac) -> &[Uuid] {
+    pub(in crate::session) fn rows_of(&self, logical_switch: Uuid, mac: Mac) -> &[Uuid] {
         self.by_mac.get(&(logical_switch, mac)).map_or(&[], |rows| rows)
     }
 
     /// The rows in a logical switch whose MAC is none.
-    pub fn strays_of(&self, logical_switch: Uuid) -> impl Iterator<Item = Uuid> + '_ {
+    pub(in crate::session) fn strays_of(&self, logical_switch: Uuid) -> impl Iterator<Item = Uuid> + '_ {
         self.strays.get(&logical_switch).into_iter().flatten().copied()
     }
 
     /// The first MAC in a logical switch that comes after another.
-    pub fn next_mac(&self, logical_switch: Uuid, after: Option<Mac>) -> Option<Mac> {
+    pub(in crate::session) fn next_mac(&self, logical_switch: Uuid, after: Option<Mac>) -> Option<Mac> {
         let from = match after {
             Some(mac) => Bound::Excluded((logical_switch, mac)),
             None => Bound::Included((logical_switch, Mac([0; 6]))),
@@ -66,19 +64,24 @@ impl Ucast {
     }
 
     /// Every row in a logical switch.
-    pub fn rows_in(&self, logical_switch: Uuid) -> impl Iterator<Item = Uuid> + '_ {
+    pub(in crate::session) fn rows_in(&self, logical_switch: Uuid) -> impl Iterator<Item = Uuid> + '_ {
         let all = (logical_switch, Mac([0; 6]))..=(logical_switch, Mac::BROADCAST);
         let rows = self.by_mac.range(all).flat_map(|(_, rows)| rows.iter().copied());
         rows.chain(self.strays_of(logical_switch))
     }
 
     /// Whether a logical switch has any row here.
-    pub fn any_of(&self, logical_switch: Uuid) -> bool {
+    pub(in crate::session) fn any_of(&self, logical_switch: Uuid) -> bool {
         self.next_mac(logical_switch, None).is_some() || self.strays.contains_key(&logical_switch)
     }
 
     /// Records a change, and names each (logical switch, MAC) that it touches.
-    pub fn record(&mut self, row: Uuid, change: Change<UcastRow>, mut touch: impl FnMut(Uuid, Option<Mac>)) {
+    pub(in crate::session) fn record(
+        &mut self,
+        row: Uuid,
+        change: Change<UcastRow>,
+        mut touch: impl FnMut(Uuid, Option<Mac>),
+    ) {
         let old = self.rows.get(&row).copied();
         let new = match change {
             Change::Full(columns) => Some(Entry::default().with(columns)),

@@ -28,7 +28,7 @@ fn an_agent_whose_lock_is_stolen_stops_closes_and_waits_peacefully_until_it_is_g
     assert_eq!(stolen, json!({ "locked": true }));
     println!("{}", rig.line(&["WARN", "Stolen: "]));
     println!("{}", rig.line(&["Retracted: 1 routes"]));
-    println!("{}", rig.line(&["WARN", "Closed: somebody took the lock"]));
+    println!("{}", rig.line(&["WARN", "Closed: another client took the lock"]));
     // The session that was robbed says these in this order, and nothing else after them.
     let mine: Vec<String> = rig.agent.lines(&[&format!("generation={first}")]);
     let last: Vec<bool> = mine[mine.len() - 3..]

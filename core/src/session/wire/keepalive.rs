@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Why;
 use crate::bounds::{DUMP_SILENCE, PROOF};
+use crate::session::Why;
 use crate::time::{Deadline, Time};
 
-/// Any byte is life, a partial message too, and makes an echo needless.
+/// Any byte is a sign of life, a partial message too, and makes an echo needless.
 #[derive(Clone, Debug)]
-pub struct Keepalive {
+pub(super) struct Keepalive {
     /// T; `None` is off.
     interval: Option<Duration>,
     last_received: Time,
@@ -17,12 +17,12 @@ pub struct Keepalive {
     /// A byte must come by then, because something makes us doubt the line.
     proof_due: Option<Time>,
     /// Echoes that went out because an interval was silent.
-    pub misses: u64,
+    pub(super) misses: u64,
 }
 
 /// What to do about the silence.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Nothing yet.
     Wait,
     /// Send an echo.
@@ -33,7 +33,7 @@ pub enum Verdict {
 
 impl Keepalive {
     /// Starts with the connection.
-    pub fn new(now: Time, interval: Option<Duration>) -> Self {
+    pub(super) fn new(now: Time, interval: Option<Duration>) -> Self {
         Self {
             interval,
             last_received: now,
@@ -44,24 +44,24 @@ impl Keepalive {
     }
 
     /// T changed in the configuration.
-    pub fn set_interval(&mut self, interval: Option<Duration>) {
+    pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
         self.interval = interval;
     }
 
     /// Bytes came, any bytes.
-    pub fn received(&mut self, now: Time) {
+    pub(super) fn received(&mut self, now: Time) {
         self.last_received = now;
         self.echoed = None;
         self.proof_due = None;
     }
 
-    /// Somebody doubts that the line is alive: a byte is due within a second. The caller sends an echo.
-    pub fn prove(&mut self, now: Time) {
+    /// Another connection makes us doubt that the line is alive: a byte is due within a second. The caller sends an echo.
+    pub(super) fn prove(&mut self, now: Time) {
         self.proof_due.get_or_insert(now + PROOF);
     }
 
-    /// What to do now. While a dump is awaited, the server is deaf to everyone.
-    pub fn check(&mut self, now: Time, dump_awaited: bool) -> Verdict {
+    /// What to do now. While a dump is awaited, the server answers nothing.
+    pub(super) fn check(&mut self, now: Time, dump_awaited: bool) -> Verdict {
         let Some(deadline) = self.deadline(dump_awaited).filter(|deadline| deadline.at <= now) else {
             return Verdict::Wait;
         };
@@ -74,7 +74,7 @@ impl Keepalive {
     }
 
     /// When to check.
-    pub fn deadline(&self, dump_awaited: bool) -> Option<Deadline<Why>> {
+    pub(super) fn deadline(&self, dump_awaited: bool) -> Option<Deadline<Why>> {
         let proof = self.proof_due.map(|due| Deadline {
             at: if dump_awaited {
                 due.max(self.last_received + DUMP_SILENCE)
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_dump_is_awaited_the_server_may_be_deaf_for_a_minute() {
+    fn while_a_dump_is_awaited_the_server_may_be_silent_for_a_minute() {
         let mut keepalive = Keepalive::new(at(0), Some(Duration::from_secs(1)));
         assert_eq!(keepalive.check(at(1), true), Verdict::Echo);
         assert_eq!(keepalive.check(at(59), true), Verdict::Wait);

@@ -1,18 +1,17 @@
 //! What we asked the switch and have no answer to yet. Every request has a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
-use super::Why;
 use crate::bounds::{DUMP_ANSWER, REQUEST_ANSWER};
-use crate::event::{Lane, Object};
-use crate::ids::Vni;
+use crate::event::Lane;
 use crate::ovsdb::monitor::Monitor;
+use crate::session::Why;
+use crate::session::plan::Batch;
 use crate::time::{Deadline, Time};
 
 /// A request, and what its answer is for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Asked {
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::session) enum Asked {
     /// `get_schema`.
     Schema,
     /// `monitor_cond`, or the older `monitor`.
@@ -25,24 +24,9 @@ pub enum Asked {
     Write(Batch),
 }
 
-/// What a transaction writes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Batch {
-    /// The lane.
-    pub lane: Lane,
-    /// The objects, each of which is looked at again when the answer comes.
-    pub objects: Vec<Object>,
-    /// Rows written, without locators.
-    pub rows: usize,
-    /// Tunnel ends that it creates locators for.
-    pub creates: Vec<Ipv4Addr>,
-    /// VNIs that it gives to logical switches.
-    pub numbers: Vec<Vni>,
-}
-
 impl Asked {
-    /// What it is called when it is overdue.
-    pub fn name(&self) -> String {
+    /// Its name in messages.
+    pub(in crate::session) fn name(&self) -> String {
         match self {
             Self::Schema => "get_schema".into(),
             Self::Monitor { monitor, .. } => format!("monitor of the {} tables", monitor.id()),
@@ -59,7 +43,7 @@ impl Asked {
 
 /// The requests on the wire.
 #[derive(Clone, Debug, Default)]
-pub struct Requests {
+pub(super) struct Requests {
     next: u64,
     open: BTreeMap<u64, (Asked, Time)>,
     dumps: usize,
@@ -69,7 +53,7 @@ pub struct Requests {
 
 impl Requests {
     /// Numbers a request and starts its deadline.
-    pub fn ask(&mut self, now: Time, asked: Asked) -> u64 {
+    pub(super) fn ask(&mut self, now: Time, asked: Asked) -> u64 {
         let id = self.next;
         self.next += 1;
         self.dumps += usize::from(asked.is_dump());
@@ -83,57 +67,67 @@ impl Requests {
     }
 
     /// Takes the request that an answer belongs to.
-    pub fn answered(&mut self, id: u64) -> Option<Asked> {
+    pub(super) fn answered(&mut self, id: u64) -> Option<Asked> {
         let (asked, _) = self.open.remove(&id)?;
         self.dumps -= usize::from(asked.is_dump());
         self.writes -= usize::from(matches!(asked, Asked::Write(_)));
         Some(asked)
     }
 
-    /// Whether an answer to some monitor is due, before which the server may be deaf.
-    pub fn dump_awaited(&self) -> bool {
+    /// Whether an answer to some monitor is due, before which the server may answer nothing else.
+    pub(super) fn dump_awaited(&self) -> bool {
         self.dumps > 0
     }
 
     /// Whether these tables were ever asked for.
-    pub fn monitors(&self, monitor: Monitor) -> bool {
+    pub(super) fn monitors(&self, monitor: Monitor) -> bool {
         self.monitors.contains(&monitor)
     }
 
     /// Transactions on the wire.
-    pub fn writes(&self) -> usize {
+    pub(super) fn writes(&self) -> usize {
         self.writes
     }
 
     /// Whether a transaction of a lane is on the wire.
-    pub fn writing(&self, lane: Lane) -> bool {
-        self.batches().any(|batch| batch.lane == lane)
-    }
-
-    /// Every transaction on the wire.
-    pub fn batches(&self) -> impl Iterator<Item = &Batch> + '_ {
-        self.open.values().filter_map(|(asked, _)| match asked {
-            Asked::Write(batch) => Some(batch),
-            Asked::Schema | Asked::Monitor { .. } | Asked::Lock | Asked::Unlock => None,
-        })
-    }
-
-    /// Whether something is on the wire.
-    pub fn asking(&self, what: impl Fn(&Asked) -> bool) -> bool {
-        self.open.values().any(|(asked, _)| what(asked))
+    pub(super) fn is_writing(&self, lane: Lane) -> bool {
+        let mut open = self.open.values();
+        open.any(|(asked, _)| matches!(asked, Asked::Write(batch) if batch.lane == lane))
     }
 
     /// A request whose answer is overdue.
-    pub fn overdue(&self, now: Time) -> Option<&Asked> {
+    pub(super) fn overdue(&self, now: Time) -> Option<&Asked> {
         self.open.values().find(|(_, due)| *due <= now).map(|(asked, _)| asked)
     }
 
     /// When the first answer becomes overdue.
-    pub fn deadline(&self) -> Option<Deadline<Why>> {
+    pub(super) fn deadline(&self) -> Option<Deadline<Why>> {
         let first = self.open.values().map(|(_, due)| *due).min()?;
         Some(Deadline {
             at: first,
             why: Why::AnswerOverdue,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_stands_behind_a_dump_has_more_time() {
+        let mut requests = Requests::default();
+        let lock = requests.ask(Time::ORIGIN, Asked::Lock);
+        let monitor = Monitor::Local;
+        let conditional = true;
+        let dump = requests.ask(Time::ORIGIN, Asked::Monitor { monitor, conditional });
+        requests.ask(Time::ORIGIN, Asked::Unlock);
+        assert!(requests.dump_awaited() && requests.monitors(monitor));
+        assert_eq!(requests.overdue(Time::ORIGIN + REQUEST_ANSWER), Some(&Asked::Lock));
+        assert_eq!(requests.answered(lock), Some(Asked::Lock));
+        assert_eq!(requests.answered(lock), None, "answered twice");
+        assert_eq!(requests.overdue(Time::ORIGIN + REQUEST_ANSWER), None);
+        assert!(requests.answered(dump).is_some() && !requests.dump_awaited());
+        assert_eq!(requests.overdue(Time::ORIGIN + DUMP_ANSWER), Some(&Asked::Unlock));
     }
 }

@@ -1,0 +1,231 @@
+//! What the session vouches for: routes that the switch learned, exported and not yet withdrawn.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::ops::Bound;
+
+use super::desired::Desired;
+use super::lease::Permit;
+use super::replica::Replica;
+use crate::configuration::SessionOptions;
+use crate::dirty_set::DirtySet;
+use crate::event::Route;
+use crate::ids::{Mac, Uuid};
+use crate::planted::Planted;
+
+/// What was exported, and what waits for a locator before it can be.
+#[derive(Clone, Debug)]
+pub(super) struct Exporter {
+    exported: BTreeSet<Route>,
+    /// Learned MACs whose locator has not arrived yet.
+    unplaced: DirtySet<(Uuid, Mac)>,
+    planted: Planted,
+}
+
+/// Where a MAC is, as the switch has it in its local tables.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Learned {
+    vteps: BTreeSet<Ipv4Addr>,
+    /// Every locator that the rows name has arrived.
+    placed: bool,
+}
+
+/// How the exported routes of a MAC changed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Changes {
+    pub(super) withdrawn: Vec<Route>,
+    pub(super) exported: Vec<Route>,
+}
+
+impl Exporter {
+    pub(super) fn new(options: &SessionOptions) -> Self {
+        Self {
+            exported: BTreeSet::new(),
+            unplaced: DirtySet::default(),
+            planted: Planted::of(options),
+        }
+    }
+
+    /// How many routes are exported.
+    pub(super) fn count(&self) -> usize {
+        self.exported.len()
+    }
+
+    /// The networks that have exported routes.
+    pub(super) fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
+        let mut last = None;
+        self.exported.iter().filter_map(move |route| {
+            let new = last != Some(route.network);
+            last = Some(route.network);
+            new.then_some(route.network)
+        })
+    }
+
+    /// The first exported MAC of a network that comes after another.
+    pub(super) fn next_mac(&self, network: Uuid, after: Option<Mac>) -> Option<Mac> {
+        let from = match after {
+            Some(mac) => Bound::Excluded(route(network, mac, Ipv4Addr::BROADCAST)),
+            None => Bound::Included(route(network, Mac([0; 6]), Ipv4Addr::UNSPECIFIED)),
+        };
+        let to = Bound::Included(route(network, Mac::BROADCAST, Ipv4Addr::BROADCAST));
+        self.exported.range((from, to)).next().map(|route| route.mac)
+    }
+
+    /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write vouches.
+    pub(super) fn export(&mut self, _: &Permit, network: Uuid, mac: Mac, learned: &Learned) -> Changes {
+        if learned.placed {
+            self.unplaced.unmark(&(network, mac));
+        } else {
+            self.unplaced.mark((network, mac));
+        }
+        let all = route(network, mac, Ipv4Addr::UNSPECIFIED)..=route(network, mac, Ipv4Addr::BROADCAST);
+        let before = self.exported.range(all);
+        let withdrawn: Vec<Route> = before
+            .filter(|route| !learned.vteps.contains(&route.vtep))
+            .copied()
+            .collect();
+        if planted!(self.planted, TunnelEndNotExported) && !withdrawn.is_empty() && !learned.vteps.is_empty() {
+            return Changes::default();
+        }
+        for route in &withdrawn {
+            self.exported.remove(route);
+        }
+        let learned = learned.vteps.iter().map(|vtep| route(network, mac, *vtep));
+        let exported = learned.filter(|route| self.exported.insert(*route)).collect();
+        Changes { withdrawn, exported }
+    }
+
+    /// Takes the MACs that waited for a locator, because one has arrived.
+    pub(super) fn take_unplaced(&mut self) -> impl Iterator<Item = (Uuid, Mac)> + use<> {
+        self.unplaced.take_all()
+    }
+
+    /// The session is over: nothing is vouched for any more. Answers how many routes that were.
+    pub(super) fn retract(&mut self) -> usize {
+        std::mem::take(&mut self.exported).len()
+    }
+}
+
+impl Learned {
+    /// Reads where a MAC is from the local tables.
+    ///
+    /// One transaction arrives in updates of several monitors, in any order, so that a locator may come after the row
+    /// that names it. Of several rows of one MAC the last counts: it is one place.
+    pub(super) fn of(replica: &Replica, desired: &Desired, network: Uuid, mac: Mac) -> Self {
+        let row = replica.logical_switches.of_network(network);
+        let Some(row) = row.filter(|_| desired.network(network).is_some()) else {
+            return Self {
+                vteps: BTreeSet::new(),
+                placed: true,
+            };
+        };
+        let locators = &replica.locators;
+        let mut placed = true;
+        let vteps: BTreeSet<Ipv4Addr> = if mac == Mac::BROADCAST {
+            let rows = replica.mcast_local.rows_of(row);
+            let sets = rows
+                .filter(|(_, entry)| entry.mac.is_broadcast())
+                .filter_map(|(_, entry)| entry.locator_set);
+            let sets = sets.inspect(|set| placed &= locators.is_whole(*set));
+            sets.flat_map(|set| locators.vteps(set)).collect()
+        } else {
+            let rows = replica.ucast_local.rows_of(row, mac).iter().rev();
+            let entries = rows.filter_map(|row| replica.ucast_local.row(*row));
+            let vteps = entries.map(|entry| locators.vtep(entry.locator?));
+            let mut vteps = vteps.inspect(|vtep| placed &= vtep.is_some()).flatten();
+            vteps.next().into_iter().collect()
+        };
+        Self { vteps, placed }
+    }
+}
+
+fn route(network: Uuid, mac: Mac, vtep: Ipv4Addr) -> Route {
+    Route { network, mac, vtep }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::lease::tests::permit;
+    use proptest::prelude::*;
+
+    const NETWORK: Uuid = Uuid(1);
+
+    fn exporter() -> Exporter {
+        Exporter::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST))
+    }
+
+    fn mac(n: u8) -> Mac {
+        Mac([2, 0, 0, 0, 0, n])
+    }
+
+    fn learned(vteps: &[u8]) -> Learned {
+        Learned {
+            vteps: vteps.iter().map(|n| Ipv4Addr::new(10, 0, 0, *n)).collect(),
+            placed: true,
+        }
+    }
+
+    #[test]
+    fn a_mac_that_moves_is_withdrawn_there_and_exported_here() {
+        let mut exporter = exporter();
+        exporter.export(&permit(), NETWORK, mac(1), &learned(&[1]));
+        let changes = exporter.export(&permit(), NETWORK, mac(1), &learned(&[2]));
+        let at = |n| vec![route(NETWORK, mac(1), Ipv4Addr::new(10, 0, 0, n))];
+        assert_eq!((changes.withdrawn, changes.exported), (at(1), at(2)));
+        let changes = exporter.export(&permit(), NETWORK, mac(1), &learned(&[2]));
+        assert_eq!(changes, Changes::default());
+    }
+
+    #[test]
+    fn a_mac_without_its_locator_waits_for_it() {
+        let mut exporter = exporter();
+        let nowhere = Learned {
+            vteps: BTreeSet::new(),
+            placed: false,
+        };
+        assert_eq!(
+            exporter.export(&permit(), NETWORK, mac(1), &nowhere),
+            Changes::default()
+        );
+        assert_eq!(exporter.take_unplaced().collect::<Vec<_>>(), [(NETWORK, mac(1))]);
+        assert_eq!(exporter.take_unplaced().count(), 0);
+    }
+
+    #[test]
+    fn the_walk_over_exported_macs_sees_each_once() {
+        let mut exporter = exporter();
+        for n in [3, 1] {
+            exporter.export(&permit(), NETWORK, mac(n), &learned(&[1, 2]));
+        }
+        let first = exporter.next_mac(NETWORK, None);
+        assert_eq!(first, Some(mac(1)));
+        assert_eq!(exporter.next_mac(NETWORK, first), Some(mac(3)));
+        assert_eq!(exporter.next_mac(NETWORK, Some(mac(3))), None);
+        assert_eq!(exporter.networks().collect::<Vec<_>>(), [NETWORK]);
+    }
+
+    proptest! {
+        /// An agent that follows the changes knows exactly what is exported.
+        #[test]
+        fn the_changes_say_what_is_exported(
+            learnings in proptest::collection::vec((0u8..4, proptest::collection::vec(0u8..4, 0..3)), 0..40),
+        ) {
+            let mut exporter = exporter();
+            let mut known: BTreeSet<Route> = BTreeSet::new();
+            for (n, vteps) in learnings {
+                let changes = exporter.export(&permit(), NETWORK, mac(n), &learned(&vteps));
+                for route in changes.withdrawn {
+                    prop_assert!(known.remove(&route));
+                }
+                for route in changes.exported {
+                    prop_assert!(known.insert(route));
+                }
+                let of_mac = known.iter().filter(|route| route.mac == mac(n)).map(|route| route.vtep);
+                prop_assert_eq!(of_mac.collect::<BTreeSet<_>>(), learned(&vteps).vteps);
+            }
+            prop_assert_eq!(&known, &exporter.exported);
+            prop_assert_eq!(exporter.retract(), known.len());
+        }
+    }
+}

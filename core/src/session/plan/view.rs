@@ -1,0 +1,53 @@
+//! What planning may read: everything, and nothing of it to change.
+
+use std::net::Ipv4Addr;
+
+use crate::event::Lane;
+use crate::ovsdb::transaction::{Ref, Transaction};
+use crate::session::desired::Desired;
+use crate::session::reconciler::{Underway, Wait};
+use crate::session::replica::Replica;
+use crate::time::Time;
+
+/// A session, as planning sees it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::session) struct View<'a> {
+    pub(in crate::session) now: Time,
+    pub(in crate::session) replica: &'a Replica,
+    pub(in crate::session) desired: &'a Desired,
+    pub(in crate::session) underway: &'a Underway,
+    /// The unicast tables are known.
+    pub(in crate::session) tables_read: bool,
+    /// The schema has `Logical_Switch.replication_mode`.
+    pub(in crate::session) replication_mode: bool,
+}
+
+impl View<'_> {
+    /// A locator to refer to: found, or created by this transaction, unless another one is just creating it.
+    pub(super) fn locator(&self, vtep: Ipv4Addr, transaction: &mut Transaction) -> Result<Ref, Wait> {
+        let found = self.replica.locators.find(vtep);
+        if found.is_none() && self.underway.creates(vtep) {
+            return Err(Wait::Locator(vtep));
+        }
+        Ok(transaction.locator(vtep, found))
+    }
+
+    /// A locator set with the services node of this agent, made once in a transaction.
+    pub(super) fn broadcast_set(&self, transaction: &mut Transaction) -> Result<Ref, Wait> {
+        let tsn = self.desired.options().tsn;
+        self.locator(tsn, transaction)?;
+        Ok(transaction.locator_set(tsn, self.replica.locators.find(tsn)))
+    }
+
+    /// Rows that the switch still takes in this transaction; at least one for each object that is planned.
+    pub(super) fn rows_left(&self, transaction: &Transaction) -> usize {
+        let max = self.desired.rows_per_transaction_max();
+        max.saturating_sub(transaction.rows())
+    }
+
+    /// Rows that may still be deleted by this transaction.
+    pub(super) fn deletions_left(&self, transaction: &Transaction) -> usize {
+        let limit = self.desired.rows_per_transaction(Lane::Deletions);
+        limit.saturating_sub(transaction.rows())
+    }
+}

@@ -1,0 +1,246 @@
+//! The reconciler: what differs from the desired state, what is in flight, what waits and on what.
+//!
+//! It decides the order of work. What is to be written for an object is decided in [`plan`](super::plan), and whether
+//! anything may be written, by the [`lease`](super::lease).
+
+mod ledger;
+mod underway;
+mod wait;
+mod walk;
+
+use std::net::Ipv4Addr;
+
+use super::Why;
+use super::plan::{Batch, Step};
+use crate::event::{Lane, Object, What};
+use crate::ids::{Mac, Uuid, Vni};
+use crate::ovsdb::reply::{Failure, Refusal};
+use crate::time::{Deadline, Time};
+use ledger::Ledger;
+pub(super) use ledger::{Candidate, Cause};
+pub(super) use underway::Underway;
+pub(super) use wait::Wait;
+pub(super) use walk::Stop;
+use walk::Walk;
+
+/// What is to be done about a switch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reconciler {
+    ledger: Ledger,
+    walk: Walk,
+    underway: Underway,
+}
+
+impl Reconciler {
+    /// What planning needs to know of transactions on the wire.
+    pub(super) fn underway(&self) -> &Underway {
+        &self.underway
+    }
+
+    /// An object may differ from what is desired.
+    pub(super) fn mark(&mut self, object: Object, cause: Cause) {
+        self.ledger.mark(object, cause);
+    }
+
+    /// An object is as desired, whichever client made it so.
+    pub(super) fn unmark(&mut self, object: &Object) {
+        self.ledger.unmark(object);
+    }
+
+    /// A logical switch, its broadcast row and stray rows in it may differ.
+    pub(super) fn mark_logical_switch(&mut self, network: Uuid, cause: Cause) {
+        for object in [Object::LogicalSwitch, Object::Broadcast, Object::Strays] {
+            self.mark(object(network), cause);
+        }
+    }
+
+    /// The MACs of a network are to be compared, from the first on.
+    pub(super) fn mark_network(&mut self, network: Uuid) {
+        self.walk.mark(network);
+    }
+
+    /// The next MAC to compare. The two functions answer the next remote or local MAC of a network after another.
+    pub(super) fn next_to_compare(
+        &mut self,
+        remote: impl FnOnce(Uuid, Option<Mac>) -> Option<Mac>,
+        local: impl FnOnce(Uuid, Option<Mac>) -> Option<Mac>,
+    ) -> Option<Stop> {
+        self.walk.next(remote, local)
+    }
+
+    /// Whether every MAC was compared.
+    pub(super) fn is_compared(&self) -> bool {
+        self.walk.is_done()
+    }
+
+    /// What some objects waited on may have happened.
+    pub(super) fn release(&mut self, happened: impl Fn(&Wait) -> bool) {
+        self.ledger.release(happened);
+    }
+
+    /// The desired state changed: what failed and what waited may succeed now.
+    pub(super) fn retry_all(&mut self) {
+        self.ledger.retry_all();
+    }
+
+    /// Time has passed: what was left alone for a while is tried again.
+    pub(super) fn retry(&mut self, now: Time) {
+        self.ledger.retry(now);
+    }
+
+    /// A switch that did not take back its own MACs in time loses them with the logical switch.
+    pub(super) fn end_grace(&mut self, now: Time) {
+        self.ledger
+            .release(|on| matches!(on, Wait::LocalMacs { until } if *until <= now));
+    }
+
+    /// Whether a lane has something to plan, and its turn has come: nothing is deleted while anything else differs.
+    pub(super) fn has_due(&self, lane: Lane) -> bool {
+        let others = || Lane::ALL.into_iter().filter(|other| *other != Lane::Deletions);
+        let has_turn =
+            lane != Lane::Deletions || self.walk.is_done() && others().all(|other| self.ledger.is_empty(other));
+        has_turn && !self.ledger.is_empty(lane)
+    }
+
+    /// Takes objects of a lane that share a transaction with no others; none if there are none.
+    pub(super) fn take_part(&mut self, lane: Lane) -> Vec<Candidate> {
+        self.ledger.take_part(lane)
+    }
+
+    /// Takes the next object of a lane.
+    pub(super) fn take(&mut self, lane: Lane) -> Option<Candidate> {
+        self.ledger.take(lane)
+    }
+
+    /// A taken object is planned later after all.
+    pub(super) fn put_back(&mut self, candidate: Candidate) {
+        self.ledger.put_back(candidate);
+    }
+
+    /// Files what planning an object came to. If it stands in the transaction now, answers it, and what to report when
+    /// the transaction is applied.
+    pub(super) fn file(&mut self, lane: Lane, candidate: Candidate, step: Step) -> Option<(Object, Vec<What>)> {
+        if let Object::LogicalSwitch(network) = candidate.object {
+            self.file_retirement(lane, network, &step);
+        }
+        match step {
+            // A candidate that is dropped is as desired.
+            Step::Right => None,
+            Step::Wait(on) => {
+                self.ledger.wait(candidate, lane, on);
+                None
+            }
+            Step::Delete => {
+                self.ledger.delete_last(candidate);
+                None
+            }
+            Step::Write { whole, notes } => {
+                let object = candidate.object.clone();
+                self.ledger.sent(candidate, whole);
+                Some((object, notes))
+            }
+        }
+    }
+
+    /// Remembers until when a switch may take back its own MACs, as long as the logical switch is to go.
+    fn file_retirement(&mut self, lane: Lane, network: Uuid, step: &Step) {
+        match step {
+            Step::Wait(Wait::LocalMacs { until }) => self.underway.retire(network, *until),
+            Step::Wait(Wait::Incomplete | Wait::Bound) | Step::Delete => {}
+            Step::Write { .. } if lane == Lane::Deletions => {}
+            Step::Wait(_) | Step::Right | Step::Write { .. } => self.underway.keep(network),
+        }
+    }
+
+    /// A transaction is on the wire.
+    pub(super) fn sent(&mut self, batch: &Batch) {
+        self.underway.sent(&batch.creates, &batch.gives);
+    }
+
+    /// A transaction was applied.
+    pub(super) fn applied(&mut self, batch: Batch) {
+        if batch.objects.contains(&Object::Manager) {
+            self.underway.manager_done();
+        }
+        self.ledger.applied(batch.objects);
+        self.answered(&batch.creates, &batch.gives);
+    }
+
+    /// A transaction was rejected. Answers the objects that are in quarantine from now on.
+    pub(super) fn rejected(&mut self, now: Time, batch: Batch, refusal: &Refusal) -> Vec<Object> {
+        // One bad object does not explain these failures: splitting would not find it.
+        let all_fail = matches!(refusal.failure, Failure::Resource | Failure::Permission);
+        let groups = if all_fail {
+            batch.objects.into_iter().map(|object| vec![object]).collect()
+        } else {
+            vec![batch.objects]
+        };
+        let rejected = groups
+            .into_iter()
+            .filter_map(|group| self.ledger.rejected(now, batch.lane, group, &refusal.text));
+        let quarantined = rejected.collect();
+        self.answered(&batch.creates, &batch.gives);
+        quarantined
+    }
+
+    /// Locators that a transaction was creating and VNIs that it gave are there now, or will not come from it.
+    fn answered(&mut self, creates: &[Ipv4Addr], gives: &[Vni]) {
+        self.underway.answered(creates, gives);
+        if creates.is_empty() && gives.is_empty() {
+            return;
+        }
+        self.ledger.release(|on| match on {
+            Wait::Locator(vtep) => creates.contains(vtep),
+            Wait::VniInFlight(vni) => gives.contains(vni),
+            Wait::Vni { .. } | Wait::Incomplete | Wait::Bound | Wait::LocalMacs { .. } => false,
+        });
+    }
+
+    /// Whether every broadcast row that is to be repointed is on the wire.
+    pub(super) fn is_claim_sent(&self) -> bool {
+        self.ledger.is_empty(Lane::Broadcast) && !self.ledger.awaits_locator(Lane::Broadcast)
+    }
+
+    /// Whether there is nothing to compare and nothing to plan.
+    pub(super) fn is_idle(&self) -> bool {
+        self.walk.is_done() && Lane::ALL.into_iter().all(|lane| self.ledger.is_empty(lane))
+    }
+
+    /// When an object that failed is tried again.
+    pub(super) fn retry_deadline(&self) -> Option<Deadline<Why>> {
+        let at = self.ledger.next_retry()?;
+        let why = Why::RetryDue;
+        Some(Deadline { at, why })
+    }
+
+    /// When a switch has had its time for taking back its own MACs.
+    pub(super) fn grace_deadline(&self) -> Option<Deadline<Why>> {
+        let until = self.ledger.waits().filter_map(|on| match on {
+            Wait::LocalMacs { until } => Some(*until),
+            Wait::Locator(_) | Wait::Vni { .. } | Wait::VniInFlight(_) | Wait::Incomplete | Wait::Bound => None,
+        });
+        let at = until.min()?;
+        let why = Why::LocalMacsDue;
+        Some(Deadline { at, why })
+    }
+
+    /// Objects that differ and are not on the wire.
+    pub(super) fn pending(&self) -> usize {
+        self.ledger.pending()
+    }
+
+    /// Objects that cannot be written for now.
+    pub(super) fn left(&self) -> usize {
+        self.ledger.left()
+    }
+
+    /// Objects that wait, and on what.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&Object, &Wait)> + '_ {
+        self.ledger.waiting()
+    }
+
+    /// Objects in quarantine, and why.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = (&Object, &str)> + '_ {
+        self.ledger.quarantined()
+    }
+}

@@ -1,0 +1,298 @@
+//! The steps that follow every input: from bytes to rows, from rows to differences, from differences to transactions.
+
+use std::net::Ipv4Addr;
+
+use super::lease::Change;
+use super::reconciler::{Cause, Stop};
+use super::stats::Milestone;
+use super::{Notice, Session, Why};
+use crate::bounds::{AUDIT_ROWS_PER_STEP, NAMELESS, NAMELESS_LOCK, STATUS_ENTRIES};
+use crate::event::{Lane, Object, What};
+use crate::ids::{Mac, SwitchName};
+use crate::machine::{CloseReason, CloseWhy};
+use crate::text::short;
+use crate::time::{Deadline, Time};
+
+impl Session {
+    /// Goes on after an input, with a bounded amount of work. Every step sees what the steps before it have left.
+    pub(super) fn advance(&mut self, now: Time) {
+        const STEPS: [fn(&mut Session, Time); 10] = [
+            // First, because everything else depends on what the switch sent.
+            Session::work,
+            // Before the lease: a lock is worth nothing before the switch is known to be one of ours.
+            Session::identify,
+            // Before the audit: from here on it exports, too.
+            Session::follow_lease,
+            // Before writing: it marks what differs.
+            Session::audit,
+            // Before writing: what was waited for is due now.
+            Session::end_grace,
+            // Before the unicast tables are asked for: a server that renders a dump answers nothing else, and broadcast
+            // must not wait for that.
+            Session::write,
+            // Right after the broadcast rows have left.
+            Session::conclude_claim,
+            Session::ask_unicast,
+            // After writing: only now it is known whether anything is left.
+            Session::conclude_audit,
+            // Last: what is on the wire settles before the lock is released.
+            Session::drain,
+        ];
+        for step in STEPS {
+            // Each of them may find a reason to close, and nothing follows that.
+            if self.progress.is_closing() {
+                return;
+            }
+            step(self, now);
+        }
+    }
+
+    /// Finds out which switch it is: again whenever a switch comes, goes or is renamed, or is configured.
+    fn identify(&mut self, now: Time) {
+        if !self.progress.can_identify() || !self.desired.take_serve_due() {
+            return;
+        }
+        let switches = || self.replica.ports.switches();
+        let configured = &self.desired.configuration().switches;
+        let served: std::collections::BTreeSet<SwitchName> = switches()
+            .map(|switch| &switch.name)
+            .filter(|name| configured.contains_key(name))
+            .cloned()
+            .collect();
+        if let Some(name) = served.iter().find(|name| !self.is_certified(name)) {
+            let what = self.wrong_certificate(name);
+            return self.close(CloseWhy::new(CloseReason::WrongCertificate, what));
+        }
+        if served.is_empty() {
+            return self.on_unidentified(now);
+        }
+        let served_switches = switches().filter(|switch| served.contains(&switch.name));
+        let tunnel_ips: Vec<Ipv4Addr> = served_switches
+            .flat_map(|switch| switch.tunnel_ips.iter().copied())
+            .collect();
+        let new = served != *self.desired.served();
+        let changed = self.desired.serve(served, tunnel_ips.into_iter());
+        self.progress.on_identified();
+        if new {
+            self.on_identified(now);
+        }
+        match changed {
+            Some(changed) => self.mark_changed(changed),
+            None => self.mark_all(),
+        }
+    }
+
+    /// The switch is one of ours, or another of ours is in the same database now.
+    fn on_identified(&mut self, now: Time) {
+        self.stats.reach(Milestone::Identified, now);
+        let switches: Vec<SwitchName> = self.desired.served().iter().cloned().collect();
+        let schema = self.progress.schema().map(|schema| schema.version.clone());
+        let schema = schema.unwrap_or_default();
+        let notice = Notice::Identified {
+            switches: switches.clone(),
+        };
+        self.report(What::Identified { switches, schema });
+        self.wire.notify(notice);
+        self.ask_lock(now);
+    }
+
+    /// The database names no switch of ours: nothing is claimed, and the lock is released.
+    fn on_unidentified(&mut self, now: Time) {
+        if self.progress.is_identified() {
+            let what = "the database no longer names a switch that is configured here";
+            return self.close(CloseWhy::new(CloseReason::Unidentified, what));
+        }
+        let named = self.replica.ports.switches().take(STATUS_ENTRIES);
+        let named: Vec<SwitchName> = named.map(|switch| short(switch.name.as_str()).into()).collect();
+        if self.progress.on_unidentified(&named) {
+            let notice = Notice::Unidentified { named: named.clone() };
+            self.report(What::Unidentified { named });
+            self.wire.notify(notice);
+        }
+        if self.is_nameless() {
+            self.release_lock(now);
+        }
+    }
+
+    fn is_certified(&self, name: &SwitchName) -> bool {
+        let switch = self.desired.configuration().switches.get(name);
+        let rule = switch.and_then(|switch| switch.certificate.as_ref());
+        rule.is_none_or(|rule| rule.admits(self.id.peer.certificate.as_ref()))
+    }
+
+    fn wrong_certificate(&self, name: &SwitchName) -> String {
+        let shown = self.id.peer.certificate.as_ref();
+        let shown = shown.map_or_else(|| "none".into(), |shown| shown.fingerprint.to_string());
+        format!("it calls itself {name}, but its certificate ({shown}) is not the one configured for it")
+    }
+
+    /// Acts on a change of the lease.
+    fn follow_lease(&mut self, now: Time) {
+        if !self.progress.is_identified() {
+            return;
+        }
+        let managers = self.replica.managers.len();
+        let sole_manager = || self.desired.sole_manager() || managers <= 1;
+        match self.lease.advance(sole_manager) {
+            None => {}
+            Some(Change::Waiting) => self.report(What::Waiting),
+            Some(Change::Held) => {
+                self.report(What::Locked);
+                self.begin_claim(now);
+            }
+            Some(Change::Lockless) => {
+                self.begin_claim(now);
+                let may_write = true;
+                self.report(What::Lockless { may_write, managers });
+            }
+            Some(Change::LocklessShared { wrote }) => {
+                let may_write = false;
+                self.report(What::Lockless { may_write, managers });
+                if wrote {
+                    let what = "another manager may write now, and the switch knows no locks";
+                    self.close(CloseWhy::new(CloseReason::OtherManager, what));
+                }
+            }
+        }
+    }
+
+    /// From now on this session writes, from the broadcast rows on.
+    fn begin_claim(&mut self, now: Time) {
+        self.wire.notify(Notice::MayWrite);
+        if self.progress.begin_claim() {
+            self.stats.reach(Milestone::MayWrite, now);
+            self.reconciler.mark(Object::Manager, Cause::Ours);
+            self.mark_all();
+        }
+    }
+
+    /// Compares a bounded number of MACs, once the unicast tables are known.
+    fn audit(&mut self, _now: Time) {
+        if !self.progress.tables_read() {
+            return;
+        }
+        for _ in 0..AUDIT_ROWS_PER_STEP {
+            let (replica, desired, exporter) = (&self.replica, &self.desired, &self.exporter);
+            let row = |network| replica.logical_switches.of_network(network);
+            let remote = |network, after| {
+                let row = row(network)?;
+                let found = replica.ucast_remote.next_mac(row, after);
+                found.into_iter().chain(desired.next_mac(network, after)).min()
+            };
+            let local = |network, after| {
+                let found = row(network).and_then(|row| replica.ucast_local.next_mac(row, after));
+                found.into_iter().chain(exporter.next_mac(network, after)).min()
+            };
+            match self.reconciler.next_to_compare(remote, local) {
+                Some(Stop::Remote(network, Some(mac))) => self.mark_unicast(network, mac, Cause::Ours),
+                Some(Stop::Remote(_, None)) => {}
+                Some(Stop::Local(network, mac)) => self.export(network, mac.unwrap_or(Mac::BROADCAST)),
+                None => return,
+            }
+        }
+    }
+
+    /// A switch that did not take back its own MACs in time loses them with the logical switch.
+    fn end_grace(&mut self, now: Time) {
+        self.reconciler.end_grace(now);
+    }
+
+    /// The takeover has repointed broadcast when the switch has acknowledged every broadcast row.
+    fn conclude_claim(&mut self, now: Time) {
+        let acknowledged = self.reconciler.is_claim_sent() && !self.wire.is_writing(Lane::Broadcast);
+        if acknowledged && self.lease.permit().is_some() && self.progress.conclude_claim() {
+            self.stats.reach(Milestone::Claimed, now);
+            let rows = self.stats.broadcast_rows();
+            self.report(What::Claimed { rows });
+        }
+    }
+
+    /// Asks for the unicast tables once the claim is on its way, or when another client owns the switch.
+    fn ask_unicast(&mut self, now: Time) {
+        let claimed = self.lease.permit().is_some() && self.reconciler.is_claim_sent();
+        if (claimed || self.lease.is_watching()) && self.progress.ask_unicast() {
+            self.wire.ask_unicast(now);
+        }
+    }
+
+    /// The takeover is over when every table was compared and nothing is left to write.
+    fn conclude_audit(&mut self, now: Time) {
+        if self.reconciler.is_compared() {
+            self.progress.on_compared();
+        }
+        let quiet = self.reconciler.is_idle() && self.wire.writes() == 0;
+        if quiet && self.lease.permit().is_some() && self.progress.conclude_audit() {
+            self.stats.reach(Milestone::Audited, now);
+            let (rows_written, left) = (self.stats.rows_written(), self.reconciler.left());
+            self.report(What::Audited { rows_written, left });
+            self.wire.notify(Notice::Audited);
+        }
+    }
+
+    /// An orderly end: what is on the wire settles, then the lock is free for the other agent.
+    fn drain(&mut self, now: Time) {
+        if !self.lease.is_stopping() || self.wire.writes() > 0 {
+            return;
+        }
+        if self.lease.is_free() {
+            return self.close(CloseWhy::new(CloseReason::Drained, "the agent is draining"));
+        }
+        self.release_lock(now);
+    }
+
+    /// Asks for the lock, if the lease wants it.
+    pub(super) fn ask_lock(&mut self, now: Time) {
+        if self.lease.ask() {
+            self.wire.ask_lock(now, self.lease.lock());
+        }
+    }
+
+    /// Gives the lock back, or leaves the queue for it.
+    pub(super) fn release_lock(&mut self, now: Time) {
+        if self.lease.release() {
+            self.wire.release_lock(now, self.lease.lock());
+        }
+    }
+
+    /// Whether the connection has named no switch of ours.
+    fn is_nameless(&self) -> bool {
+        !self.progress.is_identified() && !planted!(self, ProbeClaims)
+    }
+
+    /// A connection that names no configured switch keeps no lock, and does not stay forever.
+    pub(super) fn check_nameless(&mut self, now: Time) {
+        let due = self.nameless_deadline().filter(|deadline| deadline.at <= now);
+        match due.map(|deadline| deadline.why) {
+            Some(Why::NamelessLock) => self.release_lock(now),
+            Some(_) => {
+                let what = "it has not named a configured switch";
+                self.close(CloseWhy::new(CloseReason::Unidentified, what));
+            }
+            None => {}
+        }
+    }
+
+    /// When to do so.
+    pub(super) fn nameless_deadline(&self) -> Option<Deadline<Why>> {
+        if !self.is_nameless() {
+            return None;
+        }
+        let (span, why) = if self.lease.occupies_lock() {
+            (NAMELESS_LOCK, Why::NamelessLock)
+        } else {
+            (NAMELESS, Why::Nameless)
+        };
+        let at = self.id.opened_at + span;
+        Some(Deadline { at, why })
+    }
+
+    /// Whether there is work that needs no input.
+    pub(super) fn more_work(&self) -> Option<Deadline<Why>> {
+        let to_audit = self.progress.tables_read() && !self.reconciler.is_compared();
+        let more = self.wire.has_work() || to_audit || self.can_write();
+        more.then_some(Deadline {
+            at: self.now,
+            why: Why::MoreWork,
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! Differences become transactions: lane by lane, in batches, with a bounded number on the wire.
+
+use super::Session;
+use super::lease::Permit;
+use super::plan::{self, Batch, View};
+use super::reconciler::Cause;
+use crate::bounds::LOOKS_PER_STEP;
+use crate::event::{Lane, What};
+use crate::ovsdb::reply::{Failure, Refusal};
+use crate::time::Time;
+
+impl Session {
+    /// Puts as many transactions on the wire as there is room for.
+    pub(super) fn write(&mut self, now: Time) {
+        let Some(permit) = self.lease.permit() else { return };
+        self.reconciler.retry(now);
+        let mut looks = LOOKS_PER_STEP;
+        for lane in Lane::ALL {
+            while looks > 0 && self.wire.has_room() && self.reconciler.has_due(lane) {
+                self.write_batch(now, &permit, lane, &mut looks);
+            }
+        }
+    }
+
+    /// Whether there is something to write at once.
+    pub(super) fn can_write(&self) -> bool {
+        self.wire.has_room()
+            && Lane::ALL.into_iter().any(|lane| self.reconciler.has_due(lane))
+            && self.lease.permit().is_some()
+    }
+
+    /// Plans the next objects of a lane, and sends what they need as one transaction. Takes from `looks` one for each
+    /// object.
+    fn write_batch(&mut self, now: Time, permit: &Permit, lane: Lane, looks: &mut usize) {
+        let (agent, generation) = (&self.desired.options().agent, self.id.generation);
+        let mut transaction = permit.transaction(&format!("tandem {agent} generation {generation}: {lane}"));
+        let limit = self.desired.rows_per_transaction(lane);
+        let part = self.reconciler.take_part(lane);
+        let apart = !part.is_empty();
+        let mut part = part.into_iter();
+        let (mut objects, mut notes) = (Vec::new(), Vec::new());
+        while transaction.rows() < limit && *looks > 0 {
+            let next = if apart { part.next() } else { self.reconciler.take(lane) };
+            let Some(candidate) = next else { break };
+            *looks -= 1;
+            let repairs = candidate.cause == Cause::Theirs && self.progress.is_audited();
+            let step = plan::object(&self.view(now), lane, &candidate.object, &mut transaction);
+            if let Some((object, reports)) = self.reconciler.file(lane, candidate, step) {
+                let repaired = repairs.then(|| What::Repaired { object: object.clone() });
+                notes.extend(reports.into_iter().chain(repaired));
+                objects.push(object);
+            }
+        }
+        // What did not fit is planned with others of its lane.
+        part.for_each(|candidate| self.reconciler.put_back(candidate));
+        if objects.is_empty() {
+            return;
+        }
+        let batch = Batch {
+            lane,
+            objects,
+            rows: transaction.rows(),
+            creates: transaction.created_locators().collect(),
+            gives: transaction.given_vnis().collect(),
+            notes,
+        };
+        self.reconciler.sent(&batch);
+        self.wire.transact(now, permit, batch, transaction);
+    }
+
+    fn view(&self, now: Time) -> View<'_> {
+        View {
+            now,
+            replica: &self.replica,
+            desired: &self.desired,
+            underway: self.reconciler.underway(),
+            tables_read: self.progress.tables_read(),
+            replication_mode: self.progress.schema().is_some_and(|schema| schema.replication_mode),
+        }
+    }
+
+    /// A transaction was applied. Its rows have arrived before this answer.
+    pub(super) fn on_applied(&mut self, mut batch: Batch) {
+        let (lane, objects, rows) = (batch.lane, batch.objects.len(), batch.rows);
+        self.stats.acknowledge(lane, &batch.objects, rows);
+        self.report(What::Programmed { lane, objects, rows });
+        for note in std::mem::take(&mut batch.notes) {
+            self.report(note);
+        }
+        self.reconciler.applied(batch);
+    }
+
+    /// A transaction was rejected, as a whole.
+    pub(super) fn on_rejected(&mut self, now: Time, batch: Batch, refusal: &Refusal) {
+        if refusal.failure == Failure::NotOwner && self.lease.on_loss() {
+            return self.on_stolen("the switch says that the lock is not ours");
+        }
+        let (lane, objects) = (batch.lane, batch.objects.len());
+        let text = refusal.text.clone();
+        self.report(What::TransactionRejected { lane, objects, text });
+        if planted!(self, FailureForgotten) {
+            return;
+        }
+        if planted!(self, LocatorRaceNotRetried) && refusal.failure == Failure::Constraint {
+            return;
+        }
+        for object in self.reconciler.rejected(now, batch, refusal) {
+            let reason = refusal.text.clone();
+            self.report(What::Quarantined { object, reason });
+        }
+    }
+}
