@@ -110,7 +110,7 @@ fn a_message_arrives_byte_by_byte(mutant: Option<Mutant>) -> bool {
     world.to_switch.remove(&conn);
     for byte in b"{\"id\":null,\"method\":\"upda" {
         world.pass(9 * SECOND);
-        world.tell_session(conn, Input::Bytes(vec![*byte]));
+        world.session_input(conn, Input::Bytes(vec![*byte]));
     }
     !world.is_open(conn)
 }
@@ -346,7 +346,7 @@ fn managed(configuration: &Configuration) -> (World, ConnId) {
 /// A new configuration; what the session writes stays under way.
 fn want(world: &mut World, conn: ConnId, configuration: Configuration) {
     let (configuration, complete) = (configuration.into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -358,7 +358,7 @@ fn want(world: &mut World, conn: ConnId, configuration: Configuration) {
 
 fn steal(world: &mut World) {
     let thief = world.client();
-    world.client_says(thief, &json!({"id": 1, "method": "steal", "params": ["tandem"]}));
+    world.client_sends(thief, &json!({"id": 1, "method": "steal", "params": ["tandem"]}));
 }
 
 /// Whether the switch holds anything but what is wanted of it.

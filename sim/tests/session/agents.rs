@@ -95,7 +95,7 @@ fn a_switch_that_is_not_configured_any_more_is_let_go_and_the_others_stay() {
     assert_eq!(
         logical_switches(fleet.world("tor2")),
         [name(2)],
-        "nobody configured what is in it"
+        "what is in it is not configured"
     );
 }
 
@@ -177,7 +177,7 @@ fn a_switch_that_is_renamed_to_an_unknown_name_is_let_go_and_keeps_what_it_has()
 }
 
 #[test]
-fn a_connection_that_names_nobody_we_know_is_shown_with_the_name_it_gave() {
+fn a_connection_that_names_no_configured_switch_is_shown_with_the_name_it_gave() {
     let mut fleet = Fleet::configured(&two_switches());
     fleet.add_switch("tor9");
     let conn = fleet.connect("tor9");
@@ -267,7 +267,7 @@ fn late_news_of_an_older_session_touches_no_route_of_the_newer() {
     fleet.run();
     fleet.connect("tor1");
     for notice in [Notice::Withdrawn(route), Notice::Closed] {
-        fleet.tell(Input::Session {
+        fleet.handle(Input::Session {
             conn,
             generation,
             notice,
@@ -338,14 +338,14 @@ fn without_locks_a_dead_older_session_leaves_the_newers_routes_alone() {
 }
 
 #[test]
-fn a_drain_tells_the_proxies_first_then_hands_over_every_switch() {
+fn a_drain_notifies_the_proxies_first_then_hands_over_every_switch() {
     let mut fleet = fleet_of_two();
     let conns = [("tor1", fleet.connect("tor1")), ("tor2", fleet.connect("tor2"))];
-    fleet.tell(Input::Drain);
+    fleet.handle(Input::Drain);
     assert_eq!(fleet.grades, [Grade::Fit, Grade::Draining]);
     assert!(conns.iter().all(|(switch, conn)| fleet.worlds[switch].is_open(*conn)));
     assert_eq!(fleet.drained, 0);
-    fleet.tell(Input::Announced);
+    fleet.handle(Input::Announced);
     for (switch, conn) in conns {
         assert_eq!(fleet.worlds[switch].closed(conn).fault, None);
         assert_eq!(fleet.worlds[switch].switch.lock_holder("tandem"), None);
@@ -356,7 +356,7 @@ fn a_drain_tells_the_proxies_first_then_hands_over_every_switch() {
 #[test]
 fn a_draining_agent_takes_no_new_connection() {
     let mut fleet = fleet_of_two();
-    fleet.tell(Input::Drain);
+    fleet.handle(Input::Drain);
     fleet.connect("tor1");
     assert_eq!(fleet.refused.len(), 1);
 }
@@ -365,7 +365,7 @@ fn a_draining_agent_takes_no_new_connection() {
 fn a_drain_goes_on_after_five_seconds_without_the_proxies() {
     let mut fleet = fleet_of_two();
     fleet.connect("tor1");
-    fleet.tell(Input::Drain);
+    fleet.handle(Input::Drain);
     fleet.pass(5 * SECOND - SECOND / 10);
     assert_eq!(fleet.drained, 0);
     fleet.pass(SECOND / 10);
@@ -377,8 +377,8 @@ fn a_drain_does_not_wait_forever_for_a_switch_that_answers_nothing() {
     let mut fleet = fleet_of_two();
     let conn = fleet.connect("tor1");
     fleet.world("tor1").to_switch.remove(&conn);
-    fleet.tell(Input::Drain);
-    fleet.tell(Input::Announced);
+    fleet.handle(Input::Drain);
+    fleet.handle(Input::Announced);
     fleet.pass(5 * SECOND - SECOND / 10);
     assert_eq!(fleet.drained, 0);
     fleet.pass(SECOND / 10);
@@ -390,7 +390,7 @@ fn a_drain_does_not_wait_forever_for_a_switch_that_answers_nothing() {
 fn a_drain_without_any_session_is_over_when_the_proxies_know_and_is_over_once() {
     let mut fleet = fleet_of_two();
     for input in [Input::Drain, Input::Announced, Input::Announced, Input::Drain] {
-        fleet.tell(input);
+        fleet.handle(input);
     }
     fleet.pass(20 * SECOND);
     assert_eq!((fleet.drained, fleet.grades.len()), (1, 2));
@@ -400,10 +400,10 @@ fn a_drain_without_any_session_is_over_when_the_proxies_know_and_is_over_once() 
 fn a_configuration_that_arrives_during_a_drain_makes_no_agent_fit_again() {
     let mut fleet = fleet_of_two();
     fleet.connect("tor1");
-    fleet.tell(Input::Drain);
+    fleet.handle(Input::Drain);
     fleet.configure(&two_switches(), true);
     assert_eq!(fleet.agent.grade(), Grade::Draining);
-    fleet.tell(Input::Announced);
+    fleet.handle(Input::Announced);
     assert_eq!(fleet.drained, 1);
 }
 

@@ -151,7 +151,7 @@ fn rows_that_nothing_explains_go_from_our_logical_switches() {
 }
 
 #[test]
-fn a_wanted_row_that_somebody_deletes_is_put_back_and_said_so() {
+fn a_desired_row_that_another_client_deletes_is_put_back_and_reported() {
     let configuration = Wanted::new().network(1, 5001).macs(1, 3).0;
     let mut world = World::new();
     world.manage(&configuration);
@@ -177,7 +177,7 @@ fn a_foreign_insert_into_our_logical_switch_is_noticed_and_removed() {
 }
 
 #[test]
-fn a_logical_switch_that_somebody_deletes_with_all_that_is_in_it_comes_back() {
+fn a_logical_switch_that_another_client_deletes_with_all_that_is_in_it_comes_back() {
     let configuration = Wanted::new().network(1, 5001).macs(1, 3).0;
     let mut world = World::new();
     world.manage(&configuration);
@@ -215,7 +215,7 @@ fn of_a_new_configuration_only_what_it_changes_is_compared() {
             configuration: Arc::new(wanted(rows)),
             complete: true,
         };
-        world.tell(conn, command);
+        world.command(conn, command);
         // To compare every row takes more than one step.
         let due = world.sessions[&conn].poll_timeout();
         assert!(due.is_none_or(|due| due.why != Why::MoreWork), "{due:?}");

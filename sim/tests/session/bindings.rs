@@ -17,7 +17,7 @@ fn port_operations(world: &World) -> Vec<Value> {
         .collect()
 }
 
-/// Somebody binds VLANs of `eth1` to a logical switch.
+/// Another client binds VLANs of `eth1` to a logical switch.
 fn bind(world: &mut World, vlans: &[u16], ls: &str) {
     let row = ops::uuid(find_logical_switch(world, ls).expect("a logical switch"));
     let pairs: Vec<Value> = vlans.iter().map(|vlan| json!([vlan, row])).collect();
@@ -165,7 +165,7 @@ fn a_stale_key_stays_as_long_as_the_configuration_is_incomplete_and_new_ones_com
 }
 
 #[test]
-fn a_binding_that_somebody_edits_is_put_back() {
+fn a_binding_that_another_client_edits_is_put_back() {
     let configuration = Wanted::new().network(1, 5001).network(2, 5002).0;
     let mut world = World::new();
     world.manage(&configuration);
@@ -247,7 +247,7 @@ fn a_vlan_that_moves_between_networks_in_quick_succession_ends_where_it_was_put_
     let conn = world.manage(&wanted(1));
     for n in [2, 1, 2, 1, 2] {
         let (configuration, complete) = (wanted(n).into(), true);
-        world.tell(
+        world.command(
             conn,
             Command::Configure {
                 configuration,

@@ -200,7 +200,7 @@ fn the_claim_holds_up_nothing_although_one_row_of_it_fails() {
 }
 
 #[test]
-fn a_row_that_somebody_deletes_or_repoints_is_put_back() {
+fn a_row_that_another_client_deletes_or_repoints_is_put_back() {
     let mut world = World::new();
     let configuration = all_networks(1).0;
     world.manage(&configuration);

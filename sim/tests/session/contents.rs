@@ -1,4 +1,4 @@
-//! What a switch's database says, in words that can be compared with a configuration.
+//! What a switch's database holds, in a form that can be compared with a configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,7 +75,7 @@ pub(crate) fn found(switch: &Switch) -> Contents {
     contents
 }
 
-/// What the configuration says should be there, if nobody else had ever written anything.
+/// What the configuration wants there, if no other client had ever written anything.
 pub(crate) fn wanted(configuration: &Configuration) -> Contents {
     let mut contents = Contents::default();
     let switch = &configuration.switches[&"tor1".into()];

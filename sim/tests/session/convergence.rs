@@ -17,7 +17,7 @@ use crate::world::{
     TUNNEL_IP, Wanted, World, find_locator, find_logical_switch, find_port, mac, name, network, ops, vtep,
 };
 
-/// What a configuration says, in small numbers.
+/// What a configuration wants, in small numbers.
 #[derive(Clone, Debug)]
 struct Wish {
     /// For each of four networks: its VNI of five, and the VLAN of `eth1` or `eth2` that it is bound to.
@@ -235,7 +235,7 @@ impl Run {
                 if let Some(conn) = self.conn(pick) {
                     let configuration = self.configuration(self.agents[&conn], &wish).into();
                     let complete = true;
-                    self.world.tell(
+                    self.world.command(
                         conn,
                         tandem_core::session::Command::Configure {
                             configuration,
@@ -255,7 +255,7 @@ impl Run {
                 if let Some(conn) = self.conn(pick) {
                     let configuration = self.configuration(self.agents[&conn], &wish).into();
                     let complete = false;
-                    self.world.tell(
+                    self.world.command(
                         conn,
                         tandem_core::session::Command::Configure {
                             configuration,
@@ -264,9 +264,9 @@ impl Run {
                     );
                 }
             }
-            Action::Drain(pick) => self.tell(pick, tandem_core::session::Command::Drain),
-            Action::Prove(pick) => self.tell(pick, tandem_core::session::Command::Prove),
-            Action::Fit(pick) => self.tell(pick, tandem_core::session::Command::Fit),
+            Action::Drain(pick) => self.command(pick, tandem_core::session::Command::Drain),
+            Action::Prove(pick) => self.command(pick, tandem_core::session::Command::Prove),
+            Action::Fit(pick) => self.command(pick, tandem_core::session::Command::Fit),
             Action::Disconnect(pick) => {
                 if let Some(conn) = self.conn(pick) {
                     self.world.disconnect(conn);
@@ -279,9 +279,9 @@ impl Run {
         }
     }
 
-    fn tell(&mut self, pick: u8, command: tandem_core::session::Command) {
+    fn command(&mut self, pick: u8, command: tandem_core::session::Command) {
         if let Some(conn) = self.conn(pick) {
-            self.world.tell(conn, command);
+            self.world.command(conn, command);
         }
     }
 
@@ -311,9 +311,9 @@ impl Run {
     fn steal(&mut self, method: &str) {
         if !self.thief {
             self.thief = true;
-            self.thief_says(SwitchInput::Connected { conn: THIEF });
+            self.thief_sends(SwitchInput::Connected { conn: THIEF });
             let request = json!({"id": 1, "method": method, "params": ["tandem"]});
-            self.thief_says(SwitchInput::Bytes {
+            self.thief_sends(SwitchInput::Bytes {
                 conn: THIEF,
                 data: request.to_string().into_bytes(),
             });
@@ -322,12 +322,12 @@ impl Run {
 
     fn let_go(&mut self) {
         if std::mem::take(&mut self.thief) {
-            self.thief_says(SwitchInput::Closed { conn: THIEF });
+            self.thief_sends(SwitchInput::Closed { conn: THIEF });
         }
     }
 
-    fn thief_says(&mut self, input: SwitchInput) {
-        self.world.tell_switch(input);
+    fn thief_sends(&mut self, input: SwitchInput) {
+        self.world.switch_input(input);
     }
 
     fn edit(&mut self, edit: &Edit) {
@@ -492,7 +492,7 @@ impl Run {
             .is_some_and(|name| name.starts_with("foreign-"))
     }
 
-    /// From here on nothing fails and nobody interferes: the switch must come to hold what is wanted.
+    /// From here on nothing fails and no other client interferes: the switch must come to hold what is desired.
     fn heal(&mut self, agent_b: bool, wish: &Wish) {
         self.let_go();
         self.world.switch.refuse_no_more();
@@ -519,7 +519,7 @@ impl Run {
             self.world.disconnect(conn);
         }
         for conn in self.world.sessions.keys().copied().collect::<Vec<_>>() {
-            self.world.tell(conn, tandem_core::session::Command::Fit);
+            self.world.command(conn, tandem_core::session::Command::Fit);
             self.world.configure(conn, &configuration);
         }
         // Long enough for every quarantine, and for MACs that the switch does not take back.
@@ -546,7 +546,7 @@ impl Run {
             .collect()
     }
 
-    /// What the owner exports, as its events tell it.
+    /// What the owner exports, as its events report it.
     fn exported(&self) -> BTreeSet<Route> {
         let owner = self
             .world

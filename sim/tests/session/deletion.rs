@@ -14,7 +14,7 @@ fn two_networks() -> Wanted {
     Wanted::new().network(1, 5001).network(2, 5002).macs(1, 10)
 }
 
-/// A switch full of what nobody wants any more: MACs, a logical switch with MACs, a binding.
+/// A switch full of what is not desired any more: MACs, a logical switch with MACs, a binding.
 fn full_of_leftovers() -> World {
     let mut world = World::new();
     let conn = world.manage(&two_networks().network(3, 5003).macs(1, 20).macs(3, 20).0);
@@ -24,7 +24,7 @@ fn full_of_leftovers() -> World {
     world
 }
 
-/// What somebody else put on the switch: a logical switch with broadcast, MACs and a binding.
+/// What another client put on the switch: a logical switch with broadcast, MACs and a binding.
 fn add_theirs(world: &mut World) {
     let macs = [(mac(900).to_string(), vtep(90)), ("AA:bb:00:00:00:01".into(), vtep(91))];
     leave_behind(world, "theirs", 9000, vtep(92), &macs);
@@ -90,13 +90,13 @@ fn a_mac_that_waits_for_its_deletion_and_is_desired_again_does_not_wait_any_more
         network: network(1),
         macs: vec![(mac(1), vtep)],
     };
-    world.tell(conn, import(Some(vtep(1))));
+    world.command(conn, import(Some(vtep(1))));
     assert_eq!(
         (waiting(&world), world.status(conn).pending),
         (0, 0),
         "an import made it right"
     );
-    world.tell(conn, import(None));
+    world.command(conn, import(None));
     world.run();
     assert_eq!(waiting(&world), 1);
 }
@@ -208,7 +208,7 @@ fn a_network_that_returns_while_its_logical_switch_waits_to_go_stays_with_all_th
 }
 
 #[test]
-fn a_logical_switch_that_somebody_else_still_binds_stays_and_status_says_why() {
+fn a_logical_switch_that_another_client_still_binds_stays_and_status_shows_why() {
     let mut world = World::new();
     world
         .switch
@@ -248,9 +248,9 @@ fn a_network_that_comes_again_with_another_uuid_takes_over_vni_port_and_vlan() {
 }
 
 /// Tells a session what is wanted and lets nothing else happen.
-fn tell(world: &mut World, conn: ConnId, wanted: Wanted) {
+fn configure(world: &mut World, conn: ConnId, wanted: Wanted) {
     let (configuration, complete) = (wanted.0.into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -263,10 +263,10 @@ fn tell(world: &mut World, conn: ConnId, wanted: Wanted) {
 fn what_is_wanted_again_while_its_deletion_is_under_way_comes_back() {
     let mut world = World::new();
     let conn = world.manage(&two_networks().0);
-    tell(&mut world, conn, Wanted::new().network(1, 5001).network(2, 5002));
+    configure(&mut world, conn, Wanted::new().network(1, 5001).network(2, 5002));
     world.wake_sessions();
     assert_eq!(world.lanes_written(conn).last().map(String::as_str), Some("deletions"));
-    tell(&mut world, conn, two_networks());
+    configure(&mut world, conn, two_networks());
     world.run();
     assert_as_wanted(&world, &two_networks().0);
 }
@@ -276,12 +276,12 @@ fn a_network_that_returns_while_its_deletion_is_under_way_comes_back() {
     let mut world = World::new();
     let conn = world.manage(&two_networks().0);
     for steps in 0..6 {
-        tell(&mut world, conn, Wanted::new().network(2, 5002));
+        configure(&mut world, conn, Wanted::new().network(2, 5002));
         for _ in 0..steps {
             world.switch_works(conn);
             world.session_works(conn);
         }
-        tell(&mut world, conn, two_networks());
+        configure(&mut world, conn, two_networks());
         world.pass(SECOND);
         assert_as_wanted(&world, &two_networks().0);
     }

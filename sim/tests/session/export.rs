@@ -39,7 +39,7 @@ fn unlearn(world: &mut World) {
     world.run();
 }
 
-/// The switch says at which tunnel ends it wants broadcast of network 1.
+/// The switch writes at which tunnel ends it wants broadcast of network 1.
 fn floods_at(world: &mut World, ends: &[std::net::Ipv4Addr]) {
     let ls = ops::uuid(find_logical_switch(world, &name(1)).expect("there"));
     let mut operations = vec![json!({"op": "delete", "table": "Mcast_Macs_Local", "where": []})];
@@ -161,7 +161,7 @@ fn text_that_is_no_mac_is_not_exported_and_ends_nothing() {
 }
 
 #[test]
-fn a_logical_switch_that_somebody_deletes_takes_its_routes_with_it() {
+fn a_logical_switch_that_another_client_deletes_takes_its_routes_with_it() {
     let (mut world, _) = managed();
     learn(&mut world, &name(1), mac(1), TUNNEL_IP);
     news(&mut world);
@@ -184,7 +184,7 @@ fn a_row_that_arrives_before_its_locator_is_exported_when_the_locator_is_there()
         ops::locator("l", TUNNEL_IP),
         ops::ucast("Ucast_Macs_Local", &mac(1).to_string(), &ls, &ops::named("l")),
     ]));
-    // The server tells one transaction to several monitors, in any order.
+    // The server sends one transaction to several monitors, in any order.
     let mut updates = world.intercept_answers(conn);
     updates.sort_by_key(|update| update["params"][0] != "local");
     updates.iter().for_each(|update| world.say(conn, update));
@@ -207,7 +207,7 @@ fn a_row_that_arrives_before_its_logical_switch_is_exported_when_that_is_there()
             &ops::named("l")
         ),
     ]));
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -225,7 +225,7 @@ fn a_row_that_arrives_before_its_logical_switch_is_exported_when_that_is_there()
 fn whatever_ends_the_session_retracts_what_it_exported() {
     let ends: [fn(&mut World, ConnId); 4] = [
         |world, conn| world.disconnect(conn),
-        |world, conn| world.tell(conn, Command::Drain),
+        |world, conn| world.command(conn, Command::Drain),
         |world, conn| world.say(conn, &json!({"id": null, "method": "stolen", "params": ["tandem"]})),
         |world, conn| {
             world.to_switch.remove(&conn);

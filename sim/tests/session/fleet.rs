@@ -75,7 +75,7 @@ impl Fleet {
         conn
     }
 
-    /// A switch connects, and nothing that it says arrives yet.
+    /// A switch connects, and nothing that it sends arrives yet.
     pub(crate) fn connect_only(&mut self, name: &'static str) -> ConnId {
         self.connections += 1;
         let conn = ConnId(self.connections);
@@ -86,7 +86,7 @@ impl Fleet {
             certificate: None,
         };
         let accepted_at = self.now;
-        self.tell_agent(Input::Connected {
+        self.agent_input(Input::Connected {
             conn,
             peer,
             accepted_at,
@@ -96,15 +96,15 @@ impl Fleet {
 
     pub(crate) fn configure(&mut self, configuration: &Configuration, complete: bool) {
         let configuration = Arc::new(configuration.clone());
-        self.tell_agent(Input::Configure {
+        self.agent_input(Input::Configure {
             configuration,
             complete,
         });
         self.run();
     }
 
-    pub(crate) fn tell(&mut self, input: Input) {
-        self.tell_agent(input);
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.agent_input(input);
         self.run();
     }
 
@@ -115,7 +115,7 @@ impl Fleet {
             .status(sessions.map(|session| session.status(self.now)).collect::<Vec<_>>())
     }
 
-    /// What a switch's sessions said so far.
+    /// What a switch's sessions reported so far.
     pub(crate) fn events(&self, name: &str) -> &[Event] {
         &self.worlds[name].events
     }
@@ -132,7 +132,7 @@ impl Fleet {
                 return;
             }
             for (conn, generation, notice) in notices {
-                self.tell_agent(Input::Session {
+                self.agent_input(Input::Session {
                     conn,
                     generation,
                     notice,
@@ -154,12 +154,12 @@ impl Fleet {
                 .poll_timeout()
                 .is_some_and(|deadline| deadline.at <= self.now)
             {
-                self.tell(Input::Timeout);
+                self.handle(Input::Timeout);
             }
         }
     }
 
-    fn tell_agent(&mut self, input: Input) {
+    fn agent_input(&mut self, input: Input) {
         self.agent.handle(self.now, input);
         while let Some(output) = self.agent.poll_output() {
             match output {
@@ -170,7 +170,7 @@ impl Fleet {
                 Output::Refuse { why, .. } => self.refused.push(why),
                 Output::Tell { conn, command } => {
                     let home = self.homes[&conn];
-                    self.world(home).tell(conn, command);
+                    self.world(home).command(conn, command);
                 }
                 Output::Graded(grade) => self.grades.push(grade),
                 Output::Drained => self.drained += 1,

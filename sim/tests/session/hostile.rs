@@ -23,7 +23,7 @@ fn nothing_is_said_after_the_end_even_if_the_same_bytes_say_more() {
 }
 
 #[test]
-fn what_may_not_be_written_any_more_wakes_nobody_to_be_tried_again() {
+fn what_may_not_be_written_any_more_sets_no_deadline_for_a_retry() {
     let configuration = Wanted::new().network(1, 5001).mac(1, mac(1), vtep(1)).0;
     let mut world = World::new();
     world.switch.refuse_next(100, "constraint violation", "as planned");

@@ -1,4 +1,4 @@
-//! Whether the line is alive, whoever asks, and whatever else is going on.
+//! Whether the line is alive, whichever end asks, and whatever else is going on.
 
 use std::time::Duration;
 
@@ -80,14 +80,14 @@ fn a_message_that_arrives_byte_by_byte_is_life() {
     let (mut world, conn) = gone_silent(Some(10 * SECOND));
     for byte in b"{\"id\":null,\"method\":\"upda" {
         world.pass(9 * SECOND);
-        world.tell_session(conn, Input::Bytes(vec![*byte]));
+        world.session_input(conn, Input::Bytes(vec![*byte]));
     }
     assert_eq!(echoes(&world), 0);
     assert!(world.is_open(conn));
 }
 
 #[test]
-fn while_a_dump_is_awaited_the_switch_may_be_deaf_for_a_minute_or_two_intervals() {
+fn while_a_dump_is_awaited_the_switch_may_be_silent_for_a_minute_or_two_intervals() {
     for (interval, patience) in [(1, 60), (10, 60), (40, 80)] {
         let mut world = World::new();
         let conn = world.connect(&wanted(Some(interval * SECOND)).0);
@@ -113,7 +113,7 @@ fn once_the_dump_is_there_patience_is_two_intervals_again() {
 }
 
 #[test]
-fn an_echo_of_the_switch_is_answered_before_it_is_known_who_it_is() {
+fn an_echo_of_the_switch_is_answered_before_it_is_identified() {
     let mut world = World::new();
     let conn = world.connect(&wanted(None).0);
     world.intercept_requests(conn);
@@ -123,7 +123,7 @@ fn an_echo_of_the_switch_is_answered_before_it_is_known_who_it_is() {
 }
 
 #[test]
-fn an_echo_is_answered_at_once_while_a_large_dump_is_being_worked_off() {
+fn an_echo_is_answered_at_once_while_a_large_dump_is_being_processed() {
     let mut world = World::new();
     let configuration = wanted(None).macs(1, 30_000).0;
     let first = world.manage(&configuration);
@@ -134,9 +134,9 @@ fn an_echo_is_answered_at_once_while_a_large_dump_is_being_worked_off() {
     world.switch_works(conn);
     world.deliver_to_session(conn, usize::MAX);
     world.intercept_requests(conn);
-    world.tell_session(conn, Input::Bytes(echo(5).to_string().into_bytes()));
+    world.session_input(conn, Input::Bytes(echo(5).to_string().into_bytes()));
     let deadline = world.sessions[&conn].poll_timeout().expect("a deadline");
-    assert_eq!(deadline.why, Why::MoreWork, "the dump is not worked off yet");
+    assert_eq!(deadline.why, Why::MoreWork, "the dump is not processed yet");
     assert_eq!(world.intercept_requests(conn)[0]["result"], json!([1]));
 }
 
@@ -146,7 +146,7 @@ fn a_peer_that_answers_echoes_but_no_request_is_cut_and_the_request_is_named() {
     let conn = world.manage(&wanted(Some(10 * SECOND)).0);
     let configuration = wanted(Some(10 * SECOND)).macs(1, 25).0;
     let (configuration, complete) = (configuration.into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -189,7 +189,7 @@ fn a_shorter_interval_counts_from_now_on_and_cuts_nothing_in_retrospect() {
     let conn = world.manage(&wanted(None).0);
     world.pass(300 * SECOND);
     let (configuration, complete) = (wanted(Some(SECOND)).0.into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -219,7 +219,7 @@ fn an_agent_that_was_itself_asleep_gives_the_switch_time_to_answer() {
 fn a_doubted_line_has_one_second_to_show_that_it_is_alive() {
     let (mut world, conn) = gone_silent(None);
     world.pass(100 * SECOND);
-    world.tell(conn, Command::Prove);
+    world.command(conn, Command::Prove);
     world.pass(SECOND - MILLISECOND);
     assert!(world.is_open(conn));
     world.pass(MILLISECOND);
@@ -231,7 +231,7 @@ fn a_doubted_line_that_is_alive_stays() {
     let mut world = World::new();
     let conn = world.manage(&wanted(None).0);
     world.pass(100 * SECOND);
-    world.tell(conn, Command::Prove);
+    world.command(conn, Command::Prove);
     world.pass(100 * SECOND);
     assert!(world.is_open(conn));
 }

@@ -22,9 +22,9 @@ fn macs_behind(count: u32, end: Ipv4Addr) -> Wanted {
     (0..count).fold(Wanted::new().network(1, 5001), |wanted, n| wanted.mac(1, mac(n), end))
 }
 
-fn tell(world: &mut World, conn: ConnId, wanted: &Wanted) {
+fn configure(world: &mut World, conn: ConnId, wanted: &Wanted) {
     let (configuration, complete) = (wanted.0.clone().into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -79,7 +79,7 @@ fn another_program_that_creates_the_same_locator_first_wins_and_we_use_its_row()
     let configuration = macs_behind(30, vtep(1));
     let mut world = World::new();
     let conn = world.manage(&Wanted::new().network(1, 5001).0);
-    tell(&mut world, conn, &configuration);
+    configure(&mut world, conn, &configuration);
     world.wake_sessions();
     assert_eq!(world.lanes_written(conn).last().map(String::as_str), Some("unicast"));
     leave_behind(&mut world, "theirs", 9000, vtep(1), &[]);
@@ -102,7 +102,7 @@ fn a_locator_that_vanishes_under_a_transaction_is_created_again() {
     let mut world = World::new();
     leave_behind(&mut world, "theirs", 9000, TSN_A, &[(mac(900).to_string(), vtep(1))]);
     let conn = world.manage(&Wanted::new().network(1, 5001).0);
-    tell(&mut world, conn, &configuration);
+    configure(&mut world, conn, &configuration);
     world.wake_sessions();
     world.edit(json!([{"op": "delete", "table": "Ucast_Macs_Remote", "where": []}]));
     assert_eq!(find_locator(&world, vtep(1)), None);
@@ -130,7 +130,7 @@ fn a_locator_that_the_switch_drops_during_the_claim_is_created_again() {
     assert!(refusals(&world) > 0);
 }
 
-/// Somebody uses a locator that has a tunnel key of its own.
+/// Another client uses a locator that has a tunnel key of its own.
 fn keyed_locator(world: &mut World, end: Ipv4Addr) -> Uuid {
     let row = json!({"dst_ip": end.to_string(), "encapsulation_type": "vxlan_over_ipv4", "tunnel_key": 7});
     world.edit(json!([

@@ -1,4 +1,4 @@
-//! The first flight, who is there, and connections that are nobody.
+//! The first flight, the identity of the switch, and connections without one.
 
 use serde_json::{Value, json};
 use tandem_core::configuration::CertificateRule;
@@ -146,7 +146,7 @@ fn a_connection_that_names_no_configured_switch_claims_nothing_and_lets_the_lock
 }
 
 #[test]
-fn a_connection_that_never_says_who_it_is_holds_the_lock_for_two_seconds_at_most() {
+fn a_connection_that_never_identifies_itself_holds_the_lock_for_two_seconds_at_most() {
     let mut world = World::new();
     let conn = world.connect(&some_networks().0);
     world.switch_works(conn);
@@ -202,7 +202,7 @@ fn an_agent_that_is_not_fit_asks_for_no_lock_until_it_is() {
     world.run();
     assert!(!world.methods(conn).contains(&"lock".into()));
     assert_eq!(world.commits(), []);
-    world.tell(conn, Command::Fit);
+    world.command(conn, Command::Fit);
     world.run();
     assert_as_wanted(&world, &configuration);
 }
@@ -268,13 +268,13 @@ fn a_peer_that_speaks_another_protocol_is_shown_the_door() {
         b"7",
     ] {
         let (mut world, conn) = with_a_peer_of_our_own();
-        world.tell_session(conn, Input::Bytes(bytes.to_vec()));
+        world.session_input(conn, Input::Bytes(bytes.to_vec()));
         assert_eq!(world.closed(conn).fault, Some(Fault::PeerMisbehaved), "{bytes:?}");
     }
 }
 
 #[test]
-fn a_server_of_another_database_is_incompatible_and_told_so_by_name() {
+fn a_server_of_another_database_is_incompatible_and_the_close_names_why() {
     let unknown = json!({"error": "unknown database", "details": "no database named hardware_vtep", "syntax": ""});
     let other = json!({"name": "Open_vSwitch", "version": "8.3.1", "tables": {}});
     for (result, error, what) in [
@@ -290,7 +290,7 @@ fn a_server_of_another_database_is_incompatible_and_told_so_by_name() {
 }
 
 #[test]
-fn an_answer_or_a_notification_that_nobody_waits_for_is_ignored() {
+fn an_unexpected_answer_or_notification_is_ignored() {
     let (mut world, conn) = with_a_peer_of_our_own();
     for message in [
         json!({"id": 999, "result": {}, "error": null}),

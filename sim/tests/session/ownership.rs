@@ -1,4 +1,4 @@
-//! The lock decides who writes, and nothing else does.
+//! The lock decides which session writes, and nothing else does.
 
 use serde_json::json;
 use tandem_core::configuration::Configuration;
@@ -21,12 +21,12 @@ fn ownership(world: &World, conn: ConnId) -> Ownership {
 
 fn steal(world: &mut World) -> ConnId {
     let thief = world.client();
-    world.client_says(thief, &json!({"id": 1, "method": "steal", "params": ["tandem"]}));
+    world.client_sends(thief, &json!({"id": 1, "method": "steal", "params": ["tandem"]}));
     thief
 }
 
 #[test]
-fn every_write_asserts_the_lock_and_says_who_wrote_it() {
+fn every_write_asserts_the_lock_and_names_its_writer() {
     let mut world = World::new();
     let conn = world.manage(&wanted().0);
     world.configure(conn, &wanted().network(3, 5003).macs(3, 3).0);
@@ -182,7 +182,7 @@ fn what_is_under_way_when_the_lock_is_stolen_is_not_applied() {
     let configuration = wanted().network(3, 5003).macs(3, 500).0;
     let complete = true;
     let configuration = configuration.into();
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -196,7 +196,7 @@ fn what_is_under_way_when_the_lock_is_stolen_is_not_applied() {
 }
 
 #[test]
-fn a_session_that_hears_of_the_theft_only_from_a_failed_write_ends_as_well() {
+fn a_session_that_learns_of_the_theft_only_by_a_rejected_write_ends_as_well() {
     let mut world = World::new();
     let conn = world.manage(&wanted().0);
     world
@@ -339,14 +339,14 @@ fn a_drain_settles_writes_then_unlocks_then_closes() {
     let mut world = World::new();
     let conn = world.manage(&wanted().0);
     let (configuration, complete) = (wanted().macs(2, 50).0.into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
             complete,
         },
     );
-    world.tell(conn, Command::Drain);
+    world.command(conn, Command::Drain);
     assert!(!world.methods(conn).contains(&"unlock".into()), "a write is under way");
     world.switch_works(conn);
     world.deliver_to_session(conn, usize::MAX);
@@ -358,12 +358,12 @@ fn a_drain_settles_writes_then_unlocks_then_closes() {
 }
 
 #[test]
-fn a_draining_owner_hands_over_to_who_waits() {
+fn a_draining_owner_hands_over_to_the_session_that_waits() {
     let mut world = World::new();
     let first = world.manage(&wanted().0);
     learn(&mut world, &name(1), mac(77), TUNNEL_IP);
     let second = world.manage(&wanted().agent_b().0);
-    world.tell(first, Command::Drain);
+    world.command(first, Command::Drain);
     world.run();
     assert_eq!(ownership(&world, second), Ownership::Held);
     assert_eq!(found(&world.switch).broadcast[&name(1)][0].1, [TSN_B.to_string()]);
@@ -375,7 +375,7 @@ fn a_draining_session_that_waits_leaves_the_queue() {
     let mut world = World::new();
     let first = world.manage(&wanted().0);
     let second = world.manage(&wanted().agent_b().0);
-    world.tell(second, Command::Drain);
+    world.command(second, Command::Drain);
     world.run();
     assert!(!world.is_open(second));
     assert_eq!(ownership(&world, first), Ownership::Held);
@@ -385,7 +385,7 @@ fn a_draining_session_that_waits_leaves_the_queue() {
 fn a_draining_session_writes_nothing_new() {
     let mut world = World::new();
     let conn = world.manage(&wanted().0);
-    world.tell(conn, Command::Drain);
+    world.command(conn, Command::Drain);
     let written = world.transactions(conn).len();
     world.configure(conn, &wanted().macs(2, 50).0);
     assert_eq!(world.transactions(conn).len(), written);
@@ -416,7 +416,7 @@ fn another_lock_or_prefix_in_the_configuration_counts_from_a_fresh_session_on() 
 }
 
 #[test]
-fn who_waits_keeps_nothing_of_what_the_owner_sets_right() {
+fn a_waiting_session_keeps_nothing_of_what_the_owner_sets_right() {
     let mut world = World::new();
     let owner = world.manage(&Wanted::new().network(1, 5001).0);
     let configuration = Wanted::new().network(1, 5001).macs(1, 1000).0;

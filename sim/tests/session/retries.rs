@@ -18,9 +18,9 @@ fn macs(count: u32) -> Wanted {
     Wanted::new().network(1, 5001).macs(1, count)
 }
 
-fn tell(world: &mut World, conn: ConnId, wanted: Wanted) {
+fn configure(world: &mut World, conn: ConnId, wanted: Wanted) {
     let (configuration, complete) = (wanted.0.into(), true);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration,
@@ -97,7 +97,7 @@ fn a_bounded_number_of_transactions_is_under_way_and_the_next_follows_each_answe
     let mut world = World::new();
     let conn = world.manage(&macs(4).0);
     let before = world.transactions(conn).len();
-    tell(&mut world, conn, macs(2000));
+    configure(&mut world, conn, macs(2000));
     while world.wake_sessions() {}
     assert_eq!(
         (world.transactions(conn).len() - before, world.status(conn).in_flight),
@@ -121,7 +121,7 @@ fn nothing_new_is_written_while_the_network_takes_nothing() {
     let mut world = World::new();
     let conn = world.manage(&macs(1).0);
     let before = world.transactions(conn).len();
-    world.tell_session(
+    world.session_input(
         conn,
         Input::Sent {
             queued_bytes: 100 << 20,
@@ -129,7 +129,7 @@ fn nothing_new_is_written_while_the_network_takes_nothing() {
     );
     world.configure(conn, &macs(50).0);
     assert_eq!(world.transactions(conn).len(), before);
-    world.tell_session(conn, Input::Sent { queued_bytes: 0 });
+    world.session_input(conn, Input::Sent { queued_bytes: 0 });
     world.run();
     assert_as_wanted(&world, &macs(50).0);
 }
@@ -182,7 +182,7 @@ fn where_the_switch_has_no_room_or_gives_no_leave_each_row_is_tried_by_itself() 
 fn a_row_that_fails_is_tried_again_later_and_later_and_then_left_alone_for_a_minute() {
     let mut world = World::new();
     let conn = world.manage(&macs(1).0);
-    world.tell(
+    world.command(
         conn,
         Command::Configure {
             configuration: macs(2).0.into(),
@@ -217,7 +217,7 @@ fn with_quarantine() -> (World, ConnId) {
 }
 
 #[test]
-fn a_row_in_quarantine_is_named_in_status_and_holds_nobody_up() {
+fn a_row_in_quarantine_is_named_in_status_and_delays_nothing_else() {
     let (mut world, conn) = with_quarantine();
     assert_eq!(found(&world.switch).remote.len(), 19);
     assert!(world.happened(|what| matches!(what, What::Audited { left: 1, .. })));
@@ -242,7 +242,7 @@ fn what_is_in_quarantine_succeeds_by_itself_when_the_switch_changes_its_mind() {
 }
 
 #[test]
-fn what_somebody_else_made_right_leaves_the_quarantine() {
+fn what_another_client_made_right_leaves_the_quarantine() {
     let (mut world, conn) = with_quarantine();
     let ls = ops::uuid(find_logical_switch(&world, &name(1)).expect("there"));
     let end = macs(20).0.networks[&crate::world::network(1)].remote_macs[&mac(7)];
@@ -263,13 +263,13 @@ fn what_somebody_else_made_right_leaves_the_quarantine() {
 fn a_retry_that_is_due_in_a_session_that_may_not_write_does_not_spin() {
     let mut world = World::new();
     let conn = world.manage(&macs(1).0);
-    tell(&mut world, conn, macs(2));
+    configure(&mut world, conn, macs(2));
     world.run_refusing(conn, dislikes(1, "constraint violation"));
     let row = find_remote(&world, &mac(0).to_string())[0];
     world.edit(json!([ops::delete("Ucast_Macs_Remote", row)]));
     world.session_works(conn);
     assert_eq!(world.status(conn).in_flight, 1, "it is being put back");
-    world.tell(conn, Command::Drain);
+    world.command(conn, Command::Drain);
     world.now = world.now + SECOND;
     world.wake_sessions();
     let deadline = world.sessions[&conn].poll_timeout().expect("the answer is awaited");
@@ -345,7 +345,7 @@ fn of_several_manager_rows_only_the_configured_one_is_touched() {
 }
 
 #[test]
-fn timers_that_somebody_set_stay() {
+fn timers_that_an_operator_set_stay() {
     let mut world = World::new();
     add_manager(&mut world, &json!({"target": A, "max_backoff": 8000}));
     let conn = world.manage(&macs(1).0);
@@ -356,7 +356,7 @@ fn timers_that_somebody_set_stay() {
 }
 
 #[test]
-fn timers_are_set_once_in_a_session_and_not_again_when_somebody_clears_them() {
+fn timers_are_set_once_in_a_session_and_not_again_when_an_operator_clears_them() {
     let mut world = World::new();
     add_manager(&mut world, &json!({"target": A}));
     let conn = world.manage(&macs(1).0);
@@ -389,7 +389,7 @@ fn timers_that_could_not_be_set_are_tried_again() {
 }
 
 #[test]
-fn a_row_that_somebody_keeps_deleting_is_put_back_each_time() {
+fn a_row_that_another_client_keeps_deleting_is_put_back_each_time() {
     let mut world = World::new();
     world.manage(&macs(3).0);
     for _ in 0..5 {

@@ -89,7 +89,7 @@ fn a_takeover_in_the_middle_of_a_swap_completes_it() {
 }
 
 #[test]
-fn two_logical_switches_that_were_left_with_one_vni_are_told_apart() {
+fn two_logical_switches_that_were_left_with_one_vni_get_their_own() {
     let mut world = World::new();
     leave_behind(&mut world, &name(1), 5001, TSN_A, &[]);
     leave_behind(&mut world, &name(2), 5001, TSN_A, &[]);
@@ -99,7 +99,7 @@ fn two_logical_switches_that_were_left_with_one_vni_are_told_apart() {
 }
 
 #[test]
-fn a_vni_that_a_foreign_logical_switch_holds_is_waited_for_and_status_says_so() {
+fn a_vni_that_a_foreign_logical_switch_holds_is_waited_for_and_status_shows_it() {
     let mut world = World::new();
     leave_behind(&mut world, "theirs", 5001, vtep(90), &[]);
     let wanted = networks(&[(1, 5001), (2, 5002)])
@@ -111,7 +111,7 @@ fn a_vni_that_a_foreign_logical_switch_holds_is_waited_for_and_status_says_so() 
     assert!(!found(&world.switch).logical_switches.contains_key(&name(1)));
     assert!(
         found(&world.switch).logical_switches.contains_key(&name(2)),
-        "nobody else is held up"
+        "nothing else is delayed"
     );
     let why = format!("VNI 5001 is still in use by logical switch {theirs}");
     assert!(world.status(conn).blocked.iter().any(|(_, reason)| *reason == why));
@@ -181,7 +181,7 @@ fn a_vni_that_is_just_being_given_away_is_not_given_twice() {
     let conn = world.manage(&Wanted::new().0);
     for wanted in [networks(&[(1, 5001)]), networks(&[(2, 5001)])] {
         let (configuration, complete) = (wanted.0.into(), true);
-        world.tell(
+        world.command(
             conn,
             Command::Configure {
                 configuration,
@@ -195,7 +195,7 @@ fn a_vni_that_is_just_being_given_away_is_not_given_twice() {
 }
 
 #[test]
-fn a_vni_that_somebody_changes_is_put_back() {
+fn a_vni_that_another_client_changes_is_put_back() {
     let mut world = World::new();
     world.manage(&networks(&[(1, 5001), (2, 5002)]).0);
     for value in [json!(9999), json!(["set", []]), json!(5002)] {
@@ -209,7 +209,7 @@ fn a_vni_that_somebody_changes_is_put_back() {
 }
 
 #[test]
-fn a_logical_switch_that_somebody_deletes_and_inserts_anew_in_one_transaction_stays_ours() {
+fn a_logical_switch_that_another_client_replaces_in_one_transaction_stays_ours() {
     // Which of the two rows an update names first depends on their uuids: with several, both orders occur.
     let wanted = networks(&(1..=8).map(|n| (n, 5000 + n)).collect::<Vec<_>>());
     let mut world = World::new();

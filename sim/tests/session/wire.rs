@@ -62,9 +62,9 @@ impl World {
         self.events.iter().filter(|event| what(&event.what)).count()
     }
 
-    /// The switch says something that the emulated one would not.
+    /// The switch sends something that the emulated one would not.
     pub(crate) fn say(&mut self, conn: ConnId, message: &Value) {
-        self.tell_session(conn, Input::Bytes(message.to_string().into_bytes()));
+        self.session_input(conn, Input::Bytes(message.to_string().into_bytes()));
     }
 
     /// Takes what is under way to the switch.
@@ -106,7 +106,7 @@ impl World {
                         let result = json!([{}, {"error": error, "details": details}]);
                         self.say(conn, &json!({"id": request["id"], "result": result, "error": null}));
                     }
-                    None => self.client_says(conn, &request),
+                    None => self.client_sends(conn, &request),
                 }
             }
             quiet &= !self.deliver_to_session(conn, usize::MAX);

@@ -95,7 +95,7 @@ impl World {
         self.sessions.insert(conn, session);
         self.to_switch.insert(conn, VecDeque::new());
         self.to_session.insert(conn, VecDeque::new());
-        self.tell_switch(SwitchInput::Connected { conn });
+        self.switch_input(SwitchInput::Connected { conn });
         self.drain_session(conn);
         conn
     }
@@ -107,14 +107,14 @@ impl World {
         conn
     }
 
-    pub(crate) fn tell(&mut self, conn: ConnId, command: Command) {
-        self.tell_session(conn, Input::Command(command));
+    pub(crate) fn command(&mut self, conn: ConnId, command: Command) {
+        self.session_input(conn, Input::Command(command));
     }
 
     pub(crate) fn configure(&mut self, conn: ConnId, configuration: &Configuration) {
         let configuration = Arc::new(configuration.clone());
         let complete = true;
-        self.tell(
+        self.command(
             conn,
             Command::Configure {
                 configuration,
@@ -126,7 +126,7 @@ impl World {
 
     /// The connection breaks, and both ends notice.
     pub(crate) fn disconnect(&mut self, conn: ConnId) {
-        self.tell_session(conn, Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut")));
+        self.session_input(conn, Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut")));
         self.cut(conn);
     }
 
@@ -152,17 +152,17 @@ impl World {
     pub(crate) fn client(&mut self) -> ConnId {
         self.connections += 1;
         let conn = ConnId(self.connections);
-        self.tell_switch(SwitchInput::Connected { conn });
+        self.switch_input(SwitchInput::Connected { conn });
         conn
     }
 
-    pub(crate) fn client_says(&mut self, conn: ConnId, message: &Value) {
+    pub(crate) fn client_sends(&mut self, conn: ConnId, message: &Value) {
         let data = message.to_string().into_bytes();
-        self.tell_switch(SwitchInput::Bytes { conn, data });
+        self.switch_input(SwitchInput::Bytes { conn, data });
     }
 
     pub(crate) fn client_leaves(&mut self, conn: ConnId) {
-        self.tell_switch(SwitchInput::Closed { conn });
+        self.switch_input(SwitchInput::Closed { conn });
     }
 
     /// Lets everything happen that needs no time.
@@ -195,7 +195,7 @@ impl World {
             self.now = next.max(self.now);
             self.wake_sessions();
             if switch.is_some_and(|at| at <= self.now) {
-                self.tell_switch(SwitchInput::Timeout);
+                self.switch_input(SwitchInput::Timeout);
             }
         }
     }
@@ -214,7 +214,7 @@ impl World {
         let Some(data) = take(self.to_switch.get_mut(&conn), bytes) else {
             return false;
         };
-        self.tell_switch(SwitchInput::Bytes { conn, data });
+        self.switch_input(SwitchInput::Bytes { conn, data });
         true
     }
 
@@ -222,7 +222,7 @@ impl World {
         let Some(data) = take(self.to_session.get_mut(&conn), bytes) else {
             return false;
         };
-        self.tell_session(conn, Input::Bytes(data));
+        self.session_input(conn, Input::Bytes(data));
         true
     }
 
@@ -236,12 +236,12 @@ impl World {
             .map(|(conn, _)| *conn)
             .collect();
         for conn in &due {
-            self.tell_session(*conn, Input::Timeout);
+            self.session_input(*conn, Input::Timeout);
         }
         !due.is_empty()
     }
 
-    pub(crate) fn tell_session(&mut self, conn: ConnId, input: Input) {
+    pub(crate) fn session_input(&mut self, conn: ConnId, input: Input) {
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.handle(self.now, input);
             self.drain_session(conn);
@@ -269,7 +269,7 @@ impl World {
         }
     }
 
-    pub(crate) fn tell_switch(&mut self, input: SwitchInput) {
+    pub(crate) fn switch_input(&mut self, input: SwitchInput) {
         self.switch.handle(self.now, input);
         self.drain_switch();
     }
@@ -292,7 +292,7 @@ impl World {
         self.sessions.remove(&conn);
         self.to_session.remove(&conn);
         if self.to_switch.remove(&conn).is_some() {
-            self.tell_switch(SwitchInput::Closed { conn });
+            self.switch_input(SwitchInput::Closed { conn });
         }
     }
 
