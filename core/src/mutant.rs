@@ -38,7 +38,7 @@ pub enum Mutant {
     DeletedMacNotPutBack,
     /// A connection that names no configured switch takes the lock and keeps it.
     ProbeClaims,
-    /// When a session ends, the routes of newer sessions of the same switch go with its own.
+    /// When a session withdraws a route or ends, the route goes, although another session exports it too.
     LateRetractionWins,
     /// A connection that has been silent for 2T is not closed.
     SilentLineStays,
@@ -50,9 +50,9 @@ pub enum Mutant {
     RetractionTakesAll,
     /// A control node keeps the routes of a client whose stream has ended.
     LostClientKept,
-    /// Every takeover counts as a move: after five of them in three minutes, other routers freeze the MAC.
+    /// Every path that goes counts as a move: after five takeovers in three minutes, other routers freeze the MAC.
     SequenceRaised,
-    /// The hold of a copy begins anew whenever a session with the switch comes or goes.
+    /// Copies are held for a hundred times as long as is configured.
     HoldProlonged,
     /// A copy is held although a live owner has withdrawn the route.
     CopyOutlivesWithdrawal,

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::pair::Alarm;
 use crate::evpn::Unusable;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
@@ -72,6 +71,32 @@ pub struct PeerStatus {
     pub agent: Option<String>,
     /// What its health port says.
     pub grade: Option<Grade>,
+}
+
+/// What can be wrong with a switch between the two agents of a pair.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// Neither agent owns the switch.
+    Ownerless,
+    /// Both agents claim that they own it.
+    Contested,
+    /// The two agents have different configurations of it.
+    Disagreed,
+}
+
+impl Alarm {
+    /// Every alarm.
+    pub const ALL: [Self; 3] = [Self::Ownerless, Self::Contested, Self::Disagreed];
+
+    /// The label of a metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ownerless => "ownerless",
+            Self::Contested => "contested",
+            Self::Disagreed => "disagreed",
+        }
+    }
 }
 
 /// A configured switch.

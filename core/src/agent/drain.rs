@@ -1,14 +1,15 @@
-//! An agent that goes: the proxies hear of it, then the switches, then nobody misses its routes.
+//! How an agent goes: it notifies the proxies, then its sessions end, then its routes stay until another agent has them.
 
-use super::{Agent, Output, Uplinks, Why, uplinks};
+use super::Why;
 use crate::bounds::{ANNOUNCE, DOUBT, DRAIN, LINGER};
-use crate::machine::CloseWhy;
-use crate::session::Command;
 use crate::time::{Deadline, Time};
 
 /// How far a drain has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drain(Option<Progress>);
+
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Drain {
+struct Progress {
     stage: Stage,
     /// When to go on without waiting any longer.
     due: Time,
@@ -17,94 +18,140 @@ pub(super) struct Drain {
 /// The stages of a drain, in their order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
-    /// The proxies are told.
+    /// The proxies fetch the new grade.
     Announcing,
-    /// The sessions were told.
+    /// The sessions release their switches and close.
     Closing,
-    /// No session is left; copies of their routes stay until somebody else vouches for those.
+    /// No session is left; copies of their routes stay until another agent advertises the routes.
     Lingering,
-    /// Somebody has.
-    Leaving,
-    /// The process may go.
+    /// It does, and other agents are about to receive that.
+    Propagating,
+    /// The process may exit.
     Over,
 }
 
-impl Agent {
-    /// The agent is told to go.
-    pub(super) fn begin_drain(&mut self, now: Time) {
-        if self.drain.is_none() {
-            let due = now + ANNOUNCE;
-            self.drain = Some(Drain {
-                stage: Stage::Announcing,
-                due,
-            });
-        }
+/// What a drain asks of the sessions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    /// To release their switches and close.
+    Release,
+    /// To close at once.
+    Close,
+}
+
+impl Drain {
+    /// Whether a drain has begun.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
     }
 
-    /// Every proxy knows.
-    pub(super) fn announced(&mut self, now: Time) {
-        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.stage == Stage::Announcing) {
-            let due = now + DRAIN;
-            *drain = Drain {
-                stage: Stage::Closing,
-                due,
-            };
-            let served = self.served(now);
-            self.uplink(now, uplinks::Input::Releasing(served));
-            self.tell_all(|| Command::Drain);
-        }
+    /// The agent is to go.
+    pub(super) fn begin(&mut self, now: Time) {
+        let (stage, due) = (Stage::Announcing, now + ANNOUNCE);
+        self.0.get_or_insert(Progress { stage, due });
     }
 
-    /// What takes too long goes on all the same.
-    pub(super) fn check_drain(&mut self, now: Time) {
-        match self.drain.filter(|drain| drain.due <= now).map(|drain| drain.stage) {
-            Some(Stage::Announcing) => self.announced(now),
-            Some(stage @ Stage::Closing) => {
-                let due = now + DRAIN;
-                self.drain = Some(Drain { stage, due });
-                self.tell_all(|| Command::Close(CloseWhy::orderly("the drain took too long")));
+    /// Every proxy knows. Returns what the sessions are to do, if that is news.
+    pub(super) fn on_announced(&mut self, now: Time) -> Option<Step> {
+        let progress = self.0.as_mut().filter(|it| it.stage == Stage::Announcing)?;
+        let (stage, due) = (Stage::Closing, now + DRAIN);
+        *progress = Progress { stage, due };
+        Some(Step::Release)
+    }
+
+    /// Goes on with what takes too long. Returns what the sessions are to do.
+    pub(super) fn on_timeout(&mut self, now: Time) -> Option<Step> {
+        let progress = self.0.as_mut().filter(|it| it.due <= now)?;
+        match progress.stage {
+            Stage::Announcing => self.on_announced(now),
+            Stage::Closing => {
+                progress.due = now + DRAIN;
+                Some(Step::Close)
             }
-            Some(Stage::Lingering | Stage::Leaving | Stage::Over) | None => {}
+            Stage::Lingering | Stage::Propagating | Stage::Over => None,
         }
     }
 
-    /// Without a session there is nothing left to do but to see that nobody misses our routes.
-    pub(super) fn conclude_drain(&mut self, now: Time) {
-        let Some(drain) = self.drain.as_mut().filter(|_| self.sessions.is_empty()) else {
-            return;
+    /// No session is left; `awaits` says whether another agent has yet to advertise our routes. Returns whether the drain
+    /// is over now, once.
+    pub(super) fn conclude(&mut self, now: Time, awaits: bool) -> bool {
+        let Some(progress) = &mut self.0 else { return false };
+        let due = progress.due;
+        let (stage, due) = match progress.stage {
+            Stage::Announcing | Stage::Over => return false,
+            Stage::Closing if awaits => (Stage::Lingering, now + LINGER),
+            // What we have received, other agents are about to receive.
+            Stage::Lingering if !awaits => (Stage::Propagating, due.min(now + DOUBT)),
+            Stage::Lingering | Stage::Propagating if due > now => return false,
+            Stage::Closing | Stage::Lingering | Stage::Propagating => (Stage::Over, now),
         };
-        let lingers = self.uplinks.as_ref().is_some_and(Uplinks::lingers);
-        *drain = match drain.stage {
-            Stage::Announcing | Stage::Over => return,
-            Stage::Closing if lingers => Drain {
-                stage: Stage::Lingering,
-                due: now + LINGER,
-            },
-            // What we have heard, others are about to hear.
-            Stage::Lingering if !lingers => Drain {
-                stage: Stage::Leaving,
-                due: drain.due.min(now + DOUBT),
-            },
-            Stage::Lingering | Stage::Leaving if drain.due > now => return,
-            Stage::Closing | Stage::Lingering | Stage::Leaving => {
-                self.outputs.push_back(Output::Drained);
-                Drain {
-                    stage: Stage::Over,
-                    due: now,
-                }
-            }
-        };
+        *progress = Progress { stage, due };
+        stage == Stage::Over
     }
 
     /// When to go on without waiting any longer.
-    pub(super) fn drain_due(&self) -> Option<Deadline<Why>> {
-        self.drain.and_then(|Drain { stage, due: at }| {
-            let why = match stage {
-                Stage::Announcing => Why::AnnounceOverdue,
-                Stage::Closing | Stage::Lingering | Stage::Leaving => Why::DrainOverdue,
-                Stage::Over => return None,
-            };
-            Some(Deadline { at, why })
-        })
+    pub(super) fn deadline(&self) -> Option<Deadline<Why>> {
+        let Progress { stage, due: at } = self.0?;
+        let why = match stage {
+            Stage::Announcing => Why::AnnounceOverdue,
+            Stage::Closing | Stage::Lingering | Stage::Propagating => Why::DrainOverdue,
+            Stage::Over => return None,
+        };
+        Some(Deadline { at, why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(drain: &Drain) -> Time {
+        drain.deadline().expect("it goes on").at
+    }
+
+    /// A drain whose sessions have been asked to release their switches.
+    fn closing() -> Drain {
+        let mut drain = Drain::default();
+        drain.begin(Time::ORIGIN);
+        assert_eq!(drain.on_announced(Time::ORIGIN), Some(Step::Release));
+        assert_eq!(drain.on_announced(Time::ORIGIN), None, "they were asked already");
+        drain
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_poll_delays_the_drain_for_a_bounded_time() {
+        let mut drain = Drain::default();
+        assert_eq!(drain.on_announced(Time::ORIGIN), None, "no drain was asked for");
+        drain.begin(Time::ORIGIN);
+        assert_eq!(drain.on_timeout(Time::ORIGIN), None);
+        assert_eq!(drain.on_timeout(due(&drain)), Some(Step::Release));
+    }
+
+    #[test]
+    fn a_session_that_does_not_end_is_closed() {
+        let mut drain = closing();
+        let overdue = due(&drain);
+        assert_eq!(drain.on_timeout(overdue), Some(Step::Close));
+        assert!(drain.conclude(overdue, false));
+        assert!(!drain.conclude(overdue, false), "it is over once");
+        assert_eq!(drain.deadline(), None);
+    }
+
+    #[test]
+    fn routes_stay_until_another_agent_advertises_them_and_a_moment_longer() {
+        let mut drain = closing();
+        assert!(!drain.conclude(Time::ORIGIN, true));
+        assert!(!drain.conclude(Time::ORIGIN, true));
+        assert!(!drain.conclude(Time::ORIGIN, false));
+        assert_eq!(due(&drain), Time::ORIGIN + DOUBT);
+        assert!(drain.conclude(due(&drain), false));
+    }
+
+    #[test]
+    fn routes_that_no_agent_takes_stay_for_a_bounded_time() {
+        let mut drain = closing();
+        assert!(!drain.conclude(Time::ORIGIN, true));
+        assert_eq!(due(&drain), Time::ORIGIN + LINGER);
+        assert!(drain.conclude(due(&drain), true));
     }
 }

@@ -8,39 +8,55 @@ use smallvec::SmallVec;
 use crate::event::Route;
 use crate::ids::{Generation, Mac, Uuid};
 
-/// Each route, and the sessions that vouch for it. The control side reads it from here.
+/// Each route, and the sessions that export it.
 ///
-/// A route is exported while any session vouches for it. Nobody takes a route over from another: which of two sessions
-/// of one switch has the lock now, no order of their news can tell, for the news of a line that is dead may come late.
-/// What a dead line still vouches for goes when the line is doubted, a second later.
+/// A route is exported while any session exports it. No session takes a route over from another: the order of their
+/// notices does not tell which of two sessions of one switch has the lock now, for the notices of a dead line may be late.
+/// What a dead line still exports goes a second later, when it does not prove that it is alive.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
     /// Nearly always one; two switches that share a tunnel end export the same routes, as do two sessions of a switch
     /// whose lock passed from one to the other.
     owners: BTreeMap<Route, SmallVec<[Generation; 1]>>,
     by_generation: BTreeMap<Generation, BTreeSet<Route>>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 impl Exports {
+    /// None yet, with the planted bug of these options.
+    #[cfg(feature = "mutants")]
+    pub(super) fn with_mutant(options: &crate::configuration::SessionOptions) -> Self {
+        Self {
+            mutant: options.mutant,
+            ..Self::default()
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
+    }
+
     /// Every route that is exported now.
     pub fn routes(&self) -> impl Iterator<Item = &Route> + '_ {
         self.owners.keys()
     }
 
-    /// How many routes a session vouches for.
+    /// How many routes a session exports.
     pub fn of_generation(&self, generation: Generation) -> usize {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }
 
     /// A session exports a route.
-    pub fn exported(&mut self, generation: Generation, route: Route) {
+    pub fn on_exported(&mut self, generation: Generation, route: Route) {
         if self.by_generation.entry(generation).or_default().insert(route) {
             self.owners.entry(route).or_default().push(generation);
         }
     }
 
-    /// A session takes a route back. It stays while another one vouches for it.
-    pub fn withdrawn(&mut self, generation: Generation, route: Route) {
+    /// A session withdrew a route. It stays while another one exports it.
+    pub fn on_withdrawn(&mut self, generation: Generation, route: Route) {
         if let Some(routes) = self.by_generation.get_mut(&generation) {
             routes.remove(&route);
             if routes.is_empty() {
@@ -50,8 +66,8 @@ impl Exports {
         self.disown(generation, &route);
     }
 
-    /// A session is over: whatever it alone still vouches for goes. Answers what it vouched for.
-    pub fn retracted(&mut self, generation: Generation) -> BTreeSet<Route> {
+    /// A session ended: what it alone still exports goes. Returns everything that it exported.
+    pub fn on_closed(&mut self, generation: Generation) -> BTreeSet<Route> {
         let routes = self.by_generation.remove(&generation).unwrap_or_default();
         for route in &routes {
             self.disown(generation, route);
@@ -59,7 +75,7 @@ impl Exports {
         routes
     }
 
-    /// Where a MAC is, as far as any session says.
+    /// The tunnel ends that any session exports a MAC at.
     pub fn vteps(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = Ipv4Addr> {
         let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST];
         let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
@@ -67,8 +83,9 @@ impl Exports {
     }
 
     fn disown(&mut self, generation: Generation, route: &Route) {
+        let takes_all = planted!(self, LateRetractionWins);
         if let Some(owners) = self.owners.get_mut(route) {
-            owners.retain(|owner| *owner != generation);
+            owners.retain(|owner| *owner != generation && !takes_all);
             if owners.is_empty() {
                 self.owners.remove(route);
             }
@@ -92,12 +109,12 @@ mod tests {
     fn a_late_retraction_of_one_session_removes_nothing_of_another() {
         for (first, second) in [(OLD, NEW), (NEW, OLD)] {
             let mut exports = Exports::default();
-            exports.exported(OLD, ROUTE);
-            exports.exported(NEW, ROUTE);
-            exports.withdrawn(first, ROUTE);
-            exports.retracted(first);
+            exports.on_exported(OLD, ROUTE);
+            exports.on_exported(NEW, ROUTE);
+            exports.on_withdrawn(first, ROUTE);
+            exports.on_closed(first);
             assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
-            exports.retracted(second);
+            exports.on_closed(second);
             assert_eq!(exports.routes().count(), 0);
         }
     }
@@ -105,9 +122,9 @@ mod tests {
     #[test]
     fn a_session_that_exports_late_and_ends_takes_nothing_with_it() {
         let mut exports = Exports::default();
-        exports.exported(NEW, ROUTE);
-        exports.exported(OLD, ROUTE);
-        exports.retracted(OLD);
+        exports.on_exported(NEW, ROUTE);
+        exports.on_exported(OLD, ROUTE);
+        exports.on_closed(OLD);
         assert_eq!(exports.of_generation(NEW), 1);
         assert_eq!(exports.routes().count(), 1);
     }

@@ -1,167 +1,72 @@
 //! The agent: any number of sessions with any number of switches, which know nothing of each other.
 //!
-//! The agent hands out what is wanted, hears what happened, and keeps what all sessions together export. A
-//! session is opened by the agent and run by the driver, on whichever core it likes: between the two there
-//! are only messages. What it has with control nodes is in its [`uplinks`].
+//! The agent opens sessions, and the driver runs them, on whichever core it likes: between an agent and its sessions there
+//! are only commands and notices. Each part has a file. `sessions` knows which switches each session serves, `exports` what
+//! all of them export, `imports` what each has yet to be sent. `uplinks` is everything between the agent and its control
+//! nodes. `roles` is what the agent is to each switch, `grade` how fit it is, `pair` what it knows of the peer agent,
+//! `drain` how it goes. This file joins the parts; the joints of routes are in `routes`, those of the pair in `peer`.
 
 pub mod adverts;
 mod drain;
 pub mod event;
 pub mod exports;
 pub mod fabric;
-mod grading;
+mod grade;
 pub mod graph;
 pub mod hold;
+mod imports;
+mod messages;
 pub mod pair;
+mod peer;
 pub mod probe;
+mod roles;
 mod routes;
+mod sessions;
 pub mod uplinks;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::bounds::NAMELESS_CONNECTIONS;
 use crate::configuration::Configuration;
 use crate::health::Grade;
-use crate::ids::{ConnId, Generation, Mac, SwitchName, Uuid};
+use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::{CloseWhy, Fault, Machine, Peer};
-use crate::session::{Command as SessionCommand, Notice, Opening, Session};
+use crate::session::{Command, Notice, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
-use crate::xmpp::stanza::Stanza;
-use drain::Drain;
+use drain::{Drain, Step};
 use exports::Exports;
+use grade::Grading;
 use hold::Served;
-use pair::{Pair, Standing, Word};
-use uplinks::{Change, UplinkId, Uplinks};
-
-/// What may arrive at an agent.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A switch, or whoever it is, has connected; the handshake is over.
-    Connected {
-        conn: ConnId,
-        peer: Peer,
-        accepted_at: Time,
-    },
-    /// A session notifies its agent.
-    Session {
-        conn: ConnId,
-        generation: Generation,
-        notice: Notice,
-    },
-    /// What is wanted from now on, and whether everything that could want something is known.
-    Configure {
-        configuration: Arc<Configuration>,
-        complete: bool,
-    },
-    /// Hand over every switch and go: first the proxies are told, then the switches.
-    Drain,
-    /// Every proxy knows that we are draining.
-    Announced,
-    /// Something happened between us and a control node.
-    Uplink(uplinks::Input),
-    /// The other agent of the pair said this.
-    Peer(Word),
-    /// Whether the services node passed its probe.
-    Tsn { alive: bool },
-    /// The time that `poll_timeout` named has come.
-    Timeout,
-}
-
-/// What an agent wants done.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Run this session on its connection.
-    Open { conn: ConnId, session: Box<Session> },
-    /// Close a connection that gets no session.
-    Refuse { conn: ConnId, why: CloseWhy },
-    /// Tell a session something.
-    Tell { conn: ConnId, command: SessionCommand },
-    /// Dial this control node, and open a stream to it.
-    Dial { id: UplinkId, to: SocketAddr },
-    /// Say this to a control node.
-    Say { id: UplinkId, stanza: Stanza },
-    /// Close the session with a control node.
-    HangUp { id: UplinkId, why: CloseWhy },
-    /// Something happened between us and our control nodes.
-    Event(uplinks::What),
-    /// Tell the other agent of the pair this.
-    TellPeer(Word),
-    /// Something is wrong between the two agents of the pair, or right again.
-    Pair(event::What),
-    /// The health port says this from now on.
-    Graded(Grade),
-    /// Every session is over: the process may go.
-    Drained,
-}
-
-/// Why an agent wants to be woken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// Not every proxy asked us in time: drain all the same.
-    AnnounceOverdue,
-    /// The drain took too long.
-    DrainOverdue,
-    /// Sessions have more routes to hear of.
-    MoreWork,
-    /// What we have with control nodes.
-    Uplink(uplinks::Why),
-    /// The grade may be another, or the other agent of the pair is to hear of us.
-    GradeDue,
-}
+use imports::Imports;
+pub use messages::{Input, Output, Why};
+use pair::Pair;
+use roles::Roles;
+pub use roles::{Role, SwitchRole};
+use sessions::{Known, Sessions};
+use uplinks::{Change, Uplinks};
 
 /// An agent.
 #[derive(Clone, Debug)]
 pub struct Agent {
     configuration: Arc<Configuration>,
+    /// The configuration is complete: what it does not desire may be deleted.
     complete: bool,
-    grade: Grade,
-    drain: Option<Drain>,
-    generation: Generation,
-    sessions: BTreeMap<ConnId, Known>,
+    sessions: Sessions,
     exports: Exports,
+    imports: Imports,
     /// `None`: the configuration comes from a file alone, and there are no routes.
     uplinks: Option<Uplinks>,
-    /// Since when no control node is there.
-    without_uplinks: Option<Time>,
-    /// The services node passed its probes, or failed them; `None` before anybody has probed it.
-    tsn_alive: Option<bool>,
-    /// `None`: this agent knows of no other.
+    roles: Roles,
+    grading: Grading,
+    /// `None`: this agent has no peer agent.
     pair: Option<Pair>,
-    /// How we stand with each configured switch.
-    standings: BTreeMap<SwitchName, Standing>,
-    /// How we stand is not what it was, or how the other agent does.
-    stirred: bool,
-    /// How the switches are served, as the uplinks were told last.
+    drain: Drain,
+    /// How the switches are served, as the uplinks were notified last.
     served: BTreeMap<Ipv4Addr, Served>,
-    /// How many sessions were allowed to write so far.
-    owners: u64,
-    /// Nameless sessions that were told to close, and have not closed yet.
-    leaving: BTreeSet<ConnId>,
-    /// Which session was told of routes last: the next one is next.
-    turn: Option<ConnId>,
     outputs: VecDeque<Output>,
-}
-
-/// What the agent knows of a session.
-#[derive(Clone, Debug)]
-struct Known {
-    generation: Generation,
-    peer: Peer,
-    served: BTreeSet<SwitchName>,
-    named: Vec<SwitchName>,
-    /// The networks that its switches take part in.
-    networks: BTreeSet<Uuid>,
-    /// MACs of which it is to hear where they live.
-    unheard: BTreeSet<(Uuid, Mac)>,
-    /// Networks of which it is to hear that this was everything, once it has heard it.
-    settling: BTreeSet<Uuid>,
-    /// Which of all sessions it was, in order, that were allowed to write; 0 if it never was.
-    owned: u64,
-    /// Nothing differs any more from what is wanted.
-    audited: bool,
 }
 
 impl Agent {
@@ -169,28 +74,26 @@ impl Agent {
     ///
     /// Generations begin above `generation`, so that those of an earlier life of this agent stay older.
     pub fn new(configuration: Arc<Configuration>, generation: Generation) -> Self {
-        let mut agent = Self {
+        let sessions = Sessions::new(generation);
+        let mut roles = Roles::new();
+        roles.configure(&configuration, &sessions);
+        Self {
+            #[cfg(feature = "mutants")]
+            exports: Exports::with_mutant(&configuration.session),
+            #[cfg(not(feature = "mutants"))]
+            exports: Exports::default(),
             configuration,
             complete: false,
-            grade: Grade::Unfit,
-            drain: None,
-            generation,
-            sessions: BTreeMap::new(),
-            exports: Exports::default(),
+            sessions,
+            imports: Imports::default(),
             uplinks: None,
-            without_uplinks: None,
-            tsn_alive: None,
+            roles,
+            grading: Grading::new(),
             pair: None,
-            standings: BTreeMap::new(),
-            stirred: true,
+            drain: Drain::default(),
             served: BTreeMap::new(),
-            owners: 0,
-            leaving: BTreeSet::new(),
-            turn: None,
             outputs: VecDeque::new(),
-        };
-        agent.restand_all();
-        agent
+        }
     }
 
     /// An agent whose configuration and routes come from control nodes. Nothing else may configure it.
@@ -200,24 +103,31 @@ impl Agent {
         self
     }
 
-    /// What it has with its control nodes.
+    /// An agent that exchanges reports with the other agent of its pair.
+    #[must_use]
+    pub fn with_peer(mut self) -> Self {
+        self.pair = Some(Pair::default());
+        self
+    }
+
+    /// Everything between it and its control nodes.
     pub fn uplinks(&self) -> Option<&Uplinks> {
         self.uplinks.as_ref()
     }
 
     /// Which session of this agent runs on a connection.
     pub fn generation(&self, conn: ConnId) -> Option<Generation> {
-        self.sessions.get(&conn).map(|known| known.generation)
+        self.sessions.get(conn).map(Known::generation)
     }
 
-    /// What is in force.
+    /// The configuration in force.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
     }
 
-    /// What the health port says.
+    /// What the health port shows.
     pub fn grade(&self) -> Grade {
-        self.grade
+        self.grading.grade()
     }
 
     /// What all sessions together export.
@@ -227,44 +137,51 @@ impl Agent {
 
     /// What an operator may want to know; the driver brings each session's part.
     pub fn status(&self, sessions: impl IntoIterator<Item = SessionStatus>) -> AgentStatus {
-        let pair = self.pair.as_ref();
-        let configured = self.standings.iter().map(|(name, standing)| {
+        let uplinks = self.uplinks.as_ref();
+        AgentStatus {
+            agent: self.configuration.session.agent.clone(),
+            tsn: self.configuration.session.tsn,
+            tsn_alive: self.grading.tsn_alive(),
+            grade: self.grade().to_string(),
+            control_nodes: uplinks.map(Uplinks::status).unwrap_or_default(),
+            revision: uplinks.and_then(Uplinks::revision),
+            peer: self.pair.as_ref().map(Pair::status),
+            switches: self.switches_status(sessions),
+            unidentified: self.unidentified_status(),
+        }
+    }
+
+    fn switches_status(&self, sessions: impl IntoIterator<Item = SessionStatus>) -> BTreeMap<SwitchName, SwitchStatus> {
+        let configured = self.roles.by_switch().iter().map(|(name, role)| {
             let status = SwitchStatus {
-                fingerprint: standing.configuration.clone(),
-                alarms: pair.map(|pair| pair.alarms(name)).unwrap_or_default(),
+                fingerprint: role.configuration.clone(),
+                alarms: self.pair.as_ref().map(|pair| pair.alarms(name)).unwrap_or_default(),
                 ..SwitchStatus::default()
             };
             (name.clone(), status)
         });
         let mut switches: BTreeMap<SwitchName, SwitchStatus> = configured.collect();
         for status in sessions {
-            let Some(known) = self.sessions.get(&status.conn) else {
+            let Some(known) = self.sessions.get(status.conn) else {
                 continue;
             };
-            for name in &known.served {
+            for name in known.served() {
                 let switch = switches.entry(name.clone()).or_default();
                 switch.sessions.push(status.clone());
-                switch.exported += self.exports.of_generation(known.generation);
+                switch.exported += self.exports.of_generation(known.generation());
             }
         }
-        let nameless = self.sessions.iter().filter(|(_, known)| known.served.is_empty());
-        AgentStatus {
-            agent: self.configuration.session.agent.clone(),
-            tsn: self.configuration.session.tsn,
-            tsn_alive: self.tsn_alive,
-            grade: self.grade.to_string(),
-            control_nodes: self.uplinks.as_ref().map(Uplinks::status).unwrap_or_default(),
-            revision: self.uplinks.as_ref().and_then(Uplinks::revision),
-            peer: pair.map(Pair::status),
-            switches,
-            unidentified: nameless
-                .map(|(conn, known)| UnidentifiedStatus {
-                    conn: *conn,
-                    from: known.peer.origin(),
-                    named: known.named.clone(),
-                })
-                .collect(),
-        }
+        switches
+    }
+
+    fn unidentified_status(&self) -> Vec<UnidentifiedStatus> {
+        let nameless = self.sessions.iter().filter(|(_, known)| known.served().is_empty());
+        let status = nameless.map(|(conn, known)| UnidentifiedStatus {
+            conn,
+            from: known.peer().origin(),
+            named: known.named().to_vec(),
+        });
+        status.collect()
     }
 
     #[cfg(feature = "mutants")]
@@ -272,161 +189,157 @@ impl Agent {
         self.configuration.session.mutant
     }
 
-    fn connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
-        if self.grade == Grade::Draining {
+    fn on_connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
+        if self.grade() == Grade::Draining {
             let why = CloseWhy::orderly("the agent is draining");
             return self.outputs.push_back(Output::Refuse { conn, why });
         }
-        self.make_room();
-        self.generation = Generation(self.generation.0 + 1);
+        if let Some(conn) = self.sessions.evict() {
+            let what = format!("it names no configured switch, and neither do {NAMELESS_CONNECTIONS} others");
+            self.command(conn, Command::Close(CloseWhy::fault(Fault::Environment, what)));
+        }
+        let generation = self.sessions.open(conn, peer.clone());
+        self.imports.on_opened(conn);
         let opening = Opening {
             conn,
-            generation: self.generation,
-            peer: peer.clone(),
+            generation,
+            peer,
             accepted_at,
             configuration: Arc::clone(&self.configuration),
             complete: self.complete,
-            fit: self.grade.may_own(),
+            fit: self.grade().may_own(),
         };
-        let known = Known {
-            generation: self.generation,
-            peer,
-            served: BTreeSet::new(),
-            named: Vec::new(),
-            networks: BTreeSet::new(),
-            unheard: BTreeSet::new(),
-            settling: BTreeSet::new(),
-            owned: 0,
-            audited: false,
-        };
-        self.sessions.insert(conn, known);
         let session = Box::new(Session::new(now, opening));
         self.outputs.push_back(Output::Open { conn, session });
     }
 
-    /// Of too many connections that name no configured switch, the one that has waited longest goes: those
-    /// that connect and say nothing must not keep a switch out.
-    fn make_room(&mut self) {
-        let nameless = || self.sessions.iter().filter(|(_, known)| known.served.is_empty());
-        if nameless().count() < NAMELESS_CONNECTIONS {
-            return;
-        }
-        let leaving = |conn: &&ConnId| !self.leaving.contains(conn);
-        if let Some(conn) = nameless().map(|(conn, _)| conn).find(leaving).copied() {
-            self.leaving.insert(conn);
-            let what = format!("it names no configured switch, and neither do {NAMELESS_CONNECTIONS} others");
-            let command = SessionCommand::Close(CloseWhy::fault(Fault::Environment, what));
-            self.outputs.push_back(Output::Tell { conn, command });
-        }
-    }
-
-    /// A session notified us. What a session of an earlier generation still sends concerns its own routes only.
-    fn notified(&mut self, now: Time, conn: ConnId, generation: Generation, notice: Notice) {
+    /// A session notified us. A late notice of an old session touches nothing but what that session exported.
+    fn on_notice(&mut self, now: Time, conn: ConnId, generation: Generation, notice: Notice) {
         match notice {
-            Notice::Identified { switches } => self.identified(conn, switches),
-            Notice::Unidentified { named } => {
-                if let Some(known) = self.sessions.get_mut(&conn) {
-                    known.named = named;
-                }
+            Notice::Identified { switches } => self.on_identified(conn, switches),
+            Notice::Unidentified { named } => self.sessions.on_unidentified(conn, named),
+            Notice::MayWrite => self.on_may_write(conn),
+            Notice::Read => self.on_read(conn, generation),
+            Notice::Audited => {
+                self.sessions.on_audited(conn);
+                self.update_roles(conn);
             }
-            Notice::MayWrite => self.owns(conn),
-            Notice::Read => self.read(conn, generation),
             Notice::Exported(route) => {
-                self.exports.exported(generation, route);
-                let audited = self.sessions.get(&conn).is_some_and(|known| known.audited);
+                self.exports.on_exported(generation, route);
+                let audited = self.sessions.get(conn).is_some_and(Known::is_audited);
                 let change = if audited { Change::Learned } else { Change::Inherited };
                 self.advertise(now, route, change);
             }
             Notice::Withdrawn(route) => {
-                self.exports.withdrawn(generation, route);
+                self.exports.on_withdrawn(generation, route);
                 self.advertise(now, route, Change::Withdrawn);
             }
-            Notice::Audited => {
-                if let Some(known) = self.sessions.get_mut(&conn) {
-                    known.audited = true;
-                }
-                self.restand_served(conn);
+            Notice::Closed => {
+                self.retract(now, generation);
+                self.imports.on_closed(conn);
+                let served = self.sessions.on_closed(conn);
+                self.roles.update(&served, &self.sessions);
             }
-            Notice::Closed => self.session_closed(now, conn, generation),
-        }
-    }
-
-    fn session_closed(&mut self, now: Time, conn: ConnId, generation: Generation) {
-        if planted!(self, LateRetractionWins) {
-            let ended = self.sessions.get(&conn).map(|known| &known.served);
-            let newer = self.sessions.values().filter(|known| known.generation > generation);
-            let same_switch = newer.filter(|known| ended.is_some_and(|ended| !ended.is_disjoint(&known.served)));
-            same_switch.for_each(|known| drop(self.exports.retracted(known.generation)));
-        }
-        self.retracted(now, generation);
-        let known = self.sessions.remove(&conn);
-        self.restand(&known.map(|known| known.served).unwrap_or_default());
-        self.leaving.remove(&conn);
-    }
-
-    /// A session may write from now on. Another one that believes the same of the same switch must show that its line
-    /// is alive.
-    fn owns(&mut self, conn: ConnId) {
-        self.owners += 1;
-        let Some(known) = self.sessions.get_mut(&conn) else {
-            return;
-        };
-        known.owned = self.owners;
-        let served = known.served.clone();
-        self.restand(&served);
-        self.doubt(|other, known| other != conn && known.owned > 0 && !known.served.is_disjoint(&served));
-    }
-
-    fn doubt(&mut self, whom: impl Fn(ConnId, &Known) -> bool) {
-        for (conn, _) in self.sessions.iter().filter(|(conn, known)| whom(**conn, known)) {
-            let command = SessionCommand::Prove;
-            self.outputs.push_back(Output::Tell { conn: *conn, command });
         }
     }
 
     /// A switch has named itself.
-    fn identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) {
-        if let Some(known) = self.sessions.get_mut(&conn) {
-            let before = std::mem::replace(&mut known.served, switches.into_iter().collect());
-            self.restand(&before);
-            self.restand_served(conn);
-        }
-        self.attend(conn);
+    fn on_identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) {
+        let before = self.sessions.on_identified(conn, switches);
+        self.roles.update(&before, &self.sessions);
+        self.update_roles(conn);
+        self.update_networks(conn);
     }
 
-    /// A session has read everything. If an older one serves the same switch, that has to show that it is alive; not
-    /// earlier, because a server that renders a dump for the newer is deaf to the older.
-    fn read(&mut self, conn: ConnId, generation: Generation) {
-        let Some(newer) = self.sessions.get(&conn) else {
-            return;
-        };
-        let served = newer.served.clone();
-        self.doubt(|_, known| known.generation < generation && !known.served.is_disjoint(&served));
+    /// A session may write from now on. A rival that still claims the same switch must show that its line is alive.
+    fn on_may_write(&mut self, conn: ConnId) {
+        self.sessions.on_may_write(conn);
+        self.update_roles(conn);
+        let owners = self.sessions.rivals(conn).filter(|(_, known)| known.is_owner());
+        let owners: Vec<ConnId> = owners.map(|(conn, _)| conn).collect();
+        self.prove(owners);
+    }
+
+    /// A session has read everything. An older rival must show that its line is alive; not earlier, because a server that
+    /// renders a dump for the newer session does not answer the older.
+    fn on_read(&mut self, conn: ConnId, generation: Generation) {
+        let older = self
+            .sessions
+            .rivals(conn)
+            .filter(|(_, known)| known.generation() < generation);
+        let older: Vec<ConnId> = older.map(|(conn, _)| conn).collect();
+        self.prove(older);
+    }
+
+    /// Sessions must show that their lines are alive.
+    fn prove(&mut self, conns: Vec<ConnId>) {
+        for conn in conns {
+            self.command(conn, Command::Prove);
+        }
+    }
+
+    /// A session is not what it was to its switches.
+    fn update_roles(&mut self, conn: ConnId) {
+        if let Some(known) = self.sessions.get(conn) {
+            self.roles.update(known.served(), &self.sessions);
+        }
     }
 
     fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
-        // A revision that is about others shares what is in force, so that nobody need compare it again.
+        // A revision that concerns other agents shares the configuration in force, which is quickly compared.
         if self.configuration != configuration {
             self.configuration = configuration;
-            self.restand_all();
+            self.roles.configure(&self.configuration, &self.sessions);
         }
         self.complete = complete || planted!(self, DeleteBeforeComplete);
-        let (configuration, complete) = (&self.configuration, self.complete);
-        for conn in self.sessions.keys() {
-            let configuration = Arc::clone(configuration);
-            let command = SessionCommand::Configure {
-                configuration,
-                complete,
-            };
-            self.outputs.push_back(Output::Tell { conn: *conn, command });
-        }
-        self.attend_all(now);
+        let (configuration, complete) = (Arc::clone(&self.configuration), self.complete);
+        self.command_all(|| Command::Configure {
+            configuration: Arc::clone(&configuration),
+            complete,
+        });
+        self.update_all_networks(now);
     }
 
-    fn tell_all(&mut self, command: impl Fn() -> SessionCommand) {
-        for conn in self.sessions.keys() {
+    fn on_announced(&mut self, now: Time) {
+        let step = self.drain.on_announced(now);
+        self.take_drain_step(now, step);
+    }
+
+    fn on_timeout(&mut self, now: Time) {
+        let step = self.drain.on_timeout(now);
+        self.take_drain_step(now, step);
+        self.check_uplinks(now);
+    }
+
+    fn take_drain_step(&mut self, now: Time, step: Option<Step>) {
+        match step {
+            None => {}
+            Some(Step::Release) => {
+                let served = self.served(now);
+                self.on_uplink(now, uplinks::Input::Releasing(served));
+                self.command_all(|| Command::Drain);
+            }
+            Some(Step::Close) => self.command_all(|| Command::Close(CloseWhy::orderly("the drain took too long"))),
+        }
+    }
+
+    fn conclude_drain(&mut self, now: Time) {
+        if self.sessions.is_empty() {
+            let awaits = self.uplinks.as_ref().is_some_and(Uplinks::lingers);
+            if self.drain.conclude(now, awaits) {
+                self.outputs.push_back(Output::Drained);
+            }
+        }
+    }
+
+    fn command(&mut self, conn: ConnId, command: Command) {
+        self.outputs.push_back(Output::Command { conn, command });
+    }
+
+    fn command_all(&mut self, command: impl Fn() -> Command) {
+        for (conn, _) in self.sessions.iter() {
             let command = command();
-            self.outputs.push_back(Output::Tell { conn: *conn, command });
+            self.outputs.push_back(Output::Command { conn, command });
         }
     }
 }
@@ -443,28 +356,26 @@ impl Machine for Agent {
                 conn,
                 peer,
                 accepted_at,
-            } => self.connected(now, conn, peer, accepted_at),
+            } => self.on_connected(now, conn, peer, accepted_at),
             Input::Session {
                 conn,
                 generation,
                 notice,
-            } => self.notified(now, conn, generation, notice),
+            } => self.on_notice(now, conn, generation, notice),
             Input::Configure {
                 configuration,
                 complete,
             } => self.configure(now, configuration, complete),
-            Input::Drain => self.begin_drain(now),
-            Input::Announced => self.announced(now),
-            Input::Uplink(input) => self.uplink(now, input),
-            Input::Peer(word) => self.peer_heard(now, word),
-            Input::Tsn { alive } => self.tsn_probed(alive),
-            Input::Timeout => {
-                self.check_drain(now);
-                self.check_uplinks(now);
-            }
+            Input::Drain => self.drain.begin(now),
+            Input::Announced => self.on_announced(now),
+            Input::Uplink(input) => self.on_uplink(now, input),
+            Input::Peer(report) => self.on_report(now, report),
+            Input::Tsn { alive } => self.grading.on_tsn(alive),
+            Input::Timeout => self.on_timeout(now),
         }
-        self.feed();
-        self.settle(now);
+        self.send_imports();
+        self.update_grade(now);
+        self.update_peer(now);
         self.conclude_drain(now);
     }
 
@@ -473,7 +384,7 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let deadlines = [self.drain_due(), self.routes_due(), self.grading_due()];
+        let deadlines = [self.drain.deadline(), self.routes_due(), self.grade_due()];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }
@@ -486,29 +397,26 @@ mod tests {
     use crate::configuration::SessionOptions;
 
     #[test]
-    fn an_older_session_is_doubted_when_the_newer_has_read_everything_and_not_before() {
+    fn an_older_session_must_prove_its_line_when_the_newer_has_read_everything_and_not_before() {
         let configuration = Configuration {
             session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
             networks: BTreeMap::new(),
             switches: BTreeMap::new(),
         };
         let mut agent = Agent::new(Arc::new(configuration), Generation(0));
-        let mut doubted = |input| {
+        let mut proving = |input| {
             agent.handle(Time::ORIGIN, input);
-            let mut doubted = Vec::new();
+            let mut proving = Vec::new();
             while let Some(output) = agent.poll_output() {
-                match output {
-                    Output::Tell {
-                        conn,
-                        command: SessionCommand::Prove,
-                    } => doubted.push(conn.0),
-                    Output::Open { .. } | Output::Refuse { .. } | Output::Tell { .. } => {}
-                    Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } => {}
-                    Output::TellPeer(_) | Output::Pair(_) => {}
-                    Output::Event(_) | Output::Graded(_) | Output::Drained => {}
+                if let Output::Command {
+                    conn,
+                    command: Command::Prove,
+                } = output
+                {
+                    proving.push(conn.0);
                 }
             }
-            doubted
+            proving
         };
         let notified = |conn, notice| Input::Session {
             conn: ConnId(conn),
@@ -526,14 +434,14 @@ mod tests {
                 peer,
                 accepted_at: Time::ORIGIN,
             };
-            assert!(doubted(connected).is_empty());
+            assert!(proving(connected).is_empty());
             let identified = Notice::Identified {
                 switches: vec![switch.into()],
             };
-            assert!(doubted(notified(conn, identified)).is_empty());
+            assert!(proving(notified(conn, identified)).is_empty());
         }
-        assert!(doubted(notified(1, Notice::Read)).is_empty(), "no session is older");
-        assert!(doubted(notified(2, Notice::Read)).is_empty(), "that is another switch");
-        assert_eq!(doubted(notified(3, Notice::Read)), [1]);
+        assert!(proving(notified(1, Notice::Read)).is_empty(), "no session is older");
+        assert!(proving(notified(2, Notice::Read)).is_empty(), "that is another switch");
+        assert_eq!(proving(notified(3, Notice::Read)), [1]);
     }
 }

@@ -1,244 +1,211 @@
-//! What the two agents of a pair tell each other, and what follows from it.
+//! The reports that the two agents of a pair send each other, and what follows from them.
 //!
-//! It decides nothing about who owns a switch: the lock in the switch's database does. It lets an old owner find out at
-//! once that its line is dead, and an agent that is isolated hand its switches over to one that is not. Without it
-//! everything is still right, only slower.
+//! They do not decide ownership: the lock in the switch's database does. They let an old owner probe its half-open
+//! connection at once, and an isolated agent hand its switches over to one that is fit. Without them everything is still
+//! right, only slower.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::What;
+use super::roles::{Role, SwitchRole};
 use crate::bounds::{ALARM_AFTER, HANDOVER_PAUSE, PEER_FRESH, PEER_SAYS};
 use crate::health::Grade;
 use crate::ids::SwitchName;
-use crate::status::PeerStatus;
+use crate::status::{Alarm, PeerStatus};
 use crate::time::Time;
 
-/// Everything that one agent tells the other, each time.
+/// Everything that one agent reports to the other, each time.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Word {
-    /// Who says it.
+pub struct PeerReport {
+    /// The agent that sends it.
     pub agent: String,
     pub grade: Grade,
-    /// It could take a switch: it is fit, and lacks nothing at this moment. When both lose their control nodes at one
-    /// time, neither takes the other for fit until it notices.
+    /// It could take a switch: it is fit, and lacks nothing at this moment.
     pub ready: bool,
-    /// The switches that are configured.
-    pub switches: BTreeMap<SwitchName, Standing>,
+    /// The configured switches.
+    pub switches: BTreeMap<SwitchName, SwitchRole>,
 }
 
-/// How an agent stands with a switch.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    pub state: State,
-    /// Which of its sessions it is, among all that were allowed to write.
-    pub owned: u64,
-    /// Nothing differs any more from what is wanted.
-    pub audited: bool,
-    /// Of what is configured for it: [`fingerprint`](crate::configuration::fingerprint).
-    pub configuration: String,
-}
-
-/// What an agent is to a switch.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// There is no session.
-    #[default]
-    Absent,
-    /// There is a session, and no lock.
-    Waiting,
-    /// It may write.
-    Owner,
-}
-
-/// What can be wrong between two agents of a pair.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Alarm {
-    /// Neither owns the switch.
-    Ownerless,
-    /// Both believe that they own it.
-    Contested,
-    /// They are configured to make different things of it.
-    Disagreed,
-}
-
-impl Alarm {
-    /// Every alarm.
-    pub const ALL: [Self; 3] = [Self::Ownerless, Self::Contested, Self::Disagreed];
-
-    /// The word in a metric's label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ownerless => "ownerless",
-            Self::Contested => "contested",
-            Self::Disagreed => "disagreed",
-        }
-    }
-
-    fn is_on(self, ours: &Standing, theirs: &Standing) -> bool {
-        let owners = [ours, theirs].map(|standing| standing.state == State::Owner);
-        match self {
-            Self::Ownerless => owners == [false, false],
-            Self::Contested => owners == [true, true],
-            Self::Disagreed => ours.configuration != theirs.configuration,
-        }
-    }
-}
-
-/// What an agent has with the other one of its pair.
+/// What an agent knows of the peer agent.
 #[derive(Clone, Debug, Default)]
 pub struct Pair {
-    heard: Option<(Time, Word)>,
-    said: Option<(Time, Word)>,
+    received: Option<(Time, PeerReport)>,
+    sent: Option<(Time, PeerReport)>,
     /// When each switch was handed over.
     handed_over: BTreeMap<SwitchName, Time>,
-    /// What is wrong, since when, and whether that has been told.
-    alarms: BTreeMap<(SwitchName, Alarm), (Time, bool)>,
+    alarms: BTreeMap<(SwitchName, Alarm), Raised>,
 }
 
+/// Something that is wrong with a switch.
+#[derive(Clone, Copy, Debug)]
+struct Raised {
+    since: Time,
+    /// It has lasted, and was reported.
+    is_reported: bool,
+}
+
+/// One agent's name and its role at a switch.
+type Side<'a> = (&'a str, &'a SwitchRole);
+
 impl Pair {
-    /// The other agent said something. Answers the switches that it owns now and did not own before.
-    pub fn heard(&mut self, now: Time, word: Word) -> Vec<SwitchName> {
-        let before = self.heard.take().map(|(_, word)| word);
-        let is_new = |name: &SwitchName, standing: &Standing| {
-            let was = before.as_ref().and_then(|word| word.switches.get(name));
-            was.is_none_or(|was| (was.state, was.owned) != (standing.state, standing.owned))
+    /// A report arrived. Returns the switches that the peer agent owns now and did not own before.
+    pub fn on_report(&mut self, now: Time, report: PeerReport) -> Vec<SwitchName> {
+        let before = self.received.take().map(|(_, report)| report);
+        let is_new = |name: &SwitchName, role: &SwitchRole| {
+            let was = before.as_ref().and_then(|report| report.switches.get(name));
+            was.is_none_or(|was| (was.role, was.owned) != (role.role, role.owned))
         };
-        let switches = word.switches.iter();
-        let claimed = switches.filter(|(name, standing)| standing.state == State::Owner && is_new(name, standing));
+        let switches = report.switches.iter();
+        let claimed = switches.filter(|(name, role)| role.role == Role::Active && is_new(name, role));
         let claimed = claimed.map(|(name, _)| name.clone()).collect();
-        self.heard = Some((now, word));
+        self.received = Some((now, report));
         claimed
     }
 
-    /// Compares how the two stand. Answers what has been wrong for long enough to be told, and what is right again.
-    pub fn compare(&mut self, now: Time, own: &str, ours: &BTreeMap<SwitchName, Standing>) -> Vec<What> {
-        let mut news = Vec::new();
+    /// Compares the two agents' roles. Returns what has been wrong for long enough, and what is right again.
+    pub fn compare(&mut self, now: Time, own: &str, ours: &BTreeMap<SwitchName, SwitchRole>) -> Vec<What> {
+        let mut events = Vec::new();
         let mut before = std::mem::take(&mut self.alarms);
-        let Some((_, word)) = &self.heard else {
-            return news;
+        let Some((_, report)) = &self.received else {
+            return events;
         };
         for (name, ours) in ours {
-            let Some(theirs) = word.switches.get(name) else {
+            let Some(theirs) = report.switches.get(name) else {
                 continue;
             };
-            let switch = name.clone();
+            let sides = [(own, ours), (report.agent.as_str(), theirs)];
             for alarm in Alarm::ALL {
-                let known = before.remove(&(name.clone(), alarm));
-                if !alarm.is_on(ours, theirs) {
-                    let owner = [(ours, own), (theirs, word.agent.as_str())];
-                    let mut owner = owner.into_iter().filter(|(it, _)| it.state == State::Owner);
-                    let is_right = match (alarm, owner.next(), owner.next()) {
-                        (Alarm::Disagreed, ..) => Some(What::Agreed { switch: switch.clone() }),
-                        (_, Some((_, owner)), None) => Some(What::Mastership {
-                            switch: switch.clone(),
-                            owners: vec![owner.into()],
-                        }),
-                        _ => None,
-                    };
-                    news.extend(is_right.filter(|_| matches!(known, Some((_, true)))));
-                    continue;
-                }
-                let (since, told) = known.unwrap_or((now, false));
-                let tells = !told && now.since(since) >= ALARM_AFTER;
-                if tells {
-                    let switch = switch.clone();
-                    news.push(match alarm {
-                        Alarm::Ownerless => What::Mastership {
-                            switch,
-                            owners: Vec::new(),
-                        },
-                        Alarm::Contested => What::Mastership {
-                            switch,
-                            owners: vec![own.into(), word.agent.clone()],
-                        },
-                        Alarm::Disagreed => What::Disagreed {
-                            switch,
-                            ours: ours.configuration.clone(),
-                            theirs: theirs.configuration.clone(),
-                        },
+                let key = (name.clone(), alarm);
+                let known = before.remove(&key);
+                if is_on(alarm, sides) {
+                    let mut raised = known.unwrap_or(Raised {
+                        since: now,
+                        is_reported: false,
                     });
+                    if !raised.is_reported && now.since(raised.since) >= ALARM_AFTER {
+                        raised.is_reported = true;
+                        events.push(wrong(alarm, name, sides));
+                    }
+                    self.alarms.insert(key, raised);
+                } else if known.is_some_and(|raised| raised.is_reported) {
+                    events.extend(right_again(alarm, name, sides));
                 }
-                self.alarms.insert((name.clone(), alarm), (since, told || tells));
             }
         }
-        news
+        events
     }
 
-    /// What is wrong with a switch, and has been for long enough to be told.
+    /// What is wrong with a switch, and has been for long enough to be reported.
     pub fn alarms(&self, name: &SwitchName) -> Vec<Alarm> {
-        let known = Alarm::ALL.into_iter();
-        known
-            .filter(|alarm| matches!(self.alarms.get(&(name.clone(), *alarm)), Some((_, true))))
-            .collect()
+        let is_reported = |alarm: &Alarm| {
+            let raised = self.alarms.get(&(name.clone(), *alarm));
+            raised.is_some_and(|raised| raised.is_reported)
+        };
+        Alarm::ALL.into_iter().filter(is_reported).collect()
     }
 
-    /// What the other agent said, and when, if that was just now.
-    pub fn fresh(&self, now: Time) -> Option<(Time, &Word)> {
-        let (at, word) = self.heard.as_ref()?;
-        (now.since(*at) < PEER_FRESH).then_some((*at, word))
+    /// The peer agent's last report and when it arrived, unless it is too old to count.
+    pub fn fresh(&self, now: Time) -> Option<(Time, &PeerReport)> {
+        let (at, report) = self.received.as_ref()?;
+        (now.since(*at) < PEER_FRESH).then_some((*at, report))
     }
 
-    /// What an operator may want to know of the other agent.
+    /// What an operator may want to know of the peer agent.
     pub fn status(&self) -> PeerStatus {
-        let word = self.heard.as_ref().map(|(_, word)| word);
+        let report = self.received.as_ref().map(|(_, report)| report);
         PeerStatus {
-            agent: word.map(|word| word.agent.clone()),
-            grade: word.map(|word| word.grade),
+            agent: report.map(|report| report.agent.clone()),
+            grade: report.map(|report| report.grade),
         }
     }
 
-    /// Whether the other agent can take a switch.
+    /// Whether the peer agent can take a switch.
     pub fn is_ready(&self, now: Time) -> bool {
-        self.fresh(now).is_some_and(|(_, word)| word.ready)
+        self.fresh(now).is_some_and(|(_, report)| report.ready)
     }
 
-    /// Answers whether this is to be said now: it is news, or it is time to say it again.
-    pub fn say(&mut self, now: Time, word: &Word) -> bool {
-        let due = self
-            .said
-            .as_ref()
-            .is_none_or(|(at, said)| said != word || now.since(*at) >= PEER_SAYS);
-        if due {
-            self.said = Some((now, word.clone()));
+    /// Returns whether a report is to be sent now: something changed, or it is time to send one again.
+    pub fn send(&mut self, now: Time, report: &PeerReport) -> bool {
+        let changed = self.sent.as_ref().is_none_or(|(_, sent)| sent != report);
+        let is_due = changed || self.must_send(now);
+        if is_due {
+            self.sent = Some((now, report.clone()));
         }
-        due
+        is_due
     }
 
-    /// When it is time to say something again, or when what the other said is too old to count.
+    /// Whether a report is to be sent though nothing has changed.
+    pub fn must_send(&self, now: Time) -> bool {
+        self.sent.as_ref().is_none_or(|(at, _)| now.since(*at) >= PEER_SAYS)
+    }
+
+    /// When a report is due, when the last one received is too old to count, or when an alarm has lasted.
     pub fn due(&self) -> Option<Time> {
-        let say = self.said.as_ref().map(|(at, _)| *at + PEER_SAYS);
-        let stale = self.heard.as_ref().map(|(at, _)| *at + PEER_FRESH);
-        let untold = self.alarms.values().filter(|(_, told)| !told);
-        let alarm = untold.map(|(since, _)| *since + ALARM_AFTER).min();
-        say.into_iter().chain(stale).chain(alarm).min()
+        let send = self.sent.as_ref().map(|(at, _)| *at + PEER_SAYS);
+        let stale = self.received.as_ref().map(|(at, _)| *at + PEER_FRESH);
+        let unreported = self.alarms.values().filter(|raised| !raised.is_reported);
+        let alarm = unreported.map(|raised| raised.since + ALARM_AFTER).min();
+        [send, stale, alarm].into_iter().flatten().min()
     }
 
-    /// Whether something has to be said, though nothing has changed.
-    pub fn must_say(&self, now: Time) -> bool {
-        self.said.as_ref().is_none_or(|(at, _)| now.since(*at) >= PEER_SAYS)
-    }
-
-    /// If what the other agent said is too old to count, forgets it, and answers what it was.
-    pub fn forget(&mut self, now: Time) -> Option<Word> {
-        let (_, word) = self.heard.take_if(|(at, _)| now.since(*at) >= PEER_FRESH)?;
-        Some(word)
+    /// Forgets a report that is too old to count. Returns it.
+    pub fn expire(&mut self, now: Time) -> Option<PeerReport> {
+        let (_, report) = self.received.take_if(|(at, _)| now.since(*at) >= PEER_FRESH)?;
+        Some(report)
     }
 
     /// Whether a switch may be handed over: once a minute. One that comes back is kept.
     pub fn may_hand_over(&mut self, now: Time, switch: &SwitchName) -> bool {
-        let lately = self
-            .handed_over
-            .get(switch)
-            .is_some_and(|at| now.since(*at) < HANDOVER_PAUSE);
+        let at = self.handed_over.get(switch);
+        let lately = at.is_some_and(|at| now.since(*at) < HANDOVER_PAUSE);
         if !lately {
             self.handed_over.insert(switch.clone(), now);
         }
         !lately
     }
+}
+
+fn is_on(alarm: Alarm, sides: [Side<'_>; 2]) -> bool {
+    let active = sides.map(|(_, role)| role.role == Role::Active);
+    let [(_, ours), (_, theirs)] = sides;
+    match alarm {
+        Alarm::Ownerless => active == [false, false],
+        Alarm::Contested => active == [true, true],
+        Alarm::Disagreed => ours.configuration != theirs.configuration,
+    }
+}
+
+fn wrong(alarm: Alarm, name: &SwitchName, sides: [Side<'_>; 2]) -> What {
+    let switch = name.clone();
+    let [(own, ours), (peer, theirs)] = sides;
+    match alarm {
+        Alarm::Ownerless => What::Mastership {
+            switch,
+            owners: Vec::new(),
+        },
+        Alarm::Contested => What::Mastership {
+            switch,
+            owners: vec![own.into(), peer.into()],
+        },
+        Alarm::Disagreed => What::Disagreed {
+            switch,
+            ours: ours.configuration.clone(),
+            theirs: theirs.configuration.clone(),
+        },
+    }
+}
+
+/// Nothing is right while ownership went from one fault into the other.
+fn right_again(alarm: Alarm, name: &SwitchName, sides: [Side<'_>; 2]) -> Option<What> {
+    let switch = name.clone();
+    if alarm == Alarm::Disagreed {
+        return Some(What::Agreed { switch });
+    }
+    let owners = sides.into_iter().filter(|(_, role)| role.role == Role::Active);
+    let owners: Vec<String> = owners.map(|(agent, _)| agent.into()).collect();
+    (owners.len() == 1).then_some(What::Mastership { switch, owners })
 }
 
 #[cfg(test)]
@@ -248,92 +215,92 @@ mod tests {
     use super::*;
     use crate::event::LogEvent;
 
-    fn word(state: State, owned: u64, configuration: &str) -> Word {
-        let standing = Standing {
-            state,
+    fn report(role: Role, owned: u64, configuration: &str) -> PeerReport {
+        let role = SwitchRole {
+            role,
             owned,
             audited: false,
             configuration: configuration.into(),
         };
-        Word {
+        PeerReport {
             agent: "agent-b".into(),
             grade: Grade::Fit,
             ready: true,
-            switches: [("tor1".into(), standing)].into(),
+            switches: [("tor1".into(), role)].into(),
         }
     }
 
     #[test]
-    fn a_claim_is_news_once() {
+    fn a_claim_is_returned_once() {
         let mut pair = Pair::default();
-        let mut claimed = |state, owned| pair.heard(Time::ORIGIN, word(state, owned, "x")).len();
+        let mut claimed = |role, owned| pair.on_report(Time::ORIGIN, report(role, owned, "x")).len();
         let stories = [
-            (State::Waiting, 0, 0),
-            (State::Owner, 1, 1),
-            (State::Owner, 1, 0),
-            (State::Owner, 2, 1),
+            (Role::Standby, 0, 0),
+            (Role::Active, 1, 1),
+            (Role::Active, 1, 0),
+            (Role::Active, 2, 1),
         ];
-        for (state, owned, wanted) in stories {
-            assert_eq!(claimed(state, owned), wanted, "{state:?} {owned}");
+        for (role, owned, expected) in stories {
+            assert_eq!(claimed(role, owned), expected, "{role:?} {owned}");
         }
     }
 
-    /// What is told of a switch, second by second, when the other agent says this.
-    fn told(ours: State, theirs: &[(u64, State, &str)]) -> Vec<(u64, &'static str)> {
-        let ours = word(ours, 1, "x").switches;
+    /// What is logged of a switch, second by second, when the peer agent reports this.
+    fn logged(ours: Role, theirs: &[(u64, Role, &str)]) -> Vec<(u64, &'static str)> {
+        let ours = report(ours, 1, "x").switches;
         let mut pair = Pair::default();
-        let mut told = Vec::new();
-        let (mut state, mut configuration) = (State::Absent, "x");
+        let mut logged = Vec::new();
+        let (mut role, mut configuration) = (Role::Absent, "x");
         for second in 0..30 {
-            if let Some((_, now_state, now_configuration)) = theirs.iter().find(|(at, ..)| *at == second) {
-                (state, configuration) = (*now_state, now_configuration);
+            if let Some((_, now_role, now_configuration)) = theirs.iter().find(|(at, ..)| *at == second) {
+                (role, configuration) = (*now_role, now_configuration);
             }
             let now = Time::ORIGIN + Duration::from_secs(second);
-            pair.heard(now, word(state, 1, configuration));
-            let news = pair.compare(now, "agent-a", &ours);
-            told.extend(news.iter().map(|what| (second, what.word())));
+            pair.on_report(now, report(role, 1, configuration));
+            let events = pair.compare(now, "agent-a", &ours);
+            logged.extend(events.iter().map(|what| (second, what.word())));
         }
-        told
+        logged
     }
 
     #[test]
-    fn a_switch_without_an_owner_is_told_of_when_no_takeover_lasts_that_long_and_again_when_it_has_one() {
-        let story = [(0, State::Absent, "x"), (20, State::Owner, "x")];
-        assert_eq!(told(State::Waiting, &story), [(5, "Mastership"), (20, "Mastership")]);
-        let short = [(0, State::Absent, "x"), (4, State::Owner, "x")];
-        assert_eq!(told(State::Waiting, &short), []);
+    fn a_switch_without_an_owner_for_longer_than_a_takeover_is_logged_and_again_when_it_has_one() {
+        let story = [(0, Role::Absent, "x"), (20, Role::Active, "x")];
+        assert_eq!(logged(Role::Standby, &story), [(5, "Mastership"), (20, "Mastership")]);
+        let short = [(0, Role::Absent, "x"), (4, Role::Active, "x")];
+        assert_eq!(logged(Role::Standby, &short), []);
     }
 
     #[test]
-    fn two_owners_and_two_configurations_are_told_of() {
+    fn two_owners_and_two_configurations_are_logged() {
         let story = [
-            (0, State::Owner, "x"),
-            (10, State::Owner, "y"),
-            (20, State::Waiting, "x"),
+            (0, Role::Active, "x"),
+            (10, Role::Active, "y"),
+            (20, Role::Standby, "x"),
         ];
-        let wanted = [(5, "Mastership"), (15, "Disagreed"), (20, "Mastership"), (20, "Agreed")];
-        assert_eq!(told(State::Owner, &story), wanted);
+        let expected = [(5, "Mastership"), (15, "Disagreed"), (20, "Mastership"), (20, "Agreed")];
+        assert_eq!(logged(Role::Active, &story), expected);
     }
 
     #[test]
-    fn nothing_is_compared_with_what_is_too_old_to_count() {
-        let ours = word(State::Waiting, 0, "x").switches;
+    fn nothing_is_compared_with_a_report_that_is_too_old() {
+        let ours = report(Role::Standby, 0, "x").switches;
         let mut pair = Pair::default();
         let at = |seconds| Time::ORIGIN + Duration::from_secs(seconds);
-        pair.heard(at(0), word(State::Absent, 0, "x"));
+        pair.on_report(at(0), report(Role::Absent, 0, "x"));
         assert_eq!(pair.compare(at(0), "agent-a", &ours), []);
-        assert_eq!(pair.forget(at(3)).map(|word| word.agent), Some("agent-b".into()));
+        assert_eq!(pair.expire(at(3)).map(|report| report.agent), Some("agent-b".into()));
         assert_eq!(pair.compare(at(10), "agent-a", &ours), []);
         assert_eq!((pair.due(), pair.alarms(&"tor1".into())), (None, Vec::new()));
     }
 
     #[test]
-    fn what_was_said_three_seconds_ago_counts_no_more() {
+    fn a_report_counts_for_three_seconds() {
         let mut pair = Pair::default();
-        pair.heard(Time::ORIGIN, word(State::Absent, 0, "x"));
+        pair.on_report(Time::ORIGIN, report(Role::Absent, 0, "x"));
         let after = |ms| Time::ORIGIN + Duration::from_millis(ms);
         assert!(pair.is_ready(after(2999)) && !pair.is_ready(after(3000)));
-        assert!(pair.forget(after(3000)).is_some() && pair.fresh(Time::ORIGIN).is_none());
+        assert!(pair.expire(after(3000)).is_some() && pair.fresh(Time::ORIGIN).is_none());
     }
 
     #[test]

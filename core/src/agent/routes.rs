@@ -1,178 +1,101 @@
-//! Routes between sessions and control nodes: what one learned goes up, what others learned comes down.
+//! Routes between sessions and control nodes: exports go up, imports come down.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::uplinks::{self, Change, Output as Up, Uplinks};
-use super::{Agent, Known, Output, Why};
-use crate::bounds::{LOOKS_PER_STEP, ROUTES_PER_STEP};
+use super::{Agent, Output, Why};
 use crate::event::Route;
-use crate::ids::{ConnId, Generation, Mac, Uuid};
+use crate::ids::{ConnId, Generation, Uuid};
 use crate::machine::Machine;
-use crate::session::Command;
 use crate::time::{Deadline, Time};
 
 impl Agent {
-    /// Something happened between us and a control node.
-    pub(super) fn uplink(&mut self, now: Time, input: uplinks::Input) {
+    /// Something arrived from a control node, or is to be sent there.
+    pub(super) fn on_uplink(&mut self, now: Time, input: uplinks::Input) {
         let Some(uplinks) = &mut self.uplinks else { return };
         uplinks.handle(now, input);
-        let mut told = None;
-        while let Some(output) = self.uplinks.as_mut().and_then(Uplinks::poll_output) {
+        let mut configured = None;
+        while let Some(output) = uplinks.poll_output() {
             match output {
                 Up::Dial { id, to } => self.outputs.push_back(Output::Dial { id, to }),
-                Up::SendStanza { id, stanza } => self.outputs.push_back(Output::Say { id, stanza }),
-                Up::Close { id, why } => self.outputs.push_back(Output::HangUp { id, why }),
+                Up::SendStanza { id, stanza } => self.outputs.push_back(Output::SendStanza { id, stanza }),
+                Up::Close { id, why } => self.outputs.push_back(Output::CloseUplink { id, why }),
                 Up::Event(what) => self.outputs.push_back(Output::Event(what)),
-                Up::Imported { network, mac, .. } => self.imported(network, mac),
-                Up::RoutesComplete { network, complete } => self.settled(network, complete),
+                Up::Imported { network, mac, .. } => self.imports.mark(network, mac),
+                Up::RoutesComplete { network, complete } => {
+                    self.imports.on_complete(network, complete, &mut self.outputs);
+                }
                 Up::Configure {
                     configuration,
                     complete,
-                } => told = Some((configuration, complete)),
+                } => configured = Some((configuration, complete)),
             }
         }
-        // They hear of it in turn: what they said so far comes first.
-        if let Some((configuration, complete)) = told {
+        // The uplinks are notified of it in turn, so their outputs come first.
+        if let Some((configuration, complete)) = configured {
             self.configure(now, configuration, complete);
         }
     }
 
+    /// The time of an uplink may have come.
     pub(super) fn check_uplinks(&mut self, now: Time) {
         let due = self.uplinks.as_ref().and_then(Uplinks::poll_timeout);
         if due.is_some_and(|due| due.at <= now) {
-            self.uplink(now, uplinks::Input::Timeout);
+            self.on_uplink(now, uplinks::Input::Timeout);
         }
     }
 
-    /// Our sessions' word on a route changed.
+    /// What our sessions export of a route changed: the control nodes are to be sent that.
     pub(super) fn advertise(&mut self, now: Time, route: Route, change: Change) {
         if self.uplinks.is_some() {
             let vteps = self.exports.vteps(route.network, route.mac).collect();
             let exported = uplinks::Input::Exported { route, change, vteps };
-            self.uplink(now, exported);
+            self.on_uplink(now, exported);
         }
     }
 
-    /// A session is over: what it alone vouched for is retracted.
-    pub(super) fn retracted(&mut self, now: Time, generation: Generation) {
-        for route in self.exports.retracted(generation) {
+    /// A session ended: what it alone exported is retracted.
+    pub(super) fn retract(&mut self, now: Time, generation: Generation) {
+        for route in self.exports.on_closed(generation) {
             self.advertise(now, route, Change::SessionOver);
         }
     }
 
-    /// Another configuration is in force: sessions may take part in other networks.
-    pub(super) fn attend_all(&mut self, now: Time) {
+    /// A configuration is in force: the switches may take part in other networks.
+    pub(super) fn update_all_networks(&mut self, now: Time) {
         if self.uplinks.is_some() {
             let configuration = Arc::clone(&self.configuration);
-            self.uplink(now, uplinks::Input::Configured(configuration));
-            for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
-                self.attend(conn);
+            self.on_uplink(now, uplinks::Input::Configured(configuration));
+            let conns: Vec<ConnId> = self.sessions.iter().map(|(conn, _)| conn).collect();
+            for conn in conns {
+                self.update_networks(conn);
             }
         }
     }
 
-    /// A session hears of the networks that its switches take part in.
-    pub(super) fn attend(&mut self, conn: ConnId) {
-        let (Some(uplinks), Some(known)) = (&self.uplinks, self.sessions.get_mut(&conn)) else {
+    /// A session imports the routes of the networks that its switches take part in.
+    pub(super) fn update_networks(&mut self, conn: ConnId) {
+        let (Some(uplinks), Some(known)) = (&self.uplinks, self.sessions.get(conn)) else {
             return;
         };
-        let served = known
-            .served
-            .iter()
-            .filter_map(|name| self.configuration.switches.get(name));
-        let networks = served.flat_map(|switch| switch.networks()).collect();
-        let before = std::mem::replace(&mut known.networks, networks);
-        for network in known.networks.difference(&before).copied() {
-            known
-                .unheard
-                .extend(uplinks.fabric().macs_of(network).map(|mac| (network, mac)));
-            if uplinks.is_complete(network) {
-                known.settling.insert(network);
-            }
-        }
-        // What it were told now of a network that it has left, it would still believe when it is back there.
-        let networks = &known.networks;
-        known.unheard.retain(|(network, _)| networks.contains(network));
-        known.settling.retain(|network| networks.contains(network));
+        let switches = &self.configuration.switches;
+        let served = known.served().iter().filter_map(|name| switches.get(name));
+        let networks: BTreeSet<Uuid> = served.flat_map(|switch| switch.networks()).collect();
+        self.imports.set_networks(conn, networks, uplinks);
     }
 
-    /// A MAC lives elsewhere now: every session that takes part in its network hears of it.
-    fn imported(&mut self, network: Uuid, mac: Mac) {
-        for known in self
-            .sessions
-            .values_mut()
-            .filter(|known| known.networks.contains(&network))
-        {
-            known.unheard.insert((network, mac));
+    /// Sends sessions a bounded number of the routes that wait for them.
+    pub(super) fn send_imports(&mut self) {
+        if let Some(uplinks) = &self.uplinks {
+            self.imports.send(uplinks, &mut self.outputs);
         }
     }
 
-    /// Whether everything was told of a network. That it was is heard after it, and that it was not at once.
-    fn settled(&mut self, network: Uuid, settled: bool) {
-        let sessions = self.sessions.iter_mut();
-        for (conn, known) in sessions.filter(|(_, known)| known.networks.contains(&network)) {
-            if settled {
-                known.settling.insert(network);
-            } else {
-                known.settling.remove(&network);
-                let complete = false;
-                let command = Command::RoutesComplete { network, complete };
-                self.outputs.push_back(Output::Tell { conn: *conn, command });
-            }
-        }
-    }
-
-    /// Tells sessions, in turns, a bounded number of the routes that they have not heard of.
-    pub(super) fn feed(&mut self) {
-        for _ in 0..LOOKS_PER_STEP / ROUTES_PER_STEP {
-            let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
-            let is_due = |(_, known): &(&ConnId, &Known)| !known.unheard.is_empty() || !known.settling.is_empty();
-            let next = self.sessions.range((after, Bound::Unbounded)).find(is_due);
-            let next = next.or_else(|| self.sessions.iter().find(is_due));
-            let Some(conn) = next.map(|(conn, _)| *conn) else {
-                return;
-            };
-            self.turn = Some(conn);
-            self.feed_one(conn);
-        }
-    }
-
-    fn feed_one(&mut self, conn: ConnId) {
-        let (Some(uplinks), Some(known)) = (&self.uplinks, self.sessions.get_mut(&conn)) else {
-            return;
-        };
-        let mut tell = |command| self.outputs.push_back(Output::Tell { conn, command });
-        let mut news: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
-        for _ in 0..ROUTES_PER_STEP {
-            let Some((network, mac)) = known.unheard.pop_first() else {
-                break;
-            };
-            let macs = news.entry(network).or_default();
-            macs.push((mac, uplinks.vtep(network, mac)));
-        }
-        for (network, macs) in news {
-            tell(Command::Import { network, macs });
-        }
-        let all_heard = |network: &Uuid| {
-            let mut unheard = known
-                .unheard
-                .range((*network, Mac([0; 6]))..=(*network, Mac::BROADCAST));
-            unheard.next().is_none()
-        };
-        for network in known.settling.extract_if(.., all_heard) {
-            let complete = true;
-            tell(Command::RoutesComplete { network, complete });
-        }
-    }
-
-    /// When there is more to tell, to sessions or to control nodes.
+    /// When there is more to send, to sessions or to control nodes.
     pub(super) fn routes_due(&self) -> Option<Deadline<Why>> {
         let uplinks = self.uplinks.as_ref()?;
-        let mut sessions = self.sessions.values();
-        let more = sessions.any(|known| !known.unheard.is_empty() || !known.settling.is_empty());
-        let more = more.then_some(Deadline {
+        let more = self.imports.has_work().then_some(Deadline {
             at: Time::ORIGIN,
             why: Why::MoreWork,
         });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_core::agent::adverts::Advert;
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
@@ -83,7 +83,7 @@ pub(crate) struct Told {
 
 enum Letter {
     Agent(usize, Up),
-    Peer(usize, Word),
+    Peer(usize, PeerReport),
     Node(usize, control::Input),
 }
 
@@ -414,14 +414,14 @@ impl Net {
     fn carry(&mut self, number: usize, output: Output) {
         match output {
             Output::Dial { id, to } => self.dial(number, id, to),
-            Output::TellPeer(word) if !self.parted => {
+            Output::SendPeer(word) if !self.parted => {
                 let others = (0..self.agents.len()).filter(|other| *other != number);
                 self.post.extend(others.map(|other| Letter::Peer(other, word.clone())));
             }
             Output::Event(what) => drop(self.words.insert(what.word())),
             Output::Drained => drop(self.drained.insert(number)),
             Output::Pair(news) => self.news.push(format!("{} {news}", news.word())),
-            Output::Say { id, stanza } => {
+            Output::SendStanza { id, stanza } => {
                 let stream = self
                     .streams
                     .iter()
@@ -437,7 +437,7 @@ impl Net {
                     }
                 }
             }
-            Output::Tell { conn, command } => {
+            Output::Command { conn, command } => {
                 let told = self.agents[number].told.entry(conn).or_default();
                 match command {
                     Command::Import { macs, .. } => {

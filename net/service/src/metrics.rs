@@ -12,8 +12,8 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tandem_core::SwitchName;
-use tandem_core::agent::pair::Alarm;
 use tandem_core::health::Grade;
+use tandem_core::status::Alarm;
 use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, UplinkStatus};
 
 use crate::listen;

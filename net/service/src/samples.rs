@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use tandem_core::agent::pair::Alarm;
 use tandem_core::health::Grade;
 use tandem_core::ids::{ConnId, Generation};
+use tandem_core::status::Alarm;
 use tandem_core::status::{AgentStatus, PeerStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus};
 
 /// One switch that is owned and in trouble, one with a duplicate session, one that waits, one that is away.

@@ -383,14 +383,14 @@ impl Host {
                     self.outputs.push_back(Output::Close { conn });
                     self.report(Event::ConnectionRefused { conn, why });
                 }
-                agent::Output::Tell { conn, command } => {
+                agent::Output::Command { conn, command } => {
                     self.mailbox.post(Lane::Session(conn), Letter::Command(conn, command));
                 }
                 agent::Output::Dial { id, to } => self.dial(id, to),
-                agent::Output::Say { id, stanza } => self.send_stanza(id, stanza),
-                agent::Output::HangUp { id, why } => self.close_uplink(id, why),
+                agent::Output::SendStanza { id, stanza } => self.send_stanza(id, stanza),
+                agent::Output::CloseUplink { id, why } => self.close_uplink(id, why),
                 agent::Output::Event(what) => self.report(Event::Uplink(what)),
-                agent::Output::TellPeer(word) => {
+                agent::Output::SendPeer(word) => {
                     let data = serde_json::to_vec(&word).unwrap_or_default();
                     self.outputs.push_back(Output::Multicast { data });
                 }

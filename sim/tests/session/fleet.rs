@@ -168,14 +168,14 @@ impl Fleet {
                     self.world(home).adopt(conn, *session);
                 }
                 Output::Refuse { why, .. } => self.refused.push(why),
-                Output::Tell { conn, command } => {
+                Output::Command { conn, command } => {
                     let home = self.homes[&conn];
                     self.world(home).command(conn, command);
                 }
                 Output::Graded(grade) => self.grades.push(grade),
                 Output::Drained => self.drained += 1,
-                Output::TellPeer(_) | Output::Pair(_) => panic!("it has no peer"),
-                Output::Dial { .. } | Output::Say { .. } | Output::HangUp { .. } | Output::Event(_) => {
+                Output::SendPeer(_) | Output::Pair(_) => panic!("it has no peer"),
+                Output::Dial { .. } | Output::SendStanza { .. } | Output::CloseUplink { .. } | Output::Event(_) => {
                     panic!("it has no control nodes")
                 }
             }

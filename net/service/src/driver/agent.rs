@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tandem_core::agent::uplinks::{self, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::event::{Event, What};
@@ -44,7 +44,7 @@ pub struct Driver<E: Env, S, D> {
     back: mpsc::Sender<Message>,
     grade: watch::Sender<Grade>,
     /// What the other agent of the pair is to hear: the newest alone counts.
-    words: watch::Sender<Option<Word>>,
+    words: watch::Sender<Option<PeerReport>>,
     steps: Steps<E>,
     sessions: BTreeMap<ConnId, mpsc::UnboundedSender<Order>>,
     uplinks: BTreeMap<UplinkId, Mouth>,
@@ -81,7 +81,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     }
 
     /// What the other agent of the pair is to hear.
-    pub fn words(&self) -> watch::Receiver<Option<Word>> {
+    pub fn words(&self) -> watch::Receiver<Option<PeerReport>> {
         self.words.subscribe()
     }
 
@@ -264,7 +264,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     log::event(&DriverEvent::ConnectionRefused { conn, why });
                     self.arriving = None;
                 }
-                Output::Tell { conn, command } => {
+                Output::Command { conn, command } => {
                     if let Some(session) = self.sessions.get(&conn) {
                         let _ = session.send(Order::Command(command));
                     }
@@ -279,19 +279,19 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     let mouth = uplink::dial(&self.env, &self.dialer, (id, to), name, &self.back);
                     self.uplinks.insert(id, mouth);
                 }
-                Output::Say { id, stanza } => {
+                Output::SendStanza { id, stanza } => {
                     if let Some(mouth) = self.uplinks.get(&id) {
                         mouth.say(stanza);
                         self.spoken.insert(id);
                     }
                 }
-                Output::HangUp { id, why } => {
+                Output::CloseUplink { id, why } => {
                     if let Some(mouth) = self.uplinks.get(&id) {
                         mouth.close(why);
                     }
                 }
                 Output::Event(what) => log::event(&what),
-                Output::TellPeer(word) => drop(self.words.send_replace(Some(word))),
+                Output::SendPeer(word) => drop(self.words.send_replace(Some(word))),
                 Output::Pair(what) => log::event(&what),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::configuration::Configuration;
 use tandem_core::session::{Command, Notice};
@@ -27,7 +27,7 @@ pub enum Message {
     /// Something happened on a stream to a control node.
     Uplink(UplinkId, News),
     /// The other agent of the pair said this.
-    Peer(Word),
+    Peer(PeerReport),
     /// The services node passed its probes, or failed them.
     Tsn {
         /// It lives.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, split};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use crate::tls::Connector;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Dials, and says every word there, until nobody says any more. `own` is what this agent is called.
-pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<Word>>) {
+pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<PeerReport>>) {
     let mut pause = PAUSE.0;
     // Of failures that repeat themselves the log needs one.
     let mut last = None;
@@ -79,7 +79,7 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Says words until the link breaks; answers why. `None`: nobody has anything to say any more.
-async fn say(stream: impl AsyncRead + AsyncWrite, words: &mut watch::Receiver<Option<Word>>) -> Option<String> {
+async fn say(stream: impl AsyncRead + AsyncWrite, words: &mut watch::Receiver<Option<PeerReport>>) -> Option<String> {
     let (mut reader, mut writer) = split(stream);
     // What was said before the link was open may be old.
     words.mark_unchanged();
@@ -102,6 +102,6 @@ async fn say(stream: impl AsyncRead + AsyncWrite, words: &mut watch::Receiver<Op
 }
 
 /// Waits until nobody can say anything any more.
-async fn forgotten(words: &mut watch::Receiver<Option<Word>>) {
+async fn forgotten(words: &mut watch::Receiver<Option<PeerReport>>) {
     while words.changed().await.is_ok() {}
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -101,7 +101,7 @@ pub(super) async fn hear(
     let silent = |limit: Duration| format!("it said nothing for {limit:?}");
     opened.await.map_err(|_| silent(silence.opening))??;
     loop {
-        let heard = timeout(silence.word, line::read::<Word>(&mut stream)).await;
+        let heard = timeout(silence.word, line::read::<PeerReport>(&mut stream)).await;
         let Some(word) = heard.map_err(|_| silent(silence.word))?? else {
             return Ok(());
         };

@@ -2,7 +2,7 @@
 //! stands. So there is nothing to agree about, and whoever starts again is heard again by himself.
 //!
 //! A connection is TLS, with certificates at both ends. First each end says in one line who it is and which protocol it
-//! speaks; then the one that dialled says one [`Word`](tandem_core::agent::pair::Word) in a line of JSON, every second and whenever something changed.
+//! speaks; then the one that dialled says one [`PeerReport`](tandem_core::agent::pair::PeerReport) in a line of JSON, every second and whenever something changed.
 
 mod dial;
 mod line;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tandem_core::health::Grade;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -25,8 +25,8 @@ const PATIENT: Silence = Silence {
     word: LONG,
 };
 
-fn word(agent: &str) -> Word {
-    Word {
+fn word(agent: &str) -> PeerReport {
+    PeerReport {
         agent: agent.into(),
         grade: Grade::Fit,
         ready: true,
@@ -88,7 +88,7 @@ async fn listening(peer: &Peer) -> (SocketAddr, mpsc::Receiver<Message>) {
     (address, heard)
 }
 
-async fn next(heard: &mut mpsc::Receiver<Message>) -> Word {
+async fn next(heard: &mut mpsc::Receiver<Message>) -> PeerReport {
     match tokio::time::timeout(LONG, heard.recv()).await {
         Ok(Some(Message::Peer(word))) => word,
         other => panic!("{other:?}"),
@@ -96,7 +96,7 @@ async fn next(heard: &mut mpsc::Receiver<Message>) -> Word {
 }
 
 /// Says the word again and again, as an agent does, until somebody hears it.
-async fn until_heard(said: &watch::Sender<Option<Word>>, word: &Word, heard: &mut mpsc::Receiver<Message>) {
+async fn until_heard(said: &watch::Sender<Option<PeerReport>>, word: &PeerReport, heard: &mut mpsc::Receiver<Message>) {
     loop {
         said.send_replace(Some(word.clone()));
         tokio::select! {

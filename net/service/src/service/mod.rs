@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_core::Generation;
 use tandem_core::agent::Agent;
-use tandem_core::agent::pair::Word;
+use tandem_core::agent::pair::PeerReport;
 use tandem_core::bounds::ANNOUNCE;
 use tandem_core::health::Grade;
 use tokio::net::TcpStream;
@@ -138,7 +138,7 @@ impl Process {
     }
 
     /// Opens the port for the other agent of the pair, and dials it, where one is configured.
-    fn open_peer(&mut self, words: watch::Receiver<Option<Word>>) -> io::Result<()> {
+    fn open_peer(&mut self, words: watch::Receiver<Option<PeerReport>>) -> io::Result<()> {
         let Some(peer) = self.config.peer.clone() else {
             return Ok(());
         };

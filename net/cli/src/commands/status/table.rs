@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tandem_core::agent::pair::Alarm;
+use tandem_core::status::Alarm;
 use tandem_core::status::{AgentStatus, SessionStatus};
 
 use crate::commands::count;

@@ -1,0 +1,162 @@
+//! How fit the agent is to own a switch.
+
+use crate::bounds::ISOLATED_AFTER;
+use crate::health::Grade;
+use crate::time::Time;
+
+/// The grade, and what it depends on.
+#[derive(Clone, Debug)]
+pub(super) struct Grading {
+    grade: Grade,
+    /// The services node passed its probes, or failed them; `None` before the first probe.
+    tsn_alive: Option<bool>,
+    /// Since when no session with a control node is open.
+    without_uplinks: Option<Time>,
+}
+
+/// What the grade depends on beyond that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// A session with some control node is open, or none is configured.
+    pub(super) uplink_is_up: bool,
+    /// The configuration is complete.
+    pub(super) complete: bool,
+    /// The agent hands its switches over.
+    pub(super) draining: bool,
+    /// The peer agent could take a switch.
+    pub(super) peer_is_ready: bool,
+}
+
+impl Grading {
+    /// An agent that was never configured.
+    pub(super) fn new() -> Self {
+        Self {
+            grade: Grade::Unfit,
+            tsn_alive: None,
+            without_uplinks: None,
+        }
+    }
+
+    /// What the health port shows.
+    pub(super) fn grade(&self) -> Grade {
+        self.grade
+    }
+
+    /// Whether the services node passed its probes.
+    pub(super) fn tsn_alive(&self) -> Option<bool> {
+        self.tsn_alive
+    }
+
+    /// Whether the agent could take a switch: it is fit, and has a control node at this moment. So when both agents lose
+    /// their control nodes at one time, neither takes the other for fit until that notices.
+    pub(super) fn is_ready(&self) -> bool {
+        self.grade == Grade::Fit && self.without_uplinks.is_none()
+    }
+
+    /// The services node passed its probes, or failed them.
+    pub(super) fn on_tsn(&mut self, alive: bool) {
+        self.tsn_alive = Some(alive);
+    }
+
+    /// Grades the agent anew. Returns the grade before, if it is another one now.
+    pub(super) fn update(&mut self, now: Time, facts: Facts) -> Option<Grade> {
+        self.without_uplinks = match facts.uplink_is_up {
+            true => None,
+            false => self.without_uplinks.or(Some(now)),
+        };
+        let grade = if facts.draining {
+            Grade::Draining
+        } else if self.grade == Grade::Unfit && !facts.complete {
+            Grade::Unfit
+        } else if !self.is_isolated(now) {
+            Grade::Fit
+        } else if facts.peer_is_ready {
+            Grade::Isolated
+        } else {
+            Grade::Alone
+        };
+        let before = std::mem::replace(&mut self.grade, grade);
+        (before != grade).then_some(before)
+    }
+
+    fn is_isolated(&self, now: Time) -> bool {
+        let for_long = |since| now.since(since) >= ISOLATED_AFTER;
+        self.tsn_alive == Some(false) || self.without_uplinks.is_some_and(for_long)
+    }
+
+    /// When the grade may change although nothing happens.
+    pub(super) fn due(&self) -> Option<Time> {
+        let isolated = self.without_uplinks.map(|since| since + ISOLATED_AFTER);
+        isolated.filter(|_| self.grade == Grade::Fit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: Facts = Facts {
+        uplink_is_up: true,
+        complete: true,
+        draining: false,
+        peer_is_ready: true,
+    };
+    const CUT: Facts = Facts {
+        uplink_is_up: false,
+        ..WELL
+    };
+
+    fn graded(mut grading: Grading, at: Time, facts: Facts) -> Grade {
+        grading.update(at, facts);
+        grading.grade()
+    }
+
+    fn fit() -> Grading {
+        let mut grading = Grading::new();
+        assert_eq!(grading.update(Time::ORIGIN, WELL), Some(Grade::Unfit));
+        grading
+    }
+
+    #[test]
+    fn an_agent_is_unfit_until_its_configuration_was_complete_once() {
+        let incomplete = Facts {
+            complete: false,
+            ..WELL
+        };
+        assert_eq!(graded(Grading::new(), Time::ORIGIN, incomplete), Grade::Unfit);
+        assert_eq!(graded(fit(), Time::ORIGIN, incomplete), Grade::Fit);
+    }
+
+    #[test]
+    fn an_agent_without_control_nodes_is_isolated_after_a_while_and_not_ready_at_once() {
+        let mut grading = fit();
+        assert!(grading.is_ready());
+        assert_eq!(grading.update(Time::ORIGIN, CUT), None);
+        assert!(!grading.is_ready());
+        let due = Time::ORIGIN + ISOLATED_AFTER;
+        assert_eq!(grading.due(), Some(due));
+        assert_eq!(graded(grading.clone(), due, CUT), Grade::Isolated);
+        let alone = Facts {
+            peer_is_ready: false,
+            ..CUT
+        };
+        assert_eq!(graded(grading.clone(), due, alone), Grade::Alone);
+        assert_eq!(graded(grading, due, WELL), Grade::Fit);
+    }
+
+    #[test]
+    fn an_agent_whose_services_node_is_dead_is_isolated_at_once() {
+        let mut grading = fit();
+        grading.on_tsn(false);
+        assert_eq!(graded(grading.clone(), Time::ORIGIN, WELL), Grade::Isolated);
+        grading.on_tsn(true);
+        assert_eq!(graded(grading, Time::ORIGIN, WELL), Grade::Fit);
+    }
+
+    #[test]
+    fn a_drain_outweighs_everything() {
+        let draining = Facts { draining: true, ..CUT };
+        assert_eq!(graded(fit(), Time::ORIGIN, draining), Grade::Draining);
+        assert_eq!(graded(Grading::new(), Time::ORIGIN, draining), Grade::Draining);
+    }
+}

@@ -1,0 +1,144 @@
+//! What each session has yet to be sent of received routes: MACs, and then that a network's routes are complete.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+
+use super::Output;
+use super::uplinks::Uplinks;
+use crate::bounds::{LOOKS_PER_STEP, ROUTES_PER_STEP};
+use crate::dirty_set::DirtySet;
+use crate::ids::{ConnId, Mac, Uuid};
+use crate::session::Command;
+
+/// What waits for each session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Imports {
+    by_conn: BTreeMap<ConnId, Pending>,
+    /// The session that had the last turn: the next one follows it.
+    turn: Option<ConnId>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Pending {
+    /// The networks that its switches take part in.
+    networks: BTreeSet<Uuid>,
+    /// Imports not yet sent to this session.
+    macs: DirtySet<(Uuid, Mac)>,
+    /// Networks to mark complete once their queued imports have been sent.
+    complete: DirtySet<Uuid>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.macs.is_empty() && self.complete.is_empty()
+    }
+}
+
+impl Imports {
+    /// A session began.
+    pub(super) fn on_opened(&mut self, conn: ConnId) {
+        self.by_conn.insert(conn, Pending::default());
+    }
+
+    /// A session ended.
+    pub(super) fn on_closed(&mut self, conn: ConnId) {
+        self.by_conn.remove(&conn);
+    }
+
+    /// The switches of a session take part in these networks now. Everything of a network that is new to it is marked.
+    pub(super) fn set_networks(&mut self, conn: ConnId, networks: BTreeSet<Uuid>, uplinks: &Uplinks) {
+        let Some(pending) = self.by_conn.get_mut(&conn) else {
+            return;
+        };
+        let before = std::mem::replace(&mut pending.networks, networks);
+        for network in pending.networks.difference(&before).copied() {
+            let macs = uplinks.fabric().macs_of(network);
+            pending.macs.extend(macs.map(|mac| (network, mac)));
+            if uplinks.is_complete(network) {
+                pending.complete.mark(network);
+            }
+        }
+        // The session would still believe what it were sent now of a network that it has left when it is back there.
+        let networks = &pending.networks;
+        pending.macs.retain(|(network, _)| networks.contains(network));
+        pending.complete.retain(|network| networks.contains(network));
+    }
+
+    /// The best path of a MAC changed.
+    pub(super) fn mark(&mut self, network: Uuid, mac: Mac) {
+        for (_, pending) in self.members(network) {
+            pending.macs.mark((network, mac));
+        }
+    }
+
+    /// The routes of a network are complete, or are not any more. A session is notified of the former after its routes,
+    /// and of the latter at once.
+    pub(super) fn on_complete(&mut self, network: Uuid, complete: bool, outputs: &mut VecDeque<Output>) {
+        for (conn, pending) in self.members(network) {
+            if complete {
+                pending.complete.mark(network);
+            } else {
+                pending.complete.unmark(&network);
+                let command = Command::RoutesComplete { network, complete };
+                outputs.push_back(Output::Command { conn, command });
+            }
+        }
+    }
+
+    /// Whether anything waits.
+    pub(super) fn has_work(&self) -> bool {
+        self.by_conn.values().any(|pending| !pending.is_empty())
+    }
+
+    /// Sends a bounded number of what waits; the sessions take turns.
+    pub(super) fn send(&mut self, uplinks: &Uplinks, outputs: &mut VecDeque<Output>) {
+        for _ in 0..LOOKS_PER_STEP / ROUTES_PER_STEP {
+            let Some(conn) = self.next_turn() else { return };
+            self.turn = Some(conn);
+            if let Some(pending) = self.by_conn.get_mut(&conn) {
+                let commands = pending.take(uplinks);
+                outputs.extend(commands.into_iter().map(|command| Output::Command { conn, command }));
+            }
+        }
+    }
+
+    fn next_turn(&self) -> Option<ConnId> {
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let is_due = |(_, pending): &(&ConnId, &Pending)| !pending.is_empty();
+        let later = self.by_conn.range((after, Bound::Unbounded)).find(is_due);
+        later
+            .or_else(|| self.by_conn.iter().find(is_due))
+            .map(|(conn, _)| *conn)
+    }
+
+    fn members(&mut self, network: Uuid) -> impl Iterator<Item = (ConnId, &mut Pending)> {
+        let all = self.by_conn.iter_mut().map(|(conn, pending)| (*conn, pending));
+        all.filter(move |(_, pending)| pending.networks.contains(&network))
+    }
+}
+
+impl Pending {
+    /// The commands of one turn.
+    fn take(&mut self, uplinks: &Uplinks) -> Vec<Command> {
+        let mut by_network: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
+        for (network, mac) in self.macs.take(ROUTES_PER_STEP) {
+            let macs = by_network.entry(network).or_default();
+            macs.push((mac, uplinks.vtep(network, mac)));
+        }
+        let imports = by_network
+            .into_iter()
+            .map(|(network, macs)| Command::Import { network, macs });
+        let mut commands: Vec<_> = imports.collect();
+        let (macs, ends) = (&self.macs, [Mac([0; 6]), Mac::BROADCAST]);
+        let is_sent = |network: &Uuid| {
+            let [first, last] = ends.map(|mac| (*network, mac));
+            !macs.any_in(first..=last)
+        };
+        let complete = self.complete.take_ready(is_sent).into_iter();
+        commands.extend(complete.map(|network| {
+            let complete = true;
+            Command::RoutesComplete { network, complete }
+        }));
+        commands
+    }
+}

@@ -1,0 +1,91 @@
+//! What an agent receives, what it wants done, and why it wants to be woken.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::event;
+use super::pair::PeerReport;
+use super::uplinks::{self, UplinkId};
+use crate::configuration::Configuration;
+use crate::health::Grade;
+use crate::ids::{ConnId, Generation};
+use crate::machine::{CloseWhy, Peer};
+use crate::session::{Command, Notice, Session};
+use crate::time::Time;
+use crate::xmpp::stanza::Stanza;
+
+/// What may arrive at an agent.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client, hopefully a switch, has connected; the handshake is over.
+    Connected {
+        conn: ConnId,
+        peer: Peer,
+        accepted_at: Time,
+    },
+    /// A session notifies its agent.
+    Session {
+        conn: ConnId,
+        generation: Generation,
+        notice: Notice,
+    },
+    /// What is desired from now on, and whether that is complete.
+    Configure {
+        configuration: Arc<Configuration>,
+        complete: bool,
+    },
+    /// Hand over every switch and go: first the proxies are notified, then the switches are released.
+    Drain,
+    /// Every proxy has received the grade `draining`.
+    Announced,
+    /// Something arrived from a control node.
+    Uplink(uplinks::Input),
+    /// The peer agent sent a report.
+    Peer(PeerReport),
+    /// The services node passed its probes, or failed them.
+    Tsn { alive: bool },
+    /// The time that `poll_timeout` named has come.
+    Timeout,
+}
+
+/// What an agent wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Run this session on its connection.
+    Open { conn: ConnId, session: Box<Session> },
+    /// Close a connection that gets no session.
+    Refuse { conn: ConnId, why: CloseWhy },
+    /// Give a session a command.
+    Command { conn: ConnId, command: Command },
+    /// Dial this control node, and open a stream to it.
+    Dial { id: UplinkId, to: SocketAddr },
+    /// Send a stanza to a control node.
+    SendStanza { id: UplinkId, stanza: Stanza },
+    /// Close the session with a control node.
+    CloseUplink { id: UplinkId, why: CloseWhy },
+    /// Something happened between the agent and its control nodes.
+    Event(uplinks::What),
+    /// Send a report to the peer agent.
+    SendPeer(PeerReport),
+    /// Something is wrong between the two agents of the pair, or right again.
+    Pair(event::What),
+    /// The health port shows this grade from now on.
+    Graded(Grade),
+    /// Every session has ended: the process may exit.
+    Drained,
+}
+
+/// Why an agent wants to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// Some proxy did not poll in time: drain all the same.
+    AnnounceOverdue,
+    /// The drain took too long.
+    DrainOverdue,
+    /// Sessions have yet to be sent routes.
+    MoreWork,
+    /// An uplink has its reason.
+    Uplink(uplinks::Why),
+    /// The grade may change, or a report to the peer agent is due.
+    GradeDue,
+}

@@ -1,0 +1,246 @@
+//! The sessions with switches: which switches each serves, and which may write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bounds::NAMELESS_CONNECTIONS;
+use crate::ids::{ConnId, Generation, SwitchName};
+use crate::machine::Peer;
+
+/// Every session that has not ended.
+#[derive(Clone, Debug)]
+pub(super) struct Sessions {
+    by_conn: BTreeMap<ConnId, Known>,
+    /// Of the session that was opened last.
+    generation: Generation,
+    /// How many sessions have been allowed to write so far.
+    owners: u64,
+    /// Nameless sessions that were told to close, and have not closed yet.
+    evicting: BTreeSet<ConnId>,
+}
+
+/// What the agent knows of a session.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    generation: Generation,
+    peer: Peer,
+    /// The configured switches at the other end; a session without any is nameless.
+    served: BTreeSet<SwitchName>,
+    /// What the database names instead.
+    named: Vec<SwitchName>,
+    /// Its place in the order in which sessions were allowed to write; 0 if it never was.
+    owned: u64,
+    /// Nothing differs any more from the desired state.
+    audited: bool,
+}
+
+impl Known {
+    /// Which session of this agent it is.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The other end of its connection.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The configured switches at the other end.
+    pub(super) fn served(&self) -> &BTreeSet<SwitchName> {
+        &self.served
+    }
+
+    /// The names in a database that names no configured switch.
+    pub(super) fn named(&self) -> &[SwitchName] {
+        &self.named
+    }
+
+    /// Its place in the order in which sessions were allowed to write; 0 if it never was.
+    pub(super) fn owned(&self) -> u64 {
+        self.owned
+    }
+
+    /// Whether it was ever allowed to write.
+    pub(super) fn is_owner(&self) -> bool {
+        self.owned > 0
+    }
+
+    /// Whether nothing differs any more from the desired state.
+    pub(super) fn is_audited(&self) -> bool {
+        self.audited
+    }
+}
+
+impl Sessions {
+    /// None yet. Generations begin above `generation`.
+    pub(super) fn new(generation: Generation) -> Self {
+        Self {
+            by_conn: BTreeMap::new(),
+            generation,
+            owners: 0,
+            evicting: BTreeSet::new(),
+        }
+    }
+
+    /// A session begins. Returns its generation.
+    pub(super) fn open(&mut self, conn: ConnId, peer: Peer) -> Generation {
+        self.generation = Generation(self.generation.0 + 1);
+        let known = Known {
+            generation: self.generation,
+            peer,
+            served: BTreeSet::new(),
+            named: Vec::new(),
+            owned: 0,
+            audited: false,
+        };
+        self.by_conn.insert(conn, known);
+        self.generation
+    }
+
+    /// If there are too many nameless sessions, the oldest that is not closing yet: clients that connect and name no
+    /// configured switch must not keep a switch out.
+    pub(super) fn evict(&mut self) -> Option<ConnId> {
+        let nameless = || self.by_conn.iter().filter(|(_, known)| known.served.is_empty());
+        if nameless().count() < NAMELESS_CONNECTIONS {
+            return None;
+        }
+        let mut open = nameless().filter(|(conn, _)| !self.evicting.contains(conn));
+        let conn = *open.next()?.0;
+        self.evicting.insert(conn);
+        Some(conn)
+    }
+
+    /// The database named configured switches. Returns those that the session served before.
+    pub(super) fn on_identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) -> BTreeSet<SwitchName> {
+        let known = self.by_conn.get_mut(&conn);
+        let served = switches.into_iter().collect();
+        known
+            .map(|known| std::mem::replace(&mut known.served, served))
+            .unwrap_or_default()
+    }
+
+    /// The database names no configured switch.
+    pub(super) fn on_unidentified(&mut self, conn: ConnId, named: Vec<SwitchName>) {
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.named = named;
+        }
+    }
+
+    /// A session may write from now on.
+    pub(super) fn on_may_write(&mut self, conn: ConnId) {
+        self.owners += 1;
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.owned = self.owners;
+        }
+    }
+
+    /// A session has written everything that it can.
+    pub(super) fn on_audited(&mut self, conn: ConnId) {
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.audited = true;
+        }
+    }
+
+    /// A session ended. Returns the switches that it served.
+    pub(super) fn on_closed(&mut self, conn: ConnId) -> BTreeSet<SwitchName> {
+        self.evicting.remove(&conn);
+        self.by_conn.remove(&conn).map(|known| known.served).unwrap_or_default()
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_conn.is_empty()
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, conn: ConnId) -> Option<&Known> {
+        self.by_conn.get(&conn)
+    }
+
+    /// All of them, by connection.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Known)> {
+        self.by_conn.iter().map(|(conn, known)| (*conn, known))
+    }
+
+    /// The session that decides what the agent is to a switch: the one that was allowed to write last, else the newest.
+    pub(super) fn latest(&self, switch: &SwitchName) -> Option<&Known> {
+        let serving = self.by_conn.values().filter(|known| known.served.contains(switch));
+        serving.max_by_key(|known| (known.owned, known.generation))
+    }
+
+    /// The other sessions that serve a switch of this one.
+    pub(super) fn rivals(&self, conn: ConnId) -> impl Iterator<Item = (ConnId, &Known)> {
+        let served = self.by_conn.get(&conn).map(|known| &known.served);
+        let shares = move |known: &Known| served.is_some_and(|served| !served.is_disjoint(&known.served));
+        self.iter()
+            .filter(move |(other, known)| *other != conn && shares(known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn peer() -> Peer {
+        Peer {
+            address: (Ipv4Addr::LOCALHOST, 1).into(),
+            proxied: None,
+            certificate: None,
+        }
+    }
+
+    /// Sessions that serve one switch each, on connections 1, 2, 3 ...
+    fn sessions(switches: &[&str]) -> Sessions {
+        let mut sessions = Sessions::new(Generation(7));
+        for (conn, switch) in (1..).map(ConnId).zip(switches) {
+            sessions.open(conn, peer());
+            sessions.on_identified(conn, vec![(*switch).into()]);
+        }
+        sessions
+    }
+
+    #[test]
+    fn generations_begin_above_those_of_an_earlier_life() {
+        assert_eq!(sessions(&[]).open(ConnId(1), peer()), Generation(8));
+    }
+
+    #[test]
+    fn the_session_that_was_allowed_to_write_last_decides_else_the_newest() {
+        let mut sessions = sessions(&["tor1", "tor1", "tor2"]);
+        let latest = |sessions: &Sessions| sessions.latest(&"tor1".into()).map(|known| known.generation.0);
+        assert_eq!(latest(&sessions), Some(9));
+        sessions.on_may_write(ConnId(1));
+        assert_eq!(latest(&sessions), Some(8));
+        sessions.on_may_write(ConnId(2));
+        assert_eq!(latest(&sessions), Some(9));
+        sessions.on_closed(ConnId(2));
+        assert_eq!(latest(&sessions), Some(8));
+    }
+
+    #[test]
+    fn rivals_serve_the_same_switch() {
+        let sessions = sessions(&["tor1", "tor2", "tor1"]);
+        let rivals = |conn| {
+            sessions
+                .rivals(ConnId(conn))
+                .map(|(conn, _)| conn.0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((rivals(1), rivals(2), rivals(9)), (vec![3], vec![], vec![]));
+    }
+
+    #[test]
+    fn too_many_nameless_sessions_are_evicted_one_for_one_and_the_oldest_first() {
+        let mut sessions = sessions(&["tor1"]);
+        let first = 2;
+        for conn in (first..).take(NAMELESS_CONNECTIONS - 1) {
+            sessions.open(ConnId(conn), peer());
+        }
+        assert_eq!(sessions.evict(), None, "one more has room");
+        sessions.open(ConnId(1000), peer());
+        assert_eq!([(); 2].map(|()| sessions.evict()), [Some(ConnId(2)), Some(ConnId(3))]);
+        sessions.on_closed(ConnId(2));
+        assert_eq!(sessions.evict(), None);
+    }
+}
