@@ -138,7 +138,7 @@ pub const DEFERRED_ROUTES: usize = 1 << 14;
 pub const EQUAL_PATHS: usize = 64;
 
 /// Retracts of one instance that are kept for slow subscribers; the slowest are disconnected above that.
-pub const UNTOLD_RETRACTS: usize = 1 << 17;
+pub const UNSENT_RETRACTS: usize = 1 << 17;
 
 /// Items or retracts in one message of a control node.
 pub const ITEMS_PER_MESSAGE: usize = 32;
@@ -156,10 +156,10 @@ pub const SLOW_CLIENT: Duration = Duration::from_secs(30);
 pub const GATHER: Duration = Duration::from_millis(2);
 
 /// Longest graceful restart of a control node: longer than the longest pause between the dials of its agents.
-pub const LEARNING: Duration = Duration::from_secs(40);
+pub const GRACEFUL_RESTART: Duration = Duration::from_secs(40);
 
 /// Quiet time after which a graceful restart ends, once every configured agent is connected.
-pub const LEARNING_QUIET: Duration = Duration::from_secs(1);
+pub const GRACEFUL_RESTART_QUIET: Duration = Duration::from_secs(1);
 
 /// Time without a new subscription of a client, after which it receives the end-of-RIB of all its instances.
 pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);

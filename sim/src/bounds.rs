@@ -90,7 +90,7 @@ fn hold() -> Duration {
 
 /// How long a control node may wait for its agents, by a clock that is a tenth slow.
 fn graceful_restart() -> Duration {
-    tandem_core::bounds::LEARNING * 11 / 10
+    tandem_core::bounds::GRACEFUL_RESTART * 11 / 10
 }
 
 /// S3: from the end of a session to tables without its routes: the hold timers, the retransmissions of TCP, and the

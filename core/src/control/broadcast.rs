@@ -1,13 +1,12 @@
-//! The broadcast routes of one instance, and who copies a broadcast to whom.
+//! The broadcast routes of one instance, and which member copies a broadcast to which.
 //!
 //! Each client has its own: they are members of a list, not paths of one route. A client that named a replicator is a
-//! leaf: its services node sends it a copy of every broadcast, and it is told of nobody.
+//! leaf: its services node sends it a copy of every broadcast, and it receives no list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::best::{self, Source};
-use super::table::name_encapsulation;
+use super::best_path::{self, Source};
 use crate::evpn::{Key, NextHop, Path, STALE_PREFERENCE};
 
 /// The broadcast routes of an instance.
@@ -29,22 +28,22 @@ impl Members {
         before != Some(path)
     }
 
-    /// Answers whether it was there. If the source has told another path since, that stays.
+    /// Answers whether it was there. If the source has published another path since, that stays.
     pub(super) fn remove(&mut self, key: Key, source: &Source, path: &Arc<Path>) -> bool {
         let member = (key, source.clone());
         let same = self.0.get(&member).is_some_and(|known| Arc::ptr_eq(known, path));
         same && self.0.remove(&member).is_some()
     }
 
-    /// Who says at first hand that this broadcast route is theirs.
+    /// The sources that publish this broadcast route as their own, and not as a stale copy.
     pub(super) fn owners(&self, key: Key) -> impl Iterator<Item = &Source> {
         let members = self.0.range((key, Source::Static)..);
         let members = members.take_while(move |((other, _), _)| *other == key);
-        let owners = members.filter(|(_, path)| best::local_preference(path) != STALE_PREFERENCE);
+        let owners = members.filter(|(_, path)| best_path::local_preference(path) != STALE_PREFERENCE);
         owners.map(|((_, source), _)| source)
     }
 
-    /// A client's own broadcast route as it is sent back: whom it has to copy a broadcast to. `None` if nobody.
+    /// A client's own broadcast route as it is sent back: with the members that it copies a broadcast to. `None` if there are none.
     pub(super) fn reflected(&self, key: Key, source: &Source) -> Option<Path> {
         let own = self.0.get(&(key, source.clone()))?;
         if own.replicator.is_some() {
@@ -74,15 +73,15 @@ impl Members {
         path.next_hops = Vec::new();
         path.olist = olist.into_iter().collect();
         path.leaf_olist = leaf_olist.into_iter().collect();
-        path.local_preference = best::local_preference(own);
-        path.med = best::med(own);
+        path.local_preference = best_path::local_preference(own);
+        path.med = best_path::med(own);
         Some(path)
     }
 }
 
 fn named(hop: &NextHop) -> NextHop {
     let mut hop = hop.clone();
-    name_encapsulation(&mut hop);
+    best_path::name_encapsulation(&mut hop);
     hop
 }
 
@@ -130,9 +129,9 @@ mod tests {
         let mut table = String::new();
         for (key, source, _) in members.iter() {
             let list = |hops: &[NextHop]| hops.iter().map(|hop| hop.address.octets()[3]).collect::<Vec<_>>();
-            let told = members.reflected(*key, source);
-            let told = told.map(|it| format!("olist {:?} leaf_olist {:?}", list(&it.olist), list(&it.leaf_olist)));
-            writeln!(table, "{source} {key}: {}", told.unwrap_or_else(|| "nothing".into())).expect("text");
+            let sent = members.reflected(*key, source);
+            let sent = sent.map(|it| format!("olist {:?} leaf_olist {:?}", list(&it.olist), list(&it.leaf_olist)));
+            writeln!(table, "{source} {key}: {}", sent.unwrap_or_else(|| "nothing".into())).expect("text");
         }
         insta::assert_snapshot!(table);
     }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::client::{ClientName, Refusal};
+use super::client_name::ClientName;
+use super::publications::Refusal;
 use crate::close::{CloseReason, CloseWhy};
 use crate::event::{Level, LogEvent};
 use crate::evpn::{InstanceName, Key};

@@ -1,14 +1,11 @@
-//! The configuration graph of one client: what it is to know, and how far it has been told.
+//! The configuration graph of one client.
 //!
-//! It is the part of the field's graph that lies around the client's `virtual-router`, with the names and links that
-//! agents follow. What the field has no element for stands in elements of our own, whose names begin with `tandem-`;
-//! other agents ignore them. The `virtual-router` is told last, with the revision: by this an agent knows that it
-//! knows everything.
+//! It is the part of Contrail's graph that lies around the client's `virtual-router`, with the names and links that agents
+//! follow. The `virtual-router` is sent last, with the revision: an agent that receives it has everything.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::inventory::Inventory;
-use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::configuration::{CertificateRule, Network, Switch, VlanId, fnv1a};
 use crate::contrail_schema::{self as schema, kind, link, property};
 use crate::ids::{SwitchName, Uuid};
@@ -22,69 +19,8 @@ pub(super) struct Graph {
     links: BTreeSet<Link>,
 }
 
-/// What a client is to know, and how far it has been told.
-#[derive(Clone, Debug)]
-pub(super) struct Telling {
-    /// The client's own name.
-    pub(super) of: Box<str>,
-    told: Graph,
-    left: VecDeque<Change>,
-}
-
-impl Telling {
-    /// Nothing is told yet.
-    pub(super) fn new(of: &str) -> Self {
-        Self {
-            of: of.into(),
-            told: Graph::default(),
-            left: VecDeque::new(),
-        }
-    }
-
-    /// This is to be known from now on.
-    pub(super) fn aim(&mut self, inventory: &Inventory) {
-        self.left = self.told.changes_to(&Graph::of(&self.of, inventory));
-    }
-
-    /// The same is to be known under another revision.
-    pub(super) fn revise(&mut self, inventory: &Inventory) {
-        if !self.left.is_empty() {
-            return self.aim(inventory);
-        }
-        let mut revised = Graph::default();
-        revised.router(&self.of, inventory);
-        let changed = revised
-            .nodes
-            .iter()
-            .filter(|(id, it)| self.told.nodes.get(*id) != Some(it));
-        self.left = changed.map(update).collect();
-    }
-
-    pub(super) fn has_news(&self) -> bool {
-        !self.left.is_empty()
-    }
-
-    /// What fits into the next message.
-    pub(super) fn next(&mut self) -> Vec<Change> {
-        let mut objects = 0;
-        let mut changes = Vec::new();
-        while let Some(change) = self.left.front() {
-            objects += match change {
-                Change::UpdateNode(_) | Change::DeleteNode(_) => 1,
-                Change::UpdateLink(_) | Change::DeleteLink(_) => 2,
-            };
-            if objects > OBJECTS_PER_MESSAGE {
-                break;
-            }
-            self.told.apply(change);
-            changes.extend(self.left.pop_front());
-        }
-        changes
-    }
-}
-
 impl Graph {
-    /// What the client is to know.
+    /// What a client is to receive.
     pub(super) fn of(client: &str, inventory: &Inventory) -> Self {
         let mut graph = Self::default();
         let router = graph.router(client, inventory);
@@ -103,6 +39,17 @@ impl Graph {
             graph.switch(&router, name, switch, &inventory.networks);
         }
         graph
+    }
+
+    /// The changes from this graph to the same with another revision.
+    pub(super) fn revision_changes(&self, client: &str, inventory: &Inventory) -> VecDeque<Change> {
+        let mut revised = Self::default();
+        revised.router(client, inventory);
+        let changed = revised.nodes.iter();
+        changed
+            .filter(|(id, properties)| self.nodes.get(*id) != Some(properties))
+            .map(update)
+            .collect()
     }
 
     /// The client's own node, with the revision.
@@ -173,7 +120,7 @@ impl Graph {
         self.nodes.insert(attribute.clone(), vec![value]);
         self.link(link::ENDPOINT_INSTANCE, &machine, &attribute);
         self.link(link::ENDPOINT_INSTANCE, &attribute, &instance);
-        // Nobody names a network's number; its VNI is one.
+        // The number of a network is not configured; its VNI serves as one.
         let vni = network.vni.to_string();
         let number = leaf(property::NETWORK_ID, vni.as_str());
         let properties = Element::new(property::NETWORK_PROPERTIES)
@@ -185,7 +132,7 @@ impl Graph {
         self.link(link::NETWORK_INSTANCE, &network_id, &instance);
     }
 
-    /// A node whose UUID nobody names: it follows from what the node is called.
+    /// A node whose UUID is not configured: it follows from its name.
     fn node(&mut self, id: &NodeId, properties: Vec<Element>) {
         let uuid = Uuid(fnv1a(format!("{} {}", id.kind, id.name).as_bytes()));
         self.node_with(id, uuid, properties);
@@ -207,9 +154,9 @@ impl Graph {
         });
     }
 
-    /// What makes the other of this one: first what is new, then what goes, and the `virtual-router` last. An agent
-    /// that has nothing is told of its `virtual-router` first as well, without a revision: links lead to it.
-    fn changes_to(&self, aim: &Self) -> VecDeque<Change> {
+    /// The changes from this graph to another: first what is new, then what goes, and the `virtual-router` last. An agent
+    /// that has nothing receives its `virtual-router` first as well, without a revision: links lead to it.
+    pub(super) fn changes_to(&self, aim: &Self) -> VecDeque<Change> {
         if self == aim {
             return VecDeque::new();
         }
@@ -232,7 +179,7 @@ impl Graph {
         changes
     }
 
-    fn apply(&mut self, change: &Change) {
+    pub(super) fn apply(&mut self, change: &Change) {
         match change {
             Change::UpdateNode(node) => {
                 self.nodes.insert(node.id.clone(), node.properties.clone());
@@ -250,8 +197,8 @@ impl Graph {
     }
 }
 
-/// Whose configuration it is that somebody subscribes: the client of a `virtual-router`.
-pub(super) fn subscribed<'a>(kind: &str, name: &'a str) -> Option<&'a str> {
+/// The client whose configuration is subscribed to: that of a `virtual-router`.
+pub(super) fn subscribed_client<'a>(kind: &str, name: &'a str) -> Option<&'a str> {
     schema::client(name).filter(|_| kind == kind::VIRTUAL_ROUTER)
 }
 

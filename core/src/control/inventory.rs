@@ -1,27 +1,27 @@
-//! What a control node is configured with: networks, switches, and who serves which switch.
+//! What a control node is configured with: networks, switches, and which clients serve which switch.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::client::ClientName;
+use super::client_name::ClientName;
 use crate::configuration::{Network, Switch};
 use crate::contrail_schema::{instance, virtual_network};
 use crate::evpn::InstanceName;
 use crate::ids::{SwitchName, Uuid, Vni};
 
-/// Everything that a control node knows of the world before anybody connects.
+/// Everything that a control node knows before any client connects.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Inventory {
     /// The later inventory has the higher revision; a lower one is refused.
     pub revision: u64,
-    /// The networks, by their UUID. Their remote MACs are routes that nobody needs to publish.
+    /// The networks, by their UUID. Their remote MACs are routes without a publisher.
     pub networks: BTreeMap<Uuid, Network>,
     /// The switches, by `Physical_Switch.name`.
     pub switches: BTreeMap<SwitchName, ServedSwitch>,
 }
 
-/// A switch, and who serves it.
+/// A switch, and the clients that serve it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct ServedSwitch {
     /// What an agent needs to know of it.
@@ -54,13 +54,13 @@ impl Inventory {
         served.map(|(name, served)| (name, &served.switch))
     }
 
-    /// Whether clients are told the same of this inventory as of another one, but for its revision. Remote MACs are
-    /// routes, and no part of what is told.
-    pub(super) fn is_told_as(&self, other: &Self) -> bool {
-        self.switches == other.switches && self.told().eq(other.told())
+    /// Whether clients receive the same configuration of this inventory as of another one, but for its revision. Remote
+    /// MACs are routes, and no part of it.
+    pub(super) fn differs_in_revision_only(&self, other: &Self) -> bool {
+        self.switches == other.switches && self.sent_networks().eq(other.sent_networks())
     }
 
-    fn told(&self) -> impl Iterator<Item = (Uuid, Vni, &str)> {
+    fn sent_networks(&self) -> impl Iterator<Item = (Uuid, Vni, &str)> {
         let networks = self.networks.iter();
         networks.map(|(uuid, network)| (*uuid, network.vni, network.name.as_str()))
     }

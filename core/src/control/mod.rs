@@ -1,48 +1,70 @@
-//! The control node: what agents publish, it reflects to every subscriber; what is configured, it tells those whom it
-//! concerns.
+//! The control node: what agents publish, it reflects to every subscriber; what is configured, it sends to the clients that
+//! it concerns.
 //!
-//! It speaks in stanzas. The driver runs the streams, says who is there and what they say, and carries what is said to
-//! them. Publications go into tables, one for each instance; changes are gathered for a moment and then told in turns,
-//! so much to each client as it takes. A client that takes nothing costs the others nothing.
+//! It exchanges stanzas. The driver runs the streams, reports which clients are connected and what they send, and delivers
+//! what is sent to them. Publications go into tables, one for each instance; changes are gathered for a moment and then
+//! sent in turns, so much to each client as it takes. A client that takes nothing costs the others nothing.
+//!
+//! ```text
+//! Stanza -> receive -> Clients (one Client each) --+
+//!                          |                       v
+//!                          +-> Rib (Instance: Table, Members; SwitchOwners) -> Fanout: whose turn -> messages -> Send
+//! Configure -> Inventory --+-> Feed of each client --------------------------^
+//! ```
+//!
+//! Each part has methods of its own. The functions that join parts stand here, and in `receive.rs` for what clients send.
 
-mod best;
+mod best_path;
 mod broadcast;
 mod client;
+mod client_name;
+mod clients;
 mod event;
+mod fanout;
+mod feed;
+mod graceful_restart;
 mod graph;
-mod heard;
+mod instance;
 mod inventory;
-mod learning;
-mod mastership;
-mod routes;
+mod messages;
+mod outputs;
+mod publications;
+mod receive;
+mod rib;
 mod status;
+mod switch_owners;
 mod table;
-mod telling;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use best::Source;
-pub use client::{ClientName, Refusal};
+pub use best_path::Source;
+pub use client_name::ClientName;
 pub use event::Event;
 pub use inventory::{Inventory, ServedSwitch};
+pub use outputs::Output;
+pub use publications::Refusal;
 pub use status::{
     ClientStatus, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SubscriptionStatus, SwitchStatus,
 };
 
-use crate::bounds::{CLIENTS, GATHER};
+use crate::bounds::{LOOKS_PER_STEP, SLOW_CLIENT, UNSENT_RETRACTS};
+use crate::close::{CloseWhy, Fault};
 use crate::evpn::InstanceName;
 use crate::ids::ConnId;
-use crate::machine::{CloseWhy, Fault, Machine};
+use crate::machine::Machine;
 use crate::time::{Deadline, Time};
 use crate::xmpp::stanza::Stanza;
 use client::Client;
-use learning::Learning;
-use mastership::Mastership;
-use routes::{Instance, Leaving};
+use clients::{Admission, Clients};
+use fanout::Fanout;
+use graceful_restart::GracefulRestart;
+use messages::View;
+use outputs::Outputs;
+use rib::Rib;
 
 /// What may arrive at a control node.
 #[derive(Clone, Debug)]
@@ -53,10 +75,10 @@ pub enum Input {
         name: ClientName,
         address: SocketAddr,
     },
-    /// A client says something.
-    Heard { conn: ConnId, stanza: Stanza },
-    /// So many bytes of what was said to a client have not left yet. The driver tells whenever it becomes less, and at the
-    /// latest when nothing is left.
+    /// A client sent this.
+    Stanza { conn: ConnId, stanza: Stanza },
+    /// So many bytes of what is on its way to a client have not left yet. The driver reports whenever it becomes less, and
+    /// at the latest when nothing is left.
     Sent { conn: ConnId, queued_bytes: usize },
     /// A client's stream is over.
     Closed { conn: ConnId, why: CloseWhy },
@@ -66,61 +88,34 @@ pub enum Input {
     Timeout,
 }
 
-/// What a control node wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Say this to a client.
-    Say { conn: ConnId, stanza: Stanza },
-    /// Close a client's stream: for the control node it is over already.
-    Close { conn: ConnId, why: CloseWhy },
-    /// Something happened.
-    Event(Event),
-}
-
 /// Why a control node wants to be woken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Why {
-    /// Something is left to do, or to tell.
+    /// Something is left to do, or to send.
     MoreWork,
-    /// A client may have heard everything, or has taken nothing for too long.
+    /// An end-of-RIB of a session may be due, or a client has taken nothing for too long.
     ClientDue,
-    /// After a start, everything may be known now.
-    Learned,
+    /// Graceful restart may be over.
+    GracefulRestartDue,
 }
 
 /// A control node.
 #[derive(Clone, Debug, Default)]
 pub struct ControlNode {
     inventory: Arc<Inventory>,
-    /// That inventory is one that somebody gave us.
+    /// The inventory was configured, and is not the empty one of a start.
     is_configured: bool,
-    clients: BTreeMap<ConnId, Client>,
-    names: BTreeMap<ClientName, ConnId>,
-    /// Every instance that is configured or subscribed.
-    instances: BTreeMap<InstanceName, Instance>,
-    mastership: Mastership,
-    learning: Learning,
-    /// What clients left behind that are gone, or are done with an instance.
-    leaving: VecDeque<Leaving>,
-    /// The instances in which something changed that their subscribers were not made aware of.
-    changed: BTreeSet<InstanceName>,
-    /// The clients that have something to hear, and can take it.
-    ready: BTreeSet<ConnId>,
-    /// Who was told something last: the next one is next.
-    turn: Option<ConnId>,
-    /// When clients have to be looked at again.
-    alarms: BTreeSet<(Time, ConnId)>,
-    /// When to go on working.
-    resume: Option<Time>,
-    /// When work was done last.
-    worked_at: Option<Time>,
+    clients: Clients,
+    rib: Rib,
+    fanout: Fanout,
+    graceful_restart: GracefulRestart,
+    outputs: Outputs,
     #[cfg(feature = "mutants")]
     mutant: Option<crate::mutant::Mutant>,
-    outputs: VecDeque<Output>,
 }
 
 impl ControlNode {
-    /// A control node that was never configured: it takes clients, and what they publish waits.
+    /// A control node that was never configured: it accepts clients, and what they publish waits.
     pub fn new() -> Self {
         Self::default()
     }
@@ -138,133 +133,243 @@ impl ControlNode {
         self.mutant
     }
 
-    /// A client is there.
-    ///
-    /// Two clients must not have one name. The address tells an agent that came back before its old connection was
-    /// found dead from a second agent that was given the same name by mistake: of the former, the older connection is
-    /// given up at once, for nobody who restarts should wait until a hold timer ends; of the latter, the newer is
-    /// refused, so that a mistake disturbs nobody who works.
-    fn opened(&mut self, now: Time, conn: ConnId, name: ClientName, address: SocketAddr) {
-        let older = self.names.get(&name).copied();
-        let elsewhere = older
-            .and_then(|older| self.clients.get(&older))
-            .filter(|older| older.address.ip() != address.ip());
-        let refusal = if let Some(older) = elsewhere {
-            let what = format!("a client of this name is here already, from {}", older.address);
-            Some(CloseWhy::fault(Fault::PeerMisbehaved, what))
-        } else if older.is_none() && self.clients.len() >= CLIENTS {
-            let what = format!("there are {CLIENTS} clients already");
-            Some(CloseWhy::fault(Fault::Environment, what))
-        } else {
-            None
-        };
-        if let Some(why) = refusal {
-            self.outputs.push_back(Output::Close { conn, why: why.clone() });
-            return self.event(Event::ClientRefused {
-                client: name,
-                address,
-                why,
-            });
+    fn on_opened(&mut self, now: Time, conn: ConnId, name: ClientName, address: SocketAddr) {
+        match self.clients.admission(&name, address) {
+            Admission::New => {}
+            Admission::Replaces(older) => {
+                let what = format!("the same client has connected again, from {address}");
+                self.close(older, CloseWhy::fault(Fault::Environment, what));
+            }
+            Admission::Refused(why) => {
+                self.outputs.close(conn, why.clone());
+                return self.outputs.event(Event::ClientRefused {
+                    client: name,
+                    address,
+                    why,
+                });
+            }
         }
-        if let Some(older) = older {
-            let what = format!("the same client has connected again, from {address}");
-            self.close(older, CloseWhy::fault(Fault::Environment, what));
-        }
-        self.learn_from(now, Some(&name));
-        self.names.insert(name.clone(), conn);
+        self.graceful_restart.on_connected(now, &name);
         self.clients.insert(conn, Client::new(now, name.clone(), address));
-        self.event(Event::ClientUp { client: name, address });
+        self.outputs.event(Event::ClientUp { client: name, address });
     }
 
-    /// The driver's queue for a client is this long.
-    fn sent(&mut self, now: Time, conn: ConnId, queued_bytes: usize) {
-        if let Some(client) = self.clients.get_mut(&conn) {
-            if queued_bytes < client.queued_bytes {
-                client.stuck_since = None;
-            }
-            client.queued_bytes = queued_bytes;
-            self.refresh(now, conn);
+    fn on_sent(&mut self, now: Time, conn: ConnId, queued_bytes: usize) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.queue.on_sent(queued_bytes);
+            self.schedule(now, conn);
         }
     }
 
     /// We end a session.
     fn close(&mut self, conn: ConnId, why: CloseWhy) {
-        self.outputs.push_back(Output::Close { conn, why: why.clone() });
-        self.ended(conn, why);
+        self.outputs.close(conn, why.clone());
+        self.on_closed(conn, why);
     }
 
-    /// A session is over: nothing of it stays.
-    fn ended(&mut self, conn: ConnId, why: CloseWhy) {
-        let Some(client) = self.clients.remove(&conn) else {
+    /// A session is over: what the client published goes.
+    fn on_closed(&mut self, conn: ConnId, why: CloseWhy) {
+        let Some(client) = self.clients.remove(conn) else {
             return;
         };
-        self.names.remove(&client.name);
-        self.ready.remove(&conn);
-        if let Some(alarm) = client.alarm {
-            self.alarms.remove(&(alarm, conn));
-        }
+        self.fanout.forget(conn, &client);
         for (instance, subscription) in client.subscriptions {
-            self.leave(conn, &client.name, &instance, subscription);
+            self.end_subscription(conn, &client.name, &instance, subscription);
         }
-        self.event(Event::ClientDown {
+        self.outputs.event(Event::ClientDown {
             client: client.name,
             routes: client.routes,
             why,
         });
     }
 
-    fn configure(&mut self, now: Time, inventory: Arc<Inventory>) {
+    fn on_configure(&mut self, now: Time, inventory: Arc<Inventory>) {
         let (offered, revision) = (inventory.revision, self.inventory.revision);
         if offered < revision {
-            return self.event(Event::InventoryOutdated { offered, revision });
+            return self.outputs.event(Event::InventoryOutdated { offered, revision });
         }
         let before = std::mem::replace(&mut self.inventory, inventory);
-        let is_first = !std::mem::replace(&mut self.is_configured, true);
-        self.event(Event::Configured {
-            revision: offered,
-            networks: self.inventory.networks.len(),
-            switches: self.inventory.switches.len(),
-            is_raised: is_first || offered > revision || self.inventory == before,
-        });
-        self.configure_instances(now, &before);
         let inventory = Arc::clone(&self.inventory);
-        self.learn_of(now, &inventory);
-        let only_revised = !is_first && inventory.is_told_as(&before);
-        if !only_revised {
-            self.mastership.configure(&inventory);
-            let watched: Vec<_> = self.mastership.watched().cloned().collect();
-            for (instance, key) in watched {
-                self.look_at_mastership(&instance, key);
-            }
+        let is_first = !std::mem::replace(&mut self.is_configured, true);
+        self.outputs.event(Event::Configured {
+            revision: offered,
+            networks: inventory.networks.len(),
+            switches: inventory.switches.len(),
+            is_raised: is_first || offered > revision || inventory == before,
+        });
+        self.configure_instances(now, &before, &inventory);
+        let is_connected = |name: &ClientName| self.clients.has(name);
+        self.graceful_restart.expect(now, &inventory, is_connected);
+        let is_only_revised = !is_first && inventory.differs_in_revision_only(&before);
+        if !is_only_revised {
+            self.rib.configure_switches(&inventory, &mut self.outputs);
         }
-        let clients: Vec<ConnId> = self.clients.keys().copied().collect();
-        for conn in clients {
-            if let Some(client) = self.clients.get_mut(&conn)
-                && let Some(telling) = &mut client.configuration
-            {
-                if only_revised {
-                    telling.revise(&inventory);
-                } else {
-                    telling.aim(&inventory);
+        for conn in self.clients.conns() {
+            let client = self.clients.get_mut(conn);
+            match client.and_then(|client| client.configuration.as_mut()) {
+                Some(feed) if is_only_revised => feed.set_revision(&inventory),
+                Some(feed) => feed.set(&inventory),
+                None => {}
+            }
+            self.schedule(now, conn);
+        }
+    }
+
+    /// The inventory names other networks, or other routes, than the one before.
+    fn configure_instances(&mut self, now: Time, before: &Inventory, inventory: &Inventory) {
+        let configured = inventory.instances();
+        for name in self.rib.unconfigured(&configured) {
+            for conn in self.subscribers(&name) {
+                if let Some(client) = self.clients.get_mut(conn) {
+                    client.on_instance_removed(&name);
                 }
             }
-            self.refresh(now, conn);
+            self.rib.unconfigure_instance(&name, &mut self.outputs);
+        }
+        for (name, uuid) in configured {
+            let network_before = self.rib.configure_instance(&name, uuid);
+            if network_before.is_none() {
+                self.publish_deferred(now, &name);
+            }
+            let network = inventory.networks.get(&uuid);
+            if let Some(network) = network
+                && network_before.and_then(|uuid| before.networks.get(&uuid)) != Some(network)
+            {
+                self.rib.configure_statics(&name, network, &mut self.outputs);
+            }
         }
     }
 
-    fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    /// An instance is configured now: what was published into it before counts.
+    fn publish_deferred(&mut self, now: Time, name: &InstanceName) {
+        let mut published = Vec::new();
+        for conn in self.subscribers(name) {
+            if let Some((client, subscription)) = self.clients.subscriber(conn, name) {
+                let source = Source::Client(client.name.clone());
+                let paths = subscription.published.iter();
+                published.extend(paths.map(|(key, path)| (*key, source.clone(), Arc::clone(path))));
+            }
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.on_instance_configured(now, name);
+            }
+        }
+        if planted!(self, DeferredLost) {
+            return;
+        }
+        for (key, source, path) in published {
+            self.rib.insert(name, key, source, path, &mut self.outputs);
+        }
     }
 
-    /// If there is anything to do, when to do it: soon, but not for each change alone.
-    fn plan_work(&mut self, now: Time) {
-        let idle = self.ready.is_empty() && self.changed.is_empty() && self.leaving.is_empty();
-        if idle {
-            self.resume = None;
-        } else if self.resume.is_none() {
-            let gathered = self.worked_at.map_or(now, |at| at + GATHER);
-            self.resume = Some(gathered.max(now));
+    fn subscribers(&self, name: &InstanceName) -> Vec<ConnId> {
+        let instance = self.rib.get(name).into_iter();
+        instance.flat_map(|it| it.subscribers.iter().copied()).collect()
+    }
+
+    /// A client changed: it may have a turn now, or none any more.
+    fn schedule(&mut self, now: Time, conn: ConnId) {
+        let any_stuck = || self.clients.iter().any(|(_, client)| client.queue.is_stuck());
+        let is_held_up = planted!(self, SlowClientDelaysAll) && any_stuck();
+        if let Some(client) = self.clients.get_mut(conn) {
+            self.fanout.schedule(now, conn, client, is_held_up);
         }
+    }
+
+    /// Closes clients that have taken nothing for too long, and looks again at others whose time has come.
+    fn check_alarms(&mut self, now: Time) {
+        while let Some(conn) = self.fanout.next_alarm(now) {
+            let Some(client) = self.clients.get_mut(conn) else {
+                continue;
+            };
+            client.alarm = None;
+            if client.queue.overdue_at().is_some_and(|at| at <= now) {
+                let what = format!("it took nothing of a full queue for {} s", SLOW_CLIENT.as_secs());
+                self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+            } else {
+                self.schedule(now, conn);
+            }
+        }
+    }
+
+    /// Once graceful restart is over, every client receives its ends-of-RIB.
+    fn check_graceful_restart(&mut self, now: Time) {
+        if !self.graceful_restart.end_if_due(now) {
+            return;
+        }
+        for conn in self.clients.conns() {
+            if let Some(client) = self.clients.get_mut(conn) {
+                client.mark_walking();
+                self.schedule(now, conn);
+            }
+        }
+    }
+
+    /// One step of work. What is left goes on at once.
+    fn work(&mut self, now: Time) {
+        if !self.fanout.is_due(now) {
+            return;
+        }
+        self.rib.sweep(&mut self.outputs);
+        self.notify_subscribers(now);
+        let mut looks = 0;
+        while looks < LOOKS_PER_STEP {
+            let Some(conn) = self.fanout.next_turn() else { break };
+            looks += self.serve(now, conn);
+        }
+        self.fanout.on_worked(now, self.rib.has_work());
+    }
+
+    /// Marks changed instances with their subscribers, and forgets what all of them have been sent.
+    fn notify_subscribers(&mut self, now: Time) {
+        let mut looks = 0;
+        while looks < LOOKS_PER_STEP {
+            let Some((name, instance)) = self.rib.next_changed() else {
+                return;
+            };
+            looks += 1 + instance.subscribers.len();
+            let members_changed = std::mem::take(&mut instance.members_changed);
+            let version = instance.table.version();
+            let mut sent = BTreeMap::new();
+            for conn in &instance.subscribers {
+                let client = self.clients.get_mut(*conn);
+                let subscriber = client.and_then(|client| client.notify(&name, version, members_changed));
+                sent.extend(subscriber.map(|version| (*conn, version)));
+            }
+            let oldest = sent.values().copied().min().unwrap_or(version);
+            instance.table.forget(oldest);
+            let is_cut_off = instance.table.gone() > UNSENT_RETRACTS;
+            for (conn, version) in sent {
+                if is_cut_off && version == oldest {
+                    let what = format!("more than {UNSENT_RETRACTS} retracts in {name} wait for it");
+                    self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+                } else {
+                    self.schedule(now, conn);
+                }
+            }
+        }
+    }
+
+    /// Sends a client one message. Answers how much was looked at.
+    fn serve(&mut self, now: Time, conn: ConnId) -> usize {
+        let Some(client) = self.clients.get_mut(conn) else {
+            self.fanout.skip(conn);
+            return 1;
+        };
+        let view = View {
+            inventory: &self.inventory,
+            rib: &self.rib,
+            is_restarting: self.graceful_restart.is_on(),
+        };
+        let turn = messages::next_turn(now, client, &view);
+        if let Some(instance) = turn.caught_up {
+            self.rib.mark(instance);
+        }
+        self.outputs.send(conn, turn.stanzas);
+        if let Some(event) = turn.event {
+            self.outputs.event(event);
+        }
+        self.schedule(now, conn);
+        turn.looks
     }
 }
 
@@ -273,36 +378,36 @@ impl Machine for ControlNode {
     type Output = Output;
     type Why = Why;
 
-    /// Bounded but for `Configure`, which looks at everything that is configured, and for who leaves an instance, whose
-    /// routes are looked at once.
+    /// Bounded but for `Configure`, which looks at everything that is configured, and for a client that unsubscribes an
+    /// instance, whose routes are looked at once.
     fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         match input {
-            Input::Opened { conn, name, address } => self.opened(now, conn, name, address),
-            Input::Heard { conn, stanza } => self.heard(now, conn, stanza),
-            Input::Sent { conn, queued_bytes } => self.sent(now, conn, queued_bytes),
-            Input::Closed { conn, why } => self.ended(conn, why),
-            Input::Configure(inventory) => self.configure(now, inventory),
+            Input::Opened { conn, name, address } => self.on_opened(now, conn, name, address),
+            Input::Stanza { conn, stanza } => self.on_stanza(now, conn, stanza),
+            Input::Sent { conn, queued_bytes } => self.on_sent(now, conn, queued_bytes),
+            Input::Closed { conn, why } => self.on_closed(conn, why),
+            Input::Configure(inventory) => self.on_configure(now, inventory),
             Input::Timeout => {
-                self.look_at_alarms(now);
-                self.look_at_learning(now);
+                self.check_alarms(now);
+                self.check_graceful_restart(now);
                 self.work(now);
             }
         }
-        self.plan_work(now);
+        self.fanout.plan(now, self.rib.has_work());
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop()
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let work = self.resume.map(|at| Deadline { at, why: Why::MoreWork });
-        let alarm = self.alarms.first().map(|(at, _)| Deadline {
-            at: *at,
-            why: Why::ClientDue,
-        });
-        let learned = self.learned_at().map(|at| Deadline { at, why: Why::Learned });
-        Deadline::earliest([work, alarm, learned])
+        let deadline = |why| move |at| Deadline { at, why };
+        let restart = self.graceful_restart.due();
+        Deadline::earliest([
+            self.fanout.resumes_at().map(deadline(Why::MoreWork)),
+            self.fanout.alarm_at().map(deadline(Why::ClientDue)),
+            restart.map(deadline(Why::GracefulRestartDue)),
+        ])
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ControlNode;
-use super::best::{Source, local_preference, why_not};
-use super::client::{Client, ClientName, Refusal, Walk};
-use super::graph::Telling;
-use super::inventory::Inventory;
-use super::routes::Instance;
+use super::best_path::{Source, local_preference, why_not};
+use super::client::{Client, Walk};
+use super::client_name::ClientName;
+use super::instance::Instance;
+use super::inventory::{Inventory, ServedSwitch};
+use super::publications::Refusal;
 use crate::bounds::STATUS_ENTRIES;
 use crate::configuration::{VlanId, fingerprint};
 use crate::evpn::{InstanceName, Key, Path};
@@ -41,9 +42,9 @@ pub struct ClientStatus {
     pub queued_bytes: usize,
     /// Routes that it published.
     pub routes: usize,
-    /// What it said that was not taken: how often, by reason.
+    /// How often something that it sent was refused, by reason.
     pub refused: BTreeMap<Refusal, u64>,
-    /// It was told everything that is configured; `None` if it did not ask.
+    /// It has been sent everything that is configured; `None` if it did not subscribe to configuration.
     pub configured: Option<bool>,
     /// The first of its subscriptions, by name.
     pub subscriptions: BTreeMap<InstanceName, SubscriptionStatus>,
@@ -56,10 +57,10 @@ pub struct ClientStatus {
 pub struct SubscriptionStatus {
     /// What the client calls the instance in its route distinguisher.
     pub instance_id: u32,
-    /// It publishes, and hears nothing.
+    /// It publishes, and receives no routes.
     pub no_ribout: bool,
-    /// It was told everything that was there when it subscribed.
-    pub walked: bool,
+    /// It has been sent every route that was there when it subscribed.
+    pub complete: bool,
     /// Routes that it published there.
     pub published: usize,
 }
@@ -67,9 +68,9 @@ pub struct SubscriptionStatus {
 /// An instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkStatus {
-    /// Its network; `None` if the configuration knows none of this name, and what is published there waits.
+    /// Its network; `None` if no network of this name is configured, and what is published there waits.
     pub network: Option<Uuid>,
-    /// Who subscribed it.
+    /// How many clients subscribed to it.
     pub subscribers: usize,
     /// How many unicast routes there are.
     pub routes_total: usize,
@@ -91,7 +92,7 @@ pub struct RouteStatus {
 /// A path of a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathStatus {
-    /// Who told of it.
+    /// Where it comes from.
     pub source: Source,
     /// Where it leads.
     pub next_hops: Vec<Ipv4Addr>,
@@ -101,7 +102,7 @@ pub struct PathStatus {
     pub sequence: u32,
     /// The MAC does not move.
     pub sticky: bool,
-    /// For a broadcast route: who replicates for it.
+    /// For a broadcast route: the replicator of its owner.
     pub replicator: Option<Ipv4Addr>,
     /// Why it is not the best; `None` for the one that is.
     pub why_not: Option<String>,
@@ -112,13 +113,13 @@ pub struct PathStatus {
 pub struct SwitchStatus {
     /// Its tunnel end.
     pub vtep: Option<Ipv4Addr>,
-    /// The agents that are told of it.
+    /// The agents that it is configured for.
     pub agents: Vec<ClientName>,
-    /// The services nodes that are told of it.
+    /// The services nodes that it is configured for.
     pub tsns: Vec<ClientName>,
-    /// What they are told: the network of each port and VLAN.
+    /// The network of each port and VLAN.
     pub ports: BTreeMap<PortName, BTreeMap<VlanId, Uuid>>,
-    /// Of what is configured for it: whoever has another one was configured otherwise.
+    /// Of its configuration: an agent with another fingerprint has another configuration.
     pub fingerprint: String,
     /// For each network, the agents that claim its broadcasts. One each is right.
     pub owners: BTreeMap<Uuid, Vec<ClientName>>,
@@ -132,14 +133,15 @@ impl ControlNode {
 
     /// Whether a client of this name is there.
     pub fn has_client(&self, name: &str) -> bool {
-        self.names.contains_key(&ClientName::from(name))
+        self.clients.has(&ClientName::from(name))
     }
 
-    /// Everybody whose routes are in the tables.
+    /// The clients whose routes are in the tables.
     pub fn publishers(&self) -> BTreeSet<ClientName> {
-        let routes = self.instances.values().flat_map(|instance| instance.table.routes());
+        let instances = || self.rib.instances().map(|(_, instance)| instance);
+        let routes = instances().flat_map(|instance| instance.table.routes());
         let sources = routes.flat_map(|(_, paths)| paths.iter().map(|(source, _)| source));
-        let broadcasts = self.instances.values().flat_map(|instance| instance.members.iter());
+        let broadcasts = instances().flat_map(|instance| instance.members.iter());
         let sources = sources.chain(broadcasts.map(|(_, source, _)| source));
         let clients = sources.filter_map(|source| match source {
             Source::Client(name) => Some(name.clone()),
@@ -150,7 +152,7 @@ impl ControlNode {
 
     /// The MACs of a network that have a path.
     pub fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
-        let instances = self.instances.values();
+        let instances = self.rib.instances().map(|(_, instance)| instance);
         let instances = instances.filter(move |instance| instance.network == Some(network));
         instances.flat_map(|instance| instance.table.routes().map(|(key, _)| key.mac))
     }
@@ -159,7 +161,7 @@ impl ControlNode {
     pub fn status(&self) -> ControlStatus {
         let inventory = &self.inventory;
         let clients = self.clients.iter();
-        let switch = |served: &super::ServedSwitch| SwitchStatus {
+        let switch = |served: &ServedSwitch| SwitchStatus {
             vtep: served.switch.vtep,
             agents: served.agents.clone(),
             tsns: served.tsns.clone(),
@@ -169,16 +171,16 @@ impl ControlNode {
         };
         let switches = inventory.switches.iter();
         let mut switches: BTreeMap<_, _> = switches.map(|(name, served)| (name.clone(), switch(served))).collect();
-        for (name, network, owners) in self.mastership.owners() {
+        for (name, network, owners) in self.rib.switch_owners().owners() {
             if let Some(switch) = switches.get_mut(name) {
                 switch.owners.insert(network, owners.to_vec());
             }
         }
-        let instances = self.instances.iter();
+        let instances = self.rib.instances();
         ControlStatus {
             revision: inventory.revision,
             clients: clients
-                .map(|(conn, client)| (client.name.clone(), client_status(*conn, client)))
+                .map(|(conn, client)| (client.name.clone(), client_status(conn, client)))
                 .collect(),
             networks: instances
                 .map(|(name, instance)| (name.clone(), network_status(instance)))
@@ -194,7 +196,7 @@ fn client_status(conn: ConnId, client: &Client) -> ClientStatus {
         let status = SubscriptionStatus {
             instance_id: subscription.instance_id,
             no_ribout: subscription.no_ribout,
-            walked: subscription.walk == Walk::Done,
+            complete: subscription.walk == Walk::Complete,
             published: subscription.published.len(),
         };
         (name.clone(), status)
@@ -202,10 +204,10 @@ fn client_status(conn: ConnId, client: &Client) -> ClientStatus {
     ClientStatus {
         conn,
         address: client.address,
-        queued_bytes: client.queued_bytes,
+        queued_bytes: client.queue.bytes,
         routes: client.routes,
         refused: client.refused.clone(),
-        configured: client.configuration.as_ref().map(|it| !Telling::has_news(it)),
+        configured: client.configuration.as_ref().map(|feed| !feed.has_unsent()),
         subscriptions: subscriptions.collect(),
         subscriptions_total: client.subscriptions.len(),
     }

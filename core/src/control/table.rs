@@ -1,7 +1,7 @@
 //! The unicast routes of one instance: every path of each, the best first, and what changed since when.
 //!
 //! A change gets a number, the table's next version, and the log holds each route once, at its newest. What a
-//! subscriber has not been told yet is what stands behind the version that it was told last. So a change costs the
+//! subscriber has not been sent yet is what stands behind the version that it was sent last. So a change costs the
 //! same however many subscribers there are, and what is kept for a slow one is bounded by the table.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::best::{self, Source};
+use super::best_path::{self, Source};
 use crate::bounds::EQUAL_PATHS;
-use crate::evpn::{Key, NextHop, Path};
+use crate::evpn::{Key, Path};
 
 /// The routes of an instance.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Table {
     rows: BTreeMap<Key, Row>,
     version: u64,
     log: BTreeMap<u64, Key>,
-    /// The versions at which routes went that somebody may still hold.
+    /// The versions at which routes were removed that some subscriber may still hold.
     gone: BTreeSet<u64>,
 }
 
@@ -29,25 +29,25 @@ type Paths = SmallVec<[(Source, Arc<Path>); 1]>;
 struct Row {
     /// The best first.
     paths: Paths,
-    /// Its place in the log; 0 if nobody was ever told of it.
+    /// Its place in the log; 0 if it was never sent.
     version: u64,
-    /// Who was told this version or a later one may hold the route.
+    /// A subscriber that was sent this version or a later one may hold the route.
     born: u64,
 }
 
 /// What became of a route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Became {
+pub(super) enum Outcome {
     Reflected,
-    Retracted,
+    Removed,
 }
 
-/// What a subscriber does not know of a route yet.
+/// What a subscriber has not been sent of a route yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum News {
+pub(super) enum Delta {
     Item(Path),
     Retract,
-    /// It came and went, and the subscriber never heard of it.
+    /// It came and went, and the subscriber never received it.
     Nothing,
 }
 
@@ -57,7 +57,7 @@ impl Table {
         self.version
     }
 
-    /// How many retracts are kept for those who lag behind.
+    /// How many retracts are kept for subscribers that lag behind.
     pub(super) fn gone(&self) -> usize {
         self.gone.len()
     }
@@ -68,48 +68,48 @@ impl Table {
         rows.map(|(key, row)| (key, row.paths.as_slice()))
     }
 
-    /// The source knows this path of the route from now on. Answers what that means for subscribers.
-    pub(super) fn insert(&mut self, key: Key, source: Source, path: Arc<Path>) -> Option<Became> {
+    /// The source has this path of the route from now on. Answers what that means for subscribers.
+    pub(super) fn insert(&mut self, key: Key, source: Source, path: Arc<Path>) -> Option<Outcome> {
         self.change(key, |paths| {
             paths.retain(|(other, _)| *other != source);
             let new = (&source, &*path);
-            let at = paths.partition_point(|(source, path)| best::order((source, path), new).is_lt());
+            let at = paths.partition_point(|(source, path)| best_path::order((source, path), new).is_lt());
             paths.insert(at, (source, path));
         })
     }
 
-    /// The source knows this path no more. If it has told another one since, that stays.
-    pub(super) fn remove(&mut self, key: Key, source: &Source, path: &Arc<Path>) -> Option<Became> {
+    /// The source has this path no more. If it has published another one since, that stays.
+    pub(super) fn remove(&mut self, key: Key, source: &Source, path: &Arc<Path>) -> Option<Outcome> {
         self.rows.get(&key)?;
         self.change(key, |paths| {
             paths.retain(|(other, known)| other != source || !Arc::ptr_eq(known, path));
         })
     }
 
-    /// What a subscriber that was told everything up to a version does not know yet: version, route, and how it is
+    /// What a subscriber that was sent everything up to a version has not been sent yet: version, route, and how it is
     /// now.
-    pub(super) fn since(&self, told: u64) -> impl Iterator<Item = (u64, Key, News)> {
-        let log = self.log.range(told + 1..);
+    pub(super) fn since(&self, sent: u64) -> impl Iterator<Item = (u64, Key, Delta)> {
+        let log = self.log.range(sent + 1..);
         let rows = log.filter_map(|(version, key)| Some((*version, *key, self.rows.get(key)?)));
         rows.map(move |(version, key, row)| {
-            let news = match row.reflected() {
-                Some(path) => News::Item(path),
-                None if row.born <= told => News::Retract,
-                None => News::Nothing,
+            let delta = match row.reflected() {
+                Some(path) => Delta::Item(path),
+                None if row.born <= sent => Delta::Retract,
+                None => Delta::Nothing,
             };
-            (version, key, news)
+            (version, key, delta)
         })
     }
 
-    /// What a subscriber may hold that was told everything up to a version.
-    pub(super) fn held(&self, told: u64) -> impl Iterator<Item = Key> {
-        let held = self.rows.iter().filter(move |(_, row)| (1..=told).contains(&row.born));
+    /// What a subscriber may hold that was sent everything up to a version.
+    pub(super) fn held(&self, sent: u64) -> impl Iterator<Item = Key> {
+        let held = self.rows.iter().filter(move |(_, row)| (1..=sent).contains(&row.born));
         held.map(|(key, _)| *key)
     }
 
-    /// Every subscriber was told this version: forget what is kept only for those who were not.
-    pub(super) fn forget(&mut self, told: u64) {
-        while let Some(version) = self.gone.first().copied().filter(|version| *version <= told) {
+    /// Every subscriber was sent this version: forgets what is kept only for those that were not.
+    pub(super) fn forget(&mut self, sent: u64) {
+        while let Some(version) = self.gone.first().copied().filter(|version| *version <= sent) {
             self.gone.remove(&version);
             let Some(key) = self.log.remove(&version) else {
                 continue;
@@ -123,7 +123,7 @@ impl Table {
         }
     }
 
-    fn change(&mut self, key: Key, change: impl FnOnce(&mut Paths)) -> Option<Became> {
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut Paths)) -> Option<Outcome> {
         let row = self.rows.entry(key).or_default();
         let before = row.equals();
         change(&mut row.paths);
@@ -144,25 +144,25 @@ impl Table {
         self.log.insert(self.version, key);
         if after.is_empty() {
             self.gone.insert(self.version);
-            return Some(Became::Retracted);
+            return Some(Outcome::Removed);
         }
-        Some(Became::Reflected)
+        Some(Outcome::Reflected)
     }
 }
 
 impl Row {
-    /// The paths that are sent on: the best and those that are as good.
+    /// The paths that are reflected: the best and those that are as good.
     fn equals(&self) -> SmallVec<[Arc<Path>; 1]> {
-        let Some((source, path)) = self.paths.first().filter(|(_, path)| best::is_feasible(path)) else {
+        let Some((source, path)) = self.paths.first().filter(|(_, path)| best_path::is_feasible(path)) else {
             return SmallVec::new();
         };
         let best = (source, &**path);
         let good = self.paths.iter();
-        let good = good.take_while(|(source, path)| best::equally_good((source, path), best));
+        let good = good.take_while(|(source, path)| best_path::equally_good((source, path), best));
         good.take(EQUAL_PATHS).map(|(_, path)| Arc::clone(path)).collect()
     }
 
-    /// The route as it is sent on: the best path, with the next hops of all that are as good.
+    /// The route as it is reflected: the best path, with the next hops of all that are as good.
     fn reflected(&self) -> Option<Path> {
         let equals = self.equals();
         let mut path = Path::clone(equals.first()?);
@@ -171,17 +171,11 @@ impl Row {
                 path.next_hops.push(hop.clone());
             }
         }
-        path.next_hops.iter_mut().for_each(name_encapsulation);
-        path.local_preference = best::local_preference(&path);
-        path.med = best::med(&path);
+        path.next_hops.iter_mut().for_each(best_path::name_encapsulation);
+        path.local_preference = best_path::local_preference(&path);
+        path.med = best_path::med(&path);
         Some(path)
     }
-}
-
-/// Who names no encapsulation takes GRE.
-pub(super) fn name_encapsulation(hop: &mut NextHop) {
-    let encapsulations = &mut hop.encapsulations;
-    encapsulations.gre |= !encapsulations.udp && !encapsulations.vxlan && !encapsulations.unknown;
 }
 
 #[cfg(test)]
@@ -189,6 +183,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::evpn::NextHop;
     use crate::ids::{Mac, Vni};
 
     fn path(address: u8, sequence: u32) -> Arc<Path> {
@@ -208,32 +203,32 @@ mod tests {
         Source::Client(name.into())
     }
 
-    fn hops(table: &Table, told: u64) -> Vec<(u64, Vec<u8>)> {
+    fn hops(table: &Table, sent: u64) -> Vec<(u64, Vec<u8>)> {
         let last = |path: Path| path.next_hops.iter().map(|hop| hop.address.octets()[3]).collect();
-        let news = table.since(told).filter_map(|(version, _, news)| match news {
-            News::Item(path) => Some((version, last(path))),
-            News::Retract => Some((version, Vec::new())),
-            News::Nothing => None,
+        let delta = table.since(sent).filter_map(|(version, _, delta)| match delta {
+            Delta::Item(path) => Some((version, last(path))),
+            Delta::Retract => Some((version, Vec::new())),
+            Delta::Nothing => None,
         });
-        news.collect()
+        delta.collect()
     }
 
     #[test]
     fn equally_good_paths_are_sent_together_and_a_loser_changes_nothing() {
         let mut table = Table::default();
-        assert_eq!(table.insert(key(1), source("a"), path(1, 1)), Some(Became::Reflected));
-        assert_eq!(table.insert(key(1), source("b"), path(2, 1)), Some(Became::Reflected));
+        assert_eq!(table.insert(key(1), source("a"), path(1, 1)), Some(Outcome::Reflected));
+        assert_eq!(table.insert(key(1), source("b"), path(2, 1)), Some(Outcome::Reflected));
         assert_eq!(table.insert(key(1), source("c"), path(3, 0)), None);
         assert_eq!(hops(&table, 0), [(2, vec![1, 2])]);
     }
 
     #[test]
-    fn a_retract_is_for_those_who_may_know_the_route() {
+    fn a_retract_is_for_subscribers_that_may_hold_the_route() {
         let mut table = Table::default();
         let (first, second) = (path(1, 1), path(1, 2));
         table.insert(key(1), source("a"), Arc::clone(&first));
-        assert_eq!(table.remove(key(1), &source("a"), &first), Some(Became::Retracted));
-        assert_eq!(hops(&table, 0), [], "nobody was told of it");
+        assert_eq!(table.remove(key(1), &source("a"), &first), Some(Outcome::Removed));
+        assert_eq!(hops(&table, 0), [], "no subscriber received it");
         assert_eq!(hops(&table, 1), [(2, vec![])]);
         table.insert(key(1), source("a"), Arc::clone(&second));
         table.remove(key(1), &source("a"), &second);
@@ -247,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn late_news_of_a_path_removes_no_newer_one() {
+    fn a_late_removal_of_a_path_removes_no_newer_one() {
         let mut table = Table::default();
         let (old, new) = (path(1, 1), path(1, 1));
         table.insert(key(1), source("a"), Arc::clone(&old));
@@ -257,6 +252,6 @@ mod tests {
             "it is the same"
         );
         assert_eq!(table.remove(key(1), &source("a"), &old), None);
-        assert_eq!(table.remove(key(1), &source("a"), &new), Some(Became::Retracted));
+        assert_eq!(table.remove(key(1), &source("a"), &new), Some(Outcome::Removed));
     }
 }

@@ -429,7 +429,7 @@ impl Net {
                 if let Some((conn, (_, node, _))) = stream {
                     let (conn, node) = (*conn, *node);
                     let is_route = matches!(stanza, Stanza::Publish { .. } | Stanza::Collection { .. });
-                    let letter = Letter::Node(node, control::Input::Heard { conn, stanza });
+                    let letter = Letter::Node(node, control::Input::Stanza { conn, stanza });
                     if is_route && self.slow {
                         self.under_way.push(letter);
                     } else {
@@ -510,7 +510,7 @@ impl Net {
         node.handle(self.now, input);
         while let Some(output) = node.poll_output() {
             match output {
-                control::Output::Say { conn, stanza } => {
+                control::Output::Send { conn, stanza } => {
                     if let Some((agent, _, id)) = self.streams.get(&conn) {
                         let id = *id;
                         self.post.push_back(Letter::Agent(*agent, Up::Received { id, stanza }));

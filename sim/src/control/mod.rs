@@ -153,7 +153,7 @@ impl ControlHost {
                     });
                 }
                 stream::Output::Event(stream::Event::Heard(stanza)) => {
-                    inputs.push(control::Input::Heard { conn, stanza });
+                    inputs.push(control::Input::Stanza { conn, stanza });
                 }
                 stream::Output::Event(stream::Event::Ended { why }) => over = Some(why),
             }
@@ -182,7 +182,7 @@ impl ControlHost {
         self.node.handle(self.now, input);
         while let Some(output) = self.node.poll_output() {
             match output {
-                control::Output::Say { conn, stanza } => self.send_stanza(conn, stanza),
+                control::Output::Send { conn, stanza } => self.send_stanza(conn, stanza),
                 control::Output::Close { conn, why } => self.close(conn, why),
                 control::Output::Event(event) => self.report(Event::Node(event)),
             }

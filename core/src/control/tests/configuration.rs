@@ -11,7 +11,7 @@ use crate::xmpp::graph::Link;
 
 fn subscribe(world: &mut World, conn: u64, name: &str) {
     world.open(conn, name);
-    world.say(conn, ask(name));
+    world.send(conn, ask(name));
     world.settle();
 }
 
@@ -137,7 +137,7 @@ fn a_change_in_the_middle_of_telling_leads_to_the_same_end() {
         for inventory in inventories {
             world.handle(Input::Configure(Arc::clone(inventory)));
             if inventory == &inventories[0] {
-                world.say(1, ask("agent-a"));
+                world.send(1, ask("agent-a"));
             }
             // Part of it, and then the next.
             world.sent(1, crate::bounds::CLIENT_QUEUE_BYTES - 30_000);

@@ -1,12 +1,12 @@
 //! Whole conversations with a control node.
 
 mod configuration;
-mod learning;
+mod graceful_restart;
 mod model;
 mod pace;
 mod sessions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
@@ -44,14 +44,14 @@ impl World {
         self.node.handle(self.now, input);
         while let Some(output) = self.node.poll_output() {
             match output {
-                Output::Say { conn, stanza } => self.hear(conn, stanza),
+                Output::Send { conn, stanza } => self.receive(conn, stanza),
                 Output::Close { conn, why } => self.closed.push((conn, why)),
                 Output::Event(event) => self.events.push(event),
             }
         }
     }
 
-    fn hear(&mut self, conn: ConnId, stanza: Stanza) {
+    fn receive(&mut self, conn: ConnId, stanza: Stanza) {
         self.stanzas.entry(conn).or_default().push(stanza.clone());
         let held = self.held.entry(conn).or_default();
         match stanza {
@@ -115,8 +115,8 @@ impl World {
         });
     }
 
-    fn say(&mut self, conn: u64, stanza: Stanza) {
-        self.handle(Input::Heard {
+    fn send(&mut self, conn: u64, stanza: Stanza) {
+        self.handle(Input::Stanza {
             conn: ConnId(conn),
             stanza,
         });
@@ -125,12 +125,12 @@ impl World {
     /// As an agent of ours, which numbers its subscriptions. Answers the number.
     fn subscribe(&mut self, conn: u64, number: u8) -> u64 {
         self.subscribed += 1;
-        self.say(conn, subscription(number, Some(self.subscribed)));
+        self.send(conn, subscription(number, Some(self.subscribed)));
         self.subscribed
     }
 
     fn unsubscribe(&mut self, conn: u64, number: u8) {
-        self.say(
+        self.send(
             conn,
             Stanza::Unsubscribe {
                 instance: named(number),
@@ -147,7 +147,7 @@ impl World {
     }
 
     fn collect(&mut self, conn: u64, number: u8, key: Key, path: Path, associate: bool) {
-        self.say(
+        self.send(
             conn,
             Stanza::Publish {
                 node: key.node(),
@@ -155,7 +155,7 @@ impl World {
             },
         );
         let node = key.node();
-        self.say(
+        self.send(
             conn,
             Stanza::Collection {
                 instance: named(number),

@@ -1,7 +1,5 @@
 //! The control node against a model that keeps nothing but what was said, and computes everything anew.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use proptest::prelude::*;
 
 use super::*;

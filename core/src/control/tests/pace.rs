@@ -1,7 +1,7 @@
 //! How fast each is told, and that the slow hold up nobody.
 
 use super::*;
-use crate::bounds::{CLIENT_QUEUE_BYTES, ITEMS_PER_MESSAGE, LOOKS_PER_STEP, SLOW_CLIENT, UNTOLD_RETRACTS};
+use crate::bounds::{CLIENT_QUEUE_BYTES, ITEMS_PER_MESSAGE, LOOKS_PER_STEP, SLOW_CLIENT, UNSENT_RETRACTS};
 
 fn many(number: u32) -> Key {
     let [_, a, b, c] = number.to_be_bytes();
@@ -90,7 +90,7 @@ fn what_is_kept_for_a_slow_client_is_bounded() {
     world.publish(1, 1, many(0), path(11));
     world.work();
     world.sent(2, CLIENT_QUEUE_BYTES);
-    for number in 1..=UNTOLD_RETRACTS as u32 + 1 {
+    for number in 1..=UNSENT_RETRACTS as u32 + 1 {
         world.publish(1, 1, many(number), path(11));
         world.withdraw(1, 1, many(number));
         if number % 1024 == 0 {

@@ -111,7 +111,7 @@ fn who_breaks_the_protocol_is_closed_and_told_why() {
     for story in stories {
         let mut world = World::with(&[1]);
         world.open(1, "agent-a");
-        story.into_iter().for_each(|stanza| world.say(1, stanza));
+        story.into_iter().for_each(|stanza| world.send(1, stanza));
         reasons.push(why_closed(&world, 1).expect("closed"));
         assert!(world.node.status().clients.is_empty());
     }
@@ -129,7 +129,7 @@ fn what_is_not_taken_is_counted_and_ends_nothing() {
     world.publish(1, 1, mac(2), hops(vec![NextHop::vxlan(address(1), vni()); 2]));
     world.publish(1, 1, mac(3), hops(vec![NextHop::vxlan(Ipv4Addr::UNSPECIFIED, vni())]));
     world.publish(1, 1, Key::of_mac(vni(), Mac([0; 6])), path(11));
-    world.say(
+    world.send(
         1,
         Stanza::Publish {
             node: mac(1).node(),
@@ -137,7 +137,7 @@ fn what_is_not_taken_is_counted_and_ends_nothing() {
         },
     );
     let node = mac(2).node();
-    world.say(
+    world.send(
         1,
         Stanza::Collection {
             instance: named(1),
@@ -149,9 +149,9 @@ fn what_is_not_taken_is_counted_and_ends_nothing() {
         kind: kind.into(),
         name: format!("{GLOBAL}:agent-a").into(),
     };
-    world.say(1, configuration("virtual-machine"));
-    world.say(1, configuration("virtual-router"));
-    world.say(1, configuration("virtual-router"));
+    world.send(1, configuration("virtual-machine"));
+    world.send(1, configuration("virtual-router"));
+    world.send(1, configuration("virtual-router"));
     world.settle();
     assert_eq!(
         world.holds(1, 1),
@@ -234,7 +234,7 @@ fn one_owner_of_a_switch_is_right_and_others_are_told_of() {
 fn who_wants_to_hear_nothing_hears_nothing_but_the_end() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
-    world.say(
+    world.send(
         1,
         Stanza::Subscribe {
             instance: named(1),
@@ -262,7 +262,7 @@ fn who_leaves_and_comes_back_to_hear_nothing_is_taken_back_what_he_heard_and_tol
     world.settle();
     world.stanzas.clear();
     world.unsubscribe(1, 1);
-    world.say(
+    world.send(
         1,
         Stanza::Subscribe {
             instance: named(1),
@@ -305,7 +305,7 @@ fn an_end_of_rib_has_the_number_of_its_subscription_and_an_ended_subscription_ha
 fn a_client_that_numbers_nothing_receives_only_the_end_of_rib_of_its_session() {
     let mut world = World::with(&[1]);
     world.open(1, "an-older-agent");
-    world.say(1, subscription(1, None));
+    world.send(1, subscription(1, None));
     world.publish(1, 1, mac(1), path(11));
     world.settle();
     let sent = &world.stanzas[&ConnId(1)];
@@ -345,5 +345,11 @@ fn retracts_of_ended_subscriptions_precede_everything_else() {
         other => panic!("{other:?}"),
     });
     insta::assert_snapshot!(sent.collect::<Vec<_>>().join("\n"));
-    assert!(world.node.clients.values().all(|client| client.parting.is_empty()));
+    assert!(
+        world
+            .node
+            .clients
+            .iter()
+            .all(|(_, client)| client.unsubscribing.is_empty())
+    );
 }

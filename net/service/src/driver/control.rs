@@ -153,7 +153,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
                 let name = ClientName::from(peer);
                 self.tell(Input::Opened { conn, name, address });
             }
-            News::Heard(stanza) => self.tell(Input::Heard { conn, stanza }),
+            News::Heard(stanza) => self.tell(Input::Stanza { conn, stanza }),
             News::Sent => {
                 let queued_bytes = client.mouth.queued_bytes();
                 self.tell(Input::Sent { conn, queued_bytes });
@@ -175,7 +175,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         self.node.handle(self.env.now(), input);
         while let Some(output) = self.node.poll_output() {
             match output {
-                Output::Say { conn, stanza } => {
+                Output::Send { conn, stanza } => {
                     if let Some(client) = self.clients.get(&conn) {
                         client.mouth.say(stanza);
                         self.spoken.insert(conn);

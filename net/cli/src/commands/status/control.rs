@@ -152,7 +152,7 @@ fn subscriptions(status: &ControlStatus) -> Vec<Vec<String>> {
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, client) in &status.clients {
         for (instance, subscription) in &client.subscriptions {
-            let heard = match (subscription.no_ribout, subscription.walked) {
+            let heard = match (subscription.no_ribout, subscription.complete) {
                 (true, _) => "wants nothing",
                 (false, true) => "everything",
                 (false, false) => "not everything yet",

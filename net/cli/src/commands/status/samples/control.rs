@@ -81,10 +81,10 @@ pub(crate) fn idle() -> ControlStatus {
 }
 
 fn agent() -> ClientStatus {
-    let subscription = |published, walked| SubscriptionStatus {
+    let subscription = |published, complete| SubscriptionStatus {
         instance_id: 5001,
         no_ribout: false,
-        walked,
+        complete,
         published,
     };
     ClientStatus {
@@ -115,7 +115,7 @@ fn services_node() -> ClientStatus {
             SubscriptionStatus {
                 instance_id: 1,
                 no_ribout: true,
-                walked: false,
+                complete: false,
                 published: 0,
             },
         )]),

@@ -1,7 +1,7 @@
 //! Which path of a route is the best, and why.
 //!
 //! The order is that of the field's control nodes as far as it applies between clients, with the sticky MACs of
-//! RFC 7432, section 15.2: sticky wins. Paths that are equal up to the MED are equally good: all are sent on.
+//! RFC 7432, section 15.2: sticky wins. Paths that are equal up to the MED are equally good: all are reflected.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::client::ClientName;
-use crate::evpn::{Encapsulations, PREFERENCE, Path};
+use super::client_name::ClientName;
+use crate::evpn::{Encapsulations, NextHop, PREFERENCE, Path};
 
-/// Who told of a path. Of equally good ones, the first kind is preferred.
+/// Where a path comes from. Of equally good ones, the first kind is preferred.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -50,7 +50,7 @@ pub(super) fn order(one: (&Source, &Path), other: (&Source, &Path)) -> Ordering 
     decide(one, other).map_or(Ordering::Equal, |(_, order)| order)
 }
 
-/// Whether both are to be sent on, if one is.
+/// Whether both are to be reflected, if one is.
 pub(super) fn equally_good(one: (&Source, &Path), other: (&Source, &Path)) -> bool {
     decide(one, other).is_none_or(|(rule, _)| rule > Rule::Med)
 }
@@ -80,6 +80,12 @@ pub(super) fn med(path: &Path) -> u32 {
         (0, preference) => u32::MAX - preference,
         (given, _) => given,
     }
+}
+
+/// A next hop that names no encapsulation takes GRE.
+pub(super) fn name_encapsulation(hop: &mut NextHop) {
+    let encapsulations = &mut hop.encapsulations;
+    encapsulations.gre |= !encapsulations.udp && !encapsulations.vxlan && !encapsulations.unknown;
 }
 
 /// Why a path is not the best, in a few words.
@@ -133,7 +139,6 @@ fn next_hop(path: &Path) -> Ipv4Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evpn::NextHop;
     use crate::ids::Vni;
 
     fn path(change: impl FnOnce(&mut Path)) -> Path {

@@ -1,9 +1,9 @@
-//! Who owns which switch, as the broadcast routes say.
+//! Which agent owns which switch: the one that publishes the broadcast route of its tunnel end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::best::Source;
-use super::client::ClientName;
+use super::best_path::Source;
+use super::client_name::ClientName;
 use super::event::Event;
 use super::inventory::Inventory;
 use crate::contrail_schema::{instance, virtual_network};
@@ -12,14 +12,14 @@ use crate::ids::{SwitchName, Uuid};
 
 /// The agents that claim the broadcasts of each switch, in each of its networks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Mastership {
-    /// Whose broadcast route a key is; two switches may share a tunnel end.
+pub(super) struct SwitchOwners {
+    /// The switches whose broadcast route a key is; two switches may share a tunnel end.
     switches: BTreeMap<(InstanceName, Key), (Uuid, BTreeSet<SwitchName>)>,
     owners: BTreeMap<(SwitchName, Uuid), Vec<ClientName>>,
 }
 
-impl Mastership {
-    /// These are the switches from now on. The owners are told anew.
+impl SwitchOwners {
+    /// These are the switches from now on. Known owners stay.
     pub(super) fn configure(&mut self, inventory: &Inventory) {
         self.switches.clear();
         let mut known = BTreeMap::new();
@@ -41,7 +41,7 @@ impl Mastership {
         self.owners = known;
     }
 
-    /// Every broadcast route that says who owns a switch.
+    /// Every broadcast route that shows the owner of a switch.
     pub(super) fn watched(&self) -> impl Iterator<Item = &(InstanceName, Key)> {
         self.switches.keys()
     }
@@ -52,8 +52,8 @@ impl Mastership {
         owners.map(|((switch, network), owners)| (switch, *network, owners.as_slice()))
     }
 
-    /// These publish a broadcast route now. Answers what that changes.
-    pub(super) fn published(
+    /// These publish a broadcast route now. Answers which owners changed.
+    pub(super) fn on_published(
         &mut self,
         instance: &InstanceName,
         key: Key,

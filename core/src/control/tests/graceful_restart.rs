@@ -1,7 +1,7 @@
 //! A control node that was just started, and agents that come back to it one after the other.
 
 use super::*;
-use crate::bounds::{LEARNING, LEARNING_QUIET};
+use crate::bounds::{GRACEFUL_RESTART, GRACEFUL_RESTART_QUIET};
 
 /// Whether a client was told that everything of `blue` was told, and everything at all.
 fn ends(world: &World, conn: u64) -> (bool, bool) {
@@ -24,20 +24,20 @@ fn nobody_is_told_that_everything_was_told_before_every_agent_has_published() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);
-    pass(&mut world, Time::ORIGIN + LEARNING / 2);
+    pass(&mut world, Time::ORIGIN + GRACEFUL_RESTART / 2);
     assert_eq!(ends(&world, 1), (false, false), "agent-b may know something");
 
     world.open(2, "agent-b");
     world.subscribe(2, 1);
     for number in 0..10 {
         let now = world.now;
-        pass(&mut world, now + LEARNING_QUIET / 2);
+        pass(&mut world, now + GRACEFUL_RESTART_QUIET / 2);
         world.publish(2, 1, mac(number), path(12));
     }
     world.work();
     assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
     let now = world.now;
-    pass(&mut world, now + LEARNING_QUIET * 2);
+    pass(&mut world, now + GRACEFUL_RESTART_QUIET * 2);
     assert_eq!([1, 2].map(|conn| ends(&world, conn)), [(true, true); 2]);
     let said = &world.stanzas[&ConnId(1)];
     let place = |wanted: &dyn Fn(&Stanza) -> bool| said.iter().rposition(wanted);
@@ -55,7 +55,7 @@ fn an_agent_that_does_not_come_is_not_waited_for_longer_than_it_may_take_to_dial
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);
-    pass(&mut world, Time::ORIGIN + LEARNING);
+    pass(&mut world, Time::ORIGIN + GRACEFUL_RESTART);
     assert_eq!(ends(&world, 1), (true, true));
 }
 
@@ -67,12 +67,12 @@ fn agents_of_busy_switches_keep_nobody_waiting_for_ever() {
         world.subscribe(conn, 1);
     }
     let mut number = 0;
-    while world.now < Time::ORIGIN + LEARNING {
+    while world.now < Time::ORIGIN + GRACEFUL_RESTART {
         assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
         number += 1;
         world.publish(2, 1, mac(number % 3), path(10 + number % 7));
         let now = world.now;
-        pass(&mut world, now + LEARNING_QUIET / 2);
+        pass(&mut world, now + GRACEFUL_RESTART_QUIET / 2);
     }
     assert_eq!(ends(&world, 1), (true, true));
 }
