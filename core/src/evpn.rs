@@ -200,10 +200,10 @@ pub enum Unusable {
     #[error("its MAC is a group's, not a host's")]
     Group,
     /// The agent keeps no more routes of this control node.
-    #[error("its control node has told {ROUTES_PER_CONTROL_NODE} others")]
+    #[error("its control node has sent {ROUTES_PER_CONTROL_NODE} others")]
     TooMany,
     /// No switch of the agent takes part in the network.
-    #[error("its network was not asked for")]
+    #[error("its network is not subscribed")]
     NotAsked,
 }
 

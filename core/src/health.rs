@@ -66,6 +66,24 @@ impl fmt::Display for Grade {
     }
 }
 
+/// What an isolated agent lacks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Isolation {
+    /// No session with any control node is open.
+    NoControlNode,
+    /// The services node failed its probes.
+    DeadServicesNode,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoControlNode => "no control node",
+            Self::DeadServicesNode => "the services node is dead",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

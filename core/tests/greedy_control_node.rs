@@ -172,7 +172,7 @@ fn a_configuration_without_end_ends_the_session_and_changes_nothing() {
     };
     assert_eq!(*id, agent.session);
     assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
-    assert_eq!(why.detail, "it told more than 128 MiB of configuration");
+    assert_eq!(why.detail, "it sent more than 128 MiB of configuration");
     // The same node again and again takes no more than one.
     let mut agent = Agent::new();
     for _ in 0..=(GRAPH_BYTES >> 20) {

@@ -1,4 +1,4 @@
-//! What is wrong between the two agents of a pair, and right again.
+//! What is wrong between the two agents of a pair, or right again, for logs and checks.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use crate::ids::SwitchName;
 use crate::log_words;
 use crate::text::short;
 
-/// What an agent finds out by comparing itself with the other one of its pair.
+/// What an agent notices about its peer agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
-    /// The other agent says how it stands.
+    /// The peer agent sends reports.
     PeerUp { agent: String },
-    /// It has said nothing for a while.
+    /// It has sent none for three seconds.
     PeerDown { agent: String },
     /// Who owns a switch: not exactly one agent, and for longer than a takeover lasts; or one again.
     Mastership { switch: SwitchName, owners: Vec<String> },
-    /// The two are configured to make different things of a switch.
+    /// The two agents have different configurations of a switch.
     Disagreed {
         switch: SwitchName,
         ours: String,
         theirs: String,
     },
-    /// They are configured alike again.
+    /// They have the same configuration again.
     Agreed { switch: SwitchName },
 }
 
@@ -45,8 +45,8 @@ impl fmt::Display for What {
     /// What follows the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PeerUp { agent } => write!(f, "{} is there", short(agent)),
-            Self::PeerDown { agent } => write!(f, "{} says nothing any more", short(agent)),
+            Self::PeerUp { agent } => write!(f, "{} sends reports", short(agent)),
+            Self::PeerDown { agent } => write!(f, "no report from {} for 3 s", short(agent)),
             Self::Mastership { switch, owners } => {
                 let owners: Vec<String> = owners.iter().map(|owner| short(owner)).collect();
                 match owners.as_slice() {
@@ -59,10 +59,10 @@ impl fmt::Display for What {
                 let theirs = short(theirs);
                 write!(
                     f,
-                    "{switch} is configured otherwise at the other agent: {ours} here, {theirs} there"
+                    "the configuration of {switch} differs from the peer's: {ours} here, {theirs} there"
                 )
             }
-            Self::Agreed { switch } => write!(f, "{switch} is configured alike at both agents again"),
+            Self::Agreed { switch } => write!(f, "the configuration of {switch} is the same at both agents again"),
         }
     }
 }

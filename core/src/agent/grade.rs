@@ -1,7 +1,7 @@
 //! How fit the agent is to own a switch.
 
 use crate::bounds::ISOLATED_AFTER;
-use crate::health::Grade;
+use crate::health::{Grade, Isolation};
 use crate::time::Time;
 
 /// The grade, and what it depends on.
@@ -68,7 +68,7 @@ impl Grading {
             Grade::Draining
         } else if self.grade == Grade::Unfit && !facts.complete {
             Grade::Unfit
-        } else if !self.is_isolated(now) {
+        } else if self.isolation(now).is_none() {
             Grade::Fit
         } else if facts.peer_is_ready {
             Grade::Isolated
@@ -79,9 +79,15 @@ impl Grading {
         (before != grade).then_some(before)
     }
 
-    fn is_isolated(&self, now: Time) -> bool {
+    /// What the agent lacks to own a switch, and has lacked for long enough.
+    pub(super) fn isolation(&self, now: Time) -> Option<Isolation> {
         let for_long = |since| now.since(since) >= ISOLATED_AFTER;
-        self.tsn_alive == Some(false) || self.without_uplinks.is_some_and(for_long)
+        if self.tsn_alive == Some(false) {
+            Some(Isolation::DeadServicesNode)
+        } else {
+            let cut = self.without_uplinks.is_some_and(for_long);
+            cut.then_some(Isolation::NoControlNode)
+        }
     }
 
     /// When the grade may change although nothing happens.
@@ -136,6 +142,7 @@ mod tests {
         let due = Time::ORIGIN + ISOLATED_AFTER;
         assert_eq!(grading.due(), Some(due));
         assert_eq!(graded(grading.clone(), due, CUT), Grade::Isolated);
+        assert_eq!(grading.isolation(due), Some(Isolation::NoControlNode));
         let alone = Facts {
             peer_is_ready: false,
             ..CUT
@@ -149,6 +156,7 @@ mod tests {
         let mut grading = fit();
         grading.on_tsn(false);
         assert_eq!(graded(grading.clone(), Time::ORIGIN, WELL), Grade::Isolated);
+        assert_eq!(grading.isolation(Time::ORIGIN), Some(Isolation::DeadServicesNode));
         grading.on_tsn(true);
         assert_eq!(graded(grading, Time::ORIGIN, WELL), Grade::Fit);
     }

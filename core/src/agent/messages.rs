@@ -7,7 +7,7 @@ use super::event;
 use super::pair::PeerReport;
 use super::uplinks::{self, UplinkId};
 use crate::configuration::Configuration;
-use crate::health::Grade;
+use crate::health::{Grade, Isolation};
 use crate::ids::{ConnId, Generation};
 use crate::machine::{CloseWhy, Peer};
 use crate::session::{Command, Notice, Session};
@@ -69,8 +69,8 @@ pub enum Output {
     SendPeer(PeerReport),
     /// Something is wrong between the two agents of the pair, or right again.
     Pair(event::What),
-    /// The health port shows this grade from now on.
-    Graded(Grade),
+    /// The health port shows this grade from now on. What an isolated agent lacks.
+    Graded { grade: Grade, isolation: Option<Isolation> },
     /// Every session has ended: the process may exit.
     Drained,
 }

@@ -32,7 +32,7 @@ use crate::bounds::NAMELESS_CONNECTIONS;
 use crate::configuration::Configuration;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
-use crate::machine::{CloseWhy, Fault, Machine, Peer};
+use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
 use crate::session::{Command, Notice, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
@@ -191,12 +191,12 @@ impl Agent {
 
     fn on_connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
         if self.grade() == Grade::Draining {
-            let why = CloseWhy::orderly("the agent is draining");
+            let why = CloseWhy::new(CloseReason::Drained, "the agent is draining");
             return self.outputs.push_back(Output::Refuse { conn, why });
         }
         if let Some(conn) = self.sessions.evict() {
             let what = format!("it names no configured switch, and neither do {NAMELESS_CONNECTIONS} others");
-            self.command(conn, Command::Close(CloseWhy::fault(Fault::Environment, what)));
+            self.command(conn, Command::Close(CloseWhy::new(CloseReason::TooMany, what)));
         }
         let generation = self.sessions.open(conn, peer.clone());
         self.imports.on_opened(conn);
@@ -319,7 +319,9 @@ impl Agent {
                 self.on_uplink(now, uplinks::Input::Releasing(served));
                 self.command_all(|| Command::Drain);
             }
-            Some(Step::Close) => self.command_all(|| Command::Close(CloseWhy::orderly("the drain took too long"))),
+            Some(Step::Close) => {
+                self.command_all(|| Command::Close(CloseWhy::new(CloseReason::Drained, "the drain took too long")))
+            }
         }
     }
 

@@ -62,7 +62,10 @@ impl Agent {
         };
         if let Some(before) = self.grading.update(now, facts) {
             self.roles.mark();
-            self.outputs.push_back(Output::Graded(self.grade()));
+            let grade = self.grade();
+            let isolated = matches!(grade, Grade::Isolated | Grade::Alone);
+            let isolation = self.grading.isolation(now).filter(|_| isolated);
+            self.outputs.push_back(Output::Graded { grade, isolation });
             if before == Grade::Unfit {
                 self.command_all(|| Command::Fit);
             }

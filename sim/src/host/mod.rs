@@ -396,7 +396,7 @@ impl Host {
                 }
                 // The checks find lasting disagreement by the state of the switches.
                 agent::Output::Pair(_) => {}
-                agent::Output::Graded(grade) => self.graded(grade),
+                agent::Output::Graded { grade, .. } => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }
         }

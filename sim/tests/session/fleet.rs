@@ -172,7 +172,7 @@ impl Fleet {
                     let home = self.homes[&conn];
                     self.world(home).command(conn, command);
                 }
-                Output::Graded(grade) => self.grades.push(grade),
+                Output::Graded { grade, .. } => self.grades.push(grade),
                 Output::Drained => self.drained += 1,
                 Output::SendPeer(_) | Output::Pair(_) => panic!("it has no peer"),
                 Output::Dial { .. } | Output::SendStanza { .. } | Output::CloseUplink { .. } | Output::Event(_) => {

@@ -1,4 +1,4 @@
-//! What happens between an agent and its control nodes.
+//! What happens between an agent and its control nodes, for logs and checks.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,11 +19,11 @@ pub enum What {
     UplinkUp { address: SocketAddr, name: String },
     /// A session or a dial ended.
     UplinkDown { address: SocketAddr, why: CloseWhy },
-    /// From now on this control node says what is wanted.
+    /// The configuration comes from this control node from now on.
     ConfiguredBy { name: String },
     /// A control node's configuration is older than the one in force.
     RevisionOutdated { name: String, revision: u64, in_force: u64 },
-    /// What a control node tells differs from what is, or was until then, in force, and has the same revision.
+    /// A control node's configuration differs from the one that is, or was until then, in force, under the same revision.
     Contradicted { name: String, revision: u64 },
     /// Something in the configuration cannot be read; the rest is in force.
     Unreadable { what: String },
@@ -76,18 +76,22 @@ impl fmt::Display for What {
         match self {
             Self::UplinkUp { address, name } => write!(f, "{} at {address}", short(name)),
             Self::UplinkDown { address, why } => write!(f, "{address}: {why}"),
-            Self::ConfiguredBy { name } => write!(f, "{} says what is wanted", short(name)),
+            Self::ConfiguredBy { name } => write!(f, "the configuration comes from {}", short(name)),
             Self::RevisionOutdated {
                 name,
                 revision,
                 in_force,
             } => write!(
                 f,
-                "{} tells revision {revision}, and {in_force} is in force",
+                "{} sends revision {revision}, and {in_force} is in force",
                 short(name)
             ),
             Self::Contradicted { name, revision } => {
-                write!(f, "{} tells something else under revision {revision}", short(name))
+                write!(
+                    f,
+                    "{} serves a different configuration under the same revision {revision}",
+                    short(name)
+                )
             }
             Self::Unreadable { what } => f.write_str(&short(what)),
             Self::Imported {
@@ -99,7 +103,7 @@ impl fmt::Display for What {
                 network,
                 mac,
                 vtep: None,
-            } => write!(f, "{mac} nowhere in {network}"),
+            } => write!(f, "{mac} has no path in {network}"),
             Self::Unusable { network, mac, why } => write!(f, "{mac} in {network}: {why}"),
         }
     }

@@ -1,10 +1,11 @@
 //! The routes that one control node has been sent, and those that are to be compared with what we publish now.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use super::{Output, UplinkId};
+use crate::dirty_set::DirtySet;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Mac;
 use crate::xmpp::stanza::Stanza;
@@ -18,15 +19,15 @@ pub(super) struct RibOut {
     /// As it was sent, so that it can be withdrawn.
     sent: BTreeMap<Entry, Path>,
     /// Routes that may have to be sent, sent again, or withdrawn.
-    dirty: BTreeSet<Entry>,
+    dirty: DirtySet<Entry>,
     /// Routes to withdraw once everything else has been sent.
-    withdrawals: BTreeSet<Entry>,
+    withdrawals: DirtySet<Entry>,
 }
 
 impl RibOut {
     /// A route may have to be sent, sent again, or withdrawn.
     pub(super) fn mark(&mut self, instance: &InstanceName, key: Key) {
-        self.dirty.insert((instance.clone(), key));
+        self.dirty.mark((instance.clone(), key));
     }
 
     /// Everything that was sent of an instance may have to be sent again, or withdrawn.
@@ -45,27 +46,33 @@ impl RibOut {
         (self.sent.len(), self.dirty.len() + self.withdrawals.len())
     }
 
-    /// Brings one marked route into line with what we publish. Withdrawals come last, so that a MAC whose route gets
-    /// another key is never without a route.
-    pub(super) fn publish_next(
+    /// Brings up to `at_most` marked routes into line with what we publish. Withdrawals come last, so that a MAC whose route
+    /// gets another key is never without a route.
+    pub(super) fn publish(
         &mut self,
         id: UplinkId,
+        at_most: usize,
         desired: impl Fn(&InstanceName, &Key) -> Option<Path>,
         outputs: &mut VecDeque<Output>,
     ) {
-        let next = self.dirty.pop_first();
-        let is_last = next.is_none();
-        let Some(entry) = next.or_else(|| self.withdrawals.pop_first()) else {
-            return;
-        };
-        let desired = desired(&entry.0, &entry.1);
-        if desired.as_ref() == self.sent.get(&entry) {
+        let marked = self.dirty.take(at_most);
+        let left = at_most - marked.len();
+        for entry in marked {
+            match desired(&entry.0, &entry.1) {
+                Some(path) if self.sent.get(&entry) == Some(&path) => {}
+                Some(path) => self.send(id, entry, Some(path), outputs),
+                None if self.sent.contains_key(&entry) => self.withdrawals.mark(entry),
+                None => {}
+            }
+        }
+        if !self.dirty.is_empty() {
             return;
         }
-        if desired.is_none() && !is_last {
-            self.withdrawals.insert(entry);
-        } else {
-            self.send(id, entry, desired, outputs);
+        for entry in self.withdrawals.take(left) {
+            let desired = desired(&entry.0, &entry.1);
+            if desired.as_ref() != self.sent.get(&entry) {
+                self.send(id, entry, desired, outputs);
+            }
         }
     }
 
@@ -154,7 +161,7 @@ mod tests {
         let mut outputs = VecDeque::new();
         while !rib.is_clean() {
             let desired = |_: &InstanceName, key: &Key| (key.ethernet_tag == vni).then(Path::default);
-            rib.publish_next(ID, desired, &mut outputs);
+            rib.publish(ID, 1, desired, &mut outputs);
         }
         collections(outputs)
     }

@@ -17,7 +17,7 @@ use crate::agent::graph::virtual_router;
 use crate::bounds::GRAPH_BYTES;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::contrail_schema::property::REVISION;
-use crate::machine::{CloseWhy, Fault};
+use crate::machine::{CloseReason, CloseWhy};
 use crate::time::Time;
 use crate::xmpp::graph::{Change, NodeId};
 use crate::xmpp::stanza::Stanza;
@@ -115,8 +115,8 @@ impl Source {
             |change: &Change| matches!(change, Change::UpdateNode(node) if node.id == own && node.has(REVISION));
         let ended = changes.last().is_some_and(is_last);
         if !provider.on_changes(now, changes) {
-            let what = format!("it told more than {} MiB of configuration", GRAPH_BYTES >> 20);
-            let why = CloseWhy::fault(Fault::PeerMisbehaved, what);
+            let what = format!("it sent more than {} MiB of configuration", GRAPH_BYTES >> 20);
+            let why = CloseWhy::new(CloseReason::BoundExceeded, what);
             self.on_closed(id);
             return outputs.push_back(Output::Close { id, why });
         }

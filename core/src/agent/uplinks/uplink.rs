@@ -135,11 +135,8 @@ impl Uplink {
         desired: impl Fn(&InstanceName, &Key) -> Option<Path>,
         outputs: &mut VecDeque<Output>,
     ) {
-        for _ in 0..at_most {
-            if !self.can_publish() {
-                break;
-            }
-            self.rib_out.publish_next(self.id, &desired, outputs);
+        if self.can_publish() {
+            self.rib_out.publish(self.id, at_most, desired, outputs);
         }
     }
 

@@ -59,10 +59,15 @@ fn a_pair_that_is_configured_otherwise_says_so_until_it_is_configured_alike() {
     otherwise.network[0].vni += 1;
     pair.agents[1].reload(otherwise).expect("reloaded");
     for agent in 0..2 {
-        alarmed(&pair, agent, "disagreed", "Disagreed: tor1 is configured otherwise");
+        alarmed(
+            &pair,
+            agent,
+            "disagreed",
+            "Disagreed: the configuration of tor1 differs",
+        );
     }
     pair.agents[1].reload(alike).expect("reloaded");
-    calm(&pair, "Agreed: tor1");
+    calm(&pair, "Agreed: the configuration of tor1");
 }
 
 #[test]

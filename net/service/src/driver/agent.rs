@@ -269,8 +269,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                         let _ = session.send(Order::Command(command));
                     }
                 }
-                Output::Graded(grade) => {
-                    log::event(&DriverEvent::Graded(grade));
+                Output::Graded { grade, isolation } => {
+                    log::event(&DriverEvent::Graded(grade, isolation));
                     self.grade.send_replace(grade);
                 }
                 Output::Drained => over = true,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use tandem_core::event::{self, Level, LogEvent};
-use tandem_core::health::Grade;
+use tandem_core::health::{Grade, Isolation};
 use tandem_core::{CloseReason, CloseWhy, ConnId, SwitchName, log_words};
 use tracing::{debug, error, info, warn};
 
@@ -41,8 +41,8 @@ pub enum DriverEvent {
     ConnectionRefused { conn: ConnId, why: CloseWhy },
     /// A connection never became a stream between an agent and a control node.
     StreamEnded { from: SocketAddr, why: CloseWhy },
-    /// The grade that the health port announces from now on.
-    Graded(Grade),
+    /// The grade that the health port announces from now on, and what an isolated agent lacks.
+    Graded(Grade, Option<Isolation>),
     /// The services node is alive, or dead for this reason, from now on.
     Probed(Result<(), String>),
     /// Something happened on the link between the two agents of a pair.
@@ -73,8 +73,8 @@ impl LogEvent for DriverEvent {
             // A client that connects and leaves is a probe, and there are many.
             Self::StreamEnded { why, .. } if why.fault.is_none() => Level::Debug,
             Self::StreamEnded { .. } => Level::Warn,
-            Self::Graded(Grade::Fit | Grade::Draining) | Self::Probed(Ok(())) => Level::Info,
-            Self::Graded(Grade::Isolated | Grade::Alone | Grade::Unfit) => Level::Warn,
+            Self::Graded(Grade::Fit | Grade::Draining, _) | Self::Probed(Ok(())) => Level::Info,
+            Self::Graded(Grade::Isolated | Grade::Alone | Grade::Unfit, _) => Level::Warn,
             Self::PeerLink(PeerLink::Dialled { .. }) => Level::Info,
             Self::PeerLink(PeerLink::Lost { is_news: false, .. }) => Level::Debug,
             Self::PeerLink(PeerLink::Lost { .. } | PeerLink::Ignored { .. }) => Level::Warn,
@@ -84,7 +84,7 @@ impl LogEvent for DriverEvent {
     fn close_reason(&self) -> Option<CloseReason> {
         match self {
             Self::ConnectionRefused { why, .. } | Self::StreamEnded { why, .. } => Some(why.reason),
-            Self::Graded(_) | Self::Probed(_) | Self::PeerLink(_) => None,
+            Self::Graded(..) | Self::Probed(_) | Self::PeerLink(_) => None,
         }
     }
 }
@@ -94,7 +94,8 @@ impl fmt::Display for DriverEvent {
         match self {
             Self::ConnectionRefused { conn, why } => write!(f, "{conn}: {why}"),
             Self::StreamEnded { from, why } => write!(f, "{from}: {why}"),
-            Self::Graded(grade) => write!(f, "this agent is {grade}"),
+            Self::Graded(grade, None) => write!(f, "{grade}"),
+            Self::Graded(grade, Some(isolation)) => write!(f, "{grade} ({isolation})"),
             Self::Probed(Ok(())) => f.write_str("the services node is alive"),
             Self::Probed(Err(why)) => write!(f, "the services node is dead: {why}"),
             Self::PeerLink(what) => what.fmt(f),
