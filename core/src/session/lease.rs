@@ -202,8 +202,8 @@ impl Lease {
         }
     }
 
-    /// The switch reports that the lock is not ours: by `stolen`, or by rejecting a write. Answers whether it was ours until
-    /// now. Tandem never takes a lock back by force.
+    /// The switch reports that the lock is not ours: by `stolen`, or by rejecting a write. Answers whether it was ours
+    /// until now. Tandem never takes a lock back by force.
     #[must_use]
     pub(super) fn on_loss(&mut self) -> bool {
         let lost = matches!(self.state, State::Granted | State::Held) && !planted!(self.planted, StolenLockIgnored);

@@ -1,5 +1,6 @@
 //! The steps that follow every input: from bytes to rows, from rows to differences, from differences to transactions.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::lease::Change;
@@ -25,13 +26,13 @@ impl Session {
             Session::follow_lease,
             // Before writing: it marks what differs.
             Session::audit,
-            // Before writing: what was waited for is due now.
+            // Before writing: what waited for the end of a grace is due now.
             Session::end_grace,
-            // Before the unicast tables are asked for: a server that renders a dump answers nothing else, and broadcast
-            // must not wait for that.
+            // Before the unicast tables are asked for, so that the broadcast rows go first.
             Session::write,
-            // Right after the broadcast rows have left.
+            // After writing: only now it is known whether a broadcast row is left to send.
             Session::conclude_claim,
+            // After the broadcast rows: a server that renders a dump answers nothing else meanwhile.
             Session::ask_unicast,
             // After writing: only now it is known whether anything is left.
             Session::conclude_audit,
@@ -54,7 +55,7 @@ impl Session {
         }
         let switches = || self.replica.ports.switches();
         let configured = &self.desired.configuration().switches;
-        let served: std::collections::BTreeSet<SwitchName> = switches()
+        let served: BTreeSet<SwitchName> = switches()
             .map(|switch| &switch.name)
             .filter(|name| configured.contains_key(name))
             .cloned()

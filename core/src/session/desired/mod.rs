@@ -60,7 +60,7 @@ impl Desired {
     }
 
     #[cfg(feature = "mutants")]
-    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+    pub(super) fn mutant(&self) -> Option<crate::mutant::Mutant> {
         self.options().mutant
     }
 

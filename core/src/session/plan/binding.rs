@@ -9,8 +9,8 @@ use crate::ids::{PortName, SwitchName, Uuid};
 use crate::ovsdb::transaction::Transaction;
 use crate::session::reconciler::Wait;
 
-/// Binds what is desired, and unbinds what is ours and not desired. What others bound stays, unless it stands where ours
-/// belongs.
+/// Binds what is desired, and unbinds what is ours and not desired. What other clients bound stays, unless it stands
+/// where ours belongs.
 pub(super) fn port(view: &View, switch: &SwitchName, port: &PortName, transaction: &mut Transaction) -> Step {
     if !view.desired.served().contains(switch) {
         return Step::Right;

@@ -106,8 +106,8 @@ fn awaited_by(view: &View, network: Uuid) -> Option<Uuid> {
     Some(holder).filter(|_| moves)
 }
 
-/// Deletes a logical switch and what stands in it. The switch's own rows go with it only if it did not take them back in
-/// time.
+/// Deletes a logical switch and what stands in it. The switch's own rows go with it only if it did not take them back
+/// in time.
 fn delete(view: &View, network: Uuid, row: Uuid, transaction: &mut Transaction) -> Step {
     let replica = view.replica;
     if replica.ports.binds(row) {

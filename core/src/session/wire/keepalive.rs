@@ -55,7 +55,8 @@ impl Keepalive {
         self.proof_due = None;
     }
 
-    /// Another connection makes us doubt that the line is alive: a byte is due within a second. The caller sends an echo.
+    /// Another connection makes us doubt that the line is alive: a byte is due within a second. The caller sends an
+    /// echo.
     pub(super) fn prove(&mut self, now: Time) {
         self.proof_due.get_or_insert(now + PROOF);
     }
