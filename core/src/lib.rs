@@ -15,6 +15,8 @@ mod close;
 pub mod configuration;
 pub mod contrail_schema;
 pub mod control;
+#[cfg(test)]
+mod diagram;
 mod dirty_set;
 pub mod event;
 pub mod evpn;

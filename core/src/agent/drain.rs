@@ -103,7 +103,10 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::diagram::{Transition, assert_in_book};
 
     fn due(drain: &Drain) -> Time {
         drain.deadline().expect("it goes on").at
@@ -153,5 +156,46 @@ mod tests {
         assert!(!drain.conclude(Time::ORIGIN, true));
         assert_eq!(due(&drain), Time::ORIGIN + LINGER);
         assert!(drain.conclude(due(&drain), true));
+    }
+    #[test]
+    fn the_book_shows_every_stage_of_a_drain() {
+        let name = |stage: Stage| format!("{stage:?}").to_lowercase();
+        let mut drain = Drain::default();
+        drain.begin(Time::ORIGIN);
+        drain.on_announced(Time::ORIGIN);
+        let announced = drain.0.map_or(Stage::Announcing, |progress| progress.stage);
+        let on = "every proxy has fetched it, or 5 s";
+        let mut transitions: Vec<Transition> = vec![(name(Stage::Announcing), on, name(announced))];
+        for from in [
+            Stage::Announcing,
+            Stage::Closing,
+            Stage::Lingering,
+            Stage::Propagating,
+            Stage::Over,
+        ] {
+            for (awaits, wait) in [
+                (true, DRAIN),
+                (true, Duration::ZERO),
+                (false, DRAIN),
+                (false, Duration::ZERO),
+            ] {
+                let due = Time::ORIGIN + wait;
+                let mut drain = Drain(Some(Progress { stage: from, due }));
+                drain.conclude(Time::ORIGIN, awaits);
+                let to = drain.0.map_or(from, |progress| progress.stage);
+                let on = match (from, to) {
+                    (Stage::Closing, Stage::Lingering) => "no session is left, but copies are",
+                    (Stage::Closing, _) => "no session and no copy is left",
+                    (_, Stage::Propagating) => "another agent exports the routes",
+                    (Stage::Lingering, _) => "5 s",
+                    (_, _) => "0.5 s",
+                };
+                let transition = (name(from), on, name(to));
+                if from != to && !transitions.contains(&transition) {
+                    transitions.push(transition);
+                }
+            }
+        }
+        assert_in_book(include_str!("../../../docs/src/session.md"), "drain", &transitions);
     }
 }

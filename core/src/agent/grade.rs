@@ -100,6 +100,7 @@ impl Grading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagram::{Transition, assert_in_book};
 
     const WELL: Facts = Facts {
         uplink_is_up: true,
@@ -166,5 +167,41 @@ mod tests {
         let draining = Facts { draining: true, ..CUT };
         assert_eq!(graded(fit(), Time::ORIGIN, draining), Grade::Draining);
         assert_eq!(graded(Grading::new(), Time::ORIGIN, draining), Grade::Draining);
+    }
+    #[test]
+    fn the_book_shows_every_change_of_grade() {
+        let mut transitions: Vec<Transition> = Vec::new();
+        for from in [Grade::Unfit, Grade::Fit, Grade::Isolated, Grade::Alone] {
+            for bits in 0..16u8 {
+                let mut grading = Grading {
+                    grade: from,
+                    tsn_alive: Some(bits & 2 == 0),
+                    without_uplinks: None,
+                };
+                let facts = Facts {
+                    uplink_is_up: true,
+                    complete: bits & 4 != 0,
+                    draining: bits & 8 != 0,
+                    peer_is_ready: bits & 1 != 0,
+                };
+                if grading.update(Time::ORIGIN, facts).is_none() {
+                    continue;
+                }
+                let to = grading.grade();
+                let on = match to {
+                    Grade::Fit if from == Grade::Unfit => "the configuration is complete",
+                    Grade::Fit => "the loss is over",
+                    Grade::Isolated => "a loss, and the peer is fit",
+                    Grade::Alone => "a loss, and the peer is not fit",
+                    Grade::Draining => "SIGTERM",
+                    Grade::Unfit => "never",
+                };
+                let transition = (from.to_string(), on, to.to_string());
+                if !transitions.contains(&transition) {
+                    transitions.push(transition);
+                }
+            }
+        }
+        assert_in_book(include_str!("../../../docs/src/session.md"), "grade", &transitions);
     }
 }

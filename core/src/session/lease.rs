@@ -271,6 +271,7 @@ pub(super) mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::diagram::{Transition, assert_in_book};
     use proptest::prelude::*;
 
     /// A permit for the tests of other parts.
@@ -362,6 +363,54 @@ pub(super) mod tests {
             "a second manager came"
         );
         assert!(lease.permit().is_none());
+    }
+
+    #[test]
+    fn the_book_shows_every_change_of_the_lease() {
+        const INPUTS: [(&str, fn(&mut Lease)); 9] = [
+            ("the session requests the lock", |it| {
+                let _ = it.ask();
+            }),
+            ("the switch grants it", |it| it.on_answer(true)),
+            ("another client holds it", |it| it.on_answer(false)),
+            ("`locked` arrives", Lease::on_locked),
+            ("the switch is one of ours", |it| {
+                let _ = it.advance(|| true);
+            }),
+            ("it is stolen, or a write is rejected", |it| {
+                let _ = it.on_loss();
+            }),
+            ("the session releases it", |it| {
+                let _ = it.release();
+            }),
+            ("the switch confirms that", Lease::on_released),
+            ("the switch knows no locks", |it| {
+                if it.state == State::Asked {
+                    it.on_unsupported();
+                }
+            }),
+        ];
+        let name = |lease: &Lease| {
+            let state = format!("{:?}", lease.state);
+            state.split(' ').next().unwrap_or_default().to_lowercase()
+        };
+        let (mut leases, mut at) = (vec![lease()], 0);
+        let mut transitions: Vec<Transition> = Vec::new();
+        while let Some(from) = leases.get(at).cloned() {
+            at += 1;
+            for (on, input) in INPUTS {
+                let mut to = from.clone();
+                input(&mut to);
+                let transition = (name(&from), on, name(&to));
+                if transition.0 != transition.2 && !transitions.contains(&transition) {
+                    transitions.push(transition);
+                }
+                if leases.iter().all(|lease| lease.state != to.state) {
+                    leases.push(to);
+                }
+            }
+        }
+        assert_in_book(include_str!("../../../docs/src/session.md"), "lease", &transitions);
     }
 
     proptest! {

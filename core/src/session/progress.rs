@@ -269,6 +269,7 @@ impl fmt::Display for Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagram::{Transition, assert_in_book};
     use proptest::prelude::*;
 
     fn reading() -> Progress {
@@ -326,6 +327,47 @@ mod tests {
         assert!(progress.conclude_audit() && progress.is_audited());
         progress.close();
         assert!(!progress.is_audited() && progress.schema().is_none());
+    }
+
+    #[test]
+    fn the_book_shows_every_change_of_phase() {
+        const INPUTS: [(&str, fn(&mut Progress)); 8] = [
+            ("the schema arrives", |it| it.on_schema(Schema::default())),
+            ("the small tables are read", Progress::on_small_read),
+            ("the database names a configured switch", |it| {
+                if it.can_identify() {
+                    it.on_identified();
+                }
+            }),
+            ("the unicast tables are requested", |it| {
+                let _ = it.ask_unicast();
+            }),
+            ("the local MACs are read", |it| {
+                let _ = it.on_unicast_read(Monitor::Local);
+            }),
+            ("the remote MACs are read", |it| {
+                let _ = it.on_unicast_read(Monitor::Remote);
+            }),
+            ("every table is read and compared", Progress::on_compared),
+            ("the session ends", Progress::close),
+        ];
+        let (mut all, mut at) = (vec![Progress::new()], 0);
+        let mut transitions: Vec<Transition> = Vec::new();
+        while let Some(from) = all.get(at).cloned() {
+            at += 1;
+            for (on, input) in INPUTS {
+                let mut to = from.clone();
+                input(&mut to);
+                let transition = (from.phase().to_string(), on, to.phase().to_string());
+                if transition.0 != transition.2 && !transitions.contains(&transition) {
+                    transitions.push(transition);
+                }
+                if all.iter().all(|progress| format!("{progress:?}") != format!("{to:?}")) {
+                    all.push(to);
+                }
+            }
+        }
+        assert_in_book(include_str!("../../../docs/src/session.md"), "phase", &transitions);
     }
 
     proptest! {
