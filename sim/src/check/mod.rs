@@ -4,6 +4,7 @@
 //! names its objects, so that a shrunk plan can be tested for the same violation of the same objects.
 
 mod broadcast;
+mod contract;
 mod copies;
 mod foreign;
 mod keepalive;
@@ -33,6 +34,7 @@ use crate::switch::Commit;
 use crate::world::World;
 use crate::world::log::Entry;
 
+use contract::{Check, Findings, Scene};
 use ways::Ways;
 
 /// Something that must not be.
@@ -47,50 +49,6 @@ pub struct Violation {
     pub objects: BTreeSet<String>,
     /// One sentence.
     pub what: String,
-}
-
-/// One thing that must be true.
-trait Check {
-    /// Its name in the design: `S1`, `S2` ...
-    fn name(&self) -> &'static str;
-
-    /// Something happened.
-    fn on_event(&mut self, _entry: &Entry, _scene: Scene<'_>, _found: &mut Findings) {}
-
-    /// A transaction changed something on a switch.
-    fn on_commit(&mut self, _switch: &str, _commit: &Commit, _scene: Scene<'_>, _found: &mut Findings) {}
-
-    /// Something has changed, or the time of [`due`](Self::due) has come.
-    fn inspect(&mut self, _scene: Scene<'_>, _found: &mut Findings) {}
-
-    /// When it wants to look although nothing changes.
-    fn due(&self) -> Option<Time> {
-        None
-    }
-
-    /// What it found and excused.
-    fn excused(&self) -> usize {
-        0
-    }
-}
-
-/// What a check reads.
-#[derive(Clone, Copy)]
-struct Scene<'a> {
-    world: &'a World,
-    ways: &'a Ways,
-}
-
-/// What a check found, without what its caller knows.
-#[derive(Clone, Debug, Default)]
-struct Findings(Vec<(BTreeSet<String>, String)>);
-
-impl Findings {
-    /// `objects` are what it is about, `what` is one sentence.
-    fn add<T: Into<String>>(&mut self, objects: impl IntoIterator<Item = T>, what: impl Into<String>) {
-        self.0
-            .push((objects.into_iter().map(Into::into).collect(), what.into()));
-    }
 }
 
 /// Every check.

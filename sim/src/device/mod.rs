@@ -9,9 +9,11 @@
 //! Power is outside: to switch the box off, stop calling it; to switch it on again, send [`Command::Booted`].
 
 mod connection;
+mod dialling;
 mod event;
 mod managers;
 mod reconnect;
+mod remote;
 mod startup;
 mod target;
 #[cfg(test)]
@@ -33,7 +35,7 @@ use crate::socket;
 use crate::switch::{self, Commit, Switch};
 use crate::tls::Tls;
 use connection::Connection;
-use managers::{Remote, Way};
+use remote::{Remote, Way};
 
 /// What happens to it.
 pub type Input = socket::Input<Command>;

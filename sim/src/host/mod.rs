@@ -19,6 +19,7 @@ mod line;
 mod listener;
 mod mailbox;
 mod uplinks;
+mod why;
 
 #[cfg(test)]
 mod testing;
@@ -47,7 +48,7 @@ pub use line::Line;
 pub use listener::{HALF_OPEN_MAX, HANDSHAKE_DEADLINE};
 use listener::{Listener, Reaction, Step};
 use mailbox::{Lane, Letter, Mailbox};
-use uplinks::Uplink;
+pub use why::Why;
 
 /// How an agent host is started.
 #[derive(Clone, Debug)]
@@ -94,24 +95,8 @@ pub enum Command {
     Polled { from: Ipv4Addr },
 }
 
-/// Why an agent host wants to be woken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// A message waits.
-    Mail,
-    /// The agent has its reason.
-    Agent(agent::Why),
-    /// A session has its reason.
-    Session(session::Why),
-    /// A flight of TLS is ready.
-    Flight,
-    /// A handshake takes too long.
-    HandshakeOverdue,
-    /// A control node takes too long to accept.
-    DialOverdue,
-    /// A stream to a control node has its reason.
-    Uplink(tandem_core::xmpp::stream::Why),
-}
+/// A dial, or the stream that came of it.
+type Uplink = Option<tandem_core::xmpp::stream::Stream>;
 
 /// An agent, its sessions, and the process around them.
 #[derive(Clone, Debug)]

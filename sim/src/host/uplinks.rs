@@ -12,9 +12,6 @@ use super::mailbox::{Lane, Letter};
 use super::{Host, Why};
 use crate::socket::{DialFailure, Output};
 
-/// A dial, or the stream that came of it.
-pub(super) type Uplink = Option<xmpp::stream::Stream>;
-
 impl Host {
     pub(super) fn dial(&mut self, id: UplinkId, to: SocketAddr) {
         let conn = ConnId(id.0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_core::{ConnId, Time};
 
-use super::stream::{End, Piece, Pipe};
+use super::pipe::{End, Piece, Pipe};
 use super::{Arrival, Conn, HostId, Key, Links, Step};
 use crate::socket::{ACCEPTED, DialFailure};
 

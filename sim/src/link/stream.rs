@@ -1,13 +1,12 @@
 //! Bytes from one end to the other: in order, within a window, and again if they were lost.
 
-use std::collections::VecDeque;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use rand::RngExt;
 use tandem_core::{ConnId, Time};
 
 use super::connect::NEIGHBOUR_PROBES;
+use super::pipe::{End, Piece, Pipe};
 use super::{Arrival, Conn, HostId, Key, Links, Side, Step};
 use crate::socket::DialFailure;
 
@@ -19,100 +18,6 @@ const RETRANSMIT: Duration = Duration::from_millis(200);
 
 /// The longest.
 pub(crate) const RETRANSMIT_MAX: Duration = Duration::from_secs(120);
-
-/// One end of a connection.
-#[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) host: HostId,
-    pub(super) conn: ConnId,
-    pub(super) address: SocketAddrV4,
-    /// The kernel knows the connection; otherwise it answers RST.
-    pub(super) kernel: bool,
-    /// The program has it.
-    pub(super) app: bool,
-    pub(super) connected: bool,
-    pub(super) reading: bool,
-    /// What has arrived and was not read.
-    pub(super) inbox: VecDeque<Piece>,
-}
-
-/// What travels.
-#[derive(Clone, Debug)]
-pub(super) enum Piece {
-    /// The dialler's own notice that it is connected; never travels.
-    Connected,
-    /// The third step of the handshake.
-    Established,
-    Data(Vec<u8>),
-    Fin,
-    /// The last input that a program gets from the connection; never travels. A frozen program gets it when it goes on.
-    Last(Arrival),
-}
-
-/// From one end to the other.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pipe {
-    /// What does not fit into the window yet.
-    backlog: VecDeque<Vec<u8>>,
-    /// How much of the first of it is gone.
-    begun: usize,
-    backlog_bytes: usize,
-    reported_bytes: usize,
-    /// FIN follows the backlog.
-    finish: bool,
-    finished: bool,
-    /// Bytes in the window.
-    unread_bytes: usize,
-    /// Bytes that were read, but whose acknowledgement is lost on the way to the sender.
-    owed_bytes: usize,
-    flying: VecDeque<Piece>,
-    epoch: u32,
-    last_arrival: Time,
-    stalled_since: Option<Time>,
-    unacknowledged_since: Option<Time>,
-}
-
-impl End {
-    pub(super) fn new(host: HostId, conn: ConnId, address: SocketAddrV4) -> Self {
-        Self {
-            host,
-            conn,
-            address,
-            kernel: true,
-            app: true,
-            connected: false,
-            reading: true,
-            inbox: VecDeque::new(),
-        }
-    }
-
-    /// The end that a SYN will make.
-    pub(super) fn unborn(address: SocketAddrV4) -> Self {
-        Self {
-            kernel: false,
-            app: false,
-            ..Self::new(HostId(usize::MAX), ConnId(0), address)
-        }
-    }
-}
-
-impl Pipe {
-    /// The next that goes, as much as there is room for.
-    fn take(&mut self, room: usize) -> Option<Vec<u8>> {
-        let rest = self.backlog.front()?.get(self.begun..)?;
-        if self.begun == 0 && rest.len() <= room {
-            return self.backlog.pop_front();
-        }
-        let part = rest.get(..room).unwrap_or(rest).to_vec();
-        if part.len() < rest.len() {
-            self.begun += part.len();
-        } else {
-            self.begun = 0;
-            self.backlog.pop_front();
-        }
-        Some(part)
-    }
-}
 
 impl Links {
     /// Sends bytes; what does not fit into the window waits.

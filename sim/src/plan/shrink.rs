@@ -4,6 +4,7 @@
 //! more defaults, rounder and shorter times), and keeps it if it still fails. When no step finds anything more, that
 //! is the answer: no fault of it can be left out.
 
+mod search;
 mod settings;
 mod times;
 mod topology;
@@ -11,6 +12,8 @@ mod topology;
 use std::collections::BTreeSet;
 
 use super::Plan;
+pub use search::Progress;
+use search::Search;
 
 /// Makes `plan` smaller as long as `fails` returns true for the smaller plan, with at most `budget` calls.
 ///
@@ -44,58 +47,6 @@ pub fn shrink_with_progress(
         if search.best == before || search.is_spent() {
             return search.best;
         }
-    }
-}
-
-/// How far it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// Plans that were run.
-    pub runs: usize,
-    /// The most that may be run.
-    pub budget: usize,
-    /// The smallest that failed so far.
-    pub best: &'a Plan,
-}
-
-struct Search<'a> {
-    best: Plan,
-    fails: &'a mut dyn FnMut(&Plan) -> bool,
-    on_progress: &'a mut dyn FnMut(&Progress<'_>),
-    /// As text. A plan that passed would pass again.
-    tried: BTreeSet<String>,
-    runs: usize,
-    budget: usize,
-}
-
-impl Search<'_> {
-    fn is_spent(&self) -> bool {
-        self.runs >= self.budget
-    }
-
-    /// Takes this plan for the best one if it fails. Whether it did.
-    fn propose(&mut self, plan: Plan) -> bool {
-        if self.is_spent() || plan == self.best || plan.check().is_err() || !self.tried.insert(plan.to_toml()) {
-            return false;
-        }
-        self.runs += 1;
-        let failed = (self.fails)(&plan);
-        if failed {
-            self.best = plan;
-        }
-        (self.on_progress)(&Progress {
-            runs: self.runs,
-            budget: self.budget,
-            best: &self.best,
-        });
-        failed
-    }
-
-    /// Proposes the best plan with a change.
-    fn change(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
-        let mut plan = self.best.clone();
-        change(&mut plan);
-        self.propose(plan)
     }
 }
 

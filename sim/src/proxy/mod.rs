@@ -13,6 +13,7 @@
 mod balance;
 mod event;
 mod health;
+mod options;
 mod process;
 mod session;
 #[cfg(test)]
@@ -26,43 +27,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tandem_core::{ConnId, Deadline, Machine, Time};
 
 pub use event::{DownWhy, Event, SessionEnd};
+pub use options::{Listen, Options, Server};
 
-use crate::plan;
 use crate::socket::{Input, Output};
 use process::{Process, Shared};
 use session::Session;
-
-/// How a proxy is set.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub proxy: plan::Proxy,
-    pub listens: Vec<Listen>,
-    /// `hard-stop-after`: how long a process lives after the reload that replaced it.
-    pub hard_stop_after: Duration,
-}
-
-/// A `listen` section.
-#[derive(Clone, Debug)]
-pub struct Listen {
-    /// Where clients dial.
-    pub at: SocketAddrV4,
-    /// In the order of the file.
-    pub servers: Vec<Server>,
-}
-
-/// A `server` line.
-#[derive(Clone, Debug)]
-pub struct Server {
-    pub name: String,
-    /// Where clients are forwarded to.
-    pub at: SocketAddrV4,
-    /// Where its health is checked.
-    pub check_at: SocketAddrV4,
-    /// Where it is asked what it thinks of itself, if the plan wants `agent-check`.
-    pub agent_check_at: Option<SocketAddrV4>,
-    /// Whether it gets connections only when no other server does.
-    pub backup: bool,
-}
 
 /// A command to a proxy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tandem_core::Uuid;
 
-use super::database::{Database, Key, Row};
+use super::database::{Database, Key};
 use super::error::OpError;
 use super::names::UuidSource;
+use super::row::Row;
 use super::schema::Base;
 use super::value::Datum;
 

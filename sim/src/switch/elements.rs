@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::value::Atom;
+use super::atom::Atom;
 
 /// The elements of a set, or of a map when every atom has a second one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

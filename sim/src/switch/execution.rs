@@ -4,25 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
-use tandem_core::{ConnId, Time};
+use tandem_core::ConnId;
 
 use super::commit::RowChange;
+use super::pending::Waiting;
 use super::schema::RESERVED;
 use super::server::Served;
 use super::transact::{self, Context, NOT_OWNER, Outcome};
 use super::{Commit, Output, Switch, Writer};
-
-/// A transaction whose `wait` is not satisfied yet.
-#[derive(Clone, Debug)]
-pub(super) struct Waiting {
-    pub(super) conn: ConnId,
-    pub(super) id: Value,
-    served: Served,
-    params: Vec<Value>,
-    since: Time,
-    /// When the `wait` times out.
-    pub(super) until: Option<Time>,
-}
 
 impl Switch {
     /// Takes a transaction of a client on; `params` begins with the database.

@@ -21,6 +21,8 @@
 //! The server is one thread, and reads from a connection only while all that it sent there was taken. The machine keeps
 //! what it is handed meanwhile, and limits it by [`Output::Read`].
 
+mod atom;
+mod columns;
 mod commit;
 mod condition;
 mod database;
@@ -32,7 +34,9 @@ mod members;
 mod monitor;
 mod mutation;
 mod names;
+mod pending;
 mod reboot;
+mod row;
 mod schema;
 mod server;
 mod session;
@@ -51,19 +55,17 @@ use serde_json::{Value, json};
 use tandem_core::{CloseWhy, ConnId, Time, Uuid};
 
 pub use commit::RowChange;
-pub use database::Row;
+pub use row::Row;
 pub use schema::{Base, Column, DATABASE, Schema, SchemaVersion, TableSchema, Type};
 pub use value::{Atom, Datum};
 
 use database::Database;
 use error::OpError;
-use execution::Waiting;
 use locks::Locks;
 use names::UuidSource;
+use pending::{Busy, Session, Waiting};
 use server::Served;
-use session::Session;
 use transact::Outcome;
-use work::Busy;
 pub use work::UNANSWERED;
 
 /// What happens to a switch.

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use tandem_core::Uuid;
 
 use super::commit::RowChange;
-use super::database::{Database, Key, Row};
+use super::database::{Database, Key};
 use super::error::OpError;
+use super::row::Row;
 use super::schema::Schema;
 use super::server::Served;
 pub(super) use super::watch::Flavour;

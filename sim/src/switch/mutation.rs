@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::condition::{triple, type_mismatch};
-use super::database::Row;
 use super::error::OpError;
 use super::names::Names;
+use super::row::Row;
 use super::schema::{Base, TableSchema, Type, UNLIMITED};
 use super::value::{Atom, Datum};
 

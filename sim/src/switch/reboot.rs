@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tandem_core::{Time, Uuid};
 
-use super::database::{Database, Row};
+use super::database::Database;
+use super::row::Row;
 use super::value::Datum;
 use super::{Switch, server};
 

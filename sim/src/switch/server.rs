@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::database::{Database, Row};
+use super::database::Database;
 use super::names::UuidSource;
+use super::row::Row;
 use super::schema::Schema;
 use super::value::{Atom, Datum};
 

@@ -9,11 +9,12 @@ use tandem_core::Uuid;
 
 use super::commit::RowChange;
 use super::condition::Condition;
-use super::database::{Database, Row};
+use super::database::Database;
 use super::error::OpError;
 use super::members::{Members, id};
 use super::mutation::Mutation;
 use super::names::{Names, UuidSource};
+use super::row::Row;
 use super::schema::{Schema, TableSchema};
 
 /// What the operations may know of the world around them.

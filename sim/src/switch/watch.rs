@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::condition::Condition;
-use super::database::Row;
 use super::error::OpError;
 use super::members::Members;
+use super::row::Row;
 use super::schema::{Column, TableSchema};
 
 /// The format of updates.

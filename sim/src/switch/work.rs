@@ -10,8 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, Time};
 
-use super::execution::Waiting;
-use super::session::Session;
+use super::pending::{Busy, Session, Waiting};
 use super::{Input, Output, Switch, Why};
 
 /// Why a client is cut off that does not answer the inactivity probe.
@@ -19,14 +18,6 @@ pub const UNANSWERED: &str = "inactivity probe not answered";
 
 /// Bytes of a session that is not read from, above which the environment is asked for no more.
 const HELD_BYTES: usize = 64 << 10;
-
-/// A dump is rendered.
-#[derive(Clone, Debug)]
-pub(super) struct Busy {
-    until: Time,
-    conn: ConnId,
-    reply: Vec<u8>,
-}
 
 impl Machine for Switch {
     type Input = Input;

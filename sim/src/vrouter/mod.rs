@@ -21,6 +21,7 @@ use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Mac, Machine, Time, Uuid};
 
 use crate::socket::{DialFailure, Input, Output};
+pub use slot::Why;
 use slot::{Session, Slot, State};
 
 /// How a vRouter is started.
@@ -37,17 +38,6 @@ pub struct Options {
 pub enum Command {
     /// It has hosts in these networks from now on, and in no others.
     Subscribe(BTreeMap<InstanceName, Uuid>),
-}
-
-/// Why a vRouter wants to be woken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// A control node is to be dialled.
-    DialDue,
-    /// A dial was not answered.
-    DialOverdue,
-    /// A stream has its reason.
-    Stream(stream::Why),
 }
 
 /// A vRouter: its sessions, and the table that they fill.

@@ -10,7 +10,16 @@ use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{self, KEEPALIVE, Stream};
 use tandem_core::{ConnId, Deadline, Machine, Time, Uuid};
 
-use super::Why;
+/// Why a vRouter wants to be woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// A control node is to be dialled.
+    DialDue,
+    /// A dial was not answered.
+    DialOverdue,
+    /// A stream has its reason.
+    Stream(stream::Why),
+}
 
 /// A place for one control node.
 #[derive(Clone, Debug)]

@@ -22,8 +22,8 @@ use tandem_core::evpn::InstanceName;
 use tandem_core::{Time, Uuid};
 
 use super::clock::Clock;
+use super::planned::Chore;
 use super::process::Process;
-use super::workload::Chore;
 use super::{HostId, Impairment, Kind, Node, Part, Planned, State, World};
 use crate::control::{self, ControlHost};
 use crate::device::{self, Device, Manager, Physical, Startup};
@@ -56,7 +56,7 @@ const AGENT_USER_TIMEOUT: Duration = Duration::from_secs(20);
 const HARD_STOP_AFTER: Duration = Duration::from_secs(600);
 
 /// A world without nodes.
-pub(super) fn empty(plan: &Plan, with_sessions: bool) -> World {
+fn empty(plan: &Plan, with_sessions: bool) -> World {
     let latency = plan.network.latency.map(crate::plan::Span::duration);
     let links = Links::new(latency, plan.network.split_permille, stream(plan.seed, Stream::Latency));
     World {
@@ -86,8 +86,14 @@ pub(super) fn empty(plan: &Plan, with_sessions: bool) -> World {
 }
 
 impl World {
+    /// The world of a plan, before anything has happened. With `with_sessions`, each entry records the state of its
+    /// session.
+    pub fn new(plan: &Plan, with_sessions: bool) -> Self {
+        empty(plan, with_sessions).populated()
+    }
+
     /// Adds and starts every node, and schedules the faults and the workload.
-    pub(super) fn populated(mut self) -> Self {
+    fn populated(mut self) -> Self {
         self.add_nodes();
         self.change_intent(|_, _| {});
         let plan = Arc::clone(&self.plan);

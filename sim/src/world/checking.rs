@@ -7,29 +7,10 @@ use std::time::Duration;
 
 use tandem_core::Time;
 
+use super::planned::{Checking, Stage};
 use super::{HostId, Part, Planned, State, World};
 use crate::socket::{Check, CheckKind, Outcome};
 use crate::world::process::NodeInput;
-
-/// A check that repeats.
-#[derive(Clone, Debug)]
-pub(super) struct Checking {
-    what: Check,
-    version: u64,
-    /// When the next is due, or was, if it sleeps.
-    next: Time,
-    asleep: bool,
-    /// What the world's count of changes was when the last asking began.
-    begun_at_change: u64,
-}
-
-/// How far one asking has come.
-#[derive(Clone, Debug)]
-pub(super) enum Stage {
-    Begins,
-    Arrives { begun: Time },
-    Ends { outcome: Outcome },
-}
 
 impl World {
     pub(super) fn start_check(&mut self, node: HostId, check: u64, what: Check) {

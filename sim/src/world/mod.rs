@@ -13,13 +13,14 @@ mod clock;
 mod fault;
 mod heal;
 pub mod log;
+mod node;
+mod planned;
 mod process;
 mod reach;
 mod view;
 mod workload;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -27,12 +28,12 @@ use tandem_core::Time;
 use tandem_core::configuration::Configuration;
 
 use crate::kernel::Schedule;
-use crate::link::{HostId, Links, Transit};
+use crate::link::{HostId, Links};
 use crate::operator::configuration::Intent;
 use crate::plan::Plan;
-use checking::Checking;
-use clock::Clock;
 use log::{ActorEvent, Entry, SessionState, WorldEvent};
+use node::{Impairment, Kind, Node, Part, State};
+use planned::{Checking, Planned, Step};
 use process::{NodeInput, Process};
 pub use reach::{Consumer, ControlView, Reached, VRouterView};
 pub use view::{AgentView, LOCK, SwitchView, Way};
@@ -72,112 +73,7 @@ pub struct World {
     scheduling: ChaCha8Rng,
 }
 
-/// A box with a name and an address.
-#[derive(Clone, Debug)]
-struct Node {
-    name: Arc<str>,
-    kind: Kind,
-    address: Ipv4Addr,
-    /// Of a switch: where tunnels to it end.
-    tunnel_end: Ipv4Addr,
-    /// `None` when it is not running.
-    program: Option<Process>,
-    /// The daemon of the virtual IP, on a proxy.
-    vip: Option<Process>,
-    wakes: [Option<Time>; 2],
-    impairment: Impairment,
-    state: State,
-    clock: Clock,
-    /// The database of a switch changed since its firmware looked.
-    changed: bool,
-    /// A switch comes up with what it had.
-    keeps_database: bool,
-    /// The program was asked to leave, by this fault.
-    draining: Option<usize>,
-    drained: bool,
-    /// The agent has its complete configuration.
-    complete: bool,
-    lives: u64,
-    tsn_deaths: u32,
-}
-
-/// What a node is, and which of its kind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
-    Switch(usize),
-    Agent(usize),
-    Proxy(usize),
-    Control(usize),
-    VRouter(usize),
-    Thief,
-}
-
-/// How many faults hold a node in each grip: they overlap.
-#[derive(Clone, Copy, Debug, Default)]
-struct Impairment {
-    power: u32,
-    crash: u32,
-    pause: u32,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Running,
-    Paused,
-    Down,
-    Dark,
-}
-
-/// Which of a node's programs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Part {
-    Program = 0,
-    Vip = 1,
-}
-
-/// What is planned, and the event that led to it.
-#[derive(Clone, Debug)]
-struct Step {
-    cause: u64,
-    what: Planned,
-}
-
-#[derive(Clone, Debug)]
-enum Planned {
-    Transit(Transit),
-    Wake {
-        node: HostId,
-        part: Part,
-    },
-    Check {
-        node: HostId,
-        check: u64,
-        version: u64,
-        what: checking::Stage,
-    },
-    FaultBegins(usize),
-    FaultEnds(usize),
-    Configure {
-        node: HostId,
-        life: u64,
-        complete: bool,
-    },
-    Reconcile(HostId),
-    /// The script that tracks the proxy has answered.
-    Tracked {
-        node: HostId,
-        lives: bool,
-    },
-    Workload(workload::Chore),
-}
-
 impl World {
-    /// The world of a plan, before anything has happened. With `with_sessions`, each entry records the state of its
-    /// session.
-    pub fn new(plan: &Plan, with_sessions: bool) -> Self {
-        build::empty(plan, with_sessions).populated()
-    }
-
     /// Does the next thing. Answers `false` when nothing is left to do, which never happens to a world with switches.
     pub fn step(&mut self) -> bool {
         let Some((at, step)) = self.schedule.pop() else {
@@ -310,27 +206,5 @@ impl World {
             .filter(|(_, node)| wanted(node.kind))
             .map(|(place, _)| HostId(place))
             .collect()
-    }
-}
-
-impl Kind {
-    fn is_switch(self) -> bool {
-        matches!(self, Self::Switch(_))
-    }
-
-    fn is_agent(self) -> bool {
-        matches!(self, Self::Agent(_))
-    }
-
-    fn is_proxy(self) -> bool {
-        matches!(self, Self::Proxy(_))
-    }
-
-    fn is_vrouter(self) -> bool {
-        matches!(self, Self::VRouter(_))
-    }
-
-    fn is_control(self) -> bool {
-        matches!(self, Self::Control(_))
     }
 }

@@ -6,25 +6,13 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use super::log::WorldEvent;
+use super::planned::Chore;
 use super::process::{NodeInput, Process};
 use super::{HostId, Kind, Node, Part, Planned, State, World};
 use crate::operator::configuration::Intent;
 use crate::operator::firmware;
 use crate::plan::Configure;
 use crate::{control, host};
-
-/// Something that is done again and again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Chore {
-    /// What every switch does by itself, once a second.
-    Firmware,
-    /// A switch learns, forgets, or moves a MAC.
-    LocalChange,
-    /// A remote MAC comes, goes, or moves.
-    RemoteChange,
-    /// A network, a binding or a VNI changes.
-    ConfigurationChange,
-}
 
 /// How often a switch looks after itself: `ovs-vtep` polls once a second.
 const FIRMWARE: Duration = Duration::from_secs(1);
@@ -33,15 +21,6 @@ const FIRMWARE: Duration = Duration::from_secs(1);
 const BETWEEN_AGENTS: Duration = Duration::from_secs(2);
 
 const HOUR_US: u64 = 3_600_000_000;
-
-impl Chore {
-    pub(super) const ALL: [Self; 4] = [
-        Self::Firmware,
-        Self::LocalChange,
-        Self::RemoteChange,
-        Self::ConfigurationChange,
-    ];
-}
 
 impl World {
     /// Plans the next turn of a chore; none if the plan wants none, or the faults are over.

@@ -6,6 +6,7 @@ mod sessions;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
+use crate::plan;
 use crate::socket::{ACCEPTED, Check, CheckKind, DialFailure, Outcome};
 use tandem_core::event::LogEvent;
 
