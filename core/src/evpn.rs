@@ -15,7 +15,7 @@ use crate::ids::{Mac, ParseError, Vni};
 /// The local preference of a route that is known at first hand.
 pub const PREFERENCE: u32 = 100;
 
-/// The local preference of a copy that is held while nobody knows the route at first hand.
+/// The local preference of a copy that is held over a failover.
 pub const STALE_PREFERENCE: u32 = 1;
 
 /// The name of a routing instance, such as `default-domain:demo:vn1:vn1`: a network's table at the control node.
@@ -42,14 +42,14 @@ impl fmt::Display for InstanceName {
     }
 }
 
-/// What tells one route of an instance from another, written `101-00:11:22:33:44:55,0.0.0.0/32`: that text is the
+/// What identifies a route within an instance, written `101-00:11:22:33:44:55,0.0.0.0/32`: that text is the
 /// `id` of items and retracts, and part of the protocol. Without its tag it names a node of a publication.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key {
     /// The VNI; 0 for routes of other encapsulations, and then it is not written.
     pub ethernet_tag: u32,
     pub mac: Mac,
-    /// Of the host; unspecified if nobody knows it. For the broadcast MAC, the sender's tunnel end, or unspecified.
+    /// Of the host; unspecified if it is not known. For the broadcast MAC, the sender's tunnel end, or unspecified.
     pub address: IpAddr,
 }
 
@@ -128,7 +128,7 @@ crate::ids::serde_as_text!(Key);
 pub struct Path {
     /// Where a packet goes; a publication has exactly one. Of several paths that are equally good, all are sent on.
     pub next_hops: Vec<NextHop>,
-    /// For the broadcast MAC: who else gets a copy.
+    /// For the broadcast MAC: the members that receive a copy.
     pub olist: Vec<NextHop>,
     /// For the broadcast MAC, and a replicator: the leaves that named it.
     pub leaf_olist: Vec<NextHop>,
@@ -136,7 +136,7 @@ pub struct Path {
     pub virtual_network: String,
     /// MAC mobility (RFC 7432, section 15): the higher is the later.
     pub sequence: u32,
-    /// The MAC does not move, whatever others say.
+    /// The MAC does not move, whatever other routes claim.
     pub sticky: bool,
     pub security_groups: Vec<u32>,
     /// 0 means that none was given, and counts as [`PREFERENCE`].

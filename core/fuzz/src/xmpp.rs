@@ -61,16 +61,16 @@ fn drain(stream: &mut Stream, sent: &mut Vec<u8>, did: &mut Vec<Output>) {
     while let Some(output) = stream.poll_output() {
         match output {
             Output::Send(bytes) => sent.extend(bytes),
-            Output::Event(Event::Heard(stanza)) => {
+            Output::Event(Event::Received(stanza)) => {
                 // Whatever was understood can be said.
                 let mut again = String::new();
                 tandem_core::xmpp::write::Writer::of_agent("a").write(&stanza, &mut again);
                 assert_eq!(
                     again.is_empty(),
-                    matches!(stanza, Stanza::Refused { .. }) || says_nothing(&stanza)
+                    matches!(stanza, Stanza::Unreadable { .. }) || says_nothing(&stanza)
                 );
                 heard_bytes += again.len();
-                did.push(Output::Event(Event::Heard(stanza)));
+                did.push(Output::Event(Event::Received(stanza)));
             }
             output => did.push(output),
         }

@@ -1,4 +1,4 @@
-//! The configuration graph that a control node tells, and what an agent reads in it.
+//! The configuration graph that a control node sends, and what an agent reads in it.
 //!
 //! From our own virtual router the way leads to the switches that we serve, from each of them to its ports, from a
 //! port through its VLANs to networks. What lies beside that way is not ours to know.
@@ -13,7 +13,7 @@ use crate::ids::{SwitchName, Uuid, Vni};
 use crate::xmpp::element::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 
-/// Nodes and links, as they were told.
+/// Nodes and links, as they arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     nodes: BTreeMap<NodeId, Vec<Element>>,
@@ -60,7 +60,7 @@ impl Graph {
         self.bytes
     }
 
-    /// The revision that a control node of ours writes onto our node when it has told everything.
+    /// The revision that a control node of ours writes onto our node when it has sent everything.
     pub fn revision(&self, agent: &str) -> Option<u64> {
         self.read(&virtual_router(agent), property::REVISION)
     }
@@ -106,7 +106,7 @@ impl Graph {
         }
     }
 
-    /// The nodes at the other ends of links of a kind, as far as they were told.
+    /// The nodes at the other ends of links of a kind, as far as they have arrived.
     fn linked<'a>(&'a self, from: &NodeId, kind: &'a str) -> impl Iterator<Item = &'a NodeId> {
         let links = self.links.get(from).into_iter().flatten();
         let ends = links.filter(move |(it, _)| &**it == kind).map(|(_, end)| end);
@@ -127,7 +127,7 @@ impl Graph {
         self.text(node, name)?.trim().parse().ok()
     }
 
-    /// What people call a node: its own word, else the last part of its name.
+    /// What an operator calls a node: its display name, else the last part of its name.
     fn display_name<'a>(&'a self, node: &'a NodeId) -> &'a str {
         let display_name = self.text(node, property::DISPLAY_NAME);
         display_name.unwrap_or_else(|| schema::last_part(&node.name))
@@ -185,7 +185,7 @@ impl Reading<'_> {
         let named = rule.text_of("named").map(|name| CertificateRule::Named(name.into()));
         let rule = pinned.map(CertificateRule::Pinned).or(named);
         rule.or_else(|| {
-            // A rule that cannot be read admits nobody.
+            // A rule that cannot be read admits no switch.
             self.problem(router, "has a rule for certificates that cannot be read");
             Some(CertificateRule::Named(String::new()))
         })
@@ -275,8 +275,8 @@ mod tests {
         })
     }
 
-    /// What the incumbent's control node tells of one port with one VLAN.
-    fn told() -> Graph {
+    /// What the incumbent's control node sends of one port with one VLAN.
+    fn received() -> Graph {
         let uuid = Element::new("uuid")
             .with(Element::leaf("uuid-mslong", "1"))
             .with(Element::leaf("uuid-lslong", "2"));
@@ -340,8 +340,8 @@ mod tests {
     }
 
     #[test]
-    fn a_port_leads_to_its_network_and_the_network_says_its_own_number() {
-        let (configuration, problems) = read(&told());
+    fn a_port_leads_to_its_network_and_the_network_has_its_own_number() {
+        let (configuration, problems) = read(&received());
         assert_eq!(problems, [] as [&str; 0]);
         let network = Uuid(1 << 64 | 2);
         let switch = &configuration.switches[&"tor1".into()];
@@ -352,8 +352,8 @@ mod tests {
     }
 
     #[test]
-    fn configured_vnis_count_where_the_mode_says_so() {
-        let mut graph = told();
+    fn configured_vnis_count_where_the_mode_is_configured() {
+        let mut graph = received();
         let mode = Element::leaf("vxlan-network-identifier-mode", "configured");
         graph.apply(node(
             "global-vrouter-config",
@@ -372,8 +372,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unlinked_or_deleted_is_wanted_no_more() {
-        let mut graph = told();
+    fn what_is_unlinked_or_deleted_is_desired_no_more() {
+        let mut graph = received();
         let logical = id(
             "logical-interface",
             "default-global-system-config:bms-tor1:ge-0/0/10:ge-0/0/10.100",
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_network_that_cannot_be_read_is_named_and_the_rest_goes_on() {
-        let mut graph = told();
+        let mut graph = received();
         graph.apply(node("virtual-network", "default-domain:demo:vn1", vec![]));
         let (configuration, problems) = read(&graph);
         assert_eq!(problems, ["virtual-network default-domain:demo:vn1 has no UUID"]);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::client::{Client, Subscription};
 use super::client_name::ClientName;
 use crate::bounds::CLIENTS;
-use crate::close::{CloseWhy, Fault};
+use crate::close::{CloseReason, CloseWhy};
 use crate::evpn::InstanceName;
 use crate::ids::ConnId;
 
@@ -29,20 +29,20 @@ pub(super) enum Admission {
 impl Clients {
     /// Whether a client of this name may come in.
     ///
-    /// The address tells an agent that came back before its old connection was found dead from a second agent that was
-    /// given the same name by mistake. The older connection of the former is given up at once: an agent that restarts
+    /// The address distinguishes an agent that came back before its old connection was found dead from a second agent
+    /// that was given the same name by mistake. The older connection of the former is given up at once: an agent that restarts
     /// need not wait until a hold timer ends. The latter is refused: a mistake disturbs no agent that works.
     pub(super) fn admission(&self, name: &ClientName, address: SocketAddr) -> Admission {
         let older = self.by_name.get(name).copied();
         match older.and_then(|conn| Some((conn, self.by_conn.get(&conn)?))) {
             Some((_, older)) if older.address.ip() != address.ip() => {
-                let detail = format!("a client of this name is here already, from {}", older.address);
-                Admission::Refused(CloseWhy::fault(Fault::PeerMisbehaved, detail))
+                let detail = format!("a client of this name is connected already, from {}", older.address);
+                Admission::Refused(CloseWhy::new(CloseReason::NameTaken, detail))
             }
             Some((conn, _)) => Admission::Replaces(conn),
             None if self.by_conn.len() >= CLIENTS => {
-                let detail = format!("there are {CLIENTS} clients already");
-                Admission::Refused(CloseWhy::fault(Fault::Environment, detail))
+                let detail = format!("{CLIENTS} clients are connected already");
+                Admission::Refused(CloseWhy::new(CloseReason::TooMany, detail))
             }
             None => Admission::New,
         }
@@ -114,7 +114,7 @@ mod tests {
         let Admission::Refused(why) = clients.admission(&name, address(2, 1)) else {
             panic!("a namesake elsewhere is refused");
         };
-        assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
+        assert_eq!(why.reason, CloseReason::NameTaken);
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         let Admission::Refused(why) = clients.admission(&"agent-0".into(), address(1, 1)) else {
             panic!("one more than there may be");
         };
-        assert_eq!(why.fault, Some(Fault::Environment));
+        assert_eq!(why.reason, CloseReason::TooMany);
         let again = clients.admission(&"agent-1".into(), address(1, 2));
         assert_eq!(again, Admission::Replaces(ConnId(1)));
     }

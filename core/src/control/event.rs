@@ -32,31 +32,31 @@ pub enum Event {
         address: SocketAddr,
         why: CloseWhy,
     },
-    /// A client wants the routes of an instance, which the configuration knows or not.
+    /// A client subscribed to an instance, which is configured or not.
     Subscribed {
         client: ClientName,
         instance: InstanceName,
         known: bool,
     },
-    /// A client is done with an instance; what it published there is gone.
+    /// A client unsubscribed an instance; what it published there goes.
     Unsubscribed { client: ClientName, instance: InstanceName },
-    /// A route has another best path, or other broadcast members; every subscriber is being told.
+    /// A route has another best path, or other broadcast members; every subscriber is to receive it.
     Reflected { instance: InstanceName, route: Key },
-    /// A route has no path any more; every subscriber is being told.
+    /// A route has no path any more; every subscriber is to receive it.
     RouteRemoved { instance: InstanceName, route: Key },
-    /// A publication waits until the configuration knows its instance.
+    /// A publication waits until its instance is configured.
     Deferred {
         client: ClientName,
         instance: InstanceName,
         route: Key,
     },
-    /// Something that a client said was not taken.
+    /// Something that a client sent was refused by a bound or a rule.
     RouteRefused {
         client: ClientName,
         refusal: Refusal,
         what: String,
     },
-    /// A client has been told everything of all its instances.
+    /// A client has been sent every route of all its instances.
     EndOfRib { client: ClientName },
     /// An inventory is in force.
     Configured {
@@ -68,14 +68,14 @@ pub enum Event {
     },
     /// An inventory was older than the one in force.
     InventoryOutdated { offered: u64, revision: u64 },
-    /// A client has been told its configuration.
+    /// A client has been sent its configuration.
     ConfigurationSent {
         client: ClientName,
         revision: u64,
         /// Some switch is to be served by it.
         serves_any: bool,
     },
-    /// Who claims the broadcasts of a switch in a network: exactly one agent should.
+    /// The agents that own a switch in a network: exactly one should.
     SwitchOwner {
         switch: SwitchName,
         network: Uuid,
@@ -139,7 +139,7 @@ impl fmt::Display for Event {
             } => write!(f, "{} to {}", name(client), short(instance.as_str())),
             Self::Subscribed { client, instance, .. } => write!(
                 f,
-                "{} to {}, which the configuration does not know yet",
+                "{} to {}, which is not configured yet",
                 name(client),
                 short(instance.as_str())
             ),
@@ -155,44 +155,62 @@ impl fmt::Display for Event {
                 route,
             } => write!(f, "{route} of {} in {}", name(client), short(instance.as_str())),
             Self::RouteRefused { client, refusal, what } => write!(f, "{}: {what}: {refusal}", name(client)),
-            Self::EndOfRib { client } => write!(f, "{} knows every route", name(client)),
+            Self::EndOfRib { client } => write!(f, "{}: every route has been sent", name(client)),
             Self::Configured {
                 revision,
                 networks,
                 switches,
                 is_raised,
-            } => {
-                let but = match is_raised {
-                    true => "",
-                    false => "; it was another under the same revision, which goes up with every change",
-                };
-                write!(f, "revision {revision}: {networks} networks, {switches} switches{but}")
-            }
+            } => configured(f, *revision, (*networks, *switches), *is_raised),
             Self::InventoryOutdated { offered, revision } => {
-                write!(f, "revision {offered} is lower than {revision}, which stays in force")
+                write!(
+                    f,
+                    "ignoring revision {offered}, lower than {revision}, which stays in force"
+                )
             }
             Self::ConfigurationSent {
                 client,
                 revision,
                 serves_any,
             } => {
-                let but = if *serves_any { "" } else { ": it serves no switch" };
-                write!(f, "{} the configuration, revision {revision}{but}", name(client))
+                let but = if *serves_any { "" } else { ", which serves no switch" };
+                write!(f, "revision {revision} to {}{but}", name(client))
             }
             Self::SwitchOwner {
                 switch,
                 network,
                 owners,
-            } => {
-                let owners: Vec<String> = owners.iter().map(name).collect();
-                match owners.as_slice() {
-                    [] => write!(f, "no agent owns {switch} in {network}"),
-                    [owner] => write!(f, "{owner} owns {switch} in {network}"),
-                    several => write!(f, "several agents own {switch} in {network}: {}", several.join(", ")),
-                }
-            }
+            } => switch_owner(f, switch, *network, owners),
         }
     }
+}
+
+fn configured(
+    f: &mut fmt::Formatter<'_>,
+    revision: u64,
+    (networks, switches): (usize, usize),
+    is_raised: bool,
+) -> fmt::Result {
+    let networks = count(networks, "network", "networks");
+    let switches = count(switches, "switch", "switches");
+    let but = match is_raised {
+        true => "",
+        false => "; the inventory changed without a higher revision",
+    };
+    write!(f, "revision {revision}: {networks}, {switches}{but}")
+}
+
+fn switch_owner(f: &mut fmt::Formatter<'_>, switch: &SwitchName, network: Uuid, owners: &[ClientName]) -> fmt::Result {
+    let owners: Vec<String> = owners.iter().map(name).collect();
+    match owners.as_slice() {
+        [] => write!(f, "no agent owns {switch} in {network}"),
+        [owner] => write!(f, "{owner} owns {switch} in {network}"),
+        several => write!(f, "several agents own {switch} in {network}: {}", several.join(", ")),
+    }
+}
+
+fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 fn name(client: &ClientName) -> String {

@@ -189,7 +189,7 @@ fn estimate(stanza: &Stanza) -> usize {
         Stanza::InstanceEndOfRib { .. } | Stanza::EndOfRib => 0,
         Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => 0,
         Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } => 0,
-        Stanza::Refused { .. } => 0,
+        Stanza::Unreadable { .. } => 0,
     }
 }
 

@@ -52,7 +52,7 @@ pub use status::{
 };
 
 use crate::bounds::{LOOKS_PER_STEP, SLOW_CLIENT, UNSENT_RETRACTS};
-use crate::close::{CloseWhy, Fault};
+use crate::close::{CloseReason, CloseWhy};
 use crate::evpn::InstanceName;
 use crate::ids::ConnId;
 use crate::machine::Machine;
@@ -138,7 +138,7 @@ impl ControlNode {
             Admission::New => {}
             Admission::Replaces(older) => {
                 let what = format!("the same client has connected again, from {address}");
-                self.close(older, CloseWhy::fault(Fault::Environment, what));
+                self.close(older, CloseWhy::new(CloseReason::Replaced, what));
             }
             Admission::Refused(why) => {
                 self.outputs.close(conn, why.clone());
@@ -284,7 +284,7 @@ impl ControlNode {
             client.alarm = None;
             if client.queue.overdue_at().is_some_and(|at| at <= now) {
                 let what = format!("it took nothing of a full queue for {} s", SLOW_CLIENT.as_secs());
-                self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+                self.close(conn, CloseWhy::new(CloseReason::SlowPeer, what));
             } else {
                 self.schedule(now, conn);
             }
@@ -341,7 +341,7 @@ impl ControlNode {
             for (conn, version) in sent {
                 if is_cut_off && version == oldest {
                     let what = format!("more than {UNSENT_RETRACTS} retracts in {name} wait for it");
-                    self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+                    self.close(conn, CloseWhy::new(CloseReason::SlowPeer, what));
                 } else {
                     self.schedule(now, conn);
                 }

@@ -1,5 +1,5 @@
 //! What clients publish comes in two halves: the route, then the instance that it belongs to. This pairs them, and checks
-//! what they say.
+//! the route.
 
 use std::fmt;
 

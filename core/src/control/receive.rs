@@ -10,7 +10,7 @@ use super::feed::Feed;
 use super::graph::subscribed_client;
 use super::publications::{Refusal, check};
 use crate::bounds::SUBSCRIPTIONS_PER_CLIENT;
-use crate::close::{CloseWhy, Fault};
+use crate::close::{CloseReason, CloseWhy};
 use crate::contrail_schema::network_of;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::ConnId;
@@ -40,12 +40,12 @@ impl ControlNode {
             Stanza::SubscribeConfiguration { kind, name } => self.on_subscribe_configuration(conn, &kind, &name),
             // No routes wait to be swept here, so the end-of-RIB of a client changes nothing.
             Stanza::EndOfRib => {}
-            Stanza::Refused { what } => self.refuse(conn, Refusal::Unreadable, what),
+            Stanza::Unreadable { what } => self.refuse(conn, Refusal::Unreadable, what),
             Stanza::Items { .. }
             | Stanza::Retracts { .. }
             | Stanza::InstanceEndOfRib { .. }
             | Stanza::Configuration(_) => {
-                self.violation(conn, "a client said what only a control node says");
+                self.violation(conn, "a client sent what only a control node sends");
             }
         }
         self.graceful_restart.on_activity(now);
@@ -60,7 +60,8 @@ impl ControlNode {
             return self.violation(conn, format!("{} is subscribed already", short(instance.as_str())));
         }
         if client.subscriptions.len() >= SUBSCRIPTIONS_PER_CLIENT {
-            return self.violation(conn, format!("more than {SUBSCRIPTIONS_PER_CLIENT} subscriptions"));
+            let what = format!("more than {SUBSCRIPTIONS_PER_CLIENT} subscriptions");
+            return self.reject(conn, CloseReason::BoundExceeded, what);
         }
         let known = self.rib.subscribe(&instance, conn);
         subscription.walk = match (known, subscription.no_ribout) {
@@ -203,8 +204,12 @@ impl ControlNode {
 
     /// A client broke the protocol: the session ends.
     fn violation(&mut self, conn: ConnId, what: impl Into<String>) {
+        self.reject(conn, CloseReason::ProtocolError, what);
+    }
+
+    fn reject(&mut self, conn: ConnId, reason: CloseReason, what: impl Into<String>) {
         let name = self.clients.get(conn).map(|client| short(client.name.as_str()));
         let what = format!("{}: {}", name.unwrap_or_default(), what.into());
-        self.close(conn, CloseWhy::fault(Fault::PeerMisbehaved, what));
+        self.close(conn, CloseWhy::new(reason, what));
     }
 }

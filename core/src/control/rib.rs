@@ -1,5 +1,4 @@
-//! The routes of every instance, the routes of departed clients that are yet to be removed, and who owns which switch as
-//! the broadcast routes say.
+//! The routes of every instance, the routes of departed clients that are yet to be removed, and the owners of switches.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

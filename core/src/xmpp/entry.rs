@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::evpn::{Encapsulations, Key, NextHop, Path, host_address};
 use crate::ids::Mac;
 use crate::text::short;
+use crate::xmpp::markup::{push, text_leaf};
 use crate::xmpp::xml::Cursor;
 
 /// Why something cannot be read. Always the peer's fault.
@@ -170,7 +171,7 @@ pub(super) fn write(out: &mut String, key: &Key, path: &Path) {
     out.push_str("</nlri>");
     list(out, "next-hops", &path.next_hops, write_next_hop);
     list(out, "olist", &path.olist, write_next_hop);
-    super::write::leaf(out, "virtual-network", &path.virtual_network);
+    text_leaf(out, "virtual-network", &path.virtual_network);
     push(
         out,
         format_args!("<mobility seqno=\"{}\" sticky=\"{}\" />", path.sequence, path.sticky),
@@ -245,10 +246,4 @@ fn tag(out: &mut String, open: &str, name: &str) {
     for part in [open, name, ">"] {
         out.push_str(part);
     }
-}
-
-/// Writing into a string cannot fail.
-pub(super) fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
-    use std::fmt::Write;
-    let _ = out.write_fmt(arguments);
 }

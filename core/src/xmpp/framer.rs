@@ -3,64 +3,8 @@
 use std::ops::Range;
 
 use crate::bounds::{ELEMENT_LEVELS, STANZA_BYTES, STREAM_OPEN_BYTES, TOKEN_BYTES};
-use crate::xmpp::tags::{self, StreamOpen};
-use crate::xmpp::xml::XmlError;
-
-/// A piece of a stream.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Frame<'a> {
-    /// The tag that opens it, with the declaration that may precede it.
-    Open(StreamOpen),
-    /// What the server offers.
-    Features {
-        /// TLS: it never offers it without wanting it.
-        starttls: bool,
-    },
-    /// The client wants to go on with TLS.
-    StartTls,
-    /// The server agrees.
-    Proceed,
-    /// An `iq` or a `message`, from its first byte to its last.
-    Stanza(&'a [u8]),
-    /// The end. Whatever follows is nothing.
-    End,
-}
-
-/// Why a stream cannot be cut any further. Always the peer's fault.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum FrameError {
-    /// Something else than what must stand there.
-    #[error("byte {byte:#04x} where {wanted} was due: this is not XMPP")]
-    Garbage {
-        /// The byte.
-        byte: u8,
-        /// What should have been there.
-        wanted: &'static str,
-    },
-    /// A tag, a text or a stanza is larger than its bound.
-    #[error("a tag, text or stanza of more than {limit_bytes} bytes")]
-    TooLong {
-        /// The bound.
-        limit_bytes: usize,
-    },
-    /// A stanza nests deeper than the bound.
-    #[error("a stanza that nests deeper than {ELEMENT_LEVELS} levels")]
-    TooDeep,
-    /// What must be read to go on is not XML.
-    #[error("{error}, in {place}")]
-    Xml {
-        /// Why not.
-        error: XmlError,
-        /// What it stands in.
-        place: &'static str,
-    },
-    /// An element that is not spoken here.
-    #[error("{what}")]
-    Unexpected {
-        /// One sentence for a person.
-        what: String,
-    },
-}
+pub use crate::xmpp::frame::{Frame, FrameError};
+use crate::xmpp::tags;
 
 /// Holds the bytes of the element that is still arriving.
 ///

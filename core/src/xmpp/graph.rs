@@ -1,4 +1,4 @@
-//! The configuration graph as it is told: nodes with properties, and links between them.
+//! The configuration graph as it is sent: nodes with properties, and links between them.
 
 use crate::xmpp::element::Element;
 
@@ -35,7 +35,7 @@ impl NodeId {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Node {
     pub id: NodeId,
-    /// One element each, in the order in which they were told.
+    /// One element each, in the order in which they arrived.
     pub properties: Vec<Element>,
 }
 

@@ -1,16 +1,18 @@
-//! What control nodes and agents say to each other: XMPP as Contrail and Tungsten Fabric speak it.
+//! What control nodes and agents send each other: XMPP as Contrail and Tungsten Fabric use it.
 //!
-//! A stream is cut into tags and stanzas by the [`framer`]; [`xml`] reads one strictly, [`mod@read`] says what it means,
-//! and [`mod@write`] says it the other way; [`stream`] is the machine around them, from the first byte to the last;
-//! [`backoff`] says when to dial again.
+//! A stream is cut into tags and stanzas by the [`framer`]; [`xml`] reads one strictly, [`mod@read`] makes a
+//! [`stanza`] of it, and [`mod@write`] writes one; [`stream`] is the machine around them, from the first byte to the last;
+//! [`backoff`] decides when to dial again.
 
 #![warn(clippy::indexing_slicing)]
 
 pub mod backoff;
 pub mod element;
 mod entry;
+mod frame;
 pub mod framer;
 pub mod graph;
+mod markup;
 pub mod read;
 pub mod stanza;
 pub mod stream;
@@ -18,10 +20,10 @@ pub mod tags;
 pub mod write;
 pub mod xml;
 
-/// The name under which every control node is spoken to, and from which it speaks.
+/// The address of every control node, in both directions.
 pub const CONTROL_NODE: &str = "network-control@contrailsystems.com";
 
-/// The namespace of everything that is subscribed, published and told.
+/// The namespace of subscriptions, publications and routes.
 pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 
 /// The namespace of the stream itself.
@@ -35,5 +37,5 @@ pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 /// declares another version, or none, is treated like any foreign one; foreign ends ignore the namespace.
 pub const OURS: &str = "urn:tandem:2";
 
-/// What every control node calls its stream.
+/// The id of the stream of every control node.
 pub const STREAM_ID: &str = "++123";

@@ -1,4 +1,4 @@
-//! What a stanza says.
+//! Reads a stanza.
 
 use crate::evpn::{FAMILY, InstanceName, Key};
 use crate::text::short;
@@ -19,7 +19,7 @@ pub enum ReadError {
         /// How long it is.
         bytes: usize,
     },
-    /// It is XML, but not what is spoken here.
+    /// It is XML, but no stanza of Contrail's.
     #[error("{what}, in <{name}{id}>")]
     Malformed {
         /// What is wrong with it.
@@ -32,7 +32,7 @@ pub enum ReadError {
 }
 
 /// Reads one stanza as the framer cut it. A message may carry routes and retracts, and some that are refused: what is in
-/// it comes one after the other. One that says nothing gives nothing.
+/// it comes one after the other. An empty one gives nothing.
 pub fn read(bytes: &[u8]) -> Result<Vec<Stanza>, ReadError> {
     let document = Document::read(bytes).map_err(|error| ReadError::Xml {
         error,
@@ -45,7 +45,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Stanza>, ReadError> {
         _ => Err(malformed("neither an iq nor a message")),
     };
     stanzas.or_else(|trouble| match trouble {
-        Trouble::Refused(what) => Ok(vec![Stanza::Refused { what }]),
+        Trouble::Refused(what) => Ok(vec![Stanza::Unreadable { what }]),
         Trouble::Malformed(what) => Err(ReadError::Malformed {
             what,
             name: short(root.name()),
@@ -56,7 +56,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Stanza>, ReadError> {
     })
 }
 
-/// What a stanza is about: its `to` says it, and the first of these that is found in it counts.
+/// What a stanza is about, as its `to` shows: the first of these that is found in it counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Channel {
     Routes,
@@ -70,7 +70,10 @@ fn channel(stanza: Cursor<'_>) -> Result<Channel, Trouble> {
     } else if to.contains("config") {
         Ok(Channel::Configuration)
     } else {
-        Err(refused(format!("a stanza to `{}`, where nobody listens", short(to))))
+        Err(refused(format!(
+            "a stanza to `{}`, which is no service of ours",
+            short(to)
+        )))
     }
 }
 
@@ -81,7 +84,9 @@ fn read_iq(iq: Cursor<'_>) -> Result<Stanza, Trouble> {
     {
         return read_changes(config).map(Stanza::Configuration);
     }
-    let pubsub = iq.child("pubsub").ok_or_else(|| refused("an iq that says nothing"))?;
+    let pubsub = iq
+        .child("pubsub")
+        .ok_or_else(|| refused("an iq without configuration or pubsub"))?;
     let action = pubsub
         .children()
         .next()
@@ -222,7 +227,7 @@ fn read_items(list: Cursor<'_>, instance: &InstanceName) -> Result<Vec<Stanza>, 
             1 => format!("{first}, of {instance}"),
             _ => format!("{first}, of {instance}, and {} more in the same message", refusals - 1),
         };
-        stanzas.push(Stanza::Refused { what });
+        stanzas.push(Stanza::Unreadable { what });
     }
     Ok(stanzas)
 }

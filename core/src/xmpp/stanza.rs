@@ -6,18 +6,18 @@ use crate::xmpp::graph::Change;
 /// One message, whichever way it goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stanza {
-    /// Agent: everything of this instance from now on, and what we publish into it counts.
+    /// Agent: it is to receive the routes of this instance, and may publish into it.
     Subscribe {
         instance: InstanceName,
         /// What makes the route distinguisher: for a ToR agent, the network's own number.
         instance_id: u32,
-        /// It publishes, and wants to hear nothing.
+        /// It publishes, and is to receive no routes.
         no_ribout: bool,
         /// Toward a control node of ours, its number among the subscriptions of this stream: they grow. The end of this
         /// subscription has the same number.
         number: Option<u64>,
     },
-    /// Agent: no more of this instance.
+    /// Agent: the end of its subscription.
     Unsubscribe { instance: InstanceName },
     /// Agent: the first half of a publication or a withdrawal: the route. It counts when its collection follows.
     Publish {
@@ -43,13 +43,13 @@ pub enum Stanza {
     Retracts { instance: InstanceName, keys: Vec<Key> },
     /// Control node of ours: every route that the instance had has been sent in the subscription with this number.
     InstanceEndOfRib { instance: InstanceName, subscription: u64 },
-    /// Either: everything that was there when the session began has been said.
+    /// Either: every route that was there when the session began has been sent.
     EndOfRib,
     /// Control node: what changed in the configuration graph.
     Configuration(Vec<Change>),
-    /// Either: it said something that we cannot take, and that harms nothing else. Never written.
-    Refused {
-        /// One sentence for a person.
+    /// Either: something that breaks a rule of its own kind, and harms nothing else. Never written.
+    Unreadable {
+        /// One sentence for an operator.
         what: String,
     },
 }

@@ -5,7 +5,7 @@
 //! server: Opening -> [StartTls -> Handshake -> Opening]            -> Established -> Ended
 //! ```
 //!
-//! What stands in brackets happens with TLS, which both ends want or neither. There is no login, and nothing is answered.
+//! What stands in brackets happens with TLS, which both ends want or neither. There is no login, and no stanza has an answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,20 +14,21 @@ use crate::bounds::{NEGOTIATION, STREAM_BYTES_PER_STEP};
 use crate::machine::{CloseReason, CloseWhy, Machine};
 use crate::text::short;
 use crate::time::{Deadline, Time};
-use crate::xmpp::framer::{Frame, Framer};
+use crate::xmpp::frame::{Frame, StreamOpen};
+use crate::xmpp::framer::Framer;
+use crate::xmpp::markup::escape;
 use crate::xmpp::read::read;
 use crate::xmpp::stanza::Stanza;
-use crate::xmpp::tags::StreamOpen;
-use crate::xmpp::write::{Writer, escape};
+use crate::xmpp::write::Writer;
 use crate::xmpp::{CONTROL_NODE, OURS, STREAM_ID, STREAMS, TLS};
 
 /// Without a byte from the peer for so long, it is dead.
 pub const HOLD: Duration = Duration::from_secs(90);
 
-/// Without a word of ours for so long, a keepalive goes out.
+/// When nothing was sent for so long, a keepalive goes out.
 pub const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// What says that we live: the two bytes of U+0200.
+/// A keepalive: the two bytes of U+0200.
 pub const KEEPALIVE_BYTES: [u8; 2] = [0xC8, 0x80];
 
 /// What a stanza with one route takes, about.
@@ -42,7 +43,7 @@ pub enum Role {
     Server,
 }
 
-/// What a stream is born with.
+/// How a stream is started.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
     pub role: Role,
@@ -55,7 +56,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// With the times that everybody uses.
+    /// With Contrail's times.
     pub fn new(role: Role, name: &str, tls: bool) -> Self {
         Self {
             role,
@@ -76,10 +77,10 @@ pub enum Input {
     Sent { queued_bytes: usize },
     /// The handshake that [`Output::StartTls`] asked for is over.
     TlsUp,
-    /// To be said to the peer. Before it has opened, and after it has ended, nothing can be said. Many may be said before
-    /// the outputs are drained: they go out together.
-    Say(Stanza),
-    /// Say goodbye and close.
+    /// To be sent to the peer. Before the stream is open, and after it has ended, nothing is sent. Several before the
+    /// outputs are drained go out together.
+    Send(Stanza),
+    /// End the stream and close the connection.
     Close(CloseWhy),
     /// The connection is gone.
     Closed(CloseWhy),
@@ -103,15 +104,15 @@ pub enum Output {
 /// What happens on a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Both ends are open: from now on stanzas are heard and said.
+    /// Both ends are open: from now on stanzas are exchanged.
     Opened {
-        /// Who the other end says it is.
+        /// The name that the other end gives.
         peer: Box<str>,
-        /// It is a control node of ours.
+        /// It is a control node of ours, of this version.
         ours: bool,
     },
-    /// The peer said something.
-    Heard(Stanza),
+    /// The peer sent this.
+    Received(Stanza),
     /// Nothing follows.
     Ended { why: CloseWhy },
 }
@@ -136,11 +137,11 @@ enum Phase {
     Opening,
     /// Client: the offer of TLS.
     Features,
-    /// Client: the server's word that TLS may begin.
+    /// Client: the server's consent to TLS.
     Proceed,
-    /// Server: the client's wish for TLS.
+    /// Server: the client's request for TLS.
     StartTls,
-    /// The driver's word that TLS is up.
+    /// The driver's report that TLS is up.
     Handshake,
     /// Stanzas.
     Established,
@@ -159,8 +160,8 @@ pub struct Stream {
     /// There may be more in the framer than was looked at.
     more: bool,
     writer: Option<Writer>,
-    /// What was said since the last `Send`.
-    said: String,
+    /// Stanzas that no [`Output::Send`] has taken yet.
+    unsent: String,
     /// What the driver has left, as far as we know.
     queued_bytes: usize,
     /// When the stream must be open.
@@ -171,7 +172,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The connection is up. A client says its first word at once.
+    /// The connection is up. A client opens its stream at once.
     pub fn new(now: Time, options: StreamOptions) -> Self {
         let mut stream = Self {
             now,
@@ -180,7 +181,7 @@ impl Stream {
             framer: Framer::new(),
             more: false,
             writer: None,
-            said: String::new(),
+            unsent: String::new(),
             queued_bytes: 0,
             due: now + NEGOTIATION,
             last_received: now,
@@ -196,10 +197,10 @@ impl Stream {
 
     /// Bytes that the peer has not taken yet: of those that the driver has, and of those that it has not got yet.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes + self.said.len()
+        self.queued_bytes + self.unsent.len()
     }
 
-    /// Whether stanzas can be said.
+    /// Whether stanzas can be sent.
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Established
     }
@@ -240,9 +241,9 @@ impl Stream {
     }
 
     fn flush(&mut self) {
-        if !self.said.is_empty() {
-            let said = std::mem::take(&mut self.said);
-            self.send(said);
+        if !self.unsent.is_empty() {
+            let unsent = std::mem::take(&mut self.unsent);
+            self.send(unsent);
         }
     }
 
@@ -277,7 +278,7 @@ impl Stream {
             return Err(None);
         };
         match (self.phase, frame) {
-            (Phase::Opening, Frame::Open(tag)) => self.opened(&tag)?,
+            (Phase::Opening, Frame::Open(tag)) => self.on_peer_opened(&tag)?,
             (Phase::Features, Frame::Features { starttls: true }) => {
                 self.phase = Phase::Proceed;
                 self.send(format!("<starttls xmlns='{TLS}'/>"));
@@ -299,8 +300,9 @@ impl Stream {
             }
             (Phase::Established, Frame::Stanza(bytes)) => {
                 let stanzas = read(bytes).map_err(|error| misbehaved(error.to_string()))?;
-                let heard = stanzas.into_iter().map(|stanza| Output::Event(Event::Heard(stanza)));
-                self.outputs.extend(heard);
+                let received = stanzas.into_iter();
+                self.outputs
+                    .extend(received.map(|stanza| Output::Event(Event::Received(stanza))));
             }
             (Phase::Established, Frame::Features { starttls: true } | Frame::StartTls) if !self.secure => {
                 return Err(Some(incompatible(
@@ -321,13 +323,13 @@ impl Stream {
     }
 
     /// The peer's tag is here.
-    fn opened(&mut self, tag: &StreamOpen) -> Result<(), CloseWhy> {
+    fn on_peer_opened(&mut self, tag: &StreamOpen) -> Result<(), CloseWhy> {
         let peer = &tag.from;
         if peer.is_empty() {
-            return Err(misbehaved("a stream from nobody"));
+            return Err(misbehaved("a stream without a name"));
         }
         if self.options.role == Role::Server {
-            // Its name becomes a part of addresses, in which this word says what a stanza is about.
+            // Its name becomes a part of addresses, in which this word marks stanzas about routes.
             if peer.contains("bgp-peer") {
                 return Err(incompatible(&format!("`{}` is no name for an agent", short(peer))));
             }
@@ -369,7 +371,7 @@ impl Stream {
         Ok(())
     }
 
-    fn tls_up(&mut self) {
+    fn on_tls_up(&mut self) {
         if self.phase == Phase::Handshake {
             self.secure = true;
             self.framer = Framer::new();
@@ -381,16 +383,16 @@ impl Stream {
         }
     }
 
-    fn say(&mut self, stanza: &Stanza) {
+    fn write(&mut self, stanza: &Stanza) {
         if self.phase == Phase::Established
             && let Some(writer) = &mut self.writer
         {
-            self.said.reserve(STANZA_BYTES);
-            writer.write(stanza, &mut self.said);
+            self.unsent.reserve(STANZA_BYTES);
+            writer.write(stanza, &mut self.unsent);
         }
     }
 
-    fn timeout(&mut self) {
+    fn on_timeout(&mut self) {
         for Deadline { at, why } in self.deadlines().into_iter().flatten() {
             if at > self.now || self.phase == Phase::Ended {
                 continue;
@@ -415,7 +417,11 @@ impl Stream {
 
     fn deadlines(&self) -> [Option<Deadline<Why>>; 3] {
         let deadline = |at, why| Some(Deadline { at, why });
-        let last_sent = if self.said.is_empty() { self.last_sent } else { self.now };
+        let last_sent = if self.unsent.is_empty() {
+            self.last_sent
+        } else {
+            self.now
+        };
         match self.phase {
             Phase::Ended => [None; 3],
             Phase::Established => [
@@ -432,7 +438,7 @@ impl Stream {
         }
     }
 
-    /// Says goodbye if the peer listens, closes, and is no more.
+    /// Ends the stream, if it is open, and closes the connection.
     fn end(&mut self, why: CloseWhy) {
         if self.phase == Phase::Ended {
             return;
@@ -449,7 +455,7 @@ impl Stream {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
             self.framer = Framer::new();
-            self.said.clear();
+            self.unsent.clear();
             self.outputs.push_back(Output::Event(Event::Ended { why }));
         }
     }
@@ -474,11 +480,11 @@ impl Machine for Stream {
             }
             Input::Bytes(_) => {}
             Input::Sent { queued_bytes } => self.queued_bytes = queued_bytes,
-            Input::TlsUp => self.tls_up(),
-            Input::Say(stanza) => self.say(&stanza),
+            Input::TlsUp => self.on_tls_up(),
+            Input::Send(stanza) => self.write(&stanza),
             Input::Close(why) => self.end(why),
             Input::Closed(why) => self.ended(why),
-            Input::Timeout => self.timeout(),
+            Input::Timeout => self.on_timeout(),
         }
     }
 

@@ -1,26 +1,11 @@
-//! What the stream itself says, before there are stanzas: the tag that opens it, and the beginning of TLS.
+//! Reads what precedes stanzas: the tag that opens the stream, and the beginning of TLS.
 
 use crate::text::short;
-use crate::xmpp::framer::{Frame, FrameError};
+use crate::xmpp::frame::{Frame, FrameError, StreamOpen};
 use crate::xmpp::xml::{Cursor, Document};
 use crate::xmpp::{OURS, STREAMS};
 
-/// The attributes of `<stream:stream>`; those that are not there are empty.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct StreamOpen {
-    /// Of a client, its name; of a server, that of its host.
-    pub from: Box<str>,
-    /// Of a client, whom it wants; of a server, the client's name.
-    pub to: Box<str>,
-    /// Of a server.
-    pub id: Box<str>,
-    /// `jabber:client`, or where newer agents say which subcluster they are in.
-    pub xmlns: Box<str>,
-    /// It says that it is one of ours.
-    pub ours: bool,
-}
-
-/// Reads what follows `<?xml`: XML as everybody writes it, or not at all.
+/// Reads what follows `<?xml`: version 1.0 in UTF-8, and nothing else.
 pub(super) fn declaration(tag: &[u8]) -> Result<(), FrameError> {
     let place = "the XML declaration";
     let inner = tag.strip_prefix(b"<?xml").and_then(|tag| tag.strip_suffix(b"?>"));
@@ -60,7 +45,7 @@ pub(super) fn open(tag: &[u8]) -> Result<StreamOpen, FrameError> {
     })
 }
 
-/// Reads what is said before stanzas.
+/// Reads an element that precedes stanzas.
 pub(super) fn negotiation(bytes: &[u8]) -> Result<Frame<'static>, FrameError> {
     let place = "an element of the stream";
     let document = Document::read_in_stream(bytes).map_err(|error| FrameError::Xml { error, place })?;
@@ -77,7 +62,7 @@ pub(super) fn negotiation(bytes: &[u8]) -> Result<Frame<'static>, FrameError> {
             Err(FrameError::Unexpected { what })
         }
         other => {
-            let what = format!("an element that is not spoken here, `{}`", short(other));
+            let what = format!("an unknown element, `{}`", short(other));
             Err(FrameError::Unexpected { what })
         }
     }

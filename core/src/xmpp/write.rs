@@ -1,17 +1,17 @@
-//! Says a stanza as Contrail's own ends say it, without the white space between the elements.
+//! Writes a stanza as Contrail's own ends write it, without the white space between the elements.
 
 use crate::bounds::{PACKED_BYTES, PACKED_OBJECTS};
 use crate::contrail_schema::virtual_router;
 use crate::evpn::{FAMILY, InstanceName};
 use crate::xmpp::element::Element;
-use crate::xmpp::entry::{self, push};
+use crate::xmpp::entry;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
+use crate::xmpp::markup::{attribute, escape, named, push, text_leaf};
 use crate::xmpp::read::{END, END_OF_RIB, SUBSCRIPTION};
 use crate::xmpp::stanza::Stanza;
-use crate::xmpp::xml::is_char;
 use crate::xmpp::{CONTROL_NODE, OURS, PUBSUB};
 
-/// Who speaks, to whom, and how often it has.
+/// Writes the stanzas of one end of a stream, with the addresses and counters that they name.
 #[derive(Clone, Debug)]
 pub struct Writer {
     from: Box<str>,
@@ -24,12 +24,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// For an agent that speaks to a control node.
+    /// For an agent that sends to a control node.
     pub fn of_agent(name: &str) -> Self {
         Self::new(name, &format!("{CONTROL_NODE}/"), &format!("{CONTROL_NODE}/"))
     }
 
-    /// For a control node that speaks to an agent.
+    /// For a control node that sends to an agent.
     pub fn of_control_node(agent: &str) -> Self {
         let global = format!("{}/", virtual_router(agent));
         Self::new(CONTROL_NODE, &format!("{agent}/"), &global)
@@ -58,17 +58,7 @@ impl Writer {
                 instance_id,
                 no_ribout,
                 number,
-            } => {
-                self.open_subscription(out, "subscribe", instance);
-                push(out, format_args!("<options><instance-id>{instance_id}</instance-id>"));
-                if *no_ribout {
-                    out.push_str("<no-ribout>true</no-ribout>");
-                }
-                if let Some(number) = number {
-                    write_number(out, SUBSCRIPTION, *number);
-                }
-                out.push_str("</options></subscribe></pubsub></iq>");
-            }
+            } => self.write_subscribe(out, instance, *instance_id, *no_ribout, *number),
             Stanza::Unsubscribe { instance } => {
                 self.open_subscription(out, "unsubscribe", instance);
                 out.push_str("</unsubscribe></pubsub></iq>");
@@ -84,53 +74,66 @@ impl Writer {
                 instance,
                 associate,
                 node,
-            } => {
-                self.open_iq(out, format_args!("collection_l2{}", self.publications));
-                self.publications += 1;
-                named(out, "collection", &[instance.as_str()]);
-                out.push_str(if *associate { "<associate" } else { "<dissociate" });
-                attribute(out, "node", &[node]);
-                out.push_str(" /></collection></pubsub></iq>");
-            }
-            Stanza::SubscribeConfiguration { kind, name } => {
-                let Self {
-                    from,
-                    to_configuration: to,
-                    ..
-                } = self;
-                push(
-                    out,
-                    format_args!("<iq type=\"set\" from=\"{from}\" to=\"{to}\"><pubsub xmlns=\"{PUBSUB}\"><subscribe"),
-                );
-                attribute(out, "node", &[kind, ":", name]);
-                out.push_str(" /></pubsub></iq>");
-            }
-            Stanza::Items { instance, items } => {
-                self.write_items(out, instance, items, |out, (key, path)| {
-                    push(out, format_args!("<item id=\"{key}\">"));
-                    entry::write(out, key, path);
-                    out.push_str("</item>");
-                });
-            }
-            Stanza::Retracts { instance, keys } => {
-                self.write_items(out, instance, keys, |out, key| {
-                    push(out, format_args!("<retract id=\"{key}\" />"))
-                });
-            }
+            } => self.write_collection(out, instance, *associate, node),
+            Stanza::SubscribeConfiguration { kind, name } => self.write_subscribe_configuration(out, kind, name),
+            Stanza::Items { instance, items } => self.write_items(out, instance, items, |out, (key, path)| {
+                push(out, format_args!("<item id=\"{key}\">"));
+                entry::write(out, key, path);
+                out.push_str("</item>");
+            }),
+            Stanza::Retracts { instance, keys } => self.write_items(out, instance, keys, |out, key| {
+                push(out, format_args!("<retract id=\"{key}\" />"));
+            }),
             Stanza::InstanceEndOfRib { instance, subscription } => {
-                self.write_items(
-                    out,
-                    instance,
-                    std::slice::from_ref(subscription),
-                    |out, subscription| {
-                        write_number(out, END, *subscription);
-                    },
-                );
+                let ends = std::slice::from_ref(subscription);
+                self.write_items(out, instance, ends, |out, number| write_number(out, END, *number));
             }
             Stanza::EndOfRib => self.write_end(out, &self.to_routes),
             Stanza::Configuration(changes) => self.write_changes(out, changes),
-            Stanza::Refused { .. } => {}
+            Stanza::Unreadable { .. } => {}
         }
+    }
+
+    fn write_subscribe(
+        &mut self,
+        out: &mut String,
+        instance: &InstanceName,
+        instance_id: u32,
+        no_ribout: bool,
+        number: Option<u64>,
+    ) {
+        self.open_subscription(out, "subscribe", instance);
+        push(out, format_args!("<options><instance-id>{instance_id}</instance-id>"));
+        if no_ribout {
+            out.push_str("<no-ribout>true</no-ribout>");
+        }
+        if let Some(number) = number {
+            write_number(out, SUBSCRIPTION, number);
+        }
+        out.push_str("</options></subscribe></pubsub></iq>");
+    }
+
+    fn write_collection(&mut self, out: &mut String, instance: &InstanceName, associate: bool, node: &str) {
+        self.open_iq(out, format_args!("collection_l2{}", self.publications));
+        self.publications += 1;
+        named(out, "collection", &[instance.as_str()]);
+        out.push_str(if associate { "<associate" } else { "<dissociate" });
+        attribute(out, "node", &[node]);
+        out.push_str(" /></collection></pubsub></iq>");
+    }
+
+    fn write_subscribe_configuration(&self, out: &mut String, kind: &str, name: &str) {
+        let Self {
+            from,
+            to_configuration: to,
+            ..
+        } = self;
+        push(
+            out,
+            format_args!("<iq type=\"set\" from=\"{from}\" to=\"{to}\"><pubsub xmlns=\"{PUBSUB}\"><subscribe"),
+        );
+        attribute(out, "node", &[kind, ":", name]);
+        out.push_str(" /></pubsub></iq>");
     }
 
     fn open_iq(&self, out: &mut String, id: std::fmt::Arguments<'_>) {
@@ -240,7 +243,7 @@ fn write_node(out: &mut String, id: &NodeId, properties: &[Element]) -> usize {
     out.push_str("<node");
     attribute(out, "type", &[&id.kind]);
     out.push('>');
-    leaf(out, "name", &id.name);
+    text_leaf(out, "name", &id.name);
     properties.iter().for_each(|property| write_element(out, property));
     out.push_str("</node>");
     1
@@ -258,43 +261,4 @@ fn write_element(out: &mut String, element: &Element) {
     }
     element.children.iter().for_each(|child| write_element(out, child));
     push(out, format_args!("</{name}>"));
-}
-
-/// A tag with the attribute `node`, which goes on after it.
-fn named(out: &mut String, name: &str, node: &[&str]) {
-    push(out, format_args!("<{name}"));
-    attribute(out, "node", node);
-    out.push('>');
-}
-
-fn attribute(out: &mut String, name: &str, value: &[&str]) {
-    push(out, format_args!(" {name}=\""));
-    value.iter().for_each(|part| escape(out, part));
-    out.push('"');
-}
-
-/// A leaf with any text.
-pub(super) fn leaf(out: &mut String, name: &str, text: &str) {
-    push(out, format_args!("<{name}>"));
-    escape(out, text);
-    push(out, format_args!("</{name}>"));
-}
-
-/// For text and values alike. A character that XML does not have cannot be said.
-pub(super) fn escape(out: &mut String, text: &str) {
-    let is_plain = |c: char| is_char(c) && !matches!(c, '&' | '<' | '>' | '"' | '\t' | '\n' | '\r');
-    if text.chars().all(is_plain) {
-        return out.push_str(text);
-    }
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\t' | '\n' | '\r' => push(out, format_args!("&#{};", u32::from(c))),
-            _ if is_char(c) => out.push(c),
-            _ => out.push(char::REPLACEMENT_CHARACTER),
-        }
-    }
 }

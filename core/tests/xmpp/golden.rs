@@ -129,7 +129,7 @@ fn an_agent_publishes_the_broadcast_route_of_its_switch() {
 }
 
 #[test]
-fn a_control_node_tells_routes_and_their_end() {
+fn a_control_node_sends_routes_and_their_end() {
     let (key, path) = mac_route();
     let told = Path {
         virtual_network: "default-domain:demo:vn1".into(),
@@ -166,7 +166,7 @@ fn a_control_node_tells_routes_and_their_end() {
 }
 
 #[test]
-fn a_control_node_tells_the_configuration() {
+fn a_control_node_sends_the_configuration() {
     let router = NodeId::new("virtual-router", "default-global-system-config:tor-agent-1");
     let switch = NodeId::new("physical-router", "default-global-system-config:bms-tor1");
     let uuid = Element::new("uuid")

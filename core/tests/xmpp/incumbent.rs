@@ -75,7 +75,7 @@ fn one(text: &str) -> Stanza {
 
 fn refusal(text: &str) -> String {
     match one(text) {
-        Stanza::Refused { what } => what,
+        Stanza::Unreadable { what } => what,
         other => panic!("{other:?}: {text}"),
     }
 }
@@ -140,7 +140,7 @@ fn mobility_wins_over_the_older_element_unless_it_is_zero() {
 }
 
 #[test]
-fn an_item_that_breaks_a_rule_is_refused_and_says_why() {
+fn an_item_that_breaks_a_rule_is_refused_with_a_reason() {
     for (good, bad, why) in [
         (
             "<address>10.10.10.20</address>",
@@ -198,7 +198,7 @@ fn one_bad_item_does_not_take_the_good_ones_with_it() {
     let [
         Stanza::Items { items, .. },
         Stanza::Retracts { keys, .. },
-        Stanza::Refused { what },
+        Stanza::Unreadable { what },
     ] = &stanzas[..]
     else {
         panic!("{stanzas:?}");
@@ -223,7 +223,7 @@ fn families_that_are_not_served_are_refused() {
     let multicast = message("<items node=\"1/241/a:b:c:c\"><item id=\"x\"><entry/></item></items>");
     assert_eq!(refusal(&multicast), "routes of another family, `1/241/a:b:c:c`");
     let dns = "<iq to=\"network-dns@contrailsystems.com/dns-peer\"><dns/></iq>";
-    assert!(refusal(dns).contains("nobody listens"));
+    assert!(refusal(dns).contains("no service of ours"));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn every_form_of_the_end_of_rib_is_understood() {
 }
 
 #[test]
-fn what_breaks_the_protocol_ends_the_session_and_says_where() {
+fn what_breaks_the_protocol_ends_the_session_and_names_the_place() {
     for (text, why) in [
         (
             publish(&ENTRY.replace("<af>25", "<af>x")),

@@ -165,7 +165,7 @@ fn stanza() -> impl Strategy<Value = Stanza> {
 
 proptest! {
     #[test]
-    fn what_either_end_says_is_read_back(stanza in stanza(), agent in name()) {
+    fn what_either_end_writes_is_read_back(stanza in stanza(), agent in name()) {
         for mut writer in [Writer::of_agent(&agent), Writer::of_control_node(&agent)] {
             let mut out = String::new();
             writer.write(&stanza, &mut out);

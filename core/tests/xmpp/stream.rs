@@ -36,7 +36,7 @@ fn shown(output: Output) -> String {
         Output::StartTls => "start TLS".into(),
         Output::Close(why) => format!("close: {why}"),
         Output::Event(Event::Opened { peer, .. }) => format!("opened: {peer}"),
-        Output::Event(Event::Heard(stanza)) => format!("heard: {stanza:?}"),
+        Output::Event(Event::Received(stanza)) => format!("received: {stanza:?}"),
         Output::Event(Event::Ended { why }) => format!("ended: {why}"),
     }
 }
@@ -108,7 +108,7 @@ fn a_client_opens_in_clear_byte_by_byte() {
     let mut client = End::new(Role::Client, false);
     assert_eq!(client.drain(), [OPEN]);
     assert_eq!(client.slowly(REPLY), ["keepalive", "opened: ctrl-1"]);
-    assert_eq!(client.slowly(STANZA), ["heard: EndOfRib"]);
+    assert_eq!(client.slowly(STANZA), ["received: EndOfRib"]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_server_opens_in_clear_byte_by_byte() {
     assert_eq!(server.drain(), [""; 0]);
     assert_eq!(server.slowly(OPEN), [REPLY, "opened: tor-agent-1"]);
     assert_eq!(server.slowly("\u{200} \n"), [""; 0]);
-    assert_eq!(server.slowly(STANZA), ["heard: EndOfRib"]);
+    assert_eq!(server.slowly(STANZA), ["received: EndOfRib"]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_server_begins_anew_once_tls_is_up() {
     assert_eq!(server.slowly(STARTTLS), [PROCEED, "start TLS"]);
     assert_eq!(server.feed(Input::TlsUp), [""; 0]);
     assert_eq!(server.slowly(OPEN), [REPLY, "opened: tor-agent-1"]);
-    assert_eq!(server.slowly(STANZA), ["heard: EndOfRib"]);
+    assert_eq!(server.slowly(STANZA), ["received: EndOfRib"]);
 }
 
 #[test]
@@ -183,8 +183,8 @@ fn two_ends_understand_each_other_with_and_without_tls() {
                     match output {
                         Output::Send(bytes) => inputs[other].push(Input::Bytes(bytes)),
                         Output::StartTls => inputs[at].push(Input::TlsUp),
-                        Output::Event(Event::Opened { .. }) => inputs[at].push(Input::Say(Stanza::EndOfRib)),
-                        Output::Event(Event::Heard(stanza)) => heard.push(stanza),
+                        Output::Event(Event::Opened { .. }) => inputs[at].push(Input::Send(Stanza::EndOfRib)),
+                        Output::Event(Event::Received(stanza)) => heard.push(stanza),
                         output => panic!("{output:?}"),
                     }
                 }
@@ -269,7 +269,7 @@ fn a_silent_line_is_held_for_ninety_seconds_and_any_byte_prolongs_it() {
 fn a_keepalive_goes_out_when_nothing_else_did() {
     let mut client = End::established(Role::Client);
     client.pass(Duration::from_secs(29));
-    assert_eq!(client.feed(Input::Say(Stanza::EndOfRib)).len(), 1);
+    assert_eq!(client.feed(Input::Send(Stanza::EndOfRib)).len(), 1);
     let said = client.now;
     assert_eq!(client.wake(), (Why::KeepaliveDue, vec!["keepalive".to_owned()]));
     assert_eq!(client.now, said + KEEPALIVE);
@@ -344,7 +344,7 @@ fn garbage_ends_the_stream_at_every_stage_and_is_the_peers_fault() {
 fn a_malformed_stanza_ends_the_session_after_those_before_it() {
     let mut client = End::established(Role::Client);
     let did = client.bytes(format!("{STANZA}<iq><a></b></iq>{STANZA}"));
-    assert_eq!(did[..2], ["heard: EndOfRib".to_owned(), END.to_owned()]);
+    assert_eq!(did[..2], ["received: EndOfRib".to_owned(), END.to_owned()]);
     assert_eq!(
         ending(&did),
         "an end tag of another element, at byte 10, in a stanza of 16 bytes (the peer misbehaved)"
@@ -364,7 +364,7 @@ fn a_refused_route_does_not_end_the_session() {
     let did = server.bytes(publish);
     assert_eq!(
         did,
-        ["heard: Refused { what: \"a route of another family, `1/1/10.0.0.1/32`\" }"]
+        ["received: Unreadable { what: \"a route of another family, `1/1/10.0.0.1/32`\" }"]
     );
     assert!(server.stream.is_open());
 }
@@ -415,11 +415,11 @@ fn one_step_does_bounded_work_and_the_next_goes_on() {
 }
 
 #[test]
-fn what_is_said_together_is_sent_together_and_counted_until_it_is_gone() {
+fn stanzas_that_come_together_are_sent_together_and_counted_until_they_are_gone() {
     let mut client = End::established(Role::Client);
     client.feed(Input::Sent { queued_bytes: 0 });
     for _ in 0..3 {
-        client.stream.handle(client.now, Input::Say(Stanza::EndOfRib));
+        client.stream.handle(client.now, Input::Send(Stanza::EndOfRib));
     }
     let queued = client.stream.queued_bytes();
     let [sent] = &client.drain()[..] else {
@@ -432,9 +432,9 @@ fn what_is_said_together_is_sent_together_and_counted_until_it_is_gone() {
 }
 
 #[test]
-fn a_close_says_what_was_said_and_goodbye() {
+fn a_close_sends_what_is_left_and_ends_the_stream() {
     let mut client = End::established(Role::Client);
-    client.stream.handle(client.now, Input::Say(Stanza::EndOfRib));
+    client.stream.handle(client.now, Input::Send(Stanza::EndOfRib));
     client.stream.handle(
         client.now,
         Input::Close(CloseWhy::new(CloseReason::PeerClosed, "enough")),
@@ -442,7 +442,7 @@ fn a_close_says_what_was_said_and_goodbye() {
     let did = client.drain();
     assert!(did[0].contains("EndOfRib"));
     assert_eq!(did[1..], [END, "close: enough", "ended: enough"]);
-    assert_eq!(client.feed(Input::Say(Stanza::EndOfRib)), [""; 0]);
+    assert_eq!(client.feed(Input::Send(Stanza::EndOfRib)), [""; 0]);
     assert_eq!(
         client.feed(Input::Close(CloseWhy::new(CloseReason::PeerClosed, "again"))),
         [""; 0]
@@ -450,7 +450,7 @@ fn a_close_says_what_was_said_and_goodbye() {
 }
 
 #[test]
-fn both_ways_to_lose_the_peer_are_told_once() {
+fn both_ways_to_lose_the_peer_are_reported_once() {
     let mut server = End::established(Role::Server);
     let did = server.bytes(END);
     assert_eq!(ending(&did), "the peer ended the stream");
@@ -468,7 +468,7 @@ fn both_ways_to_lose_the_peer_are_told_once() {
 #[test]
 fn a_client_without_a_usable_name_is_refused() {
     for (name, why) in [
-        ("", "a stream from nobody"),
+        ("", "a stream without a name"),
         ("my-bgp-peer", "`my-bgp-peer` is no name for an agent"),
     ] {
         let mut server = End::new(Role::Server, false);

@@ -152,7 +152,7 @@ impl ControlHost {
                         address: line.from.into(),
                     });
                 }
-                stream::Output::Event(stream::Event::Heard(stanza)) => {
+                stream::Output::Event(stream::Event::Received(stanza)) => {
                     inputs.push(control::Input::Stanza { conn, stanza });
                 }
                 stream::Output::Event(stream::Event::Ended { why }) => over = Some(why),
@@ -191,7 +191,7 @@ impl ControlHost {
 
     fn send_stanza(&mut self, conn: ConnId, stanza: Stanza) {
         if let Some(line) = self.lines.get_mut(&conn) {
-            line.stream.handle(self.now, stream::Input::Say(stanza));
+            line.stream.handle(self.now, stream::Input::Send(stanza));
             self.unflushed.insert(conn);
         }
     }

@@ -53,7 +53,7 @@ impl Host {
     pub(super) fn send_stanza(&mut self, id: UplinkId, stanza: Stanza) {
         let conn = ConnId(id.0);
         if let Some(Some(stream)) = self.uplinks.get_mut(&conn) {
-            stream.handle(self.now, Stream::Say(stanza));
+            stream.handle(self.now, Stream::Send(stanza));
             self.unflushed.insert(conn);
         }
     }
@@ -101,7 +101,7 @@ impl Host {
                     let name = peer.to_string();
                     self.post_uplink(conn, Up::Opened { id, name, ours });
                 }
-                Wanted::Event(StreamEvent::Heard(stanza)) => self.post_uplink(conn, Up::Received { id, stanza }),
+                Wanted::Event(StreamEvent::Received(stanza)) => self.post_uplink(conn, Up::Received { id, stanza }),
                 Wanted::Event(StreamEvent::Ended { why }) => self.uplink_over(conn, why),
             }
         }

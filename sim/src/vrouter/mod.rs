@@ -161,7 +161,7 @@ impl VRouter {
                 Some(stream::Output::StartTls) => {}
                 Some(stream::Output::Close(_)) => self.outputs.push_back(Output::Close { conn }),
                 Some(stream::Output::Event(stream::Event::Opened { peer, ours })) => self.opened(number, &peer, ours),
-                Some(stream::Output::Event(stream::Event::Heard(stanza))) => self.on_stanza(number, stanza),
+                Some(stream::Output::Event(stream::Event::Received(stanza))) => self.on_stanza(number, stanza),
                 Some(stream::Output::Event(stream::Event::Ended { why })) => self.over(number, why),
                 // Stanzas that are queued now go out in the same loop.
                 None if session.subscribe(self.now, &self.networks) => {}
@@ -203,7 +203,7 @@ impl VRouter {
                     }
                 }
             }
-            Stanza::Refused { what } => self.report(Event::Unreadable { what }),
+            Stanza::Unreadable { what } => self.report(Event::Unreadable { what }),
             // Each instance has its own end; a configuration was not asked for.
             Stanza::EndOfRib | Stanza::Configuration(_) => {}
             // An agent sends these to a control node, never the other way.

@@ -214,6 +214,6 @@ impl Session {
     }
 
     fn send(&mut self, now: Time, stanza: Stanza) {
-        self.stream.handle(now, stream::Input::Say(stanza));
+        self.stream.handle(now, stream::Input::Send(stanza));
     }
 }

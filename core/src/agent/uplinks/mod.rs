@@ -195,7 +195,7 @@ impl Uplinks {
                 let (source, connections) = (&mut self.source, &self.connections);
                 source.on_changes(now, id, changes, connections, &mut self.outputs);
             }
-            Stanza::Refused { what } => self.event(What::Unreadable { what }),
+            Stanza::Unreadable { what } => self.event(What::Unreadable { what }),
             // What agents send to control nodes means nothing in this direction.
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::SubscribeConfiguration { .. } => {}
             Stanza::Publish { .. } | Stanza::Collection { .. } => {}

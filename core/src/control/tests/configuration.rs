@@ -1,4 +1,4 @@
-//! What clients are told of the configuration.
+//! The configuration that clients receive.
 
 use std::fmt::Write;
 
@@ -51,7 +51,7 @@ fn shown(element: &Element) -> String {
 }
 
 #[test]
-fn a_client_is_told_what_lies_around_its_switches_and_the_revision_last() {
+fn a_client_receives_the_graph_around_its_switches_and_the_revision_last() {
     let mut inventory = Inventory::clone(&inventory(7, &[1, 2]));
     let switch = inventory.switches.get_mut(&"tor1".into()).expect("a switch");
     switch.switch.certificate = Some(CertificateRule::Named("tor1.example".into()));
@@ -81,7 +81,7 @@ fn ids(text: &str) -> &str {
 }
 
 #[test]
-fn nobody_is_told_that_nothing_is_configured_before_anything_was() {
+fn no_client_receives_an_empty_configuration_before_the_first_inventory() {
     let mut world = World::default();
     subscribe(&mut world, 1, "agent-a");
     assert_eq!(told(&mut world, 1), "");
@@ -91,14 +91,14 @@ fn nobody_is_told_that_nothing_is_configured_before_anything_was() {
 }
 
 #[test]
-fn a_client_that_serves_nothing_is_told_so() {
+fn a_client_that_serves_no_switch_receives_its_own_node_alone() {
     let mut world = World::with(&[1]);
     subscribe(&mut world, 1, "stranger");
     insta::assert_snapshot!(told(&mut world, 1));
 }
 
 #[test]
-fn of_a_new_inventory_only_the_differences_are_told() {
+fn of_a_new_inventory_only_the_differences_are_sent() {
     let mut world = World::with(&[1, 2]);
     subscribe(&mut world, 1, "agent-a");
     subscribe(&mut world, 2, "stranger");
@@ -120,12 +120,12 @@ fn of_a_new_inventory_only_the_differences_are_told() {
     let last = world.events.last().map(ToString::to_string);
     assert_eq!(
         last.as_deref(),
-        Some("revision 1 is lower than 2, which stays in force")
+        Some("ignoring revision 1, lower than 2, which stays in force")
     );
 }
 
 #[test]
-fn a_change_in_the_middle_of_telling_leads_to_the_same_end() {
+fn a_change_while_the_configuration_is_being_sent_leads_to_the_same_graph() {
     let mut big = Inventory::clone(&inventory(1, &[1, 2]));
     let switch = big.switches.get_mut(&"tor1".into()).expect("a switch");
     let vlans: BTreeMap<u16, Uuid> = (1..100).map(|vlan| (vlan, Uuid(1 + u128::from(vlan % 2)))).collect();
@@ -210,7 +210,7 @@ fn another_inventory_under_the_same_revision_is_a_warning() {
 }
 
 #[test]
-fn who_serves_no_switch_is_told_so_in_the_log() {
+fn a_client_that_serves_no_switch_is_a_warning_in_the_log() {
     let mut world = World::with(&[1]);
     for (conn, name) in [(1, "agent-a"), (2, "agent-aa")] {
         subscribe(&mut world, conn, name);
@@ -220,11 +220,8 @@ fn who_serves_no_switch_is_told_so_in_the_log() {
     assert_eq!(
         told,
         [
-            (Level::Info, "agent-a the configuration, revision 1".to_owned()),
-            (
-                Level::Warn,
-                "agent-aa the configuration, revision 1: it serves no switch".to_owned()
-            ),
+            (Level::Info, "revision 1 to agent-a".to_owned()),
+            (Level::Warn, "revision 1 to agent-aa, which serves no switch".to_owned()),
         ]
     );
 }

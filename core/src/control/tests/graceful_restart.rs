@@ -1,9 +1,9 @@
-//! A control node that was just started, and agents that come back to it one after the other.
+//! A control node that was just started, and agents that connect again one after the other.
 
 use super::*;
 use crate::bounds::{GRACEFUL_RESTART, GRACEFUL_RESTART_QUIET};
 
-/// Whether a client was told that everything of `blue` was told, and everything at all.
+/// Whether a client has received the end-of-RIB of `blue`, and that of its session.
 fn ends(world: &World, conn: u64) -> (bool, bool) {
     let said = world.stanzas.get(&ConnId(conn)).map(Vec::as_slice).unwrap_or_default();
     let end = |stanza: &&Stanza| matches!(stanza, Stanza::InstanceEndOfRib { .. });
@@ -20,7 +20,7 @@ fn pass(world: &mut World, until: Time) {
 }
 
 #[test]
-fn nobody_is_told_that_everything_was_told_before_every_agent_has_published() {
+fn no_end_of_rib_is_sent_before_every_agent_has_published() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);
@@ -35,7 +35,7 @@ fn nobody_is_told_that_everything_was_told_before_every_agent_has_published() {
         world.publish(2, 1, mac(number), path(12));
     }
     world.work();
-    assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
+    assert_eq!(ends(&world, 1), (false, false), "agent-b still publishes");
     let now = world.now;
     pass(&mut world, now + GRACEFUL_RESTART_QUIET * 2);
     assert_eq!([1, 2].map(|conn| ends(&world, conn)), [(true, true); 2]);
@@ -51,7 +51,7 @@ fn nobody_is_told_that_everything_was_told_before_every_agent_has_published() {
 }
 
 #[test]
-fn an_agent_that_does_not_come_is_not_waited_for_longer_than_it_may_take_to_dial() {
+fn an_agent_that_does_not_connect_prolongs_graceful_restart_no_further_than_its_bound() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);
@@ -60,7 +60,7 @@ fn an_agent_that_does_not_come_is_not_waited_for_longer_than_it_may_take_to_dial
 }
 
 #[test]
-fn agents_of_busy_switches_keep_nobody_waiting_for_ever() {
+fn agents_of_busy_switches_prolong_graceful_restart_no_further_than_its_bound() {
     let mut world = World::with(&[1]);
     for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
         world.open(conn, name);
@@ -68,7 +68,7 @@ fn agents_of_busy_switches_keep_nobody_waiting_for_ever() {
     }
     let mut number = 0;
     while world.now < Time::ORIGIN + GRACEFUL_RESTART {
-        assert_eq!(ends(&world, 1), (false, false), "agent-b still speaks");
+        assert_eq!(ends(&world, 1), (false, false), "agent-b still publishes");
         number += 1;
         world.publish(2, 1, mac(number % 3), path(10 + number % 7));
         let now = world.now;

@@ -17,7 +17,7 @@ use crate::evpn::{Key, NextHop, Path};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::xmpp::graph::Change;
 
-/// A control node, and what each client holds of what it was told.
+/// A control node, and what each client holds of what it received.
 #[derive(Default)]
 struct World {
     node: ControlNode,
@@ -70,7 +70,7 @@ impl World {
             Stanza::InstanceEndOfRib { .. } | Stanza::EndOfRib => {}
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::Publish { .. } => panic!("only clients do"),
             Stanza::Collection { .. } | Stanza::SubscribeConfiguration { .. } => panic!("only clients do"),
-            Stanza::Refused { .. } => panic!("nobody writes it"),
+            Stanza::Unreadable { .. } => panic!("it is never written"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The control node against a model that keeps nothing but what was said, and computes everything anew.
+//! The control node against a model that keeps only what clients sent, and computes everything anew.
 
 use proptest::prelude::*;
 

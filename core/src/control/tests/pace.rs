@@ -1,4 +1,4 @@
-//! How fast each is told, and that the slow hold up nobody.
+//! The pace of the fan-out, and slow clients.
 
 use super::*;
 use crate::bounds::{CLIENT_QUEUE_BYTES, ITEMS_PER_MESSAGE, LOOKS_PER_STEP, SLOW_CLIENT, UNSENT_RETRACTS};
@@ -46,7 +46,7 @@ fn routes_share_messages_and_a_step_is_bounded() {
 }
 
 #[test]
-fn a_slow_client_delays_nobody_and_hears_each_route_once_as_it_is_then() {
+fn a_slow_client_delays_no_other_and_receives_each_route_once_at_its_newest() {
     let mut world = pair();
     world.stanzas.clear();
     world.sent(2, CLIENT_QUEUE_BYTES);
@@ -66,7 +66,7 @@ fn a_slow_client_delays_nobody_and_hears_each_route_once_as_it_is_then() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_for_too_long_is_cut_off_and_one_that_takes_little_is_not() {
+fn a_client_that_reads_nothing_for_too_long_is_closed_and_one_that_reads_little_is_not() {
     let mut world = pair();
     world.sent(1, 2 * CLIENT_QUEUE_BYTES);
     world.sent(2, 2 * CLIENT_QUEUE_BYTES);
@@ -105,7 +105,7 @@ fn what_is_kept_for_a_slow_client_is_bounded() {
 }
 
 #[test]
-fn the_end_is_told_when_everything_was_and_again_after_more_subscriptions() {
+fn the_end_of_rib_follows_every_route_and_again_after_more_subscriptions() {
     let mut world = World::with(&[1, 2]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);

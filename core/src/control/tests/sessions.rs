@@ -1,4 +1,4 @@
-//! Who is there, what each may do, and what remains of those who are not.
+//! Sessions of clients: what each may do, and what remains when one ends.
 
 use super::*;
 use crate::bounds::CLIENT_QUEUE_BYTES;
@@ -13,7 +13,7 @@ fn why_closed(world: &World, conn: u64) -> Option<String> {
 }
 
 #[test]
-fn everybody_hears_of_a_route_and_that_it_is_gone_with_its_session() {
+fn every_subscriber_receives_a_route_and_its_retract_when_its_session_ends() {
     let mut world = World::with(&[1]);
     for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
         world.open(conn, name);
@@ -56,7 +56,7 @@ fn the_copy_of_the_other_agent_takes_the_place_of_the_route_without_a_retract() 
 }
 
 #[test]
-fn an_agent_that_came_back_ends_its_older_session_and_a_namesake_elsewhere_is_refused() {
+fn an_agent_that_came_back_replaces_its_older_session_and_a_namesake_elsewhere_is_refused() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);
@@ -70,20 +70,16 @@ fn an_agent_that_came_back_ends_its_older_session_and_a_namesake_elsewhere_is_re
     world.publish(2, 1, mac(1), path(12));
     world.close(1);
     world.settle();
-    assert_eq!(
-        world.holds(2, 1),
-        [(mac(1), vec![12])],
-        "late news of the older session"
-    );
+    assert_eq!(world.holds(2, 1), [(mac(1), vec![12])], "the older session ended late");
     world.open_from(3, "agent-a", (address(9), 1).into());
     let why = why_closed(&world, 3).expect("closed");
-    assert!(why.starts_with("a client of this name is here already"), "{why}");
+    assert!(why.starts_with("a client of this name is connected already"), "{why}");
     assert_eq!(why_closed(&world, 2), None);
     assert_eq!(world.node.status().clients.len(), 1);
 }
 
 #[test]
-fn who_breaks_the_protocol_is_closed_and_told_why() {
+fn a_client_that_breaks_the_protocol_is_closed_with_a_reason() {
     let subscribe = || Stanza::Subscribe {
         instance: named(1),
         instance_id: 1,
@@ -119,7 +115,7 @@ fn who_breaks_the_protocol_is_closed_and_told_why() {
 }
 
 #[test]
-fn what_is_not_taken_is_counted_and_ends_nothing() {
+fn a_refused_publication_is_counted_and_ends_nothing() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);
@@ -176,7 +172,7 @@ fn what_is_not_taken_is_counted_and_ends_nothing() {
 }
 
 #[test]
-fn what_is_published_before_its_network_is_configured_counts_when_it_is() {
+fn a_route_that_is_published_before_its_network_is_configured_counts_when_it_is() {
     let mut world = World::with(&[1]);
     for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
         world.open(conn, name);
@@ -199,12 +195,12 @@ fn what_is_published_before_its_network_is_configured_counts_when_it_is() {
     assert_eq!(
         world.holds(2, 2),
         [(mac(1), vec![11])],
-        "nobody has to publish it again"
+        "no client has to publish it again"
     );
 }
 
 #[test]
-fn one_owner_of_a_switch_is_right_and_others_are_told_of() {
+fn one_owner_of_a_switch_is_right_and_any_other_number_is_a_warning() {
     let mut world = World::with(&[1]);
     let broadcast = Key::of_broadcast(vni(), address(11));
     for (conn, name) in [(1, "agent-a"), (2, "agent-b")] {
@@ -231,7 +227,7 @@ fn one_owner_of_a_switch_is_right_and_others_are_told_of() {
 }
 
 #[test]
-fn who_wants_to_hear_nothing_hears_nothing_but_the_end() {
+fn a_no_ribout_client_receives_only_the_end_of_rib() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.send(
@@ -249,7 +245,7 @@ fn who_wants_to_hear_nothing_hears_nothing_but_the_end() {
 }
 
 #[test]
-fn who_leaves_and_comes_back_to_hear_nothing_is_taken_back_what_he_heard_and_told_no_more() {
+fn a_no_ribout_resubscription_receives_retracts_and_no_routes() {
     let mut world = World::with(&[1]);
     world.open(1, "agent-a");
     world.subscribe(1, 1);

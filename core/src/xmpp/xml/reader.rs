@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::document::{Document, Node, XmlError};
 use super::text::{self, Place, is_name_char, is_name_start};
-use super::{Document, Node, XmlError};
 use crate::bounds::{ATTRIBUTES, ELEMENT_LEVELS, TOKEN_BYTES};
 use crate::xmpp::STREAMS;
 
-/// The namespace of the prefix `xml`, which nobody declares.
+/// The namespace of the prefix `xml`, which needs no declaration.
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// What an element of a stanza takes, about: so few make room for too many, and seldom too few.
@@ -21,8 +21,25 @@ const USUAL_LEVELS: usize = 16;
 
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
+impl<'a> Document<'a> {
+    /// Reads one element, from its first byte to its last.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        Reader::new(bytes)?.document()
+    }
+
+    /// The same where the prefix `stream` is declared already.
+    pub fn read_in_stream(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        Reader::new(bytes)?.in_stream().document()
+    }
+
+    /// Reads one opening tag, without what it opens.
+    pub fn read_open_tag(bytes: &'a [u8]) -> Result<Self, XmlError> {
+        Reader::new(bytes)?.open_tag()
+    }
+}
+
 /// Goes through the text once.
-pub(super) struct Reader<'a> {
+struct Reader<'a> {
     whole_bytes: usize,
     rest: &'a str,
     document: Document<'a>,
@@ -40,7 +57,7 @@ enum Tag {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, XmlError> {
+    fn new(bytes: &'a [u8]) -> Result<Self, XmlError> {
         let text = simdutf8::compat::from_utf8(bytes).map_err(|error| XmlError {
             what: "bytes that are not UTF-8",
             at: error.valid_up_to(),
@@ -58,12 +75,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The prefix `stream` is declared already.
-    pub(super) fn in_stream(mut self) -> Self {
+    fn in_stream(mut self) -> Self {
         self.declared.push((usize::MAX, "stream", Cow::Borrowed(STREAMS)));
         self
     }
 
-    pub(super) fn document(mut self) -> Result<Document<'a>, XmlError> {
+    fn document(mut self) -> Result<Document<'a>, XmlError> {
         loop {
             if let Some(tag) = self.rest.strip_prefix("</") {
                 self.rest = tag;
@@ -90,7 +107,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn open_tag(mut self) -> Result<Document<'a>, XmlError> {
+    fn open_tag(mut self) -> Result<Document<'a>, XmlError> {
         let Some(tag) = self.rest.strip_prefix('<') else {
             return self.fail("no tag");
         };
@@ -164,7 +181,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Namespaces are looked at for one reason: nothing may come in under a prefix that nobody declared, or twice under two.
+    /// Namespaces are looked at for one reason: nothing may stand under a prefix that is not declared, or twice under two.
     fn resolve(&mut self, index: usize, name: &'a str, first: usize) -> Result<(), XmlError> {
         let attributes = self.document.attributes.get(first..).unwrap_or_default();
         for (attribute, value) in attributes {
@@ -217,7 +234,7 @@ impl<'a> Reader<'a> {
     fn end_tag(&mut self) -> Result<(), XmlError> {
         let open = self.open.last().and_then(|open| self.document.nodes.get(*open));
         let open = open.map(|node| node.name);
-        // As everybody writes it, the name need not be read once more.
+        // In the usual form, the name need not be read again.
         let usual = open.and_then(|name| self.rest.strip_prefix(name)?.strip_prefix('>'));
         self.rest = match usual {
             Some(rest) => rest,

@@ -43,7 +43,7 @@ pub(super) fn decode(raw: &str, place: Place) -> Result<String, &'static str> {
 /// What `&name;` stands for.
 fn reference(name: &str) -> Result<char, &'static str> {
     let number = |digits: &str, radix| {
-        // More digits than any character needs are somebody's joke.
+        // No character needs so many digits.
         let sane = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| char::from(byte).is_digit(radix));
         let number = u32::from_str_radix(digits, radix).ok().filter(|_| sane)?;
         char::from_u32(number).filter(|c| is_char(*c))

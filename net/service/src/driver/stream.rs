@@ -220,7 +220,7 @@ fn obey<E: Env>(env: &E, stream: &mut Stream, orders: &mut Vec<Order>, queue: &Q
     for order in orders.drain(..) {
         match order {
             Order::Say(stanza) => {
-                stream.handle(env.now(), Input::Say(stanza));
+                stream.handle(env.now(), Input::Send(stanza));
                 said += 1;
             }
             // Nothing can be said after that.
@@ -319,7 +319,7 @@ impl From<Event> for News {
     fn from(event: Event) -> Self {
         match event {
             Event::Opened { peer, ours } => Self::Opened { peer, ours },
-            Event::Heard(stanza) => Self::Heard(stanza),
+            Event::Received(stanza) => Self::Heard(stanza),
             Event::Ended { why } => Self::Ended(why),
         }
     }
