@@ -22,18 +22,18 @@ use tracing::debug;
 use crate::metrics::{self, Counters, Measured};
 use crate::ports::{self, Limits};
 
-/// Where the status comes from: the worker that handles the sessions.
+/// The source of the status: the worker that handles the sessions.
 pub trait StatusSource: Send + Sync + 'static {
-    /// What it has to say.
+    /// Its kind of status.
     type Status: Status;
 
-    /// The status, said by the worker; `None` when it is gone. Callers bring the deadline.
+    /// The status from the worker; `None` if the worker is gone. The caller sets the deadline.
     fn status(&self) -> impl Future<Output = Option<Self::Status>> + Send;
 }
 
-/// What an operator may want to know of a process.
+/// The status of a process, for operators.
 pub trait Status: Measured + Serialize + Send {
-    /// Whether it can do its work, and the word for that.
+    /// Whether the process can do its work, and the word for its state.
     fn health(&self) -> (bool, String);
 }
 
@@ -44,32 +44,31 @@ impl Status for AgentStatus {
 }
 
 impl Status for ControlStatus {
-    /// One that answers can do its work: it does not start without an inventory.
+    /// A control node that answers is healthy: it does not start without an inventory.
     fn health(&self) -> (bool, String) {
         (true, Grade::Fit.to_string())
     }
 }
 
-/// How long the worker may take for its status.
+/// How long the worker may take to return its status.
 pub const STATUS: Duration = Duration::from_secs(1);
 
-/// One request each. A reader that is slower than this over loopback has stopped.
+/// One request per connection. A client on loopback that needs longer has stopped.
 const LIMITS: Limits = Limits {
     connections: 32,
     time: Duration::from_secs(15),
 };
 
-/// How long a client may take for its request's header.
+/// How long a client may take to send the header of its request.
 const HEADER: Duration = Duration::from_secs(5);
 
-/// Bytes of a request's header.
+/// The largest header of a request, in bytes.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Serves for as long as it is polled.
 ///
-/// `/status` is the status as JSON, and `/health` says `fit`, or what else it is with 503. A
-/// worker that does not answer gives 503 for both. `/metrics` is always there, with `tandem_worker_up 0`
-/// then, because a scrape that fails would hide even that.
+/// `/status` returns the status as JSON. `/health` returns `fit` with 200, or another grade with 503. If the worker does
+/// not answer, both return 503; `/metrics` still returns `tandem_worker_up 0`, which a failed scrape would hide.
 pub async fn serve(listener: TcpListener, source: Arc<impl StatusSource>, counters: Arc<Counters>) {
     let service = TowerToHyperService::new(router(source, counters));
     ports::serve("http", listener, LIMITS, |stream, peer| {
@@ -94,7 +93,7 @@ fn router<S: StatusSource>(source: Arc<S>, counters: Arc<Counters>) -> Router {
         .route("/status", get(status::<S>))
         .route("/metrics", get(scrape::<S>))
         .route("/health", get(health::<S>))
-        .fallback((StatusCode::NOT_FOUND, "here are /status, /metrics and /health\n"))
+        .fallback((StatusCode::NOT_FOUND, "not found; try /status, /metrics or /health\n"))
         .with_state(Shared { source, counters })
 }
 
@@ -115,7 +114,7 @@ impl<S> Clone for Shared<S> {
 async fn status<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     match ask(&*shared.source).await {
         Some(status) => Json(status).into_response(),
-        None => wedged(),
+        None => no_answer(),
     }
 }
 
@@ -123,7 +122,7 @@ async fn health<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     match ask(&*shared.source).await.map(|status| status.health()) {
         Some((true, word)) => format!("{word}\n").into_response(),
         Some((false, word)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{word}\n")).into_response(),
-        None => wedged(),
+        None => no_answer(),
     }
 }
 
@@ -142,8 +141,8 @@ async fn ask<S: StatusSource>(source: &S) -> Option<S::Status> {
     tokio::time::timeout(STATUS, source.status()).await.ok().flatten()
 }
 
-fn wedged() -> Response {
-    let text = "the worker does not answer: it is wedged or overloaded\n";
+fn no_answer() -> Response {
+    let text = "the worker does not answer: it hangs, or is overloaded\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -182,7 +181,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.expect("connected");
         stream.write_all(request).await.expect("sent");
         let mut answer = Vec::new();
-        // A reset says the same as an orderly close: there is no more answer.
+        // A reset ends the answer just as an orderly close does.
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8(answer).expect("text")
     }
@@ -225,12 +224,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wedged_worker_is_said_to_be_wedged() {
+    async fn without_an_answer_of_the_worker_status_and_health_are_503_and_metrics_say_so() {
         let address = server(None).await;
         for path in ["/status", "/health"] {
             let (line, body) = get(address, path).await;
             assert_eq!(line, "HTTP/1.1 503 Service Unavailable", "{path}");
-            assert!(body.contains("wedged"), "{path}: {body}");
+            assert!(body.contains("does not answer"), "{path}: {body}");
         }
         let (line, body) = get(address, "/metrics").await;
         assert_eq!(line, "HTTP/1.1 200 OK");
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_that_say_nothing_do_not_keep_others_out() {
+    async fn silent_clients_do_not_lock_others_out() {
         let address = server(Some(samples::busy())).await;
         let mut silent = Vec::new();
         for _ in 0..LIMITS.connections * 2 {

@@ -1,4 +1,4 @@
-//! The door for switches: accept, PROXY header, TLS, all of it bounded in number and in time.
+//! The listener for switches: accept, PROXY header and TLS, bounded in number and time.
 
 mod refusals;
 
@@ -24,11 +24,11 @@ use refusals::Refusals;
 /// How a listener treats its connections.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
-    /// Whether every connection begins with a PROXY v2 header. It is required then, and refused otherwise.
+    /// Whether each connection must begin with a PROXY v2 header. Without this option, a header is refused.
     pub proxy_protocol: bool,
-    /// From accept to the end of TLS.
+    /// The time from accept to the end of the handshake.
     pub handshake_deadline: Duration,
-    /// Connections between accept and session. Above it, the newest is closed at once.
+    /// The number of connections in the handshake. Beyond it, the newest is closed at once.
     pub half_open_max: usize,
     /// Silence after which the kernel probes a connection; it gives up after three more of these.
     pub tcp_keepalive: Duration,
@@ -48,20 +48,20 @@ impl Default for ListenOptions {
     }
 }
 
-/// A switch at the door, verified.
+/// An accepted connection with a verified certificate.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The plaintext inside.
+    /// The plaintext stream.
     pub stream: TlsStream<TcpStream>,
-    /// Who it is, certificate included.
+    /// The peer, including its certificate.
     pub peer: Peer,
     /// When the connection was accepted.
     pub accepted_at: Instant,
-    /// What the PROXY header and TLS took, from then on.
+    /// How long PROXY header and TLS took after that.
     pub tls: Duration,
 }
 
-/// Accepts until it is dropped. Dropping it closes the port and every unfinished handshake; sessions live on.
+/// Accepts connections until it is dropped. That closes the port and each unfinished handshake; sessions continue.
 #[derive(Debug)]
 pub struct Listener {
     accepted: mpsc::Receiver<Accepted>,
@@ -76,7 +76,7 @@ impl Listener {
         let listener =
             open(address).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
         let address = listener.local_addr()?;
-        // A handshake that is done but not yet fetched holds its place among the half-open ones.
+        // A finished handshake counts as half-open until `accept` returns it.
         let (sender, accepted) = mpsc::channel(1);
         let refusals = Refusals::default();
         let counters = Arc::clone(&refusals.counters);
@@ -95,17 +95,17 @@ impl Listener {
         })
     }
 
-    /// The next verified connection; cancel-safe. `None` only when the accept loop itself died.
+    /// The next verified connection; cancel-safe. `None` only if the accept loop has ended.
     pub async fn accept(&mut self) -> Option<Accepted> {
         self.accepted.recv().await
     }
 
-    /// The address bound, with the port that the system chose.
+    /// The bound address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What happened to connections so far.
+    /// Counters of accepted and refused connections.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
@@ -117,7 +117,7 @@ impl Drop for Listener {
     }
 }
 
-/// As many connections as may wait in the kernel: a thousand switches may come at once.
+/// Connections that may wait in the kernel: a thousand switches may connect at once.
 const BACKLOG_CONNECTIONS: u32 = 1024;
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -140,7 +140,7 @@ struct Door {
 async fn serve(listener: TcpListener, door: Arc<Door>) {
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(1);
-    // Dropped with this future, which ends all handshakes.
+    // Dropped together with this future, which ends all handshakes.
     let mut handshakes = JoinSet::new();
     let mut pause = SHORTEST;
     loop {
@@ -154,10 +154,10 @@ async fn serve(listener: TcpListener, door: Arc<Door>) {
             }
             Ok((_, address)) => {
                 let max = door.options.half_open_max;
-                let what = format!("{max} handshakes are under way already; the newest is closed");
+                let what = format!("{max} handshakes are in progress; the newest connection is closed");
                 door.refusals.note(address, &Refusal::new(Cause::HalfOpen, what));
             }
-            // Mostly EMFILE: the connection stays in the backlog, so trying at once again would spin.
+            // Mostly EMFILE: the connection stays in the backlog, so an immediate retry would spin.
             Err(error) => {
                 let what = format!("cannot accept: {error}");
                 let address = SocketAddr::from(([0, 0, 0, 0], 0));
@@ -192,7 +192,7 @@ impl Door {
                     accepted_at,
                     tls,
                 };
-                // Fails only when the listener is being dropped.
+                // Fails only while the listener is being dropped.
                 let _closed = self.sender.send(accepted).await;
             }
             Err(refusal) => self.refusals.note(address, &refusal),
@@ -206,7 +206,7 @@ impl Door {
         waits_for: &mut &'static str,
     ) -> Result<(TlsStream<TcpStream>, Peer), Refusal> {
         prepare(&stream, &self.options)
-            .map_err(|error| Refusal::new(Cause::Closed, format!("the connection failed at once: {error}")))?;
+            .map_err(|error| Refusal::new(Cause::Closed, format!("the connection failed immediately: {error}")))?;
         let mut proxied = None;
         if self.options.proxy_protocol {
             *waits_for = "the PROXY header";

@@ -1,4 +1,4 @@
-//! Logs go to stderr: lines for people, or one JSON object a line.
+//! Logs to stderr: text for people, or one JSON object per line.
 
 use std::env::{self, VarError};
 use std::io::{self, IsTerminal};
@@ -12,16 +12,16 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{Log, LogFormat};
 
-/// Why there are no logs; all of it is the environment's fault.
+/// Why logging cannot start; the environment is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// `RUST_LOG` cannot be understood.
+    /// `RUST_LOG` cannot be parsed.
     #[error("RUST_LOG is not a list such as `info,tandem_core=debug`: {0}")]
     Directives(#[from] ParseError),
     /// `RUST_LOG` is not text.
     #[error("RUST_LOG is not UTF-8 text")]
     NotText,
-    /// Something in this process logs already.
+    /// This process logs already.
     #[error(transparent)]
     Twice(#[from] SetGlobalDefaultError),
 }
@@ -42,7 +42,7 @@ pub fn init(log: Log) -> Result<(), LoggingError> {
     Ok(tracing::subscriber::set_global_default(subscriber)?)
 }
 
-/// What [`init`] installs, with its environment as arguments.
+/// The subscriber that [`init`] installs, with its environment as arguments.
 fn subscriber<W>(
     log: Log,
     directives: Option<&str>,
@@ -62,7 +62,7 @@ where
     Ok(Registry::default().with(filter).with(lines))
 }
 
-/// The level is for Tandem. The libraries below it stay at warnings: their details drown ours.
+/// The level applies to Tandem. Libraries stay at warnings: their details would hide Tandem's.
 fn default_directives(level: Level) -> String {
     let libraries = level.min(Level::WARN);
     format!("{libraries},tandem={level}")
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_text_has_no_colours_unless_asked_for() {
+    fn a_line_of_text_has_colours_only_on_request() {
         let text = logged(LogFormat::Text, Level::INFO, None, false);
         assert!(
             text.ends_with(" INFO tandem_core::session: Claimed switch=\"tor1\"\n"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_is_for_tandem_and_rust_log_overrides_it() {
+    fn the_level_applies_to_tandem_and_rust_log_overrides_it() {
         let lines = |level, directives| logged(LogFormat::Text, level, directives, false).lines().count();
         assert_eq!(lines(Level::INFO, None), 1);
         assert_eq!(lines(Level::DEBUG, None), 2);

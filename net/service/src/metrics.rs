@@ -1,4 +1,4 @@
-//! What Prometheus scrapes, computed from the status at the moment of the scrape.
+//! Metrics for Prometheus, computed from the status at each scrape.
 
 mod control;
 
@@ -19,30 +19,31 @@ use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, UplinkStatus
 use crate::listen;
 use crate::tls::Cause;
 
-/// What the status does not know, because it happens outside the worker.
+/// Counts of what happens outside the worker, and is not in the status.
 #[derive(Debug, Default)]
 pub struct Counters {
-    door: OnceLock<Arc<listen::Counters>>,
+    listener: OnceLock<Arc<listen::Counters>>,
     certificates: Mutex<BTreeMap<String, i64>>,
 }
 
 impl Counters {
-    /// The TLS port is open, and counts there. It stays open: a second call changes nothing.
-    pub fn opened(&self, door: Arc<listen::Counters>) {
-        let _ = self.door.set(door);
+    /// Reads the counters of this listener from now on. The port stays open: a second call changes nothing.
+    pub fn opened(&self, listener: Arc<listen::Counters>) {
+        let _ = self.listener.set(listener);
     }
 
-    /// One of our certificates was loaded, under a name such as `agent`; it ends this many seconds after 1970.
+    /// Records that a certificate of this process was loaded, under a name such as `agent`, and when it expires, in seconds
+    /// since 1970.
     pub fn certificate(&self, name: impl Into<String>, not_after_unix_s: i64) {
         let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
         certificates.insert(name.into(), not_after_unix_s);
     }
 }
 
-/// The text of `/metrics`. Without a status, because the worker does not answer, `tandem_worker_up` is 0.
+/// The text of `/metrics`. Without a status `tandem_worker_up` is 0: the worker does not answer.
 ///
 /// # Errors
-/// None in practice: writing to a text cannot fail.
+/// None in practice: writing to a string cannot fail.
 pub fn render(status: Option<&impl Measured>, counters: &Counters, now: SystemTime) -> Result<String, fmt::Error> {
     let mut metrics = Metrics(Registry::with_prefix("tandem"));
     let up = [(vec![], if status.is_some() { 1.0 } else { 0.0 })];
@@ -56,9 +57,9 @@ pub fn render(status: Option<&impl Measured>, counters: &Counters, now: SystemTi
     Ok(text)
 }
 
-/// What can be told in numbers.
+/// A status that has metrics.
 pub trait Measured {
-    /// Adds its numbers.
+    /// Adds its metrics.
     fn measure(&self, metrics: &mut Metrics);
 }
 
@@ -72,10 +73,10 @@ impl Measured for AgentStatus {
     }
 }
 
-/// A label's name and value, as many as a value has.
+/// The labels of a value: name and value of each.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// What is scraped, as it comes together.
+/// The metrics of one scrape.
 #[derive(Debug)]
 pub struct Metrics(Registry);
 
@@ -91,7 +92,7 @@ impl Metrics {
     }
 }
 
-/// Values that are known already, in the order in which they are shown.
+/// Values that were computed before, in their order of output.
 #[derive(Debug)]
 struct Gauges(Vec<(Labels, f64)>);
 
@@ -127,20 +128,20 @@ impl EncodeMetric for Counts {
 }
 
 fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
-    let door = counters.door.get();
-    let accepted = door.map_or(0, |door| door.accepted());
+    let listener = counters.listener.get();
+    let accepted = listener.map_or(0, |listener| listener.accepted());
     metrics.counters(
         "accepted_connections",
-        "Connections whose handshake ended well",
+        "Connections with a successful TLS handshake",
         [(vec![], accepted)],
     );
     let refused = Cause::ALL.iter().map(|cause| {
         let labels = vec![("cause", cause.label().to_owned())];
-        (labels, door.map_or(0, |door| door.refused(*cause)))
+        (labels, listener.map_or(0, |listener| listener.refused(*cause)))
     });
     metrics.counters(
         "refused_connections",
-        "Connections that were refused before they became a session",
+        "Connections that were refused before they had a session",
         refused,
     );
 
@@ -154,19 +155,19 @@ fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
     });
     metrics.gauges(
         "certificate_days_to_expiry",
-        "Days until a certificate ends; negative when it has ended",
+        "Days until a certificate of this process expires; negative after that",
         days,
     );
 }
 
 fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     let labels = vec![("agent", status.agent.clone()), ("tsn", status.tsn.to_string())];
-    metrics.gauges("agent_info", "This agent", [(labels, 1.0)]);
+    metrics.gauges("agent_info", "Name and services node of this agent", [(labels, 1.0)]);
     let grades = Grade::ALL.map(|grade| {
         let is = if status.grade == grade.to_string() { 1.0 } else { 0.0 };
         (vec![("grade", grade.to_string())], is)
     });
-    metrics.gauges("agent_grade", "1 for the grade that the health ports announce", grades);
+    metrics.gauges("agent_grade", "1 for the current grade of the agent", grades);
     let alive = status.tsn_alive.map(|alive| (vec![], f64::from(u8::from(alive))));
     if alive.is_some() {
         metrics.gauges("tsn_up", "Whether the services node passes its probes", alive);
@@ -175,7 +176,7 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     if revision.is_some() {
         metrics.gauges(
             "configuration_revision",
-            "Of the configuration that control nodes told",
+            "Revision of the active configuration received from control nodes",
             revision,
         );
     }
@@ -187,7 +188,7 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     );
 }
 
-/// What the agent knows by comparing itself with the other one of its pair.
+/// Metrics of the link to the other agent of the pair.
 fn pair(metrics: &mut Metrics, status: &AgentStatus) {
     let configured = status.switches.iter();
     let configured = configured.map(|(name, switch)| configuration(name, &switch.fingerprint));
@@ -196,7 +197,7 @@ fn pair(metrics: &mut Metrics, status: &AgentStatus) {
     let up = f64::from(u8::from(peer.agent.is_some()));
     metrics.gauges(
         "peer_up",
-        "Whether the other agent of the pair says how it stands",
+        "Whether the other agent of the pair sends reports",
         [(vec![], up)],
     );
     let alarms = status.switches.iter().flat_map(|(name, switch)| {
@@ -207,15 +208,15 @@ fn pair(metrics: &mut Metrics, status: &AgentStatus) {
     });
     metrics.gauges(
         "switch_alarm",
-        "1 for what has been wrong for a while between the two agents of the pair",
+        "1 for each alarm: the reports of both agents have shown it for five seconds",
         alarms,
     );
 }
 
-/// The name and the explanation of a metric that agents and control nodes have.
+/// Name and help of a metric that agents and control nodes share.
 const CONFIGURATION: (&str, &str) = (
     "switch_configuration_info",
-    "The fingerprint of what is configured for a switch: the same wherever it is configured alike",
+    "Fingerprint of the configuration of a switch; equal configurations have equal fingerprints",
 );
 
 fn configuration(switch: &SwitchName, fingerprint: &str) -> (Labels, f64) {
@@ -223,46 +224,47 @@ fn configuration(switch: &SwitchName, fingerprint: &str) -> (Labels, f64) {
     (labels, 1.0)
 }
 
+/// Name, help and value of each gauge of a control node.
+type UplinkGauge = (&'static str, &'static str, fn(&UplinkStatus) -> f64);
+
+const UPLINK_GAUGES: [UplinkGauge; 7] = [
+    (
+        "control_node_up",
+        "Whether the session with a control node is open",
+        |it| f64::from(u8::from(it.name.is_some())),
+    ),
+    (
+        "control_node_configures",
+        "1 for the control node whose configuration is in force",
+        |it| f64::from(u8::from(it.configures)),
+    ),
+    (
+        "control_node_disagrees",
+        "Whether a control node has served a configuration different from the one in force for five seconds",
+        |it| f64::from(u8::from(it.disagrees)),
+    ),
+    (
+        "control_node_failures",
+        "Dials and sessions that have failed since the last session opened",
+        |it| f64::from(it.failures),
+    ),
+    (
+        "control_node_instances_open",
+        "Instances whose routes are not complete at a control node",
+        |it| it.instances.saturating_sub(it.instances_complete) as f64,
+    ),
+    ("control_node_routes_told", "Routes sent to a control node", |it| {
+        it.routes_told as f64
+    }),
+    (
+        "control_node_routes_untold",
+        "Routes not yet sent to a control node",
+        |it| it.routes_untold as f64,
+    ),
+];
+
 fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
-    type Value = fn(&UplinkStatus) -> f64;
-    let values: [(&str, &str, Value); 7] = [
-        (
-            "control_node_up",
-            "Whether a session with a control node is open",
-            |it| f64::from(u8::from(it.name.is_some())),
-        ),
-        (
-            "control_node_configures",
-            "1 for the control node that says what is wanted",
-            |it| f64::from(u8::from(it.configures)),
-        ),
-        (
-            "control_node_disagrees",
-            "Whether a control node has told another configuration than the one in force for five seconds",
-            |it| f64::from(u8::from(it.disagrees)),
-        ),
-        (
-            "control_node_failures",
-            "Dials and sessions that failed since the last session opened",
-            |it| f64::from(it.failures),
-        ),
-        (
-            "control_node_instances_open",
-            "Instances of which a control node has not told everything yet",
-            |it| it.instances.saturating_sub(it.instances_complete) as f64,
-        ),
-        (
-            "control_node_routes_told",
-            "Routes that a control node was told",
-            |it| it.routes_told as f64,
-        ),
-        (
-            "control_node_routes_untold",
-            "Routes that a control node may have to be told yet",
-            |it| it.routes_untold as f64,
-        ),
-    ];
-    for (metric, help, value) in values.into_iter().filter(|_| !nodes.is_empty()) {
+    for (metric, help, value) in UPLINK_GAUGES.into_iter().filter(|_| !nodes.is_empty()) {
         let values = nodes
             .iter()
             .map(|node| (vec![("address", node.address.to_string())], value(node)));
@@ -276,25 +278,24 @@ fn uplinks(metrics: &mut Metrics, nodes: &[UplinkStatus]) {
     });
     metrics.counters(
         "control_node_routes_unusable",
-        "Routes that a control node told in this session and that are of no use",
+        "Routes received from a control node in this session that the agent cannot use",
         unusable,
     );
 }
 
 fn switches(metrics: &mut Metrics, status: &AgentStatus) {
-    let switch = |name: &dyn fmt::Display| vec![("switch", name.to_string())];
     let sessions = status
         .switches
         .iter()
         .map(|(name, it)| (switch(name), it.sessions.len() as f64));
-    metrics.gauges("switch_sessions", "Sessions of a switch with this agent", sessions);
+    metrics.gauges("switch_sessions", "Sessions between a switch and this agent", sessions);
     let exported = status
         .switches
         .iter()
         .map(|(name, it)| (switch(name), it.exported as f64));
     metrics.gauges(
         "switch_exported_routes",
-        "Routes of a switch that are exported",
+        "Routes of a switch that this agent exports",
         exported,
     );
     let phases = leading(status).map(|(name, session)| {
@@ -305,9 +306,20 @@ fn switches(metrics: &mut Metrics, status: &AgentStatus) {
     });
     metrics.gauges(
         "switch_session_info",
-        "Phase and ownership of a switch's leading session",
+        "Phase and ownership of a switch's leading session: the owner, or else the newest",
         phases,
     );
+    rows(metrics, status);
+    objects(metrics, status);
+    let misses = leading(status).map(|(name, session)| (switch(name), session.keepalive_misses));
+    metrics.counters(
+        "switch_keepalive_misses",
+        "Echoes sent because no byte was received for an interval; reset with each session",
+        misses,
+    );
+}
+
+fn rows(metrics: &mut Metrics, status: &AgentStatus) {
     let rows = leading(status).flat_map(|(name, session)| {
         let counts = [
             ("local", session.rows_local),
@@ -322,39 +334,46 @@ fn switches(metrics: &mut Metrics, status: &AgentStatus) {
     });
     metrics.gauges(
         "switch_rows",
-        "Unicast MAC rows: learned by the switch, found in its remote table, wanted there",
+        "Unicast MAC rows: learned by the switch, found in its remote table, desired there",
         rows,
     );
+}
 
-    type Count = fn(&SessionStatus) -> usize;
-    let counts: [(&str, &str, Count); 4] = [
-        (
-            "switch_pending_objects",
-            "Objects that differ and are not in flight",
-            |it| it.pending,
-        ),
-        (
-            "switch_in_flight_transactions",
-            "Transactions that await their reply",
-            |it| it.in_flight,
-        ),
-        ("switch_blocked_objects", "Objects that cannot be written yet", |it| {
-            it.blocked.len()
-        }),
-        ("switch_quarantined_objects", "Objects that keep failing", |it| {
-            it.quarantine.len()
-        }),
-    ];
-    for (metric, help, count) in counts {
+/// Name, help and value of each count of a session.
+type SessionGauge = (&'static str, &'static str, fn(&SessionStatus) -> usize);
+
+const SESSION_GAUGES: [SessionGauge; 4] = [
+    (
+        "switch_pending_objects",
+        "Objects that differ from the desired state and are not in flight",
+        |it| it.pending,
+    ),
+    (
+        "switch_in_flight_transactions",
+        "Transactions that await their reply",
+        |it| it.in_flight,
+    ),
+    (
+        "switch_blocked_objects",
+        "Objects that wait for another object or for the switch",
+        |it| it.blocked.len(),
+    ),
+    (
+        "switch_quarantined_objects",
+        "Objects that the switch keeps rejecting",
+        |it| it.quarantine.len(),
+    ),
+];
+
+fn objects(metrics: &mut Metrics, status: &AgentStatus) {
+    for (metric, help, count) in SESSION_GAUGES {
         let values = leading(status).map(|(name, session)| (switch(name), count(session) as f64));
         metrics.gauges(metric, help, values);
     }
-    let misses = leading(status).map(|(name, session)| (switch(name), session.keepalive_misses));
-    metrics.counters(
-        "switch_keepalive_misses",
-        "Echoes without any byte for an interval; starts anew with each session",
-        misses,
-    );
+}
+
+fn switch(name: &SwitchName) -> Labels {
+    vec![("switch", name.to_string())]
 }
 
 fn takeovers(metrics: &mut Metrics, status: &AgentStatus) {
@@ -367,7 +386,7 @@ fn takeovers(metrics: &mut Metrics, status: &AgentStatus) {
     });
     metrics.gauges(
         "takeover_seconds",
-        "Since the connection was accepted, when the leading session reached each phase",
+        "Time from accepting the connection to each phase of the takeover, for the leading session",
         takeovers,
     );
 }
@@ -385,7 +404,7 @@ pub fn phases(session: &SessionStatus) -> [(&'static str, Option<f64>); 6] {
     ]
 }
 
-/// Of each switch the session that counts: the one that may write, or else the newest.
+/// The leading session of each switch: the one that may write, or else the newest.
 fn leading(status: &AgentStatus) -> impl Iterator<Item = (&SwitchName, &SessionStatus)> {
     let leader = |switch: &'_ SwitchStatus| {
         let owns = |session: &SessionStatus| matches!(session.ownership.as_str(), "held" | "lockless");
@@ -409,7 +428,7 @@ mod tests {
     use crate::samples;
 
     #[test]
-    fn an_agent_at_work_is_told_in_prometheus_text() {
+    fn a_busy_agent_as_prometheus_text() {
         let counters = Counters::default();
         counters.certificate("agent", 86_400 * 40);
         let now = UNIX_EPOCH + Duration::from_secs(86_400 * 10);
@@ -417,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wedged_worker_is_told_and_what_is_known_without_it_stays() {
+    fn without_a_worker_its_metric_is_0_and_the_counters_stay() {
         let counters = Counters::default();
         counters.opened(listen::Counters::sample(3, Cause::Expired, 2));
         let text = render(None::<&AgentStatus>, &counters, UNIX_EPOCH).expect("text");

@@ -8,20 +8,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, warn};
 
-/// What the connections of one port may take.
+/// The limits of the connections of one port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections at once. One more closes the oldest, so that those who connect and say nothing cannot
-    /// keep a health check out.
+    /// Connections at a time. One more closes the oldest, so that silent clients cannot lock a health check out.
     pub(crate) connections: usize,
     /// How long a connection may last.
     pub(crate) time: Duration,
 }
 
-/// How long to wait after an accept that failed: the usual cause, too many open files, lasts.
+/// The pause after a failed accept: its usual cause, too many open files, persists.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Hands every connection to `handle`, for as long as the future is polled; dropping it closes them all.
+/// Passes each connection to `handle` while the future is polled; dropping it closes all connections.
 pub(crate) async fn serve<F>(
     port: &'static str,
     listener: TcpListener,
@@ -44,7 +43,7 @@ pub(crate) async fn serve<F>(
                     let handled = tokio::time::timeout(limits.time, handle(stream, peer));
                     by_age.push_back(connections.spawn(async move {
                         if handled.await.is_err() {
-                            debug!(port, %peer, "took too long and is closed");
+                            debug!(port, %peer, "the connection took too long and is closed");
                         }
                     }));
                 }

@@ -1,4 +1,4 @@
-//! A made-up state of an agent, for tests of what shows it. The tests of `tandem status` read this file, too.
+//! A sample status of an agent, for tests. The tests of `tandem status` include this file, too.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use tandem_core::ids::{ConnId, Generation};
 use tandem_core::status::Alarm;
 use tandem_core::status::{AgentStatus, PeerStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus};
 
-/// One switch that is owned and in trouble, one with a duplicate session, one that waits, one that is away.
+/// One switch that is owned and has problems, one with two sessions, one on standby, one without a session.
 pub(crate) fn busy() -> AgentStatus {
     let mut tor1 = session(1, "synced", "held");
     tor1.rows_local = 12;

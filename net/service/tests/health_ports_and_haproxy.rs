@@ -28,7 +28,7 @@ async fn haproxy_follows_the_grade_and_sees_a_wedged_worker() {
     proxy.until("UP").await;
 
     worker.set(Some(Grade::Draining));
-    let told = announcements.everyone_told(Grade::Draining, PATIENCE).await;
+    let told = announcements.wait_for(Grade::Draining, PATIENCE).await;
     assert_eq!(told, Ok(()), "the proxy fetched the word");
     proxy.until("DRAIN").await;
 

@@ -19,7 +19,7 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
     pair.control_nodes[0].process.signal(Signal::SIGHUP).expect("a signal");
     wait(&pair, "a complaint", || {
         pair.control_nodes[0]
-            .lines(&["Reload: 1 problems; everything stays as it was"])
+            .lines(&["Reload: 1 problem; nothing is changed"])
             .pop()
     });
 

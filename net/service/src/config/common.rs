@@ -1,4 +1,4 @@
-//! What stands alike in the files of agents and control nodes: `[tls]`, `[log]`, and what is listened on.
+//! Sections that agents and control nodes share: `[tls]`, `[log]`, and the addresses of listeners.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub(super) const CERTIFICATE: Key<PathBuf> = Key {
     name: "certificate",
     read: values::path,
     example: r#""agent-cert.pem""#,
-    what: "a PEM file with our own certificate and what leads to its root",
+    what: "a PEM file with the own certificate and its chain up to the root",
 };
 pub(super) const PRIVATE_KEY: Key<PathBuf> = Key {
     name: "private_key",
@@ -31,19 +31,19 @@ const CA: Key<PathBuf> = Key {
     name: "ca",
     read: values::path,
     example: r#""switch-ca.pem""#,
-    what: "a PEM file with the authorities that sign the certificates of those who connect",
+    what: "a PEM file with the CAs that sign the certificates of clients",
 };
 const CRL: Key<PathBuf> = Key {
     name: "crl",
     read: values::path,
     example: r#""switch-crl.pem""#,
-    what: "a PEM file with the certificates that these authorities have revoked",
+    what: "a PEM file with the certificate revocation lists of these CAs",
 };
 const ALLOW_X509_V1: Key<bool> = Key {
     name: "allow_x509_v1",
     read: values::boolean,
     example: "true",
-    what: "whether to take the X.509 v1 certificates of Open vSwitch 2.10 and older",
+    what: "whether to accept the X.509 v1 certificates of Open vSwitch 2.10 and older",
 };
 const FORMAT: Key<LogFormat> = Key {
     name: "format",
@@ -58,7 +58,7 @@ const LEVEL: Key<tracing::Level> = Key {
     what: "`error`, `warn`, `info`, `debug` or `trace`",
 };
 
-/// `[tls]`, which must be there.
+/// `[tls]`, which is required.
 pub(super) fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Settings> {
     let mut table = root.required_section("tls", "`certificate`, `private_key` and `ca`", problems)?;
     let certificate = table.required(&CERTIFICATE, problems);
@@ -80,7 +80,7 @@ pub(super) fn tls(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems
     })
 }
 
-/// `[log]`, which may be left out.
+/// `[log]`, which is optional.
 pub(super) fn log(root: &mut Table<'_>, problems: &mut Problems) -> Log {
     let mut log = Log {
         format: LogFormat::Text,
@@ -94,16 +94,16 @@ pub(super) fn log(root: &mut Table<'_>, problems: &mut Problems) -> Log {
     log
 }
 
-/// Something that is listened on.
+/// The address of a listener.
 pub(super) struct Listener<'a> {
     key: &'static str,
     address: Option<SocketAddr>,
-    /// Where the file says so.
+    /// Its place in the file, if the file sets it.
     span: Option<&'a Range<usize>>,
 }
 
 impl<'a> Listener<'a> {
-    /// What the file says, or what holds where it is silent; `None` is off.
+    /// The address in the file, or the default; `None` is off.
     pub(super) fn new<T>(key: &'static str, given: Option<&'a At<T>>, default: Option<SocketAddr>) -> Self
     where
         T: Copy + Into<Option<SocketAddr>>,
@@ -116,7 +116,7 @@ impl<'a> Listener<'a> {
     }
 }
 
-/// Each of them needs a port of its own.
+/// Reports listeners that need the same port.
 pub(super) fn apart(table: &Table<'_>, listeners: &[Listener<'_>], problems: &mut Problems) {
     for (index, later) in listeners.iter().enumerate() {
         for earlier in listeners.iter().take(index) {
@@ -129,9 +129,9 @@ pub(super) fn apart(table: &Table<'_>, listeners: &[Listener<'_>], problems: &mu
                 let problem = table
                     .problem(
                         here,
-                        format!("`{later_key}` ({address}) and `{earlier_key}` ({other}) cannot both be listened on"),
+                        format!("`{later_key}` ({address}) and `{earlier_key}` ({other}) need the same port"),
                     )
-                    .help("give each of them a port of its own; one that is left out has its default");
+                    .help("give each of them a port of its own; a key that is left out has its default");
                 problems.add(match (later.span, earlier.span) {
                     (Some(_), Some(before)) => problem.before(before.clone(), format!("`{earlier_key}`")),
                     _ => problem,
@@ -143,13 +143,13 @@ pub(super) fn apart(table: &Table<'_>, listeners: &[Listener<'_>], problems: &mu
 
 /// Whether the second bind would fail. Port 0 asks the system for any free port.
 pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    // `[::]` takes IPv4 as well, as long as nobody told the kernel otherwise.
+    // `[::]` also accepts IPv4, unless a setting of the kernel prevents it.
     let covers = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
     let (ip, other) = (a.ip(), b.ip());
     a.port() != 0 && a.port() == b.port() && (ip == other || covers(ip, other) || covers(other, ip))
 }
 
-/// The path of a file that must be readable.
+/// Resolves the path of a file, and reports it if it cannot be read.
 pub(super) fn resolve(
     table: &Table<'_>,
     at: &At<PathBuf>,
@@ -169,10 +169,10 @@ pub(super) fn unreadable(table: &Table<'_>, at: &At<PathBuf>, path: &Path, why: 
     table
         .problem(at.span.clone(), format!("cannot read {}: {why}", path.display()))
         .label("named here")
-        .help("write a path that this user may read; a relative one starts at the folder of this file")
+        .help("write the path of a file that this user can read; a relative path starts at the folder of this file")
 }
 
-/// The value, or what holds where the file is silent.
+/// The value in the file, or the default.
 pub(super) fn or<T>(given: Option<At<T>>, default: T) -> T {
     given.map_or(default, |at| at.value)
 }

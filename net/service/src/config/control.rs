@@ -21,24 +21,24 @@ use crate::tls::Settings;
 /// Everything that `tandem control` reads from its file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ControlConfig {
-    /// What agents know it by.
+    /// The name that agents see.
     pub name: String,
-    /// Where agents dial in.
+    /// The address at which agents connect.
     pub listen: SocketAddr,
-    /// How it proves who it is, and whom it believes; `None` speaks no TLS.
+    /// The own certificate, and the CAs of agents; `None` without TLS.
     pub tls: Option<Settings>,
     /// `/status` and `/metrics`; `None` is off.
     pub http: Option<SocketAddr>,
     /// How it logs.
     pub log: Log,
-    /// What it tells.
+    /// The configuration that it sends to agents.
     pub inventory: Inventory,
 }
 
-/// Where a control node listens, if nobody says otherwise.
+/// The default port of a control node.
 pub const CONTROL_PORT: u16 = 5269;
 
-/// Where a control node serves its status, if nobody says otherwise: beside an agent on the same host.
+/// The default port of the status; it differs from an agent's, so that both can run on one host.
 const HTTP_PORT: u16 = 6653;
 
 /// Agents of one switch, and its services nodes: a pair.
@@ -48,35 +48,35 @@ const NAME: Key<String> = Key {
     name: "name",
     read: values::peer_name,
     example: r#""control-1""#,
-    what: "what this control node is called in logs and in `status`, its own and that of agents",
+    what: "the name of this control node in logs and in `status`, here and at agents",
 };
 const LISTEN: Key<SocketAddr> = Key {
     name: "listen",
     read: values::socket,
     example: r#""0.0.0.0:5269""#,
-    what: "where agents dial in",
+    what: "the address at which agents connect",
 };
 const REVISION: Key<u64> = Key {
     name: "revision",
     read: values::revision,
     example: "1",
-    what: "goes up with every change, on all control nodes alike; agents ignore whoever has a lower one",
+    what: "a number that grows with each change, the same at all control nodes; agents ignore a control node with a lower one",
 };
 const AGENTS: Key<ClientName> = Key {
     name: "agents",
     read: client,
     example: r#"["agent-a", "agent-b"]"#,
-    what: "the agents that serve this switch, as `[agent] name` of each says",
+    what: "the agents that serve this switch, by the `[agent] name` of each",
 };
 const TSNS: Key<ClientName> = Key {
     name: "tsns",
     read: client,
     example: r#"["tsn-a", "tsn-b"]"#,
-    what: "the services nodes that replicate broadcasts for this switch, as they call themselves",
+    what: "the services nodes that replicate broadcasts for this switch, by their own names",
 };
 
 impl ControlConfig {
-    /// Takes over what `new` says, except for what only a new start can change; the answer names that.
+    /// Applies `new` on SIGHUP, except for settings that need a restart. Returns the names of those that differ.
     pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
         let old = std::mem::replace(self, new);
         let mut tls = None;
@@ -137,7 +137,7 @@ pub(super) fn read(
     })
 }
 
-/// What stands in `[control]`.
+/// The keys of `[control]`.
 struct Node {
     name: String,
     listen: SocketAddr,
@@ -169,7 +169,7 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
     })
 }
 
-/// `[tls]`, which stands there exactly where TLS is spoken.
+/// `[tls]`, which is required with TLS, and an error without.
 fn settings(
     root: &mut Table<'_>,
     wanted: Option<&At<bool>>,
@@ -183,8 +183,8 @@ fn settings(
     if let Some(place) = root.place("tls") {
         problems.add(
             root.problem(place, "`[tls]` has no effect with `tls = false`")
-                .label("says how to speak TLS")
-                .before(span.clone(), "says not to")
+                .label("configures TLS")
+                .before(span.clone(), "switches TLS off")
                 .help("remove `[tls]`, or `tls = false`"),
         );
     }
@@ -198,7 +198,7 @@ fn revision(root: &mut Table<'_>, problems: &mut Problems) -> Option<u64> {
     revision.map(|at| at.value)
 }
 
-/// A name reaches agents as it is, and `blue`, short for a longer one, is not that of another network.
+/// Agents must receive each name unchanged, and no two names may be the same network once qualified.
 fn one_instance_each(root: &Table<'_>, networks: &Networks, problems: &mut Problems) {
     let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
     for (name, span) in networks.named() {
@@ -206,24 +206,27 @@ fn one_instance_each(root: &Table<'_>, networks: &Networks, problems: &mut Probl
             problems.add(
                 root.problem(
                     span.clone(),
-                    format!("{} begins or ends with a blank", values::shown(name)),
+                    format!("{} begins or ends with a space", values::shown(name)),
                 )
-                .help("agents read names without blanks around them, and would ask for another network; remove them"),
+                .help("agents strip spaces around names, and would subscribe to another network; remove the spaces"),
             );
         }
         let qualified = virtual_network(name);
         if let Some(before) = seen.insert(qualified.clone(), span.clone()) {
             problems.add(
-                root.problem(span.clone(), format!("two networks are {} for agents", values::shown(&qualified)))
-                    .label("the one")
-                    .before(before, "the other")
-                    .help("a name without `:` is short for `default-domain:default-project:` and the name; give one of them another"),
+                root.problem(
+                    span.clone(),
+                    format!("agents see two networks named {}", values::shown(&qualified)),
+                )
+                .label("the one")
+                .before(before, "the other")
+                .help("a name without `:` is prefixed with `default-domain:default-project:`; rename one of them"),
             );
         }
     }
 }
 
-/// What the switches that were read have: where each of it stands first.
+/// Names and tunnel ends of the switches that were read, with the first place of each.
 #[derive(Default)]
 struct Seen {
     vteps: BTreeMap<Ipv4Addr, Range<usize>>,
@@ -231,7 +234,7 @@ struct Seen {
     tsns: BTreeMap<ClientName, Range<usize>>,
 }
 
-/// What makes a switch one that is served: who serves it, and a tunnel end that nobody else has.
+/// Reads the agents and services nodes of a switch, and checks that its tunnel end is unique.
 fn served(
     table: &mut Table<'_>,
     vtep: Option<At<Ipv4Addr>>,
@@ -248,7 +251,7 @@ fn served(
                 .problem(vtep.span, format!("two switches have the tunnel end {}", vtep.value))
                 .label("the second")
                 .before(before, "the first")
-                .help("routes say where a MAC is by its tunnel end alone; give each switch its own"),
+                .help("a route locates a MAC by its tunnel end only; give each switch its own"),
         );
     }
     let agents = table.required_list(&AGENTS, SERVANTS_MAX, problems);
@@ -274,7 +277,7 @@ fn served(
     }
 }
 
-/// Whoever is an agent here and a services node there would take switches that it only copies broadcasts for.
+/// A client that is both would treat switches as its own for which it only replicates broadcasts.
 fn twofold(
     table: &Table<'_>,
     name: &At<ClientName>,
@@ -289,7 +292,7 @@ fn twofold(
             .problem(name.span.clone(), message)
             .label(here)
             .before(other.clone(), there)
-            .help("each of them has a session, and a name, of its own"),
+            .help("each of them has its own session and its own name"),
     );
 }
 

@@ -1,4 +1,4 @@
-//! `[failover]`: what happens to routes while a switch changes hands.
+//! `[failover]`: what happens to routes while a switch has no owner.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ const STALE_HOLD: Key<Option<Duration>> = Key {
     name: "stale_hold",
     read: values::hold,
     example: r#""300s""#,
-    what: "how long copies of routes are held that nobody vouches for; `\"0s\"` holds none",
+    what: "how long copies of routes are held while a switch has no owner; `\"0s\"` holds none",
 };
 
-/// How long copies are held; `None` where they are not.
+/// How long copies are held; `None` holds none.
 pub(super) fn read(root: &mut Table<'_>, problems: &mut Problems) -> Option<Duration> {
     let mut table = root.section("failover", problems)?;
     let hold = table.optional(&STALE_HOLD, problems);
@@ -23,8 +23,8 @@ pub(super) fn read(root: &mut Table<'_>, problems: &mut Problems) -> Option<Dura
         problems.add(
             table
                 .problem(span, "`stale_hold` has no effect without `[control]`")
-                .label("says to hold routes")
-                .help("routes go to control nodes and come from them: remove `stale_hold`, or add `[control]`"),
+                .label("holds routes")
+                .help("routes are exchanged with control nodes: remove `stale_hold`, or add `[control]`"),
         );
     }
     value

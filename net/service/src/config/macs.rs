@@ -11,7 +11,7 @@ use tandem_core::ids::Mac;
 use super::problem::{Problem, Problems, Source};
 use super::values::{parse_tunnel_end, parse_unicast_mac, shown};
 
-/// Adds the routes of the file to those that the configuration names itself.
+/// Adds the routes of the file to those in `remote_macs`.
 pub(super) fn read(path: &Path, bytes: &[u8], routes: &mut BTreeMap<Mac, Ipv4Addr>, problems: &mut Problems) {
     let Some(source) = Source::of_file(path, bytes, problems) else {
         return;
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], routes: &mut BTreeMap<Mac, Ipv4Add
                     Entry::Occupied(_) => {
                         let problem = Problem::new(&source, span, format!("{mac} is given twice in this network"))
                             .label("the second")
-                            .help("a MAC lives behind one tunnel end; remove one of the two");
+                            .help("a MAC is behind one tunnel end; remove one of the two");
                         problems.add(match lines.get(&mac) {
                             Some(before) => problem.before(before.clone(), "the first"),
                             None => problem.label("the first is in `remote_macs`"),
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], routes: &mut BTreeMap<Mac, Ipv4Add
                     start + span.start..start + span.end,
                     format!("line {}: {why}", index + 1),
                 )
-                .help("write `02:00:00:00:00:01 10.0.9.1`: the address of one host, and its tunnel end"),
+                .help("write `02:00:00:00:00:01 10.0.9.1`: the MAC address of a host, and its tunnel end"),
             ),
         }
         start += line.len();
@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], routes: &mut BTreeMap<Mac, Ipv4Add
 
 type Refusal = (Range<usize>, String);
 
-/// The route of one line, if there is one; errors say which bytes of the line are wrong.
+/// The route of one line, if it has one. An error has the range of bytes in the line.
 fn route(line: &str) -> Result<Option<(Mac, Ipv4Addr)>, Refusal> {
     let mut words = line.split_whitespace().map(|word| (place(line, word), word));
     let Some((mac_at, mac)) = words.next() else {
@@ -68,11 +68,11 @@ fn route(line: &str) -> Result<Option<(Mac, Ipv4Addr)>, Refusal> {
     let vtep = parse_tunnel_end(vtep).map_err(|why| (vtep_at, why))?;
     match words.next() {
         None => Ok(Some((mac, vtep))),
-        Some((at, word)) => Err((at, format!("{} is too much", shown(word)))),
+        Some((at, word)) => Err((at, format!("{} is not expected here", shown(word)))),
     }
 }
 
-/// Where a word of this line stands in it.
+/// The range of a word in its line.
 fn place(line: &str, word: &str) -> Range<usize> {
     let start = word.as_ptr().addr() - line.as_ptr().addr();
     start..start + word.len()

@@ -43,20 +43,19 @@ use crate::tls::Settings;
 pub struct AgentConfig {
     /// Where the agent listens.
     pub listen: Listen,
-    /// How it proves who it is, and whom it believes. The paths are resolved against the file's folder, and
-    /// every certificate that a switch is pinned to is in it.
+    /// The agent's own certificate, and the CAs and pins of switches. Paths are resolved against the folder of the file.
     pub tls: Settings,
     /// How it logs.
     pub log: Log,
-    /// What it makes true. With control nodes, no network and no switch is in it.
+    /// The desired state of the switches. With control nodes, it contains no networks and no switches.
     pub configuration: Configuration,
-    /// The control nodes that tell it what to make true; `None` where this file does.
+    /// The control nodes that send networks and switches; `None` if this file contains them.
     pub uplinks: Option<Uplinks>,
-    /// How long it holds copies of routes that nobody vouches for; `None` is not at all.
+    /// How long the agent holds copies of routes of a switch without an owner; `None` holds none.
     pub stale_hold: Option<Duration>,
-    /// The other agent of the pair; `None` where the two know nothing of each other.
+    /// The link to the other agent of the pair; `None` without a link.
     pub peer: Option<Peer>,
-    /// How it finds out whether its services node lives; `None` takes that for granted.
+    /// The probe of the services node; without a probe, the services node counts as alive.
     pub probe: Option<Probe>,
 }
 
@@ -67,20 +66,20 @@ pub struct Peer {
     pub listen: SocketAddr,
     /// Where the other agent listens.
     pub connect: SocketAddr,
-    /// How both prove to each other who they are.
+    /// The certificates of both ends.
     pub tls: Settings,
 }
 
 /// The control nodes of an agent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Uplinks {
-    /// Where they are, the preferred first.
+    /// Their addresses, the preferred one first.
     pub nodes: Vec<SocketAddr>,
-    /// Who signs their certificates; `None` speaks no TLS with them.
+    /// The CAs of their certificates; `None` connects without TLS.
     pub ca: Option<PathBuf>,
 }
 
-/// A configuration file, whosever it is.
+/// A configuration file of either kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Config {
     /// Of an agent.
@@ -94,7 +93,7 @@ pub enum Config {
 pub struct Listen {
     /// TLS: switches dial in here, through the proxy.
     pub ovsdb: SocketAddr,
-    /// The echo that tells a proxy that the worker lives; `None` is off.
+    /// The health check of proxies, an OVSDB echo; `None` is off.
     pub health: Option<SocketAddr>,
     /// HAProxy's `agent-check`; `None` is off.
     pub agent_check: Option<SocketAddr>,
@@ -107,13 +106,13 @@ pub struct Listen {
 /// How the agent logs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Log {
-    /// What a line looks like.
+    /// The format of a line.
     pub format: LogFormat,
-    /// The least level that is logged; `RUST_LOG` overrides it.
+    /// The lowest level that is logged; `RUST_LOG` overrides it.
     pub level: tracing::Level,
 }
 
-/// What a line of the log looks like.
+/// The format of a line of the log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum LogFormat {
     /// For people.
@@ -134,7 +133,7 @@ pub trait Files {
     }
 }
 
-/// The files of this machine, as long as they are regular and not larger than [`FILE_BYTES_MAX`].
+/// The files of this host. Only regular files of at most [`FILE_BYTES_MAX`] can be read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 
@@ -149,10 +148,10 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         why: io::Error,
     },
-    /// The operator: the file is not right.
+    /// The operator: the file contains mistakes.
     #[error(transparent)]
     Wrong(#[from] Problems),
 }
@@ -173,7 +172,7 @@ pub fn load_control(path: &Path) -> Result<ControlConfig, LoadError> {
     load_with(path, parse_control)
 }
 
-/// Reads and parses a configuration file, whosever it is.
+/// Reads and parses a configuration file of either kind.
 ///
 /// # Errors
 /// As those of [`load`].
@@ -193,14 +192,14 @@ fn load_with<T>(path: &Path, parse: Parse<T>) -> Result<T, LoadError> {
 
 /// Parses the bytes of an agent's configuration file at `path`.
 ///
-/// The path is what problems name, and relative paths in the file start at its folder.
+/// Problems name the path, and relative paths in the file start at its folder.
 ///
 /// # Errors
 /// Every problem that was found, in the order of the file.
 pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig, Problems> {
     parse_with(path, bytes, |document, source, base, problems| {
         if is_of_control_node(document, source) {
-            let help = "`tandem control --config` reads it; an agent's has `[agent]` and `[listen]`";
+            let help = "`tandem control --config` reads it; the file of an agent has `[agent]` and `[listen]`";
             problems.add(Problem::new(source, 0..0, "this is the file of a control node").help(help));
             return None;
         }
@@ -215,7 +214,7 @@ pub fn parse(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<AgentConfig
 pub fn parse_control(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<ControlConfig, Problems> {
     parse_with(path, bytes, |document, source, base, problems| {
         if let Some(agent) = document.root(source).place("agent") {
-            let help = "`tandem agent --config` reads it; a control node's has no `[agent]`";
+            let help = "`tandem agent --config` reads it; the file of a control node has no `[agent]`";
             problems.add(Problem::new(source, agent, "this is the file of an agent").help(help));
             return None;
         }
@@ -223,7 +222,7 @@ pub fn parse_control(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<Con
     })
 }
 
-/// Parses the bytes of a configuration file, whosever it is.
+/// Parses the bytes of a configuration file of either kind.
 ///
 /// # Errors
 /// As those of [`parse`].
@@ -238,7 +237,7 @@ pub fn parse_any(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<Config,
     )
 }
 
-/// Both have `[control]`, an agent its `[agent]` and `[listen]` as well.
+/// Both kinds have `[control]`; only the file of an agent has `[agent]` and `[listen]`.
 fn is_of_control_node(document: &Document<'_>, source: &Source) -> bool {
     let root = document.root(source);
     let [agent, listen, control, inventory] = ["agent", "listen", "control", "inventory"].map(|name| root.has(name));
@@ -266,7 +265,7 @@ fn parse_with<T>(
 }
 
 impl AgentConfig {
-    /// What the agent's machine is to know of its control nodes; the seed is for jitter.
+    /// The options of the agent's uplinks; the seed is for jitter.
     pub fn uplink_options(&self, seed: u64) -> Option<Options> {
         Some(Options {
             nodes: self.uplinks.as_ref()?.nodes.clone(),
@@ -276,8 +275,7 @@ impl AgentConfig {
         })
     }
 
-    /// How we prove to control nodes who we are, and which of them we believe; `None` where no TLS is spoken. To them we
-    /// show the certificate that switches see.
+    /// The TLS settings of the uplinks; `None` without TLS. Control nodes receive the same certificate as switches.
     pub fn uplink_tls(&self) -> Option<Settings> {
         Some(Settings {
             certificate: self.tls.certificate.clone(),
@@ -289,16 +287,14 @@ impl AgentConfig {
         })
     }
 
-    /// Takes over what `new` says, except for what only a new start can change; the answer names that.
-    ///
-    /// For SIGHUP: afterwards this is what the agent runs with.
+    /// Applies `new` on SIGHUP, except for settings that need a restart. Returns the names of those that differ.
     pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
         let old = std::mem::replace(self, new);
         let mut waiting = Vec::new();
         let (ours, theirs) = (&mut self.configuration, old.configuration);
         let uplinks = keep(&mut self.uplinks, old.uplinks, "[control]");
         if uplinks.is_some() {
-            // What control nodes say, and what a file says, do not mix.
+            // Networks and switches have one source: the file, or the control nodes.
             (ours.networks, ours.switches) = (theirs.networks, theirs.switches);
         }
         let (ours, theirs) = (&mut ours.session, theirs.session);
@@ -320,7 +316,7 @@ impl AgentConfig {
             uplinks,
         ]);
         if self.uplinks.is_some() {
-            // They go into the configuration that control nodes tell, once and for all.
+            // These are merged into the configuration from control nodes once, at the start.
             waiting.extend([
                 keep(&mut ours.keepalive, theirs.keepalive, "[keepalive]"),
                 keep(&mut ours.local_macs_grace, theirs.local_macs_grace, "[audit]"),
@@ -331,7 +327,7 @@ impl AgentConfig {
     }
 }
 
-/// Puts the old value back; its name, if it differs.
+/// Restores the old value. Returns its name if it differs.
 fn keep<T: PartialEq>(ours: &mut T, old: T, name: &'static str) -> Option<&'static str> {
     let new = std::mem::replace(ours, old);
     (new != *ours).then_some(name)
@@ -355,7 +351,7 @@ impl Files for Disk {
     }
 }
 
-/// Looks before it opens: opening a pipe would wait for whoever writes to it.
+/// Checks the file type first: opening a named pipe blocks until a writer opens it.
 fn open(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path)?.is_file() {
         File::open(path)

@@ -1,4 +1,4 @@
-//! `[[network]]`: the networks and the MACs that are known to live elsewhere.
+//! `[[network]]`: networks, and MACs behind other tunnel ends.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,13 +17,13 @@ const NAME: Key<String> = Key {
     name: "name",
     read: values::text,
     example: r#""blue""#,
-    what: "what people and the ports of this file call the network",
+    what: "the name of the network for people and for the ports in this file",
 };
 const UUID: Key<Uuid> = Key {
     name: "uuid",
     read: values::uuid,
     example: r#""6f1c0d0e-0000-4000-8000-000000000001""#,
-    what: "the network's identity, the same on both agents and for ever",
+    what: "the permanent identity of the network, the same at both agents",
 };
 const VNI: Key<Vni> = Key {
     name: "vni",
@@ -41,21 +41,21 @@ const MAC: Key<Mac> = Key {
     name: "mac",
     read: values::unicast_mac,
     example: r#""02:00:00:00:00:01""#,
-    what: "the address of one host",
+    what: "the MAC address of one host",
 };
 const VTEP: Key<Ipv4Addr> = Key {
     name: "vtep",
     read: values::tunnel_end,
     example: r#""10.0.9.1""#,
-    what: "the tunnel end behind which the host lives",
+    what: "the tunnel end of the host",
 };
 const REMOTE_MACS_EXAMPLE: &str = r#"`remote_macs = [ { mac = "02:00:00:00:00:01", vtep = "10.0.9.1" } ]`"#;
 
 /// The networks of a file.
 pub(super) struct Networks {
-    /// Those that are right.
+    /// The networks without mistakes.
     pub(super) complete: BTreeMap<Uuid, Network>,
-    /// Every name, so that a network with a mistake in it does not make its ports look wrong as well.
+    /// All names, so that a mistake in a network is not reported again for each of its ports.
     names: BTreeMap<String, Named>,
 }
 
@@ -65,12 +65,12 @@ struct Named {
 }
 
 impl Networks {
-    /// The network of this name: `None` when there is none, `Some(None)` when its UUID is wrong.
+    /// The network of this name: `None` if there is none, `Some(None)` if its UUID is invalid.
     pub(super) fn find(&self, name: &str) -> Option<Option<Uuid>> {
         self.names.get(name).map(|named| named.uuid)
     }
 
-    /// The names of all networks, and where they stand.
+    /// The names of all networks, with their places.
     pub(super) fn named(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
         self.names.iter().map(|(name, named)| (name.as_str(), &named.span))
     }
@@ -112,16 +112,10 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
             uuid: uuid.as_ref().map(|at| at.value),
         };
         if let Some(before) = networks.names.insert(name.value.clone(), named) {
-            problems.add(
-                table
-                    .problem(
-                        name.span,
-                        format!("two networks are called {}", values::shown(&name.value)),
-                    )
-                    .label("the second")
-                    .before(before.span, "the first")
-                    .help("give one of them another name, or join them"),
-            );
+            let message = format!("two networks have the name {}", values::shown(&name.value));
+            let problem = table.problem(name.span, message).label("the second");
+            let problem = problem.before(before.span, "the first");
+            problems.add(problem.help("rename one of them, or merge them"));
         }
         if let (Some(uuid), Some(vni)) = (uuid, vni) {
             let network = Network {
@@ -151,7 +145,7 @@ fn unique<T: Ord + Copy + std::fmt::Display>(
                 )
                 .label("the second")
                 .before(before, "the first")
-                .help(format!("give each network a {what} of its own")),
+                .help(format!("give each network its own {what}")),
         );
     }
 }
@@ -177,7 +171,7 @@ fn remote_macs(
                     .problem(mac.span, format!("{} is given twice in this network", mac.value))
                     .label("the second")
                     .before(before, "the first")
-                    .help("a MAC lives behind one tunnel end; remove one of the two"),
+                    .help("a MAC is behind one tunnel end; remove one of the two"),
             );
         }
         routes.insert(mac.value, vtep.value);

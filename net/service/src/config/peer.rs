@@ -13,22 +13,22 @@ const LISTEN: Key<SocketAddr> = Key {
     name: "listen",
     read: values::socket,
     example: r#""10.0.0.11:6654""#,
-    what: "where the other agent of the pair dials in",
+    what: "the address at which the other agent of the pair connects",
 };
 const CONNECT: Key<SocketAddr> = Key {
     name: "connect",
     read: values::reachable,
     example: r#""10.0.0.12:6654""#,
-    what: "where the other agent of the pair listens",
+    what: "the address at which the other agent of the pair listens",
 };
 const CA: Key<PathBuf> = Key {
     name: "ca",
     read: values::path,
     example: r#""agent-ca.pem""#,
-    what: "a PEM file with the authorities that sign the certificates of agents",
+    what: "a PEM file with the CAs that sign the certificates of agents",
 };
 
-/// `None` where the file does not have `[peer]`, or has it with a mistake, which was reported.
+/// `None` without the section, or if a problem in it was reported.
 pub(super) fn read(
     root: &mut Table<'_>,
     (own, ports): (Option<&Settings>, Option<&Listen>),
@@ -44,36 +44,7 @@ pub(super) fn read(
     let private_key = table.optional(&PRIVATE_KEY, problems);
     table.finish(problems);
 
-    if let (Some(listen), Some(connect)) = (&listen, &connect)
-        && listen.value == connect.value
-    {
-        problems.add(
-            table
-                .problem(
-                    connect.span.clone(),
-                    format!("this agent itself listens at {}", connect.value),
-                )
-                .label("to be dialled")
-                .before(listen.span.clone(), "listened on")
-                .help("write the address where the other agent of the pair listens; its file has the two exchanged"),
-        );
-    }
-    if let (Some(listen), Some(ports)) = (&listen, ports) {
-        let ports = [Some(ports.ovsdb), ports.health, ports.agent_check, ports.http];
-        if let Some(taken) = ports.into_iter().flatten().find(|port| collide(*port, listen.value)) {
-            problems.add(
-                table
-                    .problem(
-                        listen.span.clone(),
-                        format!(
-                            "`listen` ({}) and `[listen]` ({taken}) cannot both be listened on",
-                            listen.value
-                        ),
-                    )
-                    .help("give each of them a port of its own"),
-            );
-        }
-    }
+    addresses(&table, (&listen, &connect), ports, problems);
     alone(
         &table,
         (&certificate, "certificate"),
@@ -97,7 +68,46 @@ pub(super) fn read(
     })
 }
 
-/// A certificate and its key come together.
+/// Reports addresses at which the agent would dial itself, or listen twice.
+fn addresses(
+    table: &Table<'_>,
+    (listen, connect): (&Option<At<SocketAddr>>, &Option<At<SocketAddr>>),
+    ports: Option<&Listen>,
+    problems: &mut Problems,
+) {
+    if let (Some(listen), Some(connect)) = (listen, connect)
+        && listen.value == connect.value
+    {
+        problems.add(
+            table
+                .problem(
+                    connect.span.clone(),
+                    format!("this agent itself listens at {}", connect.value),
+                )
+                .label("the peer")
+                .before(listen.span.clone(), "this agent")
+                .help("write the address at which the other agent of the pair listens; in its file, the two addresses are exchanged"),
+        );
+    }
+    if let (Some(listen), Some(ports)) = (listen, ports) {
+        let ports = [Some(ports.ovsdb), ports.health, ports.agent_check, ports.http];
+        if let Some(taken) = ports.into_iter().flatten().find(|port| collide(*port, listen.value)) {
+            problems.add(
+                table
+                    .problem(
+                        listen.span.clone(),
+                        format!(
+                            "`listen` ({}) and `[listen]` ({taken}) need the same port",
+                            listen.value
+                        ),
+                    )
+                    .help("give each of them a port of its own"),
+            );
+        }
+    }
+}
+
+/// Reports a certificate without its key, or a key without its certificate.
 fn alone(
     table: &Table<'_>,
     (certificate, name): (&Option<At<PathBuf>>, &str),
@@ -113,7 +123,7 @@ fn alone(
         table
             .problem(there.span.clone(), format!("`{given}` is given without `{missing}`"))
             .help(format!(
-                "give both, or leave both to `[tls]`: remove `{given}`, or add `{missing}`"
+                "give both, or neither to use those of `[tls]`: remove `{given}`, or add `{missing}`"
             )),
     );
 }

@@ -1,4 +1,4 @@
-//! `[tsn]`: how the agent finds out whether its services node lives.
+//! `[tsn]`: the probe of the agent's services node.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,52 +13,52 @@ const PROBE: Key<Kind> = Key {
     name: "probe",
     read: values::probe,
     example: r#""tcp""#,
-    what: "`tcp` connects to `address`, `http` asks for `url`, `command` runs `command`",
+    what: "`tcp` connects to `address`, `http` requests `url`, `command` runs `command`",
 };
 const ADDRESS: Key<SocketAddr> = Key {
     name: "address",
     read: values::reachable,
     example: r#""10.0.0.11:8086""#,
-    what: "where the services node accepts connections",
+    what: "the address at which the services node accepts connections",
 };
 const URL: Key<Url> = Key {
     name: "url",
     read: values::url,
     example: r#""http://10.0.0.11:8085/health""#,
-    what: "the page that the services node serves while it is well, with any status from 200 to 299",
+    what: "the URL that the services node answers with a status from 200 to 299 while it is healthy",
 };
 const COMMAND: Key<Vec<String>> = Key {
     name: "command",
     read: values::command,
-    example: r#"["/usr/local/bin/tsn-is-well", "10.0.0.11"]"#,
-    what: "a program and its arguments; it exits with 0 while the services node is well",
+    example: r#"["/usr/local/bin/tsn-is-healthy", "10.0.0.11"]"#,
+    what: "a program and its arguments; it exits with 0 while the services node is healthy",
 };
 const INTERVAL: Key<Duration> = Key {
     name: "interval",
     read: values::probe_time,
     example: r#""2s""#,
-    what: "from the start of one probe to that of the next",
+    what: "the time from the start of one probe to the start of the next",
 };
 const TIMEOUT: Key<Duration> = Key {
     name: "timeout",
     read: values::probe_time,
     example: r#""1s""#,
-    what: "how long a probe may take; one that takes longer has failed",
+    what: "the deadline of a probe; a probe that takes longer has failed",
 };
 const FALL: Key<u32> = Key {
     name: "fall",
     read: values::probes,
     example: "3",
-    what: "how many probes fail, one after the other, when the services node counts as dead",
+    what: "how many consecutive probes must fail before the services node counts as dead",
 };
 const RISE: Key<u32> = Key {
     name: "rise",
     read: values::probes,
     example: "2",
-    what: "how many probes pass, one after the other, when it counts as alive",
+    what: "how many consecutive probes must pass before it counts as alive again",
 };
 
-/// A word for each [`How`].
+/// The name of each [`How`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Tcp,
@@ -66,7 +66,7 @@ pub(super) enum Kind {
     Command,
 }
 
-/// `None` where the file does not have `[tsn]`, or has it with a mistake, which was reported.
+/// `None` without the section, or if a problem in it was reported.
 pub(super) fn read(root: &mut Table<'_>, problems: &mut Problems) -> Option<Probe> {
     let mut table = root.section("tsn", problems)?;
     let kind = table.required(&PROBE, problems);
@@ -90,8 +90,8 @@ pub(super) fn read(root: &mut Table<'_>, problems: &mut Problems) -> Option<Prob
         problems.add(
             table
                 .problem((*span).clone(), format!("`{name}` has no effect with this `probe`"))
-                .label("says how to probe")
-                .before(kind.span.clone(), "says to probe otherwise")
+                .label("belongs to another probe")
+                .before(kind.span.clone(), "sets the probe")
                 .help(format!("remove `{name}`, or change `probe`: {}", PROBE.what)),
         );
     }

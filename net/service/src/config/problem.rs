@@ -1,4 +1,4 @@
-//! What is wrong with a file: where, why, and what to write instead.
+//! Problems of a file: the place, the reason, and what to write instead.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-/// One thing that is wrong, at one place of one file.
+/// One problem, at one place of one file.
 #[derive(Clone)]
 pub struct Problem {
     source: Source,
@@ -27,14 +27,14 @@ pub struct Location {
     pub column: usize,
 }
 
-/// Everything that is wrong. As an error it reads as a whole report.
+/// All problems of a configuration. Displayed as a whole report.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     problems: Vec<Problem>,
     left_out: usize,
 }
 
-/// How many problems are kept. Whoever has more has one cause.
+/// How many problems are kept. More of them mostly have one cause.
 const PROBLEMS_MAX: usize = 50;
 
 /// Bytes of the lines that are shown with one problem. A list of a thousand MACs in one line is too long.
@@ -43,7 +43,7 @@ const PICTURE_BYTES_MAX: usize = 4000;
 /// Lines that may lie between two labels of one picture.
 const LINES_SHOWN: usize = 12;
 
-/// A file whose text problems point into.
+/// The text of a file that problems refer to.
 #[derive(Clone)]
 pub struct Source(Arc<NamedSource<String>>);
 
@@ -59,16 +59,15 @@ impl Problem {
         }
     }
 
-    /// What the marked text is.
+    /// Labels the marked text.
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.here.1 = label.into();
         self
     }
 
-    /// What was said before, and clashes with what is marked.
+    /// Marks the earlier text that conflicts with this one.
     ///
-    /// It is shown as well where it is near; of a far one only the line is named, because miette prints
-    /// everything between two labels.
+    /// A near one is shown, a far one is named by its line, because miette prints everything between two labels.
     pub(crate) fn before(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         let label = label.into();
         let text = self.source.text();
@@ -89,7 +88,7 @@ impl Problem {
         self
     }
 
-    /// What is wrong, in a sentence.
+    /// The problem, in one sentence.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -99,7 +98,7 @@ impl Problem {
         &self.help
     }
 
-    /// The file that is wrong.
+    /// The path of the file.
     pub fn file(&self) -> &str {
         self.source.0.name()
     }
@@ -117,7 +116,7 @@ impl Problem {
         above + (end - start) + below < PICTURE_BYTES_MAX
     }
 
-    /// Where it is wrong.
+    /// The place of the problem.
     pub fn location(&self) -> Location {
         locate(self.source.text(), self.here.0.start)
     }
@@ -133,7 +132,7 @@ impl Problems {
         }
     }
 
-    /// By place in the file; what is wrong in files that `first` names comes after it.
+    /// Sorts by place; problems of other files follow those of `first`.
     pub(crate) fn in_order(mut self, first: &Source) -> Self {
         self.problems.sort_by_cached_key(|problem| {
             let file = problem.file();
@@ -142,12 +141,12 @@ impl Problems {
         self
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// How many there are, with those that were left out.
+    /// The number of problems, including those that were not kept.
     pub fn count(&self) -> usize {
         self.problems.len() + self.left_out
     }
@@ -157,7 +156,7 @@ impl Problems {
         self.problems.iter()
     }
 
-    /// The report for a person: every problem with the lines around it, and a last line that counts them.
+    /// The report for people: each problem with its context, and a last line with their number.
     pub fn render(&self, colour: bool) -> String {
         let theme = if colour {
             GraphicalTheme::unicode()
@@ -186,10 +185,10 @@ impl Problems {
 }
 
 impl Source {
-    /// The text of a file; where it is no text, that is a problem, and worth no further reading.
+    /// The text of a file. A file that is not text is reported, and not read further.
     ///
-    /// Neither TOML nor a list of MACs has control characters. They never get into the text, so that no
-    /// report can bring one to a terminal.
+    /// Neither TOML nor a list of MACs contains control characters. They are replaced, so that no report can send one to a
+    /// terminal.
     pub fn of_file(path: &Path, bytes: &[u8], problems: &mut Problems) -> Option<Self> {
         let (text, bad) = match std::str::from_utf8(bytes) {
             Ok(text) => (Cow::Borrowed(text), text.find(forbidden)),
@@ -201,22 +200,18 @@ impl Source {
         };
         let source = source(text.replace(forbidden, "?"));
         problems.add(
-            Problem::new(
-                &source,
-                at..at + 1,
-                "this is no text in UTF-8 without control characters",
-            )
-            .help("remove what is marked, and save the file as UTF-8"),
+            Problem::new(&source, at..at + 1, "this is not UTF-8 text without control characters")
+                .help("remove what is marked, and save the file as UTF-8"),
         );
         None
     }
 
-    /// The path of the file, as it was given.
+    /// The path of the file, as given.
     pub fn name(&self) -> &str {
         self.0.name()
     }
 
-    /// All of its text.
+    /// The whole text.
     pub fn text(&self) -> &str {
         self.0.inner()
     }

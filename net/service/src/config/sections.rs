@@ -1,4 +1,4 @@
-//! An agent's sections that come once: what it is, where it listens, how its sessions behave.
+//! The sections of an agent that occur once: its identity, its listeners, the options of its sessions.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -18,43 +18,43 @@ const NAME: Key<String> = Key {
     name: "name",
     read: values::text,
     example: r#""agent-a""#,
-    what: "what this agent is called in logs, in `status` and in the switch's database",
+    what: "the name of this agent in logs, in `status` and in the switch's database",
 };
 const TSN_IP: Key<Ipv4Addr> = Key {
     name: "tsn_ip",
     read: values::tunnel_end,
     example: r#""10.0.0.11""#,
-    what: "the tunnel end of this agent's services node, where broadcast goes",
+    what: "the tunnel end of this agent's services node, the destination of BUM frames",
 };
 const LOCK: Key<String> = Key {
     name: "lock",
     read: values::id,
     example: r#""tandem""#,
-    what: "the OVSDB lock that both agents of a pair ask for",
+    what: "the OVSDB lock that both agents of a pair request",
 };
 const LOGICAL_SWITCH_PREFIX: Key<String> = Key {
     name: "logical_switch_prefix",
     read: values::prefix,
     example: r#""Contrail-""#,
-    what: "what precedes the network's UUID in `Logical_Switch.name`",
+    what: "the prefix of the network's UUID in `Logical_Switch.name`",
 };
 const OVSDB: Key<SocketAddr> = Key {
     name: "ovsdb",
     read: values::socket,
     example: r#""0.0.0.0:6640""#,
-    what: "where switches dial in with TLS",
+    what: "the address at which switches connect with TLS",
 };
 const HEALTH: Key<Option<SocketAddr>> = Key {
     name: "health",
     read: values::socket_or_off,
     example: r#""0.0.0.0:6650""#,
-    what: "where a proxy's health check is answered, or `\"off\"`",
+    what: "the address of the health check for proxies, or `\"off\"`",
 };
 const AGENT_CHECK: Key<Option<SocketAddr>> = Key {
     name: "agent_check",
     read: values::socket_or_off,
     example: r#""0.0.0.0:6651""#,
-    what: "where HAProxy's agent-check is answered, or `\"off\"`",
+    what: "the address of HAProxy's agent-check, or `\"off\"`",
 };
 const PROXY_PROTOCOL: Key<bool> = Key {
     name: "proxy_protocol",
@@ -66,13 +66,13 @@ const INTERVAL: Key<Option<Duration>> = Key {
     name: "interval",
     read: values::interval,
     example: r#""10s""#,
-    what: "the silence after which the agent sends an echo; `\"0s\"` switches it off",
+    what: "the silence after which the agent sends an echo; `\"0s\"` is off",
 };
 const LOCAL_MACS_GRACE: Key<Duration> = Key {
     name: "local_macs_grace",
     read: values::duration,
     example: r#""15s""#,
-    what: "how long a switch has for taking its own MACs back before a logical switch goes",
+    what: "how long a switch has to remove its own MACs before a logical switch is deleted",
 };
 const SET: Key<bool> = Key {
     name: "set",
@@ -90,7 +90,7 @@ const MAX_BACKOFF: Key<u32> = Key {
     name: "max_backoff",
     read: values::backoff_ms,
     example: r#""1s""#,
-    what: "the longest pause before the switch dials again; 1s at least",
+    what: "the longest pause before the switch dials again, at least 1s",
 };
 const INACTIVITY_PROBE: Key<u32> = Key {
     name: "inactivity_probe",
@@ -148,7 +148,7 @@ pub(super) fn read(
     })
 }
 
-/// How sessions behave, and where our own name stands.
+/// The options of sessions, and the place of the agent's name.
 fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<(Range<usize>, SessionOptions)> {
     let keepalive = root.section("keepalive", problems).map(|mut table| {
         let interval = table.optional(&INTERVAL, problems);
@@ -185,7 +185,7 @@ fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<(Range<usize
     Some((name.span, options))
 }
 
-/// `None` where the file is silent, `Some(None)` where it says that the row is left alone.
+/// `None` without a section, `Some(None)` if the section leaves the row as it is.
 fn manager(root: &mut Table<'_>, problems: &mut Problems) -> Option<Option<ManagerTimers>> {
     let mut table = root.section("manager", problems)?;
     let set = table.optional(&SET, problems);
@@ -204,8 +204,8 @@ fn manager(root: &mut Table<'_>, problems: &mut Problems) -> Option<Option<Manag
             problems.add(
                 table
                     .problem(at.clone(), format!("`{key}` has no effect with `set = false`"))
-                    .label("says how to set the row")
-                    .before(span.clone(), "says to leave it alone")
+                    .label("sets the row")
+                    .before(span.clone(), "leaves the row as it is")
                     .help(format!("remove `{key}`, or `set = false`")),
             );
         }

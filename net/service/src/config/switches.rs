@@ -1,4 +1,4 @@
-//! `[[switch]]`: the switches, and which network each of their ports belongs to.
+//! `[[switch]]`: the switches, and the networks of their ports.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ const NAME: Key<String> = Key {
     name: "name",
     read: values::text,
     example: r#""tor1""#,
-    what: "`Physical_Switch.name`, as the switch itself says it",
+    what: "`Physical_Switch.name` in the switch's database",
 };
 pub(super) const VTEP: Key<Ipv4Addr> = Key {
     name: "vtep",
@@ -35,13 +35,13 @@ const SOLE_MANAGER: Key<bool> = Key {
     name: "sole_manager",
     read: values::boolean,
     example: "true",
-    what: "whether nobody else writes to this switch, so that it needs no lock if it has none",
+    what: "whether no other program writes to this switch; an agent then also writes to a switch that has no locks",
 };
 const MAX_ROWS_PER_TRANSACTION: Key<usize> = Key {
     name: "max_rows_per_transaction",
     read: values::rows,
     example: "100",
-    what: "how many rows one transaction may touch, 1 at least",
+    what: "the most rows that one transaction may change, at least 1",
 };
 const PORT: Key<String> = Key {
     name: "port",
@@ -53,7 +53,7 @@ const VLAN: Key<VlanId> = Key {
     name: "vlan",
     read: values::vlan,
     example: "10",
-    what: "the VLAN tag, up to 4095; 0 is untagged",
+    what: "the VLAN tag, up to 4095; 0 means untagged",
 };
 const NETWORK: Key<String> = Key {
     name: "network",
@@ -65,7 +65,7 @@ const PORTS_EXAMPLE: &str = r#"`ports = [ { port = "eth1", vlan = 10, network = 
 
 type Ports = BTreeMap<PortName, BTreeMap<VlanId, Uuid>>;
 
-/// Reads every `[[switch]]`. `whole` makes the entry of what stands in its table, and may read more of that.
+/// Reads each `[[switch]]`. `whole` builds the entry, and may read further keys of the table.
 pub(super) fn read<T>(
     root: &mut Table<'_>,
     networks: &Networks,
@@ -102,11 +102,11 @@ pub(super) fn read<T>(
                 table
                     .problem(
                         name.span,
-                        format!("two switches are called {}", values::shown(&name.value)),
+                        format!("two switches have the name {}", values::shown(&name.value)),
                     )
                     .label("the second")
                     .before(before, "the first")
-                    .help("a switch is known by its name alone; join the two, or correct one name"),
+                    .help("a switch is identified by its name only; merge the two, or correct one name"),
             );
         }
         switches.insert(SwitchName::from(name.value), switch);
@@ -126,7 +126,7 @@ fn ports(table: &mut Table<'_>, networks: &Networks, problems: &mut Problems) ->
         let uuid = network.and_then(|network| {
             let found = networks.find(&network.value);
             if found.is_none() {
-                let message = format!("no network is called {}", values::shown(&network.value));
+                let message = format!("no network has the name {}", values::shown(&network.value));
                 problems.add(
                     entry
                         .problem(network.span, message)

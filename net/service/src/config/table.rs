@@ -1,4 +1,4 @@
-//! Walks the tables of a TOML document and reports whatever is missing, unknown or of the wrong kind.
+//! Walks the tables of a TOML document and reports each key that is missing, unknown or of the wrong kind.
 
 use std::ops::Range;
 
@@ -10,27 +10,27 @@ use super::problem::{Problem, Problems, Source};
 /// A key that a table may have.
 pub(super) struct Key<T> {
     pub(super) name: &'static str,
-    /// Reads the value, or says why not.
+    /// Reads the value. The error is a reason.
     pub(super) read: fn(&DeValue<'_>) -> Result<T, String>,
-    /// A value that is right, as it stands in a file.
+    /// An example of a valid value, as written in a file.
     pub(super) example: &'static str,
-    /// What the value is.
+    /// The meaning of the value, for help texts.
     pub(super) what: &'static str,
 }
 
-/// A value and where it stands.
+/// A value and its place in the file.
 #[derive(Clone, Debug)]
 pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) span: Range<usize>,
 }
 
-/// A document whose syntax is right.
+/// A document without syntax errors.
 pub(super) struct Document<'s> {
     root: DeTable<'s>,
 }
 
-/// One table, and which of its keys were asked for.
+/// One table, and the keys that the caller has read.
 pub(super) struct Table<'d> {
     /// `[agent]`, or `top level`.
     name: String,
@@ -53,7 +53,7 @@ impl<'s> Document<'s> {
             let span = error.span().unwrap_or_default();
             problems.add(
                 Problem::new(source, span, format!("this is not TOML: {}", error.message()))
-                    .help("a line is `key = value`, `[section]` or `# a comment`; texts stand in double quotes"),
+                    .help("a line is `key = value`, `[section]` or `# a comment`; texts are in double quotes"),
             );
         }
         Self {
@@ -73,7 +73,7 @@ impl<'s> Document<'s> {
 }
 
 impl<'d> Table<'d> {
-    /// The table's header, or the whole of an inline table.
+    /// The place of the table's header, or of a whole inline table.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
     }
@@ -83,14 +83,14 @@ impl<'d> Table<'d> {
         Problem::new(self.source, span, message)
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(super) fn required<T>(&mut self, key: &Key<T>, problems: &mut Problems) -> Option<At<T>> {
         let value = self.optional(key, problems);
         self.missing(key, problems);
         value
     }
 
-    /// Reports a key that is not there.
+    /// Reports a missing key.
     pub(super) fn missing<T>(&self, key: &Key<T>, problems: &mut Problems) {
         if !self.has(key.name) {
             problems.add(
@@ -101,7 +101,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The value of a key that may be left out. One that is wrong is reported and counts as left out.
+    /// The value of an optional key. An invalid value is reported and counts as absent.
     pub(super) fn optional<T>(&mut self, key: &Key<T>, problems: &mut Problems) -> Option<At<T>> {
         self.known.push(key.name);
         let value = self.entries.get(key.name)?;
@@ -120,8 +120,8 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The different values of a list that may be left out, so many at most. Those that are wrong are reported and left
-    /// out. The example of the key is a whole list.
+    /// The distinct values of an optional list, with a maximum length. Invalid values are reported and skipped. The example
+    /// of the key is a whole list.
     pub(super) fn list<T: PartialEq>(
         &mut self,
         key: &Key<T>,
@@ -138,7 +138,7 @@ impl<'d> Table<'d> {
         };
         if items.len() > at_most {
             let message = format!(
-                "`{}` has {} entries, {at_most} at most are possible",
+                "`{}` has {} entries; at most {at_most} are allowed",
                 key.name,
                 items.len()
             );
@@ -155,7 +155,7 @@ impl<'d> Table<'d> {
             };
             if let Some(before) = values.iter().find(|before| before.value == read) {
                 problems.add(
-                    self.problem(item.span(), format!("`{}` names the same twice", key.name))
+                    self.problem(item.span(), format!("`{}` contains the same value twice", key.name))
                         .label("the second")
                         .before(before.span.clone(), "the first")
                         .help("remove one of the two"),
@@ -168,7 +168,7 @@ impl<'d> Table<'d> {
         Some(At { value: values, span })
     }
 
-    /// The same of a list that must be there, and have an entry.
+    /// As [`Self::list`], for a list that is required and must not be empty.
     pub(super) fn required_list<T: PartialEq>(
         &mut self,
         key: &Key<T>,
@@ -187,12 +187,12 @@ impl<'d> Table<'d> {
         self.list(key, at_most, problems)
     }
 
-    /// Whether the key stands in the file.
+    /// Whether the file has the key.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }
 
-    /// Where a key stands, or the first of its tables, whatever it is. It counts as known.
+    /// The place of a key of any kind, or of its first table. The key counts as known.
     pub(super) fn place(&mut self, name: &'static str) -> Option<Range<usize>> {
         self.known.push(name);
         let value = self.entries.get(name)?;
@@ -220,7 +220,7 @@ impl<'d> Table<'d> {
         self.inner(format!("[{name}]"), value)
     }
 
-    /// The section of this name, which must be there; `keys` are those that it cannot do without.
+    /// The required section of this name; `keys` describes its required keys.
     pub(super) fn required_section(&mut self, name: &'static str, keys: &str, problems: &mut Problems) -> Option<Self> {
         if !self.has(name) {
             problems.add(
@@ -257,7 +257,7 @@ impl<'d> Table<'d> {
         tables
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that the caller has not read.
     pub(super) fn finish(&self, problems: &mut Problems) {
         for (key, _) in self.entries.iter() {
             let name: &str = key.get_ref();
@@ -287,7 +287,7 @@ impl<'d> Table<'d> {
     }
 }
 
-/// What a value is, for "is a number, not a text".
+/// The kind of a value, for "is a number, not a text".
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
@@ -299,7 +299,7 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The known word that was probably meant.
+/// The known word that is most similar, if any is similar enough.
 pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let near = 1 + word.chars().count() / 4;
     known
@@ -309,9 +309,9 @@ pub(super) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
         .map(|(_, known)| known)
 }
 
-/// How many letters must be changed, added or removed (Levenshtein).
+/// The Levenshtein distance: letters to change, add or remove.
 fn distance(a: &str, b: &str) -> usize {
-    // Words of a configuration are short; a longer text is no typing error, and would cost its square.
+    // Keys are short. A longer text is no typing error, and the cost grows with the square of the length.
     if a.len() > 100 || b.len() > 100 {
         return usize::MAX;
     }

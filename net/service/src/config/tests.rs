@@ -108,13 +108,13 @@ tls = { certificate = "agent-cert.pem", private_key = "agent-key.pem", ca = "swi
 "#;
 
 #[test]
-fn what_is_left_out_has_the_default_of_the_book() {
+fn omitted_keys_have_the_defaults_of_the_book() {
     let config = parsed(LEAST).expect("a configuration");
     assert_snapshot!(format!("{config:#?}"));
 }
 
 #[test]
-fn what_is_switched_off_is_off() {
+fn listeners_can_be_switched_off() {
     let text = LEAST.replace(
         "listen = { ovsdb = \"127.0.0.2:6640\" }",
         r#"
@@ -157,7 +157,7 @@ fn listeners_collide_only_where_the_second_bind_would_fail() {
 }
 
 #[test]
-fn a_pipe_is_refused_and_not_waited_for() {
+fn a_named_pipe_is_refused_without_blocking() {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = folder.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
@@ -270,7 +270,7 @@ fn unknown_key_reports() -> Vec<Problem> {
 }
 
 #[test]
-fn every_table_refuses_a_key_that_it_does_not_know_and_the_book_has_those_that_it_knows() {
+fn every_table_refuses_unknown_keys_and_the_book_has_the_known_ones() {
     for problem in unknown_key_reports() {
         for key in problem.advice().split('`').skip(1).step_by(2) {
             let in_the_book = [
@@ -299,7 +299,7 @@ fn several_mistakes_are_reported_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn syntax_that_is_no_toml_is_shown_where_it_stands() {
+fn syntax_errors_are_shown_in_place() {
     assert_snapshot!(report(&[
         ("name = \"agent-a\"", "name = agent-a"),
         ("vni = 5001", "vni 5001")
@@ -307,7 +307,7 @@ fn syntax_that_is_no_toml_is_shown_where_it_stands() {
 }
 
 #[test]
-fn missing_sections_and_keys_are_named_with_what_to_write() {
+fn missing_sections_and_keys_are_reported_with_an_example() {
     assert_snapshot!(
         parsed("[listen]\nproxy_protocol = \"no\"\n[network]\nname = \"x\"\n")
             .expect_err("problems")
@@ -333,7 +333,7 @@ fn two_switches_cannot_share_a_name_and_two_networks_no_port_and_vlan() {
 }
 
 #[test]
-fn addresses_that_no_host_has_are_refused() {
+fn addresses_that_no_host_can_have_are_refused() {
     let macs = "[\n  { mac = \"01:00:5e:00:00:01\", vtep = \"10.0.9.1\" },\n  { mac = \"00:00:00:00:00:00\", vtep = \"224.0.0.1\" },\n  { mac = \"02:00:00:00:00:1\", vtep = \"10.0.9\" },\n  { mac = \"02:00:00:00:00:09\", vtep = \"10.0.9.1\" },\n  { mac = \"02:00:00:00:00:09\", vtep = \"10.0.9.2\" },\n]";
     assert_snapshot!(report(&[(
         "[ { mac = \"02:00:00:00:00:01\", vtep = \"10.0.9.1\" } ]",
@@ -352,7 +352,7 @@ fn a_bad_line_of_the_macs_file_is_shown_in_that_file() {
 }
 
 #[test]
-fn values_of_the_wrong_form_say_which_form_is_right() {
+fn invalid_values_are_reported_with_the_expected_form() {
     assert_snapshot!(report(&[
         (
             "tsn_ip = \"10.0.0.11\"",
@@ -387,7 +387,7 @@ fn a_file_full_of_mistakes_gives_a_bounded_report() {
 }
 
 #[test]
-fn a_far_clash_is_named_by_its_line_and_not_printed_with_everything_between() {
+fn a_far_conflict_is_named_by_its_line() {
     let lines: String = (0..2000)
         .map(|n| format!("02:00:00:01:{:02x}:{:02x} 10.0.9.1\n", n / 256, n % 256))
         .collect();
@@ -410,7 +410,7 @@ fn a_location_counts_characters_from_one() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_one_problem_and_no_control_character_reaches_the_terminal() {
+fn a_binary_file_is_one_problem_and_no_control_character_reaches_the_terminal() {
     for bytes in [
         &b"a = 1\nb = \"\xff\x1b[2J\"\n\x1b]0;x"[..],
         b"a = 1\nb = \"\x1b[2J\"",
@@ -436,7 +436,7 @@ fn a_very_long_line_is_not_printed() {
 }
 
 #[test]
-fn a_reload_takes_over_everything_but_what_only_a_new_start_can_change() {
+fn a_reload_applies_everything_but_settings_that_need_a_restart() {
     let old = parsed(LEAST).expect("least");
     let new = parsed(EVERYTHING).expect("everything");
     let mut running = old.clone();

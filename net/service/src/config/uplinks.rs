@@ -1,4 +1,4 @@
-//! `[control]` of an agent: the control nodes that tell it everything else.
+//! `[control]` of an agent: the control nodes that send its networks and switches.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,25 @@ const NODES: Key<SocketAddr> = Key {
     name: "nodes",
     read: values::control_node,
     example: r#"["10.0.0.5:5269", "10.0.0.6"]"#,
-    what: "the control nodes, the preferred first; a port that is left out is 5269",
+    what: "the control nodes, the preferred one first; the default port is 5269",
 };
 pub(super) const TLS: Key<bool> = Key {
     name: "tls",
     read: values::boolean,
     example: "true",
-    what: "whether control nodes and agents speak TLS; both ends say the same",
+    what: "whether control nodes and agents use TLS; both ends need the same setting",
 };
 const CA: Key<PathBuf> = Key {
     name: "ca",
     read: values::path,
     example: r#""control-ca.pem""#,
-    what: "a PEM file with the authorities that sign the control nodes' certificates",
+    what: "a PEM file with the CAs that sign the certificates of control nodes",
 };
 
-/// Control nodes that can be named. Sessions are with two of them at a time.
+/// The longest list of control nodes. An agent has sessions with two of them at a time.
 const NODES_MAX: usize = 16;
 
-/// `None` where the file does not have the section, or has it with a mistake, which was reported.
+/// `None` without the section, or if a problem in it was reported.
 pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problems: &mut Problems) -> Option<Uplinks> {
     let mut table = root.section("control", problems)?;
     let nodes = table.required_list(&NODES, NODES_MAX, problems);
@@ -41,10 +41,10 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
     for name in ["network", "switch"] {
         if let Some(place) = root.place(name) {
             problems.add(
-                root.problem(place, format!("`[[{name}]]` cannot stand beside `[control]`"))
-                    .label("says it here")
-                    .before(table.span(), "has it said by control nodes")
-                    .help("what is configured comes from one source: move this to the files of the control nodes, or remove `[control]`"),
+                root.problem(place, format!("`[[{name}]]` conflicts with `[control]`"))
+                    .label("configures it here")
+                    .before(table.span(), "receives it from control nodes")
+                    .help("networks and switches have one source: move this to the files of the control nodes, or remove `[control]`"),
             );
         }
     }
@@ -53,8 +53,8 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
             problems.add(
                 table
                     .problem(ca.span, "`ca` has no effect with `tls = false`")
-                    .label("says whom to believe")
-                    .before(span, "says to believe everybody")
+                    .label("names trusted CAs")
+                    .before(span, "disables peer verification")
                     .help("remove `ca`, or `tls = false`"),
             );
             None
@@ -67,10 +67,7 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
                     table
                         .problem(table.span(), "`ca` is missing in [control]")
                         .label("in this table")
-                        .help(format!(
-                            "{}; or `tls = false` for control nodes that speak no TLS",
-                            CA.help()
-                        )),
+                        .help(format!("{}; or `tls = false` for control nodes without TLS", CA.help())),
                 );
             }
             None

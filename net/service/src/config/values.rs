@@ -13,10 +13,10 @@ use super::table::kind;
 use super::{LogFormat, probe};
 use crate::probe::Url;
 
-/// Nothing here is longer than a day; it keeps sums of durations far from any overflow.
+/// The longest duration; sums of durations stay far from any overflow.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// A text that is neither empty nor has line breaks or other control characters.
+/// A text that is not empty and has no line breaks or other control characters.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     let text = quoted(value)?;
     if text.trim().is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// A path, still as it stands in the file.
+/// A path as written in the file, not resolved.
 pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
     text(value).map(PathBuf::from)
 }
@@ -41,7 +41,7 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     }
 }
 
-/// An `<id>` of RFC 7047, section 3.1: what a lock may be called.
+/// An `<id>` of RFC 7047, section 3.1: the name of a lock.
 pub(super) fn id(value: &DeValue<'_>) -> Result<String, String> {
     let id = text(value)?;
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
@@ -49,13 +49,13 @@ pub(super) fn id(value: &DeValue<'_>) -> Result<String, String> {
         Ok(id)
     } else {
         Err(format!(
-            "{} is not made of letters, digits and `_`, beginning with a letter",
+            "{} must consist of letters, digits and `_`, and begin with a letter",
             shown(&id)
         ))
     }
 }
 
-/// What precedes a UUID in the name of a logical switch.
+/// The prefix of the UUID in the name of a logical switch.
 pub(super) fn prefix(value: &DeValue<'_>) -> Result<String, String> {
     let prefix = text(value)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -63,7 +63,7 @@ pub(super) fn prefix(value: &DeValue<'_>) -> Result<String, String> {
         Ok(prefix)
     } else {
         Err(format!(
-            "{} is not up to 64 letters, digits, `-`, `_` or `.`, beginning with a letter",
+            "{} must consist of at most 64 letters, digits, `-`, `_` or `.`, and begin with a letter",
             shown(&prefix)
         ))
     }
@@ -72,7 +72,7 @@ pub(super) fn prefix(value: &DeValue<'_>) -> Result<String, String> {
 /// A duration as text: `10s`, `1500ms`, `0s`; up to a day.
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     if matches!(value, DeValue::Integer(_) | DeValue::Float(_)) {
-        return Err("a duration is a text with its unit, not a bare number".into());
+        return Err("a duration is a text with a unit, not a bare number".into());
     }
     let text = quoted(value)?;
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -87,41 +87,46 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     match duration {
         Some(duration) if duration <= DURATION_MAX => Ok(duration),
         Some(_) => Err(format!("{} is longer than a day", shown(text))),
-        None => Err(format!("{} is not a whole number and one of ms, s, m, h", shown(text))),
+        None => Err(format!(
+            "{} must be a whole number and a unit: ms, s, m or h",
+            shown(text)
+        )),
     }
 }
 
-/// T of the keepalive: off, or a second at least.
+/// T of the keepalive: off, or at least a second.
 pub(super) fn interval(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
     match duration(value)? {
         Duration::ZERO => Ok(None),
         short if short < Duration::from_secs(1) => {
-            Err("this is shorter than 1s; a busy switch needs longer than that".into())
+            Err("this is shorter than 1s, and a busy switch needs longer to answer".into())
         }
         interval => Ok(Some(interval)),
     }
 }
 
-/// How long copies are held: not at all, or a second at least.
+/// How long copies are held: not at all, or at least a second.
 pub(super) fn hold(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
     match duration(value)? {
         Duration::ZERO => Ok(None),
-        short if short < Duration::from_secs(1) => Err("this is shorter than 1s; no failover is over by then".into()),
+        short if short < Duration::from_secs(1) => {
+            Err("this is shorter than 1s, and every failover takes longer".into())
+        }
         hold => Ok(Some(hold)),
     }
 }
 
-/// What to do to a services node.
+/// The kind of probe.
 pub(super) fn probe(value: &DeValue<'_>) -> Result<probe::Kind, String> {
     match quoted(value)? {
         "tcp" => Ok(probe::Kind::Tcp),
         "http" => Ok(probe::Kind::Http),
         "command" => Ok(probe::Kind::Command),
-        other => Err(format!("{} is none of `tcp`, `http`, `command`", shown(other))),
+        other => Err(format!("{} must be `tcp`, `http` or `command`", shown(other))),
     }
 }
 
-/// A time of probes: from a tenth of a second to an hour.
+/// An interval or a deadline of probes: from 100 ms to an hour.
 pub(super) fn probe_time(value: &DeValue<'_>) -> Result<Duration, String> {
     match duration(value)? {
         short if short < Duration::from_millis(100) => Err("this is shorter than 100ms".into()),
@@ -130,27 +135,27 @@ pub(super) fn probe_time(value: &DeValue<'_>) -> Result<Duration, String> {
     }
 }
 
-/// How many probes in a row.
+/// A number of consecutive probes.
 pub(super) fn probes(value: &DeValue<'_>) -> Result<u32, String> {
     let number = integer(value)?;
     u32::try_from(number)
         .ok()
         .filter(|probes| (1..=100).contains(probes))
-        .ok_or_else(|| format!("{number} is not between 1 and 100"))
+        .ok_or_else(|| format!("{number} must be between 1 and 100"))
 }
 
-/// A page of an HTTP server, without TLS.
+/// A URL of HTTP without TLS.
 pub(super) fn url(value: &DeValue<'_>) -> Result<Url, String> {
     let url = text(value)?;
     Url::parse(&url).ok_or_else(|| {
         format!(
-            "{} is not `http://`, a host with or without a port, and a path",
+            "{} must be `http://`, a host with an optional port, and a path",
             shown(&url)
         )
     })
 }
 
-/// A program, by its whole path, and its arguments.
+/// A program, by its absolute path, and its arguments.
 pub(super) fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let DeValue::Array(words) = value else {
         return Err(format!("this is {}, not a list of texts", kind(value)));
@@ -159,15 +164,15 @@ pub(super) fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let words = words.collect::<Result<Vec<_>, _>>()?;
     match words.first() {
         Some(program) if program.starts_with('/') && words.iter().all(|word| !word.contains('\0')) => Ok(words),
-        Some(program) => Err(format!("{} is not a whole path of a program", shown(program))),
-        None => Err("this names no program".into()),
+        Some(program) => Err(format!("{} must be the absolute path of a program", shown(program))),
+        None => Err("the list names no program".into()),
     }
 }
 
-/// `Manager.max_backoff` in milliseconds; the schema takes 1000 and more.
+/// `Manager.max_backoff` in milliseconds; the schema accepts 1000 and more.
 pub(super) fn backoff_ms(value: &DeValue<'_>) -> Result<u32, String> {
     match milliseconds(value)? {
-        short if short < 1000 => Err("this is shorter than 1s, which a switch refuses".into()),
+        short if short < 1000 => Err("this is shorter than 1s, and switches reject that".into()),
         backoff => Ok(backoff),
     }
 }
@@ -181,18 +186,18 @@ pub(super) fn milliseconds(value: &DeValue<'_>) -> Result<u32, String> {
 pub(super) fn socket(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     let text = quoted(value)?;
     text.parse()
-        .map_err(|_| format!("{} is not an address with a port", shown(text)))
+        .map_err(|_| format!("{} must be an IP address and a port", shown(text)))
 }
 
 /// An address and a port to listen on, or `off`.
 pub(super) fn socket_or_off(value: &DeValue<'_>) -> Result<Option<SocketAddr>, String> {
     match quoted(value)? {
         "off" => Ok(None),
-        _ => socket(value).map(Some).map_err(|why| format!("{why}, nor `off`")),
+        _ => socket(value).map(Some).map_err(|why| format!("{why}, or `off`")),
     }
 }
 
-/// An address and a port where somebody else is.
+/// The address and port of another machine, to be dialled.
 pub(super) fn reachable(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     is_reachable(socket(value)?)
 }
@@ -200,39 +205,41 @@ pub(super) fn reachable(value: &DeValue<'_>) -> Result<SocketAddr, String> {
 fn is_reachable(address: SocketAddr) -> Result<SocketAddr, String> {
     let ip = address.ip();
     if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
-        return Err(format!("nobody can be reached at {address}"));
+        return Err(format!(
+            "{address} cannot be dialled: unspecified, multicast, or port 0"
+        ));
     }
     Ok(address)
 }
 
-/// An address where a control node is; its port may be left out.
+/// The address of a control node; the port is optional.
 pub(super) fn control_node(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     let text = quoted(value)?;
     let bare = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, CONTROL_PORT));
     let address = text.parse().or(bare);
-    is_reachable(address.map_err(|_| format!("{} is not an IP address with or without a port", shown(text)))?)
+    is_reachable(address.map_err(|_| format!("{} must be an IP address with an optional port", shown(text)))?)
 }
 
-/// What someone is called who speaks XMPP: an agent, a services node, a control node.
+/// The name of an XMPP peer: an agent, a services node, a control node.
 pub(super) fn peer_name(value: &DeValue<'_>) -> Result<String, String> {
     let name = text(value)?;
     is_peer_name(&name)?;
     Ok(name)
 }
 
-/// The same, of a name that is read already.
+/// As [`peer_name`], for a name that has been read already.
 pub(super) fn is_peer_name(name: &str) -> Result<(), String> {
-    // Where a stanza belongs is found by searching its address, which begins with a name, for these words.
+    // A receiver classifies a stanza by searching its address, which begins with the name, for these words.
     const RESOURCES: [&str; 4] = ["bgp-peer", "config", "dns-peer", "other-peer"];
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.len() > 255 || !name.chars().all(allowed) {
         Err(format!(
-            "{} is not up to 255 letters, digits, `-`, `_` or `.`",
+            "{} must consist of at most 255 letters, digits, `-`, `_` or `.`",
             shown(name)
         ))
     } else if let Some(word) = RESOURCES.into_iter().find(|word| name.contains(word)) {
         Err(format!(
-            "{} contains `{word}`, a word of the protocol that names must not have",
+            "{} contains `{word}`, which the protocol reserves",
             shown(name)
         ))
     } else {
@@ -240,45 +247,45 @@ pub(super) fn is_peer_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// Which of two inventories is the newer.
+/// The revision of an inventory; the higher one is newer.
 pub(super) fn revision(value: &DeValue<'_>) -> Result<u64, String> {
     let number = integer(value)?;
     u64::try_from(number)
         .ok()
         .filter(|revision| *revision >= 1)
-        .ok_or_else(|| format!("{number} is less than 1"))
+        .ok_or_else(|| format!("{number} must be at least 1"))
 }
 
-/// A tunnel end: an IPv4 address that one machine can have.
+/// A tunnel end: a unicast IPv4 address.
 pub(super) fn tunnel_end(value: &DeValue<'_>) -> Result<Ipv4Addr, String> {
     parse_tunnel_end(quoted(value)?)
 }
 
-/// The same, from plain text.
+/// As [`tunnel_end`], from plain text.
 pub(super) fn parse_tunnel_end(text: &str) -> Result<Ipv4Addr, String> {
     let ip: Ipv4Addr = text
         .parse()
-        .map_err(|_| format!("{} is not an IPv4 address", shown(text)))?;
+        .map_err(|_| format!("{} must be an IPv4 address", shown(text)))?;
     if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
-        return Err(format!("{ip} is not the address of one machine"));
+        return Err(format!("{ip} is not a unicast address"));
     }
     Ok(ip)
 }
 
-/// A MAC address that one host can have.
+/// The MAC address of one host.
 pub(super) fn unicast_mac(value: &DeValue<'_>) -> Result<Mac, String> {
     parse_unicast_mac(quoted(value)?)
 }
 
-/// The same, from plain text.
+/// As [`unicast_mac`], from plain text.
 pub(super) fn parse_unicast_mac(text: &str) -> Result<Mac, String> {
     let mac: Mac = text
         .parse()
-        .map_err(|_| format!("{} is not a MAC address", shown(text)))?;
+        .map_err(|_| format!("{} must be a MAC address", shown(text)))?;
     if mac.is_multicast() {
-        Err(format!("{mac} is a multicast address, which no host has"))
+        Err(format!("{mac} is a multicast address, not the address of a host"))
     } else if mac == Mac([0; 6]) {
-        Err(format!("{mac} is no host's address"))
+        Err(format!("{mac} is not the address of a host"))
     } else {
         Ok(mac)
     }
@@ -287,7 +294,7 @@ pub(super) fn parse_unicast_mac(text: &str) -> Result<Mac, String> {
 /// A network's UUID.
 pub(super) fn uuid(value: &DeValue<'_>) -> Result<Uuid, String> {
     let text = quoted(value)?;
-    text.parse().map_err(|_| format!("{} is not a UUID", shown(text)))
+    text.parse().map_err(|_| format!("{} must be a UUID", shown(text)))
 }
 
 /// A VXLAN network identifier.
@@ -296,28 +303,28 @@ pub(super) fn vni(value: &DeValue<'_>) -> Result<Vni, String> {
     u32::try_from(number)
         .ok()
         .and_then(Vni::new)
-        .ok_or_else(|| format!("{number} is not between 1 and 16777215"))
+        .ok_or_else(|| format!("{number} must be between 1 and 16777215"))
 }
 
-/// A VLAN of a port; 0 is untagged.
+/// A VLAN of a port; 0 means untagged.
 pub(super) fn vlan(value: &DeValue<'_>) -> Result<VlanId, String> {
     let number = integer(value)?;
     VlanId::try_from(number)
         .ok()
         .filter(|vlan| *vlan <= 4095)
-        .ok_or_else(|| format!("{number} is not between 0 (untagged) and 4095"))
+        .ok_or_else(|| format!("{number} must be between 0 (untagged) and 4095"))
 }
 
-/// How many rows; one at least.
+/// A number of rows, at least one.
 pub(super) fn rows(value: &DeValue<'_>) -> Result<usize, String> {
     let number = integer(value)?;
     usize::try_from(number)
         .ok()
         .filter(|rows| *rows >= 1)
-        .ok_or_else(|| format!("{number} is less than 1"))
+        .ok_or_else(|| format!("{number} must be at least 1"))
 }
 
-/// What ties a certificate to a switch.
+/// The rule that binds a switch to a certificate.
 pub(super) fn certificate_rule(value: &DeValue<'_>) -> Result<CertificateRule, String> {
     let rule = text(value)?;
     match rule.strip_prefix("name:") {
@@ -327,23 +334,20 @@ pub(super) fn certificate_rule(value: &DeValue<'_>) -> Result<CertificateRule, S
             .parse()
             .map(CertificateRule::Pinned)
             .map_err(|why| format!("{why}")),
-        None => Err(format!(
-            "{} begins neither with `sha256:` nor with `name:`",
-            shown(&rule)
-        )),
+        None => Err(format!("{} must begin with `sha256:` or `name:`", shown(&rule))),
     }
 }
 
-/// What a line of the log looks like.
+/// The format of a line of the log.
 pub(super) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, String> {
     match quoted(value)? {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        other => Err(format!("{} is neither `text` nor `json`", shown(other))),
+        other => Err(format!("{} must be `text` or `json`", shown(other))),
     }
 }
 
-/// How much is logged.
+/// The lowest level that is logged.
 pub(super) fn log_level(value: &DeValue<'_>) -> Result<tracing::Level, String> {
     match quoted(value)? {
         "error" => Ok(tracing::Level::ERROR),
@@ -352,7 +356,7 @@ pub(super) fn log_level(value: &DeValue<'_>) -> Result<tracing::Level, String> {
         "debug" => Ok(tracing::Level::DEBUG),
         "trace" => Ok(tracing::Level::TRACE),
         other => Err(format!(
-            "{} is none of `error`, `warn`, `info`, `debug`, `trace`",
+            "{} must be `error`, `warn`, `info`, `debug` or `trace`",
             shown(other)
         )),
     }
@@ -374,7 +378,7 @@ fn integer(value: &DeValue<'_>) -> Result<i64, String> {
     }
 }
 
-/// A text of the file as a message may repeat it: short, and without control characters.
+/// Quotes a text of the file for a message: shortened, and without control characters.
 pub(super) fn shown(text: &str) -> String {
     let short: String = text.chars().take(60).collect();
     let dots = if short.len() < text.len() { "..." } else { "" };

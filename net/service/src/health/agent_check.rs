@@ -1,4 +1,4 @@
-//! The agent-check port: HAProxy connects, reads one line, and does what the line says.
+//! The agent-check port: HAProxy connects, reads one line, and follows it.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +12,10 @@ use tracing::trace;
 use super::{Announcements, LIMITS, Pulse, grade};
 use crate::ports;
 
-/// Bytes that a peer may send (`agent-send`); they are thrown away.
+/// Bytes that a peer may send (`agent-send`); they are discarded.
 const AGENT_SEND_BYTES_MAX: u64 = 4096;
 
-/// Answers agent checks for as long as it is polled, and notes in `announcements` who was told what.
+/// Answers agent checks while it is polled, and records in `announcements` what each proxy received.
 pub async fn serve_agent_check(listener: TcpListener, pulse: Arc<impl Pulse>, announcements: Arc<Announcements>) {
     let handle = |stream: TcpStream, peer: SocketAddr| {
         let (pulse, announcements) = (Arc::clone(&pulse), Arc::clone(&announcements));
@@ -39,14 +39,14 @@ async fn tell(
     let line = format!("{}\n", grade.agent_check_text());
     stream.write_all(line.as_bytes()).await?;
     stream.shutdown().await?;
-    // The peer closes when it has read the line: only then was it told. What it sent must be read all the
-    // same, because closing on unread bytes resets the connection and may take the line with it.
+    // The peer closes once it has read the line: only then has it received the grade. Its own bytes must be read, because
+    // a close with unread bytes resets the connection, and the line may be lost.
     let (mut unread, _) = stream.split();
     match tokio::io::copy(&mut (&mut unread).take(AGENT_SEND_BYTES_MAX), &mut tokio::io::sink()).await {
         // HAProxy ends its checks with a reset.
         Err(error) if error.kind() != ErrorKind::ConnectionReset => return Err(error),
         Ok(_) | Err(_) => {}
     }
-    announcements.told(peer, grade, Instant::now());
+    announcements.fetched(peer, grade, Instant::now());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Which proxies ask, and what each was told last.
+//! The proxies that poll, and the last grade that each received.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,65 +8,65 @@ use std::time::{Duration, Instant};
 use tandem_core::health::Grade;
 use tokio::sync::Notify;
 
-/// What each proxy was told last. A proxy is known by its address: it asks from a new port each time.
+/// The last grade that each proxy received. A proxy is identified by its address: it polls from a new port each time.
 #[derive(Debug, Default)]
 pub struct Announcements {
     proxies: Mutex<BTreeMap<IpAddr, Proxy>>,
-    news: Notify,
+    changed: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Proxy {
     polled: Instant,
-    told: Option<Grade>,
+    received: Option<Grade>,
 }
 
-/// A proxy that has not asked for this long asks no more.
+/// A proxy that has not polled for this long has gone.
 const POLLS: Duration = Duration::from_secs(60);
 
-/// Proxies that are remembered; beyond, the one that has not asked for longest is forgotten.
+/// Proxies that are remembered; beyond that, the one that polled least recently is forgotten.
 const PROXIES_MAX: usize = 256;
 
 impl Announcements {
-    /// Waits until every proxy that polled in the last minute was told this grade.
+    /// Waits until each proxy that polled in the last minute has received this grade.
     ///
     /// # Errors
-    /// The proxies that were not told within `limit`.
-    pub async fn everyone_told(&self, grade: Grade, limit: Duration) -> Result<(), Vec<IpAddr>> {
+    /// The proxies that have not received it within `limit`.
+    pub async fn wait_for(&self, grade: Grade, limit: Duration) -> Result<(), Vec<IpAddr>> {
         let started = Instant::now();
         let wait = async {
             loop {
-                let news = self.news.notified();
-                tokio::pin!(news);
-                // Registered before looking, so that news between the two are not missed.
-                news.as_mut().enable();
-                if self.untold(grade, started).is_empty() {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                // Registered before the check, so that no change between the two is missed.
+                changed.as_mut().enable();
+                if self.pending(grade, started).is_empty() {
                     return;
                 }
-                news.await;
+                changed.await;
             }
         };
         match tokio::time::timeout(limit, wait).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.untold(grade, started)),
+            Err(_) => Err(self.pending(grade, started)),
         }
     }
 
-    /// The proxies that polled in the minute before `now`, or later, and were last told something else.
-    pub fn untold(&self, grade: Grade, now: Instant) -> Vec<IpAddr> {
+    /// The proxies that polled in the minute before `now`, or later, and last received another grade.
+    pub fn pending(&self, grade: Grade, now: Instant) -> Vec<IpAddr> {
         let polls = |proxy: &Proxy| now.saturating_duration_since(proxy.polled) <= POLLS;
         self.proxies()
             .iter()
-            .filter(|(_, proxy)| polls(proxy) && proxy.told != Some(grade))
+            .filter(|(_, proxy)| polls(proxy) && proxy.received != Some(grade))
             .map(|(address, _)| *address)
             .collect()
     }
 
-    /// A proxy asks.
+    /// A proxy polls.
     pub(super) fn polled(&self, address: IpAddr, now: Instant) {
         let mut proxies = self.proxies();
-        let told = proxies.get(&address).and_then(|proxy| proxy.told);
-        proxies.insert(address, Proxy { polled: now, told });
+        let received = proxies.get(&address).and_then(|proxy| proxy.received);
+        proxies.insert(address, Proxy { polled: now, received });
         if proxies.len() > PROXIES_MAX {
             let oldest = proxies
                 .iter()
@@ -77,14 +77,14 @@ impl Announcements {
     }
 
     /// It has fetched the answer.
-    pub(super) fn told(&self, address: IpAddr, grade: Grade, now: Instant) {
+    pub(super) fn fetched(&self, address: IpAddr, grade: Grade, now: Instant) {
         if let Some(proxy) = self.proxies().get_mut(&address) {
             *proxy = Proxy {
                 polled: now,
-                told: Some(grade),
+                received: Some(grade),
             };
         }
-        self.news.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     fn proxies(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Proxy>> {

@@ -11,14 +11,13 @@ use tracing::trace;
 use super::{LIMITS, Pulse, grade};
 use crate::ports;
 
-/// Bytes that one connection may send; a check needs some forty.
+/// Bytes that one connection may send; a check needs about forty.
 const REQUEST_BYTES_MAX: usize = 4096;
 
-/// Answers health checks for as long as it is polled.
+/// Answers health checks while it is polled.
 ///
 /// A request `{"method":"echo","params":[],"id":"h"}` gets `{"id":"h","result":[],"error":null}` if the
-/// worker says in time that the agent passes; otherwise, and for anything else, the connection is closed
-/// without an answer.
+/// worker reports in time that the agent passes. In all other cases the connection is closed without an answer.
 pub async fn serve_echo(listener: TcpListener, pulse: Arc<impl Pulse>) {
     let handle = |mut stream: TcpStream, peer| {
         let pulse = Arc::clone(&pulse);
@@ -59,7 +58,7 @@ async fn answer(stream: &mut TcpStream, pulse: &impl Pulse) -> std::io::Result<(
     }
 }
 
-/// The reply to the first request and the bytes that the request has; `None` while it is incomplete.
+/// The reply to the first request, and the length of the request in bytes; `None` while it is incomplete.
 fn reply(unread: &[u8]) -> std::io::Result<Option<(String, usize)>> {
     let mut requests = serde_json::Deserializer::from_slice(unread).into_iter::<Request<'_>>();
     match requests.next() {
@@ -73,6 +72,6 @@ fn reply(unread: &[u8]) -> std::io::Result<Option<(String, usize)>> {
             let reply = format!(r#"{{"id":{id},"result":{params},"error":null}}"#);
             Ok(Some((reply, requests.byte_offset())))
         }
-        Some(Ok(_)) | Some(Err(_)) => Err(std::io::Error::other("the peer sent something else than an echo")),
+        Some(Ok(_)) | Some(Err(_)) => Err(std::io::Error::other("the peer did not send an echo")),
     }
 }

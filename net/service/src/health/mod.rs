@@ -1,6 +1,6 @@
-//! The two ports that a proxy asks: an echo that proves that the worker lives, and the agent check.
+//! The two ports that a proxy polls: an echo that proves that the worker runs, and the agent check.
 //!
-//! Both look at the worker itself. One that stays in one step for [`STEP`] is wedged, and counts as unfit.
+//! Both check the worker itself. A worker that stays in one step for [`STEP`] hangs, and counts as unfit.
 
 mod agent_check;
 mod announcements;
@@ -21,24 +21,24 @@ pub use thread::serve_on_a_thread;
 
 use crate::ports::Limits;
 
-/// Looks how the worker is that handles the sessions.
+/// Health of the session worker.
 pub trait Pulse: Send + Sync + 'static {
-    /// The grade; `None` when the worker is gone or wedged. Waits for nobody: one that has much to do would look like one
-    /// that is wedged, and would have all the more to do once its switches were cut off and came back.
+    /// The grade; `None` if the worker is gone or hangs. Does not wait: a busy worker would look like one that hangs, and
+    /// would be busier still after its switches had been disconnected and had returned.
     fn grade(&self) -> Option<Grade>;
 }
 
-/// How long a step of the worker may take: they are made to take a few milliseconds. A proxy that asks every 200 ms has
-/// then seen within 500 ms that it is wedged.
+/// How long a step of the worker may take; steps are designed to take a few milliseconds. A proxy that polls every 200 ms
+/// then detects a hang within 500 ms.
 pub const STEP: Duration = Duration::from_millis(250);
 
-/// A check takes milliseconds; whoever stays longer is no proxy.
+/// A check takes milliseconds; a client that stays longer is no proxy.
 const LIMITS: Limits = Limits {
     connections: 128,
     time: Duration::from_secs(2),
 };
 
-/// The grade, where a worker that is gone or wedged is unfit.
+/// The grade; unfit if the worker is gone or hangs.
 fn grade(pulse: &impl Pulse) -> Grade {
     pulse.grade().unwrap_or(Grade::Unfit)
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 
-/// A worker that says what it is told to say; `None` is wedged.
+/// A worker with a given grade; `None` hangs.
 struct Worker(Mutex<Option<Grade>>);
 
 impl Worker {
@@ -56,7 +56,7 @@ async fn ask(address: SocketAddr, pieces: &[&[u8]]) -> String {
     }
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
-    // A reset says the same as an orderly close: there is no more answer.
+    // A reset ends the answer just as an orderly close does.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8(answer).expect("text")
 }
@@ -74,7 +74,7 @@ async fn poll(address: SocketAddr, proxy: [u8; 4]) -> String {
 const ECHO: &[u8] = br#"{"method":"echo","params":[],"id":"h"}"#;
 
 #[tokio::test]
-async fn an_echo_is_answered_while_the_worker_says_that_the_agent_is_fit_or_draining() {
+async fn an_echo_is_answered_while_the_agent_is_fit_or_draining() {
     let worker = Worker::new(Some(Grade::Fit));
     let address = echo_port(&worker).await;
     assert_eq!(ask(address, &[ECHO]).await, r#"{"id":"h","result":[],"error":null}"#);
@@ -97,7 +97,7 @@ async fn an_echo_may_come_in_pieces_or_twice_and_returns_its_own_id_and_paramete
 }
 
 #[tokio::test]
-async fn a_wedged_worker_answers_nobody_and_the_connection_is_closed() {
+async fn a_worker_that_hangs_closes_the_connection_without_an_answer() {
     let worker = Worker::new(None);
     let address = echo_port(&worker).await;
     assert_eq!(ask(address, &[ECHO]).await, "");
@@ -107,7 +107,7 @@ async fn a_wedged_worker_answers_nobody_and_the_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn what_is_no_echo_is_closed_without_an_answer() {
+async fn other_requests_than_an_echo_are_closed_without_an_answer() {
     let worker = Worker::new(Some(Grade::Fit));
     let address = echo_port(&worker).await;
     let many = b"[".repeat(10_000);
@@ -125,7 +125,7 @@ async fn what_is_no_echo_is_closed_without_an_answer() {
 }
 
 #[tokio::test]
-async fn silent_connections_do_not_keep_a_health_check_out() {
+async fn silent_connections_do_not_lock_a_health_check_out() {
     let worker = Worker::new(Some(Grade::Fit));
     let address = echo_port(&worker).await;
     let mut silent = Vec::new();
@@ -138,7 +138,7 @@ async fn silent_connections_do_not_keep_a_health_check_out() {
 }
 
 #[tokio::test]
-async fn the_agent_check_says_the_grade_in_one_line_even_to_a_peer_that_sends_something() {
+async fn the_agent_check_sends_the_grade_in_one_line_even_to_a_peer_that_sends_something() {
     let worker = Worker::new(Some(Grade::Fit));
     let announcements = Arc::default();
     let address = agent_port(&worker, &announcements).await;
@@ -149,7 +149,7 @@ async fn the_agent_check_says_the_grade_in_one_line_even_to_a_peer_that_sends_so
 }
 
 #[tokio::test]
-async fn a_proxy_that_ends_its_check_with_a_reset_was_told() {
+async fn a_proxy_that_ends_its_check_with_a_reset_has_received_the_grade() {
     let worker = Worker::new(Some(Grade::Draining));
     let announcements = Arc::new(Announcements::default());
     let address = agent_port(&worker, &announcements).await;
@@ -158,10 +158,8 @@ async fn a_proxy_that_ends_its_check_with_a_reset_was_told() {
     let reset = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     reset.expect("no lingering");
     drop(stream);
-    let told = announcements
-        .everyone_told(Grade::Draining, Duration::from_secs(30))
-        .await;
-    assert_eq!(told, Ok(()));
+    let result = announcements.wait_for(Grade::Draining, Duration::from_secs(30)).await;
+    assert_eq!(result, Ok(()));
 }
 
 #[tokio::test]
@@ -173,32 +171,30 @@ async fn a_drain_waits_until_every_proxy_that_polls_has_fetched_it() {
     poll(address, one).await;
     poll(address, two).await;
     worker.set(Grade::Draining);
-    let (second, told) = tokio::join!(
+    let (second, result) = tokio::join!(
         async {
             assert_eq!(poll(address, one).await, "drain\n");
             poll(address, two).await
         },
-        announcements.everyone_told(Grade::Draining, Duration::from_secs(30))
+        announcements.wait_for(Grade::Draining, Duration::from_secs(30))
     );
     assert_eq!(second, "drain\n");
-    assert_eq!(told, Ok(()));
+    assert_eq!(result, Ok(()));
 }
 
 #[tokio::test]
-async fn a_drain_that_waited_long_enough_names_the_proxies_that_did_not_ask() {
+async fn a_drain_reports_the_proxies_that_did_not_poll_in_time() {
     let worker = Worker::new(Some(Grade::Fit));
     let announcements = Arc::new(Announcements::default());
     let address = agent_port(&worker, &announcements).await;
     assert_eq!(
-        announcements.everyone_told(Grade::Draining, Duration::ZERO).await,
+        announcements.wait_for(Grade::Draining, Duration::ZERO).await,
         Ok(()),
-        "nobody polls"
+        "no proxy polls"
     );
     poll(address, [127, 0, 0, 11]).await;
-    let told = announcements
-        .everyone_told(Grade::Draining, Duration::from_millis(1))
-        .await;
-    assert_eq!(told, Err(vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))]));
+    let result = announcements.wait_for(Grade::Draining, Duration::from_millis(1)).await;
+    assert_eq!(result, Err(vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))]));
 }
 
 #[test]
@@ -206,26 +202,26 @@ fn a_proxy_that_has_not_polled_for_a_minute_is_not_waited_for() {
     let announcements = Announcements::default();
     let (proxy, start) = (IpAddr::V4(Ipv4Addr::LOCALHOST), Instant::now());
     announcements.polled(proxy, start);
-    announcements.told(proxy, Grade::Fit, start);
+    announcements.fetched(proxy, Grade::Fit, start);
     assert_eq!(
-        announcements.untold(Grade::Draining, start + Duration::from_secs(60)),
+        announcements.pending(Grade::Draining, start + Duration::from_secs(60)),
         [proxy]
     );
     assert_eq!(
-        announcements.untold(Grade::Draining, start + Duration::from_secs(61)),
+        announcements.pending(Grade::Draining, start + Duration::from_secs(61)),
         [IpAddr::V4(Ipv4Addr::LOCALHOST); 0]
     );
 }
 
 #[test]
-fn the_memory_of_proxies_is_bounded_and_forgets_the_stalest() {
+fn the_memory_of_proxies_is_bounded_and_forgets_the_least_recent() {
     let announcements = Announcements::default();
     let start = Instant::now();
     let address = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n));
     for n in 0..1000 {
         announcements.polled(address(n), start + Duration::from_millis(n.into()));
     }
-    let known = announcements.untold(Grade::Fit, start + Duration::from_secs(2));
+    let known = announcements.pending(Grade::Fit, start + Duration::from_secs(2));
     assert_eq!(known.len(), 256);
     assert_eq!(known.last(), Some(&address(999)));
 }

@@ -1,5 +1,4 @@
-//! The health ports on a thread and a runtime of their own: a wedged worker must not hold up whoever says that it
-//! is wedged.
+//! The health ports on their own thread and runtime: a worker that hangs must not block the ports that report it.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,10 +6,10 @@ use std::sync::Arc;
 
 use super::{Announcements, Pulse, serve_agent_check, serve_echo};
 
-/// Serves the health port and the agent check, where they are, until the process ends.
+/// Serves the health port and the agent check, as far as configured, until the process ends.
 ///
 /// # Errors
-/// The thread, its runtime or the ports in it cannot be had.
+/// The thread, its runtime or its ports cannot be opened.
 pub fn serve_on_a_thread(
     health: Option<TcpListener>,
     agent_check: Option<TcpListener>,

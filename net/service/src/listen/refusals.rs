@@ -1,4 +1,4 @@
-//! What happened at the door: counted always, logged at a bounded rate.
+//! Refused connections: all are counted, and logged at a bounded rate.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::tls::{Cause, Refusal};
 
-/// Connections by what became of them, since the listener was opened.
+/// Connections by outcome, since the listener was opened.
 #[derive(Debug, Default)]
 pub struct Counters {
     accepted: AtomicU64,
@@ -17,7 +17,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Handshakes that ended well.
+    /// Successful handshakes.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
@@ -27,7 +27,7 @@ impl Counters {
         self.of(cause).load(Ordering::Relaxed)
     }
 
-    /// A door that has seen this many good handshakes, and refusals for one cause.
+    /// Counters with this many successful handshakes, and refusals for one cause.
     #[cfg(test)]
     pub(crate) fn sample(accepted: u64, cause: Cause, refused: u64) -> Arc<Self> {
         let counters = Self::default();
@@ -41,12 +41,12 @@ impl Counters {
     }
 
     fn of(&self, cause: Cause) -> &AtomicU64 {
-        // In range by construction: one place for each cause.
+        // In range by construction: one entry for each cause.
         &self.refused[cause as usize]
     }
 }
 
-/// Counts refusals and writes a bounded number of lines about them.
+/// Counts refusals, and logs a bounded number of them.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     pub(super) counters: Arc<Counters>,
@@ -54,7 +54,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// One line, `warn` for misbehaviour and `debug` for a probe; at most [`LINES_PER_MINUTE`] per cause.
+    /// Logs one line, `warn` with a fault and `debug` for a probe; at most [`LINES_PER_MINUTE`] per cause.
     pub(super) fn note(&self, address: SocketAddr, refusal: &Refusal) {
         let cause = refusal.cause;
         self.counters.of(cause).fetch_add(1, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl Refusals {
     }
 }
 
-/// Lines per cause; what goes beyond is counted, and the next line says how many were left out.
+/// Lines per cause. Further refusals are counted, and the next line has their number.
 const LINES_PER_MINUTE: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 const CAUSES: usize = Cause::ALL.len();
@@ -90,7 +90,7 @@ struct Window {
 }
 
 impl Window {
-    /// `Some(left out before)` when a line may be written.
+    /// `Some(number suppressed before)` if a line may be logged.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.began.is_none_or(|began| now.duration_since(began) >= MINUTE) {
             self.began = Some(now);
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_writes_ten_lines_a_minute_and_says_how_many_it_left_out() {
+    fn a_flood_logs_ten_lines_a_minute_and_the_number_of_suppressed_ones() {
         let mut window = Window::default();
         let start = Instant::now();
         let written = (0..1000).filter_map(|_| window.admit(start)).count();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cause_does_not_silence_another() {
+    fn one_cause_does_not_suppress_another() {
         let refusals = Refusals::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         for _ in 0..100 {

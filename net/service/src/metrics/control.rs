@@ -1,4 +1,4 @@
-//! What Prometheus scrapes of a control node.
+//! Metrics of a control node.
 
 use tandem_core::Uuid;
 use tandem_core::control::{ClientStatus, ControlStatus, Refusal};
@@ -8,9 +8,9 @@ use super::{CONFIGURATION, Measured, Metrics, configuration};
 impl Measured for ControlStatus {
     fn measure(&self, metrics: &mut Metrics) {
         let revision = [(vec![], self.revision as f64)];
-        metrics.gauges("inventory_revision", "Of the inventory in force", revision);
+        metrics.gauges("inventory_revision", "Revision of the inventory in force", revision);
         let clients = [(vec![], self.clients.len() as f64)];
-        metrics.gauges("clients", "Clients whose stream is open", clients);
+        metrics.gauges("clients", "Clients with an open stream", clients);
         of_clients(metrics, self);
         of_networks(metrics, self);
         let configured = self.switches.iter();
@@ -25,7 +25,7 @@ impl Measured for ControlStatus {
         });
         metrics.gauges(
             "switch_owners",
-            "Agents that claim the broadcasts of a switch in a network: one is right",
+            "Agents that claim the broadcasts of a switch in a network; there should be one",
             owners,
         );
     }
@@ -34,13 +34,13 @@ impl Measured for ControlStatus {
 fn of_clients(metrics: &mut Metrics, status: &ControlStatus) {
     type Value = fn(&ClientStatus) -> usize;
     let gauges: [(&str, &str, Value); 3] = [
-        ("client_routes", "Routes that a client published", |it| it.routes),
-        ("client_subscriptions", "Instances that a client has subscribed", |it| {
-            it.subscriptions_total
-        }),
-        ("client_queued_bytes", "Bytes on their way to a client", |it| {
-            it.queued_bytes
-        }),
+        ("client_routes", "Routes that a client has published", |it| it.routes),
+        (
+            "client_subscriptions",
+            "Instances to which a client has subscribed",
+            |it| it.subscriptions_total,
+        ),
+        ("client_queued_bytes", "Bytes queued for a client", |it| it.queued_bytes),
     ];
     for (metric, help, value) in gauges {
         let values = status
@@ -57,7 +57,7 @@ fn of_clients(metrics: &mut Metrics, status: &ControlStatus) {
     });
     metrics.counters(
         "client_refusals",
-        "What a client said that was not taken, since its stream was opened",
+        "Publications of a client that were refused since its stream opened",
         refused,
     );
 }
@@ -74,7 +74,7 @@ fn of_networks(metrics: &mut Metrics, status: &ControlStatus) {
         .map(|(name, it)| (vec![("instance", name.to_string())], it.subscribers as f64));
     metrics.gauges(
         "instance_subscribers",
-        "Clients that subscribed an instance",
+        "Clients that have subscribed to an instance",
         subscribers,
     );
 }

@@ -1,4 +1,4 @@
-//! Our own words, on their way to the other agent.
+//! Dials the peer, and sends it our reports.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use crate::config::Peer;
 use crate::driver::log::{self, DriverEvent, PeerLink};
 use crate::tls::Connector;
 
-/// The pause after a dial that failed: the first, and the longest. A word counts for three seconds.
+/// The first and the longest pause after a failed dial. A report is valid for three seconds.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Dials, and says every word there, until nobody says any more. `own` is what this agent is called.
-pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<PeerReport>>) {
+/// Dials, and sends each report, until the sender of `reports` is gone. `own` is the name of this agent.
+pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<PeerReport>>) {
     let mut pause = PAUSE.0;
-    // Of failures that repeat themselves the log needs one.
+    // A failure that repeats is logged once.
     let mut last = None;
     loop {
         let why = match timeout(OPENING, open(&peer, &own)).await {
@@ -30,7 +30,7 @@ pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<Pee
                 let address = peer.connect;
                 log::event(&DriverEvent::PeerLink(PeerLink::Dialled { address, agent }));
                 (pause, last) = (PAUSE.0, None);
-                match say(stream, &mut words).await {
+                match send(stream, &mut reports).await {
                     Some(why) => why,
                     None => return,
                 }
@@ -48,12 +48,12 @@ pub async fn dial(peer: Peer, own: String, mut words: watch::Receiver<Option<Pee
         log::event(&DriverEvent::PeerLink(lost));
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(PAUSE.1),
-            () = forgotten(&mut words) => return,
+            () = sender_gone(&mut reports) => return,
         }
     }
 }
 
-/// Opens a link. Answers what the other end is called, and the stream.
+/// Opens a link. Returns the name of the peer, and the stream.
 pub(super) async fn open(
     peer: &Peer,
     own: &str,
@@ -66,42 +66,45 @@ pub(super) async fn open(
     line::write(&mut stream, &Hello::of(own)).await?;
     match line::read::<Hello>(&mut stream).await? {
         Some(hello) => Ok((hello.admit(own)?, stream)),
-        None => Err("it hung up without a word: the log over there says why".into()),
+        None => Err("it closed the connection during the handshake; see the log of the peer".into()),
     }
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    // What lies in the kernel for longer would arrive as news.
+    // A report that waits longer in the kernel would be outdated when it arrives.
     SockRef::from(&stream).set_tcp_user_timeout(Some(SENDING))?;
     Ok(stream)
 }
 
-/// Says words until the link breaks; answers why. `None`: nobody has anything to say any more.
-async fn say(stream: impl AsyncRead + AsyncWrite, words: &mut watch::Receiver<Option<PeerReport>>) -> Option<String> {
+/// Sends reports until the link breaks, and returns why. `None`: the sender of the reports is gone.
+async fn send(
+    stream: impl AsyncRead + AsyncWrite,
+    reports: &mut watch::Receiver<Option<PeerReport>>,
+) -> Option<String> {
     let (mut reader, mut writer) = split(stream);
-    // What was said before the link was open may be old.
-    words.mark_unchanged();
+    // A report from before the link was open may be outdated.
+    reports.mark_unchanged();
     loop {
         tokio::select! {
-            changed = words.changed() => changed.ok()?,
+            changed = reports.changed() => changed.ok()?,
             read = reader.read_u8() => return Some(match read {
-                Ok(_) => "it talks where it should listen".into(),
+                Ok(_) => "it sent data, but must only receive".into(),
                 Err(_) => "it closed the connection".into(),
             }),
         }
-        let word = words.borrow_and_update().clone();
-        let said = timeout(SENDING, line::write(&mut writer, &word)).await;
-        match said {
+        let report = reports.borrow_and_update().clone();
+        let sent = timeout(SENDING, line::write(&mut writer, &report)).await;
+        match sent {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return Some(why),
-            Err(_) => return Some(format!("it took nothing for {} s", SENDING.as_secs())),
+            Err(_) => return Some(format!("it accepted no bytes for {} s", SENDING.as_secs())),
         }
     }
 }
 
-/// Waits until nobody can say anything any more.
-async fn forgotten(words: &mut watch::Receiver<Option<PeerReport>>) {
-    while words.changed().await.is_ok() {}
+/// Waits until the sender of the reports is gone.
+async fn sender_gone(reports: &mut watch::Receiver<Option<PeerReport>>) {
+    while reports.changed().await.is_ok() {}
 }

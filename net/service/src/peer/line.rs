@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 
 use super::LINE_BYTES;
 
-/// The next line; `None` at the end. What is no line of ours is an error that says so.
+/// The next line; `None` at the end. A line of another form is an error.
 pub(super) async fn read<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<T>, String> {
     let mut line = Vec::new();
     let most = LINE_BYTES as u64 + 1;
@@ -17,18 +17,18 @@ pub(super) async fn read<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + 
     match line.strip_suffix(b"\n") {
         Some(line) => serde_json::from_slice(line)
             .map(Some)
-            .map_err(|error| format!("it said what is no line of the link: {error}")),
-        None if line.len() > LINE_BYTES => Err(format!("it said a line of more than {LINE_BYTES} bytes")),
+            .map_err(|error| format!("it sent a line that does not belong to this protocol: {error}")),
+        None if line.len() > LINE_BYTES => Err(format!("it sent a line of more than {LINE_BYTES} bytes")),
         None if line.is_empty() => Ok(None),
-        None => Err("it stopped in the middle of a line".into()),
+        None => Err("it closed the connection in the middle of a line".into()),
     }
 }
 
-/// Says a line.
-pub(super) async fn write(writer: &mut (impl AsyncWrite + Unpin), said: &impl Serialize) -> Result<(), String> {
-    let mut line = serde_json::to_vec(said).map_err(|error| error.to_string())?;
+/// Sends a line.
+pub(super) async fn write(writer: &mut (impl AsyncWrite + Unpin), value: &impl Serialize) -> Result<(), String> {
+    let mut line = serde_json::to_vec(value).map_err(|error| error.to_string())?;
     if line.len() >= LINE_BYTES {
-        return Err(format!("what we have to say is longer than {LINE_BYTES} bytes"));
+        return Err(format!("our report is longer than {LINE_BYTES} bytes"));
     }
     line.push(b'\n');
     let written = async {

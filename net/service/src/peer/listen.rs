@@ -1,4 +1,4 @@
-//! The words of the other agent.
+//! Receives the reports of the peer.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,22 +18,21 @@ use crate::driver::message::Message;
 use crate::listen::{ListenOptions, Listener};
 use crate::tls::Acceptor;
 
-/// How long the other agent may say nothing.
+/// How long the peer may be silent.
 #[derive(Clone, Copy)]
 pub(super) struct Silence {
     /// Before its first line.
     pub(super) opening: Duration,
-    /// Before each word; it says one every second.
-    pub(super) word: Duration,
+    /// Before each report; it sends one every second.
+    pub(super) report: Duration,
 }
 
 const SILENCE: Silence = Silence {
     opening: OPENING,
-    word: Duration::from_secs(10),
+    report: Duration::from_secs(10),
 };
 
-/// Opens the port, and tells the agent, which is called `own`, every word that is said there, until it is gone. Answers
-/// the address.
+/// Opens the port, and passes each report to the agent, whose name is `own`, until the agent is gone. Returns the address.
 ///
 /// # Errors
 /// The port cannot be opened.
@@ -66,7 +65,7 @@ async fn accept(mut listener: Listener, own: String, agent: mpsc::Sender<Message
         };
         let Some(accepted) = accepted else { return };
         by_age.retain(|link| !link.is_finished());
-        // Whoever starts again comes anew: what is old is dead, or nobody's.
+        // A peer that restarts connects again: the oldest connection is dead, or not the peer's.
         if by_age.len() >= CONNECTIONS
             && let Some(oldest) = by_age.pop_front()
         {
@@ -75,15 +74,15 @@ async fn accept(mut listener: Listener, own: String, agent: mpsc::Sender<Message
         let (own, agent) = (own.clone(), agent.clone());
         by_age.push_back(links.spawn(async move {
             let from = accepted.peer.address;
-            if let Err(why) = hear(accepted.stream, SILENCE, &own, &agent).await {
+            if let Err(why) = receive(accepted.stream, SILENCE, &own, &agent).await {
                 log::event(&DriverEvent::PeerLink(PeerLink::Ignored { from, why }));
             }
         }));
     }
 }
 
-/// Hears words until the other end hangs up. An error says what was wrong with it.
-pub(super) async fn hear(
+/// Receives reports until the peer closes the connection. The error is a violation of the link's protocol.
+pub(super) async fn receive(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     silence: Silence,
     own: &str,
@@ -92,20 +91,20 @@ pub(super) async fn hear(
     let mut stream = BufReader::new(stream);
     let opened = timeout(silence.opening, async {
         let Some(hello) = line::read::<Hello>(&mut stream).await? else {
-            return Err("it hung up without a word".into());
+            return Err("it closed the connection without sending anything".into());
         };
-        // It is told who we are even if we refuse it: then both logs say why.
+        // Our name and protocol go out even if we refuse the peer, so that both logs have the reason.
         line::write(&mut stream, &Hello::of(own)).await?;
         hello.admit(own)
     });
-    let silent = |limit: Duration| format!("it said nothing for {limit:?}");
+    let silent = |limit: Duration| format!("it was silent for {limit:?}");
     opened.await.map_err(|_| silent(silence.opening))??;
     loop {
-        let heard = timeout(silence.word, line::read::<PeerReport>(&mut stream)).await;
-        let Some(word) = heard.map_err(|_| silent(silence.word))?? else {
+        let received = timeout(silence.report, line::read::<PeerReport>(&mut stream)).await;
+        let Some(report) = received.map_err(|_| silent(silence.report))?? else {
             return Ok(());
         };
-        if agent.send(Message::Peer(word)).await.is_err() {
+        if agent.send(Message::Peer(report)).await.is_err() {
             return Ok(());
         }
     }

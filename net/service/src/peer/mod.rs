@@ -1,8 +1,9 @@
-//! The link between the two agents of a pair: each dials the other, and on the connection that it dialled it says how it
-//! stands. So there is nothing to agree about, and whoever starts again is heard again by himself.
+//! The link between the two agents of a pair: each dials the other, and sends reports on the connection that it dialled.
+//! So the two have nothing to negotiate, and an agent that restarts sends again by itself.
 //!
-//! A connection is TLS, with certificates at both ends. First each end says in one line who it is and which protocol it
-//! speaks; then the one that dialled says one [`PeerReport`](tandem_core::agent::pair::PeerReport) in a line of JSON, every second and whenever something changed.
+//! A connection is TLS, with certificates at both ends. First each end sends one line with its name and the version of the
+//! protocol; then the end that dialled sends one [`PeerReport`](tandem_core::agent::pair::PeerReport) per line of JSON, every second and
+//! on each change.
 
 mod dial;
 mod line;
@@ -17,30 +18,30 @@ use serde::{Deserialize, Serialize};
 pub use dial::dial;
 pub use listen::listen;
 
-/// The protocol that we speak. Whoever speaks another is refused: the two ends then say so in their logs.
+/// The version of the protocol. A peer with another version is refused, and both ends log it.
 const PROTOCOL: u32 = 1;
 
-/// Bytes of one line: a word about several thousand switches.
+/// Bytes of one line: a report about several thousand switches.
 const LINE_BYTES: usize = 4 << 20;
 
-/// Connections that are listened to. One is right; the rest are on their way out.
+/// Connections that are read. One is current; the others are about to end.
 const CONNECTIONS: usize = 4;
 
 /// Handshakes at once.
 const HANDSHAKES: usize = 16;
 
-/// From the dial to the other end's first line.
+/// The time from the dial to the first line of the peer.
 const OPENING: Duration = Duration::from_secs(5);
 
-/// How long a word may take to leave, and the other end's kernel to take it: later it is no news any more.
+/// How long the peer's kernel may take to acknowledge a report: after that it is outdated.
 const SENDING: Duration = Duration::from_secs(3);
 
 /// The first line of both ends.
 #[derive(Debug, Serialize, Deserialize)]
 struct Hello {
-    /// Another protocol has another number.
+    /// The version of the protocol.
     protocol: u32,
-    /// What the agent is called.
+    /// The name of the agent.
     agent: String,
 }
 
@@ -52,16 +53,16 @@ impl Hello {
         }
     }
 
-    /// Whether we can talk to who says this; if not, why.
+    /// The name of the peer, or why the link is refused.
     fn admit(self, own: &str) -> Result<String, String> {
         if self.protocol != PROTOCOL {
             Err(format!(
-                "it speaks protocol {}, and we speak {PROTOCOL}: both agents need the same version of the link",
+                "its version of the link is {}, ours is {PROTOCOL}: both agents need the same version",
                 self.protocol
             ))
         } else if self.agent == own {
             Err(format!(
-                "it is called {own} as well: it is this agent itself, or has its name"
+                "its name is {own}, too: it is this agent itself, or an agent with the same name"
             ))
         } else {
             Ok(self.agent)

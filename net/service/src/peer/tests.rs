@@ -11,21 +11,21 @@ use tandem_core::health::Grade;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
-use super::listen::{Silence, hear};
+use super::listen::{Silence, receive};
 use super::*;
 use crate::config::Peer;
 use crate::driver::message::Message;
 use crate::tls::{Acceptor, Settings};
 
-/// Generous: it guards against hanging, nothing else.
+/// Generous: it only guards against hanging.
 const LONG: Duration = Duration::from_secs(60);
 
 const PATIENT: Silence = Silence {
     opening: LONG,
-    word: LONG,
+    report: LONG,
 };
 
-fn word(agent: &str) -> PeerReport {
+fn report(agent: &str) -> PeerReport {
     PeerReport {
         agent: agent.into(),
         grade: Grade::Fit,
@@ -80,91 +80,92 @@ impl Authority {
 
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// Agent B listens; what it hears.
+/// Agent B listens; the messages that it receives.
 async fn listening(peer: &Peer) -> (SocketAddr, mpsc::Receiver<Message>) {
     let acceptor = Arc::new(Acceptor::load(&peer.tls).expect("certificates"));
-    let (agent, heard) = mpsc::channel(1);
+    let (agent, received) = mpsc::channel(1);
     let address = listen(peer.listen, acceptor, "agent-b".into(), agent).expect("a port");
-    (address, heard)
+    (address, received)
 }
 
-async fn next(heard: &mut mpsc::Receiver<Message>) -> PeerReport {
-    match tokio::time::timeout(LONG, heard.recv()).await {
-        Ok(Some(Message::Peer(word))) => word,
+async fn next(received: &mut mpsc::Receiver<Message>) -> PeerReport {
+    match tokio::time::timeout(LONG, received.recv()).await {
+        Ok(Some(Message::Peer(report))) => report,
         other => panic!("{other:?}"),
     }
 }
 
-/// Says the word again and again, as an agent does, until somebody hears it.
-async fn until_heard(said: &watch::Sender<Option<PeerReport>>, word: &PeerReport, heard: &mut mpsc::Receiver<Message>) {
+/// Sends the report again and again, as an agent does, until it is received.
+async fn until_received(
+    sender: &watch::Sender<Option<PeerReport>>,
+    report: &PeerReport,
+    received: &mut mpsc::Receiver<Message>,
+) {
     loop {
-        said.send_replace(Some(word.clone()));
+        sender.send_replace(Some(report.clone()));
         tokio::select! {
-            got = next(heard) => if got == *word { return },
+            got = next(received) => if got == *report { return },
             () = tokio::time::sleep(Duration::from_millis(10)) => {}
         }
     }
 }
 
 #[tokio::test]
-async fn words_arrive_again_when_either_end_has_started_anew() {
+async fn reports_arrive_again_after_either_end_has_restarted() {
     let authority = Authority::new();
     let b = authority.peer("agent-b", NOWHERE);
-    let (address, mut heard) = listening(&b).await;
+    let (address, mut received) = listening(&b).await;
     let a = authority.peer("agent-a", address);
-    let (said, words) = watch::channel(None);
-    let dialling = tokio::spawn(dial(a.clone(), "agent-a".into(), words));
-    until_heard(&said, &word("first"), &mut heard).await;
+    let (sender, reports) = watch::channel(None);
+    let dialling = tokio::spawn(dial(a.clone(), "agent-a".into(), reports));
+    until_received(&sender, &report("first"), &mut received).await;
 
-    // The one that listens goes, with its port, and comes back.
-    drop(heard);
+    // The end that listens stops, closes its port, and starts again.
+    drop(received);
     let again = Peer { listen: address, ..b };
-    let mut heard = loop {
+    let mut received = loop {
         let acceptor = Arc::new(Acceptor::load(&again.tls).expect("certificates"));
-        let (agent, heard) = mpsc::channel(1);
+        let (agent, received) = mpsc::channel(1);
         match listen(address, acceptor, "agent-b".into(), agent) {
-            Ok(_) => break heard,
+            Ok(_) => break received,
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     };
-    until_heard(&said, &word("second"), &mut heard).await;
+    until_received(&sender, &report("second"), &mut received).await;
 
-    // The one that dials goes, and comes back.
-    drop(said);
+    // The end that dials stops, and starts again.
+    drop(sender);
     tokio::time::timeout(LONG, dialling)
         .await
         .expect("it ends")
         .expect("well");
-    let (said, words) = watch::channel(None);
-    tokio::spawn(dial(a, "agent-a".into(), words));
-    until_heard(&said, &word("third"), &mut heard).await;
+    let (sender, reports) = watch::channel(None);
+    tokio::spawn(dial(a, "agent-a".into(), reports));
+    until_received(&sender, &report("third"), &mut received).await;
 }
 
 #[tokio::test]
-async fn nobody_is_believed_whose_certificate_another_authority_signed() {
+async fn a_certificate_signed_by_another_ca_is_refused() {
     let authority = Authority::new();
-    let (address, mut heard) = listening(&authority.peer("agent-b", NOWHERE)).await;
+    let (address, mut received) = listening(&authority.peer("agent-b", NOWHERE)).await;
     let stranger = Authority::new();
     let strangers = stranger.peer("agent-a", address);
     let why = dial::open(&strangers, "agent-a").await.map(drop);
-    assert!(
-        why.expect_err("we do not believe it")
-            .starts_with("the TLS handshake failed: ")
-    );
-    // It believes us, and we do not believe it.
+    assert!(why.expect_err("a refusal").starts_with("the TLS handshake failed: "));
+    // It accepts our certificate, and we refuse its own.
     let mut half = strangers.clone();
     half.tls.ca = authority.ca();
     assert!(dial::open(&half, "agent-a").await.is_err());
 
-    let (said, words) = watch::channel(None);
-    tokio::spawn(dial(authority.peer("agent-a", address), "agent-a".into(), words));
-    until_heard(&said, &word("agent-a"), &mut heard).await;
+    let (sender, reports) = watch::channel(None);
+    tokio::spawn(dial(authority.peer("agent-a", address), "agent-a".into(), reports));
+    until_received(&sender, &report("agent-a"), &mut received).await;
 }
 
 #[tokio::test]
-async fn of_many_connections_the_newest_are_listened_to() {
+async fn of_many_connections_the_newest_are_read() {
     let authority = Authority::new();
-    let (address, mut heard) = listening(&authority.peer("agent-b", NOWHERE)).await;
+    let (address, mut received) = listening(&authority.peer("agent-b", NOWHERE)).await;
     let a = authority.peer("agent-a", address);
     let mut links = Vec::new();
     for _ in 0..CONNECTIONS + 2 {
@@ -175,19 +176,19 @@ async fn of_many_connections_the_newest_are_listened_to() {
         assert!(closed.is_err());
     }
     for (number, link) in links[2..].iter_mut().enumerate() {
-        line::write(link, &word(&number.to_string())).await.expect("said");
-        assert_eq!(next(&mut heard).await, word(&number.to_string()));
+        line::write(link, &report(&number.to_string())).await.expect("sent");
+        assert_eq!(next(&mut received).await, report(&number.to_string()));
     }
 }
 
-/// What becomes of a link on which this is said.
-async fn refused(said: &[u8], silence: Silence) -> (String, String) {
+/// The error of a link that receives these bytes, and the answer.
+async fn refused(sent: &[u8], silence: Silence) -> (String, String) {
     let (mut near, far) = tokio::io::duplex(64 << 10);
-    let (agent, _heard) = mpsc::channel(8);
-    let hearing = tokio::spawn(async move { hear(far, silence, "agent-b", &agent).await });
-    // It may be refused before it has said everything.
-    let _refused = near.write_all(said).await;
-    let why = tokio::time::timeout(LONG, hearing)
+    let (agent, _received) = mpsc::channel(8);
+    let receiving = tokio::spawn(async move { receive(far, silence, "agent-b", &agent).await });
+    // The link may be refused before everything is sent.
+    let _refused = near.write_all(sent).await;
+    let why = tokio::time::timeout(LONG, receiving)
         .await
         .expect("an end")
         .expect("no panic");
@@ -201,36 +202,39 @@ fn hello(protocol: u32, agent: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn who_does_not_speak_as_an_agent_does_is_refused_and_told_of() {
+async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
     let good = hello(PROTOCOL, "agent-a");
     let stories: [(Vec<u8>, &str); 6] = [
         (
             b"GET / HTTP/1.1\r\n\r\n".into(),
-            "it said what is no line of the link: ",
+            "it sent a line that does not belong to this protocol: ",
         ),
-        (hello(PROTOCOL + 1, "agent-a"), "it speaks protocol 2, and we speak 1"),
-        (hello(PROTOCOL, "agent-b"), "it is called agent-b as well"),
+        (
+            hello(PROTOCOL + 1, "agent-a"),
+            "its version of the link is 2, ours is 1",
+        ),
+        (hello(PROTOCOL, "agent-b"), "its name is agent-b, too"),
         (
             [good.clone(), b"{}\n".into()].concat(),
-            "it said what is no line of the link: missing field",
+            "it sent a line that does not belong to this protocol: missing field",
         ),
         (
             [good.clone(), b"[".repeat(10_000), b"\n".into()].concat(),
-            "it said what is no line of the link: ",
+            "it sent a line that does not belong to this protocol: ",
         ),
         (
             [good, vec![b' '; LINE_BYTES + 1]].concat(),
-            "it said a line of more than 4194304 bytes",
+            "it sent a line of more than 4194304 bytes",
         ),
     ];
-    for (said, wanted) in stories {
-        let (why, _) = refused(&said, PATIENT).await;
-        assert!(why.starts_with(wanted), "{why}");
+    for (sent, expected) in stories {
+        let (why, _) = refused(&sent, PATIENT).await;
+        assert!(why.starts_with(expected), "{why}");
     }
 }
 
 #[tokio::test]
-async fn an_agent_with_another_protocol_is_told_ours() {
+async fn an_agent_with_another_protocol_receives_ours() {
     let (_, answer) = refused(&hello(PROTOCOL + 1, "agent-a"), PATIENT).await;
     assert_eq!(answer.into_bytes(), hello_of("agent-b"));
 }
@@ -242,16 +246,19 @@ fn hello_of(agent: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn who_connects_and_says_nothing_is_let_go() {
+async fn a_silent_client_is_disconnected() {
     let short = Duration::from_millis(20);
     let opening = Silence {
         opening: short,
         ..PATIENT
     };
-    assert_eq!(refused(b"{", opening).await.0, "it said nothing for 20ms");
-    let word = Silence { word: short, ..PATIENT };
+    assert_eq!(refused(b"{", opening).await.0, "it was silent for 20ms");
+    let report = Silence {
+        report: short,
+        ..PATIENT
+    };
     assert_eq!(
-        refused(&hello(PROTOCOL, "agent-a"), word).await.0,
-        "it said nothing for 20ms"
+        refused(&hello(PROTOCOL, "agent-a"), report).await.0,
+        "it was silent for 20ms"
     );
 }

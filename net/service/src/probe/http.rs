@@ -1,18 +1,18 @@
-//! A page that is asked for, without a library: only the first line of the answer counts.
+//! A minimal HTTP client for probes: only the status line of the answer counts.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A page of a server without TLS.
+/// A URL of a server without TLS.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Url {
     /// `host:port`, as it is dialled.
     server: String,
-    /// With its `/`, and whatever follows it.
+    /// The path with its `/`, and the query.
     path: String,
 }
 
-/// The port of HTTP.
+/// The default port of HTTP.
 const PORT: u16 = 80;
 
 /// `HTTP/1.1 200`
@@ -48,7 +48,7 @@ impl Url {
         })
     }
 
-    /// Asks for the page. Has no deadline of its own.
+    /// Requests the URL. The caller sets the deadline.
     pub(super) async fn probe(&self) -> Result<(), String> {
         let Self { server, path } = self;
         let answer = self
@@ -58,7 +58,7 @@ impl Url {
         match status(&answer) {
             Some(200..=299) => Ok(()),
             Some(status) => Err(format!("http://{server}{path} answers {status}")),
-            None => Err(format!("http://{server}{path}: what answers does not speak HTTP")),
+            None => Err(format!("http://{server}{path}: the answer is not HTTP")),
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_a_page_is_read_and_nothing_else() {
+    fn only_plain_http_urls_are_accepted() {
         let right = [
             ("http://10.0.0.11:8085/health", ("10.0.0.11:8085", "/health")),
             ("http://tsn-a.example", ("tsn-a.example:80", "/")),

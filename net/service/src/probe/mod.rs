@@ -1,4 +1,4 @@
-//! Probes the services node, and tells the agent whether it lives.
+//! Probes the services node, and notifies the agent when its state changes.
 
 mod http;
 
@@ -20,34 +20,34 @@ use crate::driver::message::Message;
 
 pub use http::Url;
 
-/// How the services node is probed.
+/// The probe of a services node.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Probe {
-    /// What a probe does.
+    /// The kind of probe.
     pub how: How,
-    /// From the start of one to that of the next; they never overlap.
+    /// The time from the start of one probe to the start of the next; probes never overlap.
     pub interval: Duration,
-    /// How long one may take.
+    /// The deadline of one probe.
     pub timeout: Duration,
-    /// So many that fail in a row mean that it is dead.
+    /// The services node counts as dead after this many consecutive failures.
     pub fall: u32,
-    /// So many that pass in a row mean that it lives.
+    /// The services node counts as alive after this many consecutive successes.
     pub rise: u32,
 }
 
-/// What a probe does.
+/// The kind of probe.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum How {
-    /// Connects, and hangs up.
+    /// Connects, and closes the connection.
     Tcp(SocketAddr),
-    /// Asks for a page; any status of success will do.
+    /// Requests a URL; any status of success passes.
     Http(Url),
-    /// Runs a program, and looks at its exit status. The whole path of it, then its arguments.
+    /// Runs a program, and checks its exit status: its absolute path, then its arguments.
     Command(Vec<String>),
 }
 
 impl Probe {
-    /// Probes until the agent is gone, and tells it what follows.
+    /// Probes until the agent is gone, and notifies it of each change.
     pub async fn run(self, agent: mpsc::Sender<Message>) {
         let mut streak = Streak::new(self.fall, self.rise);
         let mut tick = interval(self.interval);
@@ -67,7 +67,7 @@ impl Probe {
         }
     }
 
-    /// One probe. An error says why it failed.
+    /// One probe. The error is the reason of its failure.
     async fn once(&self) -> Result<(), String> {
         let probe = async {
             match &self.how {
@@ -86,7 +86,7 @@ impl Probe {
     }
 }
 
-/// Runs a program to its end. When this is dropped earlier, the program is killed, with everything that it started.
+/// Runs a program to its end. If this future is dropped before, the program is killed together with its children.
 async fn run(words: &[String]) -> Result<(), String> {
     let [program, arguments @ ..] = words else {
         return Err("no program is configured".into());
@@ -120,7 +120,7 @@ struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It has an id for as long as nobody has waited for its end: until then no other process can have that id.
+        // It has an id until its end was waited for; until then no other process can have that id.
         if let Some(Ok(leader)) = self.0.id().map(i32::try_from) {
             let _gone_already = killpg(Pid::from_raw(leader), Signal::SIGKILL);
         }

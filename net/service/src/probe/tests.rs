@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Generous: it guards against hanging, nothing else.
+/// Generous: it only guards against hanging.
 const LONG: Duration = Duration::from_secs(60);
 
 fn probe(how: How, timeout: Duration) -> Probe {
@@ -20,7 +20,7 @@ fn probe(how: How, timeout: Duration) -> Probe {
     }
 }
 
-/// What the first probe says.
+/// The result of one probe.
 async fn once(how: How) -> Result<(), String> {
     probe(how, LONG).once().await
 }
@@ -32,11 +32,11 @@ async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_tcp_probe_passes_where_somebody_listens() {
+async fn a_tcp_probe_passes_if_the_port_is_open() {
     let (listener, address) = listen().await;
     assert_eq!(once(How::Tcp(address)).await, Ok(()));
     drop(listener);
-    let why = once(How::Tcp(address)).await.expect_err("nobody listens");
+    let why = once(How::Tcp(address)).await.expect_err("the port is closed");
     assert!(why.starts_with(&format!("{address}: ")), "{why}");
 }
 
@@ -60,11 +60,11 @@ async fn an_http_probe_passes_with_a_status_of_success() {
     assert_eq!(once(How::Http(url.clone())).await, Ok(()));
     let said = |what: &str| Err(format!("http://{address}/health{what}"));
     assert_eq!(once(How::Http(url.clone())).await, said(" answers 503"));
-    assert_eq!(once(How::Http(url)).await, said(": what answers does not speak HTTP"));
+    assert_eq!(once(How::Http(url)).await, said(": the answer is not HTTP"));
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_fails_its_probe_in_time() {
+async fn a_silent_server_fails_the_probe_at_its_deadline() {
     let (_listener, address) = listen().await;
     let url = Url::parse(&format!("http://{address}/")).expect("a URL");
     let probe = probe(How::Http(url), Duration::from_millis(10));
@@ -87,7 +87,7 @@ async fn a_command_passes_when_it_exits_with_0() {
     );
 }
 
-/// A program that writes down its own number, and that of a child, and hangs as that does.
+/// A program that writes its own process id and that of a child to a file; both hang.
 fn hanging(folder: &Path) -> How {
     let file = folder.join("hang");
     let script = format!(
@@ -99,7 +99,7 @@ fn hanging(folder: &Path) -> How {
     How::Command(vec![file.display().to_string()])
 }
 
-/// Whether a process is there that is no zombie.
+/// Whether the process exists and is no zombie.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
@@ -111,7 +111,7 @@ async fn a_command_that_hangs_is_killed_with_everything_that_it_started() {
     let pids = folder.path().join("pids");
     let probe = probe(hanging(folder.path()), LONG);
     let mut started: Vec<String> = Vec::new();
-    // It is given up once it hangs for certain.
+    // The probe is dropped once the program hangs for certain.
     tokio::select! {
         _ = probe.once() => panic!("it hangs"),
         () = async {
@@ -133,7 +133,7 @@ async fn a_command_that_hangs_is_killed_with_everything_that_it_started() {
 }
 
 #[tokio::test]
-async fn the_agent_hears_when_the_services_node_dies_and_when_it_lives_again() {
+async fn the_agent_is_notified_when_the_services_node_dies_and_when_it_returns() {
     let (listener, address) = listen().await;
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(probe(How::Tcp(address), LONG).run(tell));

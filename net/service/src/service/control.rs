@@ -17,10 +17,10 @@ use crate::metrics::Counters;
 use crate::tls::Acceptor;
 use crate::xmpp::{self, TcpAcceptor};
 
-/// Runs a control node until it is told to go.
+/// Runs a control node until it is stopped.
 ///
 /// # Errors
-/// A port cannot be opened, or the control node's task died by a bug.
+/// A port cannot be opened, or the control node's task panicked.
 pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<Acceptor>>) -> io::Result<()> {
     let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, TcpAcceptor(acceptor.clone()));
     let mut signals = Signals::catch()?;
@@ -31,7 +31,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
         .map_err(|error| io::Error::new(error.kind(), format!("[control] listen: {error}")))?;
     let (arrivals, arriving) = mpsc::channel(1);
     let mut running = tokio::spawn(driver.run(arriving));
-    // Nobody is told of a world in which there is nothing.
+    // Sent before any client can connect, so that no client receives an empty configuration.
     let _ = messages
         .send(Message::Configure(Arc::new(config.inventory.clone())))
         .await;
@@ -65,7 +65,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
         }
     }
     accepting.abort();
-    info!(target: "tandem", "Stopped: every client was told");
+    info!(target: "tandem", "Stopped: all clients were notified");
     Ok(())
 }
 
@@ -74,7 +74,7 @@ async fn stop(messages: &mpsc::Sender<Message>) {
     let _ = messages.send(Message::Stop).await;
 }
 
-/// Takes over what a running control node can take: with wrong certificates, nothing.
+/// Applies what can change without a restart; with invalid certificates, nothing.
 fn take_over(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
     if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls)
         && !reload::certificates(&acceptor.replace(tls), acceptor, counters, "control")
@@ -82,12 +82,12 @@ fn take_over(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&A
         return false;
     }
     for name in config.reload(new) {
-        warn!(target: "tandem", "Reload: {name} changes with a new start only");
+        warn!(target: "tandem", "Reload: {name} changes only after a restart");
     }
     true
 }
 
-/// Asks the control node's task; whoever asks brings the deadline.
+/// Asks the control node's task; the caller sets the deadline.
 struct Handle(mpsc::Sender<Message>);
 
 impl StatusSource for Handle {

@@ -1,4 +1,4 @@
-//! How the ports reach the agent's task.
+//! The ports' access to the agent's task.
 
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
@@ -10,7 +10,7 @@ use crate::driver::steps::Steps;
 use crate::health::{Pulse, STEP};
 use crate::http::StatusSource;
 
-/// Looks at the agent's task, or asks it; whoever asks brings the deadline.
+/// Observes the agent's task, or asks it; the caller sets the deadline.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) messages: mpsc::Sender<Message>,
@@ -21,8 +21,8 @@ pub(super) struct Handle {
 impl Pulse for Handle {
     fn grade(&self) -> Option<Grade> {
         let gone = self.grade.has_changed().is_err();
-        let wedged = self.steps.longest() >= STEP;
-        (!gone && !wedged).then(|| *self.grade.borrow())
+        let hangs = self.steps.longest() >= STEP;
+        (!gone && !hangs).then(|| *self.grade.borrow())
     }
 }
 

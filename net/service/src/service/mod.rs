@@ -35,17 +35,17 @@ use crate::tls::{Acceptor, Settings};
 use crate::xmpp::TcpDialer;
 use handle::Handle;
 
-/// How often the certificate files are looked at.
+/// How often the certificate files are checked for changes.
 const CERTIFICATES: Duration = Duration::from_secs(5);
 
-/// How long a drain waits for the proxies to fetch it: a little less than the agent waits for that at most, so that the
-/// log names those that did not before it goes on.
+/// How long a drain waits for proxies to poll: a little less than the agent's own limit, so that the log names those that
+/// did not before the drain continues.
 const FETCHED: Duration = ANNOUNCE.saturating_sub(Duration::from_millis(100));
 
 /// Runs the agent until it is drained.
 ///
 /// # Errors
-/// A port cannot be opened, or the agent's task died by a bug: then nothing was handed over.
+/// A port cannot be opened, or the agent's task panicked: then no switch was handed over.
 pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) -> io::Result<()> {
     let env = TokioEnv::begin();
     let uplink_tls = config.uplink_tls().map(watch::Sender::new);
@@ -92,11 +92,11 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
             _ = signals.interrupt.recv() => process.drain().await,
         }
     }
-    info!(target: "tandem", "Stopped: every switch is let go");
+    info!(target: "tandem", "Stopped: all switches are released");
     Ok(())
 }
 
-/// The agent's machine, as it is configured.
+/// The agent's machine, as configured.
 fn machine(config: &AgentConfig) -> Agent {
     let generation = first_generation();
     let agent = Agent::new(Arc::new(config.configuration.clone()), generation);
@@ -116,9 +116,9 @@ struct Process {
     config: AgentConfig,
     env: TokioEnv,
     acceptor: Arc<Acceptor>,
-    /// Of the port for the other agent of the pair.
+    /// For the port of the link to the other agent of the pair.
     peer_acceptor: Option<Arc<Acceptor>>,
-    /// How streams to control nodes begin, where they begin with TLS.
+    /// The TLS settings of streams to control nodes, if they use TLS.
     uplink_tls: Option<watch::Sender<Settings>>,
     counters: Arc<Counters>,
     messages: mpsc::Sender<Message>,
@@ -137,7 +137,7 @@ impl Process {
         Ok(())
     }
 
-    /// Opens the port for the other agent of the pair, and dials it, where one is configured.
+    /// Opens the link to the other agent of the pair, if configured: listens, and dials.
     fn open_peer(&mut self, words: watch::Receiver<Option<PeerReport>>) -> io::Result<()> {
         let Some(peer) = self.config.peer.clone() else {
             return Ok(());
@@ -157,7 +157,7 @@ impl Process {
         }
     }
 
-    /// Gives the agent its configuration, unless control nodes do.
+    /// Sends the agent its configuration, unless control nodes do.
     async fn configure(&self) {
         match &self.config.uplinks {
             Some(uplinks) => {
@@ -191,7 +191,7 @@ impl Process {
         Ok(())
     }
 
-    /// Reads the configuration file again. What is wrong with it changes nothing.
+    /// Reads the configuration file again. An invalid file changes nothing.
     async fn reload(&mut self) {
         if !reload::agent(&self.path, &mut self.config, &self.acceptor, &self.counters) {
             return;
@@ -226,7 +226,7 @@ impl Process {
     }
 }
 
-/// Accepts switches for as long as the agent takes them.
+/// Accepts switches until the agent is gone.
 async fn accept(mut listener: Listener, env: TokioEnv, arrivals: mpsc::Sender<Arrived<TlsStream<TcpStream>>>) {
     while let Some(accepted) = listener.accept().await {
         let arrived = Arrived {
@@ -244,7 +244,7 @@ fn first_generation() -> Generation {
     generation_at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Generations of an earlier life of this agent are lower: it had fewer sessions than microseconds.
+/// Generations of an earlier process of this agent are lower: it had fewer sessions than microseconds.
 fn generation_at(since_1970: Duration) -> Generation {
     Generation(u64::try_from(since_1970.as_micros()).unwrap_or_default())
 }
@@ -265,7 +265,7 @@ impl Signals {
     }
 }
 
-/// When the agent drains, waits until every proxy has fetched the word.
+/// When the agent drains, waits until each proxy has polled it.
 async fn announce(
     mut grade: watch::Receiver<Grade>,
     announcements: Arc<Announcements>,
@@ -274,8 +274,8 @@ async fn announce(
     if grade.wait_for(|grade| *grade == Grade::Draining).await.is_err() {
         return;
     }
-    if let Err(untold) = announcements.everyone_told(Grade::Draining, FETCHED).await {
-        warn!(target: "tandem", "Draining: {untold:?} did not ask in {FETCHED:?}; going on");
+    if let Err(pending) = announcements.wait_for(Grade::Draining, FETCHED).await {
+        warn!(target: "tandem", "Draining: {pending:?} did not poll within {FETCHED:?}; continuing");
     }
     let _ = messages.send(Message::Announced).await;
 }
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_life_with_a_thousand_sessions_numbers_them_lower_than_the_next_life() {
+    fn a_short_process_with_a_thousand_sessions_numbers_them_lower_than_the_next_process() {
         let born = Duration::from_secs(1_800_000_000);
         let last_session = generation_at(born).0 + 1000;
         assert!(last_session < generation_at(born + Duration::from_millis(100)).0);

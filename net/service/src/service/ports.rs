@@ -10,14 +10,14 @@ use crate::health::{self, Announcements};
 use crate::http::{self, StatusSource};
 use crate::metrics::Counters;
 
-/// Opens the health port and the agent check, where they are configured. The error names the port.
-pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, told: &Arc<Announcements>) -> io::Result<()> {
+/// Opens the health port and the agent check, if configured. The error names the port.
+pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, announcements: &Arc<Announcements>) -> io::Result<()> {
     let health = bind("[listen] health", listen.health)?;
     let agent_check = bind("[listen] agent_check", listen.agent_check)?;
-    health::serve_on_a_thread(health, agent_check, Arc::clone(handle), Arc::clone(told))
+    health::serve_on_a_thread(health, agent_check, Arc::clone(handle), Arc::clone(announcements))
 }
 
-/// Opens `/status` and `/metrics`, where they are configured. The error names the key, as the caller does.
+/// Opens `/status` and `/metrics`, if configured. The error names the key that the caller passes.
 pub(super) fn open_http(
     key: &str,
     http: Option<SocketAddr>,

@@ -1,4 +1,4 @@
-//! What systemd is told: that we are ready, that we live, that we go.
+//! Notifies systemd: ready, alive, stopping.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ pub(super) fn ready() {
     notify(NotifyState::Ready);
 }
 
-/// We are going, in an orderly manner.
+/// The process has begun to stop.
 pub(super) fn stopping() {
     notify(NotifyState::Stopping);
 }
 
-/// Feeds the watchdog of `WatchdogSec=`, for as long as the worker answers.
+/// Feeds the watchdog of `WatchdogSec=` while the worker answers.
 pub(super) async fn feed(handle: Arc<impl StatusSource>) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
@@ -30,9 +30,9 @@ pub(super) async fn feed(handle: Arc<impl StatusSource>) {
     }
 }
 
-/// Without systemd there is nobody to tell, and that is fine.
+/// Has no effect without systemd.
 fn notify(state: NotifyState<'_>) {
     if let Err(problem) = sd_notify::notify(&[state]) {
-        tracing::debug!(target: "tandem", "systemd was not told: {problem}");
+        tracing::debug!(target: "tandem", "cannot notify systemd: {problem}");
     }
 }

@@ -1,4 +1,4 @@
-//! The other direction: a switch that dials its manager.
+//! The client end of TLS: a switch or an agent that dials.
 
 use std::io;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use super::error::{Problem, TlsError};
 use super::files::{self, CA, CERTIFICATE, Files};
 use super::identity::Identity;
 
-/// Makes TLS clients out of connections: shows the certificate of the settings, trusts their CA, and looks at no name.
+/// The TLS client: shows the certificate of the settings, and trusts their CA. It does not compare names.
 ///
-/// `crl`, `pins` and `allow_x509_v1` are for servers, and do nothing here.
+/// `crl`, `pins` and `allow_x509_v1` are for servers, and have no effect here.
 #[derive(Debug)]
 pub struct Connector(Arc<ClientConfig>);
 
@@ -59,7 +59,7 @@ impl Connector {
     }
 }
 
-/// Judges as webpki does, except for names: a switch knows its manager by the CA, as in Open vSwitch.
+/// Verifies as webpki does, but without names: as in Open vSwitch, a switch knows its manager by the CA.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
@@ -76,7 +76,7 @@ impl ServerCertVerifier for AnyName {
             .0
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match judged {
-            // The name comes last: everything else was found right.
+            // webpki checks the name last: everything else is valid.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,4 +1,4 @@
-//! Certificate revocation lists, read at load: one that cannot be used keeps the listener shut.
+//! Certificate revocation lists, read at load. The listener stays closed if one cannot be used.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::pem::PemObject;
@@ -15,12 +15,12 @@ use super::{Settings, x509};
 /// The revocation lists of one file.
 #[derive(Debug, Default)]
 pub(super) struct Crls {
-    /// For webpki, which checks ordinary chains itself.
+    /// For webpki, which checks ordinary chains.
     pub(super) ders: Vec<CertificateRevocationListDer<'static>>,
     lists: Vec<List>,
 }
 
-/// One issuer's list, for what webpki does not look at: v1 and pinned certificates.
+/// One issuer's list, for certificates that webpki does not check: v1 and pinned ones.
 #[derive(Debug)]
 struct List {
     issuer: Vec<u8>,
@@ -29,7 +29,7 @@ struct List {
 }
 
 impl Crls {
-    /// Empty when no file is configured. A list whose issuer is among `authorities` must carry its signature.
+    /// Empty without a configured file. A list whose issuer is among `authorities` must have its signature.
     pub(super) fn load(
         settings: &Settings,
         files: &Files,
@@ -60,13 +60,13 @@ impl Crls {
         Ok(Self { ders, lists })
     }
 
-    /// Whether a list of this certificate's issuer names its serial number.
+    /// Whether a list of this certificate's issuer contains its serial number.
     pub(super) fn revokes(&self, certificate: &X509Certificate<'_>) -> bool {
         self.of_issuer(certificate)
             .any(|list| list.revoked.iter().any(|s| s == certificate.raw_serial()))
     }
 
-    /// Whether nothing is said about this certificate, although lists are configured.
+    /// Whether lists are configured, but none of this certificate's issuer.
     pub(super) fn is_silent_on(&self, certificate: &X509Certificate<'_>) -> bool {
         !self.lists.is_empty() && self.of_issuer(certificate).next().is_none()
     }
@@ -91,7 +91,7 @@ impl List {
         let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
             return Err(Bad::Other("it is not a DER encoded X.509 CRL".to_owned()));
         };
-        // RFC 5280 5.1.2.1: the version stands only in version 2 lists.
+        // RFC 5280 5.1.2.1: only version 2 lists contain the version.
         if list.version() != Some(X509Version::V2) {
             return Err(Bad::Version1);
         }
@@ -116,7 +116,7 @@ impl List {
     }
 }
 
-/// An outdated list still counts: to refuse every switch because nobody renewed a file is the worse failure.
+/// An outdated list still applies: refusing all switches because a file was not renewed is the worse failure.
 fn warn_when_outdated(list: &CertificateRevocationList<'_>) {
     let now = rustls_pki_types::UnixTime::now().as_secs();
     let next = list.next_update().map(|t| t.timestamp());
@@ -124,7 +124,7 @@ fn warn_when_outdated(list: &CertificateRevocationList<'_>) {
         tracing::warn!(
             target: "tandem::tls",
             issuer = %list.issuer(),
-            "the CRL is older than its next update; it is still applied, but newer revocations are missing"
+            "the CRL is past its next update; it still applies, but newer revocations are missing"
         );
     }
 }

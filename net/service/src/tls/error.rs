@@ -1,4 +1,4 @@
-//! Why an acceptor cannot be made of the files that it was given.
+//! Errors of the configured TLS files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use tandem_core::Fault;
 
 use super::files::CA;
 
-/// One file, and what is wrong with it. The listener stays shut until it is mended.
+/// A problem of one file. The listener stays closed until it is fixed.
 #[derive(Debug, thiserror::Error)]
 #[error("{section}.{role} {}: {problem}", file.display())]
 pub struct TlsError {
-    /// The section of the configuration that names the file: `tls`, unless it was said otherwise.
+    /// The section of the configuration that names the file, by default `tls`.
     pub section: &'static str,
-    /// What the file is for, as the configuration names it: `certificate` and so on.
+    /// The key that names the file, such as `certificate`.
     pub role: &'static str,
     /// The file as configured.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
@@ -31,7 +31,7 @@ impl TlsError {
         }
     }
 
-    /// The same where this section names the authorities; the certificate that is shown is that of `[tls]`.
+    /// The same error, for a section that names its own CAs; the certificate is that of `[tls]`.
     #[must_use]
     pub fn with_ca_of(self, section: &'static str) -> Self {
         if self.role == CA {
@@ -41,7 +41,7 @@ impl TlsError {
         }
     }
 
-    /// Whose fault it is: whoever put the files there, except for what rustls itself refuses to be built of.
+    /// The fault: the environment, because an operator wrote the files, or a bug where rustls cannot be set up.
     pub fn fault(&self) -> Fault {
         match self.problem {
             Problem::Internal(_) => Fault::OurBug,
@@ -50,16 +50,16 @@ impl TlsError {
     }
 }
 
-/// What can be wrong with a file.
+/// A problem of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// It cannot be opened or read.
     #[error("cannot be read: {0}")]
     Unreadable(#[source] io::Error),
-    /// No PEM block of the wanted kind is in it.
+    /// It contains no PEM block of the expected kind.
     #[error("holds no PEM block \"{0}\"")]
     NoPem(&'static str),
-    /// A PEM block is cut or not base64.
+    /// A PEM block is truncated or not base64.
     #[error("is damaged PEM: {0}")]
     BadPem(String),
     /// The n-th certificate (from 1) is not X.509.
@@ -70,24 +70,24 @@ pub enum Problem {
     BadAuthority {
         /// Counted from 1.
         number: usize,
-        /// What rustls says.
+        /// The error of rustls.
         why: String,
     },
-    /// The private key is protected by a passphrase.
+    /// The private key has a passphrase.
     #[error("the private key is encrypted; write it without a passphrase (openssl pkey) and mode 0600")]
     EncryptedKey,
-    /// A kind of key that the crypto provider does not sign with.
+    /// The crypto provider does not support this kind of key.
     #[error("the private key cannot be used (RSA of 2048 to 8192 bits, ECDSA P-256 or P-384, or Ed25519 can): {0}")]
     BadKey(String),
-    /// The key belongs to no certificate of the file, or not to its first.
+    /// The key does not belong to the first certificate of the file.
     #[error("the private key does not belong to the first certificate in {}{}", certificate.display(), hint(*.position))]
     KeyMismatch {
         /// The certificate file.
         certificate: PathBuf,
-        /// Counted from 1: the certificate in that file that the key does belong to.
+        /// The certificate in that file that the key belongs to, counted from 1.
         position: Option<usize>,
     },
-    /// What `openssl ca -gencrl` makes without `-crlexts`.
+    /// A version 1 list, as `openssl ca -gencrl` writes without `-crlexts`.
     #[error(
         "holds a version 1 CRL; make a version 2 one: openssl ca -gencrl -crlexts crl_ext, with authorityKeyIdentifier=keyid:always in [crl_ext]"
     )]
@@ -97,13 +97,13 @@ pub enum Problem {
     BadCrl {
         /// Counted from 1.
         number: usize,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
-    /// A CRL that parses, but has something that webpki does not take.
+    /// A CRL that parses, but has a feature that webpki does not support.
     #[error("a CRL in it cannot be used: {0}")]
     RefusedCrl(String),
-    /// Not the fault of a file.
+    /// Not caused by a file.
     #[error("rustls refuses its configuration: {0}")]
     Internal(String),
 }

@@ -1,4 +1,4 @@
-//! The files of TLS, read once: what is hashed is what is parsed.
+//! The files of TLS, each read once, so that the hash covers the same bytes that are parsed.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Fails on the first file that cannot be read.
+    /// Reads all files. Fails at the first one that cannot be read.
     pub(super) fn read(settings: &Settings) -> Result<Self, TlsError> {
         Ok(Self {
             certificate: read(CERTIFICATE, &settings.certificate)?,
@@ -32,7 +32,7 @@ impl Files {
         })
     }
 
-    /// A hash over all of them; two states of the files have the same digest only when nothing changed.
+    /// A hash over all files: equal only if nothing has changed.
     pub(super) fn digest(settings: &Settings) -> [u8; 32] {
         match Self::read(settings) {
             Ok(files) => files.own_digest(),
@@ -51,13 +51,13 @@ impl Files {
     }
 }
 
-/// What each file is for, as the configuration names it.
+/// The key of each file in the configuration.
 pub(super) const CERTIFICATE: &str = "certificate";
 pub(super) const PRIVATE_KEY: &str = "private_key";
 pub(super) const CA: &str = "ca";
 pub(super) const CRL: &str = "crl";
 
-/// Every certificate of a PEM file in its order, at least one, each of them X.509.
+/// All certificates of a PEM file in their order: at least one, each valid X.509.
 pub(super) fn certificates(
     role: &'static str,
     path: &Path,
@@ -76,7 +76,7 @@ pub(super) fn certificates(
     }
 }
 
-/// What is wrong with PEM, in words.
+/// Describes an error of PEM.
 pub(super) fn describe(error: &PemError) -> String {
     match error {
         PemError::MissingSectionEnd { .. } => "a block has no END line".to_owned(),

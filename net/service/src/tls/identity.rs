@@ -1,4 +1,4 @@
-//! The certificate and key that this agent shows.
+//! The own certificate and key.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use super::error::{Problem, TlsError};
 use super::files::{self, CERTIFICATE, Files, PRIVATE_KEY};
 use super::{Settings, x509};
 
-/// One certificate chain, served to every peer exactly as it stands in its file, with its root: a switch
-/// that is started with `--bootstrap-ca-cert` takes the root from there.
+/// One certificate chain, sent to each peer exactly as in its file, including the root: a switch that runs with
+/// `--bootstrap-ca-cert` takes the root from it.
 ///
-/// rustls's own `with_single_cert` refuses X.509 v1, so this resolves the certificate itself.
+/// `with_single_cert` of rustls refuses X.509 v1, so this type resolves the certificate.
 #[derive(Debug)]
 pub(super) struct Identity {
     key: Arc<CertifiedKey>,

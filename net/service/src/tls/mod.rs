@@ -1,8 +1,8 @@
 //! Mutual TLS 1.2 and 1.3: from files to an acceptor, from an accepted connection to a verified byte stream.
 //!
-//! Every handshake verifies the peer's certificate anew: there is no session resumption, so a reload of CA,
-//! CRL or pins counts from the next connection on. Names are never checked, as in Open vSwitch: a switch is
-//! who its database says, and a pin binds it to a certificate.
+//! Each handshake verifies the peer's certificate: there is no session resumption, so a reload of CA, CRL or pins applies
+//! to the next connection. Names are not checked here, as in Open vSwitch: the database has the name of the switch, and a
+//! rule of the configuration binds it to a certificate.
 
 mod connector;
 mod crl;
@@ -33,29 +33,28 @@ use files::Files;
 use identity::Identity;
 use verifier::{Verifier, Witness};
 
-/// What the configuration says about TLS; every file is PEM.
+/// The TLS settings of the configuration; all files are PEM.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// The agent's certificate, then its chain with the root, served in this order.
+    /// The own certificate, then its chain including the root, sent in this order.
     pub certificate: PathBuf,
     /// The key of the first certificate, without a passphrase.
     pub private_key: PathBuf,
     /// The CAs that sign switches.
     pub ca: PathBuf,
-    /// Version 2 CRLs. When set, a certificate is refused unless a list of its issuer clears it.
+    /// Version 2 CRLs. If set, a certificate is refused unless a list of its issuer exists and does not contain it.
     pub crl: Option<PathBuf>,
-    /// Accept X.509 v1 certificates that a CA in `ca` issued directly.
+    /// Whether to accept X.509 v1 certificates that a CA in `ca` issued directly.
     pub allow_x509_v1: bool,
-    /// Certificates that are accepted as they are, whoever signed them and whatever their dates; not when a
-    /// list in `crl` revokes them.
+    /// Certificates that are accepted regardless of issuer and dates, unless a list in `crl` revokes them.
     pub pins: Vec<Fingerprint>,
 }
 
-/// Makes TLS servers out of connections, and takes new certificates while it runs.
+/// The TLS server. It can load new certificates while it runs.
 #[derive(Debug)]
 pub struct Acceptor {
     current: ArcSwap<Loaded>,
-    /// The state of the files that was last tried, good or bad; see [`Self::changed`].
+    /// The state of the files at the last attempt to load them; see [`Self::changed`].
     tried: Mutex<[u8; 32]>,
 }
 
@@ -70,14 +69,14 @@ impl Acceptor {
         })
     }
 
-    /// Whether the files differ from what was last loaded or tried: a broken state is tried once, not at
-    /// every look. Reads the files (some kilobytes).
+    /// Whether the files have changed since the last attempt to load them, so that invalid files are tried once. Reads the
+    /// files (some kilobytes).
     pub fn changed(&self) -> bool {
         Files::digest(&self.current.load().settings) != *self.tried()
     }
 
-    /// Reads the files again, for new handshakes; sessions stay. Answers whether anything changed. On an
-    /// error the old certificates stay in use.
+    /// Loads the files again, for new handshakes; sessions stay. Returns whether anything has changed. After an error, the
+    /// old certificates stay in use.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let settings = self.current.load().settings.clone();
         self.replace(&settings)
@@ -85,7 +84,7 @@ impl Acceptor {
 
     /// As [`Self::reload`], with other settings.
     pub fn replace(&self, settings: &Settings) -> Result<bool, TlsError> {
-        // Held over the whole reload, so that two of them never cross.
+        // Held for the whole reload, so that two reloads cannot interleave.
         let mut tried = self.tried();
         let files = Files::read(settings).inspect_err(|_| *tried = Files::digest(settings))?;
         *tried = files.own_digest();
@@ -97,18 +96,18 @@ impl Acceptor {
         Ok(true)
     }
 
-    /// When the agent's own certificate ends, in seconds since 1970.
+    /// When the own certificate expires, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
         self.certificate().not_after_unix_s
     }
 
-    /// The facts of the agent's own certificate.
+    /// The facts of the own certificate.
     pub fn certificate(&self) -> Certificate {
         self.current.load().identity.facts.clone()
     }
 
-    /// The handshake on a connection whose next bytes are TLS: a PROXY header has been read before. Has no
-    /// deadline of its own. Answers the stream and the facts of the peer's certificate.
+    /// The handshake on a connection whose next bytes are TLS: the caller has read a PROXY header before, and sets the
+    /// deadline. Returns the stream and the facts of the peer's certificate.
     pub async fn accept(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Certificate), Refusal> {
         let mut head = [0; 64];
         let seen = match stream.peek(&mut head).await {
@@ -116,7 +115,10 @@ impl Acceptor {
             Err(_) => &[],
         };
         if seen.is_empty() {
-            return Err(Refusal::new(Cause::Probe, "the peer closed without a word"));
+            return Err(Refusal::new(
+                Cause::Probe,
+                "the peer closed the connection without sending anything",
+            ));
         }
         if let Some(refusal) = refusal::first_look(seen) {
             if refusal.cause == Cause::OldTls {
@@ -134,8 +136,8 @@ impl Acceptor {
         let der = shown.and_then(|chain| chain.first());
         match der.and_then(|der| Some(x509::facts(der, &x509::parse(der)?))) {
             Some(facts) => Ok((stream, facts)),
-            // The verifier parsed the very same bytes.
-            None => Err(Refusal::new(Cause::NoCertificate, "the peer showed no certificate")),
+            // The verifier has parsed the same bytes.
+            None => Err(Refusal::new(Cause::NoCertificate, "the peer sent no certificate")),
         }
     }
 
@@ -144,10 +146,10 @@ impl Acceptor {
     }
 }
 
-/// Tells an old peer what it lacks, as far as that goes at once; rustls would say "handshake failure".
+/// Sends an old peer the alert `protocol_version`, if that does not block; rustls would send `handshake_failure`.
 fn say_protocol_version(stream: &TcpStream) {
     const ALERT: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
-    // Bytes left unread would turn the close into a reset, which overtakes the alert.
+    // Unread bytes would turn the close into a reset, which overtakes the alert.
     let mut hello = [0; 4096];
     let _best_effort = stream.try_read(&mut hello);
     let _best_effort = stream.try_write(&ALERT);
@@ -165,7 +167,7 @@ struct Loaded {
 
 impl Loaded {
     fn new(settings: &Settings, files: &Files) -> Result<Self, TlsError> {
-        // By name: another crate may switch on rustls's second provider, and then the default panics.
+        // By name: if another crate enables the second provider of rustls, the default panics.
         let provider = Arc::new(ring::default_provider());
         let loaded = Self {
             settings: settings.clone(),
@@ -181,8 +183,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// One for every handshake, so that its witness can say what happened in this one. The default of
-    /// rustls stores no sessions and issues no tickets.
+    /// One configuration per handshake, so that its verifier can record the reason of a refusal. The default of rustls
+    /// stores no sessions and issues no tickets.
     fn server(&self) -> Result<(Arc<ServerConfig>, Arc<Witness>), Refusal> {
         let witness = Arc::new(Witness {
             verifier: Arc::clone(&self.verifier),

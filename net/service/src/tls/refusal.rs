@@ -1,4 +1,4 @@
-//! Why a connection was refused: one cause to count, one sentence to read.
+//! The reason why a connection was refused: a cause for metrics, and a sentence for people.
 
 use std::io;
 
@@ -7,12 +7,12 @@ use tandem_core::{CloseReason, CloseWhy, Fault};
 
 use crate::proxy_protocol;
 
-/// Why one connection never became a session.
+/// Why a connection has no session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
-    /// What to count.
+    /// The cause, for metrics.
     pub cause: Cause,
-    /// One sentence for a person.
+    /// One sentence for people.
     pub what: String,
 }
 
@@ -31,20 +31,20 @@ impl From<Refusal> for CloseWhy {
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $cause:ident = $label:literal, $fault:expr;)*) => {
-        /// The causes that are counted apart.
+        /// The causes, each with its own count.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub enum Cause { $($(#[$doc])* $cause,)* }
 
         impl Cause {
-            /// Every cause, in the order of `cause as usize`.
+            /// All causes, in the order of `cause as usize`.
             pub const ALL: &[Self] = &[$(Self::$cause,)*];
 
-            /// A word for metrics and logs.
+            /// The label in metrics and logs.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$cause => $label,)* }
             }
 
-            /// Whose fault it is; `None` when nobody did anything wrong.
+            /// The fault; `None` if nothing is wrong.
             pub fn fault(self) -> Option<Fault> {
                 match self { $(Self::$cause => $fault,)* }
             }
@@ -53,27 +53,27 @@ macro_rules! causes {
 }
 
 causes! {
-    /// It connected and closed without a word: a health check, a port scan.
+    /// It closed without sending anything: a health check, a port scan.
     Probe = "probe", None;
-    /// Something else than TLS.
+    /// It did not send TLS.
     NotTls = "not_tls", Some(Fault::PeerMisbehaved);
     /// No PROXY v2 header where one is required, or a broken one.
     ProxyRequired = "proxy_required", Some(Fault::Environment);
     /// A PROXY header where none is configured.
     ProxyUnexpected = "proxy_unexpected", Some(Fault::Environment);
-    /// Nothing in common with TLS 1.2 or 1.3 as we speak it.
+    /// No common TLS version or cipher.
     OldTls = "old_tls", Some(Fault::PeerIncompatible);
-    /// The peer showed no certificate.
+    /// The peer sent no certificate.
     NoCertificate = "no_certificate", Some(Fault::PeerIncompatible);
-    /// The peer's certificate is by a CA that is not configured.
+    /// A CA that is not configured signed the peer's certificate.
     UnknownCa = "unknown_ca", Some(Fault::PeerMisbehaved);
-    /// The peer's certificate has ended or not begun.
+    /// The peer's certificate has expired, or is not yet valid.
     Expired = "expired", Some(Fault::PeerMisbehaved);
-    /// The peer's certificate is revoked, or no list says that it is not.
+    /// The peer's certificate is revoked, or no list of its issuer is configured.
     Revoked = "revoked", Some(Fault::PeerMisbehaved);
-    /// Anything else about the peer's certificate.
+    /// Another problem of the peer's certificate.
     BadCertificate = "bad_certificate", Some(Fault::PeerIncompatible);
-    /// The peer refused ours.
+    /// The peer refused our certificate.
     RefusedByPeer = "refused_by_peer", Some(Fault::Environment);
     /// The handshake took too long.
     Deadline = "deadline", Some(Fault::PeerMisbehaved);
@@ -83,13 +83,13 @@ causes! {
     HalfOpen = "half_open", Some(Fault::Environment);
     /// The handshake failed in another way.
     Handshake = "handshake", Some(Fault::PeerMisbehaved);
-    /// The system gave us no socket.
+    /// The system could not accept a connection.
     Accept = "accept", Some(Fault::Environment);
 }
 
-/// Judges the first bytes of a connection; `None` when they may be TLS.
+/// Checks the first bytes of a connection; `None` if they can be TLS.
 ///
-/// `head` is what one look at the socket showed, seldom less than a whole ClientHello.
+/// `head` is the result of one peek at the socket, usually a whole ClientHello.
 pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
     let refuse = |cause, what| Some(Refusal::new(cause, what));
     match head.first()? {
@@ -100,7 +100,7 @@ pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
         },
         _ if proxy_protocol::looks_like_v2(head) || head.starts_with(b"PROXY ") => refuse(
             Cause::ProxyUnexpected,
-            "the peer sent a PROXY header, but this listener has proxy_protocol = false; set it, or take send-proxy-v2 from the proxy's server line",
+            "the peer sent a PROXY header, but this listener has proxy_protocol = false; set it to true, or remove send-proxy-v2 from the server line of the proxy",
         ),
         _ if HTTP.iter().any(|method| head.starts_with(method)) => {
             refuse(Cause::NotTls, "the peer speaks HTTP, not TLS")
@@ -114,17 +114,17 @@ pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
     }
 }
 
-/// Turns the failure of a handshake into a sentence.
+/// Describes the failure of a handshake.
 pub(super) fn explain(error: &io::Error) -> Refusal {
     let tls = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
     match (tls, error.kind()) {
         (Some(error), _) => explain_tls(error),
         (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            Refusal::new(Cause::Closed, "the peer closed in the middle of the TLS handshake")
+            Refusal::new(Cause::Closed, "the peer closed the connection during the TLS handshake")
         }
         (None, _) => Refusal::new(
             Cause::Handshake,
-            format!("the connection failed in the TLS handshake: {error}"),
+            format!("the connection failed during the TLS handshake: {error}"),
         ),
     }
 }
@@ -137,14 +137,14 @@ fn explain_tls(error: &Error) -> Refusal {
     match error {
         Error::NoCertificatesPresented => of(
             Cause::NoCertificate,
-            "the peer showed no certificate; a switch needs one by a CA in tls.ca".to_owned(),
+            "the peer sent no certificate; a switch needs one signed by a CA in tls.ca".to_owned(),
         ),
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
-        ) => old_tls("something older than TLS 1.2"),
+        ) => old_tls("a version older than TLS 1.2"),
         Error::PeerIncompatible(
             why @ (PeerIncompatible::NoCipherSuitesInCommon
             | PeerIncompatible::NoKxGroupsInCommon
@@ -165,11 +165,11 @@ fn explain_tls(error: &Error) -> Refusal {
         ),
         Error::InvalidCertificate(why) => of(
             Cause::BadCertificate,
-            format!("the peer's proof that it owns its certificate is wrong: {why}"),
+            format!("the peer did not prove that it has the key of its certificate: {why}"),
         ),
         Error::InvalidMessage(why) => of(
             Cause::NotTls,
-            format!("the peer does not speak TLS as it should: {why:?}"),
+            format!("the peer violated the TLS protocol: {why:?}"),
         ),
         error => of(Cause::Handshake, format!("the TLS handshake failed: {error}")),
     }
@@ -179,7 +179,7 @@ fn old_tls(offered: &str) -> Refusal {
     Refusal::new(
         Cause::OldTls,
         format!(
-            "the peer offers {offered} at most, and Tandem speaks TLS 1.2 and 1.3 alone; upgrade the switch or terminate TLS in HAProxy in front of it"
+            "the peer offers {offered} at most, and Tandem supports only TLS 1.2 and 1.3; upgrade the switch or terminate TLS in HAProxy in front of it"
         ),
     )
 }
@@ -203,7 +203,7 @@ fn name(version: u16) -> String {
     }
 }
 
-/// The hello of SSL 2, which also old clients of SSL 3 and TLS 1.0 send (RFC 5246 E.2).
+/// The hello of SSL 2, which old clients of SSL 3 and TLS 1.0 send too (RFC 5246 E.2).
 fn is_ssl2_hello(head: &[u8]) -> bool {
     matches!(head, [length, _, 1, 0 | 2 | 3, ..] if length & 0x80 != 0)
 }
@@ -217,10 +217,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_what_the_peer_speaks() {
+    fn the_first_bytes_show_the_protocol_of_the_peer() {
         let mut hello = vec![0x16, 3, 1, 0, 100, 1, 0, 0, 96, 3, 3, 0, 0];
         assert_eq!(cause(&hello), None, "TLS 1.2 and 1.3");
-        assert_eq!(cause(&hello[..6]), None, "too little to tell");
+        assert_eq!(cause(&hello[..6]), None, "too short to decide");
         for (minor, said) in [(2, "TLS 1.1"), (1, "TLS 1.0"), (0, "SSL 3")] {
             hello[10] = minor;
             let refusal = first_look(&hello).expect("refused");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_has_its_own_label_and_its_own_place() {
+    fn every_cause_has_its_own_label_and_index() {
         let mut labels: Vec<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
         labels.sort_unstable();
         labels.dedup();

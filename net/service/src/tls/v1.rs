@@ -1,7 +1,7 @@
-//! X.509 v1 client certificates, as the `ovs-pki` of Open vSwitch 2.10 and older made them.
+//! X.509 v1 client certificates, as written by the `ovs-pki` of Open vSwitch 2.10 and older.
 //!
-//! webpki takes v3 only. A v1 certificate has no extensions, so it cannot say that it is not a CA: it is
-//! accepted only when a configured CA issued it directly, never through an intermediate.
+//! webpki supports v3 only. A v1 certificate has no extensions, so nothing marks it as not a CA: it is accepted only if a
+//! configured CA issued it directly, never through an intermediate.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -11,8 +11,8 @@ use super::crl::Crls;
 use super::refusal::Cause;
 use super::x509;
 
-/// Checks issuer, signature and validity, and that there is a CRL to ask when there are any; the caller has
-/// asked it. Answers what is wrong, as the end of a sentence.
+/// Checks issuer, signature and dates, and that a CRL of the issuer exists if any are configured; the caller checks the
+/// CRL itself. The error is the end of a sentence.
 pub(super) fn verify(
     der: &[u8],
     certificate: &X509Certificate<'_>,
@@ -42,7 +42,7 @@ pub(super) fn verify(
         return Err((
             Cause::BadCertificate,
             format!(
-                "has no good signature by \"{issuer}\" (MD5 and SHA-1 do not count; such a certificate must be pinned)"
+                "has no valid signature by \"{issuer}\" (MD5 and SHA-1 do not count; such a certificate must be pinned)"
             ),
         ));
     }

@@ -1,4 +1,4 @@
-//! Who may connect.
+//! Verification of client certificates.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +18,7 @@ use super::files::{self, CA, CRL, Files};
 use super::refusal::{Cause, Refusal};
 use super::{Settings, v1, x509};
 
-/// Judges client certificates: revoked, pinned, v1, and all others by webpki, in this order.
+/// Verifies client certificates, in this order: revoked, pinned, v1, and all others by webpki.
 #[derive(Debug)]
 pub(super) struct Verifier {
     webpki: Arc<dyn ClientCertVerifier>,
@@ -82,7 +82,7 @@ impl Verifier {
         if self.crls.revokes(certificate) {
             return Err((Cause::Revoked, "is revoked".to_owned()));
         }
-        // A pin names one certificate and so stands for everything else: its issuer, signature and dates.
+        // A pin names one certificate, and replaces the checks of issuer, signature and dates.
         if self.pins.contains(&x509::fingerprint(der)) {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl Verifier {
     }
 }
 
-/// The verifier of one handshake: it remembers in words why it refused, which rustls's error cannot carry.
+/// The verifier of one handshake. It records the reason of a refusal as text, which the error of rustls cannot carry.
 #[derive(Debug)]
 pub(super) struct Witness {
     pub(super) verifier: Arc<Verifier>,
@@ -123,7 +123,7 @@ impl Witness {
 
 impl ClientCertVerifier for Witness {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Empty when certificates are pinned: a client that finds no CA of its own in the list sends none.
+        // Empty if certificates are pinned: a client sends no certificate if its CA is not in the list.
         match self.verifier.pins.is_empty() {
             true => self.verifier.webpki.root_hint_subjects(),
             false => &[],
@@ -146,7 +146,7 @@ impl ClientCertVerifier for Witness {
         }
     }
 
-    // rustls's own helpers parse the certificate with webpki, which refuses v1; hence the bare key.
+    // The helpers of rustls parse the certificate with webpki, which refuses v1; hence the bare key.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
@@ -178,7 +178,7 @@ impl ClientCertVerifier for Witness {
     }
 }
 
-/// What the peer is told by the alert.
+/// The error whose alert the peer receives.
 fn alert(cause: Cause) -> CertificateError {
     match cause {
         Cause::Expired => CertificateError::Expired,
@@ -188,7 +188,7 @@ fn alert(cause: Cause) -> CertificateError {
     }
 }
 
-/// webpki's verdict as the end of a sentence.
+/// The error of webpki as the end of a sentence.
 fn explain(error: &Error, certificate: &X509Certificate<'_>, now: UnixTime) -> (Cause, String) {
     let issuer = certificate.issuer();
     let Error::InvalidCertificate(error) = error else {
@@ -201,10 +201,10 @@ fn explain(error: &Error, certificate: &X509Certificate<'_>, now: UnixTime) -> (
                 "is issued by \"{issuer}\", which does not lead to a CA in tls.ca (ovs-pki: the agent's tls.ca is switchca/cacert.pem)"
             ),
         ),
-        // webpki tries every authority of that name.
+        // webpki tries each CA of that name.
         CertificateError::BadSignature => (
             Cause::UnknownCa,
-            format!("is issued by another \"{issuer}\" than the CA of that name in tls.ca"),
+            format!("is issued by a different \"{issuer}\" than the CA of that name in tls.ca"),
         ),
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
@@ -214,14 +214,14 @@ fn explain(error: &Error, certificate: &X509Certificate<'_>, now: UnixTime) -> (
             let of_ca = || "is issued by a CA certificate outside its dates".to_owned();
             (Cause::Expired, what.unwrap_or_else(of_ca))
         }
-        CertificateError::Revoked => (Cause::Revoked, "is revoked, or the CA between is".to_owned()),
+        CertificateError::Revoked => (Cause::Revoked, "is revoked, or an intermediate CA is".to_owned()),
         CertificateError::UnknownRevocationStatus => (
             Cause::Revoked,
             format!("cannot be checked: no CRL of \"{issuer}\" is in tls.crl"),
         ),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. } => (
             Cause::BadCertificate,
-            "or its CA is signed by an algorithm that does not count (MD5, SHA-1); renew or pin it".to_owned(),
+            "or its CA is signed with an insecure algorithm (MD5, SHA-1); renew or pin it".to_owned(),
         ),
         error => (Cause::BadCertificate, format!("is refused: {error}")),
     }

@@ -1,4 +1,4 @@
-//! What is read out of X.509 in DER: names, dates, and who signed what.
+//! Names, dates and signatures of X.509 in DER.
 
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-/// Parses one certificate; `None` when it is not DER of X.509 or when bytes follow it.
+/// Parses one certificate; `None` if it is not X.509 in DER, or if bytes follow it.
 pub(super) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Some(certificate),
@@ -23,7 +23,7 @@ pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
     Fingerprint(Sha256::digest(der).into())
 }
 
-/// The facts that a session keeps of its peer's certificate.
+/// The facts of a certificate that a session keeps.
 pub(super) fn facts(der: &[u8], parsed: &X509Certificate<'_>) -> Certificate {
     Certificate {
         fingerprint: fingerprint(der),
@@ -54,7 +54,7 @@ pub(super) fn outside_validity(certificate: &X509Certificate<'_>, now: UnixTime)
     }
 }
 
-/// Whether `der` (a certificate or a CRL) carries a good signature by this key. MD5 and SHA-1 are no signatures.
+/// Whether `der` (a certificate or a CRL) has a valid signature by this key. MD5 and SHA-1 are not accepted.
 pub(super) fn is_signed_by(der: &[u8], key: &SubjectPublicKeyInfo<'_>, algorithms: &WebPkiSupportedAlgorithms) -> bool {
     let (Some(signed), Some(key_algorithm)) = (Signed::parse(der), key_algorithm(key)) else {
         return false;
@@ -66,8 +66,8 @@ pub(super) fn is_signed_by(der: &[u8], key: &SubjectPublicKeyInfo<'_>, algorithm
         .any(|a| verifies(*a, key_algorithm, key, signed.body, signed.signature))
 }
 
-/// Whether a message of the handshake carries a good signature by this key, in TLS 1.2, where a scheme does
-/// not yet bind the curve.
+/// Whether a message of the TLS 1.2 handshake has a valid signature by this key. In TLS 1.2, a scheme does not fix the
+/// curve.
 pub(super) fn is_message_signed_by(
     message: &[u8],
     scheme: SignatureScheme,
@@ -86,7 +86,7 @@ pub(super) fn is_message_signed_by(
         .any(|a| verifies(*a, key_algorithm, key, message, signature))
 }
 
-/// The outer SEQUENCE of everything that is signed in X.509 (RFC 5280 4.1 and 5.1).
+/// The outer SEQUENCE of signed X.509 objects (RFC 5280 4.1 and 5.1).
 struct Signed<'a> {
     body: &'a [u8],
     algorithm: &'a [u8],
@@ -111,7 +111,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The contents of the algorithm identifier of a key, as `rustls_pki_types::AlgorithmIdentifier` has them.
+/// The contents of the algorithm identifier of a key, in the form of `rustls_pki_types::AlgorithmIdentifier`.
 fn key_algorithm<'a>(key: &SubjectPublicKeyInfo<'a>) -> Option<&'a [u8]> {
     let (_, outer) = Any::from_der(key.raw).ok()?;
     let (_, algorithm) = Any::from_der(outer.data).ok()?;

@@ -1,4 +1,4 @@
-//! How an agent reaches a control node.
+//! The agent's connections to control nodes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use crate::driver::stream::Secure;
 use crate::driver::uplink::Dialer;
 use crate::tls::{Connector, Settings, TlsError};
 
-/// Dials by TCP. With TLS, the files that are configured now are read for each handshake: new certificates need no word.
+/// Dials by TCP. With TLS, each handshake reads the files that are configured at that time, so new certificates need no
+/// reload.
 #[derive(Clone, Debug)]
 pub struct TcpDialer {
     tls: Option<watch::Receiver<Settings>>,
@@ -25,7 +26,7 @@ impl TcpDialer {
         Self { tls: None }
     }
 
-    /// With TLS, if there are settings. An error names the first file that cannot be used.
+    /// With TLS, if there are settings. The error names the first file that cannot be used.
     pub fn new(tls: Option<watch::Receiver<Settings>>) -> Result<Self, TlsError> {
         if let Some(settings) = &tls {
             Connector::load(&settings.borrow()).map_err(|error| error.with_ca_of("control"))?;
@@ -59,10 +60,10 @@ impl Dialer for TcpDialer {
     }
 }
 
-/// A certificate by another CA is as likely our mistake as theirs: the sentence names the key that is ours.
+/// A certificate signed by another CA may be a mistake of either end: the message names the local key.
 fn explained(error: io::Error) -> io::Error {
     match error.get_ref().and_then(|it| it.downcast_ref()) {
-        // A CA of the same name with another key leads to a bad signature.
+        // A CA of the same name with another key results in a bad signature.
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
             io::Error::other("the certificate of the control node is not signed by a CA in control.ca")
         }

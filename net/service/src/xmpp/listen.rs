@@ -1,4 +1,4 @@
-//! The door of a control node.
+//! The listener of a control node.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use crate::driver::control::Arrived;
 use crate::driver::stream::Secure;
 use crate::tls::Acceptor;
 
-/// Connections that may wait in the kernel: every agent may come at once.
+/// Connections that may wait in the kernel: all agents may connect at once.
 const BACKLOG_CONNECTIONS: u32 = 1024;
 
-/// How long to wait after an accept that failed: the usual cause, too many open files, lasts.
+/// The pause after a failed accept: its usual cause, too many open files, persists.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the port. The error names the address.
@@ -35,7 +35,7 @@ pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
     listen().map_err(|error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
-/// Hands every connection to the control node, until that is gone.
+/// Passes each connection to the control node, until that is gone.
 pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStream>>) {
     loop {
         let accepted = match listener.accept().await {
@@ -56,7 +56,7 @@ pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStr
     }
 }
 
-/// Makes TLS of accepted connections, where it is configured.
+/// The server end of TLS on accepted connections, if configured.
 #[derive(Debug)]
 pub struct TcpAcceptor(pub Option<Arc<Acceptor>>);
 

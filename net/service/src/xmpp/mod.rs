@@ -1,4 +1,4 @@
-//! The sockets of XMPP: an agent dials, a control node accepts, and both make TLS of it where it is configured.
+//! The sockets of XMPP: an agent dials, a control node accepts, and TLS starts on the same connection if configured.
 
 mod dial;
 mod listen;
@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 pub use dial::TcpDialer;
 pub use listen::{TcpAcceptor, accept, open};
 
-/// Silence after which the kernel probes a connection, and between its probes.
+/// The silence after which the kernel probes a connection, and the interval of its probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// How long the other end's kernel may say nothing: a dead host is seen that soon, and not only by the hold time.
+/// How long the peer's kernel may be silent: a dead host is detected that soon, and not only by the hold time.
 const TCP_SILENCE: Duration = Duration::from_secs(15);
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

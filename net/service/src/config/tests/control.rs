@@ -42,12 +42,12 @@ fn led(control: &str) -> String {
 }
 
 #[test]
-fn the_example_of_the_reference_is_right_and_everything_in_it_arrives() {
+fn the_example_of_the_reference_is_valid_and_complete() {
     assert_snapshot!(format!("{:#?}", parsed(example()).expect("a configuration")));
 }
 
 #[test]
-fn what_is_left_out_has_the_default_of_the_reference() {
+fn omitted_keys_have_the_defaults_of_the_reference() {
     let config =
         parsed("control = { name = \"c\", tls = false }\ninventory = { revision = 7 }").expect("a configuration");
     assert_eq!(config.listen, "0.0.0.0:5269".parse().expect("an address"));
@@ -57,7 +57,7 @@ fn what_is_left_out_has_the_default_of_the_reference() {
 }
 
 #[test]
-fn what_a_control_node_cannot_do_without_is_named_with_what_to_write() {
+fn required_keys_of_a_control_node_are_reported_with_an_example() {
     assert_snapshot!(
         parsed("[[switch]]\nname = \"tor1\"\nagents = []\n")
             .expect_err("problems")
@@ -66,7 +66,7 @@ fn what_a_control_node_cannot_do_without_is_named_with_what_to_write() {
 }
 
 #[test]
-fn servants_that_make_no_sense_are_refused_where_they_stand() {
+fn invalid_agents_and_services_nodes_are_refused_in_place() {
     let three = "agents = [\n  \"agent-a\",\n  \"agent a\",\n  \"agent-c\",\n]";
     assert_snapshot!(report(&[
         ("name = \"control-1\"", "name = \"config-1\""),
@@ -81,7 +81,7 @@ fn servants_that_make_no_sense_are_refused_where_they_stand() {
 }
 
 #[test]
-fn what_agents_could_not_tell_apart_is_refused() {
+fn ambiguous_names_and_tunnel_ends_are_refused() {
     let twin = "[[network]]\nname = \"default-domain:default-project:blue\"\nuuid = \"6f1c0d0e-0000-4000-8000-000000000002\"\nvni = 5002\n\n[[switch]]\nname = \"tor1\"";
     assert_snapshot!(report(&[
         ("[[switch]]\nname = \"tor1\"", twin),
@@ -100,19 +100,19 @@ fn an_agent_is_no_services_node_of_another_switch() {
 }
 
 #[test]
-fn a_name_that_would_not_reach_agents_as_it_is_is_refused() {
+fn a_name_that_agents_would_change_is_refused() {
     assert_snapshot!(report(&[("\"blue\"", "\" blue \"")]));
 }
 
 #[test]
-fn tls_is_spoken_or_not_and_its_keys_stand_there_accordingly() {
+fn keys_of_tls_are_required_with_tls_and_refused_without() {
     assert_snapshot!(report(&[("name = \"control-1\"", "name = \"control-1\"\ntls = false")]));
     let without = changed(example(), &[("[tls]", "[log]\n[tls]")]).replace("ca = \"agent-ca.pem\"\n", "");
     assert_eq!(parsed(&without).expect_err("a problem").count(), 1);
 }
 
 #[test]
-fn a_file_says_whose_it_is() {
+fn the_kind_of_a_file_is_recognised() {
     let path = Path::new("/etc/tandem/x.toml");
     let any = |text: &str| parse_any(path, text.as_bytes(), &Folder::of_the_book());
     assert!(matches!(any(example()), Ok(Config::Control(_))));
@@ -129,7 +129,7 @@ fn a_file_says_whose_it_is() {
 }
 
 #[test]
-fn an_agent_is_told_everything_by_the_control_nodes_that_it_names() {
+fn an_agent_with_control_nodes_needs_neither_networks_nor_switches() {
     let config = agent(&led(
         "nodes = [\"10.0.0.5:6000\", \"10.0.0.6\", \"2001:db8::1\"]\nca = \"control-ca.pem\"",
     ));
@@ -164,7 +164,7 @@ fn an_agent_has_its_networks_from_one_source() {
 }
 
 #[test]
-fn control_nodes_that_cannot_be_reached_or_believed_are_refused() {
+fn invalid_control_nodes_are_refused_in_place() {
     let nodes = "nodes = [\n  \"control-1:5269\",\n  \"0.0.0.0\",\n  \"10.0.0.5:0\",\n  5269,\n  \"10.0.0.5\",\n  \"10.0.0.5:5269\",\n]";
     let text = led(nodes).replace("name = \"a\"", "name = \"rack 7\"");
     assert_snapshot!(agent(&text).expect_err("problems").render(false));
@@ -174,7 +174,7 @@ fn control_nodes_that_cannot_be_reached_or_believed_are_refused() {
         ("tls = false".to_owned(), "`nodes` is missing in [control]"),
         (
             format!("tls = false\nnodes = [{}]", many.join(",")),
-            "`nodes` has 17 entries, 16 at most are possible",
+            "`nodes` has 17 entries; at most 16 are allowed",
         ),
         (
             "nodes = [\"10.0.0.5\"]\ntls = false\nca = \"control-ca.pem\"".to_owned(),
@@ -192,7 +192,7 @@ fn control_nodes_that_cannot_be_reached_or_believed_are_refused() {
 }
 
 #[test]
-fn a_reload_of_a_control_node_takes_over_everything_but_what_only_a_new_start_can_change() {
+fn a_reload_of_a_control_node_applies_everything_but_settings_that_need_a_restart() {
     let old = parsed(example()).expect("a configuration");
     let text = changed(
         example(),
@@ -225,7 +225,7 @@ fn a_reload_of_a_control_node_takes_over_everything_but_what_only_a_new_start_ca
 }
 
 #[test]
-fn a_reload_of_an_agent_changes_neither_its_source_nor_what_went_into_it() {
+fn a_reload_of_an_agent_changes_neither_the_source_of_the_configuration_nor_what_was_merged_into_it() {
     let alone = agent(LEAST).expect("a configuration");
     let switch = agent(&format!("{LEAST}\n[[switch]]\nname = \"tor1\"")).expect("a configuration");
     let control = "nodes = [\"10.0.0.5\"]\ntls = false";
@@ -243,7 +243,7 @@ fn a_reload_of_an_agent_changes_neither_its_source_nor_what_went_into_it() {
 }
 
 #[test]
-fn every_table_refuses_a_key_that_it_does_not_know_and_the_reference_has_those_that_it_knows() {
+fn every_table_refuses_unknown_keys_and_the_reference_has_the_known_ones() {
     let agents = led("nodes = [\"10.0.0.5\"]\ntls = false");
     let problem = |problems: Problems| {
         assert_eq!(problems.count(), 1, "{problems}");

@@ -27,7 +27,7 @@ fn copies_are_held_for_as_long_as_the_file_says_and_not_at_all_with_0s() {
 }
 
 #[test]
-fn a_hold_that_holds_nothing_is_refused_where_it_stands() {
+fn a_hold_without_effect_is_refused_in_place() {
     assert_snapshot!(mistakes("failover = { stale_hold = \"999ms\" }"));
     let problems = parsed(&format!("{LEAST}failover = {{ stale_hold = \"300s\" }}")).expect_err("a problem");
     assert_snapshot!(problems.render(false));
@@ -54,7 +54,7 @@ fn a_probe_has_defaults_for_its_times() {
 }
 
 #[test]
-fn a_probe_that_cannot_work_is_refused_where_it_stands() {
+fn an_invalid_probe_is_refused_in_place() {
     let stories = [
         "probe = \"ping\"\n",
         "address = \"10.0.0.11:8086\"\n",
@@ -91,7 +91,7 @@ fn the_peer_sees_the_certificate_that_switches_see_unless_it_has_one_of_its_own(
 }
 
 #[test]
-fn a_peer_that_cannot_be_reached_or_believed_is_refused_where_it_stands() {
+fn an_invalid_peer_is_refused_in_place() {
     let stories = [
         "listen = \"10.0.0.11:6654\"\nconnect = \"10.0.0.11:6654\"\nca = \"agent-ca.pem\"\n",
         "listen = \"127.0.0.2:6650\"\nconnect = \"0.0.0.0:6654\"\nca = \"no-such-ca.pem\"\n",
