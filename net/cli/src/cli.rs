@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
     };
     let exit = match run(&cli, &mut output) {
         Ok(exit) => exit,
-        // Whoever reads us has read enough, as in `tandem status | head -1`.
+        // The reader has read enough, as in `tandem status | head -1`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Good,
         Err(error) => {
             let _ = writeln!(output.err, "cannot write the output: {error}");
@@ -72,7 +72,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Switch(args) => switch::run(args, output),
     }?;
     match output.out.flush() {
-        // It is known already that all is not well.
+        // The exit code shows a failure already.
         Err(_) if !matches!(exit, Exit::Good) => Ok(exit),
         flushed => flushed.map(|()| exit),
     }

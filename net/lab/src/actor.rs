@@ -1,6 +1,6 @@
 //! Puts a model of the simulator on real sockets: one task owns the actor, and one moves the bytes of each connection.
 //!
-//! The way in is bounded: a connection whose bytes nobody takes is not read. The way out is bounded by what the actor
+//! The way in is bounded: a connection is read only as fast as the actor takes its bytes. The way out is bounded by what the actor
 //! makes of [`Input::Sent`], and at [`UNSENT_BYTES_MAX`] by a reset. The virtual IP's outputs are not supported.
 
 mod check;
@@ -27,35 +27,35 @@ use tandem_net::tls::{Acceptor, Connector};
 /// Bytes that may wait for one connection; more is a reset.
 pub const UNSENT_BYTES_MAX: usize = 256 << 20;
 
-/// Connections that others may have to us.
+/// Connections that peers may have to us.
 const CONNECTIONS_MAX: usize = 1024;
 
 /// Messages that may wait for the actor.
 const MESSAGES: usize = 256;
 
-/// Who looks on, and what a driver cannot know.
+/// Receives events and notes, and answers what a driver cannot know.
 pub trait Audience<A: Actor>: Send + 'static {
-    /// The actor says that something happened.
+    /// An event of the actor.
     fn happened(&mut self, now: Time, event: A::Event);
 
-    /// The sockets say something that the actor cannot hear.
+    /// A note of the sockets, for which the actor has no input.
     fn noted(&mut self, now: Time, note: Note);
 
     /// Whether a connection that the actor dials is TLS.
     fn dials_tls(&self, actor: &A, conn: ConnId) -> bool;
 
-    /// Whether those who dial this address speak TLS.
+    /// Whether peers that dial this address use TLS.
     fn takes_tls(&self, actor: &A, at: SocketAddrV4) -> bool;
 }
 
-/// What the sockets say.
+/// What happens at the sockets and is no input of the actor.
 #[derive(Debug)]
 pub enum Note {
-    /// Connections are taken at `bound`: another than `at` if that says port 0.
+    /// Connections are accepted at `bound`, which differs from `at` where `at` has port 0.
     Bound { at: SocketAddrV4, bound: SocketAddrV4 },
-    /// They are not.
+    /// The address cannot be bound.
     CannotListen { at: SocketAddrV4, why: String },
-    /// A connection never became one: TLS, mostly.
+    /// A connection failed before its first byte, mostly during the TLS handshake.
     Failed { peer: SocketAddrV4, why: String },
     /// A peer did not read what we sent; it was cut off.
     Overflowed { conn: ConnId },
@@ -66,7 +66,7 @@ pub enum Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bound { at: _, bound } => write!(f, "takes connections at {bound}"),
+            Self::Bound { at: _, bound } => write!(f, "accepts connections at {bound}"),
             Self::CannotListen { at, why } => write!(f, "cannot listen at {at}: {why}"),
             Self::Failed { peer, why } => write!(f, "no connection with {peer}: {why}"),
             Self::Overflowed { conn } => {
@@ -80,13 +80,13 @@ impl fmt::Display for Note {
 /// What a switch shows and trusts, in both directions.
 #[derive(Debug)]
 pub struct Tls {
-    /// For those who dial us.
+    /// For peers that dial us.
     pub acceptor: Acceptor,
-    /// For those whom we dial.
+    /// For peers that we dial.
     pub connector: Connector,
 }
 
-/// What the tasks tell the actor's.
+/// What the actor's task receives from the others.
 enum Message<C> {
     Accepted {
         at: SocketAddrV4,
@@ -126,7 +126,7 @@ where
     A::Command: Send + 'static,
     L: Audience<A>,
 {
-    /// A driver. Without `tls`, nobody speaks it.
+    /// A driver. Without `tls`, every connection is in clear.
     pub fn new(env: E, actor: A, audience: L, tls: Option<Tls>) -> Self {
         let (back, messages) = mpsc::channel(MESSAGES);
         Self {
@@ -145,7 +145,7 @@ where
         }
     }
 
-    /// Runs until nobody can give commands any more. Connections close then.
+    /// Runs until the sender of commands is dropped. Connections close then.
     pub async fn run(mut self, mut commands: mpsc::Receiver<A::Command>) {
         self.carry_out();
         loop {
@@ -156,7 +156,7 @@ where
                     Some(command) => Input::Command(command),
                     None => return,
                 },
-                Some(message) = self.messages.recv() => match self.heard(message) {
+                Some(message) = self.messages.recv() => match self.on_message(message) {
                     Some(input) => input,
                     None => continue,
                 },
@@ -166,31 +166,31 @@ where
                         None => std::future::pending().await,
                     }
                 } => {
-                    self.hear_out().await;
+                    self.receive_rest().await;
                     Input::Timeout
                 }
             };
-            self.give(input);
+            self.handle(input);
         }
     }
 
-    /// Hands in what was said before the deadline: silence counts only when there is nothing to hear.
-    async fn hear_out(&mut self) {
+    /// Hands in what arrived before the deadline: silence counts only when nothing waits.
+    async fn receive_rest(&mut self) {
         tokio::task::yield_now().await;
         for _ in 0..self.messages.len() {
             let message = self.messages.try_recv().ok();
-            if let Some(input) = message.and_then(|message| self.heard(message)) {
-                self.give(input);
+            if let Some(input) = message.and_then(|message| self.on_message(message)) {
+                self.handle(input);
             }
         }
     }
 
-    fn give(&mut self, input: Input<A::Command>) {
+    fn handle(&mut self, input: Input<A::Command>) {
         self.actor.handle(self.env.now(), input);
         self.carry_out();
     }
 
-    fn heard(&mut self, message: Message<A::Command>) -> Option<Input<A::Command>> {
+    fn on_message(&mut self, message: Message<A::Command>) -> Option<Input<A::Command>> {
         match message {
             Message::Accepted { at, from, arrived } => {
                 let conn = ConnId(ACCEPTED + self.accepted);

@@ -15,7 +15,7 @@ use super::program::{Launch, Program, Signal};
 use super::scratch::Scratch;
 use super::{Error, Result};
 
-/// An agent's configuration file, section by section; `tandem agent` says what each value means.
+/// An agent's configuration file, section by section; the book describes each value.
 #[derive(Clone, Debug, Serialize)]
 pub struct AgentOptions {
     /// `[agent]`
@@ -38,7 +38,7 @@ pub struct AgentOptions {
     /// `[[switch]]`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub switch: Vec<SwitchSection>,
-    /// What else the file shall say, merged over the rest: `{ agent = { lock = "other" } }`.
+    /// Further keys of the file, merged over the rest: `{ agent = { lock = "other" } }`.
     #[serde(skip)]
     pub more: toml::Table,
     /// The network namespace that the agent is in.
@@ -65,7 +65,7 @@ pub struct ListenSection {
     pub ovsdb: SocketAddr,
     /// Where health checks are answered.
     pub health: SocketAddr,
-    /// Where the grade is told.
+    /// Where the grade is served.
     pub agent_check: SocketAddr,
     /// `/status` and `/metrics`.
     pub http: SocketAddr,
@@ -270,7 +270,7 @@ impl Agent {
         self.process.log().lines().map(Into::into).collect()
     }
 
-    /// What `/status` says.
+    /// The answer of `/status`.
     pub fn status(&self) -> Result<Value> {
         let body = self.http("/status")?;
         serde_json::from_str(&body).map_err(|error| Error::failed("read /status", error))

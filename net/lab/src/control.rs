@@ -14,7 +14,7 @@ use super::program::{Launch, Program, Signal};
 use super::scratch::Scratch;
 use super::{Error, Result};
 
-/// A control node's configuration file, section by section; `tandem control` says what each value means.
+/// A control node's configuration file, section by section; the book describes each value.
 #[derive(Clone, Debug, Serialize)]
 pub struct ControlOptions {
     /// `[control]`
@@ -55,7 +55,7 @@ pub struct InventorySection {
     pub revision: u64,
 }
 
-/// `[[switch]]`, and who serves it.
+/// `[[switch]]`, with its agents and services nodes.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServedSection {
     /// What an agent would read of it.
@@ -151,7 +151,7 @@ impl ControlNode {
         lines.map(Into::into).collect()
     }
 
-    /// What `/status` says.
+    /// The answer of `/status`.
     pub fn status(&self) -> Result<Value> {
         let body = self.http("/status")?;
         serde_json::from_str(&body).map_err(|error| Error::failed("read /status", error))

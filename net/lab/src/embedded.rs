@@ -180,7 +180,7 @@ where
     Log: Audience<A>,
 {
     let file = scratch.folder(name)?.join(format!("{name}.log"));
-    let (listens, heard) = channel::channel();
+    let (listens, receiver) = channel::channel();
     let log = Log {
         file: File::create(&file).map_err(Error::io(format!("create {}", file.display())))?,
         listens,
@@ -188,19 +188,19 @@ where
     let _inside = models.enter();
     let driver = Driver::new(TokioEnv::begin(), actor, log, tls);
     models.spawn(async move {
-        // Nobody commands it, and it runs for as long as somebody could.
+        // It receives no commands, and runs for as long as the sender is held.
         let (_commands, inbox) = mpsc::channel(1);
         driver.run(inbox).await;
     });
     let what = || format!("start {name}");
-    match heard.recv_timeout(PATIENCE) {
+    match receiver.recv_timeout(PATIENCE) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(why)) => Err(Error::failed(what(), why)),
         Err(error) => Err(Error::failed(what(), error)),
     }
 }
 
-/// Writes down what happens, and tells whether the model listens.
+/// Writes the log, and reports when the model listens.
 struct Log {
     file: File,
     listens: channel::Sender<std::result::Result<(), String>>,

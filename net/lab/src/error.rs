@@ -5,7 +5,7 @@ use std::{fmt, io};
 /// What a lab answers.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Always the environment's fault, and always with what a person needs to mend it.
+/// Always the environment's fault, and always with what a person needs to fix it.
 #[derive(thiserror::Error)]
 pub enum Error {
     /// A program that the lab needs is not on this machine.
@@ -16,7 +16,7 @@ pub enum Error {
         /// The Debian package that has it.
         package: String,
     },
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("{what}: {source}")]
     Io {
         /// What was tried.
@@ -25,15 +25,15 @@ pub enum Error {
         source: io::Error,
     },
     /// A program or a server answered, but not what was hoped for.
-    #[error("{what} failed: {said}")]
+    #[error("{what} failed: {answer}")]
     Failed {
         /// What was tried.
         what: String,
         /// The answer.
-        said: String,
+        answer: String,
     },
-    /// A condition did not come true in time.
-    #[error("waited {seconds} s in vain for {what}\n{logs}")]
+    /// A condition did not become true in time.
+    #[error("gave up after {seconds} s of waiting for {what}\n{logs}")]
     Deadline {
         /// What was waited for.
         what: String,
@@ -45,17 +45,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: says what the operating system was asked to do.
+    /// For `map_err`, with what the operating system was asked to do.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
 
     /// The answer of a program or a server that was asked to do `what`.
-    pub fn failed(what: impl Into<String>, said: impl fmt::Display) -> Self {
+    pub fn failed(what: impl Into<String>, answer: impl fmt::Display) -> Self {
         Self::Failed {
             what: what.into(),
-            said: said.to_string(),
+            answer: answer.to_string(),
         }
     }
 }

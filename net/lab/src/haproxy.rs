@@ -12,12 +12,12 @@ use super::program::{self, Launch, Program};
 use super::scratch::Scratch;
 use super::{Error, Result};
 
-/// What it listens on, and whom it knows.
+/// Its listeners, and the agents behind them.
 #[derive(Clone, Debug, Default)]
 pub struct HaproxyOptions {
     /// One for each target of the switches.
     pub listens: Vec<Listen>,
-    /// Whether it tells the agents where a connection comes from (PROXY protocol version 2). Never on the health port:
+    /// Whether it sends the agents the source of each connection (PROXY protocol version 2). Never on the health port:
     /// HAProxy leaves the header out of checks that have a `port` of their own.
     pub send_proxy_v2: bool,
     /// The network namespace that it is in.
@@ -46,7 +46,7 @@ pub struct Backend {
     pub ovsdb: u16,
     /// Where it answers echoes.
     pub health: u16,
-    /// Where it says its grade; `None` leaves the agent-check out.
+    /// Where it serves its grade; `None` leaves the agent-check out.
     pub agent_check: Option<u16>,
     /// Only used while no other backend is up.
     pub backup: bool,
@@ -71,7 +71,7 @@ pub struct ServerState {
 pub struct Haproxy {
     /// The newest process, to kill, stop and continue.
     pub process: Program,
-    /// Processes that were told to go and still serve the connections that they have.
+    /// Processes that are replaced and still serve the connections that they have.
     leaving: Vec<Program>,
     scratch: Scratch,
     folder: PathBuf,
@@ -158,7 +158,7 @@ impl Haproxy {
             stream.read_to_string(&mut answer)?;
             Ok(answer)
         };
-        exchange().map_err(Error::io(format!("tell HAProxy `{command}`")))
+        exchange().map_err(Error::io(format!("send HAProxy `{command}`")))
     }
 
     /// The state that the newest process answers from: after a reload the old one may still hold the socket.
@@ -224,7 +224,7 @@ const LISTEN: &str = "  balance leastconn
 
 const SERVER: &str = "weight 100 inter 200 fastinter 100 downinter 500 fall 2 rise 2 on-marked-down shutdown-sessions";
 
-/// Starts it; `old` is told to leave its listeners as soon as the new one has them.
+/// Starts it; `old` leaves its listeners as soon as the new one has them.
 fn launch(folder: &std::path::Path, options: &HaproxyOptions, old: Option<u32>) -> Result<Program> {
     let file = folder.join("haproxy.cfg");
     let socket = folder.join("admin.sock");

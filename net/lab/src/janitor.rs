@@ -42,7 +42,7 @@ impl Janitor {
 impl Drop for Janitor {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
-        // It cannot be told to anyone here, and the folder that stays behind is harmless.
+        // There is no one to report to here, and the folder that stays behind is harmless.
         let _ = self.0.wait();
     }
 }

@@ -22,7 +22,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to a unix socket. A server that says nothing for a minute counts as hung.
+    /// Connects to a unix socket. A server that is silent for a minute counts as hung.
     pub fn connect(socket: &Path) -> Result<Self> {
         let open = || {
             let stream = UnixStream::connect(socket)?;

@@ -1,7 +1,7 @@
 //! Real parts, started in scratch folders and cleaned up: for the demo, for tests and for benches alike.
 //!
 //! Every part is a child process of ours that the kernel kills when we die, writes only into a [`Scratch`] folder
-//! that goes with us, and listens on loopback addresses that nobody else has ([`Loopback`]) or in network namespaces
+//! that goes with us, and listens on loopback addresses that no other process has ([`Loopback`]) or in network namespaces
 //! of its own ([`netns`]). The system's own services are never touched. Set [`TANDEM_LAB_KEEP=1`](scratch::KEEP) to
 //! keep the folder with all configurations, databases and logs.
 //!

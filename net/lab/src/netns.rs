@@ -29,7 +29,7 @@ const PREPARE: &str = r#"mount -t tmpfs tmpfs /run && ip link set lo up && exec 
 /// Runs the body of the test of this name where namespaces can be made: here as root, otherwise in this very test
 /// program, run once more for this test alone, inside `unshare -Urnm`.
 ///
-/// `test` is the path that `--exact` knows. Fails, saying what is needed, where neither works.
+/// `test` is the path that `--exact` knows. Where neither works, the error names what is needed.
 pub fn enter(test: &str, body: impl FnOnce() -> Result<()>) -> Result<()> {
     let entered = std::env::var_os(ENTERED);
     if let Some(proof) = &entered {
@@ -136,7 +136,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// From now on both ends drop what arrives; nobody is told, and the interfaces stay up.
+    /// From now on both ends drop what arrives, silently; the interfaces stay up.
     pub fn cut(&self) -> Result<()> {
         let Self { nodes, interface } = self;
         // A neighbour that no longer answers ARP would be reported within seconds.

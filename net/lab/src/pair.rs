@@ -29,7 +29,7 @@ pub struct PairOptions {
     pub switches: u8,
     /// How many control nodes; with none, the agents read networks and switches from their own files.
     pub control_nodes: u8,
-    /// Whether the agents hear each other.
+    /// Whether the agents have a link to each other.
     pub peer: bool,
     /// Whether relays stand between each agent and its control nodes, and between the proxy and its port for switches.
     /// Not together with namespaces.
@@ -50,7 +50,7 @@ pub struct PairOptions {
     pub keepalive: String,
     /// Whether the proxy sends a PROXY header, and the agents want one.
     pub proxy_protocol: bool,
-    /// What both agents' configuration says besides.
+    /// Further keys of both agents' configuration.
     pub more: toml::Table,
     /// Whether each agent lives in a network namespace of its own, behind a link that can be cut. Only inside
     /// [`netns::enter`].
@@ -97,13 +97,13 @@ pub struct Pair {
     pub agents: [Agent; 2],
     /// `control-1`, `control-2` ...; with namespaces, they are in the hub.
     pub control_nodes: Vec<ControlNode>,
-    /// Those of each agent, if there are any.
+    /// The relays of each agent, if there are any.
     pub relays: Vec<Relays>,
-    /// Who signed everybody's certificates.
+    /// The authority of all certificates.
     pub pki: Pki,
     /// The network namespaces, if there are any.
     pub island: Option<Island>,
-    /// Whose addresses they have.
+    /// The network of their addresses.
     pub loopback: Loopback,
     /// Where their files are.
     pub scratch: Scratch,
@@ -145,75 +145,29 @@ const AGENTS: [(&str, u8, Ipv4Addr); 2] = [
 ];
 
 impl Pair {
-    /// Starts control nodes, the agents, the proxy, then the switches; waits for the configuration that control nodes
-    /// tell, for proxy and switches, not for a takeover.
+    /// Starts control nodes, the agents, the proxy, then the switches; waits until the agents are configured and the
+    /// switches are reachable, not for a takeover.
     pub fn start(options: &PairOptions) -> Result<Self> {
-        let scratch = Scratch::new()?;
-        let loopback = Loopback::claim()?;
-        let pki = Pki::new(scratch.folder("pki")?)?;
-        let island = options.namespaces.then(Island::new).transpose()?;
-        let control_nodes = (1..=options.control_nodes)
-            .map(|number| {
-                let mut node = control_node(options, number, &loopback, &pki)?;
-                if let Some(island) = &island {
-                    node.namespace = Some(island.hub.clone());
-                    node.control.listen.set_ip(Ipv4Addr::UNSPECIFIED.into());
-                }
-                ControlNode::start(&scratch, &options.binary, node)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let relays = match options.relays {
-            true => vec![relays(options, 0, &loopback)?, relays(options, 1, &loopback)?],
-            false => Vec::new(),
-        };
-        let start = |index: usize| {
-            let mut agent = agent(options, index, &loopback, &pki)?;
-            if let Some(island) = &island {
-                island.move_to(&mut agent, index);
-            }
-            if let (Some(relays), Some(control)) = (relays.get(index), &mut agent.control) {
-                control.nodes = relays.control.iter().map(Relay::address).collect();
-            }
-            Agent::start(&scratch, &options.binary, agent)
-        };
-        let agents = [start(0)?, start(1)?];
+        let ground = Ground::new(options)?;
+        let control_nodes = ground.control_nodes()?;
+        let relays = ground.relays()?;
+        let agents = [ground.agent(0, &relays)?, ground.agent(1, &relays)?];
         if options.serves && options.control_nodes > 0 {
-            wait_for_configuration(&scratch, &control_nodes, &agents)?;
+            wait_for_configuration(&ground.scratch, &control_nodes, &agents)?;
         }
-        let hub = island.as_ref().map(|island| island.hub.clone());
-        let haproxy = Haproxy::start(&scratch, "haproxy", proxy(options, hub.clone(), &loopback, &agents))?;
+        let haproxy = proxy(options, ground.hub(), &ground.loopback, &agents);
+        let haproxy = Haproxy::start(&ground.scratch, "haproxy", haproxy)?;
         if options.serves && (options.targets > 1 || options.switches > 1 || options.standby) {
-            // A switch that dials earlier lands where its other target is, or another switch, or on the one that stands by.
-            scratch.wait_until("both agents UP at the proxy", PROXY, || {
-                let ended = any_ended(&control_nodes, &agents);
-                let servers = haproxy.servers().ok()?;
-                // Before the first check it believes that everybody is.
-                let up = |server: &ServerState| server.status.starts_with("UP") && server.check == "L7OK";
-                (ended || servers.iter().all(up)).then_some(())
-            })?;
+            ground.wait_for_servers(&haproxy, &control_nodes, &agents)?;
         }
-        let switches = (1..=options.switches)
-            .map(|number| {
-                let name = switch_name(number);
-                let managers = haproxy.options().listens.iter().map(|listen| Manager {
-                    target: format!("ssl:{}", listen.bind),
-                    max_backoff_ms: options.max_backoff_ms,
-                    inactivity_probe_ms: options.inactivity_probe_ms,
-                });
-                let switch = SwitchOptions {
-                    schema: options.schema,
-                    physical_switches: vec![PhysicalSwitch {
-                        name: name.clone(),
-                        tunnel_ip: tunnel_ip(number).to_string(),
-                        ports: vec!["eth1".into(), "eth2".into()],
-                    }],
-                    managers: managers.collect(),
-                    credentials: Some(pki.issue(&name)?),
-                    namespace: hub.clone(),
-                };
-                Switch::start(&scratch, &name, switch)
-            })
-            .collect::<Result<_>>()?;
+        let switches = ground.switches(&haproxy)?;
+        let Ground {
+            scratch,
+            loopback,
+            pki,
+            island,
+            ..
+        } = ground;
         Ok(Self {
             switches,
             haproxy,
@@ -227,13 +181,106 @@ impl Pair {
         })
     }
 
-    /// Which of the agents says that it owns this switch; `None` while none does.
+    /// The agent that owns this switch by its own status; `None` while none does.
     pub fn owner(&self, switch: &str) -> Option<usize> {
         self.agents.iter().position(|agent| {
             let status = agent.status().unwrap_or_default();
             let sessions = status["switches"][switch]["sessions"].as_array();
             sessions.is_some_and(|sessions| sessions.iter().any(owns))
         })
+    }
+}
+
+/// What the parts of a pair start on: files, addresses and certificates.
+struct Ground<'a> {
+    options: &'a PairOptions,
+    scratch: Scratch,
+    loopback: Loopback,
+    pki: Pki,
+    island: Option<Island>,
+}
+
+impl<'a> Ground<'a> {
+    fn new(options: &'a PairOptions) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        Ok(Self {
+            options,
+            loopback: Loopback::claim()?,
+            pki: Pki::new(scratch.folder("pki")?)?,
+            island: options.namespaces.then(Island::new).transpose()?,
+            scratch,
+        })
+    }
+
+    /// The network namespace of the proxy and the switches.
+    fn hub(&self) -> Option<String> {
+        self.island.as_ref().map(|island| island.hub.clone())
+    }
+
+    fn control_nodes(&self) -> Result<Vec<ControlNode>> {
+        let start = |number| {
+            let mut node = control_node(self.options, number, &self.loopback, &self.pki)?;
+            if let Some(hub) = self.hub() {
+                node.namespace = Some(hub);
+                node.control.listen.set_ip(Ipv4Addr::UNSPECIFIED.into());
+            }
+            ControlNode::start(&self.scratch, &self.options.binary, node)
+        };
+        (1..=self.options.control_nodes).map(start).collect()
+    }
+
+    fn relays(&self) -> Result<Vec<Relays>> {
+        let agents = if self.options.relays { 0..2 } else { 0..0 };
+        agents
+            .map(|index| relays(self.options, index, &self.loopback))
+            .collect()
+    }
+
+    fn agent(&self, index: usize, relays: &[Relays]) -> Result<Agent> {
+        let mut agent = agent(self.options, index, &self.loopback, &self.pki)?;
+        if let Some(island) = &self.island {
+            island.move_to(&mut agent, index);
+        }
+        if let (Some(relays), Some(control)) = (relays.get(index), &mut agent.control) {
+            control.nodes = relays.control.iter().map(Relay::address).collect();
+        }
+        Agent::start(&self.scratch, &self.options.binary, agent)
+    }
+
+    /// Waits until the proxy has checked both agents, or a process has ended. A switch that dials earlier goes to an agent
+    /// that has a target of its own already, or another switch, or that is to stand by.
+    fn wait_for_servers(&self, haproxy: &Haproxy, control_nodes: &[ControlNode], agents: &[Agent; 2]) -> Result<()> {
+        self.scratch.wait_until("both agents UP at the proxy", PROXY, || {
+            let ended = any_ended(control_nodes, agents);
+            let servers = haproxy.servers().ok()?;
+            // Before the first check the proxy takes every server for UP.
+            let up = |server: &ServerState| server.status.starts_with("UP") && server.check == "L7OK";
+            (ended || servers.iter().all(up)).then_some(())
+        })
+    }
+
+    fn switches(&self, haproxy: &Haproxy) -> Result<Vec<Switch>> {
+        let start = |number| {
+            let name = switch_name(number);
+            let managers = haproxy.options().listens.iter().map(|listen| Manager {
+                target: format!("ssl:{}", listen.bind),
+                max_backoff_ms: self.options.max_backoff_ms,
+                inactivity_probe_ms: self.options.inactivity_probe_ms,
+            });
+            let switch = SwitchOptions {
+                schema: self.options.schema,
+                physical_switches: vec![PhysicalSwitch {
+                    name: name.clone(),
+                    tunnel_ip: tunnel_ip(number).to_string(),
+                    ports: vec!["eth1".into(), "eth2".into()],
+                }],
+                managers: managers.collect(),
+                credentials: Some(self.pki.issue(&name)?),
+                namespace: self.hub(),
+            };
+            Switch::start(&self.scratch, &name, switch)
+        };
+        (1..=self.options.switches).map(start).collect()
     }
 }
 
@@ -262,7 +309,7 @@ impl Island {
         })
     }
 
-    /// An agent goes to its node, and finds everybody else from there.
+    /// Moves an agent to its node, with the addresses of the others as seen from there.
     fn move_to(&self, agent: &mut AgentOptions, index: usize) {
         let (hub, node) = Self::ends(index);
         agent.namespace = Some(self.nodes[index].clone());
@@ -283,9 +330,9 @@ impl Island {
     }
 }
 
-/// Waits until both agents know what is wanted, and listen, or one of all these has ended.
+/// Waits until both agents are configured, and listen, or one of all these has ended.
 ///
-/// A switch that finds nobody waits for a second, and one that finds only one of them goes there, whoever has less to do.
+/// A switch that finds no agent waits for a second, and one that finds only one agent goes there.
 pub(super) fn wait_for_configuration(
     scratch: &Scratch,
     control_nodes: &[ControlNode],
@@ -295,7 +342,7 @@ pub(super) fn wait_for_configuration(
         let grade = agent.status().ok().map(|mut status| status["grade"].take());
         grade.is_some_and(|grade| grade != "unfit")
     };
-    scratch.wait_until("two agents that know what is wanted", CONFIGURATION, || {
+    scratch.wait_until("two agents with a configuration", CONFIGURATION, || {
         (any_ended(control_nodes, agents) || agents.iter().all(knows)).then_some(())
     })
 }
@@ -306,7 +353,7 @@ fn any_ended(control_nodes: &[ControlNode], agents: &[Agent; 2]) -> bool {
     processes.any(|process| process.exited().is_some())
 }
 
-/// What an agent is told, on loopback.
+/// The configuration of an agent, on loopback.
 pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pki: &Pki) -> Result<AgentOptions> {
     let (name, part, tsn_ip) = AGENTS[index];
     let mut agent = AgentOptions::new(name, loopback.address(part), tsn_ip, pki.issue(name)?);
@@ -354,7 +401,7 @@ fn relays(options: &PairOptions, index: usize, loopback: &Loopback) -> Result<Re
     })
 }
 
-/// What a control node is told: what the agents would be told, if there were none.
+/// The configuration of a control node: what the agents' files would have without control nodes.
 pub(super) fn control_node(
     options: &PairOptions,
     number: u8,
@@ -389,7 +436,7 @@ pub fn tunnel_ip(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 1, number)
 }
 
-/// The name of a network's logical switch, if nobody chose another prefix.
+/// The name of a network's logical switch, with the default prefix.
 pub fn logical_switch(network: &NetworkSection) -> String {
     format!("Contrail-{}", network.uuid)
 }

@@ -12,7 +12,7 @@ pub struct Loopback {
     _claim: UdpSocket,
 }
 
-/// Nobody talks to it: that it is bound says whose the network is, and the kernel forgets it with the process.
+/// It carries no traffic: binding it claims the network, and the kernel releases it with the process.
 const CLAIM: u16 = 6640;
 
 /// No part has this address.
@@ -68,7 +68,7 @@ fn free(network: [u8; 3], shift: u16) -> bool {
         .all(|port| TcpListener::bind((host(network, PROBE), port + shift)).is_ok())
 }
 
-/// A TCP port of this address that nobody listens on at the moment.
+/// A TCP port of this address without a listener at the moment.
 pub fn free_port(address: IpAddr) -> Result<u16> {
     TcpListener::bind((address, 0))
         .and_then(|listener| listener.local_addr())

@@ -66,10 +66,10 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) ->
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let complaint = String::from_utf8_lossy(&output.stderr);
     Err(Error::failed(
         format!("{command:?}"),
-        format!("{} ({})", said.trim(), output.status),
+        format!("{} ({})", complaint.trim(), output.status),
     ))
 }
 
@@ -197,7 +197,7 @@ impl Program {
             line.trim().split(' ').next()?.parse().ok()
         };
         let both = field("VmRSS:").zip(field("VmHWM:"));
-        both.ok_or_else(|| Error::failed(format!("read {file}"), "it says nothing about memory"))
+        both.ok_or_else(|| Error::failed(format!("read {file}"), "it has no line about memory"))
     }
 
     /// How it ended; `None` while it runs.
@@ -207,7 +207,7 @@ impl Program {
 
     /// Sends a signal; fails if it has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        // Held over the call: a pid that was not reaped cannot be somebody else's.
+        // Held over the call: a pid that was not reaped cannot be another process's.
         let mut child = self.child();
         match child.try_wait() {
             Ok(None) => kill(self.pid, signal).map_err(|errno| Error::Io {
@@ -272,7 +272,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // What cannot be killed cannot be told to anyone here.
+        // There is no one to report to here.
         let _ = self.kill();
     }
 }

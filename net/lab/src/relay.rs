@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Error, Result};
 
-/// Passes bytes from whoever connects to one address, and back. It goes when it is dropped, with its connections.
+/// Passes bytes between clients and one address. It ends when it is dropped, with its connections.
 pub struct Relay {
     listens: SocketAddr,
     mode: Arc<AtomicU8>,
@@ -20,12 +20,12 @@ pub struct Relay {
 const PASSES: u8 = 0;
 /// Every connection is closed, and new ones at once.
 const CUT: u8 = 1;
-/// Those who connected are cut off; those to whom they connected hear nothing, and are told nothing.
+/// Clients are cut off; the servers' connections stay open in silence.
 const HALF_OPEN: u8 = 2;
-/// There is no relay any more.
+/// The relay has ended.
 const GONE: u8 = 3;
 
-/// How often a connection without bytes looks whether it may stay.
+/// How often a connection without bytes checks the mode.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Relay {
@@ -57,14 +57,14 @@ impl Relay {
         self.mode.store(CUT, Ordering::SeqCst);
     }
 
-    /// Closes every connection toward those who connected, who may come again in vain. At the other end the connections stay
-    /// open: what is said there is taken, nothing is answered.
+    /// Closes every connection to clients, and refuses new ones. The servers' connections stay open: bytes from there are
+    /// read, and never answered.
     pub fn half_open(&self) {
         self.mode.store(HALF_OPEN, Ordering::SeqCst);
     }
 
-    /// New connections pass again; what was cut stays so.
-    pub fn mend(&self) {
+    /// New connections pass again; old ones stay cut.
+    pub fn restore(&self) {
         self.mode.store(PASSES, Ordering::SeqCst);
     }
 }
@@ -81,7 +81,7 @@ fn accept(listener: &TcpListener, to: SocketAddr, mode: &Arc<AtomicU8>) {
     while mode.load(Ordering::SeqCst) != GONE {
         match listener.accept() {
             Ok((near, _)) if mode.load(Ordering::SeqCst) == PASSES => {
-                // Nobody there: whoever connected sees that the relay hangs up.
+                // Without a server the client sees that the relay closes.
                 let _ = pair(near, to, mode);
             }
             Ok(_cut) => {}
@@ -189,10 +189,10 @@ mod tests {
         assert!(matches!(near.read(&mut [0]), Ok(0) | Err(_)));
         far.write_all(&vec![0; 1 << 20]).expect("it is taken");
         far.set_read_timeout(Some(Duration::from_millis(200))).expect("set");
-        let heard = far.read(&mut [0]).map_err(|error| error.kind());
+        let read = far.read(&mut [0]).map_err(|error| error.kind());
         assert!(
-            matches!(heard, Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)),
-            "{heard:?}"
+            matches!(read, Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)),
+            "{read:?}"
         );
     }
 }

@@ -58,7 +58,7 @@ impl Scratch {
                 Ok(()) | Err(_) => return Ok(()),
             }
         }
-        Err(Error::failed(what, "somebody still writes into it"))
+        Err(Error::failed(what, "a process still writes into it"))
     }
 
     fn with(janitor: impl FnOnce(&Path) -> Result<Janitor>) -> Result<Self> {
@@ -73,7 +73,7 @@ impl Scratch {
         })))
     }
 
-    /// One that stays, and says where it is.
+    /// One that stays, and prints where it is.
     pub fn keep() -> Result<Self> {
         let path = create()?;
         // A closed standard error is no reason to fail.

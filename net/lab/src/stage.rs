@@ -14,7 +14,7 @@ use super::switch::{Manager, PhysicalSwitch, SwitchOptions};
 
 /// A place for an agent and switches, each of which is started when the test is ready for it.
 pub struct Stage {
-    /// Who signs everybody's certificates.
+    /// The authority of all certificates.
     pub pki: Pki,
     /// Whose addresses they have.
     pub loopback: Loopback,

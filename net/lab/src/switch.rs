@@ -245,7 +245,7 @@ impl Switch {
 }
 
 impl Manager {
-    /// One that dials again after a second, and otherwise does what the server does of itself.
+    /// A manager that the switch dials again after a second, with the server's defaults for the rest.
     pub fn new(target: impl Into<String>) -> Self {
         Self {
             target: target.into(),

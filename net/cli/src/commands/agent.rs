@@ -9,7 +9,7 @@ use tandem_net::config::{self, LoadError};
 use tandem_net::tls::Acceptor;
 use tandem_net::{logging, service};
 
-/// Runs a ToR agent until it is told to go (SIGTERM: it hands its switches over first)
+/// Runs a ToR agent until SIGTERM (it hands its switches over first)
 ///
 /// SIGHUP reads the configuration again; only what differs reaches the switches.
 #[derive(Debug, clap::Args)]

@@ -10,15 +10,15 @@ use tandem_net::config;
 use tandem_net::tls::Acceptor;
 use tandem_net::{logging, service};
 
-/// Runs a control node until it is told to go (SIGTERM: it says goodbye to every agent first)
+/// Runs a control node until SIGTERM (it ends the stream to every agent first)
 ///
-/// SIGHUP reads the inventory again; each agent is told what differs for it.
+/// SIGHUP reads the inventory again and sends each agent what differs for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   tandem control --config /etc/tandem/control.toml
 
-Exit codes: 0 it was told to go, 2 it could not start")]
+Exit codes: 0 stopped by a signal, 2 it could not start")]
 pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]

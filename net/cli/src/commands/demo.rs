@@ -26,7 +26,7 @@ With --json the only line is one object:
   ok              true
   engine          embedded, or with --real: real
   fault           agent-kill
-  macs            what --macs says
+  macs            the value of --macs
   owner_before    the agent that owned the first switch and was killed
   owner_after     the agent that took over
   impact_ms       since the kill: until the other agent accepted the switch's connection
@@ -36,7 +36,7 @@ With --json the only line is one object:
   route           whether a MAC that the first switch learned was seen in the second: one
                   from before the kill (before), one from afterwards (after); and for how
                   long the first of them was missing there (missing_ms)
-When something goes wrong, ok is false, error says what, logs where the logs are, and route
+When something goes wrong, ok is false, error is the reason, logs the folder of the logs, and route
 what was seen until then.
 
 With TANDEM_LAB_KEEP=1 in the environment, the configurations, databases and logs are kept.

@@ -13,7 +13,7 @@ pub mod switch;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// How a command ended, as its exit code says it.
+/// How a command ended, as its exit code shows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
     /// 0: it did what was asked.
@@ -22,7 +22,7 @@ pub enum Exit {
     Failed,
     /// 2: it could not do what was asked: the arguments, a file, the network.
     Environment,
-    /// 130: somebody pressed Ctrl-C.
+    /// 130: Ctrl-C was pressed.
     Interrupted,
 }
 

@@ -35,7 +35,7 @@ Examples:
 Then, with the first:
   vtep-ctl --db=tcp:127.0.0.1:6640 show
 
-Exit codes: 0 it was told to go, 2 it could not start")]
+Exit codes: 0 stopped by a signal, 2 it could not start")]
 pub struct Args {
     /// Its name: that of its Physical_Switch
     #[arg(long, default_value = "tor1")]
@@ -46,7 +46,7 @@ pub struct Args {
     /// A port that it has; may be repeated
     #[arg(long = "port", value_name = "NAME")]
     ports: Vec<String>,
-    /// Where it takes connections, beside what its Manager rows say: ptcp:[PORT][:IP] or pssl:[PORT][:IP]; may be
+    /// Where it accepts connections, besides its Manager rows: ptcp:[PORT][:IP] or pssl:[PORT][:IP]; may be
     /// repeated
     #[arg(long = "listen", value_name = "TARGET", value_parser = listener)]
     listen: Vec<String>,
@@ -66,7 +66,7 @@ pub struct Args {
     /// Its certificate; PEM
     #[arg(long, value_name = "FILE", requires = "private_key")]
     certificate: Option<PathBuf>,
-    /// The CA of those whom it talks to; PEM
+    /// The CA of its peers; PEM
     #[arg(long, value_name = "FILE", requires = "private_key")]
     ca_cert: Option<PathBuf>,
     /// The version of its schema, 1.0.0 to 1.7.0
@@ -110,7 +110,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     }
 }
 
-/// Runs the switch until a signal says that it is enough; an error says why it cannot.
+/// Runs the switch until a signal stops it; an error is the reason why it cannot run.
 async fn serve(args: &Args, tls: Option<Tls>) -> Result<(), String> {
     let stop = |kind| signal(kind).map_err(|error| error.to_string());
     let (mut terminated, mut interrupted) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
@@ -131,7 +131,7 @@ async fn serve(args: &Args, tls: Option<Tls>) -> Result<(), String> {
     }
 }
 
-/// Whether the arguments make a switch that somebody can reach.
+/// Whether the arguments make a switch that can be reached.
 fn check(args: &Args) -> Result<(), String> {
     if args.name.trim().is_empty() {
         return Err("--name is empty, and agents know a switch by its name".into());
@@ -151,7 +151,7 @@ fn check(args: &Args) -> Result<(), String> {
         return Err("--port is empty, and a port has a name".into());
     }
     if args.managers.is_empty() && args.listen.is_empty() {
-        return Err("nobody could reach it: give it --listen, --manager, or both".into());
+        return Err("it could not be reached: give it --listen, --manager, or both".into());
     }
     Ok(())
 }
@@ -199,7 +199,7 @@ fn tls(args: &Args) -> Result<Option<Tls>, String> {
 /// Writes down what happens.
 struct Listener {
     json: bool,
-    /// What the command line says: without these, it does not start.
+    /// The listeners of the command line: without these, it does not start.
     fixed: Vec<Target>,
     failed: mpsc::Sender<String>,
 }
@@ -213,7 +213,7 @@ struct Line<T> {
 
 impl Listener {
     fn write(&self, now: Time, what: impl Serialize) {
-        // Divided, so that it has no more digits than it knows.
+        // Divided, so that it has no more digits than the measurement.
         let seconds = now.micros() as f64 / 1e6;
         let Ok(line) = serde_json::to_string(&Line { seconds, what }) else {
             return;
@@ -295,7 +295,7 @@ impl Audience<Device> for Listener {
     }
 }
 
-/// `CannotListen` as JSON says it.
+/// `CannotListen` as `cannot_listen`, for JSON.
 fn snake(word: &str) -> String {
     let mut snake = String::new();
     for (place, letter) in word.chars().enumerate() {

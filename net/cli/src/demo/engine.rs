@@ -6,7 +6,7 @@ use tandem_lab::{
     Agent, ControlNode, EmbeddedPair, Error, Pair, PairOptions, Remote, Result, Schema, Scratch, Switch, program,
 };
 
-/// Who plays the switches and the proxy. Agents, control nodes, TLS and sockets are always real.
+/// What plays the switches and the proxy. Agents, control nodes, TLS and sockets are always real.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Engine {
     /// Tandem's own models of them. Needs no other program.
@@ -25,7 +25,7 @@ impl Engine {
         }
     }
 
-    /// Who plays the switches and the proxy.
+    /// What plays the switches and the proxy.
     pub(super) fn parts(self) -> &'static str {
         match self {
             Self::Embedded => "Tandem's own models of two switches and HAProxy",
@@ -70,7 +70,7 @@ impl Parts {
         }
     }
 
-    /// Where the switches take clients.
+    /// Where the switches accept clients.
     pub(super) fn switches(&self) -> Vec<Remote> {
         match self {
             Self::Embedded(pair) => pair.switches.clone(),
@@ -104,7 +104,7 @@ fn missing() -> Option<String> {
     (!lines.is_empty()).then(|| {
         format!(
             "With --real the demo starts real programs, and these are missing:\n\n{lines}\n\
-             `make deps` as root installs them and leaves no service running; or do it yourself:\n\n  \
+             `make deps` as root installs them and leaves no service running; or install them yourself:\n\n  \
              apt-get install --no-install-recommends {packages}\n\n\
              Without --real it needs none of them."
         )

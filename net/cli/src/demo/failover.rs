@@ -1,4 +1,4 @@
-//! The demo itself, with whichever parts.
+//! The demo itself, with real or emulated parts.
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 use tandem_core::status::SessionStatus;
 
 use super::engine::Parts;
-use super::owner::{Accepted, has_heard, is_settled, session, status};
+use super::owner::{Accepted, has_all_routes, is_complete, session, status};
 use super::report::{Gap, Impact, Party, Place, Report, Route, Steps, Travels, Trip};
 use super::untouched::rewritten;
-use super::watch::{self, BroadcastRows, Eye, Routes};
+use super::watch::{self, BroadcastRows, Routes, Watch};
 use super::{Failure, Interrupt, Options, Progress};
 use tandem_lab::agent::RemoteMac;
+use tandem_lab::snapshot::Difference;
 use tandem_lab::switch::remote_mac;
 use tandem_lab::{Agent, Error, PairOptions, Remote, Result, pair};
 
-/// Of a host that speaks before the failure, and of one that speaks afterwards.
+/// The MAC of a host that appears before the failure, and of one that appears afterwards.
 const HOSTS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 
-/// How many of them there are.
+/// How many of each there are.
 const SWITCHES: u8 = 2;
 const CONTROL_NODES: u8 = 2;
 
@@ -66,7 +67,7 @@ pub fn run(
 }
 
 fn lab(options: Options, tandem: &Path) -> PairOptions {
-    /// So many tunnel ends are the remote MACs behind.
+    /// Tunnel ends that the remote MACs are behind.
     const TUNNEL_ENDS: u8 = 16;
     let mut lab = PairOptions::new(tandem);
     lab.switches = SWITCHES;
@@ -92,115 +93,172 @@ fn lab(options: Options, tandem: &Path) -> PairOptions {
 struct Demo<'a> {
     options: Options,
     parts: &'a Parts,
-    /// That of the only network.
+    /// The logical switch of the only network.
     logical_switch: String,
-    /// What was seen so far.
+    /// What was seen of the routes so far.
     seen: Cell<Route>,
-    /// Which agent is dead, as it should be.
+    /// Which agent was killed.
     killed: Cell<Option<usize>>,
     interrupt: &'a Interrupt,
     progress: &'a Progress,
 }
 
+/// What the demo watches, and what it found before the kill.
+struct Scene {
+    places: [Place; 2],
+    switches: [Remote; 2],
+    /// Which agent owns each switch.
+    owners: [usize; 2],
+    /// The agent that is killed, and the other one.
+    before: Party,
+    after: Party,
+    /// The broadcast rows of the first switch.
+    broadcast: Watch<BroadcastRows>,
+    /// Where the second switch sends frames for the hosts.
+    routes: Watch<Routes>,
+}
+
+/// When the steps of the takeover were seen.
+struct Takeover {
+    killed: Instant,
+    accepted: Instant,
+    repointed: Instant,
+    /// The session of the new owner, at its end.
+    session: SessionStatus,
+}
+
+impl Takeover {
+    /// Milliseconds since the kill.
+    fn ms(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.killed).as_secs_f64() * 1000.0
+    }
+
+    /// The same of a step of the session, which counts from its start.
+    fn step(&self, ms: Option<f64>) -> f64 {
+        self.ms(self.accepted) + ms.unwrap_or_default()
+    }
+}
+
 impl Demo<'_> {
     fn fail_over(&self) -> Result<Report> {
+        let mut scene = self.scene()?;
+        let first_trip = self.travel(HOSTS[0], &mut scene)?;
+        self.saw(|route| route.before = true);
+        let found = scene.switches[0].snapshot()?;
+
+        let takeover = self.kill_the_owner(&mut scene)?;
+        let differences = scene.switches[0].snapshot()?.since(&found);
+        left_alone(&differences, &scene)?;
+
+        let second_trip = self.travel(HOSTS[1], &mut scene)?;
+        self.saw(|route| route.after = true);
+        self.wait_for_the_first_host(&mut scene)?;
+        Ok(self.report(scene, &takeover, [first_trip, second_trip], &differences))
+    }
+
+    /// Waits until both switches are owned and complete, and begins to watch them.
+    fn scene(&self) -> Result<Scene> {
         let places = [1, 2].map(|number| Place {
             name: pair::switch_name(number),
             vtep: pair::tunnel_ip(number).to_string(),
         });
-        let [one, two] = self
+        let switches: [Remote; 2] = self
             .parts
             .switches()
             .try_into()
             .map_err(|_| Error::failed("find two switches", "the lab has others"))?;
-        let [index, second] = self.wait("agents that own both switches and have audited them", || {
-            Ok(self.owners(&places))
-        })?;
-        let (owner, other) = match self.parts.agents() {
-            [a, b] if index == 0 => (a, b),
-            [a, b] => (b, a),
+        let what = "agents that own both switches and have audited them";
+        let owners = self.wait(what, || Ok(self.owners(&places)))?;
+        let [before, after] = [owners[0], 1 - owners[0]].map(|index| party(&self.parts.agents()[index]));
+        let mut scene = Scene {
+            broadcast: watch::broadcast_rows(&switches[0])?,
+            routes: watch::routes(&switches[1], &HOSTS)?,
+            places,
+            switches,
+            owners,
+            before,
+            after,
         };
-        let (before, after) = (party(owner), party(other));
-        let mut broadcast = watch::broadcast_rows(&one)?;
-        self.see(&mut broadcast, &before)?;
-        let mut routes = watch::routes(&two, &HOSTS)?;
-        let first_trip = self.travel(HOSTS[0], &places, &one, &mut routes)?;
-        self.saw(|route| route.before = true);
-        let found = one.snapshot()?;
+        self.repointed(&mut scene.broadcast, &scene.before)?;
+        Ok(scene)
+    }
 
-        self.progress
-            .step(format!("Killing {}; {} takes over", before.name, after.name));
+    /// Kills the owner of the first switch, and waits until the other agent has taken it over.
+    fn kill_the_owner(&self, scene: &mut Scene) -> Result<Takeover> {
+        let (index, switch) = (scene.owners[0], &scene.places[0].name);
+        let (before, after) = (&scene.before.name, &scene.after.name);
+        self.progress.step(format!("Killing {before}; {after} takes over"));
+        let [owner, other] = [index, 1 - index].map(|index| &self.parts.agents()[index]);
         let killed = Instant::now();
         owner.process.kill()?;
         self.killed.set(Some(index));
         let mut accepted = Accepted::default();
-        let what = format!("{} to own {} and to have audited it", after.name, places[0].name);
+        let what = format!("{after} to own {switch} and to have audited it");
         let session = self.wait(&what, || {
-            let asked = Instant::now();
-            let session = status(other).and_then(|status| session(&status, &places[0].name).cloned());
+            let requested = Instant::now();
+            let session = status(other).and_then(|status| session(&status, switch).cloned());
             Ok(session
-                .inspect(|session| accepted.hear(asked, session))
-                .filter(is_settled))
+                .inspect(|session| accepted.observe(requested, session))
+                .filter(is_complete))
         })?;
-        let repointed = self.see(&mut broadcast, &after)?;
-        let differences = one.snapshot()?.since(&found);
-        let rewritten = rewritten(&differences, [&before.tsn, &after.tsn]);
-        if !rewritten.is_empty() {
-            let what = format!("the takeover by {}", after.name);
-            return Err(Error::failed(
-                what,
-                format!("it rewrote what was right, in {rewritten:?}"),
-            ));
-        }
-
-        let second_trip = self.travel(HOSTS[1], &places, &one, &mut routes)?;
-        self.saw(|route| route.after = true);
-        // What was said of the first MAC came before what was said of the second.
-        let is_there = |routes: &Routes| watch::is_behind(routes, HOSTS[0], &places[0].vtep);
-        self.wait(&format!("{} to be in {} again", HOSTS[0], places[1].name), || {
-            Ok(routes.now()?.is_some_and(is_there).then_some(()))
-        })?;
-
-        let ms = |at: Instant| at.saturating_duration_since(killed).as_secs_f64() * 1000.0;
-        let session_ms = ms(accepted.at.unwrap_or(killed));
-        let step = |ms: Option<f64>| session_ms + ms.unwrap_or_default();
-        let takeover = session.takeover_ms;
-        let gaps = routes.gaps(killed, is_there).into_iter();
-        Ok(Report {
-            options: self.options,
-            switches: places,
-            before,
-            after,
-            owns_other: second != index,
-            travels: Travels {
-                before: first_trip,
-                gaps: gaps
-                    .map(|[from, to]| Gap {
-                        from: ms(from),
-                        to: ms(to),
-                    })
-                    .collect(),
-                after: second_trip,
-            },
-            impact: Impact {
-                session: session_ms,
-                broadcast: ms(repointed),
-                audited: step(takeover.audited),
-            },
-            steps: Steps {
-                tls: step(takeover.tls),
-                locked: step(takeover.locked),
-                read: step(takeover.read),
-            },
-            broadcast_rows: differences
-                .iter()
-                .filter(|difference| difference.table == "Mcast_Macs_Remote")
-                .count(),
-            rows_rewritten: rewritten.len(),
+        Ok(Takeover {
+            killed,
+            accepted: accepted.at.unwrap_or(killed),
+            repointed: self.repointed(&mut scene.broadcast, &scene.after)?,
+            session,
         })
     }
 
-    /// Which agent owns each switch and has nothing left to do, if all control nodes have told both agents everything.
+    /// The route of the second host was sent after that of the first: now the first must be there, too.
+    fn wait_for_the_first_host(&self, scene: &mut Scene) -> Result<()> {
+        let Scene { places, routes, .. } = scene;
+        let what = format!("{} to be in {} again", HOSTS[0], places[1].name);
+        self.wait(&what, || {
+            let there = routes.now()?.is_some_and(|routes| first_host_is_there(routes, places));
+            Ok(there.then_some(()))
+        })
+    }
+
+    fn report(&self, scene: Scene, takeover: &Takeover, trips: [Trip; 2], differences: &[Difference]) -> Report {
+        let gaps = scene
+            .routes
+            .gaps(takeover.killed, |routes| first_host_is_there(routes, &scene.places));
+        let [before, after] = trips;
+        let steps = takeover.session.takeover_ms;
+        let broadcast_rows = differences.iter().filter(|it| it.table == "Mcast_Macs_Remote");
+        Report {
+            options: self.options,
+            owns_other: scene.owners[1] != scene.owners[0],
+            travels: Travels {
+                before,
+                gaps: gaps
+                    .into_iter()
+                    .map(|[from, to]| Gap {
+                        from: takeover.ms(from),
+                        to: takeover.ms(to),
+                    })
+                    .collect(),
+                after,
+            },
+            impact: Impact {
+                session: takeover.ms(takeover.accepted),
+                broadcast: takeover.ms(takeover.repointed),
+                audited: takeover.step(steps.audited),
+            },
+            steps: Steps {
+                tls: takeover.step(steps.tls),
+                locked: takeover.step(steps.locked),
+                read: takeover.step(steps.read),
+            },
+            broadcast_rows: broadcast_rows.count(),
+            rows_rewritten: rewritten(differences, services_nodes(&scene)).len(),
+            switches: scene.places,
+            before: scene.before,
+            after: scene.after,
+        }
+    }
+
+    /// Which agent owns each switch and has nothing left to do, if both agents have every route of all control nodes.
     fn owners(&self, switches: &[Place; 2]) -> Option<[usize; 2]> {
         let statuses = self.parts.agents().each_ref().map(status);
         let sessions = |switch: &Place| {
@@ -218,27 +276,33 @@ impl Demo<'_> {
             programmed.sum::<usize>(),
             macs * switches.len()
         ));
-        let heard = |status: &Option<_>| status.as_ref().is_some_and(|it| has_heard(it, CONTROL_NODES.into()));
-        if !statuses.iter().all(heard) {
+        let has_routes = |status: &Option<_>| {
+            status
+                .as_ref()
+                .is_some_and(|it| has_all_routes(it, CONTROL_NODES.into()))
+        };
+        if !statuses.iter().all(has_routes) {
             return None;
         }
         let owner = |of: &[Option<SessionStatus>; 2]| {
-            let owns = |session: &SessionStatus| is_settled(session) && session.rows_remote == macs;
+            let owns = |session: &SessionStatus| is_complete(session) && session.rows_remote == macs;
             of.iter().position(|session| session.as_ref().is_some_and(owns))
         };
         let [one, two] = sessions.each_ref().map(owner);
         Some([one?, two?])
     }
 
-    /// A host speaks behind one switch; waits until the other knows where it is.
-    fn travel(&self, mac: &str, [from, to]: &[Place; 2], switch: &Remote, routes: &mut Eye<Routes>) -> Result<Trip> {
+    /// A host sends its first frame behind the first switch; waits until the other has its MAC.
+    fn travel(&self, mac: &str, scene: &mut Scene) -> Result<Trip> {
+        let [from, to] = &scene.places;
         let (one, two, vtep) = (&from.name, &to.name, &from.vtep);
         self.progress
-            .step(format!("A host speaks behind {one}: {mac} is on its way to {two}"));
+            .step(format!("A host appears behind {one}: {mac} is on its way to {two}"));
         // It may have arrived before the switch's answer is here.
         let learned = Instant::now();
-        switch.learn(&self.logical_switch, mac, vtep)?;
+        scene.switches[0].learn(&self.logical_switch, mac, vtep)?;
         let what = format!("{mac}, which {one} has learned, to be in Ucast_Macs_Remote of {two} behind {vtep}");
+        let routes = &mut scene.routes;
         let arrived = self.wait(&what, || routes.first(|routes| watch::is_behind(routes, mac, vtep)))?;
         Ok(Trip {
             mac: mac.into(),
@@ -247,7 +311,7 @@ impl Demo<'_> {
     }
 
     /// The first moment at which the database showed the broadcast rows at this agent's services node.
-    fn see(&self, broadcast: &mut Eye<BroadcastRows>, agent: &Party) -> Result<Instant> {
+    fn repointed(&self, broadcast: &mut Watch<BroadcastRows>, agent: &Party) -> Result<Instant> {
         let what = format!("the broadcast row at {}, in the switch's database", agent.tsn);
         self.wait(&what, || broadcast.first(|rows| watch::all_at(rows, &agent.tsn)))
     }
@@ -290,6 +354,27 @@ impl Demo<'_> {
     }
 }
 
+fn first_host_is_there(routes: &Routes, places: &[Place; 2]) -> bool {
+    watch::is_behind(routes, HOSTS[0], &places[0].vtep)
+}
+
+fn services_nodes(scene: &Scene) -> [&str; 2] {
+    [&scene.before.tsn, &scene.after.tsn]
+}
+
+/// Fails if the takeover rewrote rows that were right.
+fn left_alone(differences: &[Difference], scene: &Scene) -> Result<()> {
+    let rewritten = rewritten(differences, services_nodes(scene));
+    if rewritten.is_empty() {
+        return Ok(());
+    }
+    let what = format!("the takeover by {}", scene.after.name);
+    Err(Error::failed(
+        what,
+        format!("it rewrote rows that were right, in {rewritten:?}"),
+    ))
+}
+
 fn party(agent: &Agent) -> Party {
     let section = &agent.options().agent;
     Party {
@@ -301,7 +386,7 @@ fn party(agent: &Agent) -> Party {
 /// A deadline shows the ends of all logs, which are kept in whole.
 fn without_logs(error: &Error) -> String {
     match error {
-        Error::Deadline { what, seconds, .. } => format!("Waited {seconds} s in vain for {what}"),
+        Error::Deadline { what, seconds, .. } => format!("Gave up after {seconds} s of waiting for {what}"),
         other => other.to_string(),
     }
 }

@@ -21,15 +21,15 @@ pub use report::{Gap, Impact, Party, Place, Report, Route, Steps, Travels, Trip}
 /// What a demo is like.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Who plays the switches and the proxy.
+    /// What plays the switches and the proxy.
     pub engine: Engine,
     /// Remote MACs in each switch that no switch of the demo has learned.
     pub macs: u32,
-    /// Whether the agents hold copies of routes through a failover, and hear each other.
+    /// Whether the agents hold copies of routes through a failover, and have a link to each other.
     pub stale_hold: bool,
 }
 
-/// Why there is no failover to tell of.
+/// Why there is no failover to report.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The environment's fault: something is missing on this machine, or could not be started. The text says what to do.

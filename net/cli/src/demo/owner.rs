@@ -1,4 +1,4 @@
-//! What the agents say: who owns which switch, and since when.
+//! The status of the agents: which of them owns which switch, and since when.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tandem_core::status::{AgentStatus, SessionStatus};
 
 use tandem_lab::Agent;
 
-/// What an agent says of itself; `None` while it does not answer.
+/// The status of an agent; `None` while it does not answer.
 pub(super) fn status(agent: &Agent) -> Option<AgentStatus> {
     serde_json::from_value(agent.status().ok()?).ok()
 }
@@ -17,20 +17,20 @@ pub(super) fn session<'a>(status: &'a AgentStatus, switch: &str) -> Option<&'a S
     status.switches.get(&SwitchName::from(switch))?.sessions.last()
 }
 
-/// Whether the agent owns the switch, and everything there is as it is wanted.
-pub(super) fn is_settled(session: &SessionStatus) -> bool {
+/// Whether the agent owns the switch, and everything desired is there.
+pub(super) fn is_complete(session: &SessionStatus) -> bool {
     let busy = session.pending + session.in_flight;
     session.ownership == "held" && session.takeover_ms.audited.is_some() && busy == 0
 }
 
-/// Whether so many control nodes have told the agent every route that they have.
-pub(super) fn has_heard(status: &AgentStatus, control_nodes: usize) -> bool {
+/// Whether the agent has received every route of so many control nodes.
+pub(super) fn has_all_routes(status: &AgentStatus, control_nodes: usize) -> bool {
     let nodes = status.control_nodes.iter();
     let complete = nodes.filter(|node| node.instances > 0 && node.instances == node.instances_complete);
     complete.count() == control_nodes
 }
 
-/// When a session was accepted, from its age in every status that was heard of it.
+/// When a session was accepted, computed from its age in each status.
 #[derive(Default)]
 pub(super) struct Accepted {
     conn: Option<ConnId>,
@@ -38,9 +38,9 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// The agent answered after it was asked: no answer is too late, and the latest is nearest to the truth.
-    pub(super) fn hear(&mut self, asked: Instant, session: &SessionStatus) {
-        let at = asked.checked_sub(Duration::from_secs_f64(session.age_ms.max(0.0) / 1000.0));
+    /// The agent answers after the request, so each result is too early, and the latest is the best.
+    pub(super) fn observe(&mut self, requested: Instant, session: &SessionStatus) {
+        let at = requested.checked_sub(Duration::from_secs_f64(session.age_ms.max(0.0) / 1000.0));
         self.at = match self.conn.replace(session.conn) == Some(session.conn) {
             true => self.at.max(at),
             false => at,

@@ -1,10 +1,10 @@
-//! What the demo is doing, for somebody who waits in front of a terminal.
+//! What the demo is doing, for a person in front of a terminal.
 
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-/// One line on standard error that says what is going on; nothing where that is no terminal.
+/// One line on standard error that shows the present step; nothing where that is no terminal.
 pub struct Progress(ProgressBar);
 
 impl Progress {
@@ -15,7 +15,7 @@ impl Progress {
         Self(bar)
     }
 
-    /// Says what is going on now.
+    /// Shows the step that begins now.
     pub fn step(&self, what: impl Into<String>) {
         self.0.set_message(what.into());
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Options;
 
-/// A demo in which all went well: both MACs arrived, and the failover between them rewrote nothing.
+/// A demo that succeeded: both MACs arrived, and the failover between them rewrote nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// What the demo was like.
@@ -19,7 +19,7 @@ pub struct Report {
     pub owns_other: bool,
     /// What became of MACs of the first switch at the other.
     pub travels: Travels,
-    /// What somebody outside could notice.
+    /// What could be noticed from outside.
     pub impact: Impact,
     /// The steps of the agent that took over.
     pub steps: Steps,
@@ -53,9 +53,9 @@ pub struct Party {
 pub struct Impact {
     /// The other agent had accepted the switch's connection.
     pub session: f64,
-    /// The switch's database server told that every broadcast row named the other services node.
+    /// The switch's database showed every broadcast row at the other services node.
     pub broadcast: f64,
-    /// The other agent had compared everything, and nothing differed from what is wanted.
+    /// The other agent had compared everything, and nothing differed from the desired state.
     pub audited: f64,
 }
 
@@ -64,7 +64,7 @@ pub struct Impact {
 pub struct Steps {
     /// The TLS handshake was done.
     pub tls: f64,
-    /// The lock was the other agent's.
+    /// The other agent held the lock.
     pub locked: f64,
     /// Every table was read.
     pub read: f64,
@@ -93,9 +93,9 @@ pub struct Trip {
 /// When a row was missing, in milliseconds since the kill.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gap {
-    /// From the moment when the database server told that it is gone.
+    /// From the moment when the database showed that it is gone.
     pub from: f64,
-    /// To the moment when it told that it is there again.
+    /// To the moment when the database showed it again.
     pub to: f64,
 }
 

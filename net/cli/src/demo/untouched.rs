@@ -1,10 +1,10 @@
-//! What a takeover should have left alone.
+//! Rows that a takeover must leave alone.
 
 use serde_json::Value;
 
 use tandem_lab::snapshot::{Difference, Row};
 
-/// The tables of rows that a takeover should have left alone, and did not.
+/// The tables of the rows that a takeover should have left alone and changed.
 pub(super) fn rewritten(differences: &[Difference], services_nodes: [&str; 2]) -> Vec<String> {
     let expected = |difference: &&Difference| {
         let rows = [&difference.before, &difference.after].into_iter().flatten();

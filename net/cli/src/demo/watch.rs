@@ -1,4 +1,4 @@
-//! An eye on a switch's database that asks no agent: what stands there, and since when.
+//! Watches a switch's database, independently of the agents: what it holds, and since when.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, TryRecvError};
@@ -16,35 +16,35 @@ pub(super) type BroadcastRows = Vec<Vec<String>>;
 /// The tunnel ends that each MAC is behind; none at all where there is no row.
 pub(super) type Routes = BTreeMap<String, Vec<String>>;
 
-/// Every change of something, from the moment on at which the eye was opened.
-pub(super) struct Eye<T> {
-    sights: mpsc::Receiver<Sight<T>>,
-    seen: Vec<Sight<T>>,
+/// Every change of something since the watch began.
+pub(super) struct Watch<T> {
+    observations: mpsc::Receiver<Observation<T>>,
+    seen: Vec<Observation<T>>,
 }
 
-/// What was seen, and when the database server had told us.
-struct Sight<T> {
+/// What was seen, and when the database server's update arrived.
+struct Observation<T> {
     at: Instant,
     what: T,
 }
 
-/// An eye on all broadcast rows.
-pub(super) fn broadcast_rows(switch: &Remote) -> Result<Eye<BroadcastRows>> {
+/// Watches all broadcast rows.
+pub(super) fn broadcast_rows(switch: &Remote) -> Result<Watch<BroadcastRows>> {
     let requests = json!({
         "Mcast_Macs_Remote": { "columns": ["locator_set"] },
         "Physical_Locator_Set": { "columns": ["locators"] },
         "Physical_Locator": { "columns": ["dst_ip"] },
     });
-    open(switch, &requests, Tables::broadcast_rows)
+    start(switch, &requests, Tables::broadcast_rows)
 }
 
-/// An eye on where the switch sends what is for these MACs.
-pub(super) fn routes(switch: &Remote, macs: &'static [&str]) -> Result<Eye<Routes>> {
+/// Watches where the switch sends frames for these MACs.
+pub(super) fn routes(switch: &Remote, macs: &'static [&str]) -> Result<Watch<Routes>> {
     let requests = json!({
         "Ucast_Macs_Remote": { "columns": ["MAC", "locator"] },
         "Physical_Locator": { "columns": ["dst_ip"] },
     });
-    open(switch, &requests, |tables| tables.routes(macs))
+    start(switch, &requests, |tables| tables.routes(macs))
 }
 
 /// Whether there are broadcast rows, and all of them name this tunnel end and no other.
@@ -57,44 +57,47 @@ pub(super) fn is_behind(routes: &Routes, mac: &str, tunnel_end: &str) -> bool {
     routes.get(mac).is_some_and(|ends| ends == &[tunnel_end])
 }
 
-impl<T> Eye<T> {
-    /// When something like this was first seen; `None` if it was not yet.
+impl<T> Watch<T> {
+    /// When this was first seen; `None` if it was not yet.
     ///
     /// # Errors
-    /// It was not, and the server has hung up.
+    /// It was not, and the server has closed the connection.
     pub(super) fn first(&mut self, wanted: impl Fn(&T) -> bool) -> Result<Option<Instant>> {
-        let hung_up = self.look();
-        match self.seen.iter().find(|sight| wanted(&sight.what)) {
-            None => hung_up.map(|()| None),
-            Some(sight) => Ok(Some(sight.at)),
+        let closed = self.receive();
+        match self.seen.iter().find(|observation| wanted(&observation.what)) {
+            None => closed.map(|()| None),
+            Some(observation) => Ok(Some(observation.at)),
         }
     }
 
-    /// What is there now; `None` before the first look of all.
+    /// The present state; `None` before the first one has arrived.
     ///
     /// # Errors
-    /// The server has hung up.
+    /// The server has closed the connection.
     pub(super) fn now(&mut self) -> Result<Option<&T>> {
-        self.look()?;
-        Ok(self.seen.last().map(|sight| &sight.what))
+        self.receive()?;
+        Ok(self.seen.last().map(|observation| &observation.what))
     }
 
-    fn look(&mut self) -> Result<()> {
+    fn receive(&mut self) -> Result<()> {
         loop {
-            match self.sights.try_recv() {
-                Ok(sight) => self.seen.push(sight),
+            match self.observations.try_recv() {
+                Ok(observation) => self.seen.push(observation),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => {
-                    return Err(Error::failed("watch a switch's database", "its server hung up"));
+                    return Err(Error::failed(
+                        "watch a switch's database",
+                        "its server closed the connection",
+                    ));
                 }
             }
         }
     }
 
-    /// When something that is there now was not there, from one moment to the other.
+    /// The intervals in which something that is there now was missing.
     pub(super) fn gaps(&self, since: Instant, is_there: impl Fn(&T) -> bool) -> Vec<[Instant; 2]> {
         let (mut gaps, mut gone) = (Vec::new(), None);
-        for Sight { at, what } in &self.seen {
+        for Observation { at, what } in &self.seen {
             match (is_there(what), gone) {
                 (false, None) => gone = Some(since.max(*at)),
                 (true, Some(from)) => {
@@ -110,28 +113,28 @@ impl<T> Eye<T> {
     }
 }
 
-/// The present state comes first; the channel closes when the server hangs up.
-fn open<T: Clone + PartialEq + Send + 'static>(
+/// The present state comes first; the channel closes with the connection.
+fn start<T: Clone + PartialEq + Send + 'static>(
     switch: &Remote,
     requests: &Value,
     look: impl Fn(&Tables) -> T + Send + 'static,
-) -> Result<Eye<T>> {
+) -> Result<Watch<T>> {
     let mut client = switch.client()?;
     let mut tables = Tables::default();
     tables.update(&client.call("monitor", &json!(["hardware_vtep", null, requests]))?);
-    let (sender, sights) = mpsc::channel();
-    thread::spawn(move || watch(&mut client, tables, look, &sender));
-    Ok(Eye {
-        sights,
+    let (sender, observations) = mpsc::channel();
+    thread::spawn(move || follow_changes(&mut client, tables, look, &sender));
+    Ok(Watch {
+        observations,
         seen: Vec::new(),
     })
 }
 
-fn watch<T: Clone + PartialEq>(
+fn follow_changes<T: Clone + PartialEq>(
     client: &mut Client,
     mut tables: Tables,
     look: impl Fn(&Tables) -> T,
-    sights: &mpsc::Sender<Sight<T>>,
+    observations: &mpsc::Sender<Observation<T>>,
 ) {
     let mut last = None;
     loop {
@@ -139,7 +142,7 @@ fn watch<T: Clone + PartialEq>(
         let what = look(&tables);
         if last.as_ref() != Some(&what) {
             last = Some(what.clone());
-            if sights.send(Sight { at, what }).is_err() {
+            if observations.send(Observation { at, what }).is_err() {
                 return;
             }
         }
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn of_all_macs_those_are_seen_that_are_looked_for() {
+    fn only_the_macs_that_are_watched_are_reported() {
         let mut tables = Tables::default();
         tables.update(&json!({
             "Ucast_Macs_Remote": {
@@ -280,10 +283,10 @@ mod tests {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
         let gaps = |seen: &[(u64, bool)]| {
-            let (_server, sights) = mpsc::channel();
-            let sight = |&(ms, what)| Sight { at: at(ms), what };
-            let seen = seen.iter().map(sight).collect();
-            Eye { sights, seen }.gaps(at(100), |there| *there)
+            let (_server, observations) = mpsc::channel();
+            let observation = |&(ms, what)| Observation { at: at(ms), what };
+            let seen = seen.iter().map(observation).collect();
+            Watch { observations, seen }.gaps(at(100), |there| *there)
         };
         assert_eq!(gaps(&[(10, true)]), Vec::<[Instant; 2]>::new());
         assert_eq!(gaps(&[(10, false), (20, true)]), Vec::<[Instant; 2]>::new());
@@ -293,20 +296,20 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_hangs_up_is_no_reason_to_wait() {
-        let (server, sights) = mpsc::channel();
-        let mut eye = Eye {
-            sights,
+    fn a_server_that_closes_ends_the_wait() {
+        let (server, observations) = mpsc::channel();
+        let mut watch = Watch {
+            observations,
             seen: Vec::new(),
         };
-        assert!(eye.first(|what| *what == 7).is_ok_and(|at| at.is_none()));
-        let sight = Sight {
+        assert!(watch.first(|what| *what == 7).is_ok_and(|at| at.is_none()));
+        let observation = Observation {
             at: Instant::now(),
             what: 7,
         };
-        assert!(server.send(sight).is_ok());
+        assert!(server.send(observation).is_ok());
         drop(server);
-        assert!(eye.first(|what| *what == 7).is_ok_and(|at| at.is_some()));
-        assert!(eye.first(|what| *what == 8).is_err());
+        assert!(watch.first(|what| *what == 7).is_ok_and(|at| at.is_some()));
+        assert!(watch.first(|what| *what == 8).is_err());
     }
 }

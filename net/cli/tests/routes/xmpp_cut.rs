@@ -52,7 +52,7 @@ fn cut_off_and_back(holds: bool) {
         (remote(&pair.switches[1]) == before).then_some(())
     });
 
-    pair.relays[owner].control.iter().for_each(Relay::mend);
+    pair.relays[owner].control.iter().for_each(Relay::restore);
     connected(&pair, 2);
     graded(&pair, owner, "fit", "UP");
     if holds {
@@ -85,7 +85,7 @@ fn two_agents_without_control_nodes_keep_their_switches() {
     }
     assert_eq!(["tor1", "tor2"].map(|switch| audited(&pair, switch)), owners);
     assert_eq!(remote(&pair.switches[1]), before);
-    cut().for_each(Relay::mend);
+    cut().for_each(Relay::restore);
     connected(&pair, 2);
     learn(&pair.switches[0], "02:00:00:00:fe:01", TOR[0]);
     installed(&pair, 1, "02:00:00:00:fe:01", Some(TOR[0]));

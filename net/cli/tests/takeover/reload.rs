@@ -182,9 +182,7 @@ fn a_new_file_with_a_wrong_key_changes_nothing_at_all() {
     pair.agents[owner].reload(options).expect("told");
     wait(&pair, "a line that says so", || {
         let log = pair.agents[owner].log();
-        log.iter()
-            .any(|line| line.contains("nothing is changed"))
-            .then_some(())
+        log.iter().any(|line| line.contains("nothing is changed")).then_some(())
     });
     // A change that arrives after it: whatever the refused file had brought would be there by then.
     delete_remote_mac(&pair.switches[0], &remote_mac(3));

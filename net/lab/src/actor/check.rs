@@ -81,7 +81,7 @@ async fn read_until(stream: &mut TcpStream, enough: impl Fn(&[u8]) -> bool) -> i
     Ok(answer)
 }
 
-/// The first flight of a client that trusts nobody: it never gets as far as trust.
+/// The first flight of a client without trusted CAs: the check ends before certificates are verified.
 fn client_hello(check: &Check) -> io::Result<Vec<u8>> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -35,7 +35,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 type Back<C> = mpsc::Sender<Message<C>>;
 type Orders = mpsc::UnboundedReceiver<Order>;
 
-/// Runs a connection that somebody else dialled.
+/// Runs a connection that a peer dialled.
 pub(super) async fn accepted<C>(conn: ConnId, arrived: Arrived, orders: Orders, back: Back<C>) {
     let _place = arrived.place;
     Connection::new(conn, arrived.stream, orders, back).run().await;
@@ -95,7 +95,7 @@ struct Connection<C> {
     /// The stream itself holds bytes that have to leave.
     held: bool,
     /// How many unsent bytes the actor knows of.
-    told: usize,
+    reported: usize,
     reads: bool,
     finish: bool,
 }
@@ -120,7 +120,7 @@ impl<C> Connection<C> {
             back,
             unsent: VecDeque::new(),
             held: false,
-            told: 0,
+            reported: 0,
             reads: true,
             finish: false,
         }
@@ -141,7 +141,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Orders come first, then sending, and what is told of it only when the stream takes no more.
+    /// Commands come first, then sending; the actor learns of the queue only when the stream takes no more.
     async fn step(&mut self, read: &mut [u8]) -> Next {
         let conn = self.conn;
         let sends = self.held || !self.unsent.is_empty();
@@ -163,17 +163,17 @@ impl<C> Connection<C> {
                 }
                 Err(_) => Next::Lost,
             },
-            () = std::future::ready(()), if self.unsent.len() != self.told => {
-                self.told = self.unsent.len();
-                self.tell(Input::Sent { conn, queued_bytes: self.told }).await
+            () = std::future::ready(()), if self.unsent.len() != self.reported => {
+                self.reported = self.unsent.len();
+                self.notify(Input::Sent { conn, queued_bytes: self.reported }).await
             }
             got = self.reader.read(read), if self.reads => match got {
                 Ok(0) => self.end().await,
                 Ok(length) => {
                     let data = read.get(..length).unwrap_or_default().to_vec();
-                    self.tell(Input::Bytes { conn, data }).await
+                    self.notify(Input::Bytes { conn, data }).await
                 }
-                // TLS that ends without saying so.
+                // TLS that ends without a close notification.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end().await,
                 Err(_) => Next::Lost,
             },
@@ -201,10 +201,10 @@ impl<C> Connection<C> {
 
     async fn end(&mut self) -> Next {
         self.reads = false;
-        self.tell(Input::Finished { conn: self.conn }).await
+        self.notify(Input::Finished { conn: self.conn }).await
     }
 
-    async fn tell(&mut self, input: Input<C>) -> Next {
+    async fn notify(&mut self, input: Input<C>) -> Next {
         match self.back.send(Message::Input(input)).await {
             Ok(()) => Next::On,
             Err(_) => Next::Close,

@@ -69,7 +69,7 @@ impl<C: Send + 'static> Listener<C> {
         }
     }
 
-    /// Shakes hands in a task of its own: who dawdles holds nobody else up.
+    /// Shakes hands in a task of its own: a slow client delays no other.
     fn welcome(&self, stream: TcpStream, from: SocketAddrV4, place: OwnedSemaphorePermit) {
         let (at, tls, back) = (self.at, self.tls.clone(), self.back.clone());
         tokio::spawn(async move {

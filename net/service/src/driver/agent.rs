@@ -9,19 +9,20 @@ use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::session::Notice;
+use tandem_core::session::{Notice, Session};
 use tandem_core::status::AgentStatus;
-use tandem_core::{ConnId, Machine, Peer, Time};
+use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::env::Env;
+use super::line::sleep;
 use super::log::{self, DriverEvent};
-use super::message::{Message, Order};
-use super::mourner::Mourner;
+use super::message::{Message, SessionMessage};
+use super::panic_guard::PanicGuard;
 use super::session;
 use super::steps::{Pace, Steps};
-use super::stream::{self, Mouth, News};
+use super::stream::{self, Outbox, StreamNotice};
 use super::uplink::{self, Dialer};
 
 /// A connection that is ready for bytes.
@@ -43,13 +44,13 @@ pub struct Driver<E: Env, S, D> {
     messages: mpsc::Receiver<Message>,
     back: mpsc::Sender<Message>,
     grade: watch::Sender<Grade>,
-    /// What the other agent of the pair is to hear: the newest alone counts.
-    words: watch::Sender<Option<PeerReport>>,
+    /// For the other agent of the pair, which needs the newest only.
+    reports: watch::Sender<Option<PeerReport>>,
     steps: Steps<E>,
-    sessions: BTreeMap<ConnId, mpsc::UnboundedSender<Order>>,
-    uplinks: BTreeMap<UplinkId, Mouth>,
-    /// Those that something was just said to.
-    spoken: BTreeSet<UplinkId>,
+    sessions: BTreeMap<ConnId, mpsc::UnboundedSender<SessionMessage>>,
+    uplinks: BTreeMap<UplinkId, Outbox>,
+    /// Those to which a stanza was just sent.
+    sent_to: BTreeSet<UplinkId>,
     arriving: Option<(ConnId, S)>,
     next_conn: u64,
 }
@@ -58,7 +59,7 @@ pub struct Driver<E: Env, S, D> {
 const MESSAGES: usize = 1024;
 
 impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S, D> {
-    /// A driver, where to send it messages, and what the health port is to say.
+    /// A driver, where to send it messages, and the grade that the health port announces.
     pub fn new(env: E, agent: Agent, dialer: D) -> (Self, mpsc::Sender<Message>, watch::Receiver<Grade>) {
         let (back, messages) = mpsc::channel(MESSAGES);
         let (grade, graded) = watch::channel(agent.grade());
@@ -68,11 +69,11 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             messages,
             back: back.clone(),
             grade,
-            words: watch::channel(None).0,
+            reports: watch::channel(None).0,
             steps: Steps::new(env.clone()),
             sessions: BTreeMap::new(),
             uplinks: BTreeMap::new(),
-            spoken: BTreeSet::new(),
+            sent_to: BTreeSet::new(),
             arriving: None,
             next_conn: 1,
             env,
@@ -80,9 +81,9 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         (driver, back, graded)
     }
 
-    /// What the other agent of the pair is to hear.
-    pub fn words(&self) -> watch::Receiver<Option<PeerReport>> {
-        self.words.subscribe()
+    /// The reports for the other agent of the pair.
+    pub fn reports(&self) -> watch::Receiver<Option<PeerReport>> {
+        self.reports.subscribe()
     }
 
     /// Whether the agent's task and those of its sessions give their threads back.
@@ -96,7 +97,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     }
 
     async fn work(mut self, pace: Pace<E>, mut arrivals: mpsc::Receiver<Arrived<S>>) {
-        // When nobody can arrive any more, there is nothing to wait for but the end.
+        // When no connection can arrive any more, the agent drains.
         let mut open = true;
         loop {
             pace.step();
@@ -104,48 +105,51 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             let env = self.env.clone();
             let input = tokio::select! {
                 arrived = arrivals.recv(), if open => match arrived {
-                    Some(arrived) => self.arrived(arrived),
+                    Some(arrived) => self.on_arrival(arrived),
                     None => {
                         open = false;
                         Input::Drain
                     }
                 },
                 message = self.messages.recv() => match message {
-                    Some(message) => match self.heard(message) {
+                    Some(message) => match self.on_message(message) {
                         Some(input) => input,
                         None => continue,
                     },
                     None => return,
                 },
-                () = async {
-                    match wake {
-                        Some(at) => env.sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                } => Input::Timeout,
+                () = sleep(&env, wake) => Input::Timeout,
             };
-            self.agent.handle(self.env.now(), input);
-            if self.carry_out() {
-                return self.goodbye().await;
-            }
-            // What was said is in no socket yet, and counts all the same.
-            for id in std::mem::take(&mut self.spoken) {
-                let sent = self.uplink(id, News::Sent);
-                self.agent.handle(self.env.now(), sent);
-                if self.carry_out() {
-                    return self.goodbye().await;
-                }
+            if self.handle(input) {
+                return self.close_uplinks().await;
             }
         }
     }
 
-    /// Every control node is told.
-    async fn goodbye(self) {
-        let mouths: Vec<_> = self.uplinks.values().collect();
-        stream::goodbye(&self.env, &mouths, self.messages, "the agent has drained").await;
+    /// Hands the machine its input, and carries out what it wants. Answers whether the agent is drained.
+    fn handle(&mut self, input: Input) -> bool {
+        self.agent.handle(self.env.now(), input);
+        if self.carry_out() {
+            return true;
+        }
+        // Stanzas that were just sent are in no socket yet, and count as queued all the same.
+        for id in std::mem::take(&mut self.sent_to) {
+            let sent = self.on_stream(id, StreamNotice::Sent);
+            self.agent.handle(self.env.now(), sent);
+            if self.carry_out() {
+                return true;
+            }
+        }
+        false
     }
 
-    fn arrived(&mut self, arrived: Arrived<S>) -> Input {
+    /// Ends the streams to the control nodes in order.
+    async fn close_uplinks(self) {
+        let outboxes: Vec<_> = self.uplinks.values().collect();
+        stream::close_all(&self.env, &outboxes, self.messages, "the agent has drained").await;
+    }
+
+    fn on_arrival(&mut self, arrived: Arrived<S>) -> Input {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         self.arriving = Some((conn, arrived.stream));
@@ -156,7 +160,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         }
     }
 
-    fn heard(&mut self, message: Message) -> Option<Input> {
+    fn on_message(&mut self, message: Message) -> Option<Input> {
         Some(match message {
             Message::Session {
                 conn,
@@ -172,7 +176,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     notice,
                 }
             }
-            Message::Uplink(id, news) => self.uplink(id, news),
+            Message::Uplink(id, notice) => self.on_stream(id, notice),
             Message::Peer(word) => Input::Peer(word),
             Message::Tsn { alive } => Input::Tsn { alive },
             Message::Configure(configuration) => Input::Configure {
@@ -192,19 +196,19 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         })
     }
 
-    fn uplink(&mut self, id: UplinkId, news: News) -> Input {
-        Input::Uplink(match news {
-            News::Opened { peer, ours } => uplinks::Input::Opened {
+    fn on_stream(&mut self, id: UplinkId, notice: StreamNotice) -> Input {
+        Input::Uplink(match notice {
+            StreamNotice::Opened { peer, ours } => uplinks::Input::Opened {
                 id,
                 name: peer.into(),
                 ours,
             },
-            News::Heard(stanza) => uplinks::Input::Received { id, stanza },
-            News::Sent => {
-                let queued_bytes = self.uplinks.get(&id).map_or(0, Mouth::queued_bytes);
+            StreamNotice::Received(stanza) => uplinks::Input::Received { id, stanza },
+            StreamNotice::Sent => {
+                let queued_bytes = self.uplinks.get(&id).map_or(0, Outbox::queued_bytes);
                 uplinks::Input::Sent { id, queued_bytes }
             }
-            News::Ended(why) => {
+            StreamNotice::Ended(why) => {
                 self.uplinks.remove(&id);
                 uplinks::Input::Closed { id, why }
             }
@@ -214,9 +218,9 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     /// Gathers the status in a task of its own: a session that does not answer must not hold up the agent.
     fn gather(&self, answer: oneshot::Sender<AgentStatus>) {
         // One that ends meanwhile has no answer any more; one that is wedged never answers.
-        let ask = |session: &mpsc::UnboundedSender<Order>| {
+        let ask = |session: &mpsc::UnboundedSender<SessionMessage>| {
             let (answer, answered) = oneshot::channel();
-            session.send(Order::Status(answer)).ok().map(|()| answered)
+            session.send(SessionMessage::Status(answer)).ok().map(|()| answered)
         };
         let asked: Vec<_> = self.sessions.values().filter_map(ask).collect();
         let back = self.back.clone();
@@ -229,73 +233,78 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         });
     }
 
-    /// Drains the outputs. Answers whether everything is over.
+    /// Drains the outputs. Answers whether the agent is drained.
     fn carry_out(&mut self) -> bool {
-        let mut over = false;
+        let mut drained = false;
         while let Some(output) = self.agent.poll_output() {
             match output {
-                Output::Open { conn, session } => {
-                    let Some((_, stream)) = self.arriving.take().filter(|(arriving, _)| *arriving == conn) else {
-                        continue;
-                    };
-                    let (orders, inbox) = mpsc::unbounded_channel();
-                    self.sessions.insert(conn, orders);
-                    let (env, back, steps) = (self.env.clone(), self.back.clone(), self.steps());
-                    let generation = session.generation();
-                    let last_words = move || {
-                        let why = CloseWhy::new(CloseReason::Bug, "the session panicked");
-                        let what = What::Closed { why };
-                        let event = Event { conn, generation, what };
-                        log::session(&event, &BTreeSet::new());
-                        let notice = Notice::Closed;
-                        Message::Session {
-                            conn,
-                            generation,
-                            notice,
-                        }
-                    };
-                    let mourner = Mourner::new(env.clone(), back.clone(), last_words);
-                    self.env.spawn(async move {
-                        let _mourner = mourner;
-                        steps.of(|_| session::run(env, session, stream, inbox, back)).await;
-                    });
-                }
+                Output::Open { conn, session } => self.open(conn, session),
                 Output::Refuse { conn, why } => {
                     log::event(&DriverEvent::ConnectionRefused { conn, why });
                     self.arriving = None;
                 }
                 Output::Command { conn, command } => {
                     if let Some(session) = self.sessions.get(&conn) {
-                        let _ = session.send(Order::Command(command));
+                        let _ = session.send(SessionMessage::Command(command));
+                    }
+                }
+                Output::Dial { id, to } => {
+                    let name = &self.agent.configuration().session.agent;
+                    let outbox = uplink::dial(&self.env, &self.dialer, (id, to), name, &self.back);
+                    self.uplinks.insert(id, outbox);
+                }
+                Output::SendStanza { id, stanza } => {
+                    if let Some(outbox) = self.uplinks.get(&id) {
+                        outbox.send(stanza);
+                        self.sent_to.insert(id);
+                    }
+                }
+                Output::CloseUplink { id, why } => {
+                    if let Some(outbox) = self.uplinks.get(&id) {
+                        outbox.close(why);
                     }
                 }
                 Output::Graded { grade, isolation } => {
                     log::event(&DriverEvent::Graded(grade, isolation));
                     self.grade.send_replace(grade);
                 }
-                Output::Drained => over = true,
-                Output::Dial { id, to } => {
-                    let name = &self.agent.configuration().session.agent;
-                    let mouth = uplink::dial(&self.env, &self.dialer, (id, to), name, &self.back);
-                    self.uplinks.insert(id, mouth);
-                }
-                Output::SendStanza { id, stanza } => {
-                    if let Some(mouth) = self.uplinks.get(&id) {
-                        mouth.say(stanza);
-                        self.spoken.insert(id);
-                    }
-                }
-                Output::CloseUplink { id, why } => {
-                    if let Some(mouth) = self.uplinks.get(&id) {
-                        mouth.close(why);
-                    }
-                }
+                Output::SendPeer(report) => drop(self.reports.send_replace(Some(report))),
                 Output::Event(what) => log::event(&what),
-                Output::SendPeer(word) => drop(self.words.send_replace(Some(word))),
                 Output::Pair(what) => log::event(&what),
+                Output::Drained => drained = true,
             }
         }
-        over
+        drained
+    }
+
+    /// Runs a session in a task of its own, on the connection that has just arrived.
+    fn open(&mut self, conn: ConnId, session: Box<Session>) {
+        let Some((_, stream)) = self.arriving.take().filter(|(arriving, _)| *arriving == conn) else {
+            return;
+        };
+        let (sender, messages) = mpsc::unbounded_channel();
+        self.sessions.insert(conn, sender);
+        let (env, back, steps) = (self.env.clone(), self.back.clone(), self.steps());
+        let generation = session.generation();
+        let guard = PanicGuard::new(env.clone(), back.clone(), move || panicked(conn, generation));
+        self.env.spawn(async move {
+            let _guard = guard;
+            steps.of(|_| session::run(env, session, stream, messages, back)).await;
+        });
+    }
+}
+
+/// The last message of a session whose task panicked; the log line that the session cannot write any more comes with it.
+fn panicked(conn: ConnId, generation: Generation) -> Message {
+    let why = CloseWhy::new(CloseReason::Bug, "the session panicked");
+    let what = What::Closed { why };
+    let event = Event { conn, generation, what };
+    log::session(&event, &BTreeSet::new());
+    let notice = Notice::Closed;
+    Message::Session {
+        conn,
+        generation,
+        notice,
     }
 }
 
@@ -308,7 +317,6 @@ mod tests {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
-    use tandem_core::Generation;
     use tandem_core::configuration::{Configuration, SessionOptions};
     use tokio::io::ReadBuf;
 

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::env::Env;
 use super::line::sleep;
 use super::log::{self, DriverEvent};
-use super::mourner::Mourner;
-use super::stream::{self, Mouth, News, Owner, Secure};
+use super::panic_guard::PanicGuard;
+use super::stream::{self, Outbox, Owner, Secure, StreamNotice};
 
-/// A connection of somebody who may be an agent.
+/// A connection, perhaps of an agent.
 #[derive(Debug)]
 pub struct Arrived<S> {
     /// Nothing was read from it.
@@ -26,16 +26,16 @@ pub struct Arrived<S> {
     pub from: SocketAddr,
 }
 
-/// What the control node's task may be told.
+/// What the control node's task receives.
 #[derive(Debug)]
 pub enum Message {
     /// Something happened on a stream.
-    Stream(ConnId, News),
+    Stream(ConnId, StreamNotice),
     /// What is configured from now on.
     Configure(Arc<Inventory>),
-    /// Somebody asks how things are.
+    /// A request for the status.
     Status(oneshot::Sender<ControlStatus>),
-    /// Say goodbye to everybody, and end.
+    /// End every stream in order, and then the task.
     Stop,
 }
 
@@ -50,15 +50,15 @@ pub struct Driver<E: Env, T> {
     clients: BTreeMap<ConnId, Client>,
     /// How many of them have not opened their stream.
     half_open: usize,
-    /// Those that something was just said to.
-    spoken: BTreeSet<ConnId>,
+    /// Those to which a stanza was just sent.
+    sent_to: BTreeSet<ConnId>,
     next_conn: u64,
 }
 
 struct Client {
     from: SocketAddr,
-    mouth: Mouth,
-    /// Its stream is open: the control node knows of it.
+    outbox: Outbox,
+    /// Its stream is open: the control node has an entry for it.
     open: bool,
 }
 
@@ -78,13 +78,13 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
             back: back.clone(),
             clients: BTreeMap::new(),
             half_open: 0,
-            spoken: BTreeSet::new(),
+            sent_to: BTreeSet::new(),
             next_conn: 1,
         };
         (driver, back)
     }
 
-    /// Runs until it is told to stop.
+    /// Runs until it receives [`Message::Stop`].
     pub async fn run<S>(mut self, mut arrivals: mpsc::Receiver<Arrived<S>>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -93,23 +93,23 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         loop {
             let wake = self.node.poll_timeout().map(|deadline| deadline.at);
             tokio::select! {
-                Some(arrived) = arrivals.recv() => self.arrived(arrived),
+                Some(arrived) = arrivals.recv() => self.on_arrival(arrived),
                 message = self.messages.recv() => match message {
-                    Some(Message::Stream(conn, news)) => self.stream(conn, news),
-                    Some(Message::Configure(inventory)) => self.tell(Input::Configure(inventory)),
+                    Some(Message::Stream(conn, notice)) => self.on_stream(conn, notice),
+                    Some(Message::Configure(inventory)) => self.handle(Input::Configure(inventory)),
                     Some(Message::Status(answer)) => drop(answer.send(self.node.status())),
-                    Some(Message::Stop) | None => return self.goodbye().await,
+                    Some(Message::Stop) | None => return self.close_clients().await,
                 },
-                () = sleep(&self.env, wake) => self.tell(Input::Timeout),
+                () = sleep(&self.env, wake) => self.handle(Input::Timeout),
             }
-            // What was said is in no socket yet, and counts all the same.
-            for conn in std::mem::take(&mut self.spoken) {
-                self.stream(conn, News::Sent);
+            // Stanzas that were just sent are in no socket yet, and count as queued all the same.
+            for conn in std::mem::take(&mut self.sent_to) {
+                self.on_stream(conn, StreamNotice::Sent);
             }
         }
     }
 
-    fn arrived<S>(&mut self, Arrived { socket, from }: Arrived<S>)
+    fn on_arrival<S>(&mut self, Arrived { socket, from }: Arrived<S>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         T: Secure<S>,
@@ -121,48 +121,61 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         }
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        let (mouth, ear) = stream::mouth(PACKED_BYTES);
+        let (outbox, inbox) = stream::queue(PACKED_BYTES);
         let client = Client {
             from,
-            mouth,
+            outbox,
             open: false,
         };
         self.clients.insert(conn, client);
         self.half_open += 1;
-        let wrap = move |news| Message::Stream(conn, news);
-        let last_words = move || wrap(News::Ended(CloseWhy::new(CloseReason::Bug, "the stream panicked")));
-        let mourner = Mourner::new(self.env.clone(), self.back.clone(), last_words);
+        let wrap = move |notice| Message::Stream(conn, notice);
+        let last_message = move || {
+            wrap(StreamNotice::Ended(CloseWhy::new(
+                CloseReason::Bug,
+                "the stream panicked",
+            )))
+        };
+        let guard = PanicGuard::new(self.env.clone(), self.back.clone(), last_message);
         let options = StreamOptions::new(Role::Server, &self.name, self.tls.is_secure());
-        let (env, tls, inbox) = (self.env.clone(), Arc::clone(&self.tls), self.back.clone());
+        let (env, tls, sender) = (self.env.clone(), Arc::clone(&self.tls), self.back.clone());
         self.env.spawn(async move {
-            let _mourner = mourner;
+            let _guard = guard;
             let stream = Stream::new(env.now(), options);
-            stream::run(env, stream, (socket, "the client"), &*tls, ear, Owner { inbox, wrap }).await;
+            stream::run(
+                env,
+                stream,
+                (socket, "the client"),
+                &*tls,
+                inbox,
+                Owner { sender, wrap },
+            )
+            .await;
         });
     }
 
-    fn stream(&mut self, conn: ConnId, news: News) {
+    fn on_stream(&mut self, conn: ConnId, notice: StreamNotice) {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
-        match news {
-            News::Opened { peer, .. } => {
+        match notice {
+            StreamNotice::Opened { peer, .. } => {
                 client.open = true;
                 self.half_open -= 1;
                 let address = client.from;
                 let name = ClientName::from(peer);
-                self.tell(Input::Opened { conn, name, address });
+                self.handle(Input::Opened { conn, name, address });
             }
-            News::Heard(stanza) => self.tell(Input::Stanza { conn, stanza }),
-            News::Sent => {
-                let queued_bytes = client.mouth.queued_bytes();
-                self.tell(Input::Sent { conn, queued_bytes });
+            StreamNotice::Received(stanza) => self.handle(Input::Stanza { conn, stanza }),
+            StreamNotice::Sent => {
+                let queued_bytes = client.outbox.queued_bytes();
+                self.handle(Input::Sent { conn, queued_bytes });
             }
-            News::Ended(why) => {
+            StreamNotice::Ended(why) => {
                 let (from, open) = (client.from, client.open);
                 self.clients.remove(&conn);
                 if open {
-                    self.tell(Input::Closed { conn, why });
+                    self.handle(Input::Closed { conn, why });
                 } else {
                     self.half_open -= 1;
                     log::event(&DriverEvent::StreamEnded { from, why });
@@ -171,20 +184,20 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         }
     }
 
-    fn tell(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         self.node.handle(self.env.now(), input);
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Send { conn, stanza } => {
                     if let Some(client) = self.clients.get(&conn) {
-                        client.mouth.say(stanza);
-                        self.spoken.insert(conn);
+                        client.outbox.send(stanza);
+                        self.sent_to.insert(conn);
                     }
                 }
                 // For the control node it is over already.
                 Output::Close { conn, why } => {
                     if let Some(client) = self.clients.remove(&conn) {
-                        client.mouth.close(why);
+                        client.outbox.close(why);
                     }
                 }
                 Output::Event(event) => log::event(&event),
@@ -192,10 +205,10 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         }
     }
 
-    /// Every client is told, and every stream's task has ended or had its time when this is over.
-    async fn goodbye(self) {
-        let mouths: Vec<_> = self.clients.values().map(|client| &client.mouth).collect();
-        stream::goodbye(&self.env, &mouths, self.messages, "the control node ends").await;
+    /// Ends the streams to the clients in order.
+    async fn close_clients(self) {
+        let outboxes: Vec<_> = self.clients.values().map(|client| &client.outbox).collect();
+        stream::close_all(&self.env, &outboxes, self.messages, "the control node ends").await;
     }
 }
 
@@ -252,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Says what a client says first, and hears what it is answered.
+    /// Opens a stream as a client does, and answers what the node sends.
     async fn open(socket: &mut DuplexStream, name: &str) -> Vec<u8> {
         let mut stream = Stream::new(TokioEnv::begin().now(), StreamOptions::new(Role::Client, name, false));
         while let Some(output) = stream.poll_output() {
@@ -267,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_are_told_goodbye_when_the_control_node_ends() {
+    async fn streams_end_in_order_when_the_control_node_ends() {
         let node = Node::start();
         let mut socket = node.connect().await;
         let answer = open(&mut socket, "agent-a").await;
@@ -280,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_connect_and_say_nothing_are_bounded_in_number() {
+    async fn connections_that_send_nothing_are_bounded_in_number() {
         let node = Node::start();
         let mut silent = Vec::new();
         for _ in 0..HALF_OPEN_STREAMS {

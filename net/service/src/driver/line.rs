@@ -66,14 +66,7 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
         let sends = self.held || !self.unsent.is_empty();
         let happened = tokio::select! {
             got = self.reader.read(&mut self.read) => arrived(got, &self.read, self.peer),
-            sent = send(&mut self.writer, &self.unsent), if sends => match sent {
-                Ok(length) => {
-                    self.held = !self.unsent.is_empty();
-                    self.unsent.drain(..length);
-                    Happening::Sent { queued_bytes: self.unsent.len() }
-                }
-                Err(error) => broke(&error, self.peer),
-            },
+            sent = send(&mut self.writer, &self.unsent), if sends => self.sent(sent),
             () = sleep(env, wake) => Happening::Timeout,
         };
         match happened {
@@ -83,6 +76,29 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
                 unread.unwrap_or(Happening::Timeout)
             }
             other => other,
+        }
+    }
+
+    /// The next thing that happens to what is sent, in a time in which nothing is read and no timer is followed.
+    /// Never returns while there is nothing to send.
+    pub(super) async fn send_only(&mut self) -> Happening {
+        if !self.held && self.unsent.is_empty() {
+            return std::future::pending().await;
+        }
+        let sent = send(&mut self.writer, &self.unsent).await;
+        self.sent(sent)
+    }
+
+    fn sent(&mut self, sent: io::Result<usize>) -> Happening {
+        match sent {
+            Ok(length) => {
+                self.held = !self.unsent.is_empty();
+                self.unsent.drain(..length);
+                Happening::Sent {
+                    queued_bytes: self.unsent.len(),
+                }
+            }
+            Err(error) => broke(&error, self.peer),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the agent's task and those of the sessions tell each other.
+//! The messages between the agent's task and those of its sessions.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use tandem_core::status::{AgentStatus, SessionStatus};
 use tandem_core::{ConnId, Generation};
 use tokio::sync::oneshot;
 
-use super::stream::News;
+use super::stream::StreamNotice;
 
-/// What the agent's task may be told.
+/// What the agent's task receives.
 #[derive(Debug)]
 pub enum Message {
     /// A session notifies the agent.
@@ -25,29 +25,29 @@ pub enum Message {
         notice: Notice,
     },
     /// Something happened on a stream to a control node.
-    Uplink(UplinkId, News),
-    /// The other agent of the pair said this.
+    Uplink(UplinkId, StreamNotice),
+    /// A report of the other agent of the pair.
     Peer(PeerReport),
     /// The services node passed its probes, or failed them.
     Tsn {
-        /// It lives.
+        /// It passed.
         alive: bool,
     },
-    /// A configuration that was read anew.
+    /// A new configuration.
     Configure(Arc<Configuration>),
-    /// Hand over and go.
+    /// Hand over the switches, and end.
     Drain,
-    /// Every proxy knows that we are draining.
+    /// Every proxy has fetched the word that this agent drains.
     Announced,
-    /// Somebody asks how things are.
+    /// A request for the status.
     Status(oneshot::Sender<AgentStatus>),
-    /// Every session has answered that question.
+    /// The sessions have answered that request.
     Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
 }
 
-/// What the agent's task may tell a session's.
+/// What a session's task receives from the agent's.
 #[derive(Debug)]
-pub enum Order {
+pub enum SessionMessage {
     /// For the machine.
     Command(Command),
     /// For an operator.

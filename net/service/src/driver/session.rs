@@ -11,46 +11,65 @@ use tokio::sync::mpsc;
 use super::env::Env;
 use super::line::Line;
 use super::log;
-use super::message::{Message, Order};
+use super::message::{Message, SessionMessage};
+use super::notices::Notices;
+
+/// Notices that may wait for the agent's task. With more of them, a session does nothing that makes further notices:
+/// it reads no bytes and follows no timer until the agent's task has received some.
+pub const NOTICES: usize = 256;
 
 /// How long the last bytes may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs a session until it ends.
+///
+/// The agent's task never waits for a session: its messages come by a channel without a bound. A session's task waits
+/// for the agent's, and still receives messages meanwhile. So the two cannot wait for each other.
 pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     env: E,
     mut session: Box<Session>,
     stream: S,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut messages: mpsc::UnboundedReceiver<SessionMessage>,
     agent: mpsc::Sender<Message>,
 ) {
     let mut line = Line::new(stream, "the switch");
-    while !carry_out(&mut session, &mut line, &agent).await {
+    let mut notices = Notices::new(agent);
+    while !carry_out(&mut session, &mut line, &mut notices) {
         let wake = session.poll_timeout().map(|deadline| deadline.at);
+        let may_read = notices.waiting() < NOTICES;
         let input = tokio::select! {
-            // Orders are few and come first: whoever asks how things are does not draw lots with endless work.
+            // Messages of the agent are few and come first: a request for the status must not wait for endless work.
             biased;
-            order = orders.recv() => match obey(order, &env, &session) {
+            message = messages.recv() => match command(message, &env, &session) {
                 Some(command) => Input::Command(command),
                 None => continue,
             },
-            happened = line.next(&env, wake) => happened.into(),
+            () = notices.send_some() => continue,
+            happened = async {
+                match may_read {
+                    true => line.next(&env, wake).await,
+                    false => line.send_only().await,
+                }
+            } => happened.into(),
         };
         session.handle(env.now(), input);
         // Then it is another's turn, however much there is.
         tokio::task::yield_now().await;
     }
-    tokio::select! {
-        () = line.finish() => {}
-        () = env.sleep_until(env.now() + FLUSH) => {}
-    }
+    let flushed = async {
+        tokio::select! {
+            () = line.finish() => {}
+            () = env.sleep_until(env.now() + FLUSH) => {}
+        }
+    };
+    tokio::join!(notices.send_all(), flushed);
 }
 
-/// Answers a question, or hands on what is for the machine.
-fn obey<E: Env>(order: Option<Order>, env: &E, session: &Session) -> Option<Command> {
-    match order {
-        Some(Order::Command(command)) => return Some(command),
-        Some(Order::Status(answer)) => {
+/// What a message commands the machine; a request for the status is answered here.
+fn command<E: Env>(message: Option<SessionMessage>, env: &E, session: &Session) -> Option<Command> {
+    match message {
+        Some(SessionMessage::Command(command)) => return Some(command),
+        Some(SessionMessage::Status(answer)) => {
             let _ = answer.send(session.status(env.now()));
         }
         None => return Some(Command::Close(CloseWhy::new(CloseReason::Stopped, "the agent is gone"))),
@@ -59,11 +78,7 @@ fn obey<E: Env>(order: Option<Order>, env: &E, session: &Session) -> Option<Comm
 }
 
 /// Drains the outputs. Answers whether the session is over.
-async fn carry_out<S: AsyncRead + AsyncWrite>(
-    session: &mut Session,
-    line: &mut Line<S>,
-    agent: &mpsc::Sender<Message>,
-) -> bool {
+fn carry_out<S: AsyncRead + AsyncWrite>(session: &mut Session, line: &mut Line<S>, notices: &mut Notices) -> bool {
     let mut over = false;
     while let Some(output) = session.poll_output() {
         match output {
@@ -71,14 +86,11 @@ async fn carry_out<S: AsyncRead + AsyncWrite>(
             Output::Close(_) => over = true,
             Output::Notify(notice) => {
                 over |= notice == Notice::Closed;
-                let (conn, generation) = (session.conn(), session.generation());
-                let _ = agent
-                    .send(Message::Session {
-                        conn,
-                        generation,
-                        notice,
-                    })
-                    .await;
+                notices.push(Message::Session {
+                    conn: session.conn(),
+                    generation: session.generation(),
+                    notice,
+                });
             }
             Output::Event(event) => log::session(&event, session.served()),
         }
@@ -103,12 +115,12 @@ mod tests {
     use super::super::env::TokioEnv;
     use super::*;
 
-    /// A switch that never stops talking; at every hundredth read somebody asks how the session is.
+    /// A switch that never stops talking; at every hundredth read its status is requested.
     struct Endless {
         blanks: Repeat,
         sink: Sink,
         reads: usize,
-        orders: mpsc::UnboundedSender<Order>,
+        messages: mpsc::UnboundedSender<SessionMessage>,
         asked: Option<oneshot::Receiver<SessionStatus>>,
         /// How many reads each answer took.
         took: mpsc::UnboundedSender<usize>,
@@ -135,7 +147,11 @@ mod tests {
                 this.reads += 1;
                 if this.reads.is_multiple_of(ASK) {
                     let (answer, answered) = oneshot::channel();
-                    this.asked = this.orders.send(Order::Status(answer)).ok().map(|()| answered);
+                    this.asked = this
+                        .messages
+                        .send(SessionMessage::Status(answer))
+                        .ok()
+                        .map(|()| answered);
                 }
             }
             polled
@@ -177,14 +193,14 @@ mod tests {
             fit: true,
         };
         let session = Box::new(Session::new(env.now(), opening));
-        let (orders, inbox) = mpsc::unbounded_channel();
+        let (messages, inbox) = mpsc::unbounded_channel();
         let (took, mut answers) = mpsc::unbounded_channel();
         let (agent, _events) = mpsc::channel(16);
         let switch = Endless {
             blanks: tokio::io::repeat(b' '),
             sink: tokio::io::sink(),
             reads: 0,
-            orders,
+            messages,
             asked: None,
             took,
         };

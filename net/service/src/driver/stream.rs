@@ -1,4 +1,4 @@
-//! Moves the bytes of one XMPP stream between its socket and its machine, and what is said between that and its owner:
+//! Moves the bytes of one XMPP stream between its socket and its machine, and stanzas between the machine and its owner:
 //! the task of an agent, or that of a control node.
 
 use std::io;
@@ -27,143 +27,143 @@ pub trait Secure<S>: Send + Sync + 'static {
     fn secure(&self, socket: S) -> impl Future<Output = io::Result<Self::Secured>> + Send;
 }
 
-/// What a stream's task tells its owner.
+/// What a stream's task notifies its owner of.
 #[derive(Debug)]
-pub enum News {
+pub enum StreamNotice {
     /// Both ends are open; the other calls itself this.
     Opened { peer: Box<str>, ours: bool },
-    /// The other end said something.
-    Heard(Stanza),
-    /// The queue of what was said has changed; its owner knows how long it is.
+    /// A stanza arrived.
+    Received(Stanza),
+    /// The queue of stanzas to send has changed; its owner knows how long it is.
     Sent,
-    /// Nothing follows.
+    /// The stream is over. Nothing follows.
     Ended(CloseWhy),
 }
 
-/// What the owner of a stream tells its task.
+/// What the owner of a stream commands its task.
 #[derive(Debug)]
-enum Order {
-    Say(Stanza),
+enum Command {
+    Send(Stanza),
     Close(CloseWhy),
 }
 
 /// The owner's end of a stream. Dropping it closes the stream.
 #[derive(Debug)]
-pub(super) struct Mouth {
-    orders: mpsc::UnboundedSender<Order>,
+pub(super) struct Outbox {
+    commands: mpsc::UnboundedSender<Command>,
     queue: Arc<Queue>,
 }
 
 /// The task's end of it.
-pub(super) struct Ear {
-    orders: mpsc::UnboundedReceiver<Order>,
+pub(super) struct Inbox {
+    commands: mpsc::UnboundedReceiver<Command>,
     queue: Arc<Queue>,
 }
 
-/// What was said and has not left yet.
+/// Stanzas that have not left yet.
 #[derive(Debug, Default)]
 struct Queue {
     /// Stanzas that the task has not taken.
     stanzas: AtomicUsize,
     /// Bytes of those that it took, and that the network has not.
     bytes: AtomicUsize,
-    /// What a stanza counts that is not bytes yet.
+    /// What a stanza counts before it is encoded.
     stanza_bytes: usize,
 }
 
 /// Stanzas that go out together at most.
 const PACKED_STANZAS: usize = 256;
 
-/// How long goodbyes may take.
+/// How long streams may take to end in order.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long the last bytes may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Both ends of what is said to a stream's task, in stanzas of about so many bytes.
-pub(super) fn mouth(stanza_bytes: usize) -> (Mouth, Ear) {
+/// Both ends of the queue to a stream's task, for stanzas of about so many bytes.
+pub(super) fn queue(stanza_bytes: usize) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let queue = Arc::new(Queue {
         stanza_bytes,
         ..Queue::default()
     });
-    let mouth = Mouth {
-        orders: sender,
+    let outbox = Outbox {
+        commands: sender,
         queue: Arc::clone(&queue),
     };
-    let ear = Ear {
-        orders: receiver,
+    let inbox = Inbox {
+        commands: receiver,
         queue,
     };
-    (mouth, ear)
+    (outbox, inbox)
 }
 
-impl Mouth {
-    /// Says this; never waits. Whoever says much looks at [`Self::queued_bytes`] first.
-    pub(super) fn say(&self, stanza: Stanza) {
+impl Outbox {
+    /// Sends a stanza; never waits. An owner that has many looks at [`Self::queued_bytes`] first.
+    pub(super) fn send(&self, stanza: Stanza) {
         self.queue.stanzas.fetch_add(1, Ordering::Relaxed);
-        let _ = self.orders.send(Order::Say(stanza));
+        let _ = self.commands.send(Command::Send(stanza));
     }
 
-    /// Says goodbye, and closes.
+    /// Ends the stream in order, and closes.
     pub(super) fn close(&self, why: CloseWhy) {
-        let _ = self.orders.send(Order::Close(why));
+        let _ = self.commands.send(Command::Close(why));
     }
 
     /// Waits until the stream's task is over.
     pub(super) async fn gone(&self) {
-        self.orders.closed().await;
+        self.commands.closed().await;
     }
 
-    /// What was said and has not left yet; an estimate as long as some of it is not bytes yet.
+    /// Bytes that have not left yet; an estimate for stanzas that are not encoded yet.
     pub(super) fn queued_bytes(&self) -> usize {
         let stanzas = self.queue.stanzas.load(Ordering::Relaxed);
         self.queue.bytes.load(Ordering::Relaxed) + stanzas * self.queue.stanza_bytes
     }
 }
 
-impl Ear {
-    /// Before there is a stream, the only order is to give it up.
+impl Inbox {
+    /// Waits until the owner gives up a stream that is not there yet.
     pub(super) async fn given_up(&mut self) -> CloseWhy {
         loop {
-            match self.orders.recv().await {
-                Some(Order::Say(_)) => {}
-                Some(Order::Close(why)) => return why,
+            match self.commands.recv().await {
+                Some(Command::Send(_)) => {}
+                Some(Command::Close(why)) => return why,
                 None => return abandoned(),
             }
         }
     }
 }
 
-/// Runs a stream until it ends; the last news is that it has. `peer` is who is at the other end.
+/// Runs a stream until it ends; the last notice is that it has. `peer` names the other end.
 pub(super) async fn run<E: Env, S, T, M, F>(
     env: E,
     mut stream: Stream,
     (socket, peer): (S, &'static str),
     tls: &T,
-    mut ear: Ear,
+    mut inbox: Inbox,
     owner: Owner<M, F>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
     T: Secure<S>,
-    F: Fn(News) -> M,
+    F: Fn(StreamNotice) -> M,
 {
     let mut line = Line::new(socket, peer);
-    match talk(&env, &mut stream, &mut line, &mut ear, &owner).await {
+    match talk(&env, &mut stream, &mut line, &mut inbox, &owner).await {
         Pause::Over => return finish(&env, line).await,
         Pause::StartTls => {}
     }
     let wake = stream.poll_timeout().map(|deadline| deadline.at);
     let secured = tokio::select! {
         secured = secure(line, tls) => secured.map_err(Input::Closed),
-        why = ear.given_up() => Err(Input::Close(why)),
+        why = inbox.given_up() => Err(Input::Close(why)),
         () = sleep(&env, wake) => Err(Input::Timeout),
     };
     match secured {
         Ok(secured) => {
             stream.handle(env.now(), Input::TlsUp);
             let mut line = Line::new(secured, peer);
-            talk(&env, &mut stream, &mut line, &mut ear, &owner).await;
+            talk(&env, &mut stream, &mut line, &mut inbox, &owner).await;
             finish(&env, line).await;
         }
         // Whatever it was, nothing can be sent any more.
@@ -171,7 +171,7 @@ pub(super) async fn run<E: Env, S, T, M, F>(
             stream.handle(env.now(), input);
             while let Some(output) = stream.poll_output() {
                 if let Output::Event(event) = output {
-                    owner.tell(event.into()).await;
+                    owner.notify(event.into()).await;
                 }
             }
         }
@@ -184,58 +184,58 @@ enum Pause {
     Over,
 }
 
-async fn talk<E: Env, S: AsyncRead + AsyncWrite, M, F: Fn(News) -> M>(
+async fn talk<E: Env, S: AsyncRead + AsyncWrite, M, F: Fn(StreamNotice) -> M>(
     env: &E,
     stream: &mut Stream,
     line: &mut Line<S>,
-    ear: &mut Ear,
+    inbox: &mut Inbox,
     owner: &Owner<M, F>,
 ) -> Pause {
-    let mut orders = Vec::new();
+    let mut commands = Vec::new();
     loop {
         if let Some(pause) = carry_out(stream, line, owner).await {
             return pause;
         }
         let wake = stream.poll_timeout().map(|deadline| deadline.at);
         tokio::select! {
-            _ = ear.orders.recv_many(&mut orders, PACKED_STANZAS) => obey(env, stream, &mut orders, &ear.queue),
+            _ = inbox.commands.recv_many(&mut commands, PACKED_STANZAS) => apply(env, stream, &mut commands, &inbox.queue),
             happened = line.next(env, wake) => {
                 let sent = matches!(happened, Happening::Sent { .. });
                 stream.handle(env.now(), happened.into());
                 if sent {
-                    ear.queue.bytes.store(stream.queued_bytes(), Ordering::Relaxed);
-                    owner.tell(News::Sent).await;
+                    inbox.queue.bytes.store(stream.queued_bytes(), Ordering::Relaxed);
+                    owner.notify(StreamNotice::Sent).await;
                 }
             }
         }
     }
 }
 
-/// What is said at once goes out together. No orders at all mean that nobody can give any more.
-fn obey<E: Env>(env: &E, stream: &mut Stream, orders: &mut Vec<Order>, queue: &Queue) {
-    if orders.is_empty() {
+/// Stanzas that wait together go out together. No commands at all mean that the owner is gone.
+fn apply<E: Env>(env: &E, stream: &mut Stream, commands: &mut Vec<Command>, queue: &Queue) {
+    if commands.is_empty() {
         return stream.handle(env.now(), Input::Close(abandoned()));
     }
-    let mut said = 0;
-    for order in orders.drain(..) {
-        match order {
-            Order::Say(stanza) => {
+    let mut taken = 0;
+    for command in commands.drain(..) {
+        match command {
+            Command::Send(stanza) => {
                 stream.handle(env.now(), Input::Send(stanza));
-                said += 1;
+                taken += 1;
             }
-            // Nothing can be said after that.
-            Order::Close(why) => {
+            // Nothing can be sent after that.
+            Command::Close(why) => {
                 stream.handle(env.now(), Input::Close(why));
                 break;
             }
         }
     }
     queue.bytes.store(stream.queued_bytes(), Ordering::Relaxed);
-    queue.stanzas.fetch_sub(said, Ordering::Relaxed);
+    queue.stanzas.fetch_sub(taken, Ordering::Relaxed);
 }
 
 /// Drains the outputs. Answers whether bytes in clear are to go on.
-async fn carry_out<S: AsyncRead + AsyncWrite, M, F: Fn(News) -> M>(
+async fn carry_out<S: AsyncRead + AsyncWrite, M, F: Fn(StreamNotice) -> M>(
     stream: &mut Stream,
     line: &mut Line<S>,
     owner: &Owner<M, F>,
@@ -250,7 +250,7 @@ async fn carry_out<S: AsyncRead + AsyncWrite, M, F: Fn(News) -> M>(
                 if matches!(event, Event::Ended { .. }) {
                     pause = Some(Pause::Over);
                 }
-                owner.tell(event.into()).await;
+                owner.notify(event.into()).await;
             }
         }
     }
@@ -278,48 +278,48 @@ async fn finish<E: Env, S: AsyncRead + AsyncWrite>(env: &E, line: Line<S>) {
     }
 }
 
-/// Ends streams: whoever is at the other end is told, and each task has ended or had its time when this is over.
-pub(super) async fn goodbye<E: Env, M>(env: &E, mouths: &[&Mouth], mut inbox: mpsc::Receiver<M>, why: &str) {
-    for mouth in mouths {
-        mouth.close(CloseWhy::new(CloseReason::Stopped, why));
+/// Ends streams in order: afterwards each task has ended, or had its time.
+pub(super) async fn close_all<E: Env, M>(env: &E, outboxes: &[&Outbox], mut messages: mpsc::Receiver<M>, why: &str) {
+    for outbox in outboxes {
+        outbox.close(CloseWhy::orderly(why));
     }
     let gone = async {
-        for mouth in mouths {
-            mouth.gone().await;
+        for outbox in outboxes {
+            outbox.gone().await;
         }
     };
-    // Whoever has something to tell must not wait for us.
-    let deaf = async { while inbox.recv().await.is_some() {} };
+    // A task that still notifies its owner must not wait for room.
+    let discarded = async { while messages.recv().await.is_some() {} };
     tokio::select! {
         () = gone => {}
-        () = deaf => {}
+        () = discarded => {}
         () = env.sleep_until(env.now() + GOODBYE) => {}
     }
 }
 
 fn abandoned() -> CloseWhy {
-    CloseWhy::new(CloseReason::Stopped, "nobody listens any more")
+    CloseWhy::orderly("the owner of the stream is gone")
 }
 
-/// Whom a stream's task reports to.
+/// Receives the notices of a stream's task.
 pub(super) struct Owner<M, F> {
-    /// Where it hears.
-    pub(super) inbox: mpsc::Sender<M>,
-    /// How it wants to hear.
+    /// How messages reach it.
+    pub(super) sender: mpsc::Sender<M>,
+    /// Makes one of its messages of a notice.
     pub(super) wrap: F,
 }
 
-impl<M, F: Fn(News) -> M> Owner<M, F> {
-    async fn tell(&self, news: News) {
-        let _ = self.inbox.send((self.wrap)(news)).await;
+impl<M, F: Fn(StreamNotice) -> M> Owner<M, F> {
+    async fn notify(&self, notice: StreamNotice) {
+        let _ = self.sender.send((self.wrap)(notice)).await;
     }
 }
 
-impl From<Event> for News {
+impl From<Event> for StreamNotice {
     fn from(event: Event) -> Self {
         match event {
             Event::Opened { peer, ours } => Self::Opened { peer, ours },
-            Event::Received(stanza) => Self::Heard(stanza),
+            Event::Received(stanza) => Self::Received(stanza),
             Event::Ended { why } => Self::Ended(why),
         }
     }

@@ -51,7 +51,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
     let uplink_tls = config.uplink_tls().map(watch::Sender::new);
     let dialer = TcpDialer::new(uplink_tls.as_ref().map(watch::Sender::subscribe)).map_err(io::Error::other)?;
     let (driver, messages, mut grade) = Driver::new(env, machine(&config), dialer);
-    let words = driver.words();
+    let words = driver.reports();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle {
         messages: messages.clone(),

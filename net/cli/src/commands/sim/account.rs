@@ -1,5 +1,5 @@
 //! How it came to a violation: what was broken, what led to the event at which it was seen, and what its objects did
-//! last. What never arrived causes no event, so the causes alone do not say it.
+//! last. What never arrived causes no event, so the causes alone do not show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ const EVENTS: usize = 4;
 /// How long a fault that is over still counts.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// What there is to say of a violation, besides what it is.
+/// The explanation of a violation.
 #[derive(Debug)]
 pub(super) struct Account {
     faults: Vec<Lasted>,
@@ -50,12 +50,12 @@ impl Account {
     /// From a second run, which is the same as the first.
     pub(super) fn of(plan: &Plan, violation: &Violation) -> Self {
         let mut entries = Vec::new();
-        let mut hear = |entry: &Entry| {
+        let mut observe = |entry: &Entry| {
             if entry.id <= violation.entry {
                 entries.push(entry.clone());
             }
         };
-        trial::run(plan, Detail::Sessions, &mut hear, &|| true);
+        trial::run(plan, Detail::Sessions, &mut observe, &|| true);
         let healed = entries.iter().find(|entry| is_healed(entry)).cloned();
         let now = healed.as_ref().map_or(violation.at, |healed| healed.at);
         let chain = chain(&entries, start(&entries, violation));
@@ -107,7 +107,7 @@ impl Account {
         }
         self.write_causes(out)?;
         if !self.last.is_empty() {
-            writeln!(out, "\nWhat else was heard last of its objects:")?;
+            writeln!(out, "\nThe last other events of its objects:")?;
         }
         self.last.iter().try_for_each(|entry| write_entry(out, entry))
     }
@@ -131,7 +131,7 @@ fn start(entries: &[Entry], violation: &Violation) -> u64 {
         return violation.entry;
     }
     let everybody: BTreeSet<&str> = entries.iter().map(|entry| &*entry.node).collect();
-    // Of a node there is always something to be heard; of what is wrong on it, what matters.
+    // A node always has events; those of the object that is wrong on it matter more.
     let is_node = |object: &&String| everybody.contains(object.as_str());
     let (nodes, things): (Vec<_>, Vec<_>) = violation.objects.iter().partition(is_node);
     let newest = |objects: &[&String]| {
@@ -190,7 +190,7 @@ fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
 }
 
 /// The events about an object, the last first: its own, and those that name it. What a switch learns and forgets by
-/// itself is no news, and what was healed is told already.
+/// itself is no news, and the healed parts are listed already.
 fn about<'a>(entries: &'a [Entry], object: &'a str) -> impl Iterator<Item = &'a Entry> {
     let is_news = |entry: &&Entry| match &entry.event {
         ActorEvent::Switch(device::Event::Committed(committed)) => committed.by.is_some(),
@@ -200,7 +200,7 @@ fn about<'a>(entries: &'a [Entry], object: &'a str) -> impl Iterator<Item = &'a 
     entries.filter(move |entry| is_about(entry, object))
 }
 
-/// Of `02:00:00:00:00:01 in 6f1c...`, what says something is what has a digit or a hyphen in it.
+/// In `02:00:00:00:00:01 in 6f1c...`, the words with a digit or a hyphen are the names.
 fn is_about(entry: &Entry, object: &str) -> bool {
     if *entry.node == *object {
         return true;
@@ -258,12 +258,12 @@ fault = [
     /// One at the first event for which this is true.
     fn violation(check: &'static str, objects: &[&str], is_it: impl Fn(&Entry) -> bool) -> Violation {
         let mut found = None;
-        let mut hear = |entry: &Entry| {
+        let mut observe = |entry: &Entry| {
             if found.is_none() && is_it(entry) {
                 found = Some((entry.id, entry.at));
             }
         };
-        trial::run(&plan(), Detail::Outcome, &mut hear, &|| true);
+        trial::run(&plan(), Detail::Outcome, &mut observe, &|| true);
         let (entry, at) = found.expect("an event");
         Violation {
             check,
@@ -274,7 +274,7 @@ fault = [
         }
     }
 
-    fn told(violation: &Violation) -> String {
+    fn explained(violation: &Violation) -> String {
         let mut out = Vec::new();
         Account::of(&plan(), violation).write(&mut out).expect("written");
         String::from_utf8(out).expect("text")
@@ -283,7 +283,7 @@ fault = [
     #[test]
     fn faults_that_cause_no_event_are_told_and_those_long_over_are_not() {
         let is_it = |entry: &Entry| entry.at > Time::from_micros(56_000_000) && &*entry.node == "tor1";
-        let text = told(&violation("S2", &["tor1", "agent-a"], is_it));
+        let text = explained(&violation("S2", &["tor1", "agent-a"], is_it));
         let faults = "
 Faults in force then, or in the 30 s before:
   #2 isolate agent-a, from 50.000 s to 55.000 s
@@ -294,7 +294,7 @@ How it came to that, the last event first:
 ";
         assert!(text.starts_with(faults), "{text}");
         let (_, last) = text
-            .split_once("\nWhat else was heard last of its objects:\n")
+            .split_once("\nThe last other events of its objects:\n")
             .expect("events");
         assert!(
             last.contains("ServerDown        agent-a: no answer") && last.lines().count() <= 2 * EVENTS,
@@ -306,7 +306,7 @@ How it came to that, the last event first:
     #[test]
     fn causes_lead_back_to_the_plan() {
         let is_it = |entry: &Entry| entry.event.word() == "Started" && entry.at > Time::from_micros(50_000_000);
-        let text = told(&violation("S2", &["agent-b"], is_it));
+        let text = explained(&violation("S2", &["agent-b"], is_it));
         assert!(
             text.contains("Started") && text.contains("FaultBegins       #4 crash agent-b"),
             "{text}"
@@ -328,7 +328,7 @@ How it came to that, the last event first:
     #[test]
     fn without_faults_that_is_said() {
         let is_it = |entry: &Entry| entry.at > Time::from_micros(40_000_000);
-        let text = told(&violation("S2", &["nobody"], is_it));
+        let text = explained(&violation("S2", &["no-node"], is_it));
         assert!(
             text.starts_with("\nNo fault was in force then, or in the 30 s before.\n"),
             "{text}"

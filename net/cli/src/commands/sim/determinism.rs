@@ -11,7 +11,7 @@ use super::trial;
 /// Runs the plan a second time. `false` if that was not the same.
 ///
 /// The second run also writes down how each session stood, as a log does; that must change nothing. `None` if `go_on`
-/// said no.
+/// answered false.
 pub(super) fn is_same_again(plan: &Plan, first: &Report, go_on: &dyn Fn() -> bool) -> Option<bool> {
     let second = trial::run(plan, Detail::Sessions, &mut |_| (), go_on)?;
     let outcome = |report: &Report| {
@@ -46,19 +46,19 @@ pub(super) fn first_difference(one: Run, other: Run) -> Option<Difference> {
 
 struct Side {
     run: Run,
-    heard: VecDeque<Entry>,
+    pending: VecDeque<Entry>,
 }
 
 impl Side {
     fn new(run: Run) -> Self {
-        let heard = VecDeque::new();
-        Self { run, heard }
+        let pending = VecDeque::new();
+        Self { run, pending }
     }
 
     fn next(&mut self) -> Option<Entry> {
-        let heard = &mut self.heard;
-        while heard.is_empty() && self.run.step(&mut |entry| heard.push_back(entry.clone())) {}
-        heard.pop_front()
+        let pending = &mut self.pending;
+        while pending.is_empty() && self.run.step(&mut |entry| pending.push_back(entry.clone())) {}
+        pending.pop_front()
     }
 }
 

@@ -23,7 +23,7 @@ use super::{Exit, Output};
 
 /// Proves the agents in a simulated world: crashes, partitions, proxies that die, people who interfere
 ///
-/// A plan says who is there, what goes on, and what breaks when. A seed expands to a plan; a file holds one. A run goes
+/// A plan lists the nodes, the workload, and what breaks when. A seed expands to a plan; a file holds one. A run goes
 /// through its faults, then heals a core and demands that it converges; checks watch all the time. The same plan runs
 /// the same way every time, on any machine.
 #[derive(Debug, clap::Args)]
@@ -64,13 +64,13 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Hashes(args) => hashes::run(args, output),
     };
     match exit {
-        // Elsewhere whoever reads us may have read enough; here the exit code is the verdict, and there is none.
+        // In other commands the reader may have read enough; here the exit code is the verdict, and there is none.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Environment),
         exit => exit,
     }
 }
 
-/// It cannot do what was asked, and says why.
+/// The command cannot do its work; the text is the reason.
 fn refuse(output: &mut Output<'_>, why: impl std::fmt::Display) -> io::Result<Exit> {
     writeln!(output.err, "{why}")?;
     Ok(Exit::Environment)

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Exit, Output};
 
-/// Plants bugs in the agents, one after the other, and says how many seeds it takes to find each
+/// Plants bugs in the agents, one after the other, and prints how many seeds it takes to find each
 ///
 /// It needs a build of its own, which has the bugs in it: what agents run with never has.
 #[derive(Debug, clap::Args)]

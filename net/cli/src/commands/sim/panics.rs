@@ -1,4 +1,4 @@
-//! A panic as a finding: what it said and where, instead of the end of everything.
+//! A panic as a finding: its message and place, instead of the end of the process.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,7 +9,7 @@ use std::sync::Once;
 pub(super) struct Panic {
     /// File, line and column.
     pub place: String,
-    /// What it said.
+    /// Its message.
     pub text: String,
 }
 

@@ -17,9 +17,9 @@ use super::trial;
 use super::{Exit, Output, refuse, show};
 use crate::demo::Interrupt;
 
-/// Runs plans, and says what became of each
+/// Runs plans, and prints the result of each
 ///
-/// One plan is described first; of several, and of a folder, each is a line. A failure says which check found what,
+/// One plan is described first; of several, and of a folder, each is a line. A failure shows which check found what,
 /// when and where, how it came to that, and ends with the command that shows it again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -214,7 +214,7 @@ fn all(sources: Vec<Source>, log: Option<Log<'_>>, how: &How, output: &mut Outpu
     Ok(exit)
 }
 
-/// Runs it and prints its log; `None` if `go_on` said no.
+/// Runs it and prints its log; `None` if `go_on` answered false.
 fn observed(
     plan: &Plan,
     log: Option<Log<'_>>,
@@ -231,7 +231,7 @@ fn observed(
     let failed = std::cell::Cell::new(None);
     let mut shown = 0;
     let (mut nodes, mut words) = (BTreeSet::new(), BTreeSet::new());
-    let mut hear = |entry: &Entry| {
+    let mut observe = |entry: &Entry| {
         words.insert(entry.event.word());
         if !nodes.contains(&*entry.node) {
             nodes.insert(entry.node.to_string());
@@ -256,7 +256,7 @@ fn observed(
         failed.set(why);
         good && go_on()
     };
-    let report = trial::run(plan, Detail::Sessions, &mut hear, &go_on);
+    let report = trial::run(plan, Detail::Sessions, &mut observe, &go_on);
     if let Some(why) = failed.take() {
         return Err(why);
     }
@@ -276,7 +276,7 @@ fn observed(
     Ok(report)
 }
 
-/// Says whether a second run is the same, and if not, where it parts from the first; `None` if `go_on` said no.
+/// Reports whether a second run is the same, and if not, where it differs from the first; `None` if `go_on` answered false.
 fn deterministic(
     out: &mut dyn Write,
     plan: &Plan,
@@ -296,7 +296,7 @@ fn deterministic(
         return Ok(Some(true));
     }
     writeln!(out, "\nFAIL: two runs of this plan differ")?;
-    // Once more side by side: nobody keeps two whole logs.
+    // Once more side by side, so that no two whole logs are kept.
     match determinism::first_difference(Run::new(plan, Detail::Sessions), Run::new(plan, Detail::Sessions)) {
         Some(Difference { one, other }) => {
             writeln!(out, "The first event that differs:\n{COLUMNS}")?;

@@ -5,7 +5,7 @@ use tandem_sim::run::Report;
 
 use super::{show, trial};
 
-/// TOML that begins with a comment: what the report says was wrong, and these sentences.
+/// TOML that begins with a comment: what was wrong by the report, and these sentences.
 pub(super) fn text(plan: &Plan, report: &Report, sentences: &[String]) -> String {
     let mut comment = Vec::new();
     // A vector takes everything.

@@ -143,7 +143,7 @@ fn search(plan: &Plan, violation: &Violation, most: usize, go_on: &dyn Fn() -> b
 
 /// Whether what was found in a smaller plan is what was found in the whole one.
 fn is_same(found: &Violation, smaller: &Plan, violation: &Violation, plan: &Plan) -> bool {
-    // The names of roles of which nodes were left out say nothing any more.
+    // The names of roles mean nothing where nodes were left out.
     let renamed = |role: &Role| smaller.topology.names(*role).len() < plan.topology.names(*role).len();
     let objects = |violation: &Violation, of: &Plan| -> BTreeSet<String> {
         let objects = violation.objects.iter();

@@ -16,7 +16,7 @@ pub(super) struct Source {
     pub arguments: String,
 }
 
-/// There is no plan to be had; the text says why, for a person.
+/// There is no plan; the text is the reason, for a person.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct SourceError(String);

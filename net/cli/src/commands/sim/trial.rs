@@ -10,24 +10,24 @@ use tandem_sim::world::log::Entry;
 
 use super::panics;
 
-/// Runs to the end, or until `go_on` says no: then there is no report. `heard` gets every event.
+/// Runs to the end, or until `go_on` answers false: then there is no report. `observe` gets every event.
 ///
 /// A panic is a violation of `panic` whose object is its place.
 pub(super) fn run(
     plan: &Plan,
     detail: Detail,
-    heard: &mut dyn FnMut(&Entry),
+    observe: &mut dyn FnMut(&Entry),
     go_on: &dyn Fn() -> bool,
 ) -> Option<Report> {
     let mut begun: Option<Run> = None;
     let mut last = (0, Time::ORIGIN);
     let caught = panics::catch(|| {
         let run = begun.insert(Run::new(plan, detail));
-        let mut heard = |entry: &Entry| {
+        let mut watch = |entry: &Entry| {
             last = (entry.id, entry.at);
-            heard(entry);
+            observe(entry);
         };
-        while run.step(&mut heard) {
+        while run.step(&mut watch) {
             if !go_on() {
                 return false;
             }
@@ -66,7 +66,7 @@ pub(super) fn run(
 pub(super) fn wrong(report: &Report) -> Option<(&str, String)> {
     let violation = report.violations.first().map(|found| (found.check, found.what.clone()));
     let missed = report.missed.as_deref();
-    violation.or_else(|| missed.map(|check| (check, format!("the plan says that {check} must fail, and it did not"))))
+    violation.or_else(|| missed.map(|check| (check, format!("by the plan {check} must fail, and it did not"))))
 }
 
 #[cfg(test)]
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_run_is_a_violation_at_the_event_before_it() {
-        let mut heard = 0;
-        let mut hear = |entry: &Entry| {
-            heard = entry.id;
+        let mut last = 0;
+        let mut observe = |entry: &Entry| {
+            last = entry.id;
             assert!(entry.id < 5, "too much");
         };
-        let report = run(&plan(), Detail::Outcome, &mut hear, &|| true).expect("a report");
+        let report = run(&plan(), Detail::Outcome, &mut observe, &|| true).expect("a report");
         let [violation] = &report.violations[..] else {
             panic!("{report:?}")
         };

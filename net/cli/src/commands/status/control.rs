@@ -1,4 +1,4 @@
-//! The status of a control node as a person likes to read it.
+//! The status of a control node, for a person.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +19,8 @@ pub(super) fn render(status: &ControlStatus) -> String {
     let names = names(status);
     let parts = [
         ("", clients(status)),
-        ("\nWho owns which switch\n", switches(status, &names)),
-        ("\nWhat clients subscribe\n", subscriptions(status)),
+        ("\nOwners of the switches\n", switches(status, &names)),
+        ("\nSubscriptions of the clients\n", subscriptions(status)),
     ];
     let mut page = head(status);
     for (title, rows) in parts {
@@ -43,7 +43,7 @@ fn names(status: &ControlStatus) -> BTreeMap<Uuid, String> {
     names.collect()
 }
 
-/// What people call the network of an instance.
+/// The display name of the network of an instance.
 fn shown(instance: &InstanceName) -> String {
     clean(network_name(network_of(instance)))
 }
@@ -70,10 +70,10 @@ fn head(status: &ControlStatus) -> String {
     text
 }
 
-/// Who owns a switch in one network. Exactly one agent does, where all is well.
+/// The owner of a switch in one network: exactly one agent, where all is well.
 fn owner(owners: &[ClientName]) -> String {
     match owners {
-        [] => "NOBODY".into(),
+        [] => "NONE".into(),
         [one] => clean(one.as_str()),
         several => format!("SEVERAL: {}", list(several)),
     }
@@ -92,9 +92,9 @@ fn clients(status: &ControlStatus) -> Vec<Vec<String>> {
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, client) in &status.clients {
         let configuration = match client.configured {
-            Some(true) => "told",
-            Some(false) => "being told",
-            None => "did not ask",
+            Some(true) => "sent",
+            Some(false) => "being sent",
+            None => "not requested",
         };
         let refused: Vec<String> = client
             .refused
@@ -148,21 +148,21 @@ fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<S
 }
 
 fn subscriptions(status: &ControlStatus) -> Vec<Vec<String>> {
-    let titles = ["CLIENT", "NETWORK", "ID", "PUBLISHED", "HEARD"];
+    let titles = ["CLIENT", "NETWORK", "ID", "PUBLISHED", "SENT"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, client) in &status.clients {
         for (instance, subscription) in &client.subscriptions {
-            let heard = match (subscription.no_ribout, subscription.complete) {
-                (true, _) => "wants nothing",
-                (false, true) => "everything",
-                (false, false) => "not everything yet",
+            let sent = match (subscription.no_ribout, subscription.complete) {
+                (true, _) => "none requested",
+                (false, true) => "all routes",
+                (false, false) => "not all yet",
             };
             rows.push(vec![
                 clean(name.as_str()),
                 shown(instance),
                 subscription.instance_id.to_string(),
                 subscription.published.to_string(),
-                heard.into(),
+                sent.into(),
             ]);
         }
         let left_out = client.subscriptions_total.saturating_sub(client.subscriptions.len());
@@ -183,7 +183,7 @@ fn routes(instance: &InstanceName, network: &NetworkStatus) -> String {
         if network.network.is_some() {
             ""
         } else {
-            "; NOT CONFIGURED: what is published waits"
+            "; NOT CONFIGURED: publications wait"
         },
     );
     let titles = ["ROUTE", "FROM", "NEXT HOP", "PREFERENCE", "SEQUENCE", "WHY"];
@@ -191,14 +191,14 @@ fn routes(instance: &InstanceName, network: &NetworkStatus) -> String {
     for route in &network.routes {
         rows.extend(paths(route, |path, is_only| match &path.why_not {
             Some(why) => clean(why),
-            None if is_only => "the only path".into(),
-            None => "the best".into(),
+            None if is_only => "only path".into(),
+            None => "best path".into(),
         }));
     }
     for route in &network.broadcasts {
         rows.extend(paths(route, |path, _| {
-            let replicator = path.replicator.map(|replicator| format!("copied by {replicator}"));
-            replicator.unwrap_or_else(|| "copies itself".into())
+            let replicator = path.replicator.map(|replicator| format!("replicated by {replicator}"));
+            replicator.unwrap_or_else(|| "replicates itself".into())
         }));
     }
     if rows.len() > 1 {
@@ -232,18 +232,18 @@ fn paths(route: &RouteStatus, why: impl Fn(&PathStatus, bool) -> String) -> Vec<
     route.paths.iter().enumerate().map(row).collect()
 }
 
-/// The configuration as each agent and each services node sees it.
+/// The configuration of each agent and each services node.
 fn configurations(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> String {
     let mut seen: BTreeMap<&ClientName, Vec<String>> = BTreeMap::new();
     for (name, switch) in &status.switches {
         let bindings = bindings(&switch.ports, names);
-        let told = format!(
+        let configured = format!(
             "  {} ({}): {bindings}",
             clean(name.as_str()),
             clean(&switch.fingerprint)
         );
         for servant in switch.agents.iter().chain(&switch.tsns) {
-            seen.entry(servant).or_default().push(told.clone());
+            seen.entry(servant).or_default().push(configured.clone());
         }
     }
     let mut text = String::new();
@@ -251,7 +251,7 @@ fn configurations(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Str
         line(
             &mut text,
             &format!(
-                "\nAs {} sees it, with the fingerprint of each switch",
+                "\nConfiguration of {}, with the fingerprint of each switch",
                 clean(servant.as_str())
             ),
         );

@@ -1,4 +1,4 @@
-//! One HTTP request, without a library: whoever answers is ours, and does so in one piece.
+//! One HTTP request, without a library: the server is ours, and answers in one piece.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ pub(super) fn server(url: &str) -> Result<String, String> {
 pub(super) async fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
     let answer = match tokio::time::timeout(DEADLINE, exchange(server, path)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(why)) => return Err(format!("nobody answers at http://{server}: {why}")),
+        Ok(Err(why)) => return Err(format!("no answer from http://{server}: {why}")),
         Err(_) => {
             return Err(format!(
-                "nobody answers at http://{server}: it was silent for {} s",
+                "no answer from http://{server}: silent for {} s",
                 DEADLINE.as_secs()
             ));
         }
@@ -46,8 +46,8 @@ pub(super) async fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
     match code {
         200 => Ok(body.to_vec()),
         code => {
-            let said: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
-            Err(format!("http://{server} answers {code}: {}", said.escape_debug()))
+            let text: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
+            Err(format!("http://{server} answers {code}: {}", text.escape_debug()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `tandem status`: asks a running agent or control node how it is.
+//! `tandem status`: shows the status of a running agent or control node.
 
 mod control;
 mod fetch;
@@ -18,7 +18,7 @@ use tandem_core::status::AgentStatus;
 use super::{Exit, Output};
 use tandem_net::config::{self, Config, Disk, Files};
 
-/// Shows how a running agent or control node is: who owns which switch, what is pending, which path is the best
+/// Shows the status of a running agent or control node: owners, pending work, quarantine, paths
 ///
 /// It asks over HTTP, at the address of `[listen] http` of an agent or `[control] http` of a control node.
 #[derive(Debug, clap::Args)]
@@ -29,8 +29,8 @@ Examples:
   tandem status --config /etc/tandem/control.toml
   tandem status http://127.0.0.1:6653 --json
 
-Exit codes: 0 it answers, 2 it does not. A switch without a session is no failure:
-of a pair, one agent waits.")]
+Exit codes: 0 it answered, 2 it did not. A switch without a session is no failure:
+in a pair, one agent waits.")]
 pub struct Args {
     /// Where the agent or control node serves its status
     #[arg(default_value = "http://127.0.0.1:6652", conflicts_with = "config")]
@@ -116,7 +116,7 @@ fn configured(path: &Path) -> Result<String, String> {
         Config::Agent(agent) => (agent.listen.http, "agent"),
         Config::Control(control) => (control.http, "control node"),
     };
-    let http = http.ok_or_else(|| format!("{} says `http = \"off\"`: this {who} serves no status", path.display()))?;
+    let http = http.ok_or_else(|| format!("{} has `http = \"off\"`: this {who} serves no status", path.display()))?;
     Ok(reachable(http).to_string())
 }
 
@@ -166,13 +166,13 @@ mod tests {
             .enable_all()
             .build()
             .expect("a runtime");
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            tell.send(listener.local_addr().expect("its address")).expect("told");
+            sender.send(listener.local_addr().expect("its address")).expect("sent");
             serve(listener, Arc::new(Worker(status)), Arc::default()).await;
         });
-        (runtime, told.recv().expect("an address"))
+        (runtime, receiver.recv().expect("an address"))
     }
 
     fn run_status(url: &str, config: Option<PathBuf>, json: bool) -> (Exit, String, String) {
@@ -226,7 +226,7 @@ mod tests {
         let (exit, _, err) = run_status("", Some(file), false);
         assert_eq!(exit, Exit::Environment);
         assert!(
-            err.ends_with("says `http = \"off\"`: this agent serves no status\n"),
+            err.ends_with("has `http = \"off\"`: this agent serves no status\n"),
             "{err}"
         );
     }
@@ -276,15 +276,12 @@ mod tests {
 
     #[test]
     fn an_agent_that_does_not_answer_exits_with_2_and_a_sentence() {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = nobody.local_addr().expect("its address");
-        drop(nobody);
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = closed.local_addr().expect("its address");
+        drop(closed);
         let (exit, out, err) = run_status(&format!("http://{address}"), None, false);
         assert_eq!((exit, out.as_str()), (Exit::Environment, ""));
-        assert!(
-            err.starts_with(&format!("nobody answers at http://{address}: ")),
-            "{err}"
-        );
+        assert!(err.starts_with(&format!("no answer from http://{address}: ")), "{err}");
 
         let (_runtime, address) = agent(None);
         let (exit, out, err) = run_status(&format!("http://{address}"), None, true);

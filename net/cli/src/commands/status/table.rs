@@ -1,4 +1,4 @@
-//! The status as a person likes to read it.
+//! The status of an agent, for a person.
 
 use std::fmt::Write;
 
@@ -76,9 +76,9 @@ fn head(status: &AgentStatus) -> String {
     for (name, switch) in &status.switches {
         for alarm in &switch.alarms {
             let what = match alarm {
-                Alarm::Ownerless => "NO AGENT OWNS IT",
-                Alarm::Contested => "BOTH AGENTS OWN IT",
-                Alarm::Disagreed => "CONFIGURED OTHERWISE AT THE PEER",
+                Alarm::Ownerless => "NO OWNER",
+                Alarm::Contested => "BOTH AGENTS ARE OWNERS",
+                Alarm::Disagreed => "CONFIGURATION DIFFERS FROM THE PEER",
             };
             line(&mut text, &format!("{}: {what}", clean(name.as_str())));
         }
@@ -94,8 +94,8 @@ fn control_nodes(status: &AgentStatus) -> String {
         "REVISION",
         "NETWORKS",
         "COMPLETE",
-        "ROUTES TOLD",
-        "UNTOLD",
+        "ROUTES SENT",
+        "UNSENT",
         "UNUSABLE",
         "FAILURES",
     ];
@@ -132,7 +132,7 @@ fn switches(status: &AgentStatus) -> String {
         "FROM",
         "LOCAL",
         "REMOTE",
-        "WANTED",
+        "DESIRED",
         "EXPORTED",
         "PENDING",
         "IN FLIGHT",

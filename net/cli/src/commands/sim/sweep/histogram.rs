@@ -72,8 +72,8 @@ mod tests {
             values.iter().for_each(|value| histogram.add(*value));
             values.sort_unstable();
             let rank = (values.len() * percent as usize).div_ceil(100).max(1);
-            let (right, told) = (values[rank - 1], histogram.percentile(percent));
-            prop_assert!(right <= told && told <= right + right / 64, "{told} for {right}");
+            let (right, answered) = (values[rank - 1], histogram.percentile(percent));
+            prop_assert!(right <= answered && answered <= right + right / 64, "{answered} for {right}");
         }
     }
 }

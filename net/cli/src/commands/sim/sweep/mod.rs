@@ -1,8 +1,8 @@
 //! `tandem sim sweep`: many seeds, on every core, in sums.
 
 mod histogram;
+mod summary;
 mod tally;
-mod told;
 
 use std::fs;
 use std::io;
@@ -21,7 +21,7 @@ use super::{Exit, Output, determinism, refuse, saved, trial};
 use crate::demo::Interrupt;
 use tally::{Failure, Tally};
 
-/// Runs a range of seeds, and says which failed, how fast it was, and what failovers cost
+/// Runs a range of seeds, and prints which failed, how fast it was, and what failovers cost
 ///
 /// Every seed is a plan of its own: who is there, how everything is set, what breaks when. Every hundredth runs twice,
 /// to see that it is the same. Ctrl-C ends it with what is known so far.
@@ -67,15 +67,15 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     };
     let begun = Instant::now();
     let (tally, unsaved) = sweep(args, &interrupt);
-    let told = told::Told::new(&tally, begun.elapsed(), interrupt.pressed());
-    told.text(output.out)?;
+    let summary = summary::Summary::new(&tally, begun.elapsed(), interrupt.pressed());
+    summary.text(output.out)?;
     for why in &unsaved {
         writeln!(output.err, "{why}")?;
     }
     if args.json {
-        output.json(&told.json())?;
+        output.json(&summary.json())?;
     }
-    Ok(match (told.ok(), tally.failed.is_empty(), unsaved.is_empty()) {
+    Ok(match (summary.ok(), tally.failed.is_empty(), unsaved.is_empty()) {
         (_, false, _) => Exit::Failed,
         (false, true, _) => Exit::Interrupted,
         (true, true, false) => Exit::Environment,
@@ -91,7 +91,7 @@ fn sweep(args: &Args, interrupt: &Interrupt) -> (Tally, Vec<String>) {
     let next = AtomicU64::new(0);
     let (mut tally, mut unsaved) = (Tally::default(), Vec::new());
     thread::scope(|scope| {
-        // Bounded: memory stays flat, however slow whoever collects is.
+        // Bounded: memory stays flat, however slow the collector is.
         let (results, collected) = mpsc::sync_channel(jobs * 2);
         for _ in 0..jobs {
             let results = results.clone();
@@ -112,7 +112,7 @@ fn sweep(args: &Args, interrupt: &Interrupt) -> (Tally, Vec<String>) {
     (tally, unsaved)
 }
 
-/// Runs whichever seed is next, until there is none, or `go_on` says no.
+/// Runs the next seed until there is none, or `go_on` answers false.
 fn work(
     seeds: &RangeInclusive<u64>,
     next: &AtomicU64,

@@ -13,7 +13,7 @@ use tandem_core::ids::{ConnId, Mac, Uuid, Vni};
 const BLUE: &str = "default-domain:default-project:blue:blue";
 const RED: &str = "d:p:red:red";
 
-/// Three switches: one that is owned, one that nobody owns, one with two owners in one of its networks. One agent of
+/// Three switches: one that is owned, one without an owner, one with two owners in one of its networks. One agent of
 /// the two that serve them is there, and one services node.
 pub(crate) fn busy() -> ControlStatus {
     let vni = Vni::new(5001).expect("a VNI");

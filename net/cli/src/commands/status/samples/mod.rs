@@ -27,7 +27,7 @@ pub(crate) fn idle() -> AgentStatus {
     }
 }
 
-/// An agent that is told everything by one control node, and cannot reach another.
+/// An agent that has received everything from one control node, and cannot reach another.
 pub(crate) fn led() -> AgentStatus {
     let node = |last| UplinkStatus {
         address: ([10, 0, 0, last], 5269).into(),

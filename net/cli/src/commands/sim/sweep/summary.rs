@@ -11,18 +11,18 @@ use super::tally::{Failure, Tally, Times};
 use crate::commands::count;
 use crate::commands::sim::show;
 
-/// What there is to tell.
-pub(super) struct Told<'a> {
+/// The result of a sweep.
+pub(super) struct Summary<'a> {
     tally: &'a Tally,
     took: Duration,
     /// Somebody ended it before it was done.
     interrupted: bool,
 }
 
-/// Failed seeds that are told one by one; JSON has all.
+/// Failed seeds that are printed one by one; JSON has all.
 const FAILED: usize = 20;
 
-impl<'a> Told<'a> {
+impl<'a> Summary<'a> {
     pub(super) fn new(tally: &'a Tally, took: Duration, interrupted: bool) -> Self {
         Self {
             tally,
@@ -183,7 +183,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// What JSON says, in this order.
+/// The keys of the JSON line, in this order.
 #[derive(Serialize)]
 struct Json<'a> {
     ok: bool,
@@ -254,14 +254,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sweep_is_told_with_its_failovers_and_ends_with_the_first_failure() {
+    fn a_sweep_is_printed_with_its_failovers_and_ends_with_the_first_failure() {
         let mut tally = Tally::default();
         for seed in 1..=22 {
             tally.add(&report(seed), (seed > 1).then(|| Failure::differs(seed)));
         }
-        let told = Told::new(&tally, Duration::from_secs(2), false);
+        let summary = Summary::new(&tally, Duration::from_secs(2), false);
         let mut text = Vec::new();
-        told.text(&mut text).expect("written");
+        summary.text(&mut text).expect("written");
         let text = String::from_utf8(text).expect("text");
         assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         insta::assert_snapshot!(text);
@@ -272,18 +272,18 @@ mod tests {
         let mut tally = Tally::default();
         tally.add(&report(1), None);
         tally.add(&report(2), Some(Failure::differs(2)));
-        let told = Told::new(&tally, Duration::from_secs(2), false);
-        insta::assert_snapshot!(serde_json::to_string_pretty(&told.json()).expect("JSON"));
+        let summary = Summary::new(&tally, Duration::from_secs(2), false);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&summary.json()).expect("JSON"));
     }
 
     #[test]
     fn a_sweep_that_was_interrupted_is_not_good() {
         let (tally, took) = (Tally::default(), Duration::ZERO);
-        assert!(Told::new(&tally, took, false).ok());
-        let told = Told::new(&tally, took, true);
+        assert!(Summary::new(&tally, took, false).ok());
+        let summary = Summary::new(&tally, took, true);
         let mut text = Vec::new();
-        told.text(&mut text).expect("written");
-        assert!(!told.ok() && text.starts_with(b"interrupted after 0 seeds, "));
+        summary.text(&mut text).expect("written");
+        assert!(!summary.ok() && text.starts_with(b"interrupted after 0 seeds, "));
     }
 
     fn report(seed: u64) -> Report {
