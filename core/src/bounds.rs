@@ -2,206 +2,250 @@
 
 use std::time::Duration;
 
-/// Bytes of one JSON value from a switch that has not been identified yet.
-pub const OPENING_MESSAGE_BYTES: usize = 16 << 20;
+/// A bound as the book prints it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The name of the constant.
+    pub name: &'static str,
+    /// Its value.
+    pub value: Value,
+    /// What it bounds.
+    pub meaning: &'static str,
+}
+
+/// The value of a bound.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// A number of what the name ends with.
+    Count(usize),
+    /// A time.
+    Time(Duration),
+}
 
-/// Bytes of one JSON value once the unicast tables were requested: some 600,000 rows.
-pub const MESSAGE_BYTES: usize = 128 << 20;
+macro_rules! bounds {
+    ($($(#[doc = $meaning:literal])+ pub const $name:ident: $type:ident = $value:expr;)*) => {
+        $($(#[doc = $meaning])+ pub const $name: $type = $value;)*
 
-/// Nesting of a JSON value. The deepest that a switch sends is a schema, at about ten.
-pub const NESTING_LEVELS: usize = 64;
+        /// Every bound, in the order of this file.
+        pub const ALL: &[Bound] = &[$(Bound {
+            name: stringify!($name),
+            value: value!($type, $name),
+            meaning: concat!($($meaning),+),
+        }),*];
+    };
+}
 
-/// Members of one message. JSON-RPC has five.
-pub const MEMBERS: usize = 32;
+macro_rules! value {
+    (Duration, $name:ident) => {
+        Value::Time($name)
+    };
+    ($type:ident, $name:ident) => {
+        Value::Count($name as usize)
+    };
+}
 
-/// Rows of one switch's database.
-pub const ROWS: usize = 1 << 20;
+bounds! {
+    /// Bytes of one JSON value from a switch that has not been identified yet.
+    pub const OPENING_MESSAGE_BYTES: usize = 16 << 20;
 
-/// Bytes of complete messages that one step of a session processes, so that other sessions do not wait.
-pub const WORK_BYTES_PER_STEP: usize = 128 << 10;
+    /// Bytes of one JSON value once the unicast tables were requested: some 600,000 rows.
+    pub const MESSAGE_BYTES: usize = 128 << 20;
 
-/// Rows that an audit compares in one step.
-pub const AUDIT_ROWS_PER_STEP: usize = 512;
+    /// Nesting of a JSON value. The deepest that a switch sends is a schema, at about ten.
+    pub const NESTING_LEVELS: usize = 64;
 
-/// Complete messages that may wait in a session, in bytes beyond the largest.
-pub const BACKLOG_BYTES: usize = MESSAGE_BYTES + (64 << 20);
+    /// Members of one message. JSON-RPC has five.
+    pub const MEMBERS: usize = 32;
 
-/// Bytes that the driver has not sent yet, above which a session writes no new transaction.
-pub const SEND_QUEUE_BYTES: usize = 4 << 20;
+    /// Rows of one switch's database.
+    pub const ROWS: usize = 1 << 20;
 
-/// Bytes of unread answers to the switch's own requests; above that the connection is closed.
-pub const ANSWERS_BYTES: usize = 1 << 20;
+    /// Bytes of complete messages that one step of a session processes, so that other sessions do not wait.
+    pub const WORK_BYTES_PER_STEP: usize = 128 << 10;
 
-/// Rows in one transaction: what `ovsdb-server` commits fastest.
-pub const ROWS_PER_TRANSACTION: usize = 100;
+    /// Rows that an audit compares in one step.
+    pub const AUDIT_ROWS_PER_STEP: usize = 512;
 
-/// Broadcast rows in one transaction: a claim is one transaction wherever possible.
-pub const CLAIM_ROWS_PER_TRANSACTION: usize = 1000;
+    /// Complete messages that may wait in a session, in bytes beyond the largest.
+    pub const BACKLOG_BYTES: usize = MESSAGE_BYTES + (64 << 20);
 
-/// Transactions that await their answer at one time.
-pub const TRANSACTIONS_IN_FLIGHT: usize = 8;
+    /// Bytes that the driver has not sent yet, above which a session writes no new transaction.
+    pub const SEND_QUEUE_BYTES: usize = 4 << 20;
 
-/// Failures of a single object before it is quarantined.
-pub const ATTEMPTS: u32 = 5;
+    /// Bytes of unread answers to the switch's own requests; above that the connection is closed.
+    pub const ANSWERS_BYTES: usize = 1 << 20;
 
-/// Pause after the first failure of a single object; it doubles with each failure.
-pub const RETRY_FIRST: Duration = Duration::from_millis(100);
+    /// Rows in one transaction: what `ovsdb-server` commits fastest.
+    pub const ROWS_PER_TRANSACTION: usize = 100;
 
-/// Pause before a quarantined object is tried again.
-pub const QUARANTINE: Duration = Duration::from_secs(60);
+    /// Broadcast rows in one transaction: a claim is one transaction wherever possible.
+    pub const CLAIM_ROWS_PER_TRANSACTION: usize = 1000;
 
-/// Silence of the server while it renders a dump.
-pub const DUMP_SILENCE: Duration = Duration::from_secs(60);
+    /// Transactions that await their answer at one time.
+    pub const TRANSACTIONS_IN_FLIGHT: usize = 8;
 
-/// Time to answer a request.
-pub const REQUEST_ANSWER: Duration = Duration::from_secs(60);
+    /// Failures of a single object before it is quarantined.
+    pub const ATTEMPTS: u32 = 5;
 
-/// Time to answer a request that waits behind a dump.
-pub const DUMP_ANSWER: Duration = Duration::from_secs(180);
+    /// Pause after the first failure of a single object; it doubles with each failure.
+    pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 
-/// Time to answer the probe of a doubted connection.
-pub const PROOF: Duration = Duration::from_secs(1);
+    /// Pause before a quarantined object is tried again.
+    pub const QUARANTINE: Duration = Duration::from_secs(60);
 
-/// Time for which a connection may hold or await the lock before it names a configured switch.
-pub const NAMELESS_LOCK: Duration = Duration::from_secs(2);
+    /// Silence of the server while it renders a dump.
+    pub const DUMP_SILENCE: Duration = Duration::from_secs(60);
 
-/// Time for which a connection may stay open without naming a configured switch.
-pub const NAMELESS: Duration = Duration::from_secs(60);
+    /// Time to answer a request.
+    pub const REQUEST_ANSWER: Duration = Duration::from_secs(60);
 
-/// Time that a drain waits until every proxy has fetched the agent check.
-pub const ANNOUNCE: Duration = Duration::from_secs(5);
+    /// Time to answer a request that waits behind a dump.
+    pub const DUMP_ANSWER: Duration = Duration::from_secs(180);
 
-/// Time that a drain takes to close its sessions, once every proxy has fetched the agent check.
-pub const DRAIN: Duration = Duration::from_secs(5);
+    /// Time to answer the probe of a doubted connection.
+    pub const PROOF: Duration = Duration::from_secs(1);
 
-/// Time that a draining agent waits, after its last session, until another agent exports the routes of its switches.
-pub const LINGER: Duration = Duration::from_secs(5);
+    /// Time for which a connection may hold or await the lock before it names a configured switch.
+    pub const NAMELESS_LOCK: Duration = Duration::from_secs(2);
 
-/// Connections of one agent that have not named a configured switch.
-pub const NAMELESS_CONNECTIONS: usize = 256;
+    /// Time for which a connection may stay open without naming a configured switch.
+    pub const NAMELESS: Duration = Duration::from_secs(60);
 
-/// Entries of a list in `status`.
-pub const STATUS_ENTRIES: usize = 100;
+    /// Time that a drain waits until every proxy has fetched the agent check.
+    pub const ANNOUNCE: Duration = Duration::from_secs(5);
 
-/// Objects that are compared in one step, of which some are written.
-pub const LOOKS_PER_STEP: usize = 2048;
+    /// Time that a drain takes to close its sessions, once every proxy has fetched the agent check.
+    pub const DRAIN: Duration = Duration::from_secs(5);
 
-/// Time for which the sequence of a MAC at a tunnel end is remembered after its last path.
-pub const SEQUENCE_MEMORY: Duration = Duration::from_secs(300);
+    /// Time that a draining agent waits, after its last session, until another agent exports the routes of its switches.
+    pub const LINGER: Duration = Duration::from_secs(5);
 
-/// Bytes of one stanza: some 700 routes.
-pub const STANZA_BYTES: usize = 1 << 20;
+    /// Connections of one agent that have not named a configured switch.
+    pub const NAMELESS_CONNECTIONS: usize = 256;
 
-/// Bytes of the tag that opens an XMPP stream, and of whatever precedes it.
-pub const STREAM_OPEN_BYTES: usize = 1024;
+    /// Entries of a list in `status`.
+    pub const STATUS_ENTRIES: usize = 100;
 
-/// Bytes of one tag of a stanza, or of the text between two.
-pub const TOKEN_BYTES: usize = 64 << 10;
+    /// Objects that are compared in one step, of which some are written.
+    pub const LOOKS_PER_STEP: usize = 2048;
 
-/// Nesting of the elements of a stanza.
-pub const ELEMENT_LEVELS: usize = 32;
+    /// Time for which the sequence of a MAC at a tunnel end is remembered after its last path.
+    pub const SEQUENCE_MEMORY: Duration = Duration::from_secs(300);
 
-/// Attributes of one element.
-pub const ATTRIBUTES: usize = 64;
+    /// Bytes of one stanza: some 700 routes.
+    pub const STANZA_BYTES: usize = 1 << 20;
 
-/// Bytes of a stanza after which no further route or object is packed into it.
-pub const PACKED_BYTES: usize = 32 << 10;
+    /// Bytes of the tag that opens an XMPP stream, and of whatever precedes it.
+    pub const STREAM_OPEN_BYTES: usize = 1024;
 
-/// Objects of the configuration in one stanza, of which a link counts twice.
-pub const PACKED_OBJECTS: usize = 16;
+    /// Bytes of one tag of a stanza, or of the text between two.
+    pub const TOKEN_BYTES: usize = 64 << 10;
 
-/// Bytes that one step of a stream processes beyond those that arrived with it.
-pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
+    /// Nesting of the elements of a stanza.
+    pub const ELEMENT_LEVELS: usize = 32;
 
-/// Time to connect to a control node.
-pub const DIAL: Duration = Duration::from_secs(5);
+    /// Attributes of one element.
+    pub const ATTRIBUTES: usize = 64;
 
-/// Time to open a stream, and time of each step of TLS.
-pub const NEGOTIATION: Duration = Duration::from_secs(15);
+    /// Bytes of a stanza after which no further route or object is packed into it.
+    pub const PACKED_BYTES: usize = 32 << 10;
 
-/// Connections of a control node whose stream is not open yet; the newest beyond that is closed at once.
-pub const HALF_OPEN_STREAMS: usize = 256;
+    /// Objects of the configuration in one stanza, of which a link counts twice.
+    pub const PACKED_OBJECTS: usize = 16;
 
-/// Clients of a control node.
-pub const CLIENTS: usize = 4096;
+    /// Bytes that one step of a stream processes beyond those that arrived with it.
+    pub const STREAM_BYTES_PER_STEP: usize = 64 << 10;
 
-/// Instances to which one client of a control node has subscribed.
-pub const SUBSCRIPTIONS_PER_CLIENT: usize = 1 << 14;
+    /// Time to connect to a control node.
+    pub const DIAL: Duration = Duration::from_secs(5);
 
-/// Routes that one client of a control node has published.
-pub const ROUTES_PER_CLIENT: usize = 1 << 17;
+    /// Time to open a stream, and time of each step of TLS.
+    pub const NEGOTIATION: Duration = Duration::from_secs(15);
 
-/// Routes that one client has published into one instance that is not configured yet.
-pub const DEFERRED_ROUTES: usize = 1 << 14;
+    /// Connections of a control node whose stream is not open yet; the newest beyond that is closed at once.
+    pub const HALF_OPEN_STREAMS: usize = 256;
 
-/// Paths of one route that are sent together because they are equally good.
-pub const EQUAL_PATHS: usize = 64;
+    /// Clients of a control node.
+    pub const CLIENTS: usize = 4096;
 
-/// Retracts of one instance that are kept for slow subscribers; the slowest are disconnected above that.
-pub const UNSENT_RETRACTS: usize = 1 << 17;
+    /// Instances to which one client of a control node has subscribed.
+    pub const SUBSCRIPTIONS_PER_CLIENT: usize = 1 << 14;
 
-/// Items or retracts in one message of a control node.
-pub const ITEMS_PER_MESSAGE: usize = 32;
+    /// Routes that one client of a control node has published.
+    pub const ROUTES_PER_CLIENT: usize = 1 << 17;
 
-/// Objects of the configuration graph in one message; a link counts as two.
-pub const OBJECTS_PER_MESSAGE: usize = 16;
+    /// Routes that one client has published into one instance that is not configured yet.
+    pub const DEFERRED_ROUTES: usize = 1 << 14;
 
-/// Bytes that the driver has not sent to a client yet, above which a control node sends it no new change.
-pub const CLIENT_QUEUE_BYTES: usize = 1 << 20;
+    /// Paths of one route that are sent together because they are equally good.
+    pub const EQUAL_PATHS: usize = 64;
 
-/// Time for which a client with a full queue may read nothing of it.
-pub const SLOW_CLIENT: Duration = Duration::from_secs(30);
+    /// Retracts of one instance that are kept for slow subscribers; the slowest are disconnected above that.
+    pub const UNSENT_RETRACTS: usize = 1 << 17;
 
-/// Time for which a control node gathers changes before it sends them, so that they share messages.
-pub const GATHER: Duration = Duration::from_millis(2);
+    /// Items or retracts in one message of a control node.
+    pub const ITEMS_PER_MESSAGE: usize = 32;
 
-/// Longest graceful restart of a control node: longer than the longest pause between the dials of its agents.
-pub const GRACEFUL_RESTART: Duration = Duration::from_secs(40);
+    /// Objects of the configuration graph in one message; a link counts as two.
+    pub const OBJECTS_PER_MESSAGE: usize = 16;
 
-/// Quiet time after which a graceful restart ends, once every configured agent is connected.
-pub const GRACEFUL_RESTART_QUIET: Duration = Duration::from_secs(1);
+    /// Bytes that the driver has not sent to a client yet, above which a control node sends it no new change.
+    pub const CLIENT_QUEUE_BYTES: usize = 1 << 20;
 
-/// Time without a new subscription of a client, after which it receives the end-of-RIB of all its instances.
-pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);
+    /// Time for which a client with a full queue may read nothing of it.
+    pub const SLOW_CLIENT: Duration = Duration::from_secs(30);
 
-/// Routes that an agent keeps of one control node.
-pub const ROUTES_PER_CONTROL_NODE: usize = 1 << 19;
+    /// Time for which a control node gathers changes before it sends them, so that they share messages.
+    pub const GATHER: Duration = Duration::from_millis(2);
 
-/// Bytes of the configuration graph that an agent keeps of one control node.
-pub const GRAPH_BYTES: usize = 128 << 20;
+    /// Longest graceful restart of a control node: longer than the longest pause between the dials of its agents.
+    pub const GRACEFUL_RESTART: Duration = Duration::from_secs(40);
 
-/// Unusable routes of each kind that an agent logs in one session with a control node; it counts them all.
-pub const UNUSABLE_NAMED: u32 = 100;
+    /// Quiet time after which a graceful restart ends, once every configured agent is connected.
+    pub const GRACEFUL_RESTART_QUIET: Duration = Duration::from_secs(1);
 
-/// Control nodes with which an agent has sessions.
-pub const CONTROL_NODES: usize = 2;
+    /// Time without a new subscription of a client, after which it receives the end-of-RIB of all its instances.
+    pub const END_OF_RIB_QUIET: Duration = Duration::from_millis(200);
 
-/// Failed dials of one control node before another of the list gets its place.
-pub const DIALS_BEFORE_ANOTHER: u32 = 4;
+    /// Routes that an agent keeps of one control node.
+    pub const ROUTES_PER_CONTROL_NODE: usize = 1 << 19;
 
-/// Quiet time after which an instance or a configuration counts as complete where no marker ends it.
-pub const QUIET: Duration = Duration::from_secs(15);
+    /// Bytes of the configuration graph that an agent keeps of one control node.
+    pub const GRAPH_BYTES: usize = 128 << 20;
 
-/// Quiet time after which changes of a configuration that was complete once are in force.
-pub const CHANGES_SETTLE: Duration = Duration::from_secs(1);
+    /// Unusable routes of each kind that an agent logs in one session with a control node; it counts them all.
+    pub const UNUSABLE_NAMED: u32 = 100;
 
-/// Routes that are sent to each control node in one step.
-pub const ROUTES_PER_STEP: usize = 256;
+    /// Control nodes with which an agent has sessions.
+    pub const CONTROL_NODES: usize = 2;
 
-/// Interval of reports to the other agent of the pair while nothing changes.
-pub const PEER_SAYS: Duration = Duration::from_secs(1);
+    /// Failed dials of one control node before another of the list gets its place.
+    pub const DIALS_BEFORE_ANOTHER: u32 = 4;
 
-/// Time for which a report of the other agent of the pair is valid.
-pub const PEER_FRESH: Duration = Duration::from_secs(3);
+    /// Quiet time after which an instance or a configuration counts as complete where no marker ends it.
+    pub const QUIET: Duration = Duration::from_secs(15);
 
-/// Allowed skew between the end of a session and the withdrawals of its routes.
-pub const DOUBT: Duration = Duration::from_millis(500);
+    /// Quiet time after which changes of a configuration that was complete once are in force.
+    pub const CHANGES_SETTLE: Duration = Duration::from_secs(1);
 
-/// Time for which an agent keeps a switch that came back after it was handed over.
-pub const HANDOVER_PAUSE: Duration = Duration::from_secs(60);
+    /// Routes that are sent to each control node in one step.
+    pub const ROUTES_PER_STEP: usize = 256;
 
-/// Time for which a fault between the two agents of a pair must last before it is an alarm: longer than a takeover.
-pub const ALARM_AFTER: Duration = Duration::from_secs(5);
+    /// Interval of reports to the other agent of the pair while nothing changes.
+    pub const PEER_SAYS: Duration = Duration::from_secs(1);
 
-/// Time without a control node after which an agent is isolated: the first dials come sooner.
-pub const ISOLATED_AFTER: Duration = Duration::from_secs(3);
+    /// Time for which a report of the other agent of the pair is valid.
+    pub const PEER_FRESH: Duration = Duration::from_secs(3);
+
+    /// Allowed skew between the end of a session and the withdrawals of its routes.
+    pub const DOUBT: Duration = Duration::from_millis(500);
+
+    /// Time for which an agent keeps a switch that came back after it was handed over.
+    pub const HANDOVER_PAUSE: Duration = Duration::from_secs(60);
+
+    /// Time for which a fault between the two agents of a pair must last before it is an alarm: longer than a takeover.
+    pub const ALARM_AFTER: Duration = Duration::from_secs(5);
+
+    /// Time without a control node after which an agent is isolated: the first dials come sooner.
+    pub const ISOLATED_AFTER: Duration = Duration::from_secs(3);
+}

@@ -8,12 +8,78 @@ use serde::{Deserialize, Serialize};
 pub use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::time::{Deadline, Time};
 
-/// Two enums and three methods.
+/// A state machine without IO: two enums and three methods.
 ///
 /// The caller mutates, drains, and mutates again: after each [`handle`](Self::handle) it calls
-/// [`poll_output`](Self::poll_output) until that answers `None`, and then
-/// [`poll_timeout`](Self::poll_timeout) to learn when to come back. `handle` asserts in debug builds that
-/// the outputs were drained.
+/// [`poll_output`](Self::poll_output) until that answers `None`, and then [`poll_timeout`](Self::poll_timeout) to learn
+/// when to come back. `handle` asserts in debug builds that the outputs were drained.
+///
+/// A machine that reports a line of bytes when it is complete, and gives up after a second without one:
+///
+/// ```
+/// use std::time::Duration;
+/// use tandem_core::{Deadline, Machine, Time};
+///
+/// #[derive(Default)]
+/// struct Lines { held: Vec<u8>, begun: Option<Time>, output: Option<Line> }
+///
+/// enum Input { Bytes(Vec<u8>), Timeout }
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Line { Complete(String), Overdue }
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Why { LineOverdue }
+///
+/// impl Machine for Lines {
+///     type Input = Input;
+///     type Output = Line;
+///     type Why = Why;
+///
+///     fn handle(&mut self, now: Time, input: Input) {
+///         debug_assert!(self.output.is_none(), "drain the outputs first");
+///         match input {
+///             Input::Bytes(bytes) => {
+///                 self.begun.get_or_insert(now);
+///                 self.held.extend(bytes);
+///                 if self.held.ends_with(b"\n") {
+///                     self.begun = None;
+///                     let line = std::mem::take(&mut self.held);
+///                     self.output = Some(Line::Complete(String::from_utf8_lossy(&line).trim_end().into()));
+///                 }
+///             }
+///             // The driver may call too early: only the time decides.
+///             Input::Timeout => {
+///                 if self.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
+///                     *self = Self { output: Some(Line::Overdue), ..Self::default() };
+///                 }
+///             }
+///         }
+///     }
+///
+///     fn poll_output(&mut self) -> Option<Line> {
+///         self.output.take()
+///     }
+///
+///     fn poll_timeout(&self) -> Option<Deadline<Why>> {
+///         Some(Deadline { at: self.begun? + Duration::from_secs(1), why: Why::LineOverdue })
+///     }
+/// }
+///
+/// let (mut lines, mut now) = (Lines::default(), Time::ORIGIN);
+/// lines.handle(now, Input::Bytes(b"hel".to_vec()));
+/// assert_eq!(lines.poll_output(), None);
+/// lines.handle(now, Input::Bytes(b"lo\n".to_vec()));
+/// assert_eq!(lines.poll_output(), Some(Line::Complete("hello".into())));
+/// assert_eq!(lines.poll_timeout(), None, "only an input changes anything");
+///
+/// lines.handle(now, Input::Bytes(b"and".to_vec()));
+/// let deadline = lines.poll_timeout().expect("half a line");
+/// assert_eq!(deadline.why, Why::LineOverdue);
+/// now = deadline.at;
+/// lines.handle(now, Input::Timeout);
+/// assert_eq!(lines.poll_output(), Some(Line::Overdue));
+/// ```
 pub trait Machine {
     /// The facts that may arrive.
     type Input;

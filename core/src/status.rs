@@ -1,6 +1,7 @@
 //! What `tandem status` shows: the state of an agent, as plain data.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,8 @@ pub struct AgentStatus {
     /// It passed its probes, or failed them; `None` before anybody has probed it.
     #[serde(default)]
     pub tsn_alive: Option<bool>,
-    /// What the health port says: `fit`, `isolated`, `alone`, `unfit` or `draining`.
-    pub grade: String,
+    /// The grade that the health port announces.
+    pub grade: Grade,
     /// Its control nodes, those that it dials first; none if the configuration comes from a file alone.
     #[serde(default)]
     pub control_nodes: Vec<UplinkStatus>,
@@ -134,10 +135,10 @@ pub struct SessionStatus {
     pub generation: Generation,
     /// Where the switch is.
     pub from: SocketAddr,
-    /// `opened`, `identifying`, `reading`, `synced` or `closing`.
-    pub phase: String,
-    /// `waiting`, `held`, `lost` or `lockless`.
-    pub ownership: String,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Whether it may write.
+    pub ownership: Ownership,
     /// The version of the switch's schema.
     pub schema: String,
     /// Rows that the switch learned (`Ucast_Macs_Local`).
@@ -162,6 +163,81 @@ pub struct SessionStatus {
     pub takeover_ms: Takeover,
 }
 
+/// How far a session has come: what it knows of the switch.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing yet.
+    Opened,
+    /// The schema.
+    Identifying,
+    /// The name of the switch, and its small tables.
+    Reading,
+    /// Every table, compared with the desired state.
+    Synced,
+    /// The session is over.
+    Closing,
+}
+
+impl Phase {
+    /// The text in JSON and in the labels of metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Identifying => "identifying",
+            Self::Reading => "reading",
+            Self::Synced => "synced",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// Whether a session may write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ownership {
+    /// Not yet: another connection holds the lock, or the session has not asked for it.
+    Waiting,
+    /// It holds the lock.
+    Held,
+    /// Another client took the lock from it.
+    Lost,
+    /// It writes without a lock: the switch knows none.
+    Lockless,
+}
+
+impl Ownership {
+    /// The session is the one that writes.
+    pub const fn owns(self) -> bool {
+        match self {
+            Self::Held | Self::Lockless => true,
+            Self::Waiting | Self::Lost => false,
+        }
+    }
+
+    /// The text in JSON and in the labels of metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Lost => "lost",
+            Self::Lockless => "lockless",
+        }
+    }
+}
+
+impl fmt::Display for Ownership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
 /// The steps of a takeover; `None` where it has not come so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Takeover {
@@ -177,4 +253,38 @@ pub struct Takeover {
     pub read: Option<f64>,
     /// Nothing differed any more from what is wanted.
     pub audited: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_of_each_value_is_its_text_in_json() {
+        for phase in [
+            Phase::Opened,
+            Phase::Identifying,
+            Phase::Reading,
+            Phase::Synced,
+            Phase::Closing,
+        ] {
+            assert_eq!(text(phase), phase.label());
+        }
+        for ownership in [
+            Ownership::Waiting,
+            Ownership::Held,
+            Ownership::Lost,
+            Ownership::Lockless,
+        ] {
+            assert_eq!(text(ownership), ownership.label());
+        }
+        for alarm in Alarm::ALL {
+            assert_eq!(text(alarm), alarm.label());
+        }
+    }
+
+    fn text(value: impl Serialize) -> String {
+        let json = serde_json::to_string(&value).expect("JSON");
+        json.trim_matches('"').to_owned()
+    }
 }

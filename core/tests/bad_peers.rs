@@ -10,7 +10,8 @@ use tandem_core::bounds::{DUMP_ANSWER, NAMELESS, REQUEST_ANSWER, ROWS};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::ovsdb::schema::REQUIRED;
-use tandem_core::session::{Input, Opening, Output, Ownership, Session};
+use tandem_core::session::{Input, Opening, Output, Session};
+use tandem_core::status::Ownership;
 use tandem_core::{ConnId, Generation, Machine, Peer, Time, Uuid, Vni};
 
 const T: Duration = Duration::from_secs(10);

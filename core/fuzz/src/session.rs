@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
 use tandem_core::event::{Route, What};
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::session::{Command, Input, Notice, Opening, Output, Ownership, Session};
+use tandem_core::session::{Command, Input, Notice, Opening, Output, Session};
+use tandem_core::status::Ownership;
 use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 use tandem_sim::switch::{Input as SwitchInput, Output as SwitchOutput, Switch, Writer};
 

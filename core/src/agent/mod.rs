@@ -142,7 +142,7 @@ impl Agent {
             agent: self.configuration.session.agent.clone(),
             tsn: self.configuration.session.tsn,
             tsn_alive: self.grading.tsn_alive(),
-            grade: self.grade().to_string(),
+            grade: self.grade(),
             control_nodes: uplinks.map(Uplinks::status).unwrap_or_default(),
             revision: uplinks.and_then(Uplinks::revision),
             peer: self.pair.as_ref().map(Pair::status),

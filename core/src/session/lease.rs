@@ -7,25 +7,12 @@
 //!
 //! Only a lease makes a [`Permit`], and nothing can be written without one.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::configuration::SessionOptions;
 use crate::ovsdb::transaction::Transaction;
 use crate::planted::Planted;
-
-/// Whether a session may write, as `status` shows it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ownership {
-    /// Not yet.
-    Waiting,
-    /// The lock is ours.
-    Held,
-    /// Another client stole the lock.
-    Lost,
-    /// The switch knows no locks.
-    Lockless,
-}
+use crate::status::Ownership;
 
 /// A session's request for the lock, and what became of it.
 #[derive(Clone, Debug)]
@@ -252,17 +239,6 @@ impl Lease {
             State::Idle | State::Asked | State::Queued { .. } | State::Granted => None,
             State::Held | State::Lost | State::Releasing => None,
         }
-    }
-}
-
-impl fmt::Display for Ownership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Lost => "lost",
-            Self::Lockless => "lockless",
-        })
     }
 }
 

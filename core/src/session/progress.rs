@@ -2,26 +2,10 @@
 //!
 //! Each phase carries what is known in it, so that nothing can be read in the wrong phase.
 
-use std::fmt;
-
 use crate::ids::SwitchName;
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::schema::Schema;
-
-/// What a session knows of its switch, as `status` shows it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Phase {
-    /// Nothing yet.
-    Opened,
-    /// Its schema.
-    Identifying,
-    /// Which switch it is, and its small tables.
-    Reading,
-    /// Everything, compared with what is desired.
-    Synced,
-    /// The session is over.
-    Closing,
-}
+use crate::status::Phase;
 
 /// How far a session is.
 #[derive(Clone, Debug)]
@@ -251,18 +235,6 @@ impl Progress {
             return true;
         }
         false
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Opened => "opened",
-            Self::Identifying => "identifying",
-            Self::Reading => "reading",
-            Self::Synced => "synced",
-            Self::Closing => "closing",
-        })
     }
 }
 

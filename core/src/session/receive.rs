@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::Notice;
 use super::Session;
 use super::stats::Milestone;
 use super::wire::{Asked, Reading, Work, bound_exceeded, protocol_error};
-use super::{Notice, Ownership, Phase};
 use crate::bounds::{ROWS, WORK_BYTES_PER_STEP};
 use crate::event::What;
 use crate::machine::{CloseReason, CloseWhy};
@@ -14,6 +14,7 @@ use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::reply::{self, Refusal};
 use crate::ovsdb::rpc::{self, Message};
 use crate::ovsdb::schema::Schema;
+use crate::status::{Ownership, Phase};
 use crate::time::Time;
 
 impl Session {

@@ -39,7 +39,7 @@ pub trait Status: Measured + Serialize + Send {
 
 impl Status for AgentStatus {
     fn health(&self) -> (bool, String) {
-        (self.grade == Grade::Fit.to_string(), self.grade.clone())
+        (self.grade == Grade::Fit, self.grade.to_string())
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
         );
 
         let mut draining = samples::busy();
-        draining.grade = Grade::Draining.to_string();
+        draining.grade = Grade::Draining;
         let (line, body) = get(server(Some(draining)).await, "/health").await;
         assert_eq!(
             (line.as_str(), body.as_str()),

@@ -13,8 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tandem_core::SwitchName;
 use tandem_core::health::Grade;
-use tandem_core::status::Alarm;
-use tandem_core::status::{AgentStatus, SessionStatus, SwitchStatus, UplinkStatus};
+use tandem_core::status::{AgentStatus, Alarm, SessionStatus, SwitchStatus, UplinkStatus};
 
 use crate::listen;
 use crate::tls::Cause;
@@ -164,7 +163,7 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     let labels = vec![("agent", status.agent.clone()), ("tsn", status.tsn.to_string())];
     metrics.gauges("agent_info", "Name and services node of this agent", [(labels, 1.0)]);
     let grades = Grade::ALL.map(|grade| {
-        let is = if status.grade == grade.to_string() { 1.0 } else { 0.0 };
+        let is = if status.grade == grade { 1.0 } else { 0.0 };
         (vec![("grade", grade.to_string())], is)
     });
     metrics.gauges("agent_grade", "1 for the current grade of the agent", grades);
@@ -300,8 +299,8 @@ fn switches(metrics: &mut Metrics, status: &AgentStatus) {
     );
     let phases = leading(status).map(|(name, session)| {
         let mut labels = switch(name);
-        labels.push(("phase", session.phase.clone()));
-        labels.push(("ownership", session.ownership.clone()));
+        labels.push(("phase", session.phase.to_string()));
+        labels.push(("ownership", session.ownership.to_string()));
         (labels, 1.0)
     });
     metrics.gauges(
@@ -407,7 +406,7 @@ pub fn phases(session: &SessionStatus) -> [(&'static str, Option<f64>); 6] {
 /// The leading session of each switch: the one that may write, or else the newest.
 fn leading(status: &AgentStatus) -> impl Iterator<Item = (&SwitchName, &SessionStatus)> {
     let leader = |switch: &'_ SwitchStatus| {
-        let owns = |session: &SessionStatus| matches!(session.ownership.as_str(), "held" | "lockless");
+        let owns = |session: &SessionStatus| session.ownership.owns();
         switch
             .sessions
             .iter()

@@ -5,12 +5,13 @@ use std::net::Ipv4Addr;
 
 use tandem_core::health::Grade;
 use tandem_core::ids::{ConnId, Generation};
-use tandem_core::status::Alarm;
-use tandem_core::status::{AgentStatus, PeerStatus, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus};
+use tandem_core::status::{
+    AgentStatus, Alarm, Ownership, PeerStatus, Phase, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus,
+};
 
 /// One switch that is owned and has problems, one with two sessions, one on standby, one without a session.
 pub(crate) fn busy() -> AgentStatus {
-    let mut tor1 = session(1, "synced", "held");
+    let mut tor1 = session(1, Phase::Synced, Ownership::Held);
     tor1.rows_local = 12;
     tor1.rows_remote = 100_003;
     tor1.rows_wanted = 100_005;
@@ -37,10 +38,13 @@ pub(crate) fn busy() -> AgentStatus {
         ("tor1", vec![tor1], 12),
         (
             "tor2",
-            vec![session(2, "synced", "held"), session(5, "reading", "waiting")],
+            vec![
+                session(2, Phase::Synced, Ownership::Held),
+                session(5, Phase::Reading, Ownership::Waiting),
+            ],
             0,
         ),
-        ("tor3", vec![session(3, "identifying", "waiting")], 0),
+        ("tor3", vec![session(3, Phase::Identifying, Ownership::Waiting)], 0),
         ("tor4", vec![], 0),
     ];
     let switches = switches.map(|(name, sessions, exported): (&str, _, _)| {
@@ -68,7 +72,7 @@ pub(crate) fn busy() -> AgentStatus {
         agent: "agent-a".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 11),
         tsn_alive: Some(true),
-        grade: "fit".into(),
+        grade: Grade::Fit,
         switches: BTreeMap::from(switches),
         unidentified: vec![
             UnidentifiedStatus {
@@ -85,13 +89,13 @@ pub(crate) fn busy() -> AgentStatus {
     }
 }
 
-fn session(number: u8, phase: &str, ownership: &str) -> SessionStatus {
+fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
     SessionStatus {
         conn: ConnId(number.into()),
         generation: Generation(number.into()),
         from: ([10, 0, 1, number], 40000 + u16::from(number)).into(),
-        phase: phase.into(),
-        ownership: ownership.into(),
+        phase,
+        ownership,
         schema: "1.7.0".into(),
         rows_local: 0,
         rows_remote: 0,

@@ -139,7 +139,7 @@ impl Keepalive {
             };
             let running_for = world.now().since(*since);
             for (conn, line) in agent.host.into_iter().flat_map(|host| host.sessions()) {
-                let everything_read = line.session.phase() == tandem_core::session::Phase::Synced;
+                let everything_read = line.session.phase() == tandem_core::status::Phase::Synced;
                 let Some(bound) = bounds::silence(world.plan(), everything_read) else {
                     continue;
                 };

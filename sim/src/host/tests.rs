@@ -1,6 +1,7 @@
 use super::testing::*;
 use super::*;
 use tandem_core::event::LogEvent;
+use tandem_core::status::{Ownership, Phase};
 
 const PROXIES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 0, 4)];
 
@@ -24,8 +25,8 @@ fn a_switch_that_connects_is_managed() {
     let status = bench.host.status(bench.now);
     let sessions = &status.switches[&"tor1".into()].sessions;
     assert_eq!(
-        (sessions[0].phase.as_str(), sessions[0].ownership.as_str()),
-        ("synced", "held")
+        (sessions[0].phase, sessions[0].ownership),
+        (Phase::Synced, Ownership::Held)
     );
     assert_eq!(sessions[0].generation, Generation(101));
     // Two flights, one of either end.

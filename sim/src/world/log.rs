@@ -9,6 +9,7 @@ use serde::Serialize;
 use tandem_core::Time;
 use tandem_core::event::{Level, LogEvent};
 use tandem_core::log_words;
+use tandem_core::status::{Ownership, Phase};
 
 use crate::{control, device, host, proxy, thief, vip, vrouter};
 
@@ -76,8 +77,8 @@ pub enum WorldEvent {
 /// The state of a session at the time of an event.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionState {
-    pub phase: String,
-    pub owner: String,
+    pub phase: Phase,
+    pub owner: Ownership,
     /// Remote rows found.
     pub rows: usize,
     pub silent_ms: u64,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tandem_core::configuration::Configuration;
 use tandem_core::event::{Route, What};
-use tandem_core::session::Ownership;
+use tandem_core::status::Ownership;
 use tandem_core::{ConnId, Uuid};
 use tandem_sim::switch::{Input as SwitchInput, Row, Writer};
 

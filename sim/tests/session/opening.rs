@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tandem_core::configuration::CertificateRule;
 use tandem_core::event::What;
 use tandem_core::machine::{Fingerprint, Peer};
-use tandem_core::session::{Command, Input, Opening, Phase};
+use tandem_core::session::{Command, Input, Opening};
+use tandem_core::status::Phase;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Machine};
 use tandem_sim::switch::{Options, SchemaVersion};
 

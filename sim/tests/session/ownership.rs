@@ -3,7 +3,8 @@
 use serde_json::json;
 use tandem_core::configuration::Configuration;
 use tandem_core::event::What;
-use tandem_core::session::{Command, Ownership};
+use tandem_core::session::Command;
+use tandem_core::status::{Ownership, Phase};
 use tandem_core::{ConnId, Fault};
 use tandem_sim::switch::{Options, SchemaVersion, Writer};
 
@@ -70,8 +71,8 @@ fn of_two_sessions_of_one_switch_the_second_waits_reads_and_writes_nothing() {
     assert!(world.happened(|what| *what == What::Waiting));
     let status = world.status(second);
     assert_eq!(
-        (&*status.phase, status.pending),
-        ("synced", 0),
+        (status.phase, status.pending),
+        (Phase::Synced, 0),
         "nothing is for it to write"
     );
     assert_eq!(world.transactions(second).len(), 0);
@@ -294,7 +295,7 @@ fn a_switch_without_locks_and_with_two_managers_is_only_read_and_that_is_said() 
         }
     )));
     assert_eq!(world.transactions(conn).len(), 0);
-    assert_eq!(world.status(conn).phase, "synced");
+    assert_eq!(world.status(conn).phase, Phase::Synced);
 }
 
 #[test]

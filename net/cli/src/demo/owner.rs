@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tandem_core::ids::{ConnId, SwitchName};
-use tandem_core::status::{AgentStatus, SessionStatus};
+use tandem_core::status::{AgentStatus, Ownership, SessionStatus};
 
 use tandem_lab::Agent;
 
@@ -20,7 +20,7 @@ pub(super) fn session<'a>(status: &'a AgentStatus, switch: &str) -> Option<&'a S
 /// Whether the agent owns the switch, and everything desired is there.
 pub(super) fn is_complete(session: &SessionStatus) -> bool {
     let busy = session.pending + session.in_flight;
-    session.ownership == "held" && session.takeover_ms.audited.is_some() && busy == 0
+    session.ownership == Ownership::Held && session.takeover_ms.audited.is_some() && busy == 0
 }
 
 /// Whether the agent has received every route of so many control nodes.

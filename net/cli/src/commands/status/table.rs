@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use tandem_core::status::Alarm;
-use tandem_core::status::{AgentStatus, SessionStatus};
+use tandem_core::status::{AgentStatus, Alarm, SessionStatus};
 
 use crate::commands::count;
 use tandem_net::metrics::phases;
@@ -49,9 +48,7 @@ fn head(status: &AgentStatus) -> String {
         .values()
         .filter(|switch| !switch.sessions.is_empty())
         .count();
-    let owned = sessions(status)
-        .filter(|(_, session)| matches!(session.ownership.as_str(), "held" | "lockless"))
-        .count();
+    let owned = sessions(status).filter(|(_, session)| session.ownership.owns()).count();
     let tsn = match status.tsn_alive {
         Some(true) => " (alive)",
         Some(false) => " (DEAD)",
@@ -60,7 +57,7 @@ fn head(status: &AgentStatus) -> String {
     let mut text = format!(
         "{}: {}, services node {}{tsn}, {}, {connected} connected, {owned} owned",
         clean(&status.agent),
-        clean(&status.grade),
+        status.grade,
         status.tsn,
         count(status.switches.len(), "switch", "switches"),
     );
@@ -159,8 +156,8 @@ fn switches(status: &AgentStatus) -> String {
             ];
             let mut row = vec![
                 name.clone(),
-                clean(&session.phase),
-                clean(&session.ownership),
+                session.phase.to_string(),
+                session.ownership.to_string(),
                 session.from.to_string(),
             ];
             row.extend(counts.map(|count| count.to_string()));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tandem_core::evpn::Unusable;
+use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, PeerStatus, UplinkStatus};
 
 pub(crate) use agent::busy;
@@ -21,7 +22,7 @@ pub(crate) fn idle() -> AgentStatus {
         agent: "agent-b".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 12),
         tsn_alive: None,
-        grade: "unfit".into(),
+        grade: Grade::Unfit,
         switches: BTreeMap::new(),
         unidentified: vec![],
     }
@@ -67,7 +68,7 @@ pub(crate) fn led() -> AgentStatus {
         revision: Some(7),
         peer: Some(PeerStatus::default()),
         tsn_alive: Some(false),
-        grade: "alone".into(),
+        grade: Grade::Alone,
         ..idle()
     }
 }
