@@ -48,9 +48,11 @@ impl fmt::Display for Refusal {
 /// The first half of a client's publication, until the second half arrives.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Publications {
-    /// The node that the collection must name, and the route.
-    parked: Option<(Box<str>, Box<(Key, Path)>)>,
+    parked: Option<Parked>,
 }
+
+/// The node that the collection must name, and the route.
+type Parked = (Box<str>, Box<(Key, Path)>);
 
 impl Publications {
     /// The first half. Answers the node of an earlier one whose second half never came: it is dropped.

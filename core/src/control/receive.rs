@@ -106,7 +106,7 @@ impl ControlNode {
             return;
         }
         let source = Source::Client(client.clone());
-        self.rib.remove_later(source, instance, subscription.published);
+        self.rib.remove_later(&source, instance, subscription.published);
     }
 
     fn on_publish(&mut self, conn: ConnId, node: Box<str>, route: Box<(Key, Path)>) {

@@ -102,7 +102,7 @@ impl Rib {
 
     /// What a client published into an instance that it left goes, its broadcast routes at once: the other members have
     /// to learn of that first.
-    pub(super) fn remove_later(&mut self, source: Source, name: &InstanceName, published: BTreeMap<Key, Arc<Path>>) {
+    pub(super) fn remove_later(&mut self, source: &Source, name: &InstanceName, published: BTreeMap<Key, Arc<Path>>) {
         let is_broadcast = |(key, _): &(Key, Arc<Path>)| key.mac == Mac::BROADCAST;
         let (broadcasts, unicast): (BTreeMap<_, _>, BTreeMap<_, _>) = published.into_iter().partition(is_broadcast);
         let removal = |paths| Removal {
@@ -251,9 +251,11 @@ mod tests {
     }
 
     fn words(outputs: &mut Outputs) -> Vec<&'static str> {
-        let events = std::iter::from_fn(|| outputs.pop()).map(|output| match output {
-            crate::control::Output::Event(event) => event.word(),
-            other => panic!("{other:?}"),
+        let events = std::iter::from_fn(|| outputs.pop()).map(|output| {
+            let crate::control::Output::Event(event) = output else {
+                panic!("{output:?}")
+            };
+            event.word()
         });
         events.collect()
     }
@@ -273,7 +275,7 @@ mod tests {
             rib.insert(&blue(), *key, source("a"), Arc::clone(path), &mut outputs);
         }
         words(&mut outputs);
-        rib.remove_later(source("a"), &blue(), published);
+        rib.remove_later(&source("a"), &blue(), published);
         rib.sweep(&mut outputs);
         let instance = rib.get(&blue()).expect("blue");
         assert_eq!((instance.members.len(), instance.table.routes().count()), (0, 2));

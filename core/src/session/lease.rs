@@ -343,7 +343,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_book_shows_every_change_of_the_lease() {
-        const INPUTS: [(&str, fn(&mut Lease)); 9] = [
+        type Input = (&'static str, fn(&mut Lease));
+        const INPUTS: [Input; 9] = [
             ("the session requests the lock", |it| {
                 let _ = it.ask();
             }),

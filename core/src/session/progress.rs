@@ -303,7 +303,8 @@ mod tests {
 
     #[test]
     fn the_book_shows_every_change_of_phase() {
-        const INPUTS: [(&str, fn(&mut Progress)); 8] = [
+        type Input = (&'static str, fn(&mut Progress));
+        const INPUTS: [Input; 8] = [
             ("the schema arrives", |it| it.on_schema(Schema::default())),
             ("the small tables are read", Progress::on_small_read),
             ("the database names a configured switch", |it| {

@@ -17,7 +17,7 @@ mod walks;
 mod words;
 
 // A plain build of the core does not have it.
-#[allow(dead_code, reason = "only the table is of interest here")]
+#[allow(dead_code, unreachable_pub, reason = "only the table is of interest here")]
 #[path = "../../../core/src/mutant.rs"]
 mod mutant;
 

@@ -190,9 +190,11 @@ mod tests {
         let now = connections.dial_at().unwrap_or(Time::ORIGIN);
         let mut outputs = VecDeque::new();
         connections.dial(now, &mut outputs);
-        let dials = outputs.into_iter().filter_map(|output| match output {
-            Output::Dial { id, to } => Some((id, to.port())),
-            _ => None,
+        let dials = outputs.into_iter().filter_map(|output| {
+            let Output::Dial { id, to } = output else {
+                return None;
+            };
+            Some((id, to.port()))
         });
         dials.collect()
     }

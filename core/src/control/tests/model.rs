@@ -204,10 +204,10 @@ impl Both {
 }
 
 fn end_of(number: u8, stanza: &Stanza) -> Option<u64> {
-    match stanza {
-        Stanza::InstanceEndOfRib { instance, subscription } if *instance == named(number) => Some(*subscription),
-        _ => None,
-    }
+    let Stanza::InstanceEndOfRib { instance, subscription } = stanza else {
+        return None;
+    };
+    (*instance == named(number)).then_some(*subscription)
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {

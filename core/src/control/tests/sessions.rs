@@ -338,7 +338,13 @@ fn retracts_of_ended_subscriptions_precede_everything_else() {
         Stanza::Retracts { instance, .. } => format!("retracts {instance}"),
         Stanza::InstanceEndOfRib { instance, .. } => format!("end {instance}"),
         Stanza::EndOfRib => "end".into(),
-        other => panic!("{other:?}"),
+        other @ (Stanza::Subscribe { .. }
+        | Stanza::Unsubscribe { .. }
+        | Stanza::Publish { .. }
+        | Stanza::Collection { .. }
+        | Stanza::SubscribeConfiguration { .. }
+        | Stanza::Configuration(_)
+        | Stanza::Unreadable { .. }) => panic!("{other:?}"),
     });
     insta::assert_snapshot!(sent.collect::<Vec<_>>().join("\n"));
     assert!(

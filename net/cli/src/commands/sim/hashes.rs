@@ -138,7 +138,7 @@ fn hash_all(jobs: &[Job], threads: Option<u16>, interrupt: &Interrupt) -> Vec<St
                     let Some(hash) = jobs.get(index).and_then(|job| job.hash(&|| !interrupt.pressed())) else {
                         return;
                     };
-                    progress.step(&format!("{} of {}", index + 1, count(jobs.len(), "run", "runs")));
+                    progress.step(format!("{} of {}", index + 1, count(jobs.len(), "run", "runs")));
                     if let Ok(mut hashes) = hashes.lock()
                         && let Some(place) = hashes.get_mut(index)
                     {
