@@ -82,7 +82,6 @@ reasons! {
     SlowPeer = "slow_peer", Some(Fault::PeerMisbehaved), "The peer does not take what is sent to it.";
     BoundExceeded = "bound_exceeded", Some(Fault::PeerMisbehaved), "The peer sent more than a bound allows.";
     Bug = "bug", Some(Fault::OurBug), "A task panicked, or a machine was used wrongly.";
-    Other = "other", None, "None of the above.";
 }
 
 /// Why a connection was closed, by us or by the other end.
@@ -113,16 +112,6 @@ impl CloseWhy {
             fault: fault.into(),
             ..self
         }
-    }
-
-    /// A close without a reason of its own; use [`new`](Self::new).
-    pub fn orderly(detail: impl Into<String>) -> Self {
-        Self::new(CloseReason::Other, detail)
-    }
-
-    /// A close without a reason of its own; use [`new`](Self::new).
-    pub fn fault(fault: Fault, detail: impl Into<String>) -> Self {
-        Self::new(CloseReason::Other, detail).with_fault(fault)
     }
 }
 

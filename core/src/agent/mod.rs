@@ -9,11 +9,11 @@
 pub mod adverts;
 mod drain;
 pub mod event;
-pub mod exports;
+mod exports;
 pub mod fabric;
 mod grade;
 pub mod graph;
-pub mod hold;
+mod hold;
 mod imports;
 mod messages;
 pub mod pair;

@@ -2,19 +2,19 @@
 //!
 //! A stream is cut into messages by the [`framer`]; [`rpc`] says what each message is; [`updates`] walks
 //! the rows of a dump or an update one by one, so that a dump of a hundred thousand rows can be read in
-//! steps; [`rows`] gives them their types; [`transaction`] writes what we want changed and [`reply`] reads
+//! steps; [`rows`] gives them their types; `transaction` writes what we want changed and `reply` reads
 //! what became of it.
 
 #![warn(clippy::indexing_slicing)]
 
 pub mod framer;
-pub mod monitor;
-pub mod notation;
-pub mod reply;
+mod monitor;
+mod notation;
+mod reply;
 pub mod rows;
 pub mod rpc;
 pub mod schema;
-pub mod transaction;
+mod transaction;
 pub mod updates;
 
 /// The database that a switch is managed through.

@@ -16,7 +16,7 @@ mod markup;
 pub mod read;
 pub mod stanza;
 pub mod stream;
-pub mod tags;
+mod tags;
 pub mod write;
 pub mod xml;
 

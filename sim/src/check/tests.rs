@@ -219,7 +219,7 @@ fn a_bug_that_an_agent_reports_is_found() {
         .master(stage.world.switches().next().expect("a switch"))
         .expect("an owner");
     let closed = |fault| {
-        let why = CloseWhy::new(CloseReason::Other, "something").with_fault(fault);
+        let why = CloseWhy::new(CloseReason::ConnectionLost, "something").with_fault(fault);
         session_event(&master, What::Closed { why })
     };
     let errors =

@@ -281,7 +281,7 @@ async fn finish<E: Env, S: AsyncRead + AsyncWrite>(env: &E, line: Line<S>) {
 /// Ends streams in order: afterwards each task has ended, or had its time.
 pub(super) async fn close_all<E: Env, M>(env: &E, outboxes: &[&Outbox], mut messages: mpsc::Receiver<M>, why: &str) {
     for outbox in outboxes {
-        outbox.close(CloseWhy::orderly(why));
+        outbox.close(CloseWhy::new(CloseReason::Stopped, why));
     }
     let gone = async {
         for outbox in outboxes {
@@ -298,7 +298,7 @@ pub(super) async fn close_all<E: Env, M>(env: &E, outboxes: &[&Outbox], mut mess
 }
 
 fn abandoned() -> CloseWhy {
-    CloseWhy::orderly("the owner of the stream is gone")
+    CloseWhy::new(CloseReason::Stopped, "the owner of the stream is gone")
 }
 
 /// Receives the notices of a stream's task.
