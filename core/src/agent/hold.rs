@@ -36,7 +36,7 @@ impl Served {
 
 /// The copies that are held.
 #[derive(Clone, Debug)]
-pub struct Hold {
+pub(crate) struct Hold {
     lasts: Duration,
     /// Our switches, by their tunnel end.
     served: BTreeMap<Ipv4Addr, Served>,
@@ -51,7 +51,7 @@ pub struct Hold {
 
 /// What is held no more, or from now on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// The routes whose copies went.
     pub routes: Vec<Route>,
     /// The tunnel ends whose broadcast routes are concerned.
@@ -68,7 +68,7 @@ struct Copied {
 
 impl Hold {
     /// Copies are held for so long.
-    pub fn new(lasts: Duration) -> Self {
+    pub(crate) fn new(lasts: Duration) -> Self {
         Self {
             lasts,
             served: BTreeMap::new(),
@@ -80,17 +80,17 @@ impl Hold {
     }
 
     /// Our sessions are about to end: from now on it counts whether another agent advertises what is ours.
-    pub fn release(&mut self, is_ours: impl Fn(&Route) -> bool) {
+    pub(crate) fn release(&mut self, is_ours: impl Fn(&Route) -> bool) {
         self.awaited = self.copies.keys().filter(|route| is_ours(route)).copied().collect();
     }
 
     /// Whether another agent has yet to advertise something that we released.
-    pub fn awaits(&self) -> bool {
+    pub(crate) fn awaits(&self) -> bool {
         !self.awaited.is_empty()
     }
 
     /// Our switches are served like this from now on.
-    pub fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
+    pub(crate) fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
         let before = std::mem::replace(&mut self.served, served);
         let mut vteps = self.update_broadcasts(now, &before);
         let mut routes = Vec::new();
@@ -127,7 +127,7 @@ impl Hold {
     }
 
     /// The live paths of a MAC changed. Returns whether a copy came, changed or went.
-    pub fn on_paths(&mut self, now: Time, network: Uuid, mac: Mac, paths: &[ReceivedPath]) -> bool {
+    pub(crate) fn on_paths(&mut self, now: Time, network: Uuid, mac: Mac, paths: &[ReceivedPath]) -> bool {
         let mut changed = false;
         let real: Vec<_> = paths.iter().filter(|path| path.preference > STALE_PREFERENCE).collect();
         let ours = real
@@ -191,12 +191,12 @@ impl Hold {
     }
 
     /// Our own session, which is alive, withdrew a route.
-    pub fn on_withdrawn(&mut self, route: &Route) {
+    pub(crate) fn on_withdrawn(&mut self, route: &Route) {
         self.remove(&[*route]);
     }
 
     /// Our switches take part in a network no more.
-    pub fn remove_network(&mut self, network: Uuid) {
+    pub(crate) fn remove_network(&mut self, network: Uuid) {
         let routes = self.copies.keys().filter(|route| route.network == network);
         let routes: Vec<_> = routes.copied().collect();
         self.remove(&routes);
@@ -204,7 +204,7 @@ impl Hold {
     }
 
     /// Removes copies that have been held for long enough, and those that a live owner does not have.
-    pub fn expire(&mut self, now: Time) -> Changed {
+    pub(crate) fn expire(&mut self, now: Time) -> Changed {
         let over = self.broadcasts.extract_if(.., |_, until| *until <= now);
         let vteps = over.map(|(vtep, _)| vtep).collect();
         let mut routes = Vec::new();
@@ -219,7 +219,7 @@ impl Hold {
     }
 
     /// When something may have been held for long enough.
-    pub fn due(&self) -> Option<Time> {
+    pub(crate) fn due(&self) -> Option<Time> {
         let due = |(vtep, orphans): (&Ipv4Addr, &BTreeSet<(Time, Route)>)| {
             let (since, _) = orphans.first()?;
             let served = self.served.get(vtep).copied().unwrap_or_default();
@@ -231,7 +231,7 @@ impl Hold {
     }
 
     /// The sequence of the copy of a MAC, and where it is.
-    pub fn of(&self, network: Uuid, mac: Mac) -> Option<(Ipv4Addr, u32)> {
+    pub(crate) fn of(&self, network: Uuid, mac: Mac) -> Option<(Ipv4Addr, u32)> {
         let mut copies = self.copies_of(network, mac);
         copies.next().map(|(route, copied)| (route.vtep, copied.sequence))
     }
@@ -243,12 +243,12 @@ impl Hold {
     }
 
     /// Every route of which a copy is held.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
         self.copies.keys()
     }
 
     /// The MACs of a network of which copies are held.
-    pub fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
+    pub(crate) fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
         let ends = [
             (Mac([0; 6]), Ipv4Addr::UNSPECIFIED),
             (Mac::BROADCAST, Ipv4Addr::BROADCAST),
@@ -258,12 +258,12 @@ impl Hold {
     }
 
     /// Whether the broadcast routes of a switch are held: it has an owner, or had one lately.
-    pub fn holds_broadcasts(&self, vtep: Ipv4Addr) -> bool {
+    pub(crate) fn holds_broadcasts(&self, vtep: Ipv4Addr) -> bool {
         self.served.get(&vtep).is_some_and(|served| served.live) || self.broadcasts.contains_key(&vtep)
     }
 
     /// The tunnel ends of our switches.
-    pub fn vteps(&self) -> BTreeSet<Ipv4Addr> {
+    pub(crate) fn vteps(&self) -> BTreeSet<Ipv4Addr> {
         self.served.keys().copied().collect()
     }
 }

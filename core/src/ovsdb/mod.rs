@@ -8,13 +8,13 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod framer;
-mod monitor;
-mod notation;
-mod reply;
+pub(crate) mod monitor;
+pub(crate) mod notation;
+pub(crate) mod reply;
 pub mod rows;
 pub mod rpc;
 pub mod schema;
-mod transaction;
+pub(crate) mod transaction;
 pub mod updates;
 
 /// The database that a switch is managed through.

@@ -5,7 +5,7 @@ use super::schema::{REQUIRED, Schema};
 
 /// The monitors of a session; the name is the id on the wire.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Monitor {
+pub(crate) enum Monitor {
     /// Every table but those of unicast addresses, with the columns of schema 1.0 only: one unknown
     /// column fails a whole monitor.
     Small,
@@ -19,7 +19,7 @@ pub enum Monitor {
 
 impl Monitor {
     /// The id on the wire.
-    pub const fn id(self) -> &'static str {
+    pub(crate) const fn id(self) -> &'static str {
         match self {
             Self::Small => "small",
             Self::Extras => "extras",
@@ -29,7 +29,7 @@ impl Monitor {
     }
 
     /// The monitor with an id, given as JSON text.
-    pub fn of_id(json: &[u8]) -> Option<Self> {
+    pub(crate) fn of_id(json: &[u8]) -> Option<Self> {
         let id = json.trim_ascii();
         let is = |monitor: &Self| {
             id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\"")) == Some(monitor.id().as_bytes())
@@ -40,7 +40,7 @@ impl Monitor {
     }
 
     /// The parameters of the request, for `monitor` and `monitor_cond` alike; `None` if there is nothing to watch.
-    pub fn params(self, schema: &Schema) -> Option<Vec<u8>> {
+    pub(crate) fn params(self, schema: &Schema) -> Option<Vec<u8>> {
         let tables: Vec<(&str, Vec<&str>)> = match self {
             Self::Small => required(|table| !table.starts_with("Ucast_")),
             Self::Local => required(|table| table == "Ucast_Macs_Local"),

@@ -8,7 +8,7 @@ use crate::text::short;
 /// The kinds of failure that are told apart, because they are answered in different ways.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Failure {
+pub(crate) enum Failure {
     /// A unique index, a range, an immutable column: for a locator it means that another row won.
     Constraint,
     /// A row that was referred to is gone, or one that was deleted is still in use.
@@ -25,7 +25,7 @@ pub enum Failure {
 
 /// Why a transaction was not applied.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The kind.
     pub failure: Failure,
     /// The server's own words, on one line and not too many.
@@ -55,7 +55,7 @@ impl Refusal {
 ///
 /// An operation that fails has an error in its place and nulls after it; a commit that fails has an error
 /// in an extra element at the end.
-pub fn transacted(json: &[u8]) -> Result<Result<(), Refusal>, String> {
+pub(crate) fn transacted(json: &[u8]) -> Result<Result<(), Refusal>, String> {
     #[derive(Deserialize)]
     struct Operation {
         #[serde(default)]
@@ -72,7 +72,7 @@ pub fn transacted(json: &[u8]) -> Result<Result<(), Refusal>, String> {
 }
 
 /// Reads the error of a reply that carries no result: a string, or an object with `error` and `details`.
-pub fn refused(json: &[u8]) -> Refusal {
+pub(crate) fn refused(json: &[u8]) -> Refusal {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Shape {
@@ -92,7 +92,7 @@ pub fn refused(json: &[u8]) -> Refusal {
 }
 
 /// Reads the reply to `lock`: whether the lock is ours already.
-pub fn locked(json: &[u8]) -> Result<bool, String> {
+pub(crate) fn locked(json: &[u8]) -> Result<bool, String> {
     #[derive(Deserialize)]
     struct Locked {
         locked: bool,

@@ -86,9 +86,10 @@ impl World {
             .switch
             .rows("Physical_Locator")
             .find(|(_, row)| format!("{row:?}").contains("10.0.1.1"));
-        let locator = found.map_or(json!(["named-uuid", "l"]), |(uuid, _)| {
-            json!(["uuid", uuid.to_string()])
-        });
+        let locator = found.map_or_else(
+            || json!(["named-uuid", "l"]),
+            |(uuid, _)| json!(["uuid", uuid.to_string()]),
+        );
         operations.push(json!({"op": "insert", "table": "Ucast_Macs_Local", "row": {
             "MAC": mac, "logical_switch": ["uuid", logical_switch.to_string()], "locator": locator, "ipaddr": ""}}));
         self.switch.local(Time::ORIGIN, operations.into());

@@ -91,19 +91,19 @@ impl Crate {
             .into_iter()
             .find(|file| folder.join(file).exists())
             .expect("a root");
-        tree.read_file(folder, file, Vec::new());
+        tree.read_file(folder, file, &[]);
         tree
     }
 
-    fn read_file(&mut self, folder: &Path, file: &str, module: Name) {
+    fn read_file(&mut self, folder: &Path, file: &str, module: &[String]) {
         let items = syn::parse_file(&read(&folder.join(file))).expect("Rust").items;
-        let children = self.add(module.clone(), file, items);
+        let children = self.add(module.to_vec(), file, items);
         for child in children {
-            let below = [&module[..], &[child]].concat();
+            let below = [module, &[child]].concat();
             let base = below.join("/");
             let candidates = [format!("{base}.rs"), format!("{base}/mod.rs")];
             let file = candidates.iter().find(|file| folder.join(file).exists());
-            self.read_file(folder, file.unwrap_or_else(|| panic!("no file of {base}")), below);
+            self.read_file(folder, file.unwrap_or_else(|| panic!("no file of {base}")), &below);
         }
     }
 
@@ -161,7 +161,7 @@ impl Crate {
                 continue;
             }
             let module = self.modules.get(&at)?;
-            let below = [&at[..], &[name.clone()]].concat();
+            let below = [&at[..], std::slice::from_ref(name)].concat();
             if self.modules.contains_key(&below) {
                 at = below;
             } else if module.defined.contains(name) {
@@ -301,7 +301,7 @@ fn import(module: &mut Module, prefix: &mut Name, tree: &UseTree, public: bool) 
         }
         UseTree::Name(name) => {
             let name = name.ident.to_string();
-            let target = [&prefix[..], &[name.clone()]].concat();
+            let target = [&prefix[..], std::slice::from_ref(&name)].concat();
             module.imported.insert(name, (target, public));
         }
         UseTree::Rename(rename) => {

@@ -96,9 +96,9 @@ mod tests {
         }
     }
 
-    fn number_is_even(message: Option<Message>) -> Option<bool> {
+    fn number_is_even(message: Option<&Message>) -> Option<bool> {
         match message {
-            Some(Message::Tsn { alive }) => Some(alive),
+            Some(Message::Tsn { alive }) => Some(*alive),
             _ => None,
         }
     }
@@ -113,7 +113,7 @@ mod tests {
         assert!(!polled && notices.waiting() == 3, "no room, and nothing is lost");
         let mut received = Vec::new();
         while received.len() < 5 {
-            received.push(number_is_even(inbox.recv().await));
+            received.push(number_is_even(inbox.recv().await.as_ref()));
             if notices.waiting() > 0 {
                 let sent = timeout(std::time::Duration::from_secs(60), notices.send_some()).await;
                 sent.expect("there is room");
@@ -134,7 +134,7 @@ mod tests {
         inbox.recv().await;
         assert!(!is_ready(second.send_some()).await, "the room is for the first");
         assert!(is_ready(first.send_some()).await);
-        assert_eq!(number_is_even(inbox.recv().await), Some(true));
+        assert_eq!(number_is_even(inbox.recv().await.as_ref()), Some(true));
         assert!(is_ready(second.send_some()).await);
     }
 
