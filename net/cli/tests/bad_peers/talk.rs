@@ -1,5 +1,7 @@
 //! What a peer with a good certificate may say that is wrong.
 
+use tandem_core::ovsdb::schema::REQUIRED;
+
 use crate::peer::Rig;
 
 const UUID: &str = "6f1c0d0e-0000-4000-8000-000000000009";
@@ -84,6 +86,7 @@ fn a_name_that_is_not_configured_gets_no_lock_and_one_line_however_it_is_written
     let mut peer = rig.peer();
     let name = format!("tor9\\nforged line {}", "x".repeat(1000));
     let row = format!(r#""{UUID}":{{"new":{{"name":"{name}"}}}}"#);
+    peer.say(schema());
     peer.say(format!(
         r#"{{"id":1,"result":{{"Physical_Switch":{{{row}}}}},"error":null}}"#
     ));
@@ -97,6 +100,17 @@ fn a_name_that_is_not_configured_gets_no_lock_and_one_line_however_it_is_written
     assert_eq!(status["unidentified"].as_array().map(Vec::len), Some(1));
     println!("{line}");
     rig.assert_undisturbed();
+}
+
+/// The answer to `get_schema`, with every column that an agent requires.
+fn schema() -> String {
+    let tables = REQUIRED.iter().map(|(table, columns)| {
+        let columns = columns.iter().map(|column| format!(r#""{column}":{{}}"#));
+        let columns = columns.collect::<Vec<_>>().join(",");
+        format!(r#""{table}":{{"columns":{{{columns}}}}}"#)
+    });
+    let tables = tables.collect::<Vec<_>>().join(",");
+    format!(r#"{{"id":0,"result":{{"version":"1.0.0","tables":{{{tables}}}}},"error":null}}"#)
 }
 
 #[test]

@@ -286,7 +286,10 @@ mod tests {
         let (_runtime, address) = agent(None);
         let (exit, out, err) = run_status(&format!("http://{address}"), None, true);
         assert_eq!(exit, Exit::Environment);
-        assert!(err.contains("503") && err.contains("the worker does not answer"), "{err}");
+        assert!(
+            err.contains("503") && err.contains("the worker does not answer"),
+            "{err}"
+        );
         assert!(out.starts_with("{\"error\":\""), "{out}");
     }
 }
