@@ -76,7 +76,7 @@ async fn every_kind_of_stranger_gets_its_own_line() {
             b"\x16\x03\x01\x00\x05\x63\x63\x63\x63\x63",
             Cause::NotTls,
             "WARN",
-            "TLS as it should",
+            "violated the TLS protocol",
         ),
         (
             &proxy_v2()[..],
@@ -119,7 +119,7 @@ async fn a_peer_that_leaves_in_the_middle_is_told_from_a_probe() {
     peer.write_all(&[0x16, 3, 1, 2, 0, 1, 0]).await.expect("writes");
     drop(peer);
     until(|| counters.refused(Cause::Closed) == 1).await;
-    assert!(lab.log.last().contains("in the middle"), "{}", lab.log.last());
+    assert!(lab.log.last().contains("during the TLS handshake"), "{}", lab.log.last());
 }
 
 #[tokio::test]
