@@ -4,19 +4,19 @@
 //!
 //! | part | keeps |
 //! |---|---|
-//! | [`wire`] | framing, the backlog, requests and deadlines, the keepalive, the queue of outputs |
-//! | [`lease`] | the lock; the only maker of a permit to write |
-//! | [`replica`] | what the switch's database holds |
-//! | [`desired`] | what configuration and routes want of the switch |
-//! | [`reconciler`] | what differs, what is in flight, what waits and on what |
-//! | [`exporter`] | the routes that the session vouches for |
-//! | [`progress`] | how far reading and the takeover are |
-//! | [`stats`] | counts and times: shown, never asked |
+//! | `wire` | framing, the backlog, requests and deadlines, the keepalive, the queue of outputs |
+//! | `lease` | the lock; the only maker of a permit to write |
+//! | `replica` | what the switch's database holds |
+//! | `desired` | what configuration and routes want of the switch |
+//! | `reconciler` | what differs, what is in flight, what waits and on what |
+//! | `exporter` | the routes that the session vouches for |
+//! | `progress` | how far reading and the takeover are |
+//! | `stats` | counts and times: shown, never asked |
 //!
-//! What joins parts is a method of [`Session`], short, and in one of four files: [`steps`] has the steps that follow
-//! every input, in their order; [`receive`] what is done with messages of the switch; [`mark`] what may differ after a
-//! change; [`write`](mod@write) how differences become transactions. What to write for one object is a function of
-//! [`plan`], which changes nothing.
+//! What joins parts is a method of [`Session`], short, and in one of four files: `steps` has the steps that follow
+//! every input, in their order; `receive` what is done with messages of the switch; `mark` what may differ after a
+//! change; `write` how differences become transactions. What to write for one object is a function of
+//! `plan`, which changes nothing.
 
 mod desired;
 mod exporter;

@@ -45,7 +45,7 @@ pub enum Arrival {
     },
 }
 
-/// Something on its way. Give it back to [`Links::arrive`] when its time has come.
+/// Something on its way. Give it back to `Links::arrive` when its time has come.
 #[derive(Clone, Debug)]
 pub struct Transit(pub(super) Step);
 

@@ -1,7 +1,7 @@
 //! HAProxy, as far as a switch and its agents can observe it: L4, `balance leastconn`, health checks.
 //!
 //! It behaves as HAProxy 2.6 does by its source (`src/check.c`, `src/backend.c`, `src/lb_fwlc.c`) and as 2.6.12 did
-//! when it was tried on loopback. One [`Listen`] is one `listen` section with `mode tcp`; the rest is [`plan::Proxy`],
+//! when it was tried on loopback. One [`Listen`] is one `listen` section with `mode tcp`; the rest is `plan::Proxy`,
 //! where `redispatch` is `option redispatch 1`. Every server has `weight 100`.
 //!
 //! Left out: `maint` and the administrator's socket, stick tables, `maxconn` and queues, `spread-checks`, the PROXY
