@@ -119,7 +119,11 @@ async fn a_peer_that_leaves_in_the_middle_is_told_from_a_probe() {
     peer.write_all(&[0x16, 3, 1, 2, 0, 1, 0]).await.expect("writes");
     drop(peer);
     until(|| counters.refused(Cause::Closed) == 1).await;
-    assert!(lab.log.last().contains("during the TLS handshake"), "{}", lab.log.last());
+    assert!(
+        lab.log.last().contains("during the TLS handshake"),
+        "{}",
+        lab.log.last()
+    );
 }
 
 #[tokio::test]
