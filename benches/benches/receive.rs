@@ -11,7 +11,7 @@ use serde_json::Value;
 use tandem_benches::Turns;
 use tandem_core::Uuid;
 use tandem_core::bounds::MESSAGE_BYTES;
-use tandem_core::ovsdb::framer::Framer;
+use tandem_core::ovsdb::Framer;
 use tandem_core::ovsdb::rows::UcastRow;
 use tandem_core::ovsdb::rpc::Message;
 use tandem_core::ovsdb::updates::{self, Change, Cursor};

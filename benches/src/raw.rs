@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use tandem_core::bounds::MESSAGE_BYTES;
-use tandem_core::ovsdb::framer::Framer;
+use tandem_core::ovsdb::Framer;
 
 /// A connection to a database server.
 pub struct Client {

@@ -90,54 +90,118 @@ pub struct Event {
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
     /// A connection is there, and the first requests are on their way.
-    Opened { from: SocketAddr },
+    Opened {
+        /// The address of the switch; behind a proxy, the one that the proxy reports.
+        from: SocketAddr,
+    },
     /// The database named switches that we are configured to manage.
-    Identified { switches: Vec<SwitchName>, schema: String },
+    Identified {
+        /// `Physical_Switch.name` of each that is configured.
+        switches: Vec<SwitchName>,
+        /// The version of the schema, such as `1.7.0`.
+        schema: String,
+    },
     /// The database names no switch that we are configured to manage; nothing is claimed.
-    Unidentified { named: Vec<SwitchName> },
+    Unidentified {
+        /// `Physical_Switch.name` of each; none of them is configured.
+        named: Vec<SwitchName>,
+    },
     /// Another client holds the lock: the session reads, and waits.
     Waiting,
     /// The lock is ours: the session writes from now on.
     Locked,
     /// The server knows no locks.
-    Lockless { may_write: bool, managers: usize },
+    Lockless {
+        /// The session writes all the same.
+        may_write: bool,
+        /// How many rows `Manager` has.
+        managers: usize,
+    },
     /// Another client stole the lock from us.
     Stolen,
     /// Every broadcast row that was there names our services node now. `rows` were changed for that.
-    Claimed { rows: usize },
+    Claimed {
+        /// How many rows were changed.
+        rows: usize,
+    },
     /// Every table was read.
-    Read { local: usize, remote: usize },
+    Read {
+        /// Rows in `Ucast_Macs_Local`.
+        local: usize,
+        /// Rows in `Ucast_Macs_Remote`.
+        remote: usize,
+    },
     /// After a takeover, nothing differs any more from what is desired, but for what is `left`.
-    Audited { rows_written: usize, left: usize },
+    Audited {
+        /// Rows that were written since the takeover began.
+        rows_written: usize,
+        /// Objects that still differ.
+        left: usize,
+    },
     /// The switch learned a route, and the session vouches for it.
     Exported(Route),
     /// The switch removed a route.
     Withdrawn(Route),
     /// The session ended, and with it every route that it had exported.
-    Retracted { routes: usize },
+    Retracted {
+        /// How many routes.
+        routes: usize,
+    },
     /// A transaction was applied.
-    Programmed { lane: Lane, objects: usize, rows: usize },
+    Programmed {
+        /// What kind of objects.
+        lane: Lane,
+        /// How many objects it brought into line.
+        objects: usize,
+        /// How many rows it touched.
+        rows: usize,
+    },
     /// The switch rejected a transaction; it is split, or tried again later.
-    TransactionRejected { lane: Lane, objects: usize, text: String },
+    TransactionRejected {
+        /// What kind of objects.
+        lane: Lane,
+        /// How many objects it was for.
+        objects: usize,
+        /// The error as the switch sent it.
+        text: String,
+    },
     /// An object keeps failing and is left alone for a while.
-    Quarantined { object: Object, reason: String },
+    Quarantined {
+        /// Which object.
+        object: Object,
+        /// The error as the switch sent it last.
+        reason: String,
+    },
     /// Another client had changed a row of ours, and it is as desired again.
-    Repaired { object: Object },
+    Repaired {
+        /// Which object.
+        object: Object,
+    },
     /// Another client had bound a port and VLAN of ours to a logical switch of its own; that binding was replaced.
     BindingReplaced {
+        /// The switch that has the port.
         switch: SwitchName,
+        /// `Physical_Port.name`.
         port: PortName,
+        /// The VLAN of the port.
         vlan: VlanId,
+        /// The logical switch that it was bound to.
         foreign: LogicalSwitchName,
     },
     /// Nothing was received for an interval; an echo is on its way.
     Echoed,
     /// The peer sent something that means nothing to us; the first of its kind in this session.
-    Ignored { what: String },
+    Ignored {
+        /// What was sent, for a person; its text comes from the peer.
+        what: String,
+    },
     /// The session is to end in an orderly manner.
     Draining,
     /// The end.
-    Closed { why: CloseWhy },
+    Closed {
+        /// Why it ended.
+        why: CloseWhy,
+    },
 }
 
 /// A MAC behind a tunnel end, in a network. The broadcast MAC is the switch's own flood route.

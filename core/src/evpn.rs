@@ -48,6 +48,7 @@ impl fmt::Display for InstanceName {
 pub struct Key {
     /// The VNI; 0 for routes of other encapsulations, and then it is not written.
     pub ethernet_tag: u32,
+    /// The MAC that the route leads to; [`Mac::BROADCAST`] for the broadcast route.
     pub mac: Mac,
     /// Of the host; unspecified if it is not known. For the broadcast MAC, the sender's tunnel end, or unspecified.
     pub address: IpAddr,
@@ -138,6 +139,7 @@ pub struct Path {
     pub sequence: u32,
     /// The MAC does not move, whatever other routes claim.
     pub sticky: bool,
+    /// Numbers of the security groups of the port; passed on as they are.
     pub security_groups: Vec<u32>,
     /// 0 means that none was given, and counts as [`PREFERENCE`].
     pub local_preference: u32,
@@ -149,6 +151,7 @@ pub struct Path {
     pub assisted_replication_supported: bool,
     /// Who replicates for the sender: its services node.
     pub replicator: Option<Ipv4Addr>,
+    /// The MAC is a leaf of an E-Tree (RFC 8317).
     pub etree_leaf: bool,
 }
 
@@ -161,6 +164,7 @@ pub struct NextHop {
     pub label: u32,
     /// How it can be reached.
     pub encapsulations: Encapsulations,
+    /// Numbers of the tags of the port; passed on as they are.
     pub tags: Vec<u32>,
 }
 
@@ -182,8 +186,11 @@ impl NextHop {
 /// The tunnels that a next hop takes.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Encapsulations {
+    /// MPLS over GRE.
     pub gre: bool,
+    /// MPLS over UDP (RFC 7510).
     pub udp: bool,
+    /// VXLAN (RFC 7348).
     pub vxlan: bool,
     /// One was named that is none of these.
     pub unknown: bool,

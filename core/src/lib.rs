@@ -5,6 +5,7 @@
 //! production and inside the seeded simulator. Each of them keeps the contract in [`machine`].
 
 #![warn(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+#![warn(missing_docs, unnameable_types, unreachable_pub)]
 
 #[macro_use]
 mod planted;
@@ -29,7 +30,7 @@ pub mod ovsdb;
 pub mod session;
 pub mod status;
 mod text;
-pub mod time;
+mod time;
 pub mod xmpp;
 
 pub use close::{CloseReason, CloseWhy, Fault};

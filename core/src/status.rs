@@ -56,9 +56,11 @@ pub struct UplinkStatus {
     pub failures: u32,
     /// Instances that we hear of, and how many of them have been told completely.
     pub instances: usize,
+    /// Of those, the instances of which it has sent every route.
     pub instances_complete: usize,
     /// Routes that we told it, and routes that it is still to be told of.
     pub routes_told: usize,
+    /// Routes that are marked for it and not yet compared or sent.
     pub routes_untold: usize,
     /// Routes that it told in this session and that are of no use, by why.
     #[serde(default)]

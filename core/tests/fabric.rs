@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use net::{Net, SWITCHES, mac, network, vtep};
-use tandem_core::agent::adverts::Advert;
+use tandem_core::agent::Advert;
 use tandem_core::health::Grade;
 use tandem_core::{Mac, Vni};
 

@@ -8,9 +8,8 @@ use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks, Wha
 use tandem_core::bounds::{GRAPH_BYTES, ROUTES_PER_CONTROL_NODE, UNUSABLE_NAMED};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::evpn::{InstanceName, Key, NextHop, Path, Unusable};
-use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Node, NodeId};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::{Element, Stanza};
 use tandem_core::{Fault, Mac, Machine, Time, Uuid, Vni};
 
 const NETWORK: Uuid = Uuid(1);

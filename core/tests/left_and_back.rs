@@ -11,7 +11,7 @@ use tandem_core::bounds::QUIET;
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::evpn::{InstanceName, Key, NextHop, Path};
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::{Mac, Machine, Time, Uuid, Vni};
 
 const BLUE: Uuid = Uuid(1);

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use tandem_core::agent::graph::virtual_router;
 use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks};
 use tandem_core::configuration::SessionOptions;
 use tandem_core::contrail_schema::property::REVISION;
+use tandem_core::contrail_schema::{kind, virtual_router};
 use tandem_core::status::UplinkStatus;
-use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Link, Node, NodeId};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::{Element, Stanza};
 use tandem_core::{CloseReason, CloseWhy, Machine, Time};
 
 const AGENT: &str = "agent-a";
@@ -94,7 +93,7 @@ impl Agent {
 
     /// It tells one switch, and if it is ours, the revision.
     fn tell(&mut self, node: usize, switch: &str, revision: u64) {
-        let own = virtual_router(AGENT);
+        let own = NodeId::new(kind::VIRTUAL_ROUTER, virtual_router(AGENT));
         let router = NodeId::new("physical-router", format!("default-global-system-config:{switch}"));
         let properties = match node {
             OURS => vec![Element::leaf(REVISION, revision.to_string())],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 use tandem_core::event::LogEvent;
-use tandem_core::ovsdb::framer::Framer;
+use tandem_core::ovsdb::Framer;
 use tandem_core::ovsdb::rpc::echo_reply;
 use tandem_core::{ConnId, Deadline, Machine, Time, log_words};
 

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 use tandem_core::bounds::{MEMBERS, NESTING_LEVELS};
-use tandem_core::ovsdb::framer::{Frame, FrameError, Framer};
 use tandem_core::ovsdb::rows::{PhysicalPortRow, UcastRow};
 use tandem_core::ovsdb::rpc::Message;
 use tandem_core::ovsdb::updates::{self, Cursor};
+use tandem_core::ovsdb::{Frame, FrameError, Framer};
 
 /// Small, so that inputs reach it.
 const LIMIT_BYTES: usize = 512;

@@ -1,9 +1,8 @@
 //! A stream takes any bytes, however they are split, does the same, and keeps no more than its bounds.
 
 use tandem_core::bounds::{STANZA_BYTES, STREAM_BYTES_PER_STEP};
-use tandem_core::xmpp::framer::Framer;
-use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{Event, Input, Output, Role, Stream, StreamOptions, Why};
+use tandem_core::xmpp::{Framer, Stanza};
 use tandem_core::{Machine, Time};
 
 /// Takes a byte that says which end this is, `0` to `3`; three that say how the rest is split; and the rest as what the
@@ -64,7 +63,7 @@ fn drain(stream: &mut Stream, sent: &mut Vec<u8>, did: &mut Vec<Output>) {
             Output::Event(Event::Received(stanza)) => {
                 // Whatever was understood can be said.
                 let mut again = String::new();
-                tandem_core::xmpp::write::Writer::of_agent("a").write(&stanza, &mut again);
+                tandem_core::xmpp::Writer::of_agent("a").write(&stanza, &mut again);
                 assert_eq!(
                     again.is_empty(),
                     matches!(stanza, Stanza::Unreadable { .. }) || says_nothing(&stanza)

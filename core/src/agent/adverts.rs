@@ -19,13 +19,15 @@ const FIRST: u32 = 1;
 /// What is advertised of a MAC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Advert {
+    /// The tunnel end of the switch that has the MAC.
     pub vtep: Ipv4Addr,
+    /// The sequence of MAC mobility (RFC 7432, section 15); 1 for a MAC that has never moved.
     pub sequence: u32,
 }
 
 /// Every MAC that is advertised, and the sequences of paths that went lately.
 #[derive(Clone, Debug, Default)]
-pub struct Adverts {
+pub(super) struct Adverts {
     current: BTreeMap<(Uuid, Mac), Advert>,
     remembered: BTreeMap<Route, Remembered>,
     /// When each of those expires.
@@ -41,7 +43,7 @@ struct Remembered {
 impl Adverts {
     /// A switch has learned a MAC just now. `paths` are the known paths; `best` is the best of them, to be beaten if it
     /// leads elsewhere.
-    pub fn on_learned(
+    pub(super) fn on_learned(
         &mut self,
         route: Route,
         best: Option<ReceivedPath>,
@@ -59,7 +61,7 @@ impl Adverts {
     }
 
     /// A switch has had a MAC for an unknown time: the sequence is what it was in this place, for nothing has moved.
-    pub fn on_inherited(&mut self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> Advert {
+    pub(super) fn on_inherited(&mut self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> Advert {
         let sequence = self.kept(route, paths);
         self.advertise(route, sequence)
     }
@@ -82,7 +84,7 @@ impl Adverts {
 
     /// Another agent advertises a MAC at the same tunnel end with a higher sequence: it is the same place. Returns whether
     /// that changed anything.
-    pub fn on_path(&mut self, network: Uuid, mac: Mac, path: ReceivedPath) -> bool {
+    pub(super) fn on_path(&mut self, network: Uuid, mac: Mac, path: ReceivedPath) -> bool {
         let advert = self.current.get_mut(&(network, mac));
         match advert.filter(|advert| advert.vtep == path.vtep && advert.sequence < path.sequence) {
             Some(advert) => {
@@ -94,7 +96,7 @@ impl Adverts {
     }
 
     /// A path at a tunnel end is gone, or our own is: its sequence is remembered.
-    pub fn remember(&mut self, now: Time, route: Route, sequence: u32) {
+    pub(super) fn remember(&mut self, now: Time, route: Route, sequence: u32) {
         let until = now + SEQUENCE_MEMORY;
         let remembered = self.remembered.entry(route).or_insert(Remembered { sequence, until });
         self.expires_at.remove(&(remembered.until, route));
@@ -104,30 +106,30 @@ impl Adverts {
     }
 
     /// No switch of ours has this MAC any more.
-    pub fn on_withdrawn(&mut self, now: Time, network: Uuid, mac: Mac) {
+    pub(super) fn on_withdrawn(&mut self, now: Time, network: Uuid, mac: Mac) {
         if let Some(Advert { vtep, sequence }) = self.current.remove(&(network, mac)) {
             self.remember(now, Route { network, mac, vtep }, sequence);
         }
     }
 
     /// What is advertised of a MAC.
-    pub fn of(&self, network: Uuid, mac: Mac) -> Option<Advert> {
+    pub(super) fn of(&self, network: Uuid, mac: Mac) -> Option<Advert> {
         self.current.get(&(network, mac)).copied()
     }
 
     /// Everything that is advertised.
-    pub fn all(&self) -> impl Iterator<Item = (Uuid, Mac)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (Uuid, Mac)> {
         self.current.keys().copied()
     }
 
     /// The MACs of a network that are advertised.
-    pub fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
+    pub(super) fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
         let current = self.current.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
         current.map(|((_, mac), _)| *mac)
     }
 
     /// Forgets the sequences that have been remembered for long enough.
-    pub fn expire(&mut self, now: Time) {
+    pub(super) fn expire(&mut self, now: Time) {
         while let Some((_, route)) = self.expires_at.first().copied().filter(|(at, _)| *at <= now) {
             self.expires_at.pop_first();
             self.remembered.remove(&route);

@@ -14,19 +14,36 @@ use crate::text::short;
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
     /// The peer agent sends reports.
-    PeerUp { agent: String },
+    PeerUp {
+        /// The name of the peer agent.
+        agent: String,
+    },
     /// It has sent none for three seconds.
-    PeerDown { agent: String },
+    PeerDown {
+        /// The name of the peer agent.
+        agent: String,
+    },
     /// Who owns a switch: not exactly one agent, and for longer than a takeover lasts; or one again.
-    Mastership { switch: SwitchName, owners: Vec<String> },
+    Mastership {
+        /// `Physical_Switch.name`.
+        switch: SwitchName,
+        /// The names of the agents that own it.
+        owners: Vec<String>,
+    },
     /// The two agents have different configurations of a switch.
     Disagreed {
+        /// `Physical_Switch.name`.
         switch: SwitchName,
+        /// The fingerprint of our configuration of it.
         ours: String,
+        /// The fingerprint of the peer's.
         theirs: String,
     },
     /// They have the same configuration again.
-    Agreed { switch: SwitchName },
+    Agreed {
+        /// `Physical_Switch.name`.
+        switch: SwitchName,
+    },
 }
 
 impl LogEvent for What {

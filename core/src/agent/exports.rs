@@ -49,14 +49,14 @@ impl Exports {
     }
 
     /// A session exports a route.
-    pub fn on_exported(&mut self, generation: Generation, route: Route) {
+    pub(super) fn on_exported(&mut self, generation: Generation, route: Route) {
         if self.by_generation.entry(generation).or_default().insert(route) {
             self.owners.entry(route).or_default().push(generation);
         }
     }
 
     /// A session withdrew a route. It stays while another one exports it.
-    pub fn on_withdrawn(&mut self, generation: Generation, route: Route) {
+    pub(super) fn on_withdrawn(&mut self, generation: Generation, route: Route) {
         if let Some(routes) = self.by_generation.get_mut(&generation) {
             routes.remove(&route);
             if routes.is_empty() {
@@ -67,7 +67,7 @@ impl Exports {
     }
 
     /// A session ended: what it alone still exports goes. Returns everything that it exported.
-    pub fn on_closed(&mut self, generation: Generation) -> BTreeSet<Route> {
+    pub(super) fn on_closed(&mut self, generation: Generation) -> BTreeSet<Route> {
         let routes = self.by_generation.remove(&generation).unwrap_or_default();
         for route in &routes {
             self.disown(generation, route);

@@ -9,7 +9,7 @@ use crate::evpn::{self, Key, Path, Unusable};
 use crate::ids::{Mac, Uuid};
 
 /// Which of the agent's control nodes sent a path, by the number of its slot.
-pub type Slot = usize;
+pub(super) type Slot = usize;
 
 /// Paths that we presume to be sent to us.
 const OURSELVES: Slot = Slot::MAX;
@@ -19,8 +19,11 @@ const OURSELVES: Slot = Slot::MAX;
 pub struct ReceivedPath {
     /// The tunnel end.
     pub vtep: Ipv4Addr,
+    /// The local preference, never 0: the highest is the best.
     pub preference: u32,
+    /// The MAC does not move (RFC 7432, section 15.2): better than a path that is not sticky.
     pub sticky: bool,
+    /// The sequence of MAC mobility (RFC 7432, section 15): the highest is the latest.
     pub sequence: u32,
 }
 

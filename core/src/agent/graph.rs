@@ -10,12 +10,12 @@ use std::str::FromStr;
 use crate::configuration::{CertificateRule, Configuration, Network, SessionOptions, Switch, VlanId};
 use crate::contrail_schema::{self as schema, kind, link, property};
 use crate::ids::{SwitchName, Uuid, Vni};
-use crate::xmpp::element::Element;
+use crate::xmpp::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 
 /// Nodes and links, as they arrived.
 #[derive(Clone, Debug, Default)]
-pub struct Graph {
+pub(super) struct Graph {
     nodes: BTreeMap<NodeId, Vec<Element>>,
     /// Both ways.
     links: BTreeMap<NodeId, BTreeSet<(Box<str>, NodeId)>>,
@@ -24,13 +24,13 @@ pub struct Graph {
 }
 
 /// The node of the agent with this name.
-pub fn virtual_router(agent: &str) -> NodeId {
+pub(super) fn virtual_router(agent: &str) -> NodeId {
     NodeId::new(kind::VIRTUAL_ROUTER, schema::virtual_router(agent))
 }
 
 impl Graph {
     /// One more thing is known.
-    pub fn apply(&mut self, change: Change) {
+    pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::UpdateNode(Node { id, properties }) => {
                 self.delete_node(&id);
@@ -56,17 +56,17 @@ impl Graph {
     }
 
     /// How much memory it takes, about.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The revision that a control node of ours writes onto our node when it has sent everything.
-    pub fn revision(&self, agent: &str) -> Option<u64> {
+    pub(super) fn revision(&self, agent: &str) -> Option<u64> {
         self.read(&virtual_router(agent), property::REVISION)
     }
 
     /// What all this asks of an agent, and what of it could not be read.
-    pub fn configuration(&self, agent: &str, session: SessionOptions) -> (Configuration, Vec<String>) {
+    pub(super) fn configuration(&self, agent: &str, session: SessionOptions) -> (Configuration, Vec<String>) {
         let mut reading = Reading {
             graph: self,
             problems: Vec::new(),

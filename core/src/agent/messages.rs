@@ -12,26 +12,34 @@ use crate::ids::{ConnId, Generation};
 use crate::machine::{CloseWhy, Peer};
 use crate::session::{Command, Notice, Session};
 use crate::time::Time;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 /// What may arrive at an agent.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A client, hopefully a switch, has connected; the handshake is over.
     Connected {
+        /// The number of the connection; never used again.
         conn: ConnId,
+        /// What the driver knows of the client.
         peer: Peer,
+        /// When the connection was accepted, before the handshake.
         accepted_at: Time,
     },
     /// A session notifies its agent.
     Session {
+        /// The connection of the session.
         conn: ConnId,
+        /// Which session of this agent.
         generation: Generation,
+        /// What it notifies.
         notice: Notice,
     },
     /// What is desired from now on, and whether that is complete.
     Configure {
+        /// What is desired.
         configuration: Arc<Configuration>,
+        /// What it does not desire may be deleted.
         complete: bool,
     },
     /// Hand over every switch and go: first the proxies are notified, then the switches are released.
@@ -43,7 +51,10 @@ pub enum Input {
     /// The peer agent sent a report.
     Peer(PeerReport),
     /// The services node passed its probes, or failed them.
-    Tsn { alive: bool },
+    Tsn {
+        /// It passed enough probes in a row.
+        alive: bool,
+    },
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -52,17 +63,47 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Run this session on its connection.
-    Open { conn: ConnId, session: Box<Session> },
+    Open {
+        /// Where it runs.
+        conn: ConnId,
+        /// The session; its outputs are due at once.
+        session: Box<Session>,
+    },
     /// Close a connection that gets no session.
-    Refuse { conn: ConnId, why: CloseWhy },
+    Refuse {
+        /// Which connection.
+        conn: ConnId,
+        /// The reason to report.
+        why: CloseWhy,
+    },
     /// Give a session a command.
-    Command { conn: ConnId, command: Command },
+    Command {
+        /// The connection of the session.
+        conn: ConnId,
+        /// What the session is to do.
+        command: Command,
+    },
     /// Dial this control node, and open a stream to it.
-    Dial { id: UplinkId, to: SocketAddr },
+    Dial {
+        /// The number of the dial.
+        id: UplinkId,
+        /// The control node.
+        to: SocketAddr,
+    },
     /// Send a stanza to a control node.
-    SendStanza { id: UplinkId, stanza: Stanza },
+    SendStanza {
+        /// Which dial or session.
+        id: UplinkId,
+        /// What is to be sent.
+        stanza: Stanza,
+    },
     /// Close the session with a control node.
-    CloseUplink { id: UplinkId, why: CloseWhy },
+    CloseUplink {
+        /// Which dial or session.
+        id: UplinkId,
+        /// The reason to report.
+        why: CloseWhy,
+    },
     /// Something happened between the agent and its control nodes.
     Event(uplinks::What),
     /// Send a report to the peer agent.
@@ -70,7 +111,12 @@ pub enum Output {
     /// Something is wrong between the two agents of the pair, or right again.
     Pair(event::What),
     /// The health port shows this grade from now on. What an isolated agent lacks.
-    Graded { grade: Grade, isolation: Option<Isolation> },
+    Graded {
+        /// The grade.
+        grade: Grade,
+        /// What the agent lacks; `None` unless it is isolated or alone.
+        isolation: Option<Isolation>,
+    },
     /// Every session has ended: the process may exit.
     Drained,
 }

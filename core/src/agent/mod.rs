@@ -6,19 +6,19 @@
 //! nodes. `roles` is what the agent is to each switch, `grade` how fit it is, `pair` what it knows of the peer agent,
 //! `drain` how it goes. This file joins the parts; the joints of routes are in `routes`, those of the pair in `peer`.
 
-pub mod adverts;
+mod adverts;
 mod drain;
-pub mod event;
+mod event;
 mod exports;
-pub mod fabric;
+mod fabric;
 mod grade;
-pub mod graph;
+mod graph;
 mod hold;
 mod imports;
 mod messages;
-pub mod pair;
+mod pair;
 mod peer;
-pub mod probe;
+mod probe;
 mod roles;
 mod routes;
 mod sessions;
@@ -36,13 +36,18 @@ use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
 use crate::session::{Command, Notice, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
 use crate::time::{Deadline, Time};
+pub use adverts::Advert;
 use drain::{Drain, Step};
-use exports::Exports;
+pub use event::What;
+pub use exports::Exports;
+pub use fabric::{Fabric, ReceivedPath};
 use grade::Grading;
-use hold::Served;
+pub use hold::Served;
 use imports::Imports;
 pub use messages::{Input, Output, Why};
 use pair::Pair;
+pub use pair::PeerReport;
+pub use probe::Streak;
 use roles::Roles;
 pub use roles::{Role, SwitchRole};
 use sessions::{Known, Sessions};

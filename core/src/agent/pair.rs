@@ -21,6 +21,7 @@ use crate::time::Time;
 pub struct PeerReport {
     /// The agent that sends it.
     pub agent: String,
+    /// What its health port shows.
     pub grade: Grade,
     /// It could take a switch: it is fit, and lacks nothing at this moment.
     pub ready: bool,
@@ -30,7 +31,7 @@ pub struct PeerReport {
 
 /// What an agent knows of the peer agent.
 #[derive(Clone, Debug, Default)]
-pub struct Pair {
+pub(super) struct Pair {
     received: Option<(Time, PeerReport)>,
     sent: Option<(Time, PeerReport)>,
     /// When each switch was handed over.
@@ -51,7 +52,7 @@ type Side<'a> = (&'a str, &'a SwitchRole);
 
 impl Pair {
     /// A report arrived. Returns the switches that the peer agent owns now and did not own before.
-    pub fn on_report(&mut self, now: Time, report: PeerReport) -> Vec<SwitchName> {
+    pub(super) fn on_report(&mut self, now: Time, report: PeerReport) -> Vec<SwitchName> {
         let before = self.received.take().map(|(_, report)| report);
         let is_new = |name: &SwitchName, role: &SwitchRole| {
             let was = before.as_ref().and_then(|report| report.switches.get(name));
@@ -65,7 +66,7 @@ impl Pair {
     }
 
     /// Compares the two agents' roles. Returns what has been wrong for long enough, and what is right again.
-    pub fn compare(&mut self, now: Time, own: &str, ours: &BTreeMap<SwitchName, SwitchRole>) -> Vec<What> {
+    pub(super) fn compare(&mut self, now: Time, own: &str, ours: &BTreeMap<SwitchName, SwitchRole>) -> Vec<What> {
         let mut events = Vec::new();
         let mut before = std::mem::take(&mut self.alarms);
         let Some((_, report)) = &self.received else {
@@ -98,7 +99,7 @@ impl Pair {
     }
 
     /// What is wrong with a switch, and has been for long enough to be reported.
-    pub fn alarms(&self, name: &SwitchName) -> Vec<Alarm> {
+    pub(super) fn alarms(&self, name: &SwitchName) -> Vec<Alarm> {
         let is_reported = |alarm: &Alarm| {
             let raised = self.alarms.get(&(name.clone(), *alarm));
             raised.is_some_and(|raised| raised.is_reported)
@@ -107,13 +108,13 @@ impl Pair {
     }
 
     /// The peer agent's last report and when it arrived, unless it is too old to count.
-    pub fn fresh(&self, now: Time) -> Option<(Time, &PeerReport)> {
+    pub(super) fn fresh(&self, now: Time) -> Option<(Time, &PeerReport)> {
         let (at, report) = self.received.as_ref()?;
         (now.since(*at) < PEER_FRESH).then_some((*at, report))
     }
 
     /// What an operator may want to know of the peer agent.
-    pub fn status(&self) -> PeerStatus {
+    pub(super) fn status(&self) -> PeerStatus {
         let report = self.received.as_ref().map(|(_, report)| report);
         PeerStatus {
             agent: report.map(|report| report.agent.clone()),
@@ -122,12 +123,12 @@ impl Pair {
     }
 
     /// Whether the peer agent can take a switch.
-    pub fn is_ready(&self, now: Time) -> bool {
+    pub(super) fn is_ready(&self, now: Time) -> bool {
         self.fresh(now).is_some_and(|(_, report)| report.ready)
     }
 
     /// Returns whether a report is to be sent now: something changed, or it is time to send one again.
-    pub fn send(&mut self, now: Time, report: &PeerReport) -> bool {
+    pub(super) fn send(&mut self, now: Time, report: &PeerReport) -> bool {
         let changed = self.sent.as_ref().is_none_or(|(_, sent)| sent != report);
         let is_due = changed || self.must_send(now);
         if is_due {
@@ -137,12 +138,12 @@ impl Pair {
     }
 
     /// Whether a report is to be sent though nothing has changed.
-    pub fn must_send(&self, now: Time) -> bool {
+    pub(super) fn must_send(&self, now: Time) -> bool {
         self.sent.as_ref().is_none_or(|(at, _)| now.since(*at) >= PEER_SAYS)
     }
 
     /// When a report is due, when the last one received is too old to count, or when an alarm has lasted.
-    pub fn due(&self) -> Option<Time> {
+    pub(super) fn due(&self) -> Option<Time> {
         let send = self.sent.as_ref().map(|(at, _)| *at + PEER_SAYS);
         let stale = self.received.as_ref().map(|(at, _)| *at + PEER_FRESH);
         let unreported = self.alarms.values().filter(|raised| !raised.is_reported);
@@ -151,13 +152,13 @@ impl Pair {
     }
 
     /// Forgets a report that is too old to count. Returns it.
-    pub fn expire(&mut self, now: Time) -> Option<PeerReport> {
+    pub(super) fn expire(&mut self, now: Time) -> Option<PeerReport> {
         let (_, report) = self.received.take_if(|(at, _)| now.since(*at) >= PEER_FRESH)?;
         Some(report)
     }
 
     /// Whether a switch may be handed over: once a minute. One that comes back is kept.
-    pub fn may_hand_over(&mut self, now: Time, switch: &SwitchName) -> bool {
+    pub(super) fn may_hand_over(&mut self, now: Time, switch: &SwitchName) -> bool {
         let at = self.handed_over.get(switch);
         let lately = at.is_some_and(|at| now.since(*at) < HANDOVER_PAUSE);
         if !lately {

@@ -26,6 +26,7 @@ pub enum Role {
 /// An agent's role at a switch, and what goes with it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct SwitchRole {
+    /// Whether it owns the switch, waits, or has no session with it.
     #[serde(rename = "state")]
     pub role: Role,
     /// The place of its session in the order in which the agent's sessions were allowed to write.

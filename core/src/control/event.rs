@@ -19,66 +19,117 @@ use crate::text::short;
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Event {
     /// A client's stream is open.
-    ClientUp { client: ClientName, address: SocketAddr },
+    ClientUp {
+        /// The name that the client gave.
+        client: ClientName,
+        /// Where it dialled from.
+        address: SocketAddr,
+    },
     /// A client's session is over, and with it everything that it published.
     ClientDown {
+        /// The name that the client gave.
         client: ClientName,
+        /// How many routes it had published.
         routes: usize,
+        /// Why the session ended.
         why: CloseWhy,
     },
     /// A stream was closed at once: no session came of it.
     ClientRefused {
+        /// The name that the client gave.
         client: ClientName,
+        /// Where it dialled from.
         address: SocketAddr,
+        /// Why it was refused.
         why: CloseWhy,
     },
     /// A client subscribed to an instance, which is configured or not.
     Subscribed {
+        /// The name that the client gave.
         client: ClientName,
+        /// What it subscribed to.
         instance: InstanceName,
+        /// The instance is configured.
         known: bool,
     },
     /// A client unsubscribed an instance; what it published there goes.
-    Unsubscribed { client: ClientName, instance: InstanceName },
+    Unsubscribed {
+        /// The name that the client gave.
+        client: ClientName,
+        /// What it had subscribed to.
+        instance: InstanceName,
+    },
     /// A route has another best path, or other broadcast members; every subscriber is to receive it.
-    Reflected { instance: InstanceName, route: Key },
+    Reflected {
+        /// Where the route stands.
+        instance: InstanceName,
+        /// The key of the route within the instance.
+        route: Key,
+    },
     /// A route has no path any more; every subscriber is to receive it.
-    RouteRemoved { instance: InstanceName, route: Key },
+    RouteRemoved {
+        /// Where the route stood.
+        instance: InstanceName,
+        /// The key of the route within the instance.
+        route: Key,
+    },
     /// A publication waits until its instance is configured.
     Deferred {
+        /// The name that the client gave.
         client: ClientName,
+        /// The instance that is not configured.
         instance: InstanceName,
+        /// The key of the route within the instance.
         route: Key,
     },
     /// Something that a client sent was refused by a bound or a rule.
     RouteRefused {
+        /// The name that the client gave.
         client: ClientName,
+        /// Which bound or rule.
         refusal: Refusal,
+        /// What was sent, for a person; its text comes from the client.
         what: String,
     },
     /// A client has been sent every route of all its instances.
-    EndOfRib { client: ClientName },
+    EndOfRib {
+        /// The name that the client gave.
+        client: ClientName,
+    },
     /// An inventory is in force.
     Configured {
+        /// The revision of the inventory.
         revision: u64,
+        /// How many networks it has.
         networks: usize,
+        /// How many switches it has.
         switches: usize,
         /// The revision is not that of another inventory that was in force.
         is_raised: bool,
     },
     /// An inventory was older than the one in force.
-    InventoryOutdated { offered: u64, revision: u64 },
+    InventoryOutdated {
+        /// The revision of the inventory that was refused.
+        offered: u64,
+        /// The revision in force.
+        revision: u64,
+    },
     /// A client has been sent its configuration.
     ConfigurationSent {
+        /// The name that the client gave.
         client: ClientName,
+        /// The revision that was sent.
         revision: u64,
         /// Some switch is to be served by it.
         serves_any: bool,
     },
     /// The agents that own a switch in a network: exactly one should.
     SwitchOwner {
+        /// `Physical_Switch.name`.
         switch: SwitchName,
+        /// The UUID of the network.
         network: Uuid,
+        /// The clients that publish the broadcast route of the switch there.
         owners: Vec<ClientName>,
     },
 }

@@ -9,7 +9,7 @@ use super::inventory::Inventory;
 use crate::configuration::{CertificateRule, Network, Switch, VlanId, fnv1a};
 use crate::contrail_schema::{self as schema, kind, link, property};
 use crate::ids::{SwitchName, Uuid};
-use crate::xmpp::element::Element;
+use crate::xmpp::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 
 /// Nodes with their properties, and links.

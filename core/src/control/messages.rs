@@ -15,7 +15,7 @@ use crate::bounds::ITEMS_PER_MESSAGE;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Mac;
 use crate::time::Time;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 /// What a client is sent in its turn.
 #[derive(Debug, Default)]

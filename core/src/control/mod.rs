@@ -57,7 +57,7 @@ use crate::evpn::InstanceName;
 use crate::ids::ConnId;
 use crate::machine::Machine;
 use crate::time::{Deadline, Time};
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 use client::Client;
 use clients::{Admission, Clients};
 use fanout::Fanout;
@@ -71,17 +71,35 @@ use rib::Rib;
 pub enum Input {
     /// The stream of a client is open.
     Opened {
+        /// The number of the connection; never used again.
         conn: ConnId,
+        /// The name that the client gave.
         name: ClientName,
+        /// Where it dialled from.
         address: SocketAddr,
     },
     /// A client sent this.
-    Stanza { conn: ConnId, stanza: Stanza },
+    Stanza {
+        /// The connection of the client.
+        conn: ConnId,
+        /// What it sent.
+        stanza: Stanza,
+    },
     /// So many bytes of what is on its way to a client have not left yet. The driver reports whenever it becomes less, and
     /// at the latest when nothing is left.
-    Sent { conn: ConnId, queued_bytes: usize },
+    Sent {
+        /// The connection of the client.
+        conn: ConnId,
+        /// Bytes that the driver still holds.
+        queued_bytes: usize,
+    },
     /// A client's stream is over.
-    Closed { conn: ConnId, why: CloseWhy },
+    Closed {
+        /// The connection of the client.
+        conn: ConnId,
+        /// Why it ended.
+        why: CloseWhy,
+    },
     /// What is configured from now on.
     Configure(Arc<Inventory>),
     /// The time that `poll_timeout` named has come.

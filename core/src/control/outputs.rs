@@ -5,15 +5,25 @@ use std::collections::VecDeque;
 use super::event::Event;
 use crate::close::CloseWhy;
 use crate::ids::ConnId;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 /// What a control node wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send this to a client.
-    Send { conn: ConnId, stanza: Stanza },
+    Send {
+        /// The connection of the client.
+        conn: ConnId,
+        /// What is to be sent.
+        stanza: Stanza,
+    },
     /// Close a client's stream: for the control node it is over already.
-    Close { conn: ConnId, why: CloseWhy },
+    Close {
+        /// The connection of the client.
+        conn: ConnId,
+        /// The reason to report.
+        why: CloseWhy,
+    },
     /// Something happened.
     Event(Event),
 }

@@ -16,7 +16,7 @@ use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::ConnId;
 use crate::text::short;
 use crate::time::Time;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 impl ControlNode {
     pub(super) fn on_stanza(&mut self, now: Time, conn: ConnId, stanza: Stanza) {

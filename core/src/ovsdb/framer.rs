@@ -27,7 +27,7 @@ impl Frame {
     }
 
     /// Where that value lies in [`bytes`](Self::bytes).
-    pub fn member_range(&self, name: &str) -> Option<Range<usize>> {
+    pub(crate) fn member_range(&self, name: &str) -> Option<Range<usize>> {
         let named = |member: &&Member| self.slice(member.name.clone()) == Some(name.as_bytes());
         self.members.iter().rev().find(named).map(|member| member.value.clone())
     }

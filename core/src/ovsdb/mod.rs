@@ -1,13 +1,13 @@
 //! OVSDB as RFC 7047 and `ovsdb-server` speak it: bytes in, typed rows out, and back.
 //!
-//! A stream is cut into messages by the [`framer`]; [`rpc`] says what each message is; [`updates`] walks
+//! A stream is cut into messages by a [`Framer`]; [`rpc`] says what each message is; [`updates`] walks
 //! the rows of a dump or an update one by one, so that a dump of a hundred thousand rows can be read in
 //! steps; [`rows`] gives them their types; `transaction` writes what we want changed and `reply` reads
 //! what became of it.
 
 #![warn(clippy::indexing_slicing)]
 
-pub mod framer;
+mod framer;
 pub(crate) mod monitor;
 pub(crate) mod notation;
 pub(crate) mod reply;
@@ -17,5 +17,7 @@ pub mod schema;
 pub(crate) mod transaction;
 pub mod updates;
 
+pub use framer::{Frame, FrameError, Framer};
+
 /// The database that a switch is managed through.
-pub const DATABASE: &str = "hardware_vtep";
+pub(crate) const DATABASE: &str = "hardware_vtep";

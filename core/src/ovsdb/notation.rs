@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::ids::Uuid;
 
 /// What a set or a map may hold.
-pub trait Atom: Sized {
+pub(crate) trait Atom: Sized {
     /// From a string; `None` if this type is not written as one.
     fn from_text(_text: &str) -> Option<Self> {
         None
@@ -47,7 +47,7 @@ impl Atom for Uuid {
 
 /// A column of any number of atoms: a scalar, an optional or a set.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Set<T>(pub SmallVec<[T; 1]>);
+pub(crate) struct Set<T>(pub(crate) SmallVec<[T; 1]>);
 
 impl<T> Default for Set<T> {
     fn default() -> Self {
@@ -57,7 +57,7 @@ impl<T> Default for Set<T> {
 
 impl<T> Set<T> {
     /// The first element: all there is in a scalar or an optional.
-    pub fn first(self) -> Option<T> {
+    pub(crate) fn first(self) -> Option<T> {
         self.0.into_iter().next()
     }
 }
@@ -70,7 +70,7 @@ impl<'de, T: Atom> Deserialize<'de> for Set<T> {
 
 /// A column that maps atoms to atoms.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Map<K, V>(pub Vec<(K, V)>);
+pub(crate) struct Map<K, V>(pub(crate) Vec<(K, V)>);
 
 impl<K, V> Default for Map<K, V> {
     fn default() -> Self {

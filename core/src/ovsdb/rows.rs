@@ -17,83 +17,83 @@ pub struct UcastRow {
     #[serde(rename = "MAC")]
     pub mac: Option<MacText>,
     /// The row's `Logical_Switch`.
-    pub logical_switch: Option<Set<Uuid>>,
+    pub(crate) logical_switch: Option<Set<Uuid>>,
     /// The row's `Physical_Locator`.
-    pub locator: Option<Set<Uuid>>,
+    pub(crate) locator: Option<Set<Uuid>>,
 }
 
 /// A row of `Mcast_Macs_Local` or `Mcast_Macs_Remote`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct McastRow {
+pub(crate) struct McastRow {
     /// `MAC`: an address, or `unknown-dst`.
     #[serde(rename = "MAC", default)]
-    pub mac: MacText,
+    pub(crate) mac: MacText,
     /// The row's `Logical_Switch`.
     #[serde(default)]
-    pub logical_switch: Set<Uuid>,
+    pub(crate) logical_switch: Set<Uuid>,
     /// The row's `Physical_Locator_Set`.
     #[serde(default)]
-    pub locator_set: Set<Uuid>,
+    pub(crate) locator_set: Set<Uuid>,
 }
 
 /// A row of `Physical_Locator_Set`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct LocatorSetRow {
+pub(crate) struct LocatorSetRow {
     /// The tunnel ends.
     #[serde(default)]
-    pub locators: Set<Uuid>,
+    pub(crate) locators: Set<Uuid>,
 }
 
 /// A row of `Physical_Locator`, without the `tunnel_key` that schema 1.5 added.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct LocatorRow {
+pub(crate) struct LocatorRow {
     /// `vxlan_over_ipv4`, or what a later schema may add.
     #[serde(default)]
-    pub encapsulation_type: String,
+    pub(crate) encapsulation_type: String,
     /// An address; free text in the database.
     #[serde(default)]
-    pub dst_ip: Address,
+    pub(crate) dst_ip: Address,
 }
 
 /// What schema 1.5 added to `Physical_Locator`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct LocatorKeyRow {
+pub(crate) struct LocatorKeyRow {
     /// A key of its own, instead of the logical switch's.
     #[serde(default)]
-    pub tunnel_key: Set<i64>,
+    pub(crate) tunnel_key: Set<i64>,
 }
 
 /// A row of `Logical_Switch`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct LogicalSwitchRow {
+pub(crate) struct LogicalSwitchRow {
     /// Its name: unique in the database.
     #[serde(default)]
-    pub name: String,
+    pub(crate) name: String,
     /// The VNI. Not unique in the database.
     #[serde(default)]
-    pub tunnel_key: Set<i64>,
+    pub(crate) tunnel_key: Set<i64>,
 }
 
 /// What schema 1.6 added to `Logical_Switch`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct ReplicationRow {
+pub(crate) struct ReplicationRow {
     /// `service_node` or `source_node`; unset means the former.
     #[serde(default)]
-    pub replication_mode: Set<String>,
+    pub(crate) replication_mode: Set<String>,
 }
 
 /// A row of `Physical_Switch`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct PhysicalSwitchRow {
+pub(crate) struct PhysicalSwitchRow {
     /// Its name: unique in the database.
     #[serde(default)]
-    pub name: String,
+    pub(crate) name: String,
     /// Its ports.
     #[serde(default)]
-    pub ports: Set<Uuid>,
+    pub(crate) ports: Set<Uuid>,
     /// Its own tunnel ends.
     #[serde(default)]
-    pub tunnel_ips: Set<Address>,
+    pub(crate) tunnel_ips: Set<Address>,
 }
 
 /// A row of `Physical_Port`.
@@ -101,24 +101,24 @@ pub struct PhysicalSwitchRow {
 pub struct PhysicalPortRow {
     /// Its name: unique within its switch.
     #[serde(default)]
-    pub name: String,
+    pub(crate) name: String,
     /// VLAN to `Logical_Switch`.
     #[serde(default)]
-    pub vlan_bindings: Map<i64, Uuid>,
+    pub(crate) vlan_bindings: Map<i64, Uuid>,
 }
 
 /// A row of `Manager`.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct ManagerRow {
+pub(crate) struct ManagerRow {
     /// `ssl:192.0.2.1:6640` and the like: unique in the database.
     #[serde(default)]
-    pub target: String,
+    pub(crate) target: String,
     /// Milliseconds.
     #[serde(default)]
-    pub max_backoff: Set<i64>,
+    pub(crate) max_backoff: Set<i64>,
     /// Milliseconds.
     #[serde(default)]
-    pub inactivity_probe: Set<i64>,
+    pub(crate) inactivity_probe: Set<i64>,
 }
 
 /// The `MAC` column: free text, of which three kinds matter.
@@ -139,10 +139,10 @@ pub enum MacText {
 
 impl MacText {
     /// The keyword for the broadcast route.
-    pub const UNKNOWN_DST: &str = "unknown-dst";
+    pub(crate) const UNKNOWN_DST: &str = "unknown-dst";
 
     /// Whether this is the broadcast route, in either of the two ways that it is written.
-    pub fn is_broadcast(&self) -> bool {
+    pub(crate) fn is_broadcast(&self) -> bool {
         match self {
             Self::UnknownDst => true,
             Self::Mac { mac, .. } => *mac == Mac::BROADCAST,
@@ -182,7 +182,7 @@ impl<'de> Deserialize<'de> for MacText {
 
 /// An IPv4 address in a column of free text; `None` where the text is none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Address(pub Option<Ipv4Addr>);
+pub(crate) struct Address(pub(crate) Option<Ipv4Addr>);
 
 impl Atom for Address {
     fn from_text(text: &str) -> Option<Self> {

@@ -90,7 +90,7 @@ fn is_json(frame: &Frame, range: &Range<usize>) -> bool {
 }
 
 /// Writes a request; `params` is JSON text.
-pub fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
+pub(crate) fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(params.len() + method.len() + 48);
     bytes.extend_from_slice(b"{\"id\":");
     bytes.extend_from_slice(id.to_string().as_bytes());
@@ -103,10 +103,10 @@ pub fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
 }
 
 /// The keepalive of RFC 7047 section 4.1.11, with the id that Open vSwitch uses, too.
-pub const ECHO: &[u8] = br#"{"id":"echo","method":"echo","params":[]}"#;
+pub(crate) const ECHO: &[u8] = br#"{"id":"echo","method":"echo","params":[]}"#;
 
 /// The id in it, as JSON text.
-pub const ECHO_ID: &[u8] = br#""echo""#;
+pub(crate) const ECHO_ID: &[u8] = br#""echo""#;
 
 /// Answers an echo: the same parameters come back. `id` and `params` are JSON text.
 pub fn echo_reply(id: &[u8], params: &[u8]) -> Vec<u8> {
@@ -115,7 +115,7 @@ pub fn echo_reply(id: &[u8], params: &[u8]) -> Vec<u8> {
 }
 
 /// Refuses a request that a manager does not serve.
-pub fn unknown_method(id: &[u8]) -> Vec<u8> {
+pub(crate) fn unknown_method(id: &[u8]) -> Vec<u8> {
     [br#"{"id":"#, id, br#","result":null,"error":"unknown method"}"#].concat()
 }
 

@@ -24,18 +24,18 @@ pub const REQUIRED: &[(&str, &[&str])] = &[
 
 /// What we need to know of a schema.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// `1.7.0` and the like.
-    pub version: String,
+    pub(crate) version: String,
     /// `Physical_Locator.tunnel_key`, since 1.5.
-    pub locator_tunnel_key: bool,
+    pub(crate) locator_tunnel_key: bool,
     /// `Logical_Switch.replication_mode`, since 1.6.
-    pub replication_mode: bool,
+    pub(crate) replication_mode: bool,
 }
 
 impl Schema {
     /// Reads the reply to `get_schema`. The error names what is missing: the peer is incompatible.
-    pub fn read(json: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
         let text: Text = serde_json::from_slice(json).map_err(|error| format!("its schema cannot be read: {error}"))?;
         let has = |table: &str, column: &str| {
             let table = text.tables.get(table);

@@ -9,7 +9,7 @@ use super::wire::{Asked, Reading, Work, bound_exceeded, protocol_error};
 use crate::bounds::{ROWS, WORK_BYTES_PER_STEP};
 use crate::event::What;
 use crate::machine::{CloseReason, CloseWhy};
-use crate::ovsdb::framer::Frame;
+use crate::ovsdb::Frame;
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::reply::{self, Refusal};
 use crate::ovsdb::rpc::{self, Message};

@@ -7,6 +7,7 @@ pub struct Element {
     pub name: Box<str>,
     /// In the order in which they were written, namespace declarations among them.
     pub attributes: Vec<(Box<str>, Box<str>)>,
+    /// The elements in it, in the order in which they were written.
     pub children: Vec<Self>,
     /// What stands between the tags, entities resolved.
     pub text: Box<str>,

@@ -9,7 +9,9 @@ pub enum Change {
     UpdateNode(Node),
     /// The node is gone.
     DeleteNode(NodeId),
+    /// The link is there.
     UpdateLink(Link),
+    /// The link is gone.
     DeleteLink(Link),
 }
 
@@ -23,6 +25,7 @@ pub struct NodeId {
 }
 
 impl NodeId {
+    /// The node of this kind and fully qualified name.
     pub fn new(kind: &str, name: impl Into<Box<str>>) -> Self {
         Self {
             kind: kind.into(),
@@ -34,6 +37,7 @@ impl NodeId {
 /// A node with all its properties.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Node {
+    /// Which node.
     pub id: NodeId,
     /// One element each, in the order in which they arrived.
     pub properties: Vec<Element>,
@@ -44,6 +48,7 @@ pub struct Node {
 pub struct Link {
     /// Such as `virtual-network-routing-instance`.
     pub kind: Box<str>,
+    /// The nodes that it joins.
     pub ends: [NodeId; 2],
 }
 

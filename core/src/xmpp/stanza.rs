@@ -8,6 +8,7 @@ use crate::xmpp::graph::Change;
 pub enum Stanza {
     /// Agent: it is to receive the routes of this instance, and may publish into it.
     Subscribe {
+        /// The routing instance.
         instance: InstanceName,
         /// What makes the route distinguisher: for a ToR agent, the network's own number.
         instance_id: u32,
@@ -18,31 +19,55 @@ pub enum Stanza {
         number: Option<u64>,
     },
     /// Agent: the end of its subscription.
-    Unsubscribe { instance: InstanceName },
+    Unsubscribe {
+        /// The routing instance.
+        instance: InstanceName,
+    },
     /// Agent: the first half of a publication or a withdrawal: the route. It counts when its collection follows.
     Publish {
         /// What the collection must name: for our own, [`Key::node`]. Others may write something else.
         node: Box<str>,
+        /// The route, and its path; in a withdrawal only the key counts.
         route: Box<(Key, Path)>,
     },
     /// Agent: the second half: into which instance, whether it is to be there, and the `node` of the first half. If that
     /// is another, or there was none, both are dropped.
     Collection {
+        /// The routing instance.
         instance: InstanceName,
+        /// The route is to be there; otherwise it is withdrawn.
         associate: bool,
+        /// The `node` of the publication.
         node: Box<str>,
     },
     /// Agent: the configuration of this node, and of everything around it.
-    SubscribeConfiguration { kind: Box<str>, name: Box<str> },
+    SubscribeConfiguration {
+        /// The kind of the node, such as `virtual-router`.
+        kind: Box<str>,
+        /// The fully qualified name of the node.
+        name: Box<str>,
+    },
     /// Control node: routes of an instance, of which all that share a path may share a message.
     Items {
+        /// The routing instance.
         instance: InstanceName,
+        /// Each route and its best path.
         items: Vec<(Key, Path)>,
     },
     /// Control node: routes that are no more.
-    Retracts { instance: InstanceName, keys: Vec<Key> },
+    Retracts {
+        /// The routing instance.
+        instance: InstanceName,
+        /// The routes.
+        keys: Vec<Key>,
+    },
     /// Control node of ours: every route that the instance had has been sent in the subscription with this number.
-    InstanceEndOfRib { instance: InstanceName, subscription: u64 },
+    InstanceEndOfRib {
+        /// The routing instance.
+        instance: InstanceName,
+        /// The `number` of the subscription.
+        subscription: u64,
+    },
     /// Either: every route that was there when the session began has been sent.
     EndOfRib,
     /// Control node: what changed in the configuration graph.

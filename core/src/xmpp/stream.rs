@@ -46,12 +46,15 @@ pub enum Role {
 /// How a stream is started.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
+    /// Which end of the stream this is.
     pub role: Role,
     /// Of an agent, its name; of a control node, that of its host.
     pub name: Box<str>,
     /// TLS is required. Without it, TLS is refused.
     pub tls: bool,
+    /// Without a byte from the peer for so long, the stream ends.
     pub hold: Duration,
+    /// When nothing was sent for so long, a keepalive goes out.
     pub keepalive: Duration,
 }
 
@@ -74,7 +77,10 @@ pub enum Input {
     /// Bytes from the peer, in order; once TLS is up, what it carries.
     Bytes(Vec<u8>),
     /// The driver has so many bytes left that the network did not take yet.
-    Sent { queued_bytes: usize },
+    Sent {
+        /// Bytes that the driver still holds.
+        queued_bytes: usize,
+    },
     /// The handshake that [`Output::StartTls`] asked for is over.
     TlsUp,
     /// To be sent to the peer. Before the stream is open, and after it has ended, nothing is sent. Several before the
@@ -114,7 +120,10 @@ pub enum Event {
     /// The peer sent this.
     Received(Stanza),
     /// Nothing follows.
-    Ended { why: CloseWhy },
+    Ended {
+        /// Why it ended.
+        why: CloseWhy,
+    },
 }
 
 /// Why a stream wants to be woken.

@@ -5,17 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_core::agent::adverts::Advert;
-use tandem_core::agent::pair::PeerReport;
 use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
-use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::agent::{Advert, Agent, Input, Output, PeerReport};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
 use tandem_core::event::{LogEvent, Route};
 use tandem_core::health::Grade;
 use tandem_core::session::{Command, Notice};
 use tandem_core::status::AgentStatus;
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
 pub(crate) const SWITCHES: [&str; 2] = ["tor0", "tor1"];

@@ -3,11 +3,8 @@
 use std::net::Ipv4Addr;
 
 use tandem_core::evpn::{Key, NextHop, Path};
-use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Link, Node, NodeId};
-use tandem_core::xmpp::read::read;
-use tandem_core::xmpp::stanza::Stanza;
-use tandem_core::xmpp::write::Writer;
+use tandem_core::xmpp::{Element, Stanza, Writer, read};
 use tandem_core::{Mac, Vni};
 
 const VTEP: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 20);

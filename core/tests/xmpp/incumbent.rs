@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 use tandem_core::Mac;
 use tandem_core::evpn::Key;
 use tandem_core::xmpp::graph::{Change, Link, Node, NodeId};
-use tandem_core::xmpp::read::{ReadError, read};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::{ReadError, Stanza, read};
 
 /// One route as an agent of the incumbent prints it: with newlines and without indentation.
 const ENTRY: &str = r#"<entry>

@@ -6,11 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tandem_core::Mac;
 use tandem_core::evpn::{Encapsulations, Key, NextHop, Path};
-use tandem_core::xmpp::element::Element;
 use tandem_core::xmpp::graph::{Change, Link, Node, NodeId};
-use tandem_core::xmpp::read::read;
-use tandem_core::xmpp::stanza::Stanza;
-use tandem_core::xmpp::write::Writer;
+use tandem_core::xmpp::{Element, Stanza, Writer, read};
 
 /// Every character that XML has, those that need escaping more often.
 fn text() -> impl Strategy<Value = String> {

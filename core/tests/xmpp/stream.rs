@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tandem_core::bounds::{NEGOTIATION, STANZA_BYTES, STREAM_BYTES_PER_STEP, TOKEN_BYTES};
 use tandem_core::machine::{CloseReason, CloseWhy};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{
     Event, HOLD, Input, KEEPALIVE, KEEPALIVE_BYTES, Output, Role, Stream, StreamOptions, Why,
 };

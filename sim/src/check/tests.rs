@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use tandem_core::agent::fabric::{Fabric, ReceivedPath};
+use tandem_core::agent::{Fabric, ReceivedPath};
 use tandem_core::event::{self, What};
 use tandem_core::evpn::Key;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};

@@ -12,7 +12,7 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use tandem_core::control::{self, ClientName, ControlNode, Inventory};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, Time};
 

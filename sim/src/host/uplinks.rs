@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tandem_core::agent::uplinks::{Input as Up, UplinkId};
 use tandem_core::bounds::DIAL;
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{Event as StreamEvent, Input as Stream, Output as Wanted, Role, StreamOptions};
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, agent, xmpp};
 

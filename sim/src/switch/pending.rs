@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tandem_core::bounds::MESSAGE_BYTES;
-use tandem_core::ovsdb::framer::Framer;
+use tandem_core::ovsdb::Framer;
 use tandem_core::{ConnId, Time};
 
 use super::monitor::Monitor;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tandem_core::ConnId;
-use tandem_core::ovsdb::framer::Frame;
+use tandem_core::ovsdb::Frame;
 
 use super::error::OpError;
 use super::locks::Mode;

@@ -12,11 +12,11 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
 
-use tandem_core::agent::fabric::{Fabric, ReceivedPath};
 pub use tandem_core::agent::uplinks::What as Event;
+use tandem_core::agent::{Fabric, ReceivedPath};
 use tandem_core::bounds::{CONTROL_NODES, DIAL, DIALS_BEFORE_ANOTHER};
 use tandem_core::evpn::{InstanceName, Key, Path};
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Mac, Machine, Time, Uuid};
 

@@ -5,9 +5,8 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use tandem_core::evpn::InstanceName;
-use tandem_core::xmpp::backoff::Backoff;
-use tandem_core::xmpp::stanza::Stanza;
 use tandem_core::xmpp::stream::{self, KEEPALIVE, Stream};
+use tandem_core::xmpp::{Backoff, Stanza};
 use tandem_core::{ConnId, Deadline, Machine, Time, Uuid};
 
 /// Why a vRouter wants to be woken.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use tandem_core::agent::fabric::Fabric;
+use tandem_core::agent::Fabric;
 use tandem_core::event::Route;
 use tandem_core::health::Grade;
 use tandem_core::{Mac, Uuid};

@@ -10,7 +10,7 @@ use super::{Output, UplinkId};
 use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER};
 use crate::status::UplinkStatus;
 use crate::time::Time;
-use crate::xmpp::backoff::Backoff;
+use crate::xmpp::Backoff;
 use crate::xmpp::stream::KEEPALIVE;
 
 /// Every slot, and the control nodes that have none.

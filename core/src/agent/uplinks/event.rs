@@ -16,25 +16,63 @@ use crate::text::short;
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
     /// A session with a control node is open.
-    UplinkUp { address: SocketAddr, name: String },
+    UplinkUp {
+        /// Where the control node is.
+        address: SocketAddr,
+        /// The name that it gave.
+        name: String,
+    },
     /// A session or a dial ended.
-    UplinkDown { address: SocketAddr, why: CloseWhy },
+    UplinkDown {
+        /// Where the control node is.
+        address: SocketAddr,
+        /// Why it ended.
+        why: CloseWhy,
+    },
     /// The configuration comes from this control node from now on.
-    ConfiguredBy { name: String },
+    ConfiguredBy {
+        /// The name that the control node gave.
+        name: String,
+    },
     /// A control node's configuration is older than the one in force.
-    RevisionOutdated { name: String, revision: u64, in_force: u64 },
+    RevisionOutdated {
+        /// The name that the control node gave.
+        name: String,
+        /// The revision that it sent.
+        revision: u64,
+        /// The revision in force.
+        in_force: u64,
+    },
     /// A control node's configuration differs from the one that is, or was until then, in force, under the same revision.
-    Contradicted { name: String, revision: u64 },
+    Contradicted {
+        /// The name that the control node gave.
+        name: String,
+        /// The revision of both configurations.
+        revision: u64,
+    },
     /// Something in the configuration cannot be read; the rest is in force.
-    Unreadable { what: String },
+    Unreadable {
+        /// What is wrong, for a person; its text comes from the control node.
+        what: String,
+    },
     /// A route arrived as the best path of a MAC.
     Imported {
+        /// The UUID of the network.
         network: Uuid,
+        /// The Ethernet address.
         mac: Mac,
+        /// The tunnel end; `None` if the MAC has no path any more.
         vtep: Option<Ipv4Addr>,
     },
     /// A route cannot be used.
-    Unusable { network: Uuid, mac: Mac, why: String },
+    Unusable {
+        /// The UUID of the network.
+        network: Uuid,
+        /// The Ethernet address.
+        mac: Mac,
+        /// Why not, for a person.
+        why: String,
+    },
 }
 
 impl LogEvent for What {

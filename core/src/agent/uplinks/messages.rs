@@ -13,7 +13,7 @@ use crate::configuration::{Configuration, SessionOptions};
 use crate::event::Route;
 use crate::ids::{Mac, Uuid};
 use crate::machine::CloseWhy;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 /// One dial of a control node, and the session that follows. Never used again.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -37,19 +37,44 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Both streams are open. The control node gave this name, and is a Tandem control node or not.
-    Opened { id: UplinkId, name: String, ours: bool },
+    Opened {
+        /// Which dial or session.
+        id: UplinkId,
+        /// The name that the control node gave.
+        name: String,
+        /// It is a Tandem control node.
+        ours: bool,
+    },
     /// The control node sent a stanza.
-    Received { id: UplinkId, stanza: Stanza },
+    Received {
+        /// Which dial or session.
+        id: UplinkId,
+        /// What it sent.
+        stanza: Stanza,
+    },
     /// So many bytes wait in the driver, because the control node has not taken them yet.
-    Sent { id: UplinkId, queued_bytes: usize },
+    Sent {
+        /// Which dial or session.
+        id: UplinkId,
+        /// Bytes that the driver still holds.
+        queued_bytes: usize,
+    },
     /// The dial failed, or the session ended.
-    Closed { id: UplinkId, why: CloseWhy },
+    Closed {
+        /// Which dial or session.
+        id: UplinkId,
+        /// Why it ended.
+        why: CloseWhy,
+    },
     /// This configuration is in force now.
     Configured(Arc<Configuration>),
     /// What our sessions export of a route changed; they export its MAC at these tunnel ends now.
     Exported {
+        /// The MAC and its network, and the tunnel end that came or went.
         route: Route,
+        /// What became of it.
         change: Change,
+        /// Every tunnel end at which the MAC is exported; empty if it is at none.
         vteps: Vec<Ipv4Addr>,
     },
     /// How the configured switches are served, by this agent or by the peer agent.
@@ -77,22 +102,47 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Dial this control node, and open a stream.
-    Dial { id: UplinkId, to: SocketAddr },
+    Dial {
+        /// The number of the dial.
+        id: UplinkId,
+        /// The control node.
+        to: SocketAddr,
+    },
     /// Send this stanza.
-    SendStanza { id: UplinkId, stanza: Stanza },
+    SendStanza {
+        /// Which dial or session.
+        id: UplinkId,
+        /// What is to be sent.
+        stanza: Stanza,
+    },
     /// Close the session.
-    Close { id: UplinkId, why: CloseWhy },
+    Close {
+        /// Which dial or session.
+        id: UplinkId,
+        /// The reason to report.
+        why: CloseWhy,
+    },
     /// The best path of a MAC leads to this tunnel end now, or the MAC has no path.
     Imported {
+        /// The UUID of the network.
         network: Uuid,
+        /// The Ethernet address.
         mac: Mac,
+        /// The tunnel end; `None` if the MAC has no path.
         vtep: Option<Ipv4Addr>,
     },
     /// Whether all routes of a network have been received.
-    RoutesComplete { network: Uuid, complete: bool },
+    RoutesComplete {
+        /// The UUID of the network.
+        network: Uuid,
+        /// False: not any more.
+        complete: bool,
+    },
     /// This configuration is to be in force; and whether it is complete.
     Configure {
+        /// What is to be in force.
         configuration: Arc<Configuration>,
+        /// What it does not desire may be deleted.
         complete: bool,
     },
     /// Something happened.

@@ -3,7 +3,7 @@
 //! Each part has a file: `connections` dials up to two control nodes of a list, and holds an `uplink` for each session,
 //! with its `subscriptions` and its `rib_out`. `instances` knows the networks that our switches take part in.
 //! `publications` is what we send of our own, `source` where the configuration comes from. Received routes stand in the
-//! [`fabric`](super::fabric) table, and the networks of which all have arrived in `complete`. This file joins the parts.
+//! [`Fabric`] table, and the networks of which all have arrived in `complete`. This file joins the parts.
 //!
 //! Routes of a session that ended are stale, and stay until a control node has sent all routes of their network.
 
@@ -34,7 +34,7 @@ use crate::ids::{Mac, Uuid};
 use crate::machine::{CloseWhy, Machine};
 use crate::status::UplinkStatus;
 use crate::time::{Deadline, Time};
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 use complete::CompleteNetworks;
 use connections::Connections;
 pub use event::What;

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::agent::graph::virtual_router;
     use crate::contrail_schema::property::REVISION;
-    use crate::xmpp::element::Element;
+    use crate::xmpp::Element;
     use crate::xmpp::graph::Node;
 
     fn session() -> SessionOptions {

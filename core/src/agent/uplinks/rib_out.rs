@@ -8,7 +8,7 @@ use super::{Output, UplinkId};
 use crate::dirty_set::DirtySet;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Mac;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 /// A route of an instance.
 type Entry = (InstanceName, Key);

@@ -19,8 +19,8 @@ use crate::configuration::{Configuration, SessionOptions};
 use crate::contrail_schema::property::REVISION;
 use crate::machine::{CloseReason, CloseWhy};
 use crate::time::Time;
+use crate::xmpp::Stanza;
 use crate::xmpp::graph::{Change, NodeId};
-use crate::xmpp::stanza::Stanza;
 
 /// The control nodes that send the configuration, and what is in force.
 #[derive(Clone, Debug)]

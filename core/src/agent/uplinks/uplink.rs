@@ -9,7 +9,7 @@ use super::{Output, UplinkId};
 use crate::bounds::{DOUBT, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
 use crate::evpn::{InstanceName, Key, Path, Unusable};
 use crate::time::Time;
-use crate::xmpp::stanza::Stanza;
+use crate::xmpp::Stanza;
 
 /// A session whose streams are both open.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use super::*;
 use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::configuration::CertificateRule;
 use crate::event::{Level, LogEvent};
-use crate::xmpp::element::Element;
+use crate::xmpp::Element;
 use crate::xmpp::graph::Link;
 
 fn subscribe(world: &mut World, conn: u64, name: &str) {

@@ -6,10 +6,10 @@ use std::ops::Range;
 use crate::bounds::{BACKLOG_BYTES, MESSAGE_BYTES, OPENING_MESSAGE_BYTES};
 use crate::ids::Uuid;
 use crate::machine::{CloseReason, CloseWhy};
-use crate::ovsdb::framer::{Frame, Framer};
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::rpc::Message;
 use crate::ovsdb::updates::Cursor;
+use crate::ovsdb::{Frame, Framer};
 use crate::text::short;
 
 /// What was received and not yet processed.

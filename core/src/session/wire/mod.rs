@@ -18,7 +18,7 @@ use crate::configuration::SessionOptions;
 use crate::event::{Event, Lane};
 use crate::machine::{CloseReason, CloseWhy};
 use crate::ovsdb::DATABASE;
-use crate::ovsdb::framer::Frame;
+use crate::ovsdb::Frame;
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::rpc::{self, Message};
 use crate::ovsdb::schema::Schema;

@@ -12,7 +12,7 @@ pub(crate) type Words = (&'static str, &'static [&'static str]);
 
 pub(crate) const OF_CORE: [Words; 4] = [
     ("a session", event::What::WORDS),
-    ("an agent's pair", agent::event::What::WORDS),
+    ("an agent's pair", agent::What::WORDS),
     ("an agent's control nodes", agent::uplinks::What::WORDS),
     ("a control node", control::Event::WORDS),
 ];

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tandem_core::agent::pair::PeerReport;
 use tandem_core::agent::uplinks::{self, UplinkId};
-use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::agent::{Agent, Input, Output, PeerReport};
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
 use tandem_core::machine::{CloseReason, CloseWhy};

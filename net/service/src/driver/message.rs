@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tandem_core::agent::pair::PeerReport;
+use tandem_core::agent::PeerReport;
 use tandem_core::agent::uplinks::UplinkId;
 use tandem_core::configuration::Configuration;
 use tandem_core::session::{Command, Notice};

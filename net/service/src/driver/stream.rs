@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tandem_core::xmpp::stanza::Stanza;
+use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{Event, Input, Output, Stream};
 use tandem_core::{CloseReason, CloseWhy, Machine};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tandem_core::agent::pair::PeerReport;
+use tandem_core::agent::PeerReport;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, split};
 use tokio::net::TcpStream;
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 //! So the two have nothing to negotiate, and an agent that restarts sends again by itself.
 //!
 //! A connection is TLS, with certificates at both ends. First each end sends one line with its name and the version of the
-//! protocol; then the end that dialled sends one [`PeerReport`](tandem_core::agent::pair::PeerReport) per line of JSON, every second and
+//! protocol; then the end that dialled sends one [`PeerReport`](tandem_core::agent::PeerReport) per line of JSON, every second and
 //! on each change.
 
 mod dial;

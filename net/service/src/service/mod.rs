@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_core::Generation;
-use tandem_core::agent::Agent;
-use tandem_core::agent::pair::PeerReport;
+use tandem_core::agent::{Agent, PeerReport};
 use tandem_core::bounds::ANNOUNCE;
 use tandem_core::health::Grade;
 use tokio::net::TcpStream;
