@@ -58,10 +58,10 @@ pub struct UplinkStatus {
     pub instances: usize,
     /// Of those, the instances of which it has sent every route.
     pub instances_complete: usize,
-    /// Routes that we told it, and routes that it is still to be told of.
-    pub routes_told: usize,
+    /// Routes that were sent to it.
+    pub routes_sent: usize,
     /// Routes that are marked for it and not yet compared or sent.
-    pub routes_untold: usize,
+    pub routes_pending: usize,
     /// Routes that it told in this session and that are of no use, by why.
     #[serde(default)]
     pub routes_unusable: BTreeMap<Unusable, u64>,
@@ -147,8 +147,8 @@ pub struct SessionStatus {
     pub rows_local: usize,
     /// Rows found in `Ucast_Macs_Remote`.
     pub rows_remote: usize,
-    /// Rows wanted in `Ucast_Macs_Remote`.
-    pub rows_wanted: usize,
+    /// Rows of the desired state for `Ucast_Macs_Remote`.
+    pub rows_desired: usize,
     /// Objects that differ and are not in flight. None, while it is not ours to write them.
     pub pending: usize,
     /// Transactions that await their reply.

@@ -24,7 +24,7 @@ impl Session {
             schema: schema.unwrap_or_default(),
             rows_local: self.replica.ucast_local.count(),
             rows_remote: self.replica.ucast_remote.count(),
-            rows_wanted: self.desired.rows(),
+            rows_desired: self.desired.rows(),
             pending: if may_write { self.reconciler.pending() } else { 0 },
             in_flight: self.in_flight(),
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),

@@ -219,7 +219,7 @@ fn the_metrics_of_the_book_are_those_of_agents_and_control_nodes() {
 fn served() -> BTreeSet<String> {
     let session = json!({
         "conn": 1, "generation": 1, "from": "127.0.0.1:1", "phase": "synced", "ownership": "held", "schema": "1.7.0",
-        "age_ms": 1.0, "rows_local": 0, "rows_remote": 0, "rows_wanted": 0, "pending": 0, "in_flight": 0, "blocked": [],
+        "age_ms": 1.0, "rows_local": 0, "rows_remote": 0, "rows_desired": 0, "pending": 0, "in_flight": 0, "blocked": [],
         "quarantine": [], "keepalive_misses": 0, "takeover_ms": { "tls": 1.0 },
     });
     let status: AgentStatus = serde_json::from_value(json!({
@@ -228,7 +228,7 @@ fn served() -> BTreeSet<String> {
         "switches": { "tor1": { "sessions": [session], "exported": 0 } },
         "control_nodes": [{
             "address": "127.0.0.1:5269", "name": null, "configures": false, "failures": 1, "instances": 0,
-            "instances_complete": 0, "routes_told": 0, "routes_untold": 0,
+            "instances_complete": 0, "routes_sent": 0, "routes_pending": 0,
             "routes_unusable": { "group": 1 },
         }],
     }))

@@ -252,13 +252,13 @@ const UPLINK_GAUGES: [UplinkGauge; 7] = [
         "Instances whose routes are not complete at a control node",
         |it| it.instances.saturating_sub(it.instances_complete) as f64,
     ),
-    ("control_node_routes_told", "Routes sent to a control node", |it| {
-        it.routes_told as f64
+    ("control_node_routes_sent", "Routes sent to a control node", |it| {
+        it.routes_sent as f64
     }),
     (
-        "control_node_routes_untold",
+        "control_node_routes_pending",
         "Routes not yet sent to a control node",
-        |it| it.routes_untold as f64,
+        |it| it.routes_pending as f64,
     ),
 ];
 
@@ -323,7 +323,7 @@ fn rows(metrics: &mut Metrics, status: &AgentStatus) {
         let counts = [
             ("local", session.rows_local),
             ("remote", session.rows_remote),
-            ("wanted", session.rows_wanted),
+            ("desired", session.rows_desired),
         ];
         counts.map(|(kind, count)| {
             let mut labels = switch(name);

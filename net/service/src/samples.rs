@@ -14,7 +14,7 @@ pub(crate) fn busy() -> AgentStatus {
     let mut tor1 = session(1, Phase::Synced, Ownership::Held);
     tor1.rows_local = 12;
     tor1.rows_remote = 100_003;
-    tor1.rows_wanted = 100_005;
+    tor1.rows_desired = 100_005;
     tor1.pending = 2;
     tor1.in_flight = 1;
     tor1.keepalive_misses = 3;
@@ -99,7 +99,7 @@ fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
         schema: "1.7.0".into(),
         rows_local: 0,
         rows_remote: 0,
-        rows_wanted: 0,
+        rows_desired: 0,
         pending: 0,
         in_flight: 0,
         blocked: vec![],

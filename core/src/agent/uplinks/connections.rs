@@ -160,7 +160,7 @@ impl Slot {
         let id = uplink.map(Uplink::id);
         let (revision, disagrees) = source.revision_from(id);
         let (instances, instances_complete) = uplink.map(|it| it.subscriptions().counts()).unwrap_or_default();
-        let (routes_told, routes_untold) = uplink.map(|it| it.rib_out().counts()).unwrap_or_default();
+        let (routes_sent, routes_pending) = uplink.map(|it| it.rib_out().counts()).unwrap_or_default();
         UplinkStatus {
             address: self.address,
             name: uplink.map(|it| it.name().to_owned()),
@@ -170,8 +170,8 @@ impl Slot {
             failures: self.failures,
             instances,
             instances_complete,
-            routes_told,
-            routes_untold,
+            routes_sent,
+            routes_pending,
             routes_unusable: uplink.map(|it| it.unusable().clone()).unwrap_or_default(),
         }
     }

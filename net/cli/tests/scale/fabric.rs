@@ -140,7 +140,7 @@ impl Size {
             let session = &switch["sessions"][0];
             let idle = session["pending"] == 0 && session["in_flight"] == 0;
             let read = session["ownership"] == "held" && !session["takeover_ms"]["audited"].is_null();
-            read && idle && session["rows_wanted"] == rows && session["rows_remote"] == rows
+            read && idle && session["rows_desired"] == rows && session["rows_remote"] == rows
         };
         wait(pair, &what, || {
             let status = agent.status().ok()?;

@@ -114,9 +114,9 @@ fn settled(pair: &Pair, owner: usize, logical_switches: &[&str]) {
         let broadcast = broadcast(&pair.switches[0]);
         let session = sessions(pair, owner, "tor1").pop()?;
         let idle = session["pending"] == 0 && session["in_flight"] == 0;
-        let read = session["rows_remote"] == session["rows_wanted"];
+        let read = session["rows_remote"] == session["rows_desired"];
         let there = broadcast.keys().eq(&wanted) && broadcast.values().all(|rows| *rows == [[TSN[owner]]]);
-        let complete = remote(&pair.switches[0]).len() as u64 == session["rows_wanted"].as_u64()?;
+        let complete = remote(&pair.switches[0]).len() as u64 == session["rows_desired"].as_u64()?;
         (idle && read && there && complete).then_some(())
     });
 }

@@ -92,7 +92,7 @@ fn control_nodes(status: &AgentStatus) -> String {
         "NETWORKS",
         "COMPLETE",
         "ROUTES SENT",
-        "UNSENT",
+        "PENDING",
         "UNUSABLE",
         "FAILURES",
     ];
@@ -110,8 +110,8 @@ fn control_nodes(status: &AgentStatus) -> String {
         let counts = [
             node.instances,
             node.instances_complete,
-            node.routes_told,
-            node.routes_untold,
+            node.routes_sent,
+            node.routes_pending,
         ];
         row.extend(counts.map(|count| count.to_string()));
         row.push(node.routes_unusable.values().sum::<u64>().to_string());
@@ -147,7 +147,7 @@ fn switches(status: &AgentStatus) -> String {
             let counts = [
                 session.rows_local,
                 session.rows_remote,
-                session.rows_wanted,
+                session.rows_desired,
                 switch.exported,
                 session.pending,
                 session.in_flight,

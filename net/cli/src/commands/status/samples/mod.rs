@@ -39,8 +39,8 @@ pub(crate) fn led() -> AgentStatus {
         failures: 0,
         instances: 0,
         instances_complete: 0,
-        routes_told: 0,
-        routes_untold: 0,
+        routes_sent: 0,
+        routes_pending: 0,
         routes_unusable: BTreeMap::new(),
     };
     let control_nodes = vec![
@@ -50,8 +50,8 @@ pub(crate) fn led() -> AgentStatus {
             revision: Some(7),
             instances: 12,
             instances_complete: 11,
-            routes_told: 502,
-            routes_untold: 3,
+            routes_sent: 502,
+            routes_pending: 3,
             routes_unusable: [(Unusable::NoVxlan, 2), (Unusable::NotAsked, 1)].into(),
             ..node(5)
         },
