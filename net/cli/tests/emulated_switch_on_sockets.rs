@@ -230,7 +230,7 @@ fn it_takes_tls_from_those_whose_ca_it_trusts_and_from_nobody_else() -> Result<(
     ]);
     assert!(program::run("vtep-ctl", &args).is_err());
     stage.wait("a handshake that failed", || {
-        emulated.event(|event| event["word"] == "failed")
+        emulated.event(|event| event["word"] == "connection_failed")
     })?;
     Ok(())
 }

@@ -15,7 +15,8 @@ use std::fmt;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use tandem_core::{ConnId, Time};
+use tandem_core::event::{Level, LogEvent};
+use tandem_core::{ConnId, Time, log_words};
 use tandem_sim::socket::{ACCEPTED, Actor, Check, Input, Outcome, Output};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -56,11 +57,25 @@ pub enum Note {
     /// The address cannot be bound.
     CannotListen { at: SocketAddrV4, why: String },
     /// A connection failed before its first byte, mostly during the TLS handshake.
-    Failed { peer: SocketAddrV4, why: String },
+    ConnectionFailed { peer: SocketAddrV4, why: String },
     /// A peer did not read what we sent; it was cut off.
     Overflowed { conn: ConnId },
     /// The actor wants something that real sockets are not used for.
     Unsupported { what: &'static str },
+}
+
+impl LogEvent for Note {
+    log_words!(Bound, CannotListen, ConnectionFailed, Overflowed, Unsupported);
+
+    fn level(&self) -> Level {
+        match self {
+            Self::Bound { .. } => Level::Info,
+            Self::CannotListen { .. }
+            | Self::ConnectionFailed { .. }
+            | Self::Overflowed { .. }
+            | Self::Unsupported { .. } => Level::Warn,
+        }
+    }
 }
 
 impl fmt::Display for Note {
@@ -68,7 +83,7 @@ impl fmt::Display for Note {
         match self {
             Self::Bound { at: _, bound } => write!(f, "accepts connections at {bound}"),
             Self::CannotListen { at, why } => write!(f, "cannot listen at {at}: {why}"),
-            Self::Failed { peer, why } => write!(f, "no connection with {peer}: {why}"),
+            Self::ConnectionFailed { peer, why } => write!(f, "no connection with {peer}: {why}"),
             Self::Overflowed { conn } => {
                 write!(f, "{conn} was reset: more than {UNSENT_BYTES_MAX} bytes were not read")
             }

@@ -219,7 +219,7 @@ impl Log {
         let _ = match note {
             Note::Bound { .. } => self.listens.send(Ok(())),
             Note::CannotListen { .. } => self.listens.send(Err(note.to_string())),
-            Note::Failed { .. } | Note::Overflowed { .. } | Note::Unsupported { .. } => Ok(()),
+            Note::ConnectionFailed { .. } | Note::Overflowed { .. } | Note::Unsupported { .. } => Ok(()),
         };
     }
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{debug, warn};
+use tracing::debug;
+
+use crate::driver::log;
+use crate::event::ServiceEvent;
 
 /// The limits of the connections of one port.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +51,8 @@ pub(crate) async fn serve<F>(
                     }));
                 }
                 Err(error) => {
-                    warn!(port, %error, "cannot accept a connection");
+                    let problem = error.to_string();
+                    log::event(&ServiceEvent::AcceptFailed { port, problem });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

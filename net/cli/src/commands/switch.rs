@@ -19,6 +19,7 @@ use super::{Exit, Output};
 use tandem_lab::actor::{Audience, Driver, Note, Tls};
 use tandem_net::config::{Log, LogFormat};
 use tandem_net::driver::env::TokioEnv;
+use tandem_net::driver::log;
 use tandem_net::logging;
 use tandem_net::tls::{Acceptor, Connector, Settings};
 
@@ -260,18 +261,12 @@ impl Audience<Device> for Listener {
         {
             let _ = self.failed.try_send(note.to_string());
         }
-        let word = match note {
-            Note::Bound { .. } => "Bound",
-            Note::CannotListen { .. } => "CannotListen",
-            Note::Failed { .. } => "Failed",
-            Note::Overflowed { .. } => "Overflowed",
-            Note::Unsupported { .. } => "Unsupported",
-        };
+        let word = note.word();
         if self.json {
             let address = match note {
                 Note::Bound { bound, .. } => json!(bound),
                 Note::CannotListen { at, .. } => json!(at),
-                Note::Failed { peer, .. } => json!(peer),
+                Note::ConnectionFailed { peer, .. } => json!(peer),
                 Note::Overflowed { .. } | Note::Unsupported { .. } => Value::Null,
             };
             return self.write(
@@ -279,11 +274,7 @@ impl Audience<Device> for Listener {
                 json!({"word": snake(word), "address": address, "what": note.to_string()}),
             );
         }
-        if matches!(note, Note::Bound { .. }) {
-            info!(target: "tandem", "{word}: {note}");
-        } else {
-            warn!(target: "tandem", "{word}: {note}");
-        }
+        log::event(&note);
     }
 
     fn dials_tls(&self, device: &Device, conn: ConnId) -> bool {

@@ -20,7 +20,7 @@ fn a_certificate_of_another_authority_is_refused() {
     if let Ok(mut peer) = rig.peer_as(&stranger) {
         peer.hung_up();
     }
-    println!("{}", rig.line(&["WARN", "refused: ", "unknown_ca"]));
+    println!("{}", rig.line(&["WARN", "HandshakeRefused: ", "unknown_ca"]));
     rig.assert_undisturbed();
 }
 
@@ -40,7 +40,7 @@ fn handshakes_that_trickle_end_at_their_deadline_and_a_switch_still_gets_in() {
         let _ = stream.write_all(&[0x02]);
         assert!(!matches!(stream.read(&mut [0]), Ok(1..)));
     }
-    let line = rig.line(&["WARN", "refused: the handshake took longer than 10s; waited for TLS"]);
+    let line = rig.line(&["WARN", "HandshakeRefused: the handshake took longer than 10s; waited for TLS"]);
     println!("{line}");
     rig.assert_undisturbed();
 }
@@ -49,7 +49,7 @@ fn handshakes_that_trickle_end_at_their_deadline_and_a_switch_still_gets_in() {
 fn a_thousand_idle_connections_disturb_no_session() {
     let rig = Rig::new("1s");
     let idle: Vec<TcpStream> = (0..1000).map(|_| rig.dial()).collect();
-    println!("{}", rig.line(&["WARN", "refused: ", "half_open"]));
+    println!("{}", rig.line(&["WARN", "HandshakeRefused: ", "half_open"]));
     rig.assert_undisturbed();
     drop(idle);
     // The door is open again as soon as they are gone.
@@ -105,7 +105,7 @@ fn a_port_scan_leaves_no_trace_but_in_the_log() {
             let _ = stream.read_to_end(&mut Vec::new());
         }
     }
-    println!("{}", rig.lines(&["DEBUG", "refused: ", "probe"], 10)[0]);
-    println!("{}", rig.lines(&["WARN", "refused: ", "not_tls"], 3)[0]);
+    println!("{}", rig.lines(&["DEBUG", "HandshakeRefused: ", "probe"], 10)[0]);
+    println!("{}", rig.lines(&["WARN", "HandshakeRefused: ", "not_tls"], 3)[0]);
     rig.assert_undisturbed();
 }

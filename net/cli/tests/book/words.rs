@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use tandem_core::event::LogEvent;
 use tandem_core::{agent, control, event};
+use tandem_lab::actor::Note;
 use tandem_net::driver::log::DriverEvent;
+use tandem_net::event::{ServiceEvent, TLS_WORDS};
 use tandem_sim::{device, host, proxy, thief, vip, world};
 
 /// An event type and its words.
@@ -27,7 +29,14 @@ pub(crate) const OF_SIM: [Words; 7] = [
     ("the world", world::log::WorldEvent::WORDS),
 ];
 
-pub(crate) const OF_NET: [Words; 1] = [("a driver", DriverEvent::WORDS)];
+pub(crate) const OF_NET: [Words; 3] = [
+    ("a driver", DriverEvent::WORDS),
+    ("a process", ServiceEvent::WORDS),
+    ("TLS", TLS_WORDS),
+];
+
+/// `tandem switch` logs these, and the words of a switch.
+const OF_SWITCH: [Words; 1] = [("the sockets of an emulated switch", Note::WORDS)];
 
 /// Words that a simulated host shares with the driver that it stands for: they mean the same.
 const SHARED: [&str; 3] = ["ConnectionRefused", "Graded", "StreamEnded"];
@@ -35,7 +44,7 @@ const SHARED: [&str; 3] = ["ConnectionRefused", "Graded", "StreamEnded"];
 #[test]
 fn every_log_word_has_one_meaning_over_the_whole_program() {
     let mut meanings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (event, words) in OF_CORE.iter().chain(&OF_SIM).chain(&OF_NET) {
+    for (event, words) in OF_CORE.iter().chain(&OF_SIM).chain(&OF_NET).chain(&OF_SWITCH) {
         assert!(!words.is_empty(), "{event}");
         for word in *words {
             meanings.entry(word).or_default().push(event);

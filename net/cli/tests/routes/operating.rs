@@ -19,7 +19,7 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
     pair.control_nodes[0].process.signal(Signal::SIGHUP).expect("a signal");
     wait(&pair, "a complaint", || {
         pair.control_nodes[0]
-            .lines(&["Reload: 1 problem; nothing is changed"])
+            .lines(&["ReloadFailed: 1 problem; nothing is changed"])
             .pop()
     });
 
@@ -63,7 +63,7 @@ fn a_certificate_that_moved_is_shown_to_control_nodes_after_a_reload() {
     options.tls.private_key = moved.private_key;
     pair.agents[0].reload(options).expect("reloaded");
     wait(&pair, "the reload", || {
-        pair.agents[0].lines(&["Reload: ", "is read"]).pop()
+        pair.agents[0].lines(&["Reloaded: "]).pop()
     });
     std::fs::remove_file(old).expect("removed");
     pair.control_nodes[0].restart().expect("a control node");

@@ -35,7 +35,7 @@ fn a_proxy_that_does_not_hear_of_a_drain_is_named_and_not_waited_for_long() {
     let log = agent.log();
     let named = log
         .iter()
-        .position(|line| line.contains("Draining: [") && line.contains("did not poll within"));
+        .position(|line| line.contains("AnnouncementMissed: [") && line.contains("did not poll within"));
     let stopped = log.iter().position(|line| line.contains("Stopped: "));
     assert!(named.is_some() && named < stopped, "{log:#?}");
 }

@@ -50,7 +50,7 @@ fn a_hung_owner_is_replaced_and_does_no_harm_when_it_goes_on() {
         (!said(&pair.agents[owner], "Closed").is_empty()).then_some(())
     });
     wait(&pair, "the old owner to read its configuration", || {
-        (!said(&pair.agents[owner], "Reload").is_empty()).then_some(())
+        (!said(&pair.agents[owner], "Reloaded").is_empty()).then_some(())
     });
     proxied(&pair, owner, "UP");
     nothing_flaps(&pair);

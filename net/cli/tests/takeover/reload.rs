@@ -96,12 +96,12 @@ fn only_what_differs_reaches_the_switch() {
 /// Changes the configuration of both agents, and waits until both have read it.
 fn reload(pair: &mut Pair, change: impl Fn(&mut AgentOptions)) {
     for agent in 0..2 {
-        let read = said(&pair.agents[agent], "Reload").len();
+        let read = said(&pair.agents[agent], "Reloaded").len();
         let mut options = pair.agents[agent].options().clone();
         change(&mut options);
         pair.agents[agent].reload(options).expect("a signal");
         wait(pair, "the configuration to be read", || {
-            (said(&pair.agents[agent], "Reload").len() > read).then_some(())
+            (said(&pair.agents[agent], "Reloaded").len() > read).then_some(())
         });
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn dialled<C>(
             };
             if error.kind() != io::ErrorKind::ConnectionRefused {
                 let (peer, why) = (to, error.to_string());
-                let _ = back.send(Message::Note(Note::Failed { peer, why })).await;
+                let _ = back.send(Message::Note(Note::ConnectionFailed { peer, why })).await;
             }
             let _ = back.send(Message::Input(Input::DialFailed { conn, why })).await;
         }

@@ -81,7 +81,7 @@ impl<C: Send + 'static> Listener<C> {
                     from,
                     arrived: Arrived { stream, place },
                 },
-                Err(why) => Message::Note(Note::Failed { peer: from, why }),
+                Err(why) => Message::Note(Note::ConnectionFailed { peer: from, why }),
             };
             let _ = back.send(message).await;
         });

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::event::HANDSHAKE_REFUSED;
 use crate::tls::{Cause, Refusal};
 
 /// Connections by outcome, since the listener was opened.
@@ -67,11 +68,11 @@ impl Refusals {
         match cause.fault() {
             None => tracing::debug!(
                 target: "tandem::tls", peer = %address, cause = cause.label(), suppressed,
-                "refused: {what}"
+                "{HANDSHAKE_REFUSED}: {what}"
             ),
             Some(fault) => tracing::warn!(
                 target: "tandem::tls", peer = %address, cause = cause.label(), %fault, suppressed,
-                "refused: {what}"
+                "{HANDSHAKE_REFUSED}: {what}"
             ),
         }
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tandem_core::control::ControlStatus;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
 
 use super::{CERTIFICATES, Signals, ports, reload, watchdog};
 use crate::config::{self, ControlConfig};
 use crate::driver::control::{Driver, Message};
 use crate::driver::env::TokioEnv;
+use crate::driver::log;
+use crate::event::ServiceEvent;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
 use crate::tls::Acceptor;
@@ -39,7 +40,11 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     if let Some(acceptor) = &acceptor {
         counters.certificate("control", acceptor.not_after());
     }
-    info!(target: "tandem", "Started: control node {} at {}", config.name, config.listen);
+    log::event(&ServiceEvent::Serving {
+        what: "control node",
+        name: config.name.clone(),
+        address: config.listen,
+    });
     watchdog::ready();
     tokio::spawn(watchdog::feed(Arc::clone(&handle)));
     let mut look = tokio::time::interval(CERTIFICATES);
@@ -54,7 +59,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
                 if !take_over(&mut config, new, acceptor.as_deref(), &counters) {
                     continue;
                 }
-                info!(target: "tandem", "Reload: {} is read", path.display());
+                log::event(&reload::done(&path));
                 let _ = messages.send(Message::Configure(Arc::new(config.inventory.clone()))).await;
             }
             _ = look.tick() => if let Some(acceptor) = acceptor.as_deref().filter(|acceptor| acceptor.changed()) {
@@ -65,7 +70,9 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
         }
     }
     accepting.abort();
-    info!(target: "tandem", "Stopped: all clients were notified");
+    log::event(&ServiceEvent::Stopped {
+        done: "all clients were notified",
+    });
     Ok(())
 }
 
@@ -81,9 +88,7 @@ fn take_over(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&A
     {
         return false;
     }
-    for name in config.reload(new) {
-        warn!(target: "tandem", "Reload: {name} changes only after a restart");
-    }
+    reload::restart_required(config.reload(new));
     true
 }
 

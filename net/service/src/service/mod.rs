@@ -20,12 +20,13 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::server::TlsStream;
-use tracing::{info, warn};
 
 use crate::config::AgentConfig;
 use crate::driver::agent::{Arrived, Driver};
 use crate::driver::env::TokioEnv;
+use crate::driver::log;
 use crate::driver::message::Message;
+use crate::event::ServiceEvent;
 use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::metrics::Counters;
@@ -91,7 +92,9 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
             _ = signals.interrupt.recv() => process.drain().await,
         }
     }
-    info!(target: "tandem", "Stopped: all switches are released");
+    log::event(&ServiceEvent::Stopped {
+        done: "all switches are released",
+    });
     Ok(())
 }
 
@@ -160,8 +163,10 @@ impl Process {
     async fn configure(&self) {
         match &self.config.uplinks {
             Some(uplinks) => {
-                let (name, nodes) = (self.name(), &uplinks.nodes);
-                info!(target: "tandem", "Started: agent {name} waits for its configuration from {nodes:?}");
+                log::event(&ServiceEvent::AwaitingConfiguration {
+                    agent: self.name().to_owned(),
+                    nodes: uplinks.nodes.clone(),
+                });
                 watchdog::ready();
             }
             None => self.send_configuration().await,
@@ -185,7 +190,11 @@ impl Process {
         let listener = Listener::bind(self.config.listen.ovsdb, Arc::clone(&self.acceptor), options)?;
         self.counters.opened(listener.counters());
         tokio::spawn(accept(listener, self.env, arrivals));
-        info!(target: "tandem", "Started: agent {} at {}", self.name(), self.config.listen.ovsdb);
+        log::event(&ServiceEvent::Serving {
+            what: "agent",
+            name: self.name().to_owned(),
+            address: self.config.listen.ovsdb,
+        });
         watchdog::ready();
         Ok(())
     }
@@ -274,7 +283,10 @@ async fn announce(
         return;
     }
     if let Err(pending) = announcements.wait_for(Grade::Draining, FETCHED).await {
-        warn!(target: "tandem", "Draining: {pending:?} did not poll within {FETCHED:?}; continuing");
+        log::event(&ServiceEvent::AnnouncementMissed {
+            proxies: format!("{pending:?}"),
+            after: FETCHED,
+        });
     }
     let _ = messages.send(Message::Announced).await;
 }

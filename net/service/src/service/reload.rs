@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use tracing::{error, info, warn};
-
 use crate::config::{self, AgentConfig, LoadError, Problems};
+use crate::driver::log;
+use crate::event::ServiceEvent;
 use crate::metrics::Counters;
 use crate::tls::{Acceptor, TlsError};
 
@@ -20,11 +20,23 @@ pub(super) fn agent(path: &Path, config: &mut AgentConfig, acceptor: &Acceptor, 
     if !certificates(&acceptor.replace(&new.tls), acceptor, counters, "agent") {
         return false;
     }
-    for name in config.reload(new) {
-        warn!(target: "tandem", "Reload: {name} changes only after a restart");
-    }
-    info!(target: "tandem", "Reload: {} is read", path.display());
+    restart_required(config.reload(new));
+    log::event(&done(path));
     true
+}
+
+/// The event of a file that was read again.
+pub(super) fn done(path: &Path) -> ServiceEvent {
+    ServiceEvent::Reloaded {
+        file: path.display().to_string(),
+    }
+}
+
+/// Logs the keys that changed and that a reload does not reach.
+pub(super) fn restart_required(keys: impl IntoIterator<Item = impl ToString>) {
+    for key in keys {
+        log::event(&ServiceEvent::RestartRequired { key: key.to_string() });
+    }
 }
 
 /// The new configuration; its problems are logged.
@@ -33,7 +45,7 @@ pub(super) fn read<T>(loaded: Result<T, LoadError>) -> Option<T> {
         Ok(read) => return Some(read),
         Err(LoadError::Wrong(problems)) => complain(&problems),
         Err(problem @ LoadError::Unreadable { .. }) => {
-            error!(target: "tandem", "Reload: {problem}; nothing is changed");
+            failed(format!("{problem}; nothing is changed"));
         }
     }
     None
@@ -42,13 +54,17 @@ pub(super) fn read<T>(loaded: Result<T, LoadError>) -> Option<T> {
 fn complain(problems: &Problems) {
     for problem in problems.iter().take(PROBLEMS) {
         let (file, at, message) = (problem.file(), problem.location(), problem.message());
-        error!(target: "tandem", "Reload: {file}:{}:{}: {message}", at.line, at.column);
+        failed(format!("{file}:{}:{}: {message}", at.line, at.column));
     }
     let count = match problems.count() {
         1 => "1 problem".to_owned(),
         count => format!("{count} problems"),
     };
-    error!(target: "tandem", "Reload: {count}; nothing is changed; `tandem check` shows them");
+    failed(format!("{count}; nothing is changed; `tandem check` shows them"));
+}
+
+fn failed(problem: String) {
+    log::event(&ServiceEvent::ReloadFailed { problem });
 }
 
 /// Logs the outcome of a reload of certificates. Returns whether they are valid.
@@ -61,10 +77,12 @@ pub(super) fn certificates(
     match outcome {
         Ok(true) => {
             counters.certificate(whose, acceptor.not_after());
-            info!(target: "tandem", "Reload: new certificates; open sessions keep theirs");
+            log::event(&ServiceEvent::CertificatesReloaded);
         }
         Ok(false) => {}
-        Err(problem) => warn!(target: "tandem", "Reload: {problem}; nothing is changed"),
+        Err(problem) => log::event(&ServiceEvent::CertificatesRejected {
+            problem: problem.to_string(),
+        }),
     }
     outcome.is_ok()
 }

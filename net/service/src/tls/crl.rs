@@ -11,6 +11,7 @@ use x509_parser::x509::X509Version;
 use super::error::{Problem, TlsError};
 use super::files::{self, CRL, Files};
 use super::{Settings, x509};
+use crate::event::CRL_OUTDATED;
 
 /// The revocation lists of one file.
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ fn warn_when_outdated(list: &CertificateRevocationList<'_>) {
         tracing::warn!(
             target: "tandem::tls",
             issuer = %list.issuer(),
-            "the CRL is past its next update; it still applies, but newer revocations are missing"
+            "{CRL_OUTDATED}: the CRL is past its next update; it still applies, but newer revocations are missing"
         );
     }
 }

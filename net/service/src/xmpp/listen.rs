@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
-use tracing::warn;
 
 use super::{no_tls, prepare};
 use crate::driver::control::Arrived;
+use crate::driver::log;
 use crate::driver::stream::Secure;
+use crate::event::ServiceEvent;
 use crate::tls::Acceptor;
 
 /// Connections that may wait in the kernel: all agents may connect at once.
@@ -51,7 +52,10 @@ pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStr
                     return;
                 }
             }
-            Err(error) => warn!(target: "tandem", "cannot accept a connection: {error}"),
+            Err(error) => log::event(&ServiceEvent::AcceptFailed {
+                port: "listen",
+                problem: error.to_string(),
+            }),
         }
     }
 }

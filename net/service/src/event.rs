@@ -1,0 +1,97 @@
+//! The events of the process itself: start, reload, stop, and its ports.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tandem_core::event::{Level, LogEvent};
+use tandem_core::log_words;
+
+/// Words of the log target `tandem::tls`, whose lines have fields of their own.
+pub const TLS_WORDS: &[&str] = &[HANDSHAKE_REFUSED, CRL_OUTDATED];
+
+/// A connection ended before or in its TLS handshake.
+pub(crate) const HANDSHAKE_REFUSED: &str = "HandshakeRefused";
+
+/// A list of revoked certificates is past its next update.
+pub(crate) const CRL_OUTDATED: &str = "CrlOutdated";
+
+/// Something that happened to an agent or a control node as a process.
+#[derive(Debug)]
+pub enum ServiceEvent {
+    /// The agent runs, and serves no switch before it has received its configuration.
+    AwaitingConfiguration { agent: String, nodes: Vec<SocketAddr> },
+    /// Switches, or agents, can connect from now on.
+    Serving {
+        what: &'static str,
+        name: String,
+        address: SocketAddr,
+    },
+    /// The configuration file was read again, and is in force.
+    Reloaded { file: String },
+    /// A key of the file changed that a reload does not reach.
+    RestartRequired { key: String },
+    /// The configuration file cannot be used; nothing is changed. One event for each problem, and one for their number.
+    ReloadFailed { problem: String },
+    /// New certificates are in force.
+    CertificatesReloaded,
+    /// New certificates cannot be used; nothing is changed.
+    CertificatesRejected { problem: String },
+    /// These proxies did not fetch the agent check of a draining agent in time.
+    AnnouncementMissed { proxies: String, after: Duration },
+    /// A port cannot accept a connection, for lack of file descriptors as a rule.
+    AcceptFailed { port: &'static str, problem: String },
+    /// The process ends in good order.
+    Stopped { done: &'static str },
+}
+
+impl LogEvent for ServiceEvent {
+    log_words!(
+        AwaitingConfiguration,
+        Serving,
+        Reloaded,
+        RestartRequired,
+        ReloadFailed,
+        CertificatesReloaded,
+        CertificatesRejected,
+        AnnouncementMissed,
+        AcceptFailed,
+        Stopped
+    );
+
+    fn level(&self) -> Level {
+        match self {
+            Self::AwaitingConfiguration { .. }
+            | Self::Serving { .. }
+            | Self::Reloaded { .. }
+            | Self::CertificatesReloaded
+            | Self::Stopped { .. } => Level::Info,
+            Self::RestartRequired { .. }
+            | Self::CertificatesRejected { .. }
+            | Self::AnnouncementMissed { .. }
+            | Self::AcceptFailed { .. } => Level::Warn,
+            Self::ReloadFailed { .. } => Level::Error,
+        }
+    }
+}
+
+impl fmt::Display for ServiceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AwaitingConfiguration { agent, nodes } => {
+                write!(f, "agent {agent} waits for its configuration from {nodes:?}")
+            }
+            Self::Serving { what, name, address } => write!(f, "{what} {name} at {address}"),
+            Self::Reloaded { file } => write!(f, "{file}"),
+            Self::RestartRequired { key } => write!(f, "{key} changes only after a restart"),
+            Self::ReloadFailed { problem } => write!(f, "{problem}"),
+            Self::CertificatesReloaded => f.write_str("open sessions keep the old certificates"),
+            Self::CertificatesRejected { problem } => write!(f, "{problem}; nothing is changed"),
+            Self::AnnouncementMissed { proxies, after } => {
+                write!(f, "{proxies} did not poll within {after:?}; continuing")
+            }
+            Self::AcceptFailed { port, problem } => write!(f, "port {port}: {problem}"),
+            Self::Stopped { done } => f.write_str(done),
+        }
+    }
+}
