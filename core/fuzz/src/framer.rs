@@ -10,7 +10,7 @@ use tandem_core::ovsdb::{Frame, FrameError, Framer};
 /// Small, so that inputs reach it.
 const LIMIT_BYTES: usize = 512;
 
-/// Takes four bytes that say how the rest is split, and the rest as the stream.
+/// Takes four bytes that split the rest, and the rest as the stream.
 pub fn run(input: &[u8]) {
     let (sizes, stream) = input.split_at(input.len().min(4));
     let whole = frames(&[stream]);

@@ -23,10 +23,10 @@ const THIEF: ConnId = ConnId(2);
 /// Steps that may follow each other without any time, byte or command.
 const STEPS_WITHOUT_INPUT: usize = 1000;
 
-/// Exchanges in one "let everything happen".
+/// Exchanges of one operation `a`.
 const EXCHANGES: usize = 50;
 
-/// Reads four bytes that say how it begins, and then operations, each named by a letter.
+/// Reads four bytes that choose the beginning, and then operations, each named by a letter.
 pub fn run(input: &[u8]) {
     let (beginning, operations) = input.split_at(input.len().min(4));
     let mut world = World::begin(beginning);
@@ -41,8 +41,8 @@ pub fn run(input: &[u8]) {
 }
 
 thread_local! {
-    /// Worlds that have settled, by their beginnings: a takeover is most of what a short input costs.
-    static SETTLED: RefCell<BTreeMap<Vec<u8>, World>> = const { RefCell::new(BTreeMap::new()) };
+    /// Worlds after their takeover, by their beginnings: a takeover is most of the cost of a short input.
+    static TAKEN_OVER: RefCell<BTreeMap<Vec<u8>, World>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[derive(Clone)]
@@ -54,10 +54,10 @@ struct World {
     to_switch: VecDeque<u8>,
     lock: String,
     has_locks: bool,
-    /// The session was told what no switch told it, so that the two may know different things.
+    /// The session received a line that the switch did not send, so that their states may differ.
     lied: bool,
     thief: bool,
-    /// The session has said that it ended.
+    /// The session has reported its end.
     closed: bool,
     /// The connection is gone.
     over: bool,
@@ -65,23 +65,23 @@ struct World {
 }
 
 impl World {
-    /// The kind of switch, two bytes of configuration, and a byte of which one bit asks for a takeover that is over.
+    /// The kind of switch, two bytes of configuration, and a byte of which one bit requests a finished takeover.
     fn begin(bytes: &[u8]) -> Self {
         let mut script = Script::new(bytes);
-        let settled = bytes.get(3).is_some_and(|state| state & 4 != 0);
-        if !settled {
+        let taken_over = bytes.get(3).is_some_and(|state| state & 4 != 0);
+        if !taken_over {
             return Self::new(&mut script);
         }
-        SETTLED.with_borrow_mut(|known| {
+        TAKEN_OVER.with_borrow_mut(|known| {
             if known.len() > 200 {
                 known.clear();
             }
-            let settle = || {
+            let take_over = || {
                 let mut world = Self::new(&mut script);
                 world.exchange(EXCHANGES);
                 world
             };
-            known.entry(bytes.to_vec()).or_insert_with(settle).clone()
+            known.entry(bytes.to_vec()).or_insert_with(take_over).clone()
         })
     }
 
@@ -148,7 +148,7 @@ impl World {
             b'd' => self.command(Command::Drain),
             b'q' => self.command(Command::Close(CloseWhy::new(
                 CloseReason::PeerClosed,
-                "the script says so",
+                "closed by the script",
             ))),
             b'z' => self.handle(Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut"))),
             b'n' => {
@@ -294,14 +294,11 @@ impl World {
         self.session.handle(self.now, input);
         self.drain();
         if gone {
-            assert!(self.closed, "it says that it ended");
+            assert!(self.closed, "an end is reported");
             self.over = true;
         }
         if self.over {
-            assert!(
-                self.session.poll_timeout().is_none(),
-                "it wants to be woken after its end"
-            );
+            assert!(self.session.poll_timeout().is_none(), "no deadline after the end");
         }
     }
 
@@ -315,7 +312,7 @@ impl World {
                     self.to_switch.extend(bytes);
                 }
                 Output::Close(_) => {
-                    assert!(self.closed, "it says why it ends");
+                    assert!(self.closed, "an end is reported with its reason");
                     self.over = true;
                 }
                 Output::Notify(notice) => {
@@ -392,7 +389,7 @@ impl World {
     }
 }
 
-/// Something that a switch might say, true or not.
+/// A message that a switch might send, true or not.
 fn template(script: &mut Script<'_>, lock: &str) -> Value {
     match script.number() % 6 {
         0 => json!({"id": null, "method": "locked", "params": [lock]}),

@@ -1,4 +1,4 @@
-//! What the database of the other end holds, and what is wanted of it.
+//! The database of the other end, and the desired state.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -5,21 +5,24 @@ use tandem_core::xmpp::stream::{Event, Input, Output, Role, Stream, StreamOption
 use tandem_core::xmpp::{Framer, Stanza};
 use tandem_core::{Machine, Time};
 
-/// Takes a byte that says which end this is, `0` to `3`; three that say how the rest is split; and the rest as what the
-/// peer sends.
+/// Takes a byte that chooses our end, `0` to `3`; three that split the rest; and the rest as the bytes of the peer.
 pub fn run(input: &[u8]) {
     let Some((&end, rest)) = input.split_first() else {
         return;
     };
     let (sizes, stream) = rest.split_at(rest.len().min(3));
-    let whole = heard(end, &[stream]);
-    assert_eq!(heard(end, &stream.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
-    assert_eq!(heard(end, &pieces(sizes, stream)), whole, "in pieces");
+    let whole = outcome(end, &[stream]);
+    assert_eq!(
+        outcome(end, &stream.chunks(1).collect::<Vec<_>>()),
+        whole,
+        "byte by byte"
+    );
+    assert_eq!(outcome(end, &pieces(sizes, stream)), whole, "in pieces");
     framer(&pieces(sizes, stream));
 }
 
-/// What became of it, with all that was sent in one piece. Nothing if TLS was to begin: what comes then is its own.
-fn heard(end: u8, pieces: &[&[u8]]) -> Option<(Vec<u8>, Vec<Output>)> {
+/// The bytes sent, joined, and the other outputs. `None` if TLS begins: the bytes after that belong to TLS.
+fn outcome(end: u8, pieces: &[&[u8]]) -> Option<(Vec<u8>, Vec<Output>)> {
     let role = if end & 1 == 0 { Role::Client } else { Role::Server };
     let mut stream = Stream::new(Time::ORIGIN, StreamOptions::new(role, "a", end & 2 != 0));
     let mut sent = Vec::new();
@@ -56,28 +59,28 @@ fn begins_tls(output: &Output) -> bool {
 }
 
 fn drain(stream: &mut Stream, sent: &mut Vec<u8>, did: &mut Vec<Output>) {
-    let mut heard_bytes = 0;
+    let mut read_bytes = 0;
     while let Some(output) = stream.poll_output() {
         match output {
             Output::Send(bytes) => sent.extend(bytes),
             Output::Event(Event::Received(stanza)) => {
-                // Whatever was understood can be said.
+                // Every stanza that was read can be written.
                 let mut again = String::new();
                 tandem_core::xmpp::Writer::of_agent("a").write(&stanza, &mut again);
                 assert_eq!(
                     again.is_empty(),
-                    matches!(stanza, Stanza::Unreadable { .. }) || says_nothing(&stanza)
+                    matches!(stanza, Stanza::Unreadable { .. }) || is_empty(&stanza)
                 );
-                heard_bytes += again.len();
+                read_bytes += again.len();
                 did.push(Output::Event(Event::Received(stanza)));
             }
             output => did.push(output),
         }
     }
-    assert!(heard_bytes < 64 * (STANZA_BYTES + STREAM_BYTES_PER_STEP));
+    assert!(read_bytes < 64 * (STANZA_BYTES + STREAM_BYTES_PER_STEP));
 }
 
-fn says_nothing(stanza: &Stanza) -> bool {
+fn is_empty(stanza: &Stanza) -> bool {
     matches!(stanza, Stanza::Configuration(changes) if changes.is_empty())
 }
 
