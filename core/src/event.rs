@@ -233,7 +233,7 @@ pub enum Lane {
     LogicalSwitches,
     /// Remote MACs.
     Unicast,
-    /// What is not wanted any more: last.
+    /// Objects that the desired state has no longer: last.
     Deletions,
 }
 
@@ -410,7 +410,7 @@ impl fmt::Display for What {
             ),
             Self::Echoed => f.write_str("nothing received for an interval; echo sent"),
             Self::Ignored { what } => write!(f, "{what} (the peer misbehaved)"),
-            Self::Draining => f.write_str("waiting for writes to settle, then releasing the lock"),
+            Self::Draining => f.write_str("waiting for the answers to its writes, then releasing the lock"),
             Self::Closed { why } => write!(f, "{why}"),
         }
     }

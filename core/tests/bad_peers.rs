@@ -1,4 +1,4 @@
-//! What a session makes of a switch that breaks the rules: it closes, says why, and keeps nothing without a bound.
+//! A session with a switch that breaks the protocol: it closes with a reason, and everything that it keeps is bounded.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,16 +16,16 @@ use tandem_core::{ConnId, Generation, Machine, Peer, Time, Uuid, Vni};
 
 const T: Duration = Duration::from_secs(10);
 
-/// A session, and the hand that feeds it.
+/// A session, and the switch that the test plays.
 struct World {
     now: Time,
     session: Session,
     /// Requests that were not answered yet: id, method, first parameter but the database.
     asked: Vec<(u64, String)>,
     closed: Option<CloseWhy>,
-    /// What happened, as it stands in the log.
+    /// The lines of the log.
     log: Vec<String>,
-    /// Answers every echo, whatever else it does.
+    /// Whether the switch answers every echo.
     echoes: bool,
 }
 
@@ -220,17 +220,17 @@ fn a_peer_that_answers_nothing_at_all_is_closed() {
 }
 
 #[test]
-fn an_answer_to_nothing_is_said_once_and_those_to_echoes_are_not() {
+fn an_answer_to_nothing_is_logged_once_and_those_to_echoes_are_not() {
     let mut world = World::new();
     world.bytes(r#"{"id":"echo","result":[],"error":null}{"id" : "echo" ,"result":[]}"#);
     world.work();
-    let said = |world: &World| {
+    let reports = |world: &World| {
         let lines = world.log.iter();
         lines
             .filter(|line| line.contains("an answer to a request that was never made"))
             .count()
     };
-    assert_eq!(said(&world), 0);
+    assert_eq!(reports(&world), 0);
     for answer in [
         r#"{"id":99,"result":{},"error":null}"#,
         r#"{"id":"x","error":"y"}"#,
@@ -239,7 +239,7 @@ fn an_answer_to_nothing_is_said_once_and_those_to_echoes_are_not() {
         let mut world = World::new();
         world.bytes(answer.repeat(1000));
         world.work();
-        assert_eq!((said(&world), &world.closed), (1, &None), "{answer}");
+        assert_eq!((reports(&world), &world.closed), (1, &None), "{answer}");
     }
 }
 
@@ -257,7 +257,7 @@ fn a_second_answer_to_one_request_changes_nothing() {
 fn an_update_of_tables_that_were_not_asked_for_is_refused() {
     for (monitor, words) in [
         ("remote", "an update of the remote tables, which were never asked for"),
-        ("somebody", "an update that names no monitor of ours"),
+        ("unknown", "an update that names no monitor of ours"),
     ] {
         let mut world = World::new();
         world.bytes(format!(
@@ -277,10 +277,7 @@ fn rows_that_cannot_be_read_are_refused_and_named() {
         ),
         (json!({ "Physical_Switch": [] }), "a table or a row is no object"),
         (json!([]), "a table or a row is no object"),
-        (
-            json!({ "Physical_Switch": { &uuid: {} } }),
-            "a row update that says nothing",
-        ),
+        (json!({ "Physical_Switch": { &uuid: {} } }), "an empty row update"),
         (
             json!({ "Physical_Switch": { &uuid: { "new": { "name": 5 } } } }),
             uuid.as_str(),
@@ -324,17 +321,17 @@ fn small_messages_that_wait_are_counted_with_what_they_cost() {
     let mut world = World::new();
     let flood = r#"{"method":"x"}"#.repeat(4096);
     let mut bytes = 0;
-    // Nobody gives the session time for its work.
+    // The session gets no time for its work.
     while world.closed.is_none() {
         world.bytes(&flood);
         bytes += flood.len();
-        assert!(bytes < 192 << 20, "they take many times what they say");
+        assert!(bytes < 192 << 20, "they take many times their size");
     }
     world.assert_misbehaved("bytes of messages at once");
 }
 
 #[test]
-fn what_a_peer_says_stays_short_and_on_one_line() {
+fn text_of_a_peer_stays_short_and_on_one_line() {
     let mut world = World::new();
     let name = format!("tor9\nINFO: all is well {}", "x".repeat(1 << 20));
     let row = json!({ "new": { "name": name } });

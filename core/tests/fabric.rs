@@ -1,4 +1,4 @@
-//! Agents and control nodes together, in typed stanzas: what one switch learned, every other switch hears.
+//! Agents and control nodes together, in typed stanzas: a MAC that one switch learned reaches every other switch.
 
 #[path = "fabric/configuration.rs"]
 mod configuration;
@@ -15,10 +15,10 @@ use tandem_core::agent::Advert;
 use tandem_core::health::Grade;
 use tandem_core::{Mac, Vni};
 
-/// Two agents and two control nodes, everybody up; agent 0 owns switch 0, agent 1 owns switch 1.
+/// Two agents and two control nodes, all connected; agent 0 owns switch 0, agent 1 owns switch 1.
 fn pair() -> Net {
     let mut net = Net::new(2, 2);
-    net.settle();
+    net.run_to_rest();
     net.own(0, 0);
     net.own(1, 1);
     net.audited(0, 0);
@@ -35,22 +35,22 @@ fn sequence(net: &Net, agent: usize, number: u8) -> Option<u32> {
 fn a_mac_that_one_switch_learned_is_programmed_into_the_other_and_goes_with_it() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
     // It comes back to the switch that learned it, whose session knows its own tunnel end.
-    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(0, 0, mac(1)), Some(vtep(0)));
     net.lose(0, 0, mac(1));
-    assert_eq!(net.heard(1, 1, mac(1)), None);
+    assert_eq!(net.imported(1, 1, mac(1)), None);
 }
 
 #[test]
-fn a_mac_that_moves_is_heard_of_at_its_new_tunnel_end_while_the_old_switch_still_has_it() {
+fn a_mac_that_moves_is_imported_from_its_new_tunnel_end_while_the_old_switch_still_has_it() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
     net.learn(1, 1, mac(1));
-    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(1)));
+    assert_eq!(net.imported(0, 0, mac(1)), Some(vtep(1)));
     assert_eq!((sequence(&net, 0, 1), sequence(&net, 1, 1)), (Some(1), Some(2)));
     net.lose(0, 0, mac(1));
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(1)));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(1)));
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn a_takeover_retracts_and_exports_again_and_keeps_the_sequence() {
     assert_eq!(sequence(&net, 0, 1), Some(2));
     net.lose(1, 1, mac(1));
     net.end(0, 0);
-    assert_eq!(net.heard(1, 1, mac(1)), None, "nobody has it any more");
+    assert_eq!(net.imported(1, 1, mac(1)), None, "no agent exports it");
     net.own(1, 0);
     net.learn(1, 0, mac(1));
     assert_eq!(sequence(&net, 1, 1), Some(2), "the place is the same");
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_row_that_a_new_owner_inherits_pulls_no_mac_back_that_has_moved_away() {
     net.own(1, 0);
     net.learn(1, 0, mac(1));
     net.audited(1, 0);
-    assert_eq!(net.heard(1, 0, mac(1)), Some(vtep(1)), "it has moved");
+    assert_eq!(net.imported(1, 0, mac(1)), Some(vtep(1)), "it has moved");
 }
 
 #[test]
@@ -99,33 +99,29 @@ fn a_late_retraction_of_the_old_owner_removes_nothing_of_the_new_one() {
     net.learn(0, 0, mac(1));
     net.own(1, 0);
     net.learn(1, 0, mac(1));
-    let before = net.told(1, 1);
+    let before = net.commands(1, 1);
     net.end(0, 0);
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
-    assert_eq!(net.told(1, 1), before, "the other switch heard of nothing");
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.commands(1, 1), before, "the other switch received nothing");
 }
 
 #[test]
 fn one_control_node_lost_is_noticed_nowhere() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
-    let before = net.told(1, 1);
+    let before = net.commands(1, 1);
     net.kill_node(0);
     net.pass(60);
-    assert_eq!(net.told(1, 1), before);
+    assert_eq!(net.commands(1, 1), before);
     net.learn(0, 0, mac(2));
-    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(2)), Some(vtep(0)));
     net.start_node(0);
     net.pass(60);
     net.kill_node(1);
     net.pass(60);
-    assert_eq!(
-        net.heard(1, 1, mac(1)),
-        Some(vtep(0)),
-        "the one that came back knows it"
-    );
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)), "the restarted node has it");
     net.learn(0, 0, mac(3));
-    assert_eq!(net.heard(1, 1, mac(3)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(3)), Some(vtep(0)));
 }
 
 #[test]
@@ -133,22 +129,26 @@ fn while_no_control_node_is_there_nothing_is_forgotten_and_nothing_may_be_delete
     let mut net = pair();
     net.learn(0, 0, mac(1));
     net.learn(0, 0, mac(2));
-    assert!(net.is_settled(1, 1));
+    assert!(net.is_complete(1, 1));
     net.kill_node(0);
     net.kill_node(1);
     net.pass(600);
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
-    assert!(!net.is_settled(1, 1));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
+    assert!(!net.is_complete(1, 1));
     net.lose(0, 0, mac(2));
     net.start_node(1);
     net.pass(60);
-    assert!(net.is_settled(1, 1));
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
-    assert_eq!(net.heard(1, 1, mac(2)), None, "what was not told again goes");
+    assert!(net.is_complete(1, 1));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(
+        net.imported(1, 1, mac(2)),
+        None,
+        "a route that is not sent again is removed"
+    );
 }
 
 #[test]
-fn control_nodes_that_were_just_started_say_that_it_is_all_once_everybody_is_back() {
+fn control_nodes_that_were_just_started_send_end_of_rib_once_every_agent_is_back() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
     net.cut(0);
@@ -157,53 +157,53 @@ fn control_nodes_that_were_just_started_say_that_it_is_all_once_everybody_is_bac
     net.start_node(0);
     net.start_node(1);
     net.pass(20);
-    assert!(!net.is_settled(1, 1), "however quiet it is");
-    net.mend(0);
+    assert!(!net.is_complete(1, 1), "however quiet it is, an agent is missing");
+    net.restore(0);
     net.pass(60);
-    assert!(net.is_settled(1, 1));
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert!(net.is_complete(1, 1));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
 }
 
 #[test]
 fn a_mac_that_moved_between_our_switches_while_no_control_node_was_there_stays_where_it_is() {
     let mut net = Net::new(2, 1);
-    net.settle();
+    net.run_to_rest();
     net.own(0, 0);
     net.own(0, 1);
     net.learn(0, 0, mac(1));
-    assert_eq!(net.heard(0, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(0, 1, mac(1)), Some(vtep(0)));
     net.cut(0);
     net.learn(0, 1, mac(1));
     net.lose(0, 0, mac(1));
     net.slow = true;
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
-    // The control node knows nothing, and says that this is all.
-    assert!(net.is_settled(0, 0));
-    assert_eq!(net.heard_when_settled(0, 0, mac(1)), Some(vtep(1)));
+    // The control node has no route, and sends end-of-RIB.
+    assert!(net.is_complete(0, 0));
+    assert_eq!(net.imported_when_complete(0, 0, mac(1)), Some(vtep(1)));
     net.arrive();
-    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(1)));
+    assert_eq!(net.imported(0, 0, mac(1)), Some(vtep(1)));
     assert!(!net.missed(0, 0, mac(1)));
 }
 
 #[test]
-fn a_mac_that_we_alone_know_when_we_reach_a_control_node_for_the_first_time_is_there_before_it_is_told() {
+fn a_mac_of_our_own_is_there_before_our_first_control_node_sends_it() {
     let mut net = Net::new(1, 1);
-    net.settle();
+    net.run_to_rest();
     net.cut(0);
     net.own(0, 0);
     net.own(0, 1);
     net.learn(0, 1, mac(1));
     net.slow = true;
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
-    assert!(net.is_settled(0, 0));
-    assert_eq!(net.heard_when_settled(0, 0, mac(1)), Some(vtep(1)));
-    // It takes the MAC back before the control node has heard of it.
+    assert!(net.is_complete(0, 0));
+    assert_eq!(net.imported_when_complete(0, 0, mac(1)), Some(vtep(1)));
+    // The agent withdraws the MAC before its publication has reached the control node.
     net.lose(0, 1, mac(1));
-    assert_eq!(net.heard(0, 0, mac(1)), None);
+    assert_eq!(net.imported(0, 0, mac(1)), None);
     net.arrive();
-    assert_eq!(net.heard(0, 0, mac(1)), None);
+    assert_eq!(net.imported(0, 0, mac(1)), None);
 }
 
 #[test]
@@ -213,39 +213,39 @@ fn an_agent_that_loses_its_control_nodes_is_forgotten_by_them_and_comes_back_wit
     net.cut(0);
     net.pass(1);
     assert_eq!(
-        net.heard(1, 1, mac(1)),
+        net.imported(1, 1, mac(1)),
         None,
         "the control node removes what the agent exported"
     );
     net.learn(0, 0, mac(2));
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
     for number in [1, 2] {
-        assert_eq!(net.heard(1, 1, mac(number)), Some(vtep(0)));
+        assert_eq!(net.imported(1, 1, mac(number)), Some(vtep(0)));
     }
 }
 
 #[test]
-fn an_agent_that_comes_back_forgets_nothing_that_it_says_itself() {
+fn an_agent_that_comes_back_forgets_no_route_of_its_own() {
     let mut net = Net::new(2, 1);
-    net.settle();
+    net.run_to_rest();
     net.own(0, 0);
     net.own(0, 1);
     net.learn(0, 0, mac(1));
     net.slow = true;
     net.cut(0);
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
-    assert!(net.is_settled(0, 1));
+    assert!(net.is_complete(0, 1));
     assert_eq!(
-        net.heard(0, 1, mac(1)),
+        net.imported(0, 1, mac(1)),
         Some(vtep(0)),
-        "the control node does not know that yet"
+        "the control node does not have that route yet"
     );
     net.arrive();
     assert!(!net.missed(0, 1, mac(1)));
     net.lose(0, 0, mac(1));
-    assert_eq!(net.heard(0, 1, mac(1)), None);
+    assert_eq!(net.imported(0, 1, mac(1)), None);
 }
 
 #[test]
@@ -258,11 +258,11 @@ fn another_vni_takes_the_routes_along() {
     });
     net.pass(5);
     assert_eq!(net.keys(0), [format!("6000-{},0.0.0.0/32", mac(1))]);
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
 }
 
 #[test]
-fn a_switch_that_leaves_a_network_hears_of_it_no_more_and_of_everything_when_it_comes_back() {
+fn a_switch_that_leaves_a_network_gets_no_route_of_it_and_every_route_when_it_comes_back() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
     let [_, name] = SWITCHES;
@@ -279,11 +279,11 @@ fn a_switch_that_leaves_a_network_hears_of_it_no_more_and_of_everything_when_it_
     net.pass(5);
     net.lose(0, 0, mac(1));
     net.learn(0, 0, mac(2));
-    assert_eq!(net.heard(1, 1, mac(2)), None);
+    assert_eq!(net.imported(1, 1, mac(2)), None);
     net.configure(|inventory| inventory.switches.get_mut(&name.into()).expect("it").switch.ports = ports);
     net.pass(5);
-    assert_eq!(net.heard(1, 1, mac(2)), Some(vtep(0)));
-    assert_eq!(net.heard(1, 1, mac(1)), None);
+    assert_eq!(net.imported(1, 1, mac(2)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(1)), None);
 }
 
 #[test]
@@ -295,11 +295,11 @@ fn a_static_mac_of_the_inventory_is_a_route_like_any_other() {
         about.remote_macs.insert(mac(9), elsewhere);
     });
     net.pass(5);
-    assert_eq!(net.heard(0, 0, mac(9)), Some(elsewhere));
+    assert_eq!(net.imported(0, 0, mac(9)), Some(elsewhere));
 }
 
 #[test]
-fn a_session_hears_that_these_are_all_macs_after_it_has_heard_of_them_all() {
+fn a_network_is_complete_for_a_session_after_all_its_macs() {
     const MACS: u16 = 1000;
     let mut net = pair();
     net.configure(|inventory| {
@@ -315,8 +315,8 @@ fn a_session_hears_that_these_are_all_macs_after_it_has_heard_of_them_all() {
     net.end(0, 0);
     net.own(1, 0);
     net.pass(5);
-    assert!(net.is_settled(1, 0));
-    assert_eq!(net.macs_when_settled(1, 0), usize::from(MACS));
+    assert!(net.is_complete(1, 0));
+    assert_eq!(net.macs_when_complete(1, 0), usize::from(MACS));
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn an_agent_without_control_nodes_hands_its_switches_over_to_one_that_has_some()
     net.own(0, 0);
     net.pass(30);
     assert_eq!(net.orders(0, 0), (false, false), "a switch that comes back is kept");
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
     assert_eq!(net.grade(0), Grade::Fit);
 }
@@ -348,9 +348,9 @@ fn two_agents_without_control_nodes_keep_their_switches() {
 }
 
 #[test]
-fn an_agent_that_hears_nothing_of_the_other_keeps_its_switches() {
+fn an_agent_without_reports_of_the_other_keeps_its_switches() {
     let mut net = pair();
-    net.parted = true;
+    net.is_peer_link_cut = true;
     net.pass(5);
     net.cut(0);
     net.pass(60);
@@ -378,7 +378,7 @@ fn an_owner_doubts_its_line_when_the_other_agent_claims_the_switch() {
 }
 
 #[test]
-fn agents_that_are_configured_differently_say_so_once() {
+fn agents_that_are_configured_differently_log_it_once() {
     let mut net = pair();
     net.cut(0);
     net.configure(|inventory| inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(6000).expect("a VNI"));
@@ -387,16 +387,16 @@ fn agents_that_are_configured_differently_say_so_once() {
     assert_eq!(disagreed(&net), 4, "two switches, at both agents: {:?}", net.news);
     net.pass(60);
     assert_eq!(disagreed(&net), 4);
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
     let agreed = net.news.iter().filter(|news| news.starts_with("Agreed ")).count();
     assert_eq!(agreed, 4, "{:?}", net.news);
 }
 
 #[test]
-fn a_switch_without_an_owner_or_with_two_is_told_of_unless_it_is_just_changing_hands() {
+fn a_switch_without_an_owner_or_with_two_is_logged_unless_it_is_just_changing_hands() {
     let mut net = pair();
-    let told = |net: &mut Net| {
+    let mastership = |net: &mut Net| {
         std::mem::take(&mut net.news)
             .into_iter()
             .filter(|news| news.starts_with("Mastership "))
@@ -405,21 +405,27 @@ fn a_switch_without_an_owner_or_with_two_is_told_of_unless_it_is_just_changing_h
     net.pass(1);
     net.own(1, 0);
     net.pass(10);
-    assert_eq!(told(&mut net).collect::<Vec<_>>(), [""; 0], "that was a takeover");
+    assert_eq!(mastership(&mut net).collect::<Vec<_>>(), [""; 0], "that was a takeover");
     net.end(1, 0);
     net.pass(10);
-    assert_eq!(told(&mut net).collect::<Vec<_>>(), ["Mastership no agent owns tor0"; 2]);
+    assert_eq!(
+        mastership(&mut net).collect::<Vec<_>>(),
+        ["Mastership no agent owns tor0"; 2]
+    );
     net.own(0, 0);
     net.own(1, 0);
     net.pass(10);
-    let both = told(&mut net).next_back();
+    let both = mastership(&mut net).next_back();
     assert_eq!(
         both.as_deref(),
         Some("Mastership several agents own tor0: agent-1, agent-0")
     );
     net.end(1, 0);
     net.pass(1);
-    assert_eq!(told(&mut net).collect::<Vec<_>>(), ["Mastership agent-0 owns tor0"; 2]);
+    assert_eq!(
+        mastership(&mut net).collect::<Vec<_>>(),
+        ["Mastership agent-0 owns tor0"; 2]
+    );
     let status = net.status(0);
     assert!(
         status.switches.values().all(|switch| switch.alarms.is_empty()),
@@ -428,14 +434,14 @@ fn a_switch_without_an_owner_or_with_two_is_told_of_unless_it_is_just_changing_h
 }
 
 #[test]
-fn an_agent_says_what_it_was_configured_with_and_whom_it_hears() {
+fn the_status_shows_the_configuration_and_the_peer() {
     let mut net = pair();
     let status = net.status(0);
     assert_eq!(status.revision, Some(1));
-    assert_eq!(status.switches, net.status(1).switches, "nobody asked the sessions");
+    assert_eq!(status.switches, net.status(1).switches, "a status without the sessions");
     let peer = |net: &Net| net.status(0).peer.expect("it has one").agent;
     assert_eq!(peer(&net).as_deref(), Some("agent-1"));
-    net.parted = true;
+    net.is_peer_link_cut = true;
     net.pass(4);
     assert_eq!(peer(&net), None);
 }
@@ -445,18 +451,18 @@ fn an_agent_that_drains_leaves_its_routes_until_another_vouches_for_them() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
     net.drain(0, 0);
-    assert!(!net.drained.contains(&0), "nobody else has the route");
+    assert!(!net.drained.contains(&0), "no other agent has the route");
     net.own(1, 0);
     net.learn(1, 0, mac(1));
     assert!(net.drained.contains(&0));
     net.cut(0);
     net.pass(5);
-    assert_eq!(net.heard(1, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(1, 1, mac(1)), Some(vtep(0)));
     assert!(!net.missed(1, 1, mac(1)));
 }
 
 #[test]
-fn an_agent_that_drains_waits_for_nobody_for_long() {
+fn an_agent_that_drains_does_not_wait_for_long() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
     net.drain(0, 0);
@@ -468,22 +474,22 @@ fn an_agent_that_drains_waits_for_nobody_for_long() {
 }
 
 #[test]
-fn what_a_lost_control_node_alone_knew_goes_where_another_has_told_everything() {
+fn routes_of_a_lost_control_node_alone_go_where_another_is_complete() {
     let mut net = pair();
     let elsewhere = Ipv4Addr::new(10, 9, 9, 9);
     net.configure_one(1, |inventory| {
         let about = inventory.networks.get_mut(&network()).expect("the network");
         about.remote_macs.insert(mac(9), elsewhere);
     });
-    assert_eq!(net.heard(0, 0, mac(9)), Some(elsewhere));
+    assert_eq!(net.imported(0, 0, mac(9)), Some(elsewhere));
     net.kill_node(1);
-    assert_eq!(net.heard(0, 0, mac(9)), None);
+    assert_eq!(net.imported(0, 0, mac(9)), None);
 }
 
-/// A MAC that the control node says nothing of, for it has not heard of it yet.
+/// A MAC that the control node has not sent, because its publication is still under way.
 fn presumed() -> Net {
     let mut net = Net::new(1, 1);
-    net.settle();
+    net.run_to_rest();
     net.cut(0);
     net.own(0, 0);
     net.own(0, 1);
@@ -491,17 +497,17 @@ fn presumed() -> Net {
     net.audited(0, 1);
     net.learn(0, 0, mac(1));
     net.slow = true;
-    net.mend(0);
+    net.restore(0);
     net.pass(60);
-    assert_eq!(net.heard(0, 1, mac(1)), Some(vtep(0)));
+    assert_eq!(net.imported(0, 1, mac(1)), Some(vtep(0)));
     net
 }
 
 #[test]
-fn what_we_presume_to_be_told_goes_along_with_its_reason() {
+fn a_presumed_route_goes_along_with_its_reason() {
     let mut net = presumed();
     net.end(0, 0);
-    assert_eq!(net.heard(0, 1, mac(1)), None, "its session is over");
+    assert_eq!(net.imported(0, 1, mac(1)), None, "its session is over");
 
     let mut net = presumed();
     let switches = net.inventory().switches.clone();
@@ -509,21 +515,21 @@ fn what_we_presume_to_be_told_goes_along_with_its_reason() {
     net.lose(0, 0, mac(1));
     net.configure(|inventory| inventory.switches = switches);
     net.pass(5);
-    assert_eq!(net.heard(0, 1, mac(1)), None, "its network was left");
+    assert_eq!(net.imported(0, 1, mac(1)), None, "its network was left");
 
     let mut net = presumed();
     net.learn(0, 1, mac(1));
-    assert_eq!(net.heard(0, 0, mac(1)), Some(vtep(1)), "it has moved");
+    assert_eq!(net.imported(0, 0, mac(1)), Some(vtep(1)), "it has moved");
     assert_eq!(sequence(&net, 0, 1), Some(2));
 }
 
 #[test]
-fn what_we_presume_to_be_told_outlives_another_vni() {
+fn a_presumed_route_outlives_another_vni() {
     let mut net = presumed();
     net.configure(|inventory| inventory.networks.get_mut(&network()).expect("it").vni = Vni::new(6000).expect("a VNI"));
     net.arrive();
     net.pass(5);
     assert!(!net.missed(0, 1, mac(1)));
     net.lose(0, 0, mac(1));
-    assert_eq!(net.heard(0, 1, mac(1)), None);
+    assert_eq!(net.imported(0, 1, mac(1)), None);
 }

@@ -1,4 +1,4 @@
-//! A control node that tells without end: what is too much is counted, named, and harms nothing that was told before.
+//! A control node that sends without end: routes beyond the bound are counted and logged, and harm no earlier route.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -39,13 +39,13 @@ impl Agent {
             outputs: Vec::new(),
         };
         let configured = Input::Configured(Arc::new(configuration(options.session)));
-        agent.hear(configured);
+        agent.handle(configured);
         let dialled = agent.outputs.iter().find_map(|output| match output {
             Output::Dial { id, .. } => Some(*id),
             _ => None,
         });
         agent.session = dialled.expect("a dial");
-        agent.hear(Input::Opened {
+        agent.handle(Input::Opened {
             id: agent.session,
             name: "control-1".into(),
             ours: true,
@@ -54,21 +54,21 @@ impl Agent {
         agent
     }
 
-    fn hear(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         self.uplinks.handle(Time::ORIGIN, input);
         self.outputs.extend(std::iter::from_fn(|| self.uplinks.poll_output()));
     }
 
-    fn told(&mut self, stanza: Stanza) {
+    fn receive(&mut self, stanza: Stanza) {
         let id = self.session;
-        self.hear(Input::Received { id, stanza });
+        self.handle(Input::Received { id, stanza });
     }
 
-    /// The MACs with these numbers are at a tunnel end; what comes of each is of no interest.
-    fn told_of(&mut self, instance: &str, macs: impl Iterator<Item = u32>) {
+    /// Receives routes of the MACs with these numbers, and drops the outputs about each.
+    fn receive_routes(&mut self, instance: &str, macs: impl Iterator<Item = u32>) {
         let items = macs.map(|number| (key(number), path())).collect();
         let instance = InstanceName::from(instance);
-        self.told(Stanza::Items { instance, items });
+        self.receive(Stanza::Items { instance, items });
         self.outputs
             .retain(|output| !matches!(output, Output::Imported { .. } | Output::Event(What::Imported { .. })));
     }
@@ -77,7 +77,7 @@ impl Agent {
         self.uplinks.status()[0].routes_unusable.clone()
     }
 
-    fn knows(&self, number: u32) -> bool {
+    fn has_route(&self, number: u32) -> bool {
         self.uplinks.vtep(NETWORK, mac(number)) == Some(VTEP)
     }
 }
@@ -118,24 +118,24 @@ fn path() -> Path {
 }
 
 #[test]
-fn routes_beyond_the_bound_are_refused_and_counted_until_others_are_taken_back() {
+fn routes_beyond_the_bound_are_refused_and_counted_until_others_are_withdrawn() {
     let mut agent = Agent::new();
     for first in (0..MOST).step_by(1 << 14) {
-        agent.told_of(BLUE, first..first + (1 << 14));
+        agent.receive_routes(BLUE, first..first + (1 << 14));
     }
     assert_eq!(agent.unusable(), BTreeMap::new());
-    agent.told_of(BLUE, MOST..MOST + 3);
+    agent.receive_routes(BLUE, MOST..MOST + 3);
     assert_eq!(agent.unusable(), [(Unusable::TooMany, 3)].into());
-    assert!(agent.knows(0) && agent.knows(MOST - 1) && !agent.knows(MOST));
-    // What is known already may change.
-    agent.told_of(BLUE, 0..2);
+    assert!(agent.has_route(0) && agent.has_route(MOST - 1) && !agent.has_route(MOST));
+    // A route that is in the table may change.
+    agent.receive_routes(BLUE, 0..2);
     assert_eq!(agent.unusable(), [(Unusable::TooMany, 3)].into());
-    agent.told(Stanza::Retracts {
+    agent.receive(Stanza::Retracts {
         instance: BLUE.into(),
         keys: vec![key(0)],
     });
-    agent.told_of(BLUE, MOST..=MOST);
-    assert!(agent.knows(MOST) && !agent.knows(0));
+    agent.receive_routes(BLUE, MOST..=MOST);
+    assert!(agent.has_route(MOST) && !agent.has_route(0));
     assert_eq!(agent.unusable(), [(Unusable::TooMany, 3)].into());
 }
 
@@ -144,11 +144,11 @@ fn routes_of_no_use_are_all_counted_and_the_first_of_them_named() {
     let mut agent = Agent::new();
     let count = UNUSABLE_NAMED + 50;
     let nowhere = (0..count).map(|number| (key(number), Path::default())).collect();
-    agent.told(Stanza::Items {
+    agent.receive(Stanza::Items {
         instance: BLUE.into(),
         items: nowhere,
     });
-    agent.told_of("default-domain:default-project:red:red", 0..7);
+    agent.receive_routes("default-domain:default-project:red:red", 0..7);
     let unusable = [(Unusable::NoVxlan, u64::from(count)), (Unusable::NotAsked, 7)];
     assert_eq!(agent.unusable(), unusable.into());
     let named = |output: &&Output| matches!(output, Output::Event(What::Unusable { .. }));
@@ -164,7 +164,7 @@ fn a_configuration_without_end_ends_the_session_and_changes_nothing() {
             id: NodeId::new("physical-router", format!("default-global-system-config:tor{number}")),
             properties: vec![property.clone()],
         };
-        agent.told(Stanza::Configuration(vec![Change::UpdateNode(node)]));
+        agent.receive(Stanza::Configuration(vec![Change::UpdateNode(node)]));
     }
     let [Output::Close { id, why }] = agent.outputs.as_slice() else {
         panic!("{:?}", agent.outputs.len());
@@ -172,14 +172,14 @@ fn a_configuration_without_end_ends_the_session_and_changes_nothing() {
     assert_eq!(*id, agent.session);
     assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
     assert_eq!(why.detail, "it sent more than 128 MiB of configuration");
-    // The same node again and again takes no more than one.
+    // The same node again and again counts once.
     let mut agent = Agent::new();
     for _ in 0..=(GRAPH_BYTES >> 20) {
         let node = Node {
             id: NodeId::new("physical-router", "default-global-system-config:tor1"),
             properties: vec![property.clone()],
         };
-        agent.told(Stanza::Configuration(vec![Change::UpdateNode(node)]));
+        agent.receive(Stanza::Configuration(vec![Change::UpdateNode(node)]));
     }
     assert!(agent.outputs.is_empty());
 }

@@ -49,14 +49,14 @@ impl Agent {
     }
 
     fn open(&mut self, ours: bool) {
-        self.hear(Input::Opened {
+        self.handle(Input::Opened {
             id: self.session,
             name: "control-1".into(),
             ours,
         });
     }
 
-    fn hear(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         self.uplinks.handle(self.now, input);
         while let Some(output) = self.uplinks.poll_output() {
             match output {
@@ -84,7 +84,7 @@ impl Agent {
             networks: networks.iter().map(|it| (*it, network(it))).collect(),
             switches: [("tor1".into(), switch)].into(),
         };
-        self.hear(Input::Configured(Arc::new(configuration)));
+        self.handle(Input::Configured(Arc::new(configuration)));
     }
 
     /// The numbers of all subscriptions, the last one last.
@@ -123,17 +123,17 @@ impl Agent {
 
     fn receive(&mut self, stanza: Stanza) {
         let id = self.session;
-        self.hear(Input::Received { id, stanza });
+        self.handle(Input::Received { id, stanza });
     }
 
     fn close(&mut self) {
         let (id, why) = (self.session, CloseWhy::new(CloseReason::PeerClosed, "it is over"));
-        self.hear(Input::Closed { id, why });
+        self.handle(Input::Closed { id, why });
     }
 
     fn passes(&mut self, span: Duration) {
         self.now = self.now + span;
-        self.hear(Input::Timeout);
+        self.handle(Input::Timeout);
     }
 }
 

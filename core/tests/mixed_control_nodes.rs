@@ -1,4 +1,4 @@
-//! A control node of ours and one of another make: whose configuration is in force, and who is said to disagree.
+//! A control node of ours and one of another make: whose configuration is in force, and which one disagrees.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ const PORT: u16 = 5269;
 const OURS: usize = 0;
 const FOREIGN: usize = 1;
 
-/// An agent, and what it does.
+/// An agent, and its outputs.
 struct Agent {
     uplinks: Uplinks,
     now: Time,
-    /// The last dial of each.
+    /// The last dial of each control node.
     dials: [Option<UplinkId>; 2],
     /// The switches that are to be served.
     in_force: Vec<String>,
@@ -43,11 +43,11 @@ impl Agent {
             in_force: Vec::new(),
             asked: Vec::new(),
         };
-        agent.hear(Input::Timeout);
+        agent.handle(Input::Timeout);
         agent
     }
 
-    fn hear(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         self.uplinks.handle(self.now, input);
         while let Some(output) = self.uplinks.poll_output() {
             match output {
@@ -68,7 +68,7 @@ impl Agent {
         let until = self.now + Duration::from_secs(seconds);
         while let Some(due) = self.uplinks.poll_timeout().filter(|due| due.at <= until) {
             self.now = self.now.max(due.at);
-            self.hear(Input::Timeout);
+            self.handle(Input::Timeout);
         }
         self.now = until;
     }
@@ -80,19 +80,19 @@ impl Agent {
     fn open(&mut self, node: usize) {
         let (id, ours) = (self.id(node), node == OURS);
         let name = ["ours", "foreign"][node].into();
-        self.hear(Input::Opened { id, name, ours });
+        self.handle(Input::Opened { id, name, ours });
     }
 
     fn close(&mut self, node: usize) {
         let (id, why) = (
             self.id(node),
-            CloseWhy::new(CloseReason::PeerClosed, "the story says so"),
+            CloseWhy::new(CloseReason::PeerClosed, "closed by the test"),
         );
-        self.hear(Input::Closed { id, why });
+        self.handle(Input::Closed { id, why });
     }
 
-    /// It tells one switch, and if it is ours, the revision.
-    fn tell(&mut self, node: usize, switch: &str, revision: u64) {
+    /// A control node sends a configuration with one switch, and if it is ours, the revision.
+    fn configure(&mut self, node: usize, switch: &str, revision: u64) {
         let own = NodeId::new(kind::VIRTUAL_ROUTER, virtual_router(AGENT));
         let router = NodeId::new("physical-router", format!("default-global-system-config:{switch}"));
         let properties = match node {
@@ -112,18 +112,18 @@ impl Agent {
             Change::UpdateNode(Node { id: own, properties }),
         ];
         let (id, stanza) = (self.id(node), Stanza::Configuration(changes));
-        self.hear(Input::Received { id, stanza });
+        self.handle(Input::Received { id, stanza });
     }
 
     fn status(&self, node: usize) -> UplinkStatus {
         self.uplinks.status()[node].clone()
     }
 
-    /// Both have a session; ours is lost, and the other is asked.
+    /// Both have a session; ours is lost, and the agent subscribes to the configuration of the other.
     fn bereft() -> Self {
         let mut agent = Self::new();
         agent.open(OURS);
-        agent.tell(OURS, "tor1", 1);
+        agent.configure(OURS, "tor1", 1);
         agent.open(FOREIGN);
         agent.pass(60);
         assert_eq!(
@@ -140,15 +140,15 @@ impl Agent {
 fn one_of_ours_that_comes_back_counts_before_a_foreign_one() {
     for absent_s in [1, 60] {
         let mut agent = Agent::bereft();
-        agent.tell(FOREIGN, "tor2", 0);
+        agent.configure(FOREIGN, "tor2", 0);
         agent.pass(absent_s);
         agent.open(OURS);
-        agent.tell(OURS, "tor1", 1);
+        agent.configure(OURS, "tor1", 1);
         agent.pass(60);
         assert_eq!(agent.in_force, ["tor1"], "after {absent_s} s");
         assert!(agent.status(OURS).configures && !agent.status(OURS).disagrees);
         assert!(agent.status(FOREIGN).disagrees);
-        // It counts once more: what it tells is what is in force, from that moment on.
+        // The configuration of the foreign one is in force again, at once.
         agent.close(OURS);
         assert_eq!(agent.in_force, ["tor2"]);
         assert!(agent.status(FOREIGN).configures && !agent.status(FOREIGN).disagrees);
@@ -156,14 +156,14 @@ fn one_of_ours_that_comes_back_counts_before_a_foreign_one() {
 }
 
 #[test]
-fn a_foreign_one_that_tells_the_same_does_not_disagree() {
+fn a_foreign_one_with_the_same_configuration_does_not_disagree() {
     let mut agent = Agent::bereft();
-    agent.tell(FOREIGN, "tor1", 0);
+    agent.configure(FOREIGN, "tor1", 0);
     agent.pass(60);
     assert_eq!(agent.in_force, ["tor1"]);
     assert!(agent.status(FOREIGN).configures && !agent.status(FOREIGN).disagrees);
     agent.open(OURS);
-    agent.tell(OURS, "tor1", 1);
+    agent.configure(OURS, "tor1", 1);
     agent.pass(60);
     assert!(agent.status(OURS).configures && !agent.status(FOREIGN).disagrees);
 }

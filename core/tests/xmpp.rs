@@ -1,4 +1,4 @@
-//! What control nodes and agents say to each other, byte for byte, and back.
+//! The stanzas of control nodes and agents, byte for byte, written and read back.
 
 #[path = "xmpp/golden.rs"]
 mod golden;

@@ -26,7 +26,7 @@ pub fn change<'de, R: Deserialize<'de>>(json: &'de [u8]) -> Result<Change<R>, St
         (Some(full), _, _) => Ok(Change::Full(full)),
         (None, Some(modified), _) => Ok(Change::Modified(modified)),
         (None, None, true) => Ok(Change::Deleted),
-        (None, None, false) => Err("a row update that says nothing".into()),
+        (None, None, false) => Err("an empty row update".into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Two control nodes that tell different configurations.
+//! Two control nodes that serve different configurations.
 
 use tandem_core::Vni;
 use tandem_core::control::Inventory;
@@ -14,7 +14,7 @@ fn with_vni(vni: u32, revision: u64) -> impl FnOnce(&mut Inventory) {
 }
 
 #[test]
-fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one() {
+fn an_agent_with_an_outdated_control_node_follows_a_newer_one_as_soon_as_there_is_one() {
     let mut net = pair();
     net.learn(0, 0, mac(1));
     net.configure_one(0, with_vni(6000, 2));
@@ -36,11 +36,14 @@ fn who_follows_an_outdated_control_node_follows_another_as_soon_as_there_is_one(
 #[test]
 fn another_content_of_the_same_revision_is_named() {
     let mut net = Net::new(1, 2);
-    net.settle();
+    net.run_to_rest();
     let disagrees = |net: &Net| net.status(0).control_nodes.iter().any(|node| node.disagrees);
     net.configure_one(1, with_vni(6000, 1));
     net.pass(4);
-    assert!(!net.words.contains("Contradicted"), "it may be about to be mended");
+    assert!(
+        !net.words.contains("Contradicted"),
+        "the difference may be about to end"
+    );
     net.pass(2);
     assert!(net.words.contains("Contradicted") && disagrees(&net));
     net.configure_one(1, with_vni(5000, 1));
@@ -51,40 +54,43 @@ fn another_content_of_the_same_revision_is_named() {
 #[test]
 fn a_control_node_that_stays_behind_is_named_and_one_that_goes_ahead_is_followed() {
     let mut net = Net::new(1, 2);
-    net.settle();
-    let told = |net: &Net| -> Vec<_> {
+    net.run_to_rest();
+    let served = |net: &Net| -> Vec<_> {
         let nodes = net.status(0).control_nodes;
-        let told = nodes
+        let served = nodes
             .iter()
             .map(|node| (node.configures, node.revision, node.disagrees));
-        told.collect()
+        served.collect()
     };
-    assert_eq!(told(&net), [(true, Some(1), false), (false, Some(1), false)]);
+    assert_eq!(served(&net), [(true, Some(1), false), (false, Some(1), false)]);
     net.configure_one(1, with_vni(6000, 2));
     net.pass(6);
-    assert_eq!(told(&net), [(false, Some(1), true), (true, Some(2), false)]);
+    assert_eq!(served(&net), [(false, Some(1), true), (true, Some(2), false)]);
     assert_eq!(net.status(0).revision, Some(2));
     assert!(net.words.contains("RevisionOutdated"));
     net.configure_one(0, with_vni(6000, 2));
     net.pass(1);
-    assert_eq!(told(&net), [(false, Some(2), false), (true, Some(2), false)]);
-    // The one that was followed is lost: the other says the same.
+    assert_eq!(served(&net), [(false, Some(2), false), (true, Some(2), false)]);
+    // The control node in force is lost: the other serves the same configuration.
     net.kill_node(1);
     net.pass(60);
-    assert_eq!(told(&net)[0], (true, Some(2), false));
+    assert_eq!(served(&net)[0], (true, Some(2), false));
     assert!(!net.words.contains("Contradicted"));
 }
 
 #[test]
-fn a_control_node_that_was_outdated_and_then_tells_something_else_is_named_again() {
+fn a_control_node_that_was_outdated_and_then_contradicts_is_named_again() {
     let mut net = Net::new(1, 2);
-    net.settle();
+    net.run_to_rest();
     net.configure_one(0, with_vni(6000, 2));
     net.pass(6);
     assert!(net.words.contains("RevisionOutdated") && !net.words.contains("Contradicted"));
     net.configure_one(1, with_vni(7000, 2));
     net.pass(2);
-    assert!(!net.words.contains("Contradicted"), "it may be about to be mended");
+    assert!(
+        !net.words.contains("Contradicted"),
+        "the difference may be about to end"
+    );
     net.pass(4);
     assert!(net.words.contains("Contradicted"));
 }
@@ -92,18 +98,18 @@ fn a_control_node_that_was_outdated_and_then_tells_something_else_is_named_again
 #[test]
 fn a_control_node_that_was_outdated_and_catches_up_is_followed_again() {
     let mut net = Net::new(1, 1);
-    net.settle();
+    net.run_to_rest();
     net.configure_one(0, with_vni(6000, 2));
     net.kill_node(0);
     net.stale(with_vni(5000, 1));
     net.start_node(0);
     net.pass(60);
-    let told = |net: &Net| {
+    let served = |net: &Net| {
         let node = net.status(0).control_nodes.remove(0);
         (node.configures, node.revision, node.disagrees)
     };
-    assert_eq!(told(&net), (false, Some(1), true));
+    assert_eq!(served(&net), (false, Some(1), true));
     net.configure_one(0, with_vni(7000, 2));
     net.pass(6);
-    assert_eq!(told(&net), (true, Some(2), false));
+    assert_eq!(served(&net), (true, Some(2), false));
 }

@@ -1,4 +1,4 @@
-//! Machines on wires without delay; sessions with switches are played by hand.
+//! Machines on wires without delay; the test plays the sessions with switches.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,46 +36,46 @@ pub(crate) struct Net {
     agents: Vec<AgentSide>,
     nodes: Vec<Option<ControlNode>>,
     inventory: Inventory,
-    /// Who talks to whom: agent, node, and the agent's number of that session.
+    /// Open streams: agent, node, and the agent's number of that session.
     streams: BTreeMap<ConnId, (usize, usize, UplinkId)>,
     conns: u64,
     /// Agents that reach no control node.
     cut: BTreeSet<usize>,
-    /// The agents do not hear each other.
-    pub(crate) parted: bool,
-    /// What agents publish is under way for now.
+    /// The reports of the agents to each other are lost.
+    pub(crate) is_peer_link_cut: bool,
+    /// Publications of agents stay under way for now.
     pub(crate) slow: bool,
     under_way: Vec<Letter>,
-    /// Agents that are through with their drain.
+    /// Agents whose drain is complete.
     pub(crate) drained: BTreeSet<usize>,
     /// What agents found out about their pair.
     pub(crate) news: Vec<String>,
-    /// Every word about control nodes that was said.
+    /// Every log word about control nodes so far.
     pub(crate) words: BTreeSet<&'static str>,
-    post: VecDeque<Letter>,
+    in_transit: VecDeque<Letter>,
 }
 
 struct AgentSide {
     agent: Agent,
     /// The connection of each switch that it owns.
     sessions: BTreeMap<usize, ConnId>,
-    /// What each of its sessions was told.
-    told: BTreeMap<ConnId, Told>,
+    /// What each of its sessions was sent.
+    commands: BTreeMap<ConnId, Commands>,
 }
 
-/// What a session was told.
+/// What an agent sent to a session.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct Commands {
     macs: BTreeMap<Mac, Ipv4Addr>,
-    settled: bool,
-    /// What it had heard when it was told that this is all.
-    macs_when_settled: BTreeMap<Mac, Ipv4Addr>,
+    complete: bool,
+    /// The MACs that it had received when the network became complete.
+    macs_when_complete: BTreeMap<Mac, Ipv4Addr>,
     /// MACs that were nowhere at any time.
     missed: BTreeSet<Mac>,
-    /// It was told to let go of its switch, or to show that its line is alive.
+    /// It was sent `Drain`, or `Prove`.
     drained: bool,
     doubted: bool,
-    /// How often it was told something of routes.
+    /// The number of imports.
     times: usize,
 }
 
@@ -90,7 +90,7 @@ impl Net {
         Self::holding(agents, nodes, None)
     }
 
-    /// The same, and the agents hold copies for so long.
+    /// The same, with agents that hold copies for `stale_hold`.
     pub(crate) fn holding(agents: usize, nodes: usize, stale_hold: Option<Duration>) -> Self {
         let name = |agent: usize| format!("agent-{agent}");
         let addresses = (0..nodes).map(node_address);
@@ -116,7 +116,7 @@ impl Net {
                     .with_uplinks(options)
                     .with_peer(),
                 sessions: BTreeMap::new(),
-                told: BTreeMap::new(),
+                commands: BTreeMap::new(),
             }
         };
         let switch = |number: usize| ServedSwitch {
@@ -149,13 +149,13 @@ impl Net {
             streams: BTreeMap::new(),
             conns: 1000,
             cut: BTreeSet::new(),
-            parted: false,
+            is_peer_link_cut: false,
             slow: false,
             under_way: Vec::new(),
             news: Vec::new(),
             drained: BTreeSet::new(),
             words: BTreeSet::new(),
-            post: VecDeque::new(),
+            in_transit: VecDeque::new(),
         };
         for node in 0..nodes {
             net.start_node(node);
@@ -171,19 +171,19 @@ impl Net {
         change(&mut self.inventory);
         self.inventory.revision += 1;
         for node in 0..self.nodes.len() {
-            self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
+            self.node_input(node, control::Input::Configure(Arc::new(self.inventory.clone())));
         }
-        self.settle();
+        self.run_to_rest();
     }
 
-    /// The same, of one control node alone. Those that are started later know it, too.
+    /// The same, for one control node alone. Control nodes that are started later have it, too.
     pub(crate) fn configure_one(&mut self, node: usize, change: impl FnOnce(&mut Inventory)) {
         change(&mut self.inventory);
-        self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
-        self.settle();
+        self.node_input(node, control::Input::Configure(Arc::new(self.inventory.clone())));
+        self.run_to_rest();
     }
 
-    /// Control nodes that are started from now on know this.
+    /// Control nodes that are started from now on have this inventory.
     pub(crate) fn stale(&mut self, change: impl FnOnce(&mut Inventory)) {
         change(&mut self.inventory);
     }
@@ -198,7 +198,7 @@ impl Net {
             certificate: None,
         };
         let accepted_at = self.now;
-        self.tell_agent(
+        self.agent_input(
             agent,
             Input::Connected {
                 conn,
@@ -226,14 +226,14 @@ impl Net {
         self.agents[agent].sessions.remove(&switch);
     }
 
-    /// Where an agent's session with a switch was told that a MAC is.
-    pub(crate) fn heard(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
-        self.told(agent, switch).macs.get(&mac).copied()
+    /// The tunnel end of a MAC, as an agent sent it to its session with a switch.
+    pub(crate) fn imported(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
+        self.commands(agent, switch).macs.get(&mac).copied()
     }
 
-    /// Whether it was ever told that a MAC is nowhere.
+    /// Whether the session ever received the withdrawal of a MAC.
     pub(crate) fn missed(&self, agent: usize, switch: usize, mac: Mac) -> bool {
-        self.told(agent, switch).missed.contains(&mac)
+        self.commands(agent, switch).missed.contains(&mac)
     }
 
     /// A session has read its switch, and nothing differs any more.
@@ -241,36 +241,36 @@ impl Net {
         self.notify(agent, switch, Notice::Audited);
     }
 
-    pub(crate) fn is_settled(&self, agent: usize, switch: usize) -> bool {
-        self.told(agent, switch).settled
+    pub(crate) fn is_complete(&self, agent: usize, switch: usize) -> bool {
+        self.commands(agent, switch).complete
     }
 
-    /// How many MACs a session had heard of when it was told that these are all.
-    pub(crate) fn macs_when_settled(&self, agent: usize, switch: usize) -> usize {
-        self.told(agent, switch).macs_when_settled.len()
+    /// The number of MACs that a session had received when the network became complete.
+    pub(crate) fn macs_when_complete(&self, agent: usize, switch: usize) -> usize {
+        self.commands(agent, switch).macs_when_complete.len()
     }
 
-    /// Where a session had heard that a MAC is when it was told that it had heard everything.
-    pub(crate) fn heard_when_settled(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
-        self.told(agent, switch).macs_when_settled.get(&mac).copied()
+    /// The tunnel end of a MAC that a session had received when the network became complete.
+    pub(crate) fn imported_when_complete(&self, agent: usize, switch: usize, mac: Mac) -> Option<Ipv4Addr> {
+        self.commands(agent, switch).macs_when_complete.get(&mac).copied()
     }
 
-    pub(crate) fn told(&self, agent: usize, switch: usize) -> Told {
+    pub(crate) fn commands(&self, agent: usize, switch: usize) -> Commands {
         let agent = &self.agents[agent];
         let conn = agent.sessions.get(&switch).expect("a session");
-        agent.told.get(conn).cloned().unwrap_or_default()
+        agent.commands.get(conn).cloned().unwrap_or_default()
     }
 
     pub(crate) fn advert(&self, agent: usize, mac: Mac) -> Option<Advert> {
         self.agents[agent].agent.uplinks()?.advert(network(), mac)
     }
 
-    /// Of how many routes an agent holds a copy.
+    /// The number of routes of which an agent holds a copy.
     pub(crate) fn held(&self, agent: usize) -> usize {
         self.agents[agent].agent.uplinks().map_or(0, |it| it.held().count())
     }
 
-    /// The routes that a control node knows.
+    /// The routes of a control node.
     pub(crate) fn keys(&self, node: usize) -> Vec<String> {
         let status = self.nodes[node].as_ref().expect("it runs").status();
         let routes = status.networks.values().flat_map(|network| network.routes.iter());
@@ -281,14 +281,14 @@ impl Net {
         self.nodes[node] = None;
         let gone = self.streams.iter().filter(|(_, (_, of, _))| *of == node);
         for conn in gone.map(|(conn, _)| *conn).collect::<Vec<_>>() {
-            self.hang_up(conn);
+            self.disconnect(conn);
         }
-        self.settle();
+        self.run_to_rest();
     }
 
     pub(crate) fn start_node(&mut self, node: usize) {
         self.nodes[node] = Some(ControlNode::new());
-        self.tell_node(node, control::Input::Configure(Arc::new(self.inventory.clone())));
+        self.node_input(node, control::Input::Configure(Arc::new(self.inventory.clone())));
     }
 
     /// An agent reaches no control node.
@@ -298,14 +298,14 @@ impl Net {
         for conn in gone.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             let (_, node, _) = self.streams[&conn];
             let why = CloseWhy::new(CloseReason::PeerClosed, "cut");
-            self.post
+            self.in_transit
                 .push_back(Letter::Node(node, control::Input::Closed { conn, why }));
-            self.hang_up(conn);
+            self.disconnect(conn);
         }
-        self.settle();
+        self.run_to_rest();
     }
 
-    pub(crate) fn mend(&mut self, agent: usize) {
+    pub(crate) fn restore(&mut self, agent: usize) {
         self.cut.remove(&agent);
     }
 
@@ -313,35 +313,35 @@ impl Net {
         self.agents[agent].agent.grade()
     }
 
-    /// What an agent says of itself, without its sessions.
+    /// The status of an agent, without its sessions.
     pub(crate) fn status(&self, agent: usize) -> AgentStatus {
         self.agents[agent].agent.status([])
     }
 
-    /// Whether a session was told to let go of its switch, and whether to show that its line is alive.
+    /// Whether a session was sent `Drain`, and whether `Prove`.
     pub(crate) fn orders(&self, agent: usize, switch: usize) -> (bool, bool) {
-        let told = self.told(agent, switch);
-        (told.drained, told.doubted)
+        let sent = self.commands(agent, switch);
+        (sent.drained, sent.doubted)
     }
 
-    /// An agent is told to go, and its only session lets go of its switch.
+    /// An agent drains, and its only session releases its switch.
     pub(crate) fn drain(&mut self, agent: usize, switch: usize) {
-        self.tell_agent(agent, Input::Drain);
-        self.tell_agent(agent, Input::Announced);
+        self.agent_input(agent, Input::Drain);
+        self.agent_input(agent, Input::Announced);
         self.end(agent, switch);
     }
 
     /// The services node of an agent passes its probe, or does not.
     pub(crate) fn probe(&mut self, agent: usize, alive: bool) {
-        self.tell_agent(agent, Input::Tsn { alive });
-        self.settle();
+        self.agent_input(agent, Input::Tsn { alive });
+        self.run_to_rest();
     }
 
     /// What was under way arrives.
     pub(crate) fn arrive(&mut self) {
         self.slow = false;
-        self.post.extend(self.under_way.drain(..));
-        self.settle();
+        self.in_transit.extend(self.under_way.drain(..));
+        self.run_to_rest();
     }
 
     /// Lets seconds pass.
@@ -351,17 +351,17 @@ impl Net {
         self.now = until;
     }
 
-    /// Lets everything follow that needs little time.
-    pub(crate) fn settle(&mut self) {
+    /// Runs everything that needs little time.
+    pub(crate) fn run_to_rest(&mut self) {
         self.pass(1);
     }
 
     fn step(&mut self, until: Time) -> bool {
-        if let Some(letter) = self.post.pop_front() {
+        if let Some(letter) = self.in_transit.pop_front() {
             match letter {
-                Letter::Agent(agent, input) => self.tell_agent(agent, Input::Uplink(input)),
-                Letter::Peer(agent, word) => self.tell_agent(agent, Input::Peer(word)),
-                Letter::Node(node, input) => self.tell_node(node, input),
+                Letter::Agent(agent, input) => self.agent_input(agent, Input::Uplink(input)),
+                Letter::Peer(agent, report) => self.agent_input(agent, Input::Peer(report)),
+                Letter::Node(node, input) => self.node_input(node, input),
             }
             return true;
         }
@@ -376,8 +376,8 @@ impl Net {
         };
         self.now = self.now.max(at);
         match who.checked_sub(self.agents.len()) {
-            None => self.tell_agent(who, Input::Timeout),
-            Some(node) => self.tell_node(node, control::Input::Timeout),
+            None => self.agent_input(who, Input::Timeout),
+            Some(node) => self.node_input(node, control::Input::Timeout),
         }
         true
     }
@@ -392,8 +392,8 @@ impl Net {
             generation,
             notice,
         };
-        self.tell_agent(agent, input);
-        self.settle();
+        self.agent_input(agent, input);
+        self.run_to_rest();
     }
 
     /// The agent numbers its sessions from 1 on, in the order in which they were connected.
@@ -401,7 +401,7 @@ impl Net {
         self.agents[agent].agent.generation(conn)
     }
 
-    fn tell_agent(&mut self, number: usize, input: Input) {
+    fn agent_input(&mut self, number: usize, input: Input) {
         let side = &mut self.agents[number];
         side.agent.handle(self.now, input);
         while let Some(output) = self.agents[number].agent.poll_output() {
@@ -412,9 +412,10 @@ impl Net {
     fn carry(&mut self, number: usize, output: Output) {
         match output {
             Output::Dial { id, to } => self.dial(number, id, to),
-            Output::SendPeer(word) if !self.parted => {
+            Output::SendPeer(report) if !self.is_peer_link_cut => {
                 let others = (0..self.agents.len()).filter(|other| *other != number);
-                self.post.extend(others.map(|other| Letter::Peer(other, word.clone())));
+                self.in_transit
+                    .extend(others.map(|other| Letter::Peer(other, report.clone())));
             }
             Output::Event(what) => drop(self.words.insert(what.word())),
             Output::Drained => drop(self.drained.insert(number)),
@@ -431,37 +432,37 @@ impl Net {
                     if is_route && self.slow {
                         self.under_way.push(letter);
                     } else {
-                        self.post.push_back(letter);
+                        self.in_transit.push_back(letter);
                     }
                 }
             }
             Output::Command { conn, command } => {
-                let told = self.agents[number].told.entry(conn).or_default();
+                let sent = self.agents[number].commands.entry(conn).or_default();
                 match command {
                     Command::Import { macs, .. } => {
-                        told.times += 1;
+                        sent.times += 1;
                         for (mac, vtep) in macs {
                             match vtep {
-                                Some(vtep) => drop(told.macs.insert(mac, vtep)),
+                                Some(vtep) => drop(sent.macs.insert(mac, vtep)),
                                 None => {
-                                    told.macs.remove(&mac);
-                                    told.missed.insert(mac);
+                                    sent.macs.remove(&mac);
+                                    sent.missed.insert(mac);
                                 }
                             }
                         }
                     }
                     Command::RoutesComplete { complete, .. } => {
-                        told.settled = complete;
-                        told.macs_when_settled = told.macs.clone();
+                        sent.complete = complete;
+                        sent.macs_when_complete = sent.macs.clone();
                     }
-                    Command::Drain => told.drained = true,
-                    Command::Prove => told.doubted = true,
-                    // A session forgets what it has no part in any more.
+                    Command::Drain => sent.drained = true,
+                    Command::Prove => sent.doubted = true,
+                    // A session drops the routes of networks that it has left.
                     Command::Configure { configuration, .. } => {
                         let switch = self.agents[number].sessions.iter().find(|(_, it)| **it == conn);
                         let ports = switch.map(|(switch, _)| &configuration.switches[&SWITCHES[*switch].into()].ports);
                         if ports.is_some_and(BTreeMap::is_empty) {
-                            self.agents[number].told.remove(&conn);
+                            self.agents[number].commands.remove(&conn);
                         }
                     }
                     _ => {}
@@ -476,14 +477,14 @@ impl Net {
             .find(|node| node_address(*node) == to)
             .expect("a node");
         if self.cut.contains(&agent) || self.nodes[node].is_none() {
-            let why = CloseWhy::new(CloseReason::PeerClosed, "nobody is there");
-            return self.post.push_back(Letter::Agent(agent, Up::Closed { id, why }));
+            let why = CloseWhy::new(CloseReason::PeerClosed, "no control node is there");
+            return self.in_transit.push_back(Letter::Agent(agent, Up::Closed { id, why }));
         }
         self.conns += 1;
         let conn = ConnId(self.conns);
         self.streams.insert(conn, (agent, node, id));
         let name = format!("control-{node}");
-        self.post
+        self.in_transit
             .push_back(Letter::Agent(agent, Up::Opened { id, name, ours: true }));
         let octet = u8::try_from(agent).expect("a small number");
         let opened = control::Input::Opened {
@@ -491,17 +492,17 @@ impl Net {
             name: format!("agent-{agent}").as_str().into(),
             address: (Ipv4Addr::new(10, 0, 0, octet), 4000).into(),
         };
-        self.post.push_back(Letter::Node(node, opened));
+        self.in_transit.push_back(Letter::Node(node, opened));
     }
 
-    fn hang_up(&mut self, conn: ConnId) {
+    fn disconnect(&mut self, conn: ConnId) {
         if let Some((agent, _, id)) = self.streams.remove(&conn) {
             let why = CloseWhy::new(CloseReason::PeerClosed, "the other end is gone");
-            self.post.push_back(Letter::Agent(agent, Up::Closed { id, why }));
+            self.in_transit.push_back(Letter::Agent(agent, Up::Closed { id, why }));
         }
     }
 
-    fn tell_node(&mut self, number: usize, input: control::Input) {
+    fn node_input(&mut self, number: usize, input: control::Input) {
         let Some(node) = self.nodes[number].as_mut() else {
             return;
         };
@@ -511,7 +512,8 @@ impl Net {
                 control::Output::Send { conn, stanza } => {
                     if let Some((agent, _, id)) = self.streams.get(&conn) {
                         let id = *id;
-                        self.post.push_back(Letter::Agent(*agent, Up::Received { id, stanza }));
+                        self.in_transit
+                            .push_back(Letter::Agent(*agent, Up::Received { id, stanza }));
                     }
                 }
                 control::Output::Close { conn, why } => panic!("{conn} was closed: {why}"),

@@ -1,4 +1,4 @@
-//! What we say, byte for byte. A snapshot breaks the tags apart for the reader; nothing stands between them on the wire.
+//! The stanzas that we write, byte for byte. A snapshot has each tag on a line; on the wire nothing stands between them.
 
 use std::net::Ipv4Addr;
 
@@ -11,8 +11,8 @@ const VTEP: Ipv4Addr = Ipv4Addr::new(10, 10, 10, 20);
 const TSN: Ipv4Addr = Ipv4Addr::new(10, 84, 5, 11);
 const INSTANCE: &str = "default-domain:demo:vn1:vn1";
 
-/// Writes, and sees that what was written is read back.
-fn said(mut writer: Writer, stanzas: &[Stanza]) -> String {
+/// Writes the stanzas, and checks that each is read back.
+fn written(mut writer: Writer, stanzas: &[Stanza]) -> String {
     let mut shown = String::new();
     for stanza in stanzas {
         let mut out = String::new();
@@ -60,7 +60,7 @@ fn publication(route: (Key, Path), associate: bool) -> [Stanza; 2] {
 
 #[test]
 fn an_agent_subscribes_and_unsubscribes() {
-    insta::assert_snapshot!(said(
+    insta::assert_snapshot!(written(
         agent(),
         &[
             Stanza::Subscribe {
@@ -99,18 +99,18 @@ fn ends_of_ours_number_a_subscription_and_its_end() {
         instance: INSTANCE.into(),
         subscription: 7,
     };
-    let said = [
-        said(agent(), &[subscribe]),
-        said(Writer::of_control_node("vrouter-9"), &[end]),
+    let written = [
+        written(agent(), &[subscribe]),
+        written(Writer::of_control_node("vrouter-9"), &[end]),
     ];
-    insta::assert_snapshot!(said.concat());
+    insta::assert_snapshot!(written.concat());
 }
 
 #[test]
 fn an_agent_publishes_and_withdraws_a_mac() {
     let [publish, associate] = publication(mac_route(), true);
     let [again, dissociate] = publication(mac_route(), false);
-    insta::assert_snapshot!(said(agent(), &[publish, associate, again, dissociate]));
+    insta::assert_snapshot!(written(agent(), &[publish, associate, again, dissociate]));
 }
 
 #[test]
@@ -122,13 +122,13 @@ fn an_agent_publishes_the_broadcast_route_of_its_switch() {
         ..Path::default()
     };
     let route = (Key::of_broadcast(vni(), VTEP), path);
-    insta::assert_snapshot!(said(agent(), &publication(route, true)));
+    insta::assert_snapshot!(written(agent(), &publication(route, true)));
 }
 
 #[test]
 fn a_control_node_sends_routes_and_their_end() {
     let (key, path) = mac_route();
-    let told = Path {
+    let reflected = Path {
         virtual_network: "default-domain:demo:vn1".into(),
         med: 200,
         security_groups: vec![8_000_001, 8_000_002],
@@ -142,12 +142,12 @@ fn a_control_node_sends_routes_and_their_end() {
         ..Path::default()
     };
     broadcast.leaf_olist[0].tags = vec![1, 2];
-    insta::assert_snapshot!(said(
+    insta::assert_snapshot!(written(
         Writer::of_control_node("vrouter-9"),
         &[
             Stanza::Items {
                 instance: INSTANCE.into(),
-                items: vec![(key, told)]
+                items: vec![(key, reflected)]
             },
             Stanza::Items {
                 instance: INSTANCE.into(),
@@ -176,7 +176,7 @@ fn a_control_node_sends_the_configuration() {
         kind: "physical-router-virtual-router".into(),
         ends: [router.clone(), switch.clone()],
     };
-    insta::assert_snapshot!(said(
+    insta::assert_snapshot!(written(
         Writer::of_control_node("tor-agent-1"),
         &[Stanza::Configuration(vec![
             Change::UpdateNode(Node {

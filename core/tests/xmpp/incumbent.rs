@@ -1,4 +1,4 @@
-//! What the incumbent's ends say, with their white space, and what we make of it.
+//! Stanzas of the incumbent, with their white space, as we read them.
 
 use std::net::Ipv4Addr;
 
@@ -263,8 +263,8 @@ fn what_breaks_the_protocol_ends_the_session_and_names_the_place() {
             "an end tag of another element, at byte 11, in a stanza of 12 bytes",
         ),
     ] {
-        let said = fault(&text);
-        assert!(said.contains(why), "{said}");
+        let found = fault(&text);
+        assert!(found.contains(why), "{found}");
     }
 }
 

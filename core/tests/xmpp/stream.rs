@@ -80,7 +80,7 @@ impl End {
         self.now = self.now + span;
     }
 
-    /// An open one, which has said all that it had to.
+    /// An open one, which has sent all that it had to.
     fn established(role: Role) -> Self {
         let mut end = Self::new(role, false);
         end.drain();
@@ -168,7 +168,7 @@ fn two_ends_understand_each_other_with_and_without_tls() {
     for tls in [false, true] {
         let mut ends = [End::new(Role::Client, tls), End::new(Role::Server, tls)];
         let mut inputs = [Vec::new(), Vec::new()];
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         for turn in 0..20 {
             let (at, other) = (turn % 2, 1 - turn % 2);
             for input in [None]
@@ -184,13 +184,13 @@ fn two_ends_understand_each_other_with_and_without_tls() {
                         Output::Send(bytes) => inputs[other].push(Input::Bytes(bytes)),
                         Output::StartTls => inputs[at].push(Input::TlsUp),
                         Output::Event(Event::Opened { .. }) => inputs[at].push(Input::Send(Stanza::EndOfRib)),
-                        Output::Event(Event::Received(stanza)) => heard.push(stanza),
+                        Output::Event(Event::Received(stanza)) => received.push(stanza),
                         output => panic!("{output:?}"),
                     }
                 }
             }
         }
-        assert_eq!(heard, [Stanza::EndOfRib, Stanza::EndOfRib], "TLS: {tls}");
+        assert_eq!(received, [Stanza::EndOfRib, Stanza::EndOfRib], "TLS: {tls}");
     }
 }
 
@@ -270,12 +270,12 @@ fn a_keepalive_goes_out_when_nothing_else_did() {
     let mut client = End::established(Role::Client);
     client.pass(Duration::from_secs(29));
     assert_eq!(client.feed(Input::Send(Stanza::EndOfRib)).len(), 1);
-    let said = client.now;
+    let sent = client.now;
     assert_eq!(client.wake(), (Why::KeepaliveDue, vec!["keepalive".to_owned()]));
-    assert_eq!(client.now, said + KEEPALIVE);
+    assert_eq!(client.now, sent + KEEPALIVE);
     client.bytes(&b" "[..]);
     assert_eq!(client.wake(), (Why::KeepaliveDue, vec!["keepalive".to_owned()]));
-    assert_eq!(client.now, said + KEEPALIVE * 2);
+    assert_eq!(client.now, sent + KEEPALIVE * 2);
 }
 
 #[test]
@@ -396,12 +396,12 @@ fn what_never_ends_is_bounded() {
 fn one_step_does_bounded_work_and_the_next_goes_on() {
     let mut client = End::established(Role::Client);
     let stanzas = 100_000;
-    let mut heard = 0;
-    // What came together is worked off together with a step's worth of what waits: the backlog cannot grow without end.
+    let mut received = 0;
+    // A step processes all that came together, and a bounded part of the backlog, which so cannot grow without end.
     for chunk in STANZA.repeat(stanzas).as_bytes().chunks(STREAM_BYTES_PER_STEP * 8) {
         let did = client.bytes(chunk);
         assert!(did.len() * STANZA.len() <= chunk.len() + STREAM_BYTES_PER_STEP + STANZA.len());
-        heard += did.len();
+        received += did.len();
     }
     while let Some(deadline) = client
         .stream
@@ -409,9 +409,9 @@ fn one_step_does_bounded_work_and_the_next_goes_on() {
         .filter(|deadline| deadline.why == Why::MoreWork)
     {
         assert_eq!(deadline.at, client.now);
-        heard += client.wake().1.len();
+        received += client.wake().1.len();
     }
-    assert_eq!(heard, stanzas);
+    assert_eq!(received, stanzas);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::xmpp::graph::Link;
 fn subscribe(world: &mut World, conn: u64, name: &str) {
     world.open(conn, name);
     world.send(conn, ask(name));
-    world.settle();
+    world.run_to_rest();
 }
 
 fn ask(name: &str) -> Stanza {
@@ -22,8 +22,8 @@ fn ask(name: &str) -> Stanza {
     }
 }
 
-/// One line for each change.
-fn told(world: &mut World, conn: u64) -> String {
+/// The changes that a client has received since the last call, one line for each.
+fn received(world: &mut World, conn: u64) -> String {
     let mut text = String::new();
     for change in world.changes.remove(&ConnId(conn)).unwrap_or_default() {
         let link = |link: &Link| format!("{}: {} - {}", link.kind, link.ends[0].name, link.ends[1].name);
@@ -62,7 +62,7 @@ fn a_client_receives_the_graph_around_its_switches_and_the_revision_last() {
     world.handle(Input::Configure(Arc::new(inventory)));
     subscribe(&mut world, 1, "agent-a");
     subscribe(&mut world, 2, "tsn-a");
-    let [agent, tsn] = [1, 2].map(|conn| told(&mut world, conn));
+    let [agent, tsn] = [1, 2].map(|conn| received(&mut world, conn));
     insta::assert_snapshot!(agent);
     assert_eq!(tsn, agent.replace("agent-a", "tsn-a").replace(ids(&agent), ids(&tsn)));
     let words: Vec<_> = world
@@ -84,17 +84,17 @@ fn ids(text: &str) -> &str {
 fn no_client_receives_an_empty_configuration_before_the_first_inventory() {
     let mut world = World::default();
     subscribe(&mut world, 1, "agent-a");
-    assert_eq!(told(&mut world, 1), "");
+    assert_eq!(received(&mut world, 1), "");
     world.handle(Input::Configure(inventory(1, &[1])));
-    world.settle();
-    assert!(told(&mut world, 1).contains("tandem-revision=1"));
+    world.run_to_rest();
+    assert!(received(&mut world, 1).contains("tandem-revision=1"));
 }
 
 #[test]
 fn a_client_that_serves_no_switch_receives_its_own_node_alone() {
     let mut world = World::with(&[1]);
     subscribe(&mut world, 1, "stranger");
-    insta::assert_snapshot!(told(&mut world, 1));
+    insta::assert_snapshot!(received(&mut world, 1));
 }
 
 #[test]
@@ -102,21 +102,25 @@ fn of_a_new_inventory_only_the_differences_are_sent() {
     let mut world = World::with(&[1, 2]);
     subscribe(&mut world, 1, "agent-a");
     subscribe(&mut world, 2, "stranger");
-    told(&mut world, 1);
-    told(&mut world, 2);
+    received(&mut world, 1);
+    received(&mut world, 2);
     let mut next = Inventory::clone(&inventory(2, &[1, 2]));
     let switch = next.switches.get_mut(&"tor1".into()).expect("a switch");
     switch.switch.vtep = Some(address(12));
     switch.switch.ports = BTreeMap::from([("eth1".into(), BTreeMap::from([(10, Uuid(2))]))]);
     let next = Arc::new(next);
     world.handle(Input::Configure(Arc::clone(&next)));
-    world.settle();
-    insta::assert_snapshot!(told(&mut world, 1));
-    assert_eq!(told(&mut world, 2).lines().count(), 2, "the revision");
+    world.run_to_rest();
+    insta::assert_snapshot!(received(&mut world, 1));
+    assert_eq!(received(&mut world, 2).lines().count(), 2, "the revision");
     world.handle(Input::Configure(next));
     world.handle(Input::Configure(inventory(1, &[1])));
-    world.settle();
-    assert_eq!(told(&mut world, 1), "", "nothing differs, and what is older is refused");
+    world.run_to_rest();
+    assert_eq!(
+        received(&mut world, 1),
+        "",
+        "nothing differs, and what is older is refused"
+    );
     let last = world.events.last().map(ToString::to_string);
     assert_eq!(
         last.as_deref(),
@@ -144,7 +148,7 @@ fn a_change_while_the_configuration_is_being_sent_leads_to_the_same_graph() {
             world.work();
         }
         world.sent(1, 0);
-        world.settle();
+        world.run_to_rest();
         let sizes = world.messages.iter().map(|changes| changes.iter().map(size).sum());
         assert!(sizes.max() <= Some(OBJECTS_PER_MESSAGE));
         let changes = world.changes.remove(&ConnId(1)).expect("changes");
@@ -187,14 +191,14 @@ fn the_routes_of_the_inventory_are_paths_like_others() {
             ..path(11)
         },
     );
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.holds(1, 1), [(mac(1), vec![11]), (mac(2), vec![22])]);
     world.withdraw(1, 1, mac(1));
     let blue = with.networks.get_mut(&Uuid(1)).expect("a network");
     blue.remote_macs = BTreeMap::from([(mac(1).mac, address(21)), (mac(3).mac, address(23))]);
     with.revision = 2;
     world.handle(Input::Configure(Arc::new(with)));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.holds(1, 1), [(mac(1), vec![21]), (mac(3), vec![23])]);
 }
 
@@ -215,10 +219,10 @@ fn a_client_that_serves_no_switch_is_a_warning_in_the_log() {
     for (conn, name) in [(1, "agent-a"), (2, "agent-aa")] {
         subscribe(&mut world, conn, name);
     }
-    let told = world.events.iter().filter(|event| event.word() == "ConfigurationSent");
-    let told: Vec<_> = told.map(|event| (event.level(), event.to_string())).collect();
+    let sent = world.events.iter().filter(|event| event.word() == "ConfigurationSent");
+    let sent: Vec<_> = sent.map(|event| (event.level(), event.to_string())).collect();
     assert_eq!(
-        told,
+        sent,
         [
             (Level::Info, "revision 1 to agent-a".to_owned()),
             (Level::Warn, "revision 1 to agent-aa, which serves no switch".to_owned()),

@@ -5,12 +5,12 @@ use crate::bounds::{GRACEFUL_RESTART, GRACEFUL_RESTART_QUIET};
 
 /// Whether a client has received the end-of-RIB of `blue`, and that of its session.
 fn ends(world: &World, conn: u64) -> (bool, bool) {
-    let said = world.stanzas.get(&ConnId(conn)).map(Vec::as_slice).unwrap_or_default();
+    let received = world.stanzas.get(&ConnId(conn)).map(Vec::as_slice).unwrap_or_default();
     let end = |stanza: &&Stanza| matches!(stanza, Stanza::InstanceEndOfRib { .. });
-    (said.iter().any(|it| end(&it)), said.contains(&Stanza::EndOfRib))
+    (received.iter().any(|it| end(&it)), received.contains(&Stanza::EndOfRib))
 }
 
-/// Lets time pass until then.
+/// Lets time pass up to `until`.
 fn pass(world: &mut World, until: Time) {
     while let Some(Deadline { at, .. }) = world.node.poll_timeout().filter(|deadline| deadline.at <= until) {
         world.now = world.now.max(at);
@@ -25,7 +25,7 @@ fn no_end_of_rib_is_sent_before_every_agent_has_published() {
     world.open(1, "agent-a");
     world.subscribe(1, 1);
     pass(&mut world, Time::ORIGIN + GRACEFUL_RESTART / 2);
-    assert_eq!(ends(&world, 1), (false, false), "agent-b may know something");
+    assert_eq!(ends(&world, 1), (false, false), "agent-b may have routes");
 
     world.open(2, "agent-b");
     world.subscribe(2, 1);
@@ -39,15 +39,15 @@ fn no_end_of_rib_is_sent_before_every_agent_has_published() {
     let now = world.now;
     pass(&mut world, now + GRACEFUL_RESTART_QUIET * 2);
     assert_eq!([1, 2].map(|conn| ends(&world, conn)), [(true, true); 2]);
-    let said = &world.stanzas[&ConnId(1)];
-    let place = |wanted: &dyn Fn(&Stanza) -> bool| said.iter().rposition(wanted);
+    let received = &world.stanzas[&ConnId(1)];
+    let place = |is_it: &dyn Fn(&Stanza) -> bool| received.iter().rposition(is_it);
     let last_route = place(&|it| matches!(it, Stanza::Items { .. }));
     assert!(last_route < place(&|it| matches!(it, Stanza::InstanceEndOfRib { .. })));
 
     world.open(3, "vrouter-1");
     world.subscribe(3, 1);
-    world.settle();
-    assert_eq!(ends(&world, 3), (true, true), "it has learned once and for all");
+    world.run_to_rest();
+    assert_eq!(ends(&world, 3), (true, true), "graceful restart does not begin again");
 }
 
 #[test]

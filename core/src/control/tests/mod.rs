@@ -17,7 +17,7 @@ use crate::evpn::{Key, NextHop, Path};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::xmpp::graph::Change;
 
-/// A control node, and what each client holds of what it received.
+/// A control node, and the routes that each client holds.
 #[derive(Default)]
 struct World {
     node: ControlNode,
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Runs until nothing is left to do.
-    fn settle(&mut self) {
+    fn run_to_rest(&mut self) {
         while let Some(Deadline { at, .. }) = self.node.poll_timeout() {
             self.now = self.now.max(at);
             self.handle(Input::Timeout);

@@ -43,11 +43,11 @@ impl Model {
                 .collect();
             let keys: BTreeSet<Key> = all.iter().map(|(key, ..)| *key).collect();
             for key in keys {
-                let told = match key.mac {
+                let sent = match key.mac {
                     Mac::BROADCAST => broadcast(&all, key, client),
                     _ => best(&all, key),
                 };
-                if let Some(mut path) = told {
+                if let Some(mut path) = sent {
                     path.virtual_network = virtual_network(name(*number));
                     holds.insert((named(*number), key), path);
                 }
@@ -253,13 +253,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn at_rest_every_subscriber_holds_what_the_model_says(acts in acts()) {
+    fn at_rest_every_subscriber_holds_the_routes_of_the_model(acts in acts()) {
         let mut both = Both::default();
         both.act(Act::Configure(BTreeSet::from([1, 2])));
         (0..4).for_each(|client| both.act(Act::Open(client)));
         acts.into_iter().for_each(|act| both.act(act));
         (0..4).for_each(|client| both.act(Act::Resume(client)));
-        both.world.settle();
+        both.world.run_to_rest();
         for (client, (conn, session)) in &both.model.sessions {
             let held = both.world.held.get(&ConnId(*conn)).cloned().unwrap_or_default();
             prop_assert_eq!(held, both.model.holds(*client), "client {} at {}", client, conn);
@@ -274,7 +274,7 @@ proptest! {
                     "client {} waits for the end of {}", client, number
                 );
             }
-            let last = both.world.stanzas.get(&ConnId(*conn)).and_then(|said| said.iter().rposition(is_end_of_rib));
+            let last = both.world.stanzas.get(&ConnId(*conn)).and_then(|received| received.iter().rposition(is_end_of_rib));
             let known = session.keys().all(|number| both.model.configured.contains(number));
             prop_assert!(last.is_some() || !known || session.is_empty(), "client {} waits for the end", client);
         }

@@ -14,7 +14,7 @@ fn pair() -> World {
         world.open(conn, name);
         world.subscribe(conn, 1);
     }
-    world.settle();
+    world.run_to_rest();
     world
 }
 
@@ -29,10 +29,10 @@ fn routes_share_messages_and_a_step_is_bounded() {
         let before = world.stanzas.values().map(Vec::len).sum::<usize>();
         world.now = deadline.at;
         world.handle(Input::Timeout);
-        let said = world.stanzas.values().map(Vec::len).sum::<usize>() - before;
+        let sent = world.stanzas.values().map(Vec::len).sum::<usize>() - before;
         assert!(
-            said <= 2 * LOOKS_PER_STEP / ITEMS_PER_MESSAGE,
-            "{said} messages in one step"
+            sent <= 2 * LOOKS_PER_STEP / ITEMS_PER_MESSAGE,
+            "{sent} messages in one step"
         );
         // The driver is quick.
         world.sent(1, 0);
@@ -112,17 +112,17 @@ fn the_end_of_rib_follows_every_route_and_again_after_more_subscriptions() {
     world.publish(1, 1, mac(1), path(11));
     world.work();
     world.subscribe(1, 2);
-    world.settle();
+    world.run_to_rest();
     let ends = |world: &World| {
-        let said = &world.stanzas[&ConnId(1)];
-        assert_eq!(said.last(), Some(&Stanza::EndOfRib));
-        said.iter().filter(|stanza| **stanza == Stanza::EndOfRib).count()
+        let received = &world.stanzas[&ConnId(1)];
+        assert_eq!(received.last(), Some(&Stanza::EndOfRib));
+        received.iter().filter(|stanza| **stanza == Stanza::EndOfRib).count()
     };
     assert_eq!(ends(&world), 1);
     world.subscribe(1, 3);
-    world.settle();
-    assert_eq!(ends(&world), 1, "nobody knows what belongs there");
+    world.run_to_rest();
+    assert_eq!(ends(&world), 1, "the instance is not configured");
     world.unsubscribe(1, 3);
-    world.settle();
+    world.run_to_rest();
     assert_eq!(ends(&world), 2);
 }

@@ -20,7 +20,7 @@ fn every_subscriber_receives_a_route_and_its_retract_when_its_session_ends() {
         world.subscribe(conn, 1);
     }
     world.publish(1, 1, mac(1), path(11));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.holds(1, 1), [(mac(1), vec![11])], "the originator too");
     assert_eq!(world.holds(2, 1), [(mac(1), vec![11])]);
     world.close(1);
@@ -42,14 +42,14 @@ fn the_copy_of_the_other_agent_takes_the_place_of_the_route_without_a_retract() 
         ..path(11)
     };
     world.publish(2, 1, mac(1), stale);
-    world.settle();
+    world.run_to_rest();
     let status = world.node.status();
     let paths = &status.networks[&named(1)].routes[0].paths;
     let reasons: Vec<_> = paths.iter().map(|path| path.why_not.as_deref()).collect();
     assert_eq!(reasons, [None, Some("local preference 1 < 100")]);
     world.stanzas.clear();
     world.close(1);
-    world.settle();
+    world.run_to_rest();
     let preferences: Vec<u32> = world.held[&ConnId(3)].values().map(|it| it.local_preference).collect();
     assert_eq!(preferences, [1]);
     assert!(matches!(world.stanzas[&ConnId(3)].as_slice(), [Stanza::Items { .. }]));
@@ -69,7 +69,7 @@ fn an_agent_that_came_back_replaces_its_older_session_and_a_namesake_elsewhere_i
     world.subscribe(2, 1);
     world.publish(2, 1, mac(1), path(12));
     world.close(1);
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.holds(2, 1), [(mac(1), vec![12])], "the older session ended late");
     world.open_from(3, "agent-a", (address(9), 1).into());
     let why = why_closed(&world, 3).expect("closed");
@@ -148,7 +148,7 @@ fn a_refused_publication_is_counted_and_ends_nothing() {
     world.send(1, configuration("virtual-machine"));
     world.send(1, configuration("virtual-router"));
     world.send(1, configuration("virtual-router"));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(
         world.holds(1, 1),
         [],
@@ -181,17 +181,17 @@ fn a_route_that_is_published_before_its_network_is_configured_counts_when_it_is(
     world.publish(1, 2, mac(1), path(11));
     world.publish(1, 2, mac(2), path(11));
     world.withdraw(1, 2, mac(2));
-    world.settle();
+    world.run_to_rest();
     assert_eq!((world.holds(2, 2), world.stanzas.len()), (vec![], 0), "not even an end");
     world.handle(Input::Configure(inventory(2, &[1, 2])));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.holds(2, 2), [(mac(1), vec![11])]);
     assert_eq!(world.stanzas[&ConnId(2)].last(), Some(&Stanza::EndOfRib));
     world.handle(Input::Configure(inventory(3, &[1])));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.holds(2, 2), []);
     world.handle(Input::Configure(inventory(4, &[1, 2])));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(
         world.holds(2, 2),
         [(mac(1), vec![11])],
@@ -240,7 +240,7 @@ fn a_no_ribout_client_receives_only_the_end_of_rib() {
         },
     );
     world.publish(1, 1, mac(1), path(11));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.stanzas[&ConnId(1)], [Stanza::EndOfRib]);
 }
 
@@ -250,12 +250,12 @@ fn a_no_ribout_resubscription_receives_retracts_and_no_routes() {
     world.open(1, "agent-a");
     world.subscribe(1, 1);
     world.publish(1, 1, mac(1), path(11));
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.held[&ConnId(1)].len(), 1);
     world.open(2, "agent-b");
     world.subscribe(2, 1);
     world.publish(2, 1, mac(2), path(12));
-    world.settle();
+    world.run_to_rest();
     world.stanzas.clear();
     world.unsubscribe(1, 1);
     world.send(
@@ -267,10 +267,10 @@ fn a_no_ribout_resubscription_receives_retracts_and_no_routes() {
             number: Some(2),
         },
     );
-    world.settle();
+    world.run_to_rest();
     assert_eq!(world.held[&ConnId(1)], BTreeMap::new());
-    let told_items = |stanza: &Stanza| matches!(stanza, Stanza::Items { .. });
-    assert!(!world.stanzas[&ConnId(1)].iter().any(told_items));
+    let is_items = |stanza: &Stanza| matches!(stanza, Stanza::Items { .. });
+    assert!(!world.stanzas[&ConnId(1)].iter().any(is_items));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn an_end_of_rib_has_the_number_of_its_subscription_and_an_ended_subscription_ha
     world.unsubscribe(1, 1);
     let present = world.subscribe(1, 1);
     world.publish(1, 1, mac(1), path(11));
-    world.settle();
+    world.run_to_rest();
     let sent = world.stanzas.remove(&ConnId(1)).unwrap_or_default();
     let [Stanza::Items { .. }, end, Stanza::EndOfRib] = sent.as_slice() else {
         panic!("{sent:?}");
@@ -289,7 +289,7 @@ fn an_end_of_rib_has_the_number_of_its_subscription_and_an_ended_subscription_ha
     assert_eq!(*end, end_of_rib(1, present));
     world.unsubscribe(1, 1);
     let next = world.subscribe(1, 1);
-    world.settle();
+    world.run_to_rest();
     let sent = world.stanzas.remove(&ConnId(1)).unwrap_or_default();
     let [Stanza::Retracts { .. }, end, Stanza::EndOfRib] = sent.as_slice() else {
         panic!("{sent:?}");
@@ -303,7 +303,7 @@ fn a_client_that_numbers_nothing_receives_only_the_end_of_rib_of_its_session() {
     world.open(1, "an-older-agent");
     world.send(1, subscription(1, None));
     world.publish(1, 1, mac(1), path(11));
-    world.settle();
+    world.run_to_rest();
     let sent = &world.stanzas[&ConnId(1)];
     assert!(
         matches!(sent.as_slice(), [Stanza::Items { .. }, Stanza::EndOfRib]),
@@ -322,7 +322,7 @@ fn retracts_of_ended_subscriptions_precede_everything_else() {
         world.publish(1, number, mac(number), path(11));
     }
     world.unsubscribe(1, 1);
-    world.settle();
+    world.run_to_rest();
     world.stanzas.clear();
     world.sent(1, CLIENT_QUEUE_BYTES);
     world.publish(1, 3, mac(4), path(11));
@@ -332,7 +332,7 @@ fn retracts_of_ended_subscriptions_precede_everything_else() {
     world.unsubscribe(1, 2);
     world.unsubscribe(1, 3);
     world.sent(1, 0);
-    world.settle();
+    world.run_to_rest();
     let sent = world.stanzas[&ConnId(1)].iter().map(|stanza| match stanza {
         Stanza::Items { instance, .. } => format!("items {instance}"),
         Stanza::Retracts { instance, .. } => format!("retracts {instance}"),
