@@ -49,7 +49,7 @@ fn route_programming(criterion: &mut Criterion) {
     println!("{}", turns.report(["raw client", "agent"], ROWS.into(), "rows/s"));
 }
 
-/// Transactions that were rendered beforehand, all on the wire at once, to a server that nobody watches.
+/// Transactions that were rendered beforehand, all on the wire at once, to a server without monitors.
 fn ceiling(scratch: &Scratch) -> Duration {
     let switch = server::start(scratch, "ceiling").expect("a server");
     let (requests, count) = server::inserts(&switch, ROWS).expect("requests");
@@ -90,10 +90,10 @@ fn agent(scratch: &Scratch, configuration: &Arc<Configuration>) -> Duration {
         };
         let session = Box::new(Session::new(env.now(), opening));
         let (_orders, receiver) = mpsc::unbounded_channel();
-        let (sender, mut heard) = mpsc::channel(1024);
+        let (sender, mut messages) = mpsc::channel(1024);
         let run = tokio::spawn(session::run(env, session, stream, receiver, sender));
         loop {
-            match heard.recv().await {
+            match messages.recv().await {
                 Some(Message::Session {
                     notice: Notice::Audited,
                     ..

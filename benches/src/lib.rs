@@ -1,6 +1,6 @@
-//! What the benchmarks in `benches/` stand on: a fresh database server, and a client that is nothing but bytes.
+//! The base of the benchmarks in `benches/`: a fresh database server, and a client that is nothing but bytes.
 //!
-//! Each of them prints a ratio of two things that took turns on one machine, for lone times say little.
+//! Each of them prints a ratio of two things that took turns on one machine: times of one machine alone mean little.
 
 pub mod raw;
 pub mod server;
@@ -22,7 +22,7 @@ impl Turns {
     }
 
     /// What to print: the rates of both for so much `work` in a turn, and how they compare. The best turns show what
-    /// the machine can do when nobody else wants it.
+    /// the machine can do without other load.
     pub fn report(&self, names: [&str; 2], work: f64, unit: &str) -> String {
         let turns = self.0.borrow();
         let rates = |of: fn(&(f64, f64)) -> f64| -> Vec<f64> { turns.iter().map(|turn| work / of(turn)).collect() };

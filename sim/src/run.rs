@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_much_that_is_pending_the_first_is_told_and_how_much_more_there_is() {
+    fn of_much_that_is_pending_the_first_is_named_and_the_rest_counted() {
         let pending = |number: usize| -> Vec<_> {
             let pending = |number| Pending {
                 objects: vec!["tor1".into(), format!("row {number}")],

@@ -15,7 +15,7 @@ use tandem_sim::switch::{Row, Switch};
 use tandem_sim::world::World;
 use tandem_sim::world::log::{ActorEvent, Entry};
 
-/// The checks take any right tunnel end, and none where a switch has a MAC itself; here nobody moves any more.
+/// The checks take any right tunnel end, and none where a switch has a MAC itself; here no MAC moves any more.
 #[test]
 fn learned_macs_appear_in_the_other_switches_at_their_tunnel_end() {
     let mut imported = 0;
@@ -28,9 +28,9 @@ fn learned_macs_appear_in_the_other_switches_at_their_tunnel_end() {
     for (here, there) in [(0, 1), (1, 0)].map(|(here, there)| (switches[here], switches[there])) {
         let learned = macs(here.switch, "Ucast_Macs_Local");
         let known = macs(there.switch, "Ucast_Macs_Local");
-        let told = macs(there.switch, "Ucast_Macs_Remote");
+        let imported = macs(there.switch, "Ucast_Macs_Remote");
         for key in learned.keys().filter(|key| !known.contains_key(*key)) {
-            assert_eq!(told.get(key), Some(&here.tunnel_ip), "{key:?} of {}", here.name);
+            assert_eq!(imported.get(key), Some(&here.tunnel_ip), "{key:?} of {}", here.name);
             compared += 1;
         }
     }
@@ -107,9 +107,9 @@ fn an_agent_that_is_configured_while_it_publishes_sends_the_rest_first() {
 }
 
 /// The world in which a scenario has ended well.
-fn at_the_end(plan: &Plan, heard: &mut dyn FnMut(&Entry)) -> World {
+fn at_the_end(plan: &Plan, on_entry: &mut dyn FnMut(&Entry)) -> World {
     let mut run = Run::new(plan, Detail::Outcome);
-    while run.step(heard) {}
+    while run.step(on_entry) {}
     assert_eq!(run.violations(), []);
     run.world().clone()
 }

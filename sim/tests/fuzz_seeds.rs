@@ -1,4 +1,4 @@
-//! The fuzz targets of `core/fuzz`, on their seeds: they cannot rot unseen, and findings stay mended.
+//! The fuzz targets of `core/fuzz`, on their seeds: so that seeds stay valid, and findings stay fixed.
 
 #[path = "../../core/fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "it is a library there")]
@@ -29,7 +29,7 @@ fn the_xmpp_target_takes_every_seed() {
 #[allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a test reads its files, and one that fails says in which"
+    reason = "a test reads its files, and a failure names the file"
 )]
 fn every_seed(target: &str, run: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -52,11 +52,11 @@ fn story(mutant: Mutant) -> Story {
         Mutant::WaiterDoesNotReadOn => the_owner_writes_before_it_goes,
         Mutant::VniSwapDeadlock => two_networks_swap_their_vnis,
         Mutant::FailureForgotten => a_locator_vanishes_under_a_transaction,
-        Mutant::DeletedMacNotPutBack => somebody_deletes_a_wanted_mac,
+        Mutant::DeletedMacNotPutBack => another_client_deletes_a_configured_mac,
         Mutant::ProbeClaims => an_agent_that_does_not_know_the_switch_is_asked_first,
         Mutant::LateRetractionWins => a_half_open_session_ends_after_the_next_took_over,
         Mutant::SilentLineStays => the_line_falls_silent,
-        Mutant::ForeignBindingDeleted => somebody_else_binds_a_port,
+        Mutant::ForeignBindingDeleted => another_client_binds_a_port,
         Mutant::WindowUnbounded => two_thousand_macs_are_wanted_at_once,
         Mutant::RetractionTakesAll => an_old_owner_retracts_late,
         Mutant::LostClientKept => agents_crash_and_stay_away,
@@ -197,7 +197,7 @@ fn a_locator_vanishes_under_a_transaction(mutant: Option<Mutant>) -> bool {
     world.switch.rows("Ucast_Macs_Remote").count() != 30
 }
 
-fn somebody_deletes_a_wanted_mac(mutant: Option<Mutant>) -> bool {
+fn another_client_deletes_a_configured_mac(mutant: Option<Mutant>) -> bool {
     let configuration = with(mutant, macs(3));
     let (mut world, _) = managed(&configuration);
     let row = find_remote(&world, &mac(1).to_string())[0];
@@ -221,7 +221,7 @@ fn a_half_open_session_ends_after_the_next_took_over(mutant: Option<Mutant>) -> 
     let older = fleet.connect("tor1");
     let world = fleet.world("tor1");
     learn(world, &name(1), mac(77), TUNNEL_IP);
-    // The switch has given the line up, and the agent has not heard of it.
+    // The switch has closed its end, and the agent does not know.
     world.client_leaves(older);
     world.to_switch.remove(&older);
     fleet.connect("tor1");
@@ -237,7 +237,7 @@ fn the_line_falls_silent(mutant: Option<Mutant>) -> bool {
     world.is_open(conn)
 }
 
-fn somebody_else_binds_a_port(mutant: Option<Mutant>) -> bool {
+fn another_client_binds_a_port(mutant: Option<Mutant>) -> bool {
     let mut world = World::new();
     leave_behind(&mut world, "theirs", 9000, vtep(92), &[]);
     let row = ops::uuid(find_logical_switch(&world, "theirs").expect("there"));

@@ -1,4 +1,4 @@
-//! The scenarios are plans that can be run, and their page tells all that a plan can say.
+//! The scenarios are plans that can be run, and their page names every key and word of a plan.
 
 #![allow(clippy::disallowed_methods, reason = "a test reads its files")]
 
@@ -51,11 +51,11 @@ fn every_kind_of_fault_and_every_edit_occurs_in_a_scenario() {
     let kinds: BTreeSet<Kind> = faults.iter().map(|fault| fault.fault.kind()).collect();
     assert_eq!(kinds, BTreeSet::from(Kind::ALL));
 
-    let told: BTreeSet<String> = faults.iter().map(|fault| fault.fault.to_string()).collect();
+    let described: BTreeSet<String> = faults.iter().map(|fault| fault.fault.to_string()).collect();
     let words = Edit::ALL.map(|edit| edit.to_string()).into_iter();
     let words = words.chain(Configure::ALL.map(|what| what.to_string()));
     for word in words.chain(TlsFault::ALL.map(|how| how.to_string())) {
-        assert!(told.iter().any(|fault| fault.ends_with(&word)), "{word}");
+        assert!(described.iter().any(|fault| fault.ends_with(&word)), "{word}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Scenarios with vRouters, looked at more closely than the checks do.
+//! Scenarios with vRouters, compared more closely than by the checks.
 
 #![allow(clippy::disallowed_methods, reason = "a test reads its files")]
 
@@ -29,8 +29,8 @@ fn vrouters_end_with_exactly_the_learned_macs() {
                 view.name
             );
         }
-        let wanted = world.wanted(0);
-        let networks = wanted.networks.iter();
+        let configured = world.wanted(0);
+        let networks = configured.networks.iter();
         let known = networks.map(|(network, about)| {
             let macs = vrouter.fabric().macs_of(*network);
             macs.filter(|mac| !about.remote_macs.contains_key(mac)).count()
@@ -62,11 +62,11 @@ fn a_new_tunnel_end_of_a_switch_reaches_every_other_switch() {
     for here in world.switches() {
         let own = model::learned(world, here.switch);
         for there in world.switches().filter(|there| there.name != here.name) {
-            let (known, told) = (model::learned(world, there.switch), remote(there));
+            let (known, imported) = (model::learned(world, there.switch), remote(there));
             for (key, end) in own.iter().filter(|(key, _)| !known.contains_key(*key)) {
                 assert_eq!(*end, here.tunnel_ip);
                 let others = learned(world);
-                let found = told.get(key);
+                let found = imported.get(key);
                 assert!(
                     found.is_some_and(|found| others[key].contains(found)),
                     "{key:?} at {}: {found:?}",

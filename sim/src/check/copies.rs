@@ -60,11 +60,11 @@ fn find_missing(Scene { world, ways }: Scene<'_>, bound: Duration) -> Vec<((Stri
                 if !consumer.is_in(*network) || reached() < bound {
                     continue;
                 }
-                let unheard = routes
+                let unreceived = routes
                     .iter()
                     .filter(|route| fabric.paths(*network, route.mac).next().is_none());
                 let object = |route: &Route| (holder.name.to_owned(), consumer.name().to_owned(), *route);
-                missing.extend(unheard.map(|route| (object(route), String::new())));
+                missing.extend(unreceived.map(|route| (object(route), String::new())));
             }
         }
     }

@@ -347,7 +347,7 @@ fn a_reboot_without_the_database_leaves_what_the_startup_configuration_writes() 
 }
 
 #[test]
-fn the_row_says_whether_it_is_connected() {
+fn the_row_shows_whether_it_is_connected() {
     let mut bench = Bench::new(options(&[TARGET, "ssl:10.0.0.2"]));
     let dials = std::mem::take(&mut bench.others);
     let conn = dials.iter().find_map(|output| {

@@ -180,11 +180,11 @@ impl Bench {
             }
         }
         for conn in opened {
-            self.tell_switch(switch::Input::Connected { conn });
+            self.switch_input(switch::Input::Connected { conn });
         }
     }
 
-    fn tell_switch(&mut self, input: switch::Input) {
+    fn switch_input(&mut self, input: switch::Input) {
         self.switch.handle(self.now, input);
         while let Some(output) = self.switch.poll_output() {
             self.under_way.push_back(match output {
@@ -204,7 +204,7 @@ impl Bench {
                 Output::Close { conn } => {
                     self.closed.insert(conn);
                     self.clients.remove(&conn);
-                    self.tell_switch(switch::Input::Closed { conn });
+                    self.switch_input(switch::Input::Closed { conn });
                 }
                 Output::Event(event) => self.events.push((self.now, event)),
                 other => panic!("a host does not do this: {other:?}"),
@@ -219,7 +219,7 @@ impl Bench {
         let data = tls.receive(self.now, bytes).unwrap_or_default();
         if !data.is_empty() {
             self.received_bytes += data.len();
-            self.tell_switch(switch::Input::Bytes { conn, data });
+            self.switch_input(switch::Input::Bytes { conn, data });
         }
     }
 }

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_are_there_when_the_plan_says_so() {
+    fn timers_are_there_when_the_plan_has_them() {
         let plan = plan(1);
         let session = Intent::new(&plan).configuration("agent-a", TSN, &plan).session;
         assert_eq!(session.keepalive, Some(plan.agent.keepalive.duration()));

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn connecting_may_take_no_longer_than_an_interval_and_an_answer_what_the_timeout_says() {
+    fn connecting_is_bounded_by_the_interval_and_an_answer_by_the_timeout() {
         let options = plan::Proxy::default();
         let check = Health::new(&options).check(&server(), &options, None, None);
         assert_eq!(

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update2_omits_defaults_and_tells_differences() {
+    fn an_update2_omits_defaults_and_has_differences() {
         let mut bench = bench();
         let columns = json!({"columns": ["name", "description", "other_config"], "where": [true]});
         let uuid = insert(

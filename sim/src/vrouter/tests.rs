@@ -170,12 +170,12 @@ impl Wire {
                         at: to,
                         from,
                     };
-                    self.tell_node(conn, accepted);
+                    self.node_input(conn, accepted);
                     self.to_vrouter.push_back(Input::Connected { conn });
                 }
                 Output::Send { conn, bytes } => {
                     let data = bytes;
-                    self.tell_node(conn, Input::Bytes { conn: far(conn), data });
+                    self.node_input(conn, Input::Bytes { conn: far(conn), data });
                 }
                 Output::Event(event) => self.events.push(format!("{} {event}", event.word())),
                 Output::Close { conn } => drop(self.conns.remove(&conn)),
@@ -184,7 +184,7 @@ impl Wire {
         }
     }
 
-    fn tell_node(&mut self, conn: ConnId, input: Input<control::Command>) {
+    fn node_input(&mut self, conn: ConnId, input: Input<control::Command>) {
         self.drain_nodes();
         if let Some(number) = self.conns.get(&conn)
             && let Some(host) = &mut self.nodes[*number]

@@ -216,8 +216,8 @@ impl World {
             return true;
         };
         let theirs = owner.agent.name != agent.name;
-        let hears = self.plan.agent.pair && self.links.is_calm(owner.agent.id, agent.id);
-        theirs && !hears
+        let receives = self.plan.agent.pair && self.links.is_calm(owner.agent.id, agent.id);
+        theirs && !receives
     }
 }
 

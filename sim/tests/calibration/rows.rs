@@ -22,13 +22,13 @@ pub(crate) struct Row {
     pub(crate) max_backoff: Option<Span>,
     /// `Manager.inactivity_probe`; the server's default is 5 s.
     pub(crate) probe: Option<Span>,
-    /// From the beginning of the session, after which nobody says anything but echoes, to the fault.
-    pub(crate) settle: Span,
-    /// A fault comes up to so much later: its phase.
+    /// From the beginning of the session to the fault, with no traffic but echoes.
+    pub(crate) quiet: Span,
+    /// The largest additional delay of the fault: its phase.
     pub(crate) spread: Span,
-    /// After so much silence the agent sends an echo.
+    /// The silence after which the agent sends an echo.
     pub(crate) echo: Span,
-    /// Why the world is off, where it is.
+    /// Why the world differs from the lab, where it does.
     pub(crate) differs: Option<&'static str>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Breaks {
     Kill,
     /// It hangs.
     Stop,
-    /// Its link is dead, without a word.
+    /// Its link is dead, in silence.
     Hole,
     /// The proxy that holds the virtual IP dies.
     ProxyKill,
@@ -49,7 +49,7 @@ pub(crate) enum Breaks {
     Both(Span),
 }
 
-/// Until when it is counted.
+/// The end of the measured time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ends {
     /// To the first reply of the switch at an agent that it can reach.
@@ -64,11 +64,11 @@ pub(crate) struct Lab {
     pub(crate) median: u32,
     pub(crate) least: u32,
     pub(crate) most: u32,
-    /// 0 if nobody wrote it down; then the median is the middle.
+    /// 0 if the number was not recorded; then the median is the middle.
     pub(crate) trials: u32,
 }
 
-/// The lab slept for the settle time, found the connection, and only then broke something: the rows in which only the
+/// The lab slept for the quiet time, found the connection, and only then broke something: the rows in which only the
 /// switch's probe notices the fault (H1 hole and stop, H3 stop, H5 hole) are all short by 0 s to 0.5 s of a whole
 /// number. So this was found by looking at the results; without it those rows would take 0.25 s longer, and be within
 /// the tolerance all the same.
@@ -79,7 +79,7 @@ pub(crate) const COLUMNS: [&str; 12] = [
     "fault",
     "max_backoff",
     "probe",
-    "settle",
+    "quiet",
     "echo",
     "lab median",
     "lab range",
@@ -95,15 +95,15 @@ pub(crate) fn agents() -> Vec<Row> {
     use Setup::{H1, H2, H3, H4, H5, H6};
     let two = Span::seconds(2);
     let short = Span::millis(100);
-    let kill = |setup, lab| row(setup, Kill, lab).settle(two);
+    let kill = |setup, lab| row(setup, Kill, lab).quiet(two);
     vec![
         kill(H1, lab(1023, 1012, 1133)),
         kill(H2, lab(1009, 1008, 1011)),
         kill(H3, lab(1013, 1009, 1015)),
         kill(H3, lab(1020, 1015, 1120)).max_backoff(),
-        kill(H3, lab(1020, 1018, 1029)).max_backoff().settle(short),
-        kill(H3, lab(1027, 1017, 1280)).settle(short),
-        kill(H3, lab(1020, 1017, 1024)).settle(Span::seconds(5)).echo(1000),
+        kill(H3, lab(1020, 1018, 1029)).max_backoff().quiet(short),
+        kill(H3, lab(1027, 1017, 1280)).quiet(short),
+        kill(H3, lab(1020, 1017, 1024)).quiet(Span::seconds(5)).echo(1000),
         kill(H5, lab(1020, 1015, 1024)).max_backoff(),
         row(H3, Hole, lab(1652, 1634, 2038)).max_backoff().echo(1000),
         row(H5, Hole, lab(10_745, 10_538, 10_796)).max_backoff().echo(1000),
@@ -198,7 +198,7 @@ fn row(setup: Setup, breaks: Breaks, lab: Lab) -> Row {
         ends: Ends::Reply,
         max_backoff: None,
         probe: None,
-        settle: Span::seconds(3),
+        quiet: Span::seconds(3),
         spread: BEGINS_LATE,
         echo: Span::ZERO,
         differs: None,
@@ -227,8 +227,8 @@ impl Row {
         Self { probe, ..self }
     }
 
-    fn settle(self, settle: Span) -> Self {
-        Self { settle, ..self }
+    fn quiet(self, quiet: Span) -> Self {
+        Self { quiet, ..self }
     }
 
     fn echo(self, millis: u64) -> Self {
@@ -236,7 +236,7 @@ impl Row {
         Self { echo, ..self }
     }
 
-    /// What the table says of it, up to the lab's part.
+    /// The cells of the table, up to the lab's part.
     pub(crate) fn cells(&self) -> [String; 9] {
         let manager = |span: Option<Span>| span.map_or_else(|| "-".into(), |span| span.to_string());
         let lab = self.lab;
@@ -246,7 +246,7 @@ impl Row {
             self.fault(),
             manager(self.max_backoff),
             manager(self.probe),
-            self.settle.to_string(),
+            self.quiet.to_string(),
             self.echo.to_string(),
             median,
             format!("{least}-{most}"),

@@ -19,10 +19,10 @@ const PROXY: &str = "proxy-1";
 const SEEDS: u64 = 10;
 const COPIES: u64 = 20;
 
-/// How long after its first replies an agent has said all that it has to say.
+/// The time from an agent's first replies to the end of its opening traffic.
 const OPENING: Duration = Duration::from_millis(10);
 
-/// How long after the fault something must have happened.
+/// The longest time from a fault to its end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From the fault (or from the return of an agent) to the end, in every trial.
@@ -36,10 +36,10 @@ pub(crate) fn times(row: &Row) -> Vec<Duration> {
 fn times_of_seed(row: &Row, seed: u64) -> Vec<Duration> {
     let mut world = World::new(&plan(row, seed), false);
     let begun = until(&mut world, Time::ORIGIN, |entry| is_identified(entry, OWNER));
-    let settled = begun + OPENING + row.settle.duration();
+    let quiet = begun + OPENING + row.quiet.duration();
     let trial = |copy: u64| {
         let late = row.spread.as_micros() * (copy * SEEDS + seed) / (COPIES * SEEDS);
-        let at = settled + Duration::from_micros(late);
+        let at = quiet + Duration::from_micros(late);
         pass(&mut world, at);
         time(world.clone(), row)
     };

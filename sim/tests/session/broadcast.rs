@@ -233,14 +233,14 @@ fn another_services_node_in_the_configuration_moves_every_row() {
 
 #[test]
 fn replication_is_left_to_the_services_node_where_the_schema_knows_the_word() {
-    for (version, said) in [(SchemaVersion::V1_5_0, false), (SchemaVersion::V1_7_0, true)] {
+    for (version, expected) in [(SchemaVersion::V1_5_0, false), (SchemaVersion::V1_7_0, true)] {
         let mut world = World::with(Options::new(version));
         let conn = world.manage(&all_networks(1).0);
         let transactions = world.transactions(conn);
-        let says = transactions
+        let found = transactions
             .iter()
             .any(|operations| mentions(operations, "service_node"));
-        assert_eq!(says, said);
+        assert_eq!(found, expected);
     }
 }
 

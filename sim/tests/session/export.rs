@@ -187,7 +187,7 @@ fn a_row_that_arrives_before_its_locator_is_exported_when_the_locator_is_there()
     // The server sends one transaction to several monitors, in any order.
     let mut updates = world.intercept_answers(conn);
     updates.sort_by_key(|update| update["params"][0] != "local");
-    updates.iter().for_each(|update| world.say(conn, update));
+    updates.iter().for_each(|update| world.send_to_session(conn, update));
     world.run();
     assert_eq!(news(&mut world), [("Exported", route(mac(1), TUNNEL_IP))]);
 }
@@ -216,7 +216,7 @@ fn a_row_that_arrives_before_its_logical_switch_is_exported_when_that_is_there()
     );
     let mut updates = world.intercept_answers(conn);
     updates.sort_by_key(|update| update["params"][0] != "local");
-    updates.iter().for_each(|update| world.say(conn, update));
+    updates.iter().for_each(|update| world.send_to_session(conn, update));
     world.pass(SECOND);
     assert_eq!(news(&mut world), [("Exported", route(mac(1), TUNNEL_IP))]);
 }
@@ -226,7 +226,7 @@ fn whatever_ends_the_session_retracts_what_it_exported() {
     let ends: [fn(&mut World, ConnId); 4] = [
         |world, conn| world.disconnect(conn),
         |world, conn| world.command(conn, Command::Drain),
-        |world, conn| world.say(conn, &json!({"id": null, "method": "stolen", "params": ["tandem"]})),
+        |world, conn| world.send_to_session(conn, &json!({"id": null, "method": "stolen", "params": ["tandem"]})),
         |world, conn| {
             world.to_switch.remove(&conn);
             world.pass(20 * SECOND);

@@ -10,7 +10,7 @@ use tandem_core::session::{Command, Input, Output, Session};
 use crate::world::{Wanted, World, mac, vtep};
 
 #[test]
-fn nothing_is_said_after_the_end_even_if_the_same_bytes_say_more() {
+fn nothing_is_sent_after_the_end_even_if_more_bytes_follow() {
     let configuration = Wanted::new().network(1, 5001).0;
     let mut world = World::new();
     let conn = world.connect(&configuration);

@@ -117,7 +117,7 @@ fn an_echo_of_the_switch_is_answered_before_it_is_identified() {
     let mut world = World::new();
     let conn = world.connect(&wanted(None).0);
     world.intercept_requests(conn);
-    world.say(conn, &echo(5));
+    world.send_to_session(conn, &echo(5));
     let answer = json!({"id": 5, "result": [1], "error": null});
     assert_eq!(world.intercept_requests(conn), [answer]);
 }
@@ -156,7 +156,7 @@ fn a_peer_that_answers_echoes_but_no_request_is_cut_and_the_request_is_named() {
     for _ in 0..10 {
         for request in world.intercept_requests(conn) {
             if request["method"] == "echo" {
-                world.say(conn, &json!({"id": request["id"], "result": [], "error": null}));
+                world.send_to_session(conn, &json!({"id": request["id"], "result": [], "error": null}));
             }
         }
         world.pass(10 * SECOND);

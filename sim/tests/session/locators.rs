@@ -56,7 +56,7 @@ fn many_rows_that_need_one_new_locator_create_it_once_and_nothing_is_refused() {
 }
 
 #[test]
-fn a_locator_that_is_there_is_used_whoever_made_it() {
+fn a_locator_that_is_there_is_used_even_if_foreign() {
     let mut world = World::new();
     leave_behind(&mut world, "theirs", 9000, TSN_A, &[(mac(1).to_string(), vtep(1))]);
     let rows = [find_locator(&world, TSN_A), find_locator(&world, vtep(1))];
@@ -194,7 +194,7 @@ fn the_tunnel_end_of_a_mac_changes_and_an_end_that_is_gone_takes_the_row_with_it
 }
 
 #[test]
-fn a_locator_that_gets_a_key_of_its_own_is_left_to_whoever_gave_it() {
+fn a_locator_that_gets_a_key_of_its_own_counts_as_foreign() {
     let configuration = Wanted::new().network(1, 5001).mac(1, mac(1), vtep(1)).0;
     let mut world = World::new();
     world.manage(&configuration);

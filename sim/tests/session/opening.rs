@@ -154,7 +154,7 @@ fn a_connection_that_never_identifies_itself_holds_the_lock_for_two_seconds_at_m
     // Of all answers only the one to `lock` arrives.
     let mut answers = world.intercept_answers(conn);
     answers.retain(|answer| answer["result"].get("locked").is_some());
-    world.say(conn, &answers[0]);
+    world.send_to_session(conn, &answers[0]);
     world.pass(2 * SECOND - SECOND / 1000);
     assert_eq!(world.switch.lock_holder("tandem"), Some(conn));
     world.pass(SECOND / 1000);
@@ -188,9 +188,9 @@ fn a_lock_that_is_granted_before_the_switch_has_named_itself_writes_nothing_yet(
     let [lock, rest @ ..] = answers.as_slice() else {
         panic!("answers");
     };
-    world.say(conn, lock);
+    world.send_to_session(conn, lock);
     assert_eq!(world.transactions(conn).len(), 0);
-    rest.iter().for_each(|answer| world.say(conn, answer));
+    rest.iter().for_each(|answer| world.send_to_session(conn, answer));
     world.run();
     assert_as_wanted(&world, &configuration);
 }
@@ -283,7 +283,7 @@ fn a_server_of_another_database_is_incompatible_and_the_close_names_why() {
         (other, Value::Null, "its schema (version 8.3.1) has no column"),
     ] {
         let (mut world, conn) = with_a_peer_of_our_own();
-        world.say(conn, &json!({"id": 0, "result": result, "error": error}));
+        world.send_to_session(conn, &json!({"id": 0, "result": result, "error": error}));
         let why = world.closed(conn);
         assert_eq!(why.fault, Some(Fault::PeerIncompatible));
         assert!(why.detail.contains(what), "{why}");
@@ -299,7 +299,7 @@ fn an_unexpected_answer_or_notification_is_ignored() {
         json!({"id": null, "method": "something new", "params": []}),
         json!({"id": null, "method": "stolen", "params": ["tandem"]}),
     ] {
-        world.say(conn, &message);
+        world.send_to_session(conn, &message);
         assert!(world.is_open(conn), "{message}");
     }
 }
@@ -307,7 +307,7 @@ fn an_unexpected_answer_or_notification_is_ignored() {
 #[test]
 fn a_method_that_we_do_not_know_is_refused_and_the_session_goes_on() {
     let (mut world, conn) = with_a_peer_of_our_own();
-    world.say(conn, &json!({"id": 3, "method": "steal_my_lunch", "params": []}));
+    world.send_to_session(conn, &json!({"id": 3, "method": "steal_my_lunch", "params": []}));
     let [answer] = world.intercept_requests(conn).try_into().expect("one answer");
     assert_eq!((&answer["id"], &answer["error"]), (&json!(3), &json!("unknown method")));
     assert!(world.is_open(conn));

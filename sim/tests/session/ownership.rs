@@ -140,8 +140,8 @@ fn a_second_locked_is_harmless() {
     let conn = world.manage(&wanted().0);
     let (words, written) = (world.words(), world.transactions(conn).len());
     let locked = json!({"id": null, "method": "locked", "params": ["tandem"]});
-    world.say(conn, &locked);
-    world.say(conn, &locked);
+    world.send_to_session(conn, &locked);
+    world.send_to_session(conn, &locked);
     world.run();
     assert_eq!((world.words(), world.transactions(conn).len()), (words, written));
     assert_eq!(ownership(&world, conn), Ownership::Held);
@@ -153,7 +153,7 @@ fn a_lock_of_another_name_that_is_granted_or_stolen_is_nothing_to_us() {
     world.manage(&wanted().0);
     let waiting = world.manage(&wanted().agent_b().0);
     for method in ["locked", "stolen"] {
-        world.say(waiting, &json!({"id": null, "method": method, "params": ["other"]}));
+        world.send_to_session(waiting, &json!({"id": null, "method": method, "params": ["other"]}));
     }
     assert_eq!(ownership(&world, waiting), Ownership::Waiting);
 }
@@ -284,7 +284,7 @@ fn a_switch_without_locks_and_with_one_manager_is_managed() {
 }
 
 #[test]
-fn a_switch_without_locks_and_with_two_managers_is_only_read_and_that_is_said() {
+fn a_switch_without_locks_and_with_two_managers_is_only_read_and_that_is_logged() {
     let mut world = without_locks(2);
     let conn = world.manage(&wanted().0);
     assert!(world.happened(|what| matches!(
@@ -336,7 +336,7 @@ fn without_locks_a_second_manager_that_comes_ends_the_session_and_its_routes() {
 }
 
 #[test]
-fn a_drain_settles_writes_then_unlocks_then_closes() {
+fn a_drain_finishes_writes_then_unlocks_then_closes() {
     let mut world = World::new();
     let conn = world.manage(&wanted().0);
     let (configuration, complete) = (wanted().macs(2, 50).0.into(), true);

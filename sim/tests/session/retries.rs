@@ -109,9 +109,13 @@ fn a_bounded_number_of_transactions_is_under_way_and_the_next_follows_each_answe
         .iter()
         .position(|answer| answer.get("result").is_some())
         .expect("an answer");
-    answers[..=first].iter().for_each(|answer| world.say(conn, answer));
+    answers[..=first]
+        .iter()
+        .for_each(|answer| world.send_to_session(conn, answer));
     assert_eq!(world.transactions(conn).len() - before, 9);
-    answers[first + 1..].iter().for_each(|answer| world.say(conn, answer));
+    answers[first + 1..]
+        .iter()
+        .for_each(|answer| world.send_to_session(conn, answer));
     world.run();
     assert_as_wanted(&world, &macs(2000).0);
 }

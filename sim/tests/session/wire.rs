@@ -63,7 +63,7 @@ impl World {
     }
 
     /// The switch sends something that the emulated one would not.
-    pub(crate) fn say(&mut self, conn: ConnId, message: &Value) {
+    pub(crate) fn send_to_session(&mut self, conn: ConnId, message: &Value) {
         self.session_input(conn, Input::Bytes(message.to_string().into_bytes()));
     }
 
@@ -83,19 +83,19 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The switch works off what is under way to it; its answers stay under way.
+    /// The switch processes what is under way to it; its answers stay under way.
     pub(crate) fn switch_works(&mut self, conn: ConnId) {
         self.deliver_to_switch(conn, usize::MAX);
     }
 
-    /// What is under way to a session arrives, and it works it off; what it sends stays under way.
+    /// What is under way to a session arrives and is processed; what the session sends stays under way.
     pub(crate) fn session_works(&mut self, conn: ConnId) {
         self.deliver_to_session(conn, usize::MAX);
         while self.wake_sessions() {}
     }
 
-    /// Lets everything happen that needs no time, with a switch that fails the transactions that `refuse` names
-    /// an error for: (error, details).
+    /// Runs everything that needs no time, with a switch that fails the transactions for which `refuse` returns
+    /// (error, details).
     pub(crate) fn run_refusing(&mut self, conn: ConnId, refuse: impl Fn(&[Value]) -> Option<(&'static str, String)>) {
         for _ in 0..10_000 {
             let requests = self.intercept_requests(conn);
@@ -104,7 +104,7 @@ impl World {
                 match operations(&request).and_then(|operations| refuse(&operations)) {
                     Some((error, details)) => {
                         let result = json!([{}, {"error": error, "details": details}]);
-                        self.say(conn, &json!({"id": request["id"], "result": result, "error": null}));
+                        self.send_to_session(conn, &json!({"id": request["id"], "result": result, "error": null}));
                     }
                     None => self.client_sends(conn, &request),
                 }
