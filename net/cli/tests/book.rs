@@ -1,5 +1,5 @@
-//! What the book says is true: its links lead somewhere, its configurations load, its walk works when pasted.
-#![allow(clippy::print_stderr, reason = "what was seen is for whoever runs the test")]
+//! The book is true: its links lead somewhere, its configurations load, its walk works when pasted.
+#![allow(clippy::print_stderr, reason = "what was seen is for the reader of the output")]
 
 #[path = "book/anchors.rs"]
 mod anchors;
@@ -72,7 +72,7 @@ fn every_relative_link_leads_to_a_file() {
     );
 }
 
-/// The table is made of the code; when this fails, it says what belongs between the marks.
+/// The table is made of the code; a failure shows what belongs between the marks.
 #[test]
 fn the_limits_of_the_book_are_those_of_the_code() {
     let book = read(&root().join("docs/src/limits.md"));
@@ -201,7 +201,7 @@ fn the_metrics_of_the_book_are_those_of_agents_and_control_nodes() {
         for word in words.filter(|word| word.starts_with("tandem_") && !crates.contains(word)) {
             assert!(
                 served.contains(word),
-                "{}: nobody serves the metric {word}",
+                "{}: no process serves the metric {word}",
                 page.display()
             );
         }
@@ -280,7 +280,7 @@ fn every_configuration_of_the_book_is_right() {
             let is_led = part
                 .get("control")
                 .is_some_and(|control| control.get("nodes").is_some());
-            // What control nodes tell an agent does not stand in its file.
+            // The configuration that control nodes send does not stand in the agent's file.
             whole.retain(|key, _| !(is_led && ["network", "switch"].contains(&key)));
             let text = if part.contains_key("agent") {
                 block
@@ -326,9 +326,9 @@ fn every_proxy_configuration_of_the_book_passes_haproxy() {
                 .arg(&file)
                 .output()
                 .expect("haproxy runs");
-            let said = String::from_utf8_lossy(&output.stderr);
-            let good = output.status.success() && !said.contains("WARNING");
-            assert!(good, "{}: {said}\n{block}", page.display());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let good = output.status.success() && !stderr.contains("WARNING");
+            assert!(good, "{}: {stderr}\n{block}", page.display());
             seen += 1;
         }
     }

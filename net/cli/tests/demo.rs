@@ -22,7 +22,7 @@ const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn the_last_line_of_json_tells_a_failover_that_rewrote_nothing_and_lost_no_route_for_good() {
+fn the_last_line_of_json_reports_a_failover_that_rewrote_nothing_and_lost_no_route_for_good() {
     for (args, engine) in [(&[][..], "embedded"), (&["--real"], "real")] {
         // Both switches may have been with the agent that was killed, and then the route may stay.
         assert!(failover_in_json(args, engine) >= 0.0);
@@ -47,26 +47,26 @@ fn failover_in_json(args: &[&str], engine: &str) -> f64 {
     let line = last_line(&output);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     println!("{line}");
-    let told: Value = serde_json::from_str(&line).expect("one JSON object");
+    let report: Value = serde_json::from_str(&line).expect("one JSON object");
     let keys: Vec<_> = line
         .split('"')
         .skip(1)
         .step_by(2)
-        .filter(|word| told.get(word).is_some())
+        .filter(|word| report.get(word).is_some())
         .collect();
     let wanted = "ok engine fault macs owner_before owner_after impact_ms rows_rewritten route";
     assert_eq!(keys, wanted.split(' ').collect::<Vec<_>>());
     assert_eq!(
-        (&told["ok"], &told["engine"], &told["fault"]),
+        (&report["ok"], &report["engine"], &report["fault"]),
         (&true.into(), &engine.into(), &"agent-kill".into())
     );
-    assert_eq!((&told["macs"], &told["rows_rewritten"]), (&1000.into(), &0.into()));
-    let owners = [&told["owner_before"], &told["owner_after"]].map(|owner| owner.as_str().expect("a name"));
+    assert_eq!((&report["macs"], &report["rows_rewritten"]), (&1000.into(), &0.into()));
+    let owners = [&report["owner_before"], &report["owner_after"]].map(|owner| owner.as_str().expect("a name"));
     assert_eq!(BTreeSet::from(owners), BTreeSet::from(["agent-a", "agent-b"]));
     let [session, broadcast, audited] =
-        ["session", "broadcast", "audited"].map(|step| told["impact_ms"][step].as_f64().expect("milliseconds"));
+        ["session", "broadcast", "audited"].map(|step| report["impact_ms"][step].as_f64().expect("milliseconds"));
     assert!(session < broadcast && session < audited, "{line}");
-    let route = &told["route"];
+    let route = &report["route"];
     assert_eq!((&route["before"], &route["after"]), (&true.into(), &true.into()));
     nothing_is_left(&folder);
     route["missing_ms"].as_f64().expect("milliseconds")
@@ -102,8 +102,8 @@ fn it_needs_no_program_but_tandem() {
         .expect("unshare is missing: apt-get install util-linux");
     needs_namespaces(&output);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    let told: Value = serde_json::from_str(&last_line(&output)).expect("one JSON object");
-    assert_eq!((&told["ok"], &told["engine"]), (&true.into(), &"embedded".into()));
+    let report: Value = serde_json::from_str(&last_line(&output)).expect("one JSON object");
+    assert_eq!((&report["ok"], &report["engine"]), (&true.into(), &"embedded".into()));
     nothing_is_left(&folder);
 }
 
@@ -169,7 +169,7 @@ fn a_missing_program_is_the_environments_fault_and_its_package_is_named() {
         .args(["demo", "--real", "--json"])
         .output()
         .expect("unshare is missing: apt-get install util-linux");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     needs_namespaces(&output);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     for what_to_do in [
@@ -178,10 +178,10 @@ fn a_missing_program_is_the_environments_fault_and_its_package_is_named() {
         "make deps",
         "apt-get install --no-install-recommends haproxy openvswitch-common",
     ] {
-        assert!(said.contains(what_to_do), "{said}");
+        assert!(stderr.contains(what_to_do), "{stderr}");
     }
-    let told: Value = serde_json::from_str(&last_line(&output)).expect("one JSON object");
-    assert_eq!(told["ok"], false);
+    let report: Value = serde_json::from_str(&last_line(&output)).expect("one JSON object");
+    assert_eq!(report["ok"], false);
     nothing_is_left(&folder);
 }
 
@@ -251,10 +251,10 @@ fn hiding(folders: &[&str], folder: &TempDir) -> Command {
 }
 
 fn needs_namespaces(output: &Output) {
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !said.starts_with("unshare"),
-        "this test needs user namespaces (sysctl -w kernel.unprivileged_userns_clone=1): {said}"
+        !stderr.starts_with("unshare"),
+        "this test needs user namespaces (sysctl -w kernel.unprivileged_userns_clone=1): {stderr}"
     );
 }
 

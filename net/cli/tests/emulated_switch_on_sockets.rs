@@ -109,7 +109,7 @@ fn tls_args(credentials: &Credentials) -> Vec<String> {
 }
 
 #[test]
-fn vtep_ctl_says_the_same_of_it_as_of_a_real_switch() -> Result<()> {
+fn vtep_ctl_shows_the_same_of_it_as_of_a_real_switch() -> Result<()> {
     let stage = Stage::new()?;
     let (emulated, real) = (Emulated::start(&stage, &[])?, real(&stage)?);
     for command in [
@@ -156,7 +156,7 @@ fn vtep_ctl_says_the_same_of_it_as_of_a_real_switch() -> Result<()> {
 }
 
 #[test]
-fn ovsdb_client_says_the_same_of_it_as_of_a_real_switch() -> Result<()> {
+fn ovsdb_client_shows_the_same_of_it_as_of_a_real_switch() -> Result<()> {
     let stage = Stage::new()?;
     let (emulated, real) = (Emulated::start(&stage, &[])?, real(&stage)?);
     let insert = r#"["hardware_vtep",{"op":"insert","table":"Logical_Switch","row":{"name":"blue","tunnel_key":7}}]"#;
@@ -186,13 +186,13 @@ fn ovsdb_client_says_the_same_of_it_as_of_a_real_switch() -> Result<()> {
 }
 
 #[test]
-fn a_monitor_hears_what_others_change() -> Result<()> {
+fn a_monitor_receives_the_changes_of_others() -> Result<()> {
     let stage = Stage::new()?;
     let emulated = Emulated::start(&stage, &[])?;
     let monitor = Launch::new("ovsdb-client")?
         .args(["monitor", &emulated.remote, "hardware_vtep", "Logical_Switch", "name"])
         .start(stage.scratch.path().join("monitor.log"))?;
-    // Whether it begins before or after, it is told.
+    // The monitor receives this row whether it begins before or after the insert.
     emulated.vtep_ctl(&["add-ls", "blue"])?;
     stage.wait("the first of two", || monitor.log().contains("blue").then_some(()))?;
     emulated.vtep_ctl(&["add-ls", "green"])?;
@@ -204,7 +204,7 @@ fn a_monitor_hears_what_others_change() -> Result<()> {
 }
 
 #[test]
-fn it_takes_tls_from_those_whose_ca_it_trusts_and_from_nobody_else() -> Result<()> {
+fn it_takes_tls_only_from_clients_of_a_trusted_ca() -> Result<()> {
     let stage = Stage::new()?;
     let args = tls_args(&stage.pki.issue("tor1")?);
     let emulated = Emulated::start(&stage, &args.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -243,7 +243,7 @@ fn a_manager_row_is_dialled_and_dropped_while_it_runs() -> Result<()> {
     let target = format!("tcp:{}", manager.local_addr().expect("an address"));
     emulated.vtep_ctl(&["set-manager", &target])?;
     let (mut dialled, _) = manager.accept().expect("a switch");
-    stage.wait("a row that says so", || {
+    stage.wait("a row that shows it", || {
         let rows = emulated.vtep_ctl(&["--columns=is_connected", "list", "Manager"]).ok()?;
         rows.contains("true").then_some(())
     })?;
@@ -266,7 +266,7 @@ fn a_real_agent_programs_it_and_it_comes_back_to_an_agent_that_died() -> Result<
     let mut emulated = Emulated::start(&stage, &args.iter().map(String::as_str).collect::<Vec<_>>())?;
     emulated.remote = format!("tcp:{address}:{}", port + 1);
 
-    stage.settled(&agent, "tor1")?;
+    stage.converged(&agent, "tor1")?;
     let macs = emulated.vtep_ctl(&["list-remote-macs", &logical_switch()])?;
     assert!(macs.contains("02:00:00:00:00:01 -> vxlan_over_ipv4/10.0.2.1"), "{macs}");
     assert!(macs.contains("unknown-dst -> vxlan_over_ipv4/10.0.0.11"), "{macs}");
@@ -276,7 +276,7 @@ fn a_real_agent_programs_it_and_it_comes_back_to_an_agent_that_died() -> Result<
     assert!(emulated.event(claimed).is_some());
 
     agent.restart()?;
-    stage.settled(&agent, "tor1")?;
+    stage.converged(&agent, "tor1")?;
     let words: Vec<_> = emulated
         .events()
         .iter()
@@ -291,7 +291,7 @@ fn a_real_agent_programs_it_and_it_comes_back_to_an_agent_that_died() -> Result<
 }
 
 #[test]
-fn a_switch_that_cannot_do_what_the_command_line_says_does_not_start() -> Result<()> {
+fn a_switch_that_cannot_do_what_the_command_line_demands_does_not_start() -> Result<()> {
     let stage = Stage::new()?;
     let taken = TcpListener::bind((stage.loopback.address(13), 0)).expect("a port");
     let SocketAddr::V4(at) = taken.local_addr().expect("an address") else {
@@ -317,9 +317,9 @@ fn a_switch_that_cannot_do_what_the_command_line_says_does_not_start() -> Result
             .args(&args)
             .output()
             .expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains(complaint), "{args:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(complaint), "{args:?}: {stderr}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The rules of the house: who may depend on whom, and what no file may do.
+//! The rules of the house: which package may depend on which, and what no file may do.
 
 #![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
 

@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_quick_start_takes_over_a_switch() -> Result<()> {
-    // Its ports are fixed; in a network of its own nobody else has them.
+    // Its ports are fixed; in a network namespace of its own they are free.
     netns::enter("the_quick_start_takes_over_a_switch", || {
         let (scratch, namespaces) = (Scratch::new()?, Namespaces::new()?);
         let log = scratch.path().join("quick-start.log");

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// Nothing goes wrong in it.
 const GOOD: &str = "name = 'good'\nseed = 1\nduration = '5s'\n";
 
-/// Two agents crash, and those that come back know half of what is wanted: nothing converges in a second.
+/// Two agents crash, and come back with half of the configuration: nothing converges in a second.
 const BAD: &str = r#"
 name = 'bad'
 seed = 1
@@ -41,39 +41,39 @@ const LONG: Duration = Duration::from_secs(120);
 fn a_good_plan_is_described_and_found_good() {
     let folder = Folder::new(&[("good.toml", GOOD)]);
     let output = folder.sim(&["run", "good.toml"]);
-    let told = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(told.starts_with("plan       good, seed 1, 5s\n"), "{told}");
-    assert!(last(&told).starts_with("ok    good"), "{told}");
+    assert!(printed.starts_with("plan       good, seed 1, 5s\n"), "{printed}");
+    assert!(last(&printed).starts_with("ok    good"), "{printed}");
     let quiet = text(&folder.sim(&["run", "good.toml", "--quiet"]).stdout);
     assert_eq!(quiet.lines().count(), 1, "{quiet}");
 }
 
 #[test]
-fn a_failure_is_told_with_its_causes_and_ends_with_the_command_that_shows_it_again() {
+fn a_failure_is_printed_with_its_causes_and_ends_with_the_command_that_shows_it_again() {
     let folder = Folder::new(&[("bad plan.toml", BAD)]);
     let output = folder.sim(&["run", "bad plan.toml"]);
-    let told = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let (_, found) = told.split_once("\nFAIL  bad ").expect("a verdict");
+    let (_, found) = printed.split_once("\nFAIL  bad ").expect("a verdict");
     assert!(found.contains("\nL at 21.000 s, event "), "{found}");
     assert!(
         found.contains("\nHow it came to that, the last event first:\n"),
         "{found}"
     );
     assert!(found.lines().all(|line| line.chars().count() <= 100), "{found}");
-    assert_eq!(last(&told), "tandem sim run 'bad plan.toml'");
-    let replay = last(&told).replace("tandem", env!("CARGO_BIN_EXE_tandem"));
+    assert_eq!(last(&printed), "tandem sim run 'bad plan.toml'");
+    let replay = last(&printed).replace("tandem", env!("CARGO_BIN_EXE_tandem"));
     let again = Command::new("sh")
         .args(["-c", &replay])
         .current_dir(folder.path())
         .output()
         .expect("a shell");
-    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), told));
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), printed));
 }
 
 #[test]
-fn a_verdict_that_nobody_reads_is_not_good() {
+fn a_verdict_without_a_reader_is_not_good() {
     let folder = Folder::new(&[("bad.toml", BAD)]);
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -89,10 +89,13 @@ fn a_verdict_that_nobody_reads_is_not_good() {
 fn a_plan_that_must_fail_and_does_not_fails() {
     let folder = Folder::new(&[("missed.toml", MISSED)]);
     let output = folder.sim(&["run", "missed.toml"]);
-    let told = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(told.contains("S8 must fail in this plan, and it did not"), "{told}");
-    assert_eq!(last(&told), "tandem sim run missed.toml");
+    assert!(
+        printed.contains("S8 must fail in this plan, and it did not"),
+        "{printed}"
+    );
+    assert_eq!(last(&printed), "tandem sim run missed.toml");
 }
 
 #[test]
@@ -103,9 +106,9 @@ fn a_folder_takes_a_line_for_each_plan() {
         ("plans/below/c.toml", GOOD),
     ]);
     let output = folder.sim(&["run", "plans", "--json"]);
-    let told = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let lines: Vec<_> = told
+    let lines: Vec<_> = printed
         .lines()
         .filter(|line| line.starts_with("ok ") || line.starts_with("FAIL "))
         .collect();
@@ -113,9 +116,9 @@ fn a_folder_takes_a_line_for_each_plan() {
         .iter()
         .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(words, ["ok good", "FAIL missed", "ok good"], "{told}");
-    assert!(told.contains("\n2 of 3 good\n"), "{told}");
-    assert!(told.contains("\ntandem sim run plans/b.toml\n"), "{told}");
+    assert_eq!(words, ["ok good", "FAIL missed", "ok good"], "{printed}");
+    assert!(printed.contains("\n2 of 3 good\n"), "{printed}");
+    assert!(printed.contains("\ntandem sim run plans/b.toml\n"), "{printed}");
     let json = json(&output);
     assert_eq!(
         (&json["ok"], json["runs"].as_array().map(Vec::len)),
@@ -155,8 +158,8 @@ fn of_a_log_only_what_is_asked_for_is_printed_and_all_of_it_is_judged() {
             .args(arguments)
             .output();
         let output = output.expect("it runs");
-        let told = text(&output.stdout);
-        let (log, rest) = told.split_once("\n\n").expect("a log");
+        let printed = text(&output.stdout);
+        let (log, rest) = printed.split_once("\n\n").expect("a log");
         assert_eq!(log.lines().count(), 2, "{log}");
         assert!(last(log).ends_with("#2 crash agent-b"), "{log}");
         assert!(rest.starts_with("1 of ") && rest.contains("\nL at "), "{rest}");
@@ -165,10 +168,10 @@ fn of_a_log_only_what_is_asked_for_is_printed_and_all_of_it_is_judged() {
 }
 
 #[test]
-fn whoever_asks_for_events_that_are_not_there_is_told_which_are() {
+fn a_filter_without_events_lists_the_events_that_are_there() {
     let folder = Folder::new(&[("bad.toml", BAD)]);
-    let told = text(&folder.sim(&["run", "bad.toml", "--quiet", "--node", "tor7"]).stdout);
-    let (_, rest) = told.split_once("0 of ").expect("how many");
+    let printed = text(&folder.sim(&["run", "bad.toml", "--quiet", "--node", "tor7"]).stdout);
+    let (_, rest) = printed.split_once("0 of ").expect("how many");
     let line = |head: &str| rest.lines().find(|line| line.starts_with(head)).expect(head);
     assert!(line("nodes  ").contains(" tor1 tor2 world"), "{rest}");
     assert!(line("words  ").contains(" FaultBegins "), "{rest}");
@@ -178,10 +181,10 @@ fn whoever_asks_for_events_that_are_not_there_is_told_which_are() {
 fn a_plan_runs_the_same_way_twice() {
     let folder = Folder::new(&[("bad.toml", BAD)]);
     let output = folder.sim(&["run", "bad.toml", "--check-determinism"]);
-    let told = text(&output.stdout);
+    let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "it fails, twice: {output:?}");
-    assert!(told.contains("\nthe same twice: "), "{told}");
-    assert_eq!(last(&told), "tandem sim run bad.toml --check-determinism");
+    assert!(printed.contains("\nthe same twice: "), "{printed}");
+    assert_eq!(last(&printed), "tandem sim run bad.toml --check-determinism");
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn mistakes_are_shown_where_they_stand() {
         ("none/README.md", ""),
     ]);
     mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU).expect("a pipe");
-    for (arguments, said) in [
+    for (arguments, message) in [
         (&["run", "wrong.toml"][..], "wrong.toml:3:12]"),
         (&["replay", "wrong.toml"], "wrong.toml:3:12]"),
         (&["shrink", "wrong.toml"], "wrong.toml:3:12]"),
@@ -221,7 +224,7 @@ fn mistakes_are_shown_where_they_stand() {
         let output = folder.sim(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(
-            text(&output.stderr).contains(said) && output.stdout.is_empty(),
+            text(&output.stderr).contains(message) && output.stdout.is_empty(),
             "{arguments:?}: {output:?}"
         );
     }
@@ -353,7 +356,7 @@ fn a_plan_that_does_not_fail_cannot_be_shrunk() {
 
 #[cfg(not(feature = "mutants"))]
 #[test]
-fn a_plain_build_says_which_build_has_planted_bugs() {
+fn a_plain_build_names_the_build_that_has_planted_bugs() {
     let output = Folder::new(&[]).sim(&["mutants", "--json"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
     let command = "cargo run --release -p tandem --features mutants --target-dir target/mutants -- sim mutants";

@@ -72,7 +72,7 @@ impl Stage {
     }
 
     /// Waits until the agent owns the switch and has nothing left to do, and answers its session's status.
-    pub fn settled(&self, agent: &Agent, switch: &str) -> Result<Value> {
+    pub fn converged(&self, agent: &Agent, switch: &str) -> Result<Value> {
         self.wait(&format!("an agent that has nothing left to do on {switch}"), || {
             agent.session(switch).filter(|session| {
                 !session["takeover_ms"]["audited"].is_null() && session["pending"] == 0 && session["in_flight"] == 0

@@ -102,7 +102,7 @@ fn the_proxy_forwards_to_a_healthy_backend_and_notices_its_death() -> Result<()>
     })?;
     let (_, mut proxied) = scratch.wait_until("b behind a PROXY header", SOON, || dial(vip))?;
     let mut signature = [0; 12];
-    proxied.read_exact(&mut signature).expect("what b heard first");
+    proxied.read_exact(&mut signature).expect("what b received first");
     assert_eq!(&signature, b"\r\n\r\n\0\r\nQUIT\n");
     scratch.wait_until("a check without a PROXY header", SOON, || {
         haproxy
@@ -118,15 +118,15 @@ fn the_proxy_forwards_to_a_healthy_backend_and_notices_its_death() -> Result<()>
     let (_, mut kept) = scratch.wait_until("b after a reload", SOON, || dial(vip))?;
     haproxy.reload(haproxy.options().clone())?;
     kept.write_all(b"still there").expect("the old process serves it");
-    let mut said = [0; 11];
-    kept.read_exact(&mut said).expect("the old process serves it");
-    assert_eq!(&said, b"still there");
+    let mut echoed = [0; 11];
+    kept.read_exact(&mut echoed).expect("the old process serves it");
+    assert_eq!(&echoed, b"still there");
     haproxy.restart()?;
     assert_eq!(kept.read(&mut [0]).unwrap_or(0), 0, "a restart cuts what it held");
     Ok(())
 }
 
-/// Connects, and reads the name that the stand-in says first.
+/// Connects, and reads the name that the stand-in sends first.
 fn dial(address: SocketAddr) -> Option<(String, TcpStream)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(SOON)).ok()?;
@@ -135,7 +135,7 @@ fn dial(address: SocketAddr) -> Option<(String, TcpStream)> {
     Some((String::from_utf8_lossy(&name).into(), stream))
 }
 
-/// Says its name to everyone who dials 6640 and echoes what they say; answers health checks on 6650.
+/// Sends its name to each client that dials 6640, and echoes what it receives; answers health checks on 6650.
 fn be_an_agent(stand_in: &str) -> ! {
     let (name, address) = stand_in.split_once(' ').expect("name and address");
     let address: Ipv4Addr = address.parse().expect("an address");
@@ -156,12 +156,12 @@ fn be_an_agent(stand_in: &str) -> ! {
     {
         let name = name.to_owned();
         thread::spawn(move || {
-            let mut said = [0; 1024];
+            let mut received = [0; 1024];
             let mut answer = name.into_bytes();
             while stream.write_all(&answer).is_ok() {
-                match stream.read(&mut said) {
+                match stream.read(&mut received) {
                     Ok(0) | Err(_) => break,
-                    Ok(read) => answer = said[..read].to_vec(),
+                    Ok(read) => answer = received[..read].to_vec(),
                 }
             }
         });
@@ -201,7 +201,7 @@ fn a_lab_goes_when_its_process_is_interrupted_or_killed() -> Result<()> {
 fn start_a_lab_and_hang() -> Result<()> {
     let scratch = Scratch::new()?;
     let switch = Switch::start(&scratch, "tor1", SwitchOptions::default())?;
-    // One write, so that whoever reads the log sees a whole line or none; and before the harness could hold it back.
+    // One write, so that a reader of the log sees a whole line or none; and before the harness could hold it back.
     let line = format!("lab {} {}\n", switch.process.pid(), scratch.path().display());
     std::io::stdout()
         .write_all(line.as_bytes())
@@ -247,10 +247,7 @@ fn a_child_outlives_the_thread_that_started_it() -> Result<()> {
     child.terminate()?;
     // Had the thread's end killed it, that signal would have come before ours.
     assert_eq!(child.wait(SOON)?.signal(), Some(Signal::SIGTERM as i32));
-    assert!(
-        child.signal(Signal::SIGTERM).is_err(),
-        "nobody is there to be signalled"
-    );
+    assert!(child.signal(Signal::SIGTERM).is_err(), "the process is gone");
     Ok(())
 }
 
@@ -346,13 +343,13 @@ fn a_cut_link_is_silent_and_heals() -> Result<()> {
             Err(ErrorKind::WouldBlock)
         );
         let dialled = netns::inside(&near, || TcpStream::connect_timeout(&(there, 6640).into(), nothing))?;
-        assert_eq!(dialled.expect_err("nobody answers").kind(), ErrorKind::TimedOut);
+        assert_eq!(dialled.expect_err("the link is cut").kind(), ErrorKind::TimedOut);
 
         link.heal()?;
         far_end.set_read_timeout(Some(SOON)).expect("set");
-        let mut said = [0];
-        far_end.read_exact(&mut said).expect("sent again");
-        assert_eq!(&said, b"x");
+        let mut received = [0];
+        far_end.read_exact(&mut received).expect("sent again");
+        assert_eq!(&received, b"x");
 
         // A part may live in there too; its unix socket is reached from here.
         let options = SwitchOptions {
@@ -414,13 +411,13 @@ fn an_agent_of_a_pair_can_lose_its_link() -> Result<()> {
             ..PairOptions::new(binary)
         })?;
         let island = pair.island.as_ref().expect("there are namespaces");
-        // Nobody listens, so a living node says that, and a dead one says nothing.
+        // Nothing listens, so a living node refuses, and a dead one does not answer.
         let dial = |agent: usize| {
             let address = pair.agents[agent].options().listen.ovsdb;
             let dialled = netns::inside(&island.hub, || {
                 TcpStream::connect_timeout(&address, Duration::from_millis(300))
             });
-            dialled.map(|stream| stream.expect_err("nobody listens").kind())
+            dialled.map(|stream| stream.expect_err("nothing listens").kind())
         };
         assert_eq!([dial(0)?, dial(1)?], [ErrorKind::ConnectionRefused; 2]);
         island.links[0].cut()?;
@@ -453,7 +450,7 @@ fn again(test: &str) -> Result<Launch> {
         .args(["--exact", test, "--nocapture"]))
 }
 
-/// Whether a process runs; a dead one that nobody reaped does not.
+/// Whether a process runs; a dead one that was not reaped does not.
 fn alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());

@@ -103,7 +103,7 @@ fn an_older_schema_loads_and_lacks_what_came_later() -> Result<()> {
 }
 
 #[test]
-fn the_log_says_who_wrote_what() -> Result<()> {
+fn the_log_names_the_writer_of_each_change() -> Result<()> {
     let scratch = Scratch::new()?;
     let switch = Switch::start(&scratch, "tor1", tor(Schema::default()))?;
     switch.transact(&json!([
@@ -208,7 +208,7 @@ fn a_switch_knows_its_own_authority_from_another() -> Result<()> {
         ca: ours.ca(),
         ..others.issue("agent-a")?
     };
-    assert!(list(stranger).is_err(), "signed by nobody that it knows");
+    assert!(list(stranger).is_err(), "signed by an unknown CA");
     Ok(())
 }
 

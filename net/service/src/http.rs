@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_answer_of_the_worker_status_and_health_are_503_and_metrics_say_so() {
+    async fn without_an_answer_of_the_worker_status_and_health_are_503_and_metrics_show_it() {
         let address = server(None).await;
         for path in ["/status", "/health"] {
             let (line, body) = get(address, path).await;

@@ -10,14 +10,14 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The longest header taken: addresses and a kilobyte or two of TLVs.
 pub const HEADER_BYTES: usize = 4096;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header {
-    /// The proxy itself is calling (a health check), on behalf of nobody.
+    /// The proxy itself connects (a health check), for no client.
     pub local: bool,
-    /// Who called the proxy; `None` for a local connection or an address that is not IP.
+    /// The client of the proxy; `None` for a local connection or an address that is not IP.
     pub source: Option<SocketAddr>,
-    /// Where the caller thought to connect to.
+    /// The address to which the client connected.
     pub destination: Option<SocketAddr>,
 }
 
@@ -78,7 +78,7 @@ pub fn parse(bytes: &[u8]) -> Result<Progress, HeaderError> {
         return Ok(Progress::Need(total - bytes.len()));
     };
     let body = whole.get(FIXED_BYTES..).unwrap_or_default();
-    // The high half is the family, the low half says stream or datagram.
+    // The high half is the family, the low half is stream or datagram.
     let (source, destination, tlvs) = match family {
         0x11 => addresses::<4>(body)?,
         0x21 => addresses::<16>(body)?,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_connection_and_an_unknown_family_name_nobody() {
+    fn a_local_connection_and_an_unknown_family_name_no_client() {
         assert!(done(&header(0x20, 0x00, &[])).local);
         assert_eq!(done(&header(0x20, 0x11, IPV4)).source, None);
         assert_eq!(done(&header(0x21, 0x00, b"whatever")).source, None);

@@ -1,5 +1,5 @@
 //! The health port and the agent check against a real HAProxy.
-#![allow(clippy::print_stderr, reason = "what was measured is for whoever runs the test")]
+#![allow(clippy::print_stderr, reason = "measured times are for the reader of the output")]
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -28,8 +28,8 @@ async fn haproxy_follows_the_grade_and_sees_a_wedged_worker() {
     proxy.until("UP").await;
 
     worker.set(Some(Grade::Draining));
-    let told = announcements.wait_for(Grade::Draining, PATIENCE).await;
-    assert_eq!(told, Ok(()), "the proxy fetched the word");
+    let fetched = announcements.wait_for(Grade::Draining, PATIENCE).await;
+    assert_eq!(fetched, Ok(()), "by the proxy");
     proxy.until("DRAIN").await;
 
     worker.set(Some(Grade::Fit));
@@ -117,19 +117,19 @@ listen ovsdb
         Self { process, folder }
     }
 
-    /// Waits until the proxy says this of the server, and prints how long that took.
-    async fn until(&self, wanted: &str) {
+    /// Waits until the proxy shows the server in this state, and prints how long that took.
+    async fn until(&self, expected: &str) {
         let started = Instant::now();
-        let mut said = String::from("nothing");
+        let mut shown = String::from("nothing");
         while started.elapsed() < PATIENCE {
-            said = self.server().await.unwrap_or(said);
-            if said.starts_with(wanted) {
-                eprintln!("{wanted} after {} ms", started.elapsed().as_millis());
+            shown = self.server().await.unwrap_or(shown);
+            if shown.starts_with(expected) {
+                eprintln!("{expected} after {} ms", started.elapsed().as_millis());
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("the proxy should say {wanted}, but says {said}");
+        panic!("the proxy should show {expected}, but shows {shown}");
     }
 
     /// The column `status` of the only server; `None` while the proxy starts.

@@ -236,7 +236,7 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
     }
 
     #[test]
-    fn a_right_file_is_said_to_be_right_and_what_is_in_it() {
+    fn a_right_file_is_reported_with_its_content() {
         let (exit, out, err) = check(Some(RIGHT), false);
         assert_eq!(
             (exit, out.as_str(), err.as_str()),
@@ -257,7 +257,7 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
     }
 
     #[test]
-    fn a_file_of_either_kind_is_said_to_be_of_that_kind() {
+    fn a_file_of_either_kind_is_reported_as_that_kind() {
         let control = r#"
 control = { name = "control-1" }
 tls = { certificate = "pki/agent-cert.pem", private_key = "pki/agent-key.pem", ca = "pki/agent-ca.pem" }
@@ -282,7 +282,7 @@ switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { 
     }
 
     #[test]
-    fn a_wrong_file_exits_with_1_and_says_where() {
+    fn a_wrong_file_exits_with_1_and_shows_the_place() {
         let wrong = RIGHT.replace("vni = 1", "vni = 0").replace("blue.macs", "red.macs");
         let (exit, out, err) = check(Some(&wrong), false);
         assert_eq!((exit, out.as_str()), (Exit::Failed, ""));
@@ -296,7 +296,7 @@ switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { 
     }
 
     #[test]
-    fn certificates_that_the_agent_could_not_start_with_are_said_to_be_wrong() {
+    fn certificates_that_the_agent_could_not_start_with_are_reported_as_wrong() {
         let wrong = RIGHT.replace("pki/agent-key.pem", "pki/switch-key.pem");
         let (exit, out, err) = check(Some(&wrong), false);
         assert_eq!((exit, out.as_str()), (Exit::Failed, ""));

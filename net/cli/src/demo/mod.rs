@@ -29,10 +29,10 @@ pub struct Options {
     pub stale_hold: bool,
 }
 
-/// Why there is no failover to report.
+/// The reason why there is no failover to report.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The environment's fault: something is missing on this machine, or could not be started. The text says what to do.
+    /// The environment's fault: something is missing on this machine, or could not be started. The text names the remedy.
     #[error("{0}")]
     Environment(String),
     /// Our fault: the parts ran, and what they did was not what it must be.

@@ -1,4 +1,4 @@
-//! A certificate of the right authority is not enough where the configuration says which it must be.
+//! A certificate of the right authority is not enough where the configuration names the certificate.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use tandem_lab::{Agent, Stage};
 
-use crate::wanted::{self, contents, found, settled};
+use crate::wanted::{self, contents, converged, found};
 
 /// Starts an agent that has this rule for the certificate of `tor1`.
 fn agent(stage: &Stage, rule: &str) -> Agent {
@@ -30,13 +30,13 @@ fn the_pinned_certificate_or_the_right_name_is_let_in() {
     let shown = stage.scratch.path().join("pki/tor1-cert.pem");
     for rule in [fingerprint(&shown), "name:tor1".into()] {
         let agent = agent(&stage, &rule);
-        settled(&stage, &agent);
+        converged(&stage, &agent);
         assert_eq!(found(&switch), contents(&["tor1"]), "{rule}");
     }
 }
 
 #[test]
-fn another_certificate_is_refused_and_the_log_says_which_and_why() {
+fn another_certificate_is_refused_and_the_log_names_it_with_the_reason() {
     let stage = Stage::new().expect("a stage");
     let switch = wanted::switch(&stage);
     let shown = stage.scratch.path().join("pki/tor1-cert.pem");

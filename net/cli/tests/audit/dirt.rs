@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tandem_lab::snapshot::{Row, Snapshot};
 use tandem_lab::switch::Switch;
 
-/// A transaction that is being written, by somebody who is not Tandem.
+/// A transaction in preparation, by a client that is not Tandem.
 pub(crate) struct Dirt {
     snapshot: Snapshot,
     operations: Vec<Value>,

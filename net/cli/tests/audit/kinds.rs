@@ -6,7 +6,7 @@ use tandem_lab::stage::TSN;
 use tandem_lab::switch::remote_mac;
 
 use crate::dirt::Dirt;
-use crate::wanted::{self, BLUE, GONE, GREEN, RED, contents, found, settled, vtep};
+use crate::wanted::{self, BLUE, GONE, GREEN, RED, contents, converged, found, vtep};
 
 const REMOTE: &str = "Ucast_Macs_Remote";
 const BROADCAST: &str = "Mcast_Macs_Remote";
@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
     ),
     ("a missing row", |db| db.delete(REMOTE, "MAC", json!(remote_mac(12))), 1),
     (
-        "a row that nobody wants",
+        "a row that is not configured",
         |db| db.unicast(REMOTE, GREEN, "02:99:00:00:00:01", &vtep(0)),
         1,
     ),
@@ -165,7 +165,7 @@ const CASES: &[Case] = &[
         1,
     ),
     (
-        "a VNI at a logical switch of ours that nobody wants",
+        "a VNI at a logical switch of ours that is not configured",
         |db| {
             db.update("Logical_Switch", "name", BLUE, json!({ "tunnel_key": ["set", []] }));
             db.logical_switch(GONE, Some(5001));
@@ -210,7 +210,7 @@ const CASES: &[Case] = &[
         1,
     ),
     ("a missing binding", |db| db.unbind("eth1", 10), 1),
-    ("a binding that nobody wants", |db| db.bind("eth2", 30, BLUE), 1),
+    ("a binding that is not configured", |db| db.bind("eth2", 30, BLUE), 1),
     (
         "two bindings of a port for each other",
         |db| {
@@ -220,7 +220,7 @@ const CASES: &[Case] = &[
         1,
     ),
     (
-        "a logical switch of ours that nobody wants, with all that may stand in it",
+        "a logical switch of ours that is not configured, with all that may stand in it",
         |db| {
             db.logical_switch(GONE, Some(5099));
             for number in 0..5 {
@@ -251,7 +251,7 @@ fn each_kind_of_dirt_costs_its_rows_and_no_more() {
     let stage = Stage::new().expect("a stage");
     let switch = wanted::switch(&stage);
     let mut agent = wanted::agent(&stage, &["tor1"]);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     assert_eq!(found(&switch), contents(&["tor1"]));
     for (name, dirty, rows) in CASES {
         agent.process.kill().expect("killed");
@@ -270,7 +270,7 @@ fn a_mac_in_upper_case_is_the_same_mac_and_its_row_stays() {
     let stage = Stage::new().expect("a stage");
     let switch = wanted::switch(&stage);
     let mut agent = wanted::agent(&stage, &["tor1"]);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     agent.process.kill().expect("killed");
     let mut dirt = Dirt::on(&switch);
     let upper = remote_mac(10).to_uppercase();
@@ -281,7 +281,7 @@ fn a_mac_in_upper_case_is_the_same_mac_and_its_row_stays() {
 }
 
 #[test]
-fn a_vni_that_others_hold_is_waited_for_and_holds_nobody_else_up() {
+fn a_vni_that_others_hold_is_waited_for_and_holds_no_other_object_up() {
     let stage = Stage::new().expect("a stage");
     let switch = wanted::switch(&stage);
     let mut dirt = Dirt::on(&switch);
@@ -305,6 +305,6 @@ fn a_vni_that_others_hold_is_waited_for_and_holds_nobody_else_up() {
     let mut dirt = Dirt::on(&switch);
     dirt.delete("Logical_Switch", "name", json!("theirs"));
     dirt.write(&switch);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     assert_eq!(found(&switch), contents(&["tor1"]));
 }

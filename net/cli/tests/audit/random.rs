@@ -7,16 +7,16 @@ use tandem_lab::switch::{Switch, remote_mac};
 use tandem_lab::{Agent, Contents, Stage};
 
 use crate::dirt::Dirt;
-use crate::wanted::{self, BLUE, GONE, GREEN, RED, contents, found, rows_written, settled};
+use crate::wanted::{self, BLUE, GONE, GREEN, RED, contents, converged, found, rows_written};
 
 const SEEDS: u64 = 30;
 
 const OURS: [&str; 4] = [BLUE, GREEN, RED, GONE];
 
-/// The last looks like ours, but nobody who writes `Contrail-` and a UUID writes it so.
+/// The last looks like ours, but Contrail and Tandem write `Contrail-` with a UUID in lower case.
 const THEIRS: [&str; 3] = ["theirs", "5001", "Contrail-6F1C0D0E-0000-4000-8000-000000000001"];
 
-/// Nobody knows whose they are but by their logical switch.
+/// Only their logical switch shows whose they are.
 const MAC_TABLES: [&str; 4] = [
     "Ucast_Macs_Remote",
     "Ucast_Macs_Local",
@@ -25,7 +25,7 @@ const MAC_TABLES: [&str; 4] = [
 ];
 
 #[test]
-fn any_dirty_database_becomes_what_is_wanted_and_what_is_foreign_survives_untouched() {
+fn any_dirty_database_becomes_the_desired_state_and_foreign_rows_survive_untouched() {
     let stage = Stage::new().expect("a stage");
     let switch = wanted::switch(&stage);
     let mut options = wanted::options(&stage, &["tor1"]);
@@ -36,17 +36,17 @@ fn any_dirty_database_becomes_what_is_wanted_and_what_is_foreign_survives_untouc
         level = "debug"
     };
     let mut agent = Agent::start(&stage.scratch, wanted::binary(), options).expect("an agent");
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     for seed in 0..SEEDS {
         agent.process.kill().expect("killed");
         make_dirty(&switch, seed);
         let (before, length) = (switch.snapshot().expect("a snapshot"), log_length(&switch));
         let foreign = foreign(&before);
         agent.restart().expect("an agent");
-        // A switch that reads what it is told to unlearn would take longer than the grace that it has here.
+        // A switch that reads its database, and unlearns a deleted MAC, would take longer than the grace here.
         stage
             .wait("what is wanted", || {
-                settled(&stage, &agent);
+                converged(&stage, &agent);
                 (ours(&found(&switch)) == contents(&["tor1"])).then_some(())
             })
             .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{:#?}", ours(&found(&switch))));
@@ -100,7 +100,7 @@ fn make_dirty(switch: &Switch, seed: u64) {
             let ends: &[&str] = [&["10.0.0.11"][..], &["10.0.0.12"], &["10.0.0.11", "10.0.0.12"]][random.below(3)];
             dirt.multicast("Mcast_Macs_Remote", name, mac, ends);
         }
-        // What the switch learned stays its own, and is in nobody's way but in a logical switch that is to go.
+        // What the switch learned stays its own, and is in the way only in a logical switch that is to go.
         if !ours || *name == GONE {
             for number in 0..random.below(3) {
                 let number = u32::try_from(number).expect("small");

@@ -5,7 +5,7 @@ use tandem_lab::switch::{PhysicalSwitch, Switch, remote_mac};
 use tandem_lab::{Schema, Stage, SwitchOptions};
 
 use crate::dirt::Dirt;
-use crate::wanted::{self, BLUE, GONE, GREEN, contents, found, settled, vtep};
+use crate::wanted::{self, BLUE, GONE, GREEN, contents, converged, found, vtep};
 
 #[test]
 fn older_schemas_are_cleaned_up_as_well() {
@@ -18,7 +18,7 @@ fn older_schemas_are_cleaned_up_as_well() {
         let switch = Switch::start(&stage.scratch, "tor1", options).expect("a switch");
         dirty(&switch);
         let mut agent = wanted::agent(&stage, &["tor1"]);
-        settled(&stage, &agent);
+        converged(&stage, &agent);
         assert_eq!(found(&switch), contents(&["tor1"]), "schema {}", schema.version());
         let session = agent.session("tor1").expect("a session");
         assert_eq!(session["schema"], schema.version());
@@ -34,7 +34,7 @@ fn two_switches_in_one_database_are_both_cleaned_up() {
     let switch = two_switches(&stage);
     dirty(&switch);
     let agent = wanted::agent(&stage, &["tor1", "tor2"]);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     assert_eq!(found(&switch), contents(&["tor1", "tor2"]));
     let [one, two] = ["tor1", "tor2"].map(|name| agent.session(name).expect("a session"));
     assert_eq!(one["conn"], two["conn"], "one session serves both");
@@ -53,7 +53,7 @@ fn of_two_switches_in_one_database_the_one_that_is_not_configured_keeps_its_bind
     }));
     dirt.write(&switch);
     let agent = wanted::agent(&stage, &["tor1"]);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     let mut expected = contents(&["tor1"]);
     expected.logical_switches.insert("theirs".into(), Some(7001));
     let place = ("tor2".into(), "eth9".into(), 10);

@@ -4,10 +4,10 @@ use tandem_lab::stage::TSN;
 use tandem_lab::{Contents, Stage};
 
 use crate::dirt::Dirt;
-use crate::wanted::{self, BLUE, GONE, contents, found, settled, vtep};
+use crate::wanted::{self, BLUE, GONE, contents, converged, found, vtep};
 
 #[test]
-fn a_logical_switch_of_ours_that_nobody_wants_goes_with_local_macs_only_after_their_grace() {
+fn a_logical_switch_of_ours_that_is_not_configured_goes_with_local_macs_only_after_their_grace() {
     let stage = Stage::new().expect("a stage");
     let switch = wanted::switch(&stage);
     let mut dirt = Dirt::on(&switch);
@@ -32,7 +32,7 @@ fn a_logical_switch_of_ours_that_nobody_wants_goes_with_local_macs_only_after_th
     assert_eq!(meanwhile.local.len(), 1);
     println!("meanwhile: {waiting}");
 
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     assert_eq!(found(&switch), contents(&["tor1"]));
     // Nothing of it went before its local MACs did.
     let log = switch.log().expect("a log");
@@ -74,7 +74,7 @@ fn local_macs_that_the_switch_takes_back_end_the_wait() {
     let mut dirt = Dirt::on(&switch);
     dirt.delete("Ucast_Macs_Local", "MAC", "02:77:00:00:00:01");
     dirt.write(&switch);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     assert_eq!(found(&switch), contents(&["tor1"]));
 }
 
@@ -93,7 +93,7 @@ fn foreign_logical_switches_keep_their_macs_and_bindings_but_where_ours_belong()
     let before = switch.snapshot().expect("a snapshot");
 
     let agent = wanted::agent(&stage, &["tor1"]);
-    settled(&stage, &agent);
+    converged(&stage, &agent);
     let after = switch.snapshot().expect("a snapshot");
     let touched: Vec<_> = after
         .since(&before)

@@ -137,29 +137,32 @@ pub(crate) fn rows_written(log: &[Transaction]) -> usize {
 }
 
 /// Waits until the agent has nothing left to do on `tor1`.
-pub(crate) fn settled(stage: &Stage, agent: &Agent) {
-    if let Err(error) = stage.settled(agent, "tor1") {
+pub(crate) fn converged(stage: &Stage, agent: &Agent) {
+    if let Err(error) = stage.converged(agent, "tor1") {
         panic!("{error}\nstatus: {:#}", agent.session("tor1").unwrap_or_default());
     }
 }
 
-/// Starts the agent again on a database that somebody made dirty, and answers how many rows it wrote.
+/// Starts the agent again on a dirty database, and returns the number of rows that it wrote.
 pub(crate) fn clean_up(stage: &Stage, switch: &Switch, agent: &mut Agent) -> usize {
     let before = switch.log().expect("a log").len();
     agent.restart().expect("an agent");
-    settled(stage, agent);
+    converged(stage, agent);
     let log = &switch.log().expect("a log")[before..];
     let written = rows_written(log);
     let audited = agent.lines(&["Audited: "]).pop().expect("an audit");
-    let said = audited
+    let logged = audited
         .split("Audited: ")
         .nth(1)
         .and_then(|line| line.split(' ').next());
-    let said: usize = said.and_then(|count| count.parse().ok()).expect("a count");
-    // What it wrote in vain is in no log. A logical switch goes with two operations for whatever may stand in it.
+    let logged: usize = logged.and_then(|count| count.parse().ok()).expect("a count");
+    // Writes without effect are in no log. A logical switch goes with two operations for whatever may stand in it.
     let gone = log.iter().flat_map(|transaction| &transaction.changes);
     let gone = gone.filter(|change| change.table == "Logical_Switch" && change.kind == ChangeKind::Deleted);
-    let in_vain = said.saturating_sub(written + 2 * gone.count());
-    assert_eq!(in_vain, 0, "{said} rows written, of which the database shows {written}");
+    let in_vain = logged.saturating_sub(written + 2 * gone.count());
+    assert_eq!(
+        in_vain, 0,
+        "{logged} rows written, of which the database shows {written}"
+    );
     written
 }

@@ -34,13 +34,16 @@ fn handshakes_that_trickle_end_at_their_deadline_and_a_switch_still_gets_in() {
     }
     // While they hang about:
     let mut peer = rig.peer();
-    peer.say("x");
+    peer.send("x");
     peer.hung_up();
     for stream in &mut loris {
         let _ = stream.write_all(&[0x02]);
         assert!(!matches!(stream.read(&mut [0]), Ok(1..)));
     }
-    let line = rig.line(&["WARN", "HandshakeRefused: the handshake took longer than 10s; waited for TLS"]);
+    let line = rig.line(&[
+        "WARN",
+        "HandshakeRefused: the handshake took longer than 10s; waited for TLS",
+    ]);
     println!("{line}");
     rig.assert_undisturbed();
 }
@@ -61,7 +64,7 @@ fn a_thousand_idle_connections_disturb_no_session() {
 }
 
 #[test]
-fn sessions_that_say_nothing_are_bounded_in_number_and_disturb_nobody() {
+fn silent_sessions_are_bounded_in_number_and_disturb_no_other() {
     let rig = Rig::new("0s");
     let credentials = rig.stage.pki.issue("bad").expect("a certificate");
     let idle: Vec<_> = (0..400)
@@ -82,7 +85,7 @@ fn sessions_that_say_nothing_are_bounded_in_number_and_disturb_nobody() {
         let gone = status["unidentified"].as_array().is_some_and(Vec::is_empty);
         gone.then_some(())
     };
-    rig.stage.wait("nobody without a name", gone).expect("all gone");
+    rig.stage.wait("no nameless connection", gone).expect("all gone");
 }
 
 #[test]
@@ -93,14 +96,14 @@ fn a_port_scan_leaves_no_trace_but_in_the_log() {
         for _ in 0..50 {
             drop(dial(address).expect("connected"));
         }
-        for said in [
+        for bytes in [
             &b"\r\n\r\n"[..],
             b"GET / HTTP/1.0\r\n\r\n",
             b"SSH-2.0-scan\r\n",
             &[0; 64],
         ] {
             let mut stream = dial(address).expect("connected");
-            let _ = stream.write_all(said);
+            let _ = stream.write_all(bytes);
             let _ = stream.shutdown(Shutdown::Write);
             let _ = stream.read_to_end(&mut Vec::new());
         }

@@ -12,9 +12,9 @@ fn a_message_of_200_mb_is_cut_off_at_the_bound() {
     let mut peer = rig.peer();
     let chunk = vec![b'a'; MIB];
     let mut sent = 0;
-    let mut said = peer.0.write_all(br#"{"id":1,"method":"echo","params":[""#);
-    while said.is_ok() && sent < 200 * MIB {
-        said = peer.0.write_all(&chunk);
+    let mut written = peer.0.write_all(br#"{"id":1,"method":"echo","params":[""#);
+    while written.is_ok() && sent < 200 * MIB {
+        written = peer.0.write_all(&chunk);
         sent += chunk.len();
     }
     println!("cut off after {} MiB", sent / MIB);
@@ -47,7 +47,7 @@ fn echoes_whose_answers_are_never_read_end_with_the_session() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_wedges_nobody() {
+fn a_peer_that_does_not_read_wedges_no_other() {
     let rig = Rig::new("0s");
     let mut peer = rig.peer();
     let patience = Some(std::time::Duration::from_secs(1));
@@ -70,7 +70,7 @@ fn small_messages_without_end_take_bounded_memory() {
     let mut peer = rig.peer();
     // Notifications that mean nothing, cut so that the agent is never between two of them.
     let flood = r#""method":"x","params":[]}{"#.repeat(40_000);
-    peer.say("{");
+    peer.send("{");
     let mut sent = 0;
     while sent < 300 * MIB && peer.0.write_all(flood.as_bytes()).is_ok() {
         sent += flood.len();
@@ -83,8 +83,8 @@ fn small_messages_without_end_take_bounded_memory() {
 fn requests_that_a_manager_does_not_serve_are_refused_one_by_one() {
     let rig = Rig::new("2s");
     let mut peer = rig.peer();
-    peer.say(r#"{"id":"a","method":"transact","params":["hardware_vtep"]}"#.repeat(10_000));
-    peer.say("nonsense");
+    peer.send(r#"{"id":"a","method":"transact","params":["hardware_vtep"]}"#.repeat(10_000));
+    peer.send("nonsense");
     let answered = peer.hung_up();
     let one = r#"{"id":"a","result":null,"error":"unknown method"}"#;
     assert!(answered >= 10_000 * one.len(), "{answered} bytes");

@@ -33,7 +33,7 @@ impl Rig {
         let switch = Switch::start(&stage.scratch, "tor1", switch).expect("a switch");
         let binary = Path::new(env!("CARGO_BIN_EXE_tandem"));
         let agent = Agent::start(&stage.scratch, binary, options(&stage, keepalive)).expect("an agent");
-        let session = stage.settled(&agent, "tor1").expect("settled");
+        let session = stage.converged(&agent, "tor1").expect("converged");
         Self {
             generation: session["generation"].clone(),
             stage,
@@ -171,7 +171,7 @@ impl Peer {
     }
 
     /// Sends all of it; an agent that has hung up is no failure.
-    pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).and_then(|()| self.0.flush());
     }
 

@@ -1,4 +1,4 @@
-//! What a peer with a good certificate may say that is wrong.
+//! Invalid messages of a peer with a good certificate.
 
 use tandem_core::ovsdb::schema::REQUIRED;
 
@@ -6,7 +6,7 @@ use crate::peer::Rig;
 
 const UUID: &str = "6f1c0d0e-0000-4000-8000-000000000009";
 
-/// (what it is, what the peer says, what the log says)
+/// (the kind of message, its bytes, the text in the log)
 fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let text = |text: &str| text.as_bytes().to_vec();
     let deep = format!(r#"{{"id":1,"result":{}"#, "[".repeat(64));
@@ -69,11 +69,11 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn whatever_is_said_wrong_ends_the_session_with_a_line_that_says_what() {
+fn every_invalid_message_ends_the_session_with_a_line_that_names_it() {
     let rig = Rig::new("1s");
-    for (name, said, words) in cases() {
+    for (name, message, words) in cases() {
         let mut peer = rig.peer();
-        peer.say(&said);
+        peer.send(&message);
         peer.hung_up();
         println!("{name}: {}", rig.line(&["WARN", "Closed: ", words]));
     }
@@ -86,8 +86,8 @@ fn a_name_that_is_not_configured_gets_no_lock_and_one_line_however_it_is_written
     let mut peer = rig.peer();
     let name = format!("tor9\\nforged line {}", "x".repeat(1000));
     let row = format!(r#""{UUID}":{{"new":{{"name":"{name}"}}}}"#);
-    peer.say(schema());
-    peer.say(format!(
+    peer.send(schema());
+    peer.send(format!(
         r#"{{"id":1,"result":{{"Physical_Switch":{{{row}}}}},"error":null}}"#
     ));
     let line = rig.line(&[
@@ -114,12 +114,12 @@ fn schema() -> String {
 }
 
 #[test]
-fn answers_to_nothing_are_said_once_and_ignored() {
+fn answers_to_nothing_are_logged_once_and_ignored() {
     let rig = Rig::new("1s");
     let mut peer = rig.peer();
-    peer.say(r#"{"id":77,"result":{},"error":null}"#.repeat(1000));
+    peer.send(r#"{"id":77,"result":{},"error":null}"#.repeat(1000));
     // A message that is read after all of them, and ends the session.
-    peer.say(r#"{"id":0,"result":{"version":"1","tables":{}},"error":null}"#);
+    peer.send(r#"{"id":0,"result":{"version":"1","tables":{}},"error":null}"#);
     peer.hung_up();
     rig.line(&["WARN", "Closed: its schema"]);
     let lines = rig

@@ -30,7 +30,7 @@ fn a_switch_that_sends_one_byte_at_a_time_is_managed_as_any_other() {
         let (peer, over) = (rig.peer(), Arc::clone(&over));
         thread::spawn(move || relay(peer, server, &over))
     };
-    let session = rig.stage.settled(&rig.agent, "bad").expect("settled");
+    let session = rig.stage.converged(&rig.agent, "bad").expect("converged");
     over.store(true, Ordering::Relaxed);
     let bytes = relay.join().expect("a relay");
     let bindings = switch.vtep_ctl(&["list-bindings", "bad", "eth1"]).expect("vtep-ctl");
@@ -49,7 +49,7 @@ fn relay(mut peer: Peer, mut server: UnixStream, over: &AtomicBool) -> usize {
     while !over.load(Ordering::Relaxed) {
         let length = some(server.read(&mut buffer));
         for byte in &buffer[..length] {
-            peer.say([*byte]);
+            peer.send([*byte]);
         }
         bytes += length;
         let length = some(peer.0.read(&mut buffer));

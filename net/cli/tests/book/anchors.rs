@@ -86,13 +86,13 @@ fn every_test_among_the_cases_of_the_incumbent_exists() {
 }
 
 #[test]
-fn the_scenarios_are_as_many_as_the_pages_say() {
+fn the_pages_have_the_number_of_scenarios() {
     let number = ["scenarios", "scenarios/regressions"].map(|folder| plans(&root().join(folder)));
     let number: usize = number.iter().sum();
     for page in [root().join("README.md"), root().join("docs/src/simulating.md")] {
-        let told = blocks(&read(&page), "console").concat();
+        let shown = blocks(&read(&page), "console").concat();
         let all = format!("{number} of {number} good");
-        assert!(told.lines().any(|line| line == all), "{}: {all}", page.display());
+        assert!(shown.lines().any(|line| line == all), "{}: {all}", page.display());
     }
 }
 

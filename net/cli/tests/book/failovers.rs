@@ -15,14 +15,14 @@ fn the_failover_times_of_the_book_are_those_of_the_scenarios() {
         .current_dir(root())
         .output()
         .expect("the program runs");
-    let said = String::from_utf8(output.stdout).expect("text");
-    let report: Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let report: Value = serde_json::from_str(printed.lines().last().expect("a line")).expect("JSON");
     let right: Vec<String> = report["runs"].as_array().expect("runs").iter().flat_map(rows).collect();
     let page = read(&root().join("docs/src/failover-times.md"));
     let (_, rest) = page.split_once("<!-- scenarios -->\n").expect("the mark");
     let (table, _) = rest.split_once("<!-- /scenarios -->").expect("the other mark");
-    let told: Vec<&str> = table.lines().skip(2).collect();
-    let alike = told.len() == right.len() && told.iter().zip(&right).all(|(told, right)| is_alike(told, right));
+    let shown: Vec<&str> = table.lines().skip(2).collect();
+    let alike = shown.len() == right.len() && shown.iter().zip(&right).all(|(shown, right)| is_alike(shown, right));
     assert!(
         alike,
         "between the marks in docs/src/failover-times.md belongs, below the head:\n{}",
@@ -81,20 +81,20 @@ fn listed(us: &[f64]) -> String {
 }
 
 /// The same words and counts; times of a tenth more or less.
-fn is_alike(told: &str, right: &str) -> bool {
+fn is_alike(shown: &str, right: &str) -> bool {
     let cells = |row: &str| -> Vec<String> { row.split('|').map(|cell| cell.trim().to_owned()).collect() };
     let numbers = |cell: &str| -> Vec<f64> {
         let words = cell.split([',', ' ']);
         words.filter_map(|word| word.parse().ok()).collect()
     };
-    let (told, right) = (cells(told), cells(right));
-    let are_near = |(told, right): (&String, &String)| {
-        let (told, right) = (numbers(told), numbers(right));
-        let mut pairs = told.iter().zip(&right);
-        told.len() == right.len() && pairs.all(|(told, right)| (told - right).abs() <= 0.1 * right.max(10.0))
+    let (shown, right) = (cells(shown), cells(right));
+    let are_near = |(shown, right): (&String, &String)| {
+        let (shown, right) = (numbers(shown), numbers(right));
+        let mut pairs = shown.iter().zip(&right);
+        shown.len() == right.len() && pairs.all(|(shown, right)| (shown - right).abs() <= 0.1 * right.max(10.0))
     };
-    let named = told.len().min(4);
-    told.len() == right.len()
-        && told[..named] == right[..right.len().min(4)]
-        && told.iter().zip(&right).skip(4).all(are_near)
+    let named = shown.len().min(4);
+    shown.len() == right.len()
+        && shown[..named] == right[..right.len().min(4)]
+        && shown.iter().zip(&right).skip(4).all(are_near)
 }

@@ -9,37 +9,41 @@ use super::{blocks, read, root};
 
 #[test]
 fn the_quick_start_works_when_pasted() {
-    let said = pasted("quick-start.md", &["haproxy", "ovsdb-server", "ovsdb-tool", "vtep-ctl"]);
-    let broadcast = |tsn: &str| said.find(&format!("unknown-dst -> vxlan_over_ipv4/{tsn}"));
+    let shown = pasted("quick-start.md", &["haproxy", "ovsdb-server", "ovsdb-tool", "vtep-ctl"]);
+    let broadcast = |tsn: &str| shown.find(&format!("unknown-dst -> vxlan_over_ipv4/{tsn}"));
     let (first, other) = (broadcast("10.0.0.11"), broadcast("10.0.0.12"));
     assert!(
         first.is_some() && first < other,
-        "first agent-a owns, then agent-b: {said}"
+        "first agent-a owns, then agent-b: {shown}"
     );
-    assert!(said.contains("\"tandem agent-b generation "), "{said}");
+    assert!(shown.contains("\"tandem agent-b generation "), "{shown}");
 }
 
 #[test]
 fn the_walk_with_control_nodes_works_when_pasted() {
-    let said = pasted("control-nodes.md", &["vtep-ctl"]);
+    let shown = pasted("control-nodes.md", &["vtep-ctl"]);
     for seen in [
         "control-2.toml is right: control node control-2, revision 1, 1 network with 0 remote MACs, 2 switches with 2 port bindings, 2 agents",
         "agent-b.toml is right: agent agent-b, led by 2 control nodes",
         "control node: revision 1, 2 clients, 1 network, 2 switches",
         "0030 Contrail-6f1c0d0e-0000-4000-8000-000000000001",
     ] {
-        assert!(said.lines().any(|line| line.trim() == seen), "{seen} is not in\n{said}");
+        assert!(
+            shown.lines().any(|line| line.trim() == seen),
+            "{seen} is not in\n{shown}"
+        );
     }
     let moved = |node: &str| {
-        said.lines()
+        shown
+            .lines()
             .any(|line| line.trim() == format!("unknown-dst -> vxlan_over_ipv4/{node}"))
     };
     assert!(
         moved("10.0.0.11") != moved("10.0.0.12"),
-        "one agent was killed, and the other owns: {said}"
+        "one agent was killed, and the other owns: {shown}"
     );
-    let learned = said.matches("02:00:00:00:00:07 -> vxlan_over_ipv4/10.0.1.1").count();
-    assert_eq!(learned, 2, "it is there before and after the failover: {said}");
+    let learned = shown.matches("02:00:00:00:00:07 -> vxlan_over_ipv4/10.0.1.1").count();
+    assert_eq!(learned, 2, "it is there before and after the failover: {shown}");
 }
 
 /// What the `bash` blocks of a page print, on loopback addresses of their own.
@@ -64,10 +68,10 @@ fn pasted(page: &str, programs: &[&str]) -> String {
         .stdin(Stdio::null())
         .output()
         .expect("bash runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
     let logs = scratch.logs();
-    assert!(output.status.success(), "{said}\n{complained}\n{logs}");
-    eprintln!("{said}");
-    said
+    assert!(output.status.success(), "{shown}\n{complained}\n{logs}");
+    eprintln!("{shown}");
+    shown
 }

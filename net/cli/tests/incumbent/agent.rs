@@ -24,44 +24,44 @@ fn an_agent_of_theirs_is_configured_and_its_routes_come_back_to_it_and_reach_oth
     node.expect_configuration(&mut tor);
 
     for (line, name) in [(&mut tor, TOR), (&mut other, OTHER)] {
-        line.say(&of(name, SUBSCRIBE));
+        line.send(&of(name, SUBSCRIBE));
     }
-    tor.say(PUBLISH);
-    tor.say(ASSOCIATE);
+    tor.send(PUBLISH);
+    tor.send(ASSOCIATE);
     node.expect_item(&mut tor, TOR);
     node.expect_item(&mut other, OTHER);
 
-    tor.say(PUBLISH_ONCE_MORE);
-    tor.say(DISSOCIATE);
+    tor.send(PUBLISH_ONCE_MORE);
+    tor.send(DISSOCIATE);
     node.expect_retract(&mut tor);
     node.expect_retract(&mut other);
 
-    tor.say(PUBLISH);
-    tor.say(ASSOCIATE);
+    tor.send(PUBLISH);
+    tor.send(ASSOCIATE);
     node.expect_item(&mut other, OTHER);
     drop(tor);
     node.expect_retract(&mut other);
 }
 
 #[test]
-fn a_services_node_of_theirs_hears_to_which_switch_it_copies_broadcasts() {
+fn a_services_node_of_theirs_receives_the_switch_to_which_it_copies_broadcasts() {
     let node = Node::start();
     let mut tor = node.connect(TOR);
     let mut tsn = node.connect(TSN);
-    tsn.say(&of(TSN, SUBSCRIBE));
-    tsn.say(PUBLISH_REPLICATOR);
-    tsn.say(ASSOCIATE_REPLICATOR);
+    tsn.send(&of(TSN, SUBSCRIBE));
+    tsn.send(PUBLISH_REPLICATOR);
+    tsn.send(ASSOCIATE_REPLICATOR);
 
-    tor.say(SUBSCRIBE);
-    tor.say(PUBLISH_BROADCAST);
-    tor.say(ASSOCIATE_BROADCAST);
+    tor.send(SUBSCRIBE);
+    tor.send(PUBLISH_BROADCAST);
+    tor.send(ASSOCIATE_BROADCAST);
     let item = node.expect(&mut tsn, "<item ");
     let expected = LEAF_ITEM.map(|(_, value)| value);
     assert_eq!(values(&item, LEAF_ITEM.map(|(after, _)| after)), expected, "{item}");
 
-    // What the switch's agent hears first is something else: it is told of no broadcasts.
-    tor.say(PUBLISH);
-    tor.say(ASSOCIATE);
+    // The switch's agent receives no broadcast route: its first item is another one.
+    tor.send(PUBLISH);
+    tor.send(ASSOCIATE);
     node.expect_item(&mut tor, TOR);
     drop(tor);
     let retracts = ["101-00:11:22:33:44:55,0.0.0.0/32", "101-ff:ff:ff:ff:ff:ff,0.0.0.0/32"];
@@ -76,10 +76,10 @@ fn a_services_node_of_theirs_hears_to_which_switch_it_copies_broadcasts() {
 #[test]
 fn a_session_lives_on_their_keepalive_alone_and_ends_without() {
     let node = Node::start();
-    // Both have said the same and no more; the one that says no more at all came last.
+    // Both have sent the same; the one that sends no keepalive came last.
     let [mut alive, mut silent] = [TOR, OTHER].map(|name| {
         let mut line = node.connect(name);
-        line.say(&of(name, SUBSCRIBE));
+        line.send(&of(name, SUBSCRIBE));
         line
     });
     silent.keepalive = false;
@@ -88,9 +88,12 @@ fn a_session_lives_on_their_keepalive_alone_and_ends_without() {
         silent.ended.then_some(())
     });
     assert!(!alive.ended);
-    assert!(alive.keepalives_heard > 0, "it too would have given up");
-    alive.say(PUBLISH);
-    alive.say(ASSOCIATE);
+    assert!(
+        alive.keepalives_received > 0,
+        "without keepalives of ours it would have closed, too"
+    );
+    alive.send(PUBLISH);
+    alive.send(ASSOCIATE);
     node.expect_item(&mut alive, TOR);
 }
 
@@ -121,32 +124,32 @@ impl Node {
     fn connect(&self, name: &str) -> Line {
         let stream = self.wait("the control node's port", || TcpStream::connect(self.address).ok());
         let mut line = Line::new(stream);
-        line.say(&of(name, OPENING));
+        line.send(&of(name, OPENING));
         let opening = self.wait("its answer", || line.opening());
-        let said = values(&opening, ["<stream:stream", " from=\"", " to=\"", " id=\""]);
-        assert_eq!(said[1..], ["ctrl-1", name, "++123"]);
-        // An agent's stream is open now, and it says so.
-        line.say_that_it_lives();
+        let attributes = values(&opening, ["<stream:stream", " from=\"", " to=\"", " id=\""]);
+        assert_eq!(attributes[1..], ["ctrl-1", name, "++123"]);
+        // An agent's stream is open now, and it sends a keepalive.
+        line.send_keepalive();
         line
     }
 
-    /// What lies around the agent's virtual router has been told, in whatever order.
+    /// The client receives the graph around the agent's virtual router, in any order.
     fn expect_configuration(&self, line: &mut Line) {
-        line.say(SUBSCRIBE_CONFIGURATION);
-        let mut told = String::new();
+        line.send(SUBSCRIBE_CONFIGURATION);
+        let mut graph = String::new();
         self.wait("the last node", || {
             let stanza = line.stanza()?;
             let to = values(&stanza, ["<iq type=\"", " from=\"", " to=\"", "<config>"]);
             let agent = "default-global-system-config:tor-agent-1/config";
             assert_eq!(to[..3], ["set", "network-control@contrailsystems.com", agent]);
-            told += &stanza;
+            graph += &stanza;
             let network = "<node type=\"virtual-network\"><name>default-domain:demo:vn1</name><";
-            (told.contains(network) && told.contains("tandem-revision")).then_some(())
+            (graph.contains(network) && graph.contains("tandem-revision")).then_some(())
         });
         let property = |kind: &str, name: &str, after: &[&str]| {
             let node = format!("<node type=\"{kind}\"><name>{name}</name><");
-            let start = told.find(&node).unwrap_or_else(|| panic!("no {node} in {told}"));
-            let node = told[start..].split("</node>").next().unwrap_or_default();
+            let start = graph.find(&node).unwrap_or_else(|| panic!("no {node} in {graph}"));
+            let node = graph[start..].split("</node>").next().unwrap_or_default();
             values(node, after.iter().copied()).pop().unwrap_or_default()
         };
         let tor = "default-global-system-config:bms-tor1";
@@ -196,8 +199,8 @@ impl Node {
             "virtual-network-routing-instance",
         ] {
             assert!(
-                told.contains(&format!("<metadata type=\"{link}\" /></link>")),
-                "{link} in {told}"
+                graph.contains(&format!("<metadata type=\"{link}\" /></link>")),
+                "{link} in {graph}"
             );
         }
     }
@@ -210,9 +213,9 @@ impl Node {
 
     fn expect_retract(&self, line: &mut Line) {
         let retract = self.expect(line, "<retract ");
-        let said = values(&retract, ["<items node=\"", "<retract id=\"", "</items"]);
+        let found = values(&retract, ["<items node=\"", "<retract id=\"", "</items"]);
         let [instance, route] = ["25/242/default-domain:demo:vn1:vn1", "101-00:11:22:33:44:55,0.0.0.0/32"];
-        assert_eq!(said, [instance, route, ">"], "{retract}");
+        assert_eq!(found, [instance, route, ">"], "{retract}");
     }
 
     /// The next stanza with this in it. An agent of theirs takes no notice of items that are none.
@@ -230,7 +233,7 @@ impl Node {
     }
 }
 
-/// What that client says.
+/// The text as this client sends it.
 fn of(name: &str, text: &str) -> String {
     text.replace(TOR, name)
 }

@@ -1,4 +1,4 @@
-//! What a ToR agent of theirs says, as it prints it: with new lines, without indentation.
+//! The stanzas of a ToR agent of theirs, as it prints them: with new lines, without indentation.
 
 /// The first bytes after the connection is there: its plain name, and the name that all control nodes share. The tag
 /// ends in a blank and `>`, because it is printed as an empty element whose `/` is overwritten.
@@ -277,7 +277,7 @@ pub(crate) const ASSOCIATE_REPLICATOR: &str = r#"<iq type="set" from="tsn-1" to=
 </iq>
 "#;
 
-/// What the services node hears of its own route: no next hop, and the switch among those that it copies to.
+/// The services node's own route, as it receives it: no next hop, and the switch among those that it copies to.
 pub(crate) const LEAF_ITEM: [(&str, &str); 14] = [
     ("<items node=\"", "25/242/default-domain:demo:vn1:vn1"),
     ("<item id=\"", "101-ff:ff:ff:ff:ff:ff,0.0.0.0/32"),

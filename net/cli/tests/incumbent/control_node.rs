@@ -13,31 +13,31 @@ use crate::control_node_bytes::{
 };
 use crate::line::{Line, values};
 
-/// The logical switch of their network: its UUID is said in two halves, 1234 and 5678.
+/// The logical switch of their network: its UUID comes in two halves, 1234 and 5678.
 const LOGICAL_SWITCH: &str = "Contrail-00000000-0000-04d2-0000-00000000162e";
 const SWITCH: &str = "bms-tor1";
 const VTEP: &str = "10.10.10.20";
 const LEARNED: &str = "00:11:22:33:44:55";
 /// At a vRouter.
 const REMOTE: [&str; 2] = ["02:aa:00:00:00:01", "10.84.5.30"];
-/// How long an agent says nothing before their control node says that it has told everything.
+/// The silence of an agent after which their control node sends end-of-RIB.
 const IDLE: Duration = Duration::from_secs(6);
 
 #[test]
-fn an_agent_of_ours_works_with_a_control_node_that_never_says_when_it_has_told_everything() {
+fn an_agent_of_ours_works_with_a_control_node_without_end_of_rib() {
     let rig = Rig::start();
     rig.configure();
-    rig.line().say(ITEMS);
+    rig.line().send(ITEMS);
     rig.work();
 }
 
 #[test]
-fn an_agent_of_ours_works_with_a_control_node_that_says_when_it_has_told_everything() {
+fn an_agent_of_ours_works_with_a_control_node_that_sends_end_of_rib() {
     let rig = Rig::start();
     rig.configure();
-    rig.line().say(ITEMS);
+    rig.line().send(ITEMS);
     rig.wait("an idle agent", || (rig.line().idle() >= IDLE).then_some(()));
-    rig.line().say(END_OF_RIB);
+    rig.line().send(END_OF_RIB);
     rig.work();
 }
 
@@ -77,7 +77,7 @@ impl Rig {
         let mut line = Line::new(stream);
         let opening = stage.wait("its opening", || line.opening()).expect("a stream");
         assert_eq!(opening, EXPECTED_OPENING);
-        line.say(OPENING);
+        line.send(OPENING);
         Self {
             line: line.into(),
             switch,
@@ -90,16 +90,16 @@ impl Rig {
         self.line.borrow_mut()
     }
 
-    /// The agent is told what it asked for. Nobody says that this was all.
+    /// Sends the agent the configuration that it requested, without an end.
     fn configure(&self) {
-        assert_eq!(self.hear("iq"), EXPECTED_CONFIGURATION);
-        assert!(self.line().keepalives_heard > 0, "an agent says that it lives first");
-        self.line().say(NODES);
-        self.line().say(LINKS);
-        assert_eq!(self.hear("iq"), EXPECTED_SUBSCRIPTION);
+        assert_eq!(self.receive("iq"), EXPECTED_CONFIGURATION);
+        assert!(self.line().keepalives_received > 0, "an agent sends a keepalive first");
+        self.line().send(NODES);
+        self.line().send(LINKS);
+        assert_eq!(self.receive("iq"), EXPECTED_SUBSCRIPTION);
     }
 
-    /// What the agent makes of the routes that it was told, and what it tells.
+    /// The agent programs the routes that it received, and publishes what its switch learns.
     fn work(&self) {
         let [mac, vtep] = REMOTE;
         let row = (LOGICAL_SWITCH.into(), mac.into(), vtep.into());
@@ -114,12 +114,12 @@ impl Rig {
         self.vtep_ctl(&["del-ucast-local", LOGICAL_SWITCH, LEARNED]);
         self.expect_publication(EXPECTED_DISSOCIATE);
 
-        self.line().say(RETRACT);
+        self.line().send(RETRACT);
         self.contents("no remote MAC", |contents| {
             let gone = contents.remote.is_empty();
             assert!(
-                !gone || self.all_was_told(),
-                "it went before it was known that nobody wants it"
+                !gone || self.is_complete(),
+                "the row went before the network was complete"
             );
             gone
         });
@@ -127,14 +127,14 @@ impl Rig {
 
     /// Of the MAC that the switch learned, and nothing in between.
     fn expect_publication(&self, collection: &str) {
-        let published = self.hear(LEARNED);
+        let published = self.receive(LEARNED);
         let number = values(&published, [" id=\"pubsub_l2"]).remove(0);
         assert_eq!(published, EXPECTED_PUBLISH.replace("{N}", &number));
-        assert_eq!(self.hear("iq"), collection.replace("{N}", &number));
+        assert_eq!(self.receive("iq"), collection.replace("{N}", &number));
     }
 
-    /// Whether the agent believes that it has heard all routes.
-    fn all_was_told(&self) -> bool {
+    /// Whether the network is complete for the agent.
+    fn is_complete(&self) -> bool {
         let status = self.wait("a status", || self.agent.status().ok());
         status["control_nodes"][0]["instances_complete"] == 1
     }
@@ -144,14 +144,14 @@ impl Rig {
     }
 
     /// The next stanza with this in it.
-    fn hear(&self, what: &str) -> String {
+    fn receive(&self, what: &str) -> String {
         self.wait(what, || {
             let mut line = self.line();
             line.stanza().filter(|stanza| stanza.contains(what))
         })
     }
 
-    /// What stands in the switch once it is as it should be. The control node goes on to say that it lives.
+    /// The contents of the switch, once they are right. The control node goes on sending keepalives.
     fn contents(&self, what: &str, is_right: impl Fn(&Contents) -> bool) -> Contents {
         self.wait(what, || {
             self.line().live();

@@ -1,7 +1,7 @@
-//! What a control node of theirs says, and what it expects to hear.
+//! The stanzas of a control node of theirs, and those that it expects.
 
 /// Its answer to an opening tag: the name of its host, the client's, and an id that is the same everywhere. Nothing of it
-/// says which kind of control node it is.
+/// shows which kind of control node it is.
 pub(crate) const OPENING: &str = r#"<?xml version="1.0"?>
 <stream:stream from="ctrl-1" to="agent-a" id="++123" version="1.0" xml:lang="en" xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams" >"#;
 
@@ -110,7 +110,7 @@ pub(crate) const NODES: &str = r#"<iq type="set" from="network-control@contrails
 </iq>
 "#;
 
-/// Then links. A link that says something itself is a node between two links.
+/// Then links. A link with properties is a node between two links.
 pub(crate) const LINKS: &str = r#"<iq type="set" from="network-control@contrailsystems.com" to="default-global-system-config:agent-a/config">
 	<config>
 		<update>
@@ -188,7 +188,7 @@ pub(crate) const LINKS: &str = r#"<iq type="set" from="network-control@contrails
 </iq>
 "#;
 
-/// A MAC at a vRouter, and one at the switch's own tunnel end: everything is told to everybody, whoever published it.
+/// A MAC at a vRouter, and one at the switch's own tunnel end: every route goes to every client, also to its publisher.
 pub(crate) const ITEMS: &str = r#"<message from="network-control@contrailsystems.com" to="agent-a/bgp-peer">
 	<event xmlns="http://jabber.org/protocol/pubsub">
 		<items node="25/242/default-domain:demo:vn1:vn1">
@@ -271,7 +271,7 @@ pub(crate) const ITEMS: &str = r#"<message from="network-control@contrailsystems
 </message>
 "#;
 
-/// The MAC at the vRouter is gone: of what it was only the id is said.
+/// The MAC at the vRouter is gone: a retract has only the id.
 pub(crate) const RETRACT: &str = r#"<message from="network-control@contrailsystems.com" to="agent-a/bgp-peer">
 	<event xmlns="http://jabber.org/protocol/pubsub">
 		<items node="25/242/default-domain:demo:vn1:vn1">
@@ -281,7 +281,7 @@ pub(crate) const RETRACT: &str = r#"<message from="network-control@contrailsyste
 </message>
 "#;
 
-/// From releases on that know the end of a table: after everything that was subscribed was told.
+/// From releases with end-of-RIB on: after the routes of all subscriptions.
 pub(crate) const END_OF_RIB: &str = r#"<message from="network-control@contrailsystems.com" to="agent-a/bgp-peer">
 	<event xmlns="http://jabber.org/protocol/pubsub">
 		<items node="0/0/EndOfRib"></items>
@@ -289,10 +289,10 @@ pub(crate) const END_OF_RIB: &str = r#"<message from="network-control@contrailsy
 </message>
 "#;
 
-/// What it hears of an agent first: its opening tag.
+/// The first bytes of an agent: its opening tag.
 pub(crate) const EXPECTED_OPENING: &str = r#"<?xml version="1.0"?><stream:stream from="agent-a" to="network-control@contrailsystems.com" version="1.0" xml:lang="en" xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams" >"#;
 
-/// Then which configuration it wants.
+/// Then the subscription to its configuration.
 pub(crate) const EXPECTED_CONFIGURATION: &str = r#"<iq type="set" from="agent-a" to="network-control@contrailsystems.com/config"><pubsub xmlns="http://jabber.org/protocol/pubsub"><subscribe node="virtual-router:default-global-system-config:agent-a" /></pubsub></iq>"#;
 
 /// Once it knows of the network, that it wants its routes; the number is that of the network.

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// What both ends of theirs send every 30 s if they have nothing to say: U+0200 in UTF-8.
+/// The keepalive of both their ends, sent after 30 s without a stanza: U+0200 in UTF-8.
 const KEEPALIVE: [u8; 2] = [0xc8, 0x80];
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -14,19 +14,19 @@ const BLANKS: [&[u8]; 5] = [b" ", b"\r", b"\n", b"\t", &KEEPALIVE];
 /// How the opening tag ends. Their pattern wants this attribute to be the last.
 const OPENED: &[u8] = br#"xmlns:stream="http://etherx.jabber.org/streams""#;
 
-/// The longest of what they read before there are stanzas.
+/// The most bytes that they read before the first stanza.
 const OPENING_BYTES: usize = 1024;
 
 /// A script's end of a stream.
 pub(crate) struct Line {
     stream: TcpStream,
     unread: Vec<u8>,
-    said: Instant,
-    heard: Instant,
-    /// Whether it says that it lives.
+    last_sent: Instant,
+    last_received: Instant,
+    /// Whether it sends keepalives.
     pub(crate) keepalive: bool,
-    /// How often the other end said that it lives.
-    pub(crate) keepalives_heard: usize,
+    /// The number of keepalives from the other end.
+    pub(crate) keepalives_received: usize,
     pub(crate) ended: bool,
 }
 
@@ -38,19 +38,19 @@ impl Line {
         Self {
             stream,
             unread: Vec::new(),
-            said: Instant::now(),
-            heard: Instant::now(),
+            last_sent: Instant::now(),
+            last_received: Instant::now(),
             keepalive: true,
-            keepalives_heard: 0,
+            keepalives_received: 0,
             ended: false,
         }
     }
 
-    pub(crate) fn say(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         self.write(text.as_bytes());
     }
 
-    pub(crate) fn say_that_it_lives(&mut self) {
+    pub(crate) fn send_keepalive(&mut self) {
         self.write(&KEEPALIVE);
     }
 
@@ -71,14 +71,14 @@ impl Line {
     pub(crate) fn stanza(&mut self) -> Option<String> {
         self.read();
         while let Some(blank) = BLANKS.iter().find(|blank| self.unread.starts_with(blank)) {
-            self.keepalives_heard += usize::from(**blank == KEEPALIVE);
+            self.keepalives_received += usize::from(**blank == KEEPALIVE);
             self.unread.drain(..blank.len());
         }
         let unread = &self.unread;
         let end_tag: &[u8] = match unread {
             _ if unread.starts_with(b"<iq") => b"</iq",
             _ if unread.starts_with(b"<message") => b"</message",
-            // Theirs know no goodbye: they wait for the end of the connection.
+            // Theirs know no closing tag: they wait for the end of the connection.
             _ if unread.starts_with(b"</stream:stream>") => return None,
             _ if unread.len() < b"<message".len() => return None,
             _ => panic!("nothing that theirs understand: {}", String::from_utf8_lossy(unread)),
@@ -88,16 +88,16 @@ impl Line {
         Some(self.take(close + 1))
     }
 
-    /// Since when the other end has said nothing.
+    /// The time since the last bytes of the other end.
     pub(crate) fn idle(&mut self) -> Duration {
         self.read();
-        self.heard.elapsed()
+        self.last_received.elapsed()
     }
 
-    /// Says that it lives, if it is time to.
+    /// Sends a keepalive, if it is due.
     pub(crate) fn live(&mut self) {
-        if self.keepalive && self.said.elapsed() >= KEEPALIVE_INTERVAL {
-            self.say_that_it_lives();
+        if self.keepalive && self.last_sent.elapsed() >= KEEPALIVE_INTERVAL {
+            self.send_keepalive();
         }
     }
 
@@ -107,7 +107,7 @@ impl Line {
         match self.stream.read(&mut buffer) {
             Ok(0) => self.ended = true,
             Ok(count) => {
-                self.heard = Instant::now();
+                self.last_received = Instant::now();
                 self.unread.extend_from_slice(&buffer[..count]);
             }
             Err(error) => match error.kind() {
@@ -118,8 +118,8 @@ impl Line {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.said = Instant::now();
-        self.stream.write_all(bytes).expect("somebody who listens");
+        self.last_sent = Instant::now();
+        self.stream.write_all(bytes).expect("an open connection");
     }
 
     fn take(&mut self, count: usize) -> String {

@@ -5,9 +5,9 @@ use tandem_lab::switch::remote_mac;
 use crate::rig::{BLUE, Rig, delete_all};
 
 #[test]
-fn what_is_edited_by_hand_is_put_right_and_the_log_says_what_was_changed() {
+fn rows_edited_by_hand_are_put_right_and_the_log_names_them() {
     let rig = Rig::new(5);
-    let generation = rig.settled()["generation"].clone();
+    let generation = rig.converged()["generation"].clone();
     let edits: &[(&[&str], &str)] = &[
         (
             &["del-ucast-remote", BLUE, "02:01:00:00:00:01"],
@@ -52,10 +52,10 @@ fn what_is_edited_by_hand_is_put_right_and_the_log_says_what_was_changed() {
             (rig.agent.lines(&["WARN", words]).len() > lines).then_some(())
         });
         waited.unwrap_or_else(|error| panic!("{error}"));
-        rig.settled();
+        rig.converged();
         println!("{edit:?}: {words}");
     }
-    assert_eq!(rig.settled()["generation"], generation, "one session saw it all");
+    assert_eq!(rig.converged()["generation"], generation, "one session saw it all");
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn a_logical_switch_that_is_deleted_with_all_that_stands_in_it_comes_back_with_a
     for _ in 0..3 {
         rig.switch.transact(&delete_all()).expect("deleted");
         rig.line(&["WARN", "Repaired: logical switch of"]);
-        let session = rig.settled();
+        let session = rig.converged();
         assert_eq!(session["rows_remote"], 250);
     }
     assert!(rig.agent.lines(&["Closed: "]).is_empty());
 }
 
 #[test]
-fn a_binding_that_somebody_moves_to_a_logical_switch_of_their_own_is_moved_back_and_reported() {
+fn a_binding_that_another_client_moves_to_a_foreign_logical_switch_is_moved_back_and_reported() {
     let rig = Rig::new(0);
     rig.vtep_ctl(&["add-ls", "theirs"]);
     rig.vtep_ctl(&[
@@ -94,7 +94,7 @@ fn a_binding_that_somebody_moves_to_a_logical_switch_of_their_own_is_moved_back_
         ])
     );
     rig.vtep_ctl(&["del-ls", "theirs"]);
-    rig.settled();
+    rig.converged();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::rig::{BLUE, Rig};
 #[test]
 fn an_agent_whose_lock_is_stolen_stops_closes_and_waits_peacefully_until_it_is_given_back() {
     let rig = Rig::new(5);
-    let first = rig.settled()["generation"].clone();
+    let first = rig.converged()["generation"].clone();
     let mut learned = rig.switch.client().expect("a client");
     let found = rig.switch.dump("Logical_Switch", &["_uuid"]).expect("a table")[0]["_uuid"].clone();
     learned
@@ -29,7 +29,7 @@ fn an_agent_whose_lock_is_stolen_stops_closes_and_waits_peacefully_until_it_is_g
     println!("{}", rig.line(&["WARN", "Stolen: "]));
     println!("{}", rig.line(&["Retracted: 1 routes"]));
     println!("{}", rig.line(&["WARN", "Closed: another client took the lock"]));
-    // The session that was robbed says these in this order, and nothing else after them.
+    // The session that lost the lock logs these in this order, and nothing after them.
     let mine: Vec<String> = rig.agent.lines(&[&format!("generation={first}")]);
     let last: Vec<bool> = mine[mine.len() - 3..]
         .iter()
@@ -38,7 +38,7 @@ fn an_agent_whose_lock_is_stolen_stops_closes_and_waits_peacefully_until_it_is_g
         .collect();
     assert_eq!(last, [true; 3], "{mine:?}");
 
-    // It comes back and waits. What the thief does meanwhile is not its business.
+    // It comes back and waits. It repairs nothing of what the thief does meanwhile.
     let waiting = || {
         let session = rig.agent.session("tor1")?;
         (session["generation"] != first && session["ownership"] == "waiting" && session["phase"] == "synced")
@@ -59,11 +59,11 @@ fn an_agent_whose_lock_is_stolen_stops_closes_and_waits_peacefully_until_it_is_g
 
     // Given back, it is taken, and everything is put right.
     thief.call("unlock", &json!(["tandem"])).expect("unlocked");
-    let settled = || {
+    let converged = || {
         let session = rig.agent.session("tor1")?;
         (session["ownership"] == "held" && rig.found().remote.len() == 5).then_some(session)
     };
-    let owner = rig.stage.wait("an owner", settled).expect("an owner");
+    let owner = rig.stage.wait("an owner", converged).expect("an owner");
     assert_eq!(
         owner["generation"], session["generation"],
         "it had waited on this connection"

@@ -1,5 +1,5 @@
-//! Others write to the database while the agent manages it: it comes back to what is wanted, and the log says what
-//! happened.
+//! Other clients write to the database while the agent manages it: it comes back to the desired state, and the log
+//! has what happened.
 
 #![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
 

@@ -47,7 +47,7 @@ fn outlives(rig: &Rig, rival: Rival, rounds: usize) {
     let repaired = || (rig.agent.lines(&["Programmed: "]).len() >= rounds).then_some(());
     rig.stage.wait("a fight", repaired).expect("a fight");
     rival.end();
-    rig.settled();
+    rig.converged();
     let refused = rig.agent.lines(&["TransactionRejected: "]);
     println!("{} refusals, such as {:?}", refused.len(), refused.last());
     assert!(
@@ -69,7 +69,7 @@ fn a_rival_that_creates_the_same_logical_switch_and_locator_is_outlived() {
           "row": { "MAC": "02:01:00:00:00:01", "logical_switch": ["named-uuid", "ls"], "locator": ["named-uuid", "l"] } },
     ]);
     let mut rival = None;
-    let rig = Rig::unsettled(300, |switch| {
+    let rig = Rig::starting(300, |switch| {
         rival = Some(Rival::start(switch, vec![insert, delete_all()]));
     });
     outlives(&rig, rival.expect("a rival"), 200);
@@ -78,7 +78,7 @@ fn a_rival_that_creates_the_same_logical_switch_and_locator_is_outlived() {
 #[test]
 fn a_logical_switch_that_goes_while_it_is_claimed_read_and_written_is_made_anew() {
     let mut rival = None;
-    let rig = Rig::unsettled(300, |switch| {
+    let rig = Rig::starting(300, |switch| {
         switch.add_logical_switch(BLUE, 5001).expect("a logical switch");
         rival = Some(Rival::start(switch, vec![delete_all()]));
     });

@@ -14,19 +14,19 @@ pub(crate) struct Rig {
     pub(crate) agent: Agent,
     pub(crate) switch: Switch,
     pub(crate) stage: Stage,
-    wanted: Contents,
+    desired: Contents,
 }
 
 impl Rig {
     /// One network with so many MACs, all behind one tunnel end.
     pub(crate) fn new(macs: u32) -> Self {
-        let rig = Self::unsettled(macs, |_| {});
-        rig.settled();
+        let rig = Self::starting(macs, |_| {});
+        rig.converged();
         rig
     }
 
-    /// One whose agent has only just been started, on a database that somebody has prepared.
-    pub(crate) fn unsettled(macs: u32, prepare: impl FnOnce(&Switch)) -> Self {
+    /// A rig whose agent has only just been started, on a prepared database.
+    pub(crate) fn starting(macs: u32, prepare: impl FnOnce(&Switch)) -> Self {
         let stage = Stage::new().expect("a stage");
         let switch = Switch::start(&stage.scratch, "tor1", stage.switch("tor1").expect("options")).expect("a switch");
         prepare(&switch);
@@ -59,7 +59,7 @@ impl Rig {
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_tandem"));
         let agent = Agent::start(&stage.scratch, binary, options).expect("an agent");
-        let wanted = Contents {
+        let desired = Contents {
             logical_switches: [(BLUE.into(), Some(5001))].into(),
             broadcast: vec![(BLUE.into(), "unknown-dst".into(), vec![TSN.to_string()])],
             remote: (0..macs)
@@ -72,19 +72,19 @@ impl Rig {
             agent,
             switch,
             stage,
-            wanted,
+            desired,
         }
     }
 
-    /// The database is what is wanted, and the agent knows it.
-    pub(crate) fn settled(&self) -> Value {
-        let settled = || {
+    /// Waits until the database is as desired, and the agent has nothing left to do.
+    pub(crate) fn converged(&self) -> Value {
+        let converged = || {
             let session = self.agent.session("tor1")?;
             let quiet = session["pending"] == 0 && session["in_flight"] == 0 && session["quarantine"] == json!([]);
-            (quiet && self.found() == self.wanted).then_some(session)
+            (quiet && self.found() == self.desired).then_some(session)
         };
         self.stage
-            .wait("a database as it is wanted", settled)
+            .wait("a database as desired", converged)
             .unwrap_or_else(|error| {
                 let session = self.agent.session("tor1").unwrap_or_default();
                 panic!("{error}\nstatus: {session:#}\nfound: {:#?}", self.found())

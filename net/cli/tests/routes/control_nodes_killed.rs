@@ -9,7 +9,7 @@ use crate::system::{TOR, connected, installed, learn, mac, nothing_was_deleted, 
 
 const MACS: usize = 50;
 
-/// Longer than a network must be quiet to count as told completely where nobody says that it is.
+/// Longer than the silence after which a network counts as complete without end-of-RIB.
 const LOOK: Duration = Duration::from_secs(20);
 
 /// Both switches have learned MACs, and have those of each other.

@@ -3,7 +3,7 @@
 use tandem_lab::{Pair, Signal, netns};
 
 use crate::system::{
-    audited, audited_by, connected, gap, history, hold, nothing_was_deleted, published, remote, settled, start_with,
+    audited, audited_by, connected, converged, gap, history, hold, nothing_was_deleted, published, remote, start_with,
     transactions, travelled, wait,
 };
 
@@ -24,12 +24,12 @@ impl Fault {
         match self {
             Self::Killed => process.kill().expect("killed"),
             Self::Hung => process.signal(Signal::SIGSTOP).expect("stopped"),
-            Self::Drained => process.signal(Signal::SIGTERM).expect("told"),
+            Self::Drained => process.signal(Signal::SIGTERM).expect("a signal"),
             Self::Cut => link(pair, agent).cut().expect("cut"),
         }
     }
 
-    /// Everything is as it was before; the agent hears what happened meanwhile.
+    /// Everything is as it was before; the agent receives what happened meanwhile.
     fn ends(self, pair: &mut Pair, agent: usize) {
         match self {
             Self::Killed => pair.agents[agent].restart().expect("started again"),
@@ -83,7 +83,7 @@ fn failover(fault: Fault, holds: bool) {
         nothing_was_deleted(&pair.switches[1], since);
     }
     let history = history(&pair.switches[1], since);
-    settled(&pair);
+    converged(&pair);
     assert_eq!(remote(&pair.switches[1]), before);
 
     let mut missing: Vec<u64> = history.values().map(|steps| gap(steps)).collect();

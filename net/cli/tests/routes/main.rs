@@ -1,6 +1,6 @@
 //! Two switches, two agents behind a real HAProxy, two control nodes: what one switch learned reaches the other,
 //! whatever dies.
-#![allow(clippy::print_stdout, reason = "what was measured is for whoever runs the tests")]
+#![allow(clippy::print_stdout, reason = "measured times are for the reader of the output")]
 
 mod control_nodes_killed;
 mod failover;

@@ -23,7 +23,7 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
             .pop()
     });
 
-    // Every agent follows the one that tells more, and names the other until it has caught up.
+    // Every agent follows the newer revision, and names the other control node until it has caught up.
     let disagrees = |pair: &Pair, agent: usize| -> Option<Vec<bool>> {
         let status = pair.agents[agent].status().ok()?;
         let nodes = status["control_nodes"].as_array()?;
@@ -41,7 +41,7 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
             installed(&pair, switch, MAC, Some("10.0.9.9"));
         }
         for agent in 0..2 {
-            wait(&pair, "who disagrees", || {
+            wait(&pair, "the disagreement", || {
                 disagrees(&pair, agent).filter(|found| *found == expected).map(drop)
             });
         }
@@ -62,9 +62,7 @@ fn a_certificate_that_moved_is_shown_to_control_nodes_after_a_reload() {
     let old = std::mem::replace(&mut options.tls.certificate, moved.certificate);
     options.tls.private_key = moved.private_key;
     pair.agents[0].reload(options).expect("reloaded");
-    wait(&pair, "the reload", || {
-        pair.agents[0].lines(&["Reloaded: "]).pop()
-    });
+    wait(&pair, "the reload", || pair.agents[0].lines(&["Reloaded: "]).pop());
     std::fs::remove_file(old).expect("removed");
     pair.control_nodes[0].restart().expect("a control node");
     wait(&pair, "the agent at the control node", || {
@@ -123,9 +121,9 @@ fn control_nodes_see_who_owns_a_switch_that_takes_broadcasts() {
             let status = node.status().ok()?;
             let fingerprint = |status: &Value| status["switches"]["tor1"]["fingerprint"].clone();
             for agent in &pair.agents {
-                let told = agent.status().expect("a status");
-                assert_eq!(fingerprint(&told), fingerprint(&status), "they mean the same");
-                assert_eq!(told["revision"], status["revision"]);
+                let of_agent = agent.status().expect("a status");
+                assert_eq!(fingerprint(&of_agent), fingerprint(&status), "they mean the same");
+                assert_eq!(of_agent["revision"], status["revision"]);
             }
             let owners = status["switches"]["tor1"]["owners"]
                 .as_object()?
@@ -147,17 +145,17 @@ fn an_agent_that_trusts_another_ca_than_its_control_nodes_have_names_the_key_of_
     options.control.as_mut().expect("control nodes").ca = strangers.ca();
     pair.agents[0].reload(options).expect("reloaded");
     pair.agents[0].restart().expect("an agent");
-    wait(&pair, "what the agent says", || {
-        let said = [
+    wait(&pair, "the reason in the agent's log", || {
+        let words = [
             "UplinkDown",
             "the certificate of the control node is not signed by a CA in control.ca",
         ];
-        pair.agents[0].lines(&said).pop()
+        pair.agents[0].lines(&words).pop()
     });
 }
 
 #[test]
-fn an_agent_that_is_told_to_go_and_has_nothing_to_hand_over_says_goodbye_to_its_control_nodes() {
+fn an_agent_that_drains_without_switches_ends_its_streams_to_the_control_nodes() {
     let pair = start();
     let idle = 1 - audited(&pair, "tor1");
     let name = pair.agents[idle].options().agent.name.clone();
@@ -165,14 +163,14 @@ fn an_agent_that_is_told_to_go_and_has_nothing_to_hand_over_says_goodbye_to_its_
     let status = wait(&pair, "the end of an agent", || pair.agents[idle].process.exited());
     assert!(status.success(), "{status}");
     for node in &pair.control_nodes {
-        wait(&pair, "the control node to hear of it", || {
+        wait(&pair, "the control node to notice it", || {
             node.lines(&["ClientDown", &name, "the peer ended the stream"]).pop()
         });
     }
 }
 
 #[test]
-fn a_control_node_that_is_told_to_go_says_goodbye_to_its_agents() {
+fn a_control_node_that_stops_ends_its_streams_to_the_agents() {
     let mut pair = start();
     let node = &mut pair.control_nodes[0];
     node.process.signal(Signal::SIGTERM).expect("a signal");
@@ -182,7 +180,7 @@ fn a_control_node_that_is_told_to_go_says_goodbye_to_its_agents() {
     assert!(status.success(), "{status}");
     assert_eq!(pair.control_nodes[0].lines(&["Stopped"]).len(), 1);
     for agent in &pair.agents {
-        wait(&pair, "the agent to hear of it", || {
+        wait(&pair, "the agent to notice it", || {
             agent.lines(&["UplinkDown", "the peer ended the stream"]).pop()
         });
     }

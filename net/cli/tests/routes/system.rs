@@ -75,7 +75,7 @@ pub(crate) fn published(pair: &Pair, agent: usize, count: impl Fn(u64) -> bool) 
     }
 }
 
-/// `tor1` has learned so many MACs, and `tor2` has heard of them all.
+/// `tor1` has learned so many MACs, and `tor2` has all of them.
 pub(crate) fn travelled(pair: &Pair, macs: usize) {
     for number in 0..macs {
         learn(&pair.switches[0], &mac(number), TOR[0]);
@@ -86,7 +86,7 @@ pub(crate) fn travelled(pair: &Pair, macs: usize) {
 }
 
 /// Everything that happened so far has reached `tor2`: a MAC that came last has, and is gone again.
-pub(crate) fn settled(pair: &Pair) {
+pub(crate) fn converged(pair: &Pair) {
     const LAST: &str = "02:00:00:00:ff:ff";
     learn(&pair.switches[0], LAST, TOR[0]);
     installed(pair, 1, LAST, Some(TOR[0]));
@@ -112,7 +112,7 @@ pub(crate) fn gap(steps: &[(u64, bool)]) -> u64 {
     missing
 }
 
-/// Waits until every agent that answers has heard everything from so many control nodes, and from no other.
+/// Waits until every agent that answers is complete at `count` control nodes, and connected to no other.
 pub(crate) fn connected(pair: &Pair, count: usize) {
     wait(pair, &format!("agents with {count} control nodes"), || {
         let mut statuses = pair.agents.iter().filter_map(|agent| agent.status().ok());

@@ -16,7 +16,7 @@ fn what_one_switch_learned_reaches_the_other_and_goes_and_moves_with_it() {
     learn(one, MAC, TOR[0]);
     installed(&pair, 1, MAC, Some(TOR[0]));
     took("learned by tor1, installed in tor2");
-    assert!(remote(one).is_empty(), "a switch hears nothing of its own MACs");
+    assert!(remote(one).is_empty(), "a switch gets no row of its own MACs");
 
     learn(one, MAC, "10.0.1.77");
     installed(&pair, 1, MAC, Some("10.0.1.77"));

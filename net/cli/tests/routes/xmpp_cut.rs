@@ -3,7 +3,7 @@
 use tandem_lab::{Pair, Relay};
 
 use crate::system::{
-    TOR, audited, audited_by, connected, hold, installed, learn, nothing_was_deleted, published, remote, settled,
+    TOR, audited, audited_by, connected, converged, hold, installed, learn, nothing_was_deleted, published, remote,
     start_with, transactions, travelled, wait,
 };
 
@@ -58,7 +58,7 @@ fn cut_off_and_back(holds: bool) {
     if holds {
         nothing_was_deleted(&pair.switches[1], since);
     }
-    settled(&pair);
+    converged(&pair);
     assert_eq!(remote(&pair.switches[1]), before);
 }
 

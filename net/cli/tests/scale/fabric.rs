@@ -51,7 +51,7 @@ impl Size {
         let pair = self.start(holds);
         let [active, standby] = &pair.agents;
         let rows = self.rows() * usize::from(self.switches);
-        self.settled(&pair, active, 0);
+        self.converged(&pair, active, 0);
 
         let began = unix_ms();
         for number in 0..self.switches {
@@ -60,7 +60,7 @@ impl Size {
             switch.add_local_macs(BLUE, numbers, &vtep(number)).expect("rows");
         }
         println!("{} MACs learned within {} ms", self.routes(), unix_ms() - began);
-        self.settled(&pair, active, self.rows());
+        self.converged(&pair, active, self.rows());
         let first = self.stories(&pair, began);
         let took = first.iter().filter_map(|story| story.last_row).max().expect("rows");
         let rate = rows as u64 * 1000 / took.max(1);
@@ -73,19 +73,19 @@ impl Size {
 
         let killed = unix_ms();
         active.process.kill().expect("killed");
-        self.settled(&pair, standby, self.rows());
+        self.converged(&pair, standby, self.rows());
         let second = self.stories(&pair, killed);
-        // Whatever is still on its way, from whomever, has arrived before this one.
+        // Every route that is still on its way arrives before this one.
         let (first_switch, last) = (&pair.switches[0], remote_mac(u32::MAX));
         let done = first_switch.vtep_ctl(&["add-ucast-local", BLUE, &last, &vtep(0)]);
-        done.expect("a MAC that is told after all others");
+        done.expect("a MAC that is sent after all others");
         wait(&pair, "the last MAC in every switch", || {
             let there = |switch: &Switch| contents(switch).remote.iter().any(|(_, mac, _)| *mac == last);
             pair.switches[1..].iter().all(there).then_some(())
         });
         let done = first_switch.vtep_ctl(&["del-ucast-local", BLUE, &last]);
         done.expect("forgotten");
-        self.settled(&pair, standby, self.rows());
+        self.converged(&pair, standby, self.rows());
         self.right(&pair, 1);
         let owned = second.iter().map(|story| story.claimed.expect("a claim")).max();
         let rows_at = second.iter().filter_map(|story| story.last_row).max();
@@ -132,8 +132,8 @@ impl Size {
         first..first + self.macs
     }
 
-    /// Waits until an agent owns every switch, wants so many rows in each, and has nothing left to do.
-    fn settled(self, pair: &Pair, agent: &Agent, rows: usize) {
+    /// Waits until an agent owns every switch, desires `rows` rows in each, and has nothing left to do.
+    fn converged(self, pair: &Pair, agent: &Agent, rows: usize) {
         let name = &agent.options().agent.name;
         let what = format!("{name} with {} switches of {rows} remote MACs each", self.switches);
         let done = |switch: &Value| {
@@ -191,7 +191,7 @@ struct Story {
 }
 
 impl Story {
-    /// As the database's own log tells it, so that nobody has to look meanwhile.
+    /// From the database's own log, so that the test need not watch meanwhile.
     fn of(switch: &Switch, since: u64) -> Self {
         let mut story = Self::default();
         for transaction in switch.log().expect("a log") {

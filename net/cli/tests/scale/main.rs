@@ -1,4 +1,5 @@
-//! A hundred thousand remote rows: broadcast heals before they are even asked for, and nobody is cut off meanwhile.
+//! A hundred thousand remote rows: the broadcast rows are repointed before the agent requests
+//! them, and no session is cut off meanwhile.
 
 #![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
 
@@ -22,7 +23,7 @@ const VTEP: &str = "10.0.9.1";
 const MISSING: u32 = 50;
 
 #[test]
-fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_nobody_off() {
+fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_no_session_off() {
     let stage = Stage::new().expect("a stage");
     let full = switch(&stage, "full");
     let began = Instant::now();
@@ -34,9 +35,9 @@ fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_nobody_off() {
     beside.transact(&probe).expect("a probe");
     let agent =
         Agent::start(&stage.scratch, Path::new(env!("CARGO_BIN_EXE_tandem")), options(&stage)).expect("an agent");
-    let settled = |name: &str| stage.settled(&agent, name).expect("settled");
-    let before = settled("beside")["generation"].clone();
-    let session = settled("full");
+    let converged = |name: &str| stage.converged(&agent, name).expect("converged");
+    let before = converged("beside")["generation"].clone();
+    let session = converged("full");
     let takeover = &session["takeover_ms"];
     let (now, peak) = agent.process.memory_kib().expect("memory");
     println!("takeover of {ROWS} rows: {takeover}");
@@ -70,7 +71,7 @@ fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_nobody_off() {
     for name in ["full", "beside"] {
         assert_eq!(agent.lines(&["Identified: ", name]).len(), 1, "{name}");
     }
-    assert_eq!(settled("beside")["generation"], before);
+    assert_eq!(converged("beside")["generation"], before);
     assert!(agent.lines(&["Closed: "]).is_empty(), "{}", agent.log().join("\n"));
     assert!(
         beside

@@ -1,4 +1,4 @@
-//! What two agents that hear each other find out: who owns what, who is configured otherwise, whose services node died.
+//! Alarms of a pair with a peer link: switches without an owner, different configurations, a dead services node.
 
 use std::net::TcpListener;
 
@@ -6,13 +6,13 @@ use tandem_lab::pair::{Pair, PairOptions};
 
 use crate::pair::{audited, audited_by, options, owner_among, proxied, start, wait};
 
-fn hearing() -> PairOptions {
+fn with_peer() -> PairOptions {
     let mut options = options();
     options.peer = true;
     options
 }
 
-/// Waits until an agent's log, metrics and status say that something is wrong with the switch.
+/// Waits until an agent's log, metrics and status show an alarm of the switch.
 fn alarmed(pair: &Pair, agent: usize, alarm: &str, line: &str) {
     let agent = &pair.agents[agent];
     wait(pair, &format!("the alarm `{alarm}`"), || {
@@ -20,26 +20,26 @@ fn alarmed(pair: &Pair, agent: usize, alarm: &str, line: &str) {
         let metric = format!("tandem_switch_alarm{{switch=\"tor1\",alarm=\"{alarm}\"}} 1.0\n");
         let status = agent.status().ok()?;
         let alarms = status["switches"]["tor1"]["alarms"].as_array()?;
-        let said = agent.log().iter().any(|it| it.contains(line));
-        (metrics.contains(&metric) && alarms.iter().any(|it| it == alarm) && said).then_some(())
+        let logged = agent.log().iter().any(|it| it.contains(line));
+        (metrics.contains(&metric) && alarms.iter().any(|it| it == alarm) && logged).then_some(())
     });
 }
 
-/// Waits until the agents have nothing to complain of, and the log says that something is over.
+/// Waits until the agents show no alarm, and the log has this line.
 fn calm(pair: &Pair, line: &str) {
     for agent in &pair.agents {
         wait(pair, "the end of the alarm", || {
             let status = agent.status().ok()?;
             let alarms = status["switches"]["tor1"]["alarms"].as_array()?;
-            let said = agent.log().iter().any(|it| it.contains(line));
-            (alarms.is_empty() && said).then_some(())
+            let logged = agent.log().iter().any(|it| it.contains(line));
+            (alarms.is_empty() && logged).then_some(())
         });
     }
 }
 
 #[test]
 fn a_switch_that_no_agent_owns_is_named_until_one_owns_it_again() {
-    let mut pair = start(&hearing());
+    let mut pair = start(&with_peer());
     audited(&pair, "tor1");
     pair.switches[0].process.kill().expect("killed");
     for agent in 0..2 {
@@ -51,13 +51,13 @@ fn a_switch_that_no_agent_owns_is_named_until_one_owns_it_again() {
 }
 
 #[test]
-fn a_pair_that_is_configured_otherwise_says_so_until_it_is_configured_alike() {
-    let mut pair = start(&hearing());
+fn a_pair_with_different_configurations_shows_it_until_they_are_alike() {
+    let mut pair = start(&with_peer());
     audited(&pair, "tor1");
     let alike = pair.agents[1].options().clone();
-    let mut otherwise = alike.clone();
-    otherwise.network[0].vni += 1;
-    pair.agents[1].reload(otherwise).expect("reloaded");
+    let mut different = alike.clone();
+    different.network[0].vni += 1;
+    pair.agents[1].reload(different).expect("reloaded");
     for agent in 0..2 {
         alarmed(
             &pair,
@@ -72,7 +72,7 @@ fn a_pair_that_is_configured_otherwise_says_so_until_it_is_configured_alike() {
 
 #[test]
 fn an_agent_whose_services_node_dies_hands_its_switch_over_and_is_fit_again_when_it_lives() {
-    let mut pair = start(&hearing());
+    let mut pair = start(&with_peer());
     audited(&pair, "tor1");
     let tsn = TcpListener::bind((pair.loopback.address(40), 0)).expect("a port");
     let address = tsn.local_addr().expect("its address");
@@ -93,7 +93,7 @@ fn an_agent_whose_services_node_dies_hands_its_switch_over_and_is_fit_again_when
     if owner_among(&pair, &[0, 1]) == 1 {
         pair.agents[1].restart().expect("started again");
         audited_by(&pair, 0, "tor1");
-        wait(&pair, "agent-a to hear of agent-b", || {
+        wait(&pair, "a report of agent-b at agent-a", || {
             let status = pair.agents[0].status().ok()?;
             (status["peer"]["grade"] == "fit").then_some(())
         });
@@ -107,6 +107,6 @@ fn an_agent_whose_services_node_dies_hands_its_switch_over_and_is_fit_again_when
     let _tsn = TcpListener::bind(address).expect("the same port");
     graded(&pair, "fit", true);
     proxied(&pair, 0, "UP");
-    let said = |word: &str| pair.agents[0].log().iter().any(|line| line.contains(word));
-    assert!(said("Probed: the services node is dead: "));
+    let is_logged = |word: &str| pair.agents[0].log().iter().any(|line| line.contains(word));
+    assert!(is_logged("Probed: the services node is dead: "));
 }

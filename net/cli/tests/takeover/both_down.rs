@@ -7,7 +7,7 @@ use crate::pair::{TSN, audited, audited_by, between, nothing_flaps, proxied, rew
 use crate::watch::Watch;
 use crate::writers::writers;
 
-/// Long enough for a switch whose back-off nobody pinned to reach the ceiling of 8 s.
+/// Long enough for a switch with the default back-off to reach the ceiling of 8 s.
 const OUTAGE: Duration = Duration::from_secs(30);
 
 #[test]

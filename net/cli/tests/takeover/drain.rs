@@ -1,16 +1,16 @@
-//! The owner is told to go (SIGTERM): it hands over in good order.
+//! The owner drains (SIGTERM): it hands over in good order.
 
 use std::time::SystemTime;
 
 use tandem_lab::pair::{Pair, PairOptions};
 
-use crate::events::said;
+use crate::events::logged;
 use crate::pair::{LONG, TSN, audited, audited_by, between, nothing_flaps, rewritten, start, warm, with_macs};
 use crate::watch::Watch;
 use crate::writers::writers;
 
 #[test]
-fn a_drained_owner_tells_the_proxy_hands_over_and_exits_with_0() {
+fn a_drained_owner_notifies_the_proxy_hands_over_and_exits_with_0() {
     drain(&with_macs(1000), "one target");
 }
 
@@ -23,7 +23,7 @@ fn a_drained_owner_hands_over_to_a_warm_agent_at_once() {
 
 /// No switch is connected any more either, so the agent ends as soon as it has ceased to wait.
 #[test]
-fn a_proxy_that_does_not_hear_of_a_drain_is_named_and_not_waited_for_long() {
+fn a_proxy_that_does_not_poll_a_draining_agent_is_named_and_not_waited_for_long() {
     let pair = start(&with_macs(10));
     let owner = audited(&pair, "tor1");
     has_asked(&pair, owner);
@@ -78,7 +78,10 @@ fn drain(options: &PairOptions, what: &str) {
     );
     assert!(!drained(&pair, other));
     audited_by(&pair, other, "tor1");
-    let let_go = said(&pair.agents[owner], "Closed").pop().expect("the session's end").at;
+    let let_go = logged(&pair.agents[owner], "Closed")
+        .pop()
+        .expect("the session's end")
+        .at;
     println!(
         "drain, {what}: let go after {}, then {} until broadcast was at the other, {} until audited; exit after {}",
         between(asked, let_go),
@@ -95,9 +98,9 @@ fn drain(options: &PairOptions, what: &str) {
 
 const STATES: &str = "show servers state";
 
-/// Whether the proxy has heard `drain` from an agent: it remembers that, even when the agent is gone.
+/// Whether the proxy has received `drain` from an agent: it remembers that, even when the agent is gone.
 ///
-/// Its sections ask on their own, and an agent knows them by one address: only the first that asks is certain to hear.
+/// Its sections poll separately, and an agent knows them by one address: only the first that polls is certain to receive it.
 fn drained(pair: &Pair, agent: usize) -> bool {
     const FORCED_DRAIN: u32 = 8;
     let name = pair.agents[agent].options().agent.name.as_str();

@@ -1,4 +1,4 @@
-//! What the agents' logs say, and when.
+//! The words in the agents' logs, with their times.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,32 +7,32 @@ use tandem_lab::pair::Pair;
 
 /// A line with one of the words of the design.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct Logged {
     pub(crate) at: SystemTime,
     pub(crate) word: String,
     pub(crate) generation: Option<u64>,
 }
 
 /// Every line of an agent that begins with a word, the oldest first.
-pub(crate) fn said(agent: &Agent, word: &str) -> Vec<Said> {
+pub(crate) fn logged(agent: &Agent, word: &str) -> Vec<Logged> {
     let lines = agent.log();
-    let said = lines.iter().filter_map(|line| read(line));
-    said.filter(|said| said.word == word).collect()
+    let logged = lines.iter().filter_map(|line| read(line));
+    logged.filter(|line| line.word == word).collect()
 }
 
 /// Sessions that both agents have accepted so far.
 pub(crate) fn opened(pair: &Pair) -> usize {
-    pair.agents.iter().map(|agent| said(agent, "Opened").len()).sum()
+    pair.agents.iter().map(|agent| logged(agent, "Opened").len()).sum()
 }
 
 /// `2026-11-21T21:40:59.396476Z  INFO tandem: Locked: the lock is ours switch="tor1" conn=1 generation=7`
-fn read(line: &str) -> Option<Said> {
+fn read(line: &str) -> Option<Logged> {
     let mut words = line.split_whitespace();
     let at = time(words.next()?)?;
     words.find(|word| *word == "tandem:")?;
     let word = words.next()?.strip_suffix(':')?.to_owned();
     let generation = words.find_map(|word| word.strip_prefix("generation=")?.parse().ok());
-    Some(Said { at, word, generation })
+    Some(Logged { at, word, generation })
 }
 
 fn time(text: &str) -> Option<SystemTime> {
@@ -60,8 +60,8 @@ fn time(text: &str) -> Option<SystemTime> {
 #[test]
 fn a_line_of_the_log_is_read() {
     let line = "2026-11-21T21:40:59.396476Z  INFO tandem: Locked: the lock is ours switch=\"tor1\" conn=1 generation=7";
-    let said = read(line).expect("a line");
-    assert_eq!((said.word.as_str(), said.generation), ("Locked", Some(7)));
-    let since = said.at.duration_since(UNIX_EPOCH).expect("after 1970");
+    let logged = read(line).expect("a line");
+    assert_eq!((logged.word.as_str(), logged.generation), ("Locked", Some(7)));
+    let since = logged.at.duration_since(UNIX_EPOCH).expect("after 1970");
     assert_eq!(since, Duration::from_micros(1_795_297_259_396_476));
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use tandem_lab::agent::RemoteMac;
 use tandem_lab::switch::remote_mac;
 
-use crate::events::{opened, said};
+use crate::events::{logged, opened};
 use crate::pair::{
     TSN, audited, audited_by, between, changed, delete_remote_mac, exported, learn, nothing_flaps, proxied, remote,
     sessions, start, vtep, wait, with_macs,
@@ -47,10 +47,10 @@ fn a_hung_owner_is_replaced_and_does_no_harm_when_it_goes_on() {
     let (before, accepted) = (switch.snapshot().expect("a snapshot"), opened(&pair));
     pair.agents[owner].process.cont().expect("continued");
     wait(&pair, "the old owner to see that its session is over", || {
-        (!said(&pair.agents[owner], "Closed").is_empty()).then_some(())
+        (!logged(&pair.agents[owner], "Closed").is_empty()).then_some(())
     });
     wait(&pair, "the old owner to read its configuration", || {
-        (!said(&pair.agents[owner], "Reloaded").is_empty()).then_some(())
+        (!logged(&pair.agents[owner], "Reloaded").is_empty()).then_some(())
     });
     proxied(&pair, owner, "UP");
     nothing_flaps(&pair);

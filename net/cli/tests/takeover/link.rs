@@ -1,4 +1,4 @@
-//! The owner's node loses its only link: nobody is told, and nothing is closed.
+//! The owner's node loses its only link: no end is notified, and nothing is closed.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use tandem_lab::netns;
 use tandem_lab::pair::Pair;
 use tandem_lab::switch::remote_mac;
 
-use crate::events::said;
+use crate::events::logged;
 use crate::pair::{
     TSN, audited, audited_by, between, changed, exported, learn, nothing_flaps, proxied, rewritten, sessions, start,
     vtep, wait, with_macs,
@@ -57,7 +57,7 @@ fn an_owner_that_is_cut_off_is_replaced_and_what_it_still_writes_never_arrives()
             let before = switch.snapshot()?;
             link(&pair, owner).heal()?;
             wait(&pair, "the old owner to see that its session is over", || {
-                (!said(&pair.agents[owner], "Closed").is_empty()).then_some(())
+                (!logged(&pair.agents[owner], "Closed").is_empty()).then_some(())
             });
             proxied(&pair, owner, "UP");
             nothing_flaps(&pair);
@@ -71,9 +71,9 @@ fn an_owner_that_is_cut_off_is_replaced_and_what_it_still_writes_never_arrives()
 }
 
 #[test]
-fn an_agent_that_hears_nothing_for_two_intervals_gives_its_session_up() {
+fn an_agent_that_receives_nothing_for_two_intervals_gives_its_session_up() {
     netns::enter(
-        "link::an_agent_that_hears_nothing_for_two_intervals_gives_its_session_up",
+        "link::an_agent_that_receives_nothing_for_two_intervals_gives_its_session_up",
         || {
             let mut options = with_macs(10);
             options.namespaces = true;
@@ -87,10 +87,10 @@ fn an_agent_that_hears_nothing_for_two_intervals_gives_its_session_up() {
             let cut = SystemTime::now();
             link(&pair, owner).cut()?;
             let closed = wait(&pair, "the session to be closed", || {
-                said(&pair.agents[owner], "Closed").pop()
+                logged(&pair.agents[owner], "Closed").pop()
             });
             println!("link cut, T = 1 s: session given up after {}", between(cut, closed.at));
-            assert_eq!(said(&pair.agents[owner], "Retracted").len(), 1);
+            assert_eq!(logged(&pair.agents[owner], "Retracted").len(), 1);
             assert_eq!((sessions(&pair, owner, "tor1").len(), exported(&pair, owner)), (0, 0));
             audited_by(&pair, 1 - owner, "tor1");
             assert_eq!(exported(&pair, 1 - owner), 1);

@@ -1,5 +1,5 @@
 //! Two agents behind a real HAProxy, real switches, and whatever dies: the switch is managed again at once.
-#![allow(clippy::print_stdout, reason = "what was measured is for whoever runs the tests")]
+#![allow(clippy::print_stdout, reason = "measured times are for the reader of the output")]
 
 mod alarms;
 mod both_down;

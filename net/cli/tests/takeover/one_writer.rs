@@ -1,4 +1,4 @@
-//! Never two writers: one fault after another, while somebody deletes rows that the owner must put back.
+//! Never two writers: one fault after another, while another client deletes rows that the owner must put back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ fn whatever_dies_there_is_one_writer_at_a_time_and_one_broadcast_row() {
     }
     let deleted = nuisance.stop();
     let writers = writers(&pair, 0);
-    println!("three faults, {deleted} rows deleted by somebody: owners in turn {writers:?}");
+    println!("three faults, {deleted} rows deleted by another client: owners in turn {writers:?}");
     assert!(writers.len() > 3, "{writers:?}");
     assert!(deleted > 0);
     watch.ends();
@@ -84,7 +84,7 @@ impl Nuisance {
                     break;
                 }
                 let result = client.transact(&json!([
-                    { "op": "comment", "comment": "test: somebody deletes a MAC" },
+                    { "op": "comment", "comment": "test: delete a MAC" },
                     { "op": "delete", "table": "Ucast_Macs_Remote", "where": [["MAC", "==", mac]] },
                 ]));
                 deleted += result.expect("a transaction")[1]["count"].as_u64().unwrap_or_default();

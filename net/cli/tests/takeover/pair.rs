@@ -54,7 +54,7 @@ pub(crate) fn audited(pair: &Pair, switch: &str) -> usize {
     })
 }
 
-/// Waits until this agent owns the switch and has nothing left to write. Asks nobody else: the other may hang.
+/// Waits until this agent owns the switch and has nothing left to write. Asks no other agent, which may hang.
 pub(crate) fn audited_by(pair: &Pair, agent: usize, switch: &str) {
     let done = |session: &Value| session["ownership"] == "held" && !session["takeover_ms"]["audited"].is_null();
     wait(pair, &format!("the audit of {switch} by {}", TSN[agent]), || {
@@ -96,7 +96,7 @@ pub(crate) fn warm(pair: &Pair, agent: usize, count: usize) {
     });
 }
 
-/// Waits until the proxy says this of an agent wherever it knows it: `UP`, `DOWN` ...
+/// Waits until the proxy shows this status of an agent in each of its sections: `UP`, `DOWN` ...
 pub(crate) fn proxied(pair: &Pair, agent: usize, status: &str) {
     let name = &pair.agents[agent].options().agent.name;
     wait(pair, &format!("{name} to be {status} for the proxy"), || {
@@ -143,10 +143,10 @@ pub(crate) fn exported(pair: &Pair, agent: usize) -> u64 {
     status["switches"]["tor1"]["exported"].as_u64().unwrap_or_default()
 }
 
-/// Deletes a row of `Ucast_Macs_Remote` behind everybody's back.
+/// Deletes a row of `Ucast_Macs_Remote` as another client.
 pub(crate) fn delete_remote_mac(switch: &Switch, mac: &str) {
     let deleted = switch.transact(&json!([
-        { "op": "comment", "comment": "test: somebody deletes a MAC" },
+        { "op": "comment", "comment": "test: delete a MAC" },
         { "op": "delete", "table": "Ucast_Macs_Remote", "where": [["MAC", "==", mac]] },
     ]));
     assert_eq!(deleted.expect("a transaction")[1]["count"], 1);

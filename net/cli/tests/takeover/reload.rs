@@ -8,7 +8,7 @@ use tandem_lab::pair::Pair;
 use tandem_lab::snapshot::Difference;
 use tandem_lab::switch::remote_mac;
 
-use crate::events::{opened, said};
+use crate::events::{logged, opened};
 use crate::pair::{
     BLUE, TSN, audited, audited_by, between, broadcast, changed, delete_remote_mac, nothing_flaps, remote, rewritten,
     sessions, start, vtep, wait, warm, with_macs,
@@ -31,7 +31,7 @@ fn only_what_differs_reaches_the_switch() {
         options.network.extend([network(2, 5002, 20), network(3, 5003, 7)]);
         options.switch[0].ports = ports(&[("eth1", 10, "blue"), ("eth1", 20, "red"), ("eth2", 30, "grey")]);
     });
-    settled(&pair, owner, &[BLUE, RED, GREY]);
+    converged(&pair, owner, &[BLUE, RED, GREY]);
     let (before, accepted) = (pair.switches[0].snapshot().expect("a snapshot"), opened(&pair));
 
     // Blue moves to another VLAN, red goes, grey gets another VNI, green comes.
@@ -47,9 +47,9 @@ fn only_what_differs_reaches_the_switch() {
         options.network.push(network(4, 5004, 5));
         options.switch[0].ports = ports(&[("eth1", 11, "blue"), ("eth2", 30, "grey"), ("eth2", 40, "green")]);
     });
-    settled(&pair, owner, &[BLUE, GREY, GREEN]);
+    converged(&pair, owner, &[BLUE, GREY, GREEN]);
     println!(
-        "reload with four differences: settled after {}",
+        "reload with four differences: converged after {}",
         between(asked, SystemTime::now())
     );
     let switch = &pair.switches[0];
@@ -96,18 +96,18 @@ fn only_what_differs_reaches_the_switch() {
 /// Changes the configuration of both agents, and waits until both have read it.
 fn reload(pair: &mut Pair, change: impl Fn(&mut AgentOptions)) {
     for agent in 0..2 {
-        let read = said(&pair.agents[agent], "Reloaded").len();
+        let read = logged(&pair.agents[agent], "Reloaded").len();
         let mut options = pair.agents[agent].options().clone();
         change(&mut options);
         pair.agents[agent].reload(options).expect("a signal");
         wait(pair, "the configuration to be read", || {
-            (said(&pair.agents[agent], "Reloaded").len() > read).then_some(())
+            (logged(&pair.agents[agent], "Reloaded").len() > read).then_some(())
         });
     }
 }
 
 /// Waits until these logical switches are there, each with its broadcast row, and the owner has nothing left to do.
-fn settled(pair: &Pair, owner: usize, logical_switches: &[&str]) {
+fn converged(pair: &Pair, owner: usize, logical_switches: &[&str]) {
     let mut wanted: Vec<_> = logical_switches.to_vec();
     wanted.sort_unstable();
     wait(pair, "the configuration on the switch", || {
@@ -179,8 +179,8 @@ fn a_new_file_with_a_wrong_key_changes_nothing_at_all() {
     let mut options = pair.agents[owner].options().clone();
     options.tls.private_key = pair.agents[1 - owner].options().tls.private_key.clone();
     options.network[0].vni = 7777;
-    pair.agents[owner].reload(options).expect("told");
-    wait(&pair, "a line that says so", || {
+    pair.agents[owner].reload(options).expect("a signal");
+    wait(&pair, "a line with the reason", || {
         let log = pair.agents[owner].log();
         log.iter().any(|line| line.contains("nothing is changed")).then_some(())
     });

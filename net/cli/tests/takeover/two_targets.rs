@@ -37,7 +37,7 @@ fn a_warm_agent_takes_over_in_milliseconds_when_the_owner_is_killed() {
 }
 
 #[test]
-fn a_warm_agent_takes_over_from_a_hung_owner_as_soon_as_somebody_cuts_its_session() {
+fn a_warm_agent_takes_over_from_a_hung_owner_as_soon_as_its_session_is_cut() {
     let pair = start(&two_targets(100));
     let owner = audited(&pair, "tor1");
     let other = 1 - owner;
@@ -76,7 +76,7 @@ fn without_a_proxy_that_notices_the_probe_of_the_switch_does() {
     pair.agents[owner].process.stop().expect("stopped");
     let repointed = watch.until(&pair.scratch, TSN[other]);
     println!(
-        "owner hung, nobody checks, probe 1 s: broadcast after {}",
+        "owner hung, no health checks, probe 1 s: broadcast after {}",
         between(hung, repointed)
     );
     let accepted = opened(&pair);
@@ -117,7 +117,7 @@ fn land_on_one(macs: u32, prepare: impl Fn(&Pair)) {
     let watch = Watch::start(&pair.switches[0]);
     let killed = SystemTime::now();
     pair.agents[owner].process.kill().expect("killed");
-    tell_proxy(&pair, "set server", owner, "state maint");
+    command_proxy(&pair, "set server", owner, "state maint");
     watch.until(&pair.scratch, TSN[other]);
     warm(&pair, other, 2);
     println!(
@@ -137,17 +137,17 @@ fn land_on_one(macs: u32, prepare: impl Fn(&Pair)) {
 /// From now on the proxy takes every agent for what it is at this moment.
 fn stop_checking(pair: &Pair) {
     for agent in 0..2 {
-        tell_proxy(pair, "disable health", agent, "");
-        tell_proxy(pair, "disable agent", agent, "");
+        command_proxy(pair, "disable health", agent, "");
+        command_proxy(pair, "disable agent", agent, "");
     }
 }
 
-/// Says something about an agent to the proxy, for each of its sections.
-fn tell_proxy(pair: &Pair, command: &str, agent: usize, rest: &str) {
+/// Sends the proxy a command about an agent, for each of its sections.
+fn command_proxy(pair: &Pair, command: &str, agent: usize, rest: &str) {
     let name = &pair.agents[agent].options().agent.name;
     for listen in &pair.haproxy.options().listens {
-        let told = format!("{command} {}/{name} {rest}", listen.name);
-        assert_eq!(pair.haproxy.command(&told).expect("an answer").trim(), "", "{told}");
+        let line = format!("{command} {}/{name} {rest}", listen.name);
+        assert_eq!(pair.haproxy.command(&line).expect("an answer").trim(), "", "{line}");
     }
 }
 

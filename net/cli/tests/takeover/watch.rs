@@ -1,4 +1,4 @@
-//! An eye on a switch that is not Tandem's: what the broadcast rows say, and since when.
+//! A monitor of a switch, apart from Tandem: the tunnel ends of the broadcast rows, and since when.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

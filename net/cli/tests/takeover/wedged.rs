@@ -65,12 +65,12 @@ fn the_proxy_cuts_a_wedged_agent_off_and_the_switch_goes_to_the_other() {
         let done = scratch.wait_until(what, LONG, || condition().then_some(()));
         done.unwrap_or_else(|error| panic!("{error}"));
     };
-    let says = |agent: usize, status: &str| {
+    let is_shown = |agent: usize, status: &str| {
         let servers = haproxy.servers().expect("servers");
         servers[agent].status.starts_with(status)
     };
     wait("everything on the switch", &|| remote(&switch).len() == MACS as usize);
-    wait("both agents up", &|| says(0, "UP") && says(1, "UP"));
+    wait("both agents up", &|| is_shown(0, "UP") && is_shown(1, "UP"));
     let watch = Watch::start(&switch);
     let owner = usize::from(watch.ends() != [TSN[0]]);
     let other = 1 - owner;
@@ -83,28 +83,24 @@ fn the_proxy_cuts_a_wedged_agent_off_and_the_switch_goes_to_the_other() {
     delete_remote_mac(&switch, &remote_mac(0));
     wait("the health port to fall silent", &|| !agents[owner].answers(CHECK));
     let seen = SystemTime::now();
-    wait("the proxy to take it down", &|| says(owner, "DOWN"));
+    wait("the proxy to take it down", &|| is_shown(owner, "DOWN"));
     let down = SystemTime::now();
     let repointed = watch.until(&scratch, TSN[other]);
     println!(
-        "worker wedged: health port silent after {}, proxy says DOWN after {}, broadcast after {}",
+        "worker wedged: health port silent after {}, proxy shows DOWN after {}, broadcast after {}",
         between(wedged, seen),
         between(wedged, down),
         between(wedged, repointed)
     );
     wait("the row to be put back", &|| remote(&switch).len() == MACS as usize);
-    assert!(says(owner, "DOWN") && agents[other].answers(LONG));
+    assert!(is_shown(owner, "DOWN") && agents[other].answers(LONG));
 
     // When the session goes on it finds that it is over.
-    let settled = switch.snapshot().expect("a snapshot");
+    let rest = switch.snapshot().expect("a snapshot");
     agents[owner].wedge.set(false);
-    wait("the agent to be up again", &|| says(owner, "UP"));
+    wait("the agent to be up again", &|| is_shown(owner, "UP"));
     thread::sleep(QUIET);
-    assert!(
-        changed(&switch, &settled).is_empty(),
-        "{:?}",
-        changed(&switch, &settled)
-    );
+    assert!(changed(&switch, &rest).is_empty(), "{:?}", changed(&switch, &rest));
     assert_eq!(watch.ends(), [TSN[owner], TSN[other]]);
     let touched = changed(&switch, &before);
     let rows = touched.iter().filter(|row| row.table == "Ucast_Macs_Remote");
@@ -248,7 +244,7 @@ impl Pulse for Worker {
     }
 }
 
-/// While it is set, whoever comes by stays.
+/// While it is set, a thread that passes waits.
 #[derive(Default)]
 struct Wedge(Mutex<bool>, Condvar);
 

@@ -4,13 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tandem_lab::pair::Pair;
 
-use crate::events::said;
+use crate::events::logged;
 use crate::pair::millis;
 
 /// The agents that wrote to a switch, in the order of their tenures: every transaction between two hand-overs is one
 /// session's.
 ///
-/// Fails if a transaction says not who wrote it, if a session writes again after another one has, or if it wrote
+/// Fails if a transaction does not name its writer, if a session writes again after another one has, or if it wrote
 /// without having got the lock after the last write of the one before.
 pub(crate) fn writers(pair: &Pair, switch: usize) -> Vec<usize> {
     let tenures = tenures(pair, switch);
@@ -19,7 +19,7 @@ pub(crate) fn writers(pair: &Pair, switch: usize) -> Vec<usize> {
             .iter()
             .any(|earlier| earlier.session() == tenure.session());
         assert!(!returns, "two sessions write at a time: {tenures:#?}");
-        let locked = said(&pair.agents[tenure.agent], "Locked")
+        let locked = logged(&pair.agents[tenure.agent], "Locked")
             .into_iter()
             .find(|locked| locked.generation == Some(tenure.generation))
             .unwrap_or_else(|| panic!("{tenure:?} without the lock"));
@@ -56,7 +56,7 @@ fn tenures(pair: &Pair, switch: usize) -> Vec<Tenure> {
     let mut tenures: Vec<Tenure> = Vec::new();
     for transaction in pair.switches[switch].log().expect("the database's log") {
         let [comment] = &transaction.comments[..] else {
-            panic!("nobody knows who wrote {transaction:?}");
+            panic!("no comment names the writer of {transaction:?}");
         };
         let Some((agent, generation)) = writer(pair, comment) else {
             assert!(!comment.starts_with("tandem"), "{comment}");

@@ -176,7 +176,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn without_certificate() -> Self {
         Self {
             shows: None,
             versions: rustls::ALL_VERSIONS,

@@ -20,9 +20,12 @@ async fn a_switch_with_a_certificate_of_the_switch_ca_is_let_in_over_tls_1_2_and
 }
 
 #[tokio::test]
-async fn a_switch_without_a_certificate_is_told_that_it_needs_one() {
+async fn a_switch_without_a_certificate_is_refused_with_that_reason() {
     let folder = Folder::new();
-    for client in [Client::nobody(), Client::nobody().with_tls12_only()] {
+    for client in [
+        Client::without_certificate(),
+        Client::without_certificate().with_tls12_only(),
+    ] {
         let refusal = meet(&folder.acceptor(), &client).await.expect_err("refused");
         assert_eq!(refusal.cause, Cause::NoCertificate, "{refusal:?}");
     }
@@ -53,17 +56,17 @@ async fn a_certificate_that_has_ended_or_not_begun_is_refused_with_its_date() {
     let to_come = folder.switches.issue("tor1", |params| {
         params.not_before = rcgen::date_time_ymd(3020, 5, 17);
     });
-    for (switch, said) in [(ended, "expired on May 17"), (to_come, "not valid before May 17")] {
+    for (switch, text) in [(ended, "expired on May 17"), (to_come, "not valid before May 17")] {
         let refusal = meet(&folder.acceptor(), &Client::new(&switch))
             .await
             .expect_err("refused");
         assert_eq!(refusal.cause, Cause::Expired, "{refusal:?}");
-        assert!(refusal.what.contains(said), "{refusal:?}");
+        assert!(refusal.what.contains(text), "{refusal:?}");
     }
 }
 
 #[tokio::test]
-async fn a_crl_refuses_whom_it_names_and_whom_no_list_clears() {
+async fn a_crl_refuses_the_certificates_that_it_names_and_those_without_a_list() {
     let folder = Folder::new();
     let others = Ca::new("others");
     folder.write("switch-ca.pem", &(folder.switches.0.pem() + &others.0.pem()));
@@ -75,10 +78,10 @@ async fn a_crl_refuses_whom_it_names_and_whom_no_list_clears() {
     let bad = folder.switches.issue("bad", |p| p.serial_number = Some(66.into()));
     let unknown = others.issue("unknown", |p| p.serial_number = Some(65.into()));
     meet(&acceptor, &Client::new(&good)).await.expect("let in");
-    for (switch, said) in [(&bad, "is revoked"), (&unknown, "no CRL of")] {
+    for (switch, text) in [(&bad, "is revoked"), (&unknown, "no CRL of")] {
         let refusal = meet(&acceptor, &Client::new(switch)).await.expect_err("refused");
         assert_eq!(refusal.cause, Cause::Revoked, "{refusal:?}");
-        assert!(refusal.what.contains(said), "{refusal:?}");
+        assert!(refusal.what.contains(text), "{refusal:?}");
     }
 
     settings.pins = vec![fingerprint(&bad), fingerprint(&unknown)];
@@ -91,7 +94,7 @@ async fn a_crl_refuses_whom_it_names_and_whom_no_list_clears() {
 }
 
 #[tokio::test]
-async fn a_pin_lets_in_a_certificate_of_nobodys_ca_and_only_this_one() {
+async fn a_pin_lets_in_a_certificate_of_an_unknown_ca_and_only_this_one() {
     let folder = Folder::new();
     let strangers = Ca::new("strangers");
     let pinned = strangers.issue("pinned", |p| p.not_after = rcgen::date_time_ymd(2020, 1, 1));
@@ -102,7 +105,7 @@ async fn a_pin_lets_in_a_certificate_of_nobodys_ca_and_only_this_one() {
     let facts = meet(&acceptor, &Client::new(&pinned)).await.expect("let in");
     assert_eq!(facts.fingerprint, fingerprint(&pinned));
     meet(&acceptor, &Client::new(&other)).await.expect_err("refused");
-    // Who shows a pinned certificate without its key is not its owner.
+    // A client with a pinned certificate and another key is not its owner.
     for client in [
         Client::new(&Identity {
             pem: pinned.pem.clone(),
@@ -128,7 +131,7 @@ async fn a_v1_certificate_is_let_in_only_when_allowed_and_issued_by_a_configured
     let good = v1_certificate(dir, "good", "old-ca", "-sha512", "7", "30");
     let ended = v1_certificate(dir, "ended", "old-ca", "-sha256", "8", "-1");
     let foreign = v1_certificate(dir, "foreign", "other-ca", "-sha512", "7", "30");
-    // A v1 certificate cannot say that it is not a CA.
+    // A v1 certificate has no field for not being a CA.
     folder.write("good.pem", &good.pem);
     let below = v1_certificate(dir, "below", "good", "-sha512", "7", "30");
     let sha1 = v1_certificate(dir, "sha1", "old-ca", "-sha1", "9", "30");

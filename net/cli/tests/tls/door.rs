@@ -1,4 +1,4 @@
-//! Peers that do not behave: each gets one clear line, and nobody else notices.
+//! Peers that do not behave: each gets one clear line, and no other peer notices.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -67,7 +67,7 @@ impl Lab {
 #[tokio::test]
 async fn every_kind_of_stranger_gets_its_own_line() {
     let mut lab = Lab::new(ListenOptions::default());
-    for (bytes, cause, level, said) in [
+    for (bytes, cause, level, text) in [
         (&tls_1_0_hello()[..], Cause::OldTls, "WARN", "TLS 1.0 at most"),
         (b"GET / HTTP/1.1\r\n\r\n", Cause::NotTls, "WARN", "HTTP"),
         (b"{\"method\":\"echo\"}", Cause::NotTls, "WARN", "ssl:"),
@@ -88,7 +88,7 @@ async fn every_kind_of_stranger_gets_its_own_line() {
         lab.send(bytes, cause).await;
         let line = lab.log.last();
         assert!(line.contains(level) && line.contains("tandem::tls"), "{line}");
-        assert!(line.contains(said) && line.contains(cause.label()), "{line}");
+        assert!(line.contains(text) && line.contains(cause.label()), "{line}");
     }
     let lines = lab.log.lines();
     assert_eq!(lines.len(), 6, "{lines:#?}");
@@ -112,7 +112,7 @@ async fn a_health_probe_is_no_misbehaviour_and_a_flood_of_garbage_is_logged_in_p
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_in_the_middle_is_told_from_a_probe() {
+async fn a_peer_that_leaves_in_the_middle_differs_from_a_probe() {
     let lab = Lab::new(ListenOptions::default());
     let counters = lab.listener.counters();
     let mut peer = TcpStream::connect(lab.address()).await.expect("connects");
@@ -127,19 +127,19 @@ async fn a_peer_that_leaves_in_the_middle_is_told_from_a_probe() {
 }
 
 #[tokio::test]
-async fn a_proxied_listener_requires_v2_and_says_so() {
+async fn a_proxied_listener_requires_v2_and_logs_it() {
     let options = ListenOptions {
         proxy_protocol: true,
         ..ListenOptions::default()
     };
     let mut lab = Lab::new(options);
-    for (bytes, said) in [
+    for (bytes, text) in [
         (&b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n"[..], "send-proxy-v2 instead"),
         (&[0x16, 3, 1, 2, 0], "requires a PROXY v2 header"),
         (b"\r\n\r\n\0\r\nQUIT\n\x31\x11\x00\x0c", "broken"),
     ] {
         lab.send(bytes, Cause::ProxyRequired).await;
-        assert!(lab.log.last().contains(said), "{}", lab.log.last());
+        assert!(lab.log.last().contains(text), "{}", lab.log.last());
     }
     let client = Client::new(&lab.folder.switch());
     let mut stream = TcpStream::connect(lab.address()).await.expect("connects");
@@ -156,7 +156,7 @@ async fn a_proxied_listener_requires_v2_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_slow_handshake_ends_at_the_deadline_and_holds_nobody_up() {
+async fn a_slow_handshake_ends_at_the_deadline_and_holds_no_other_up() {
     let options = ListenOptions {
         handshake_deadline: Duration::from_millis(300),
         ..ListenOptions::default()
@@ -210,8 +210,8 @@ async fn a_dropped_listener_closes_the_port_and_leaves_sessions_alone() {
     patiently(async {
         session.write_all(b"on").await.expect("writes");
         session.flush().await.expect("writes");
-        let mut heard = [0; 2];
-        accepted.stream.read_exact(&mut heard).await.expect("reads");
+        let mut received = [0; 2];
+        accepted.stream.read_exact(&mut received).await.expect("reads");
     })
     .await;
 }
@@ -229,8 +229,8 @@ async fn a_process_without_files_left_waits_for_some_and_goes_on() {
             .env(ALONE, "1")
             .output()
             .expect("runs");
-        let said = String::from_utf8_lossy(&again.stdout);
-        assert!(again.status.success() && said.contains("1 passed"), "{again:?}");
+        let stdout = String::from_utf8_lossy(&again.stdout);
+        assert!(again.status.success() && stdout.contains("1 passed"), "{again:?}");
         return;
     }
     let mut lab = Lab::new(ListenOptions::default());
@@ -278,7 +278,7 @@ fn proxy_v2() -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"[..], &addresses].concat()
 }
 
-/// What the log said, line by line.
+/// The log, line by line.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -57,14 +57,17 @@ fn each_bad_file_is_named_with_what_is_wrong() {
         ("crl", &absent, "cannot be read", &|s| s.crl = Some(absent.clone())),
         ("crl", &words, "no PEM", &|s| s.crl = Some(words.clone())),
     ];
-    for (role, file, said, change) in cases {
+    for (role, file, message, change) in cases {
         let mut settings = folder.settings();
         change(&mut settings);
-        let error = Acceptor::load(&settings).expect_err(said);
+        let error = Acceptor::load(&settings).expect_err(message);
         let text = error.to_string();
         assert_eq!((error.role, &*error.file), (*role, *file), "{text}");
         assert!(text.starts_with(&format!("tls.{role} ")), "{text}");
-        assert!(text.contains(said) && text.contains(&*file.to_string_lossy()), "{text}");
+        assert!(
+            text.contains(message) && text.contains(&*file.to_string_lossy()),
+            "{text}"
+        );
         assert_eq!(error.fault(), Fault::Environment);
     }
 }
@@ -119,9 +122,9 @@ async fn a_reload_serves_the_new_certificate_and_leaves_sessions_alone() {
     patiently(async {
         session.write_all(b"still here").await.expect("writes");
         session.flush().await.expect("writes");
-        let mut heard = [0; 10];
-        served.read_exact(&mut heard).await.expect("reads");
-        assert_eq!(&heard, b"still here");
+        let mut received = [0; 10];
+        served.read_exact(&mut received).await.expect("reads");
+        assert_eq!(&received, b"still here");
     })
     .await;
     let serve = async {

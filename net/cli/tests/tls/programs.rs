@@ -26,8 +26,8 @@ pub(crate) fn output(dir: &Path, program: &str, arguments: &[&str]) -> Output {
 /// Runs to the end, and well.
 pub(crate) fn run(dir: &Path, program: &str, arguments: &[&str]) -> String {
     let output = output(dir, program, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -129,8 +129,8 @@ async fn a_real_switch_dials_in_with_certificates_of_pki_init() {
         let ask = br#"{"method":"list_dbs","params":[],"id":1}"#;
         accepted.stream.write_all(ask).await.expect("writes");
         accepted.stream.flush().await.expect("writes");
-        let heard = read_until(&mut accepted, "hardware_vtep").await;
-        assert!(heard.contains(r#""id":1"#), "{heard}");
+        let received = read_until(&mut accepted, "hardware_vtep").await;
+        assert!(received.contains(r#""id":1"#), "{received}");
     })
     .await;
 }
@@ -158,7 +158,7 @@ async fn a_switch_of_the_time_of_v1_is_served_with_v1_on_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn haproxy_says_who_is_calling() {
+async fn haproxy_names_the_client() {
     let scratch = TempDir::new().expect("a scratch folder");
     let dir = scratch.path();
     pki::init(dir, true).expect("makes them");
@@ -208,8 +208,8 @@ async fn a_switch_of_tls_1_0_is_served_through_a_proxy_that_terminates_tls() {
         "-connect",
     ];
     let direct = output(dir, "openssl", &[&old[..], &[&door.address.to_string()]].concat());
-    let said = String::from_utf8_lossy(&direct.stderr);
-    assert!(said.contains("alert protocol version"), "{said}");
+    let stderr = String::from_utf8_lossy(&direct.stderr);
+    assert!(stderr.contains("alert protocol version"), "{stderr}");
     door.refused(Cause::OldTls).await;
 
     let front = free_port();
@@ -272,7 +272,7 @@ impl Door {
     }
 
     async fn peer(&mut self) -> Peer {
-        patiently(self.peers.recv()).await.expect("somebody is let in")
+        patiently(self.peers.recv()).await.expect("a peer is let in")
     }
 
     async fn refused(&self, cause: Cause) {
@@ -297,17 +297,17 @@ fn listener(settings: &Settings, proxy_protocol: bool) -> Listener {
 
 /// Reads until these words came, or the end.
 async fn read_until(accepted: &mut Accepted, words: &str) -> String {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     loop {
-        let read = accepted.stream.read_buf(&mut heard).await.unwrap_or(0);
-        let text = String::from_utf8_lossy(&heard);
+        let read = accepted.stream.read_buf(&mut received).await.unwrap_or(0);
+        let text = String::from_utf8_lossy(&received);
         if read == 0 || text.contains(words) {
             return text.into_owned();
         }
     }
 }
 
-/// `ovsdb-client list-dbs` with a key and certificate, and what it says.
+/// The output of `ovsdb-client list-dbs` with a key and certificate.
 async fn list_dbs(dir: &Path, address: SocketAddr, pair: [&str; 2], trust: &str) -> Result<String, String> {
     let (dir, trust) = (dir.to_owned(), trust.to_owned());
     let [key, certificate] = [

@@ -11,15 +11,15 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use tandem_net::driver::env::TokioEnv;
 
-/// Does what it is told, and tells what it hears.
+/// Executes each command as an output, and reports every other input as an event.
 #[derive(Default)]
-struct Script(VecDeque<Output<Heard>>);
+struct Script(VecDeque<Output<Received>>);
 
-type Heard = Input<()>;
+type Received = Input<()>;
 
 impl Machine for Script {
-    type Input = Input<Output<Heard>>;
-    type Output = Output<Heard>;
+    type Input = Input<Output<Received>>;
+    type Output = Output<Received>;
     type Why = ();
 
     fn handle(&mut self, _: Time, input: Self::Input) {
@@ -47,14 +47,14 @@ impl Machine for Script {
     }
 }
 
-struct Ears {
-    heard: mpsc::UnboundedSender<Heard>,
+struct Listener {
+    received: mpsc::UnboundedSender<Received>,
     notes: mpsc::UnboundedSender<Note>,
 }
 
-impl Audience<Script> for Ears {
-    fn happened(&mut self, _: Time, event: Heard) {
-        let _ = self.heard.send(event);
+impl Audience<Script> for Listener {
+    fn happened(&mut self, _: Time, event: Received) {
+        let _ = self.received.send(event);
     }
 
     fn noted(&mut self, _: Time, note: Note) {
@@ -71,32 +71,32 @@ impl Audience<Script> for Ears {
 }
 
 struct Bench {
-    orders: mpsc::Sender<Output<Heard>>,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    orders: mpsc::Sender<Output<Received>>,
+    received: mpsc::UnboundedReceiver<Received>,
     notes: mpsc::UnboundedReceiver<Note>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let ((heard, hears), (notes, noted)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let ((received, receiver), (notes, noted)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let (orders, inbox) = mpsc::channel(16);
-        let driver = Driver::new(TokioEnv::begin(), Script::default(), Ears { heard, notes }, None);
+        let driver = Driver::new(TokioEnv::begin(), Script::default(), Listener { received, notes }, None);
         tokio::spawn(driver.run(inbox));
         Self {
             orders,
-            heard: hears,
+            received: receiver,
             notes: noted,
         }
     }
 
-    async fn order(&self, output: Output<Heard>) {
+    async fn order(&self, output: Output<Received>) {
         self.orders.send(output).await.expect("a driver");
     }
 
-    /// What is heard next. Generous: it only guards against hanging.
-    async fn hear(&mut self) -> Heard {
-        let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
-        heard.expect("something is heard").expect("a driver")
+    /// The next event. The deadline is generous: it only guards against hanging.
+    async fn next(&mut self) -> Received {
+        let received = tokio::time::timeout(Duration::from_secs(60), self.received.recv()).await;
+        received.expect("an event").expect("a driver")
     }
 
     async fn listen(&mut self) -> SocketAddrV4 {
@@ -108,10 +108,10 @@ impl Bench {
         }
     }
 
-    /// Somebody who dials us, and the number of that connection.
+    /// A client that dials us, and the number of that connection.
     async fn client(&mut self, at: SocketAddrV4) -> (TcpStream, ConnId) {
         let client = TcpStream::connect(at).await.expect("a connection");
-        match self.hear().await {
+        match self.next().await {
             Input::Accepted { conn, .. } => (client, conn),
             other => panic!("a connection, not {other:?}"),
         }
@@ -128,14 +128,14 @@ impl Bench {
             unless,
         };
         self.order(Output::Check { check: 7, what }).await;
-        match self.hear().await {
+        match self.next().await {
             Input::Checked { check: 7, outcome } => outcome,
             other => panic!("an outcome, not {other:?}"),
         }
     }
 }
 
-/// Somebody who answers everybody with this, and then waits.
+/// A server that sends this to every client, and then waits.
 async fn answering(answer: &'static [u8]) -> SocketAddrV4 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let at = address(&listener);
@@ -157,13 +157,13 @@ fn address(listener: &TcpListener) -> SocketAddrV4 {
 }
 
 #[tokio::test]
-async fn bytes_flow_both_ways_and_each_end_of_a_stream_is_told() {
+async fn bytes_flow_both_ways_and_each_end_of_a_stream_is_reported() {
     let mut bench = Bench::new();
     let at = bench.listen().await;
     let (mut client, conn) = bench.client(at).await;
     client.write_all(b"ask").await.expect("sent");
     let data = b"ask".to_vec();
-    assert_eq!(bench.hear().await, Input::Bytes { conn, data });
+    assert_eq!(bench.next().await, Input::Bytes { conn, data });
     let bytes = b"answer".to_vec();
     bench.order(Output::Send { conn, bytes }).await;
     bench.order(Output::Finish { conn }).await;
@@ -172,21 +172,21 @@ async fn bytes_flow_both_ways_and_each_end_of_a_stream_is_told() {
     assert_eq!(read, b"answer");
     client.write_all(b"more").await.expect("it still reads");
     let data = b"more".to_vec();
-    assert_eq!(bench.hear().await, Input::Bytes { conn, data });
+    assert_eq!(bench.next().await, Input::Bytes { conn, data });
     client.shutdown().await.expect("an end");
-    assert_eq!(bench.hear().await, Input::Finished { conn });
+    assert_eq!(bench.next().await, Input::Finished { conn });
     bench.order(Output::Close { conn }).await;
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_told_until_it_is() {
+async fn what_is_not_taken_is_reported_until_it_is() {
     const BYTES: usize = 32 << 20;
     let mut bench = Bench::new();
     let at = bench.listen().await;
     let (mut client, conn) = bench.client(at).await;
     let bytes = vec![b' '; BYTES];
     bench.order(Output::Send { conn, bytes }).await;
-    let first = bench.hear().await;
+    let first = bench.next().await;
     assert!(
         matches!(first, Input::Sent { queued_bytes, .. } if (1..BYTES).contains(&queued_bytes)),
         "{first:?}"
@@ -194,7 +194,7 @@ async fn what_is_not_taken_is_told_until_it_is() {
     let mut read = vec![0; BYTES];
     client.read_exact(&mut read).await.expect("all of it");
     loop {
-        match bench.hear().await {
+        match bench.next().await {
             Input::Sent { queued_bytes: 0, .. } => break,
             Input::Sent { .. } => {}
             other => panic!("what is left, not {other:?}"),
@@ -216,10 +216,10 @@ async fn a_connection_that_is_not_to_be_read_is_not_read() {
     let (mut other, other_conn) = bench.client(at).await;
     other.write_all(b"read").await.expect("sent");
     let data = b"read".to_vec();
-    assert_eq!(bench.hear().await, Input::Bytes { conn: other_conn, data });
+    assert_eq!(bench.next().await, Input::Bytes { conn: other_conn, data });
     bench.order(Output::Read { conn, on: true }).await;
     let data = b"unread".to_vec();
-    assert_eq!(bench.hear().await, Input::Bytes { conn, data });
+    assert_eq!(bench.next().await, Input::Bytes { conn, data });
 }
 
 #[tokio::test]
@@ -236,29 +236,29 @@ async fn a_reset_is_felt_at_once_and_in_both_directions() {
         .set_linger(Some(Duration::ZERO))
         .expect("an option");
     drop(client);
-    assert_eq!(bench.hear().await, Input::Lost { conn });
+    assert_eq!(bench.next().await, Input::Lost { conn });
 }
 
 #[tokio::test]
-async fn a_dial_succeeds_or_says_why_not() {
+async fn a_dial_succeeds_or_fails_with_a_reason() {
     let mut bench = Bench::new();
     let (conn, to) = (ConnId(1), answering(b"hello").await);
     bench.order(Output::Dial { conn, to }).await;
-    assert_eq!(bench.hear().await, Input::Connected { conn });
+    assert_eq!(bench.next().await, Input::Connected { conn });
     let data = b"hello".to_vec();
-    assert_eq!(bench.hear().await, Input::Bytes { conn, data });
+    assert_eq!(bench.next().await, Input::Bytes { conn, data });
 
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    let to = address(&nobody);
-    drop(nobody);
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let to = address(&closed);
+    drop(closed);
     let conn = ConnId(2);
     bench.order(Output::Dial { conn, to }).await;
     let why = DialFailure::Refused;
-    assert_eq!(bench.hear().await, Input::DialFailed { conn, why });
+    assert_eq!(bench.next().await, Input::DialFailed { conn, why });
 }
 
 #[tokio::test]
-async fn who_does_not_listen_any_more_refuses() {
+async fn a_closed_listener_refuses() {
     let mut bench = Bench::new();
     let bound = bench.listen().await;
     let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
@@ -270,11 +270,11 @@ async fn who_does_not_listen_any_more_refuses() {
 }
 
 #[tokio::test]
-async fn a_check_tells_what_it_finds() {
+async fn a_check_reports_its_outcome() {
     const RECORD: &[u8] = &[22, 3, 3, 0, 1, 0];
     const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
     const ECHOED: &[u8] = br#"{"id":"h","result":[],"error":null}"#;
-    let said = |text: &str| Outcome::AgentCheck(text.to_owned());
+    let agent_check = |text: &str| Outcome::AgentCheck(text.to_owned());
     let mut bench = Bench::new();
     let table: [(CheckKind, &'static [u8], Outcome); 9] = [
         (CheckKind::Connect, b"", Outcome::Passed),
@@ -283,8 +283,8 @@ async fn a_check_tells_what_it_finds() {
         (CheckKind::Tls, RECORD, Outcome::Passed),
         (CheckKind::Tls, ALERT, Outcome::Wrong),
         (CheckKind::Tls, b"", Outcome::TimedOut),
-        (CheckKind::Agent, b"ready up 100%\n", said("ready up 100%")),
-        (CheckKind::Agent, b"drain\r\n", said("drain")),
+        (CheckKind::Agent, b"ready up 100%\n", agent_check("ready up 100%")),
+        (CheckKind::Agent, b"drain\r\n", agent_check("drain")),
         (CheckKind::Agent, b"\n", Outcome::Wrong),
     ];
     for (kind, answer, outcome) in table {
@@ -294,7 +294,7 @@ async fn a_check_tells_what_it_finds() {
 }
 
 #[tokio::test]
-async fn what_a_check_finds_again_is_no_news() {
+async fn a_check_reports_no_outcome_twice() {
     let mut bench = Bench::new();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let to = address(&listener);

@@ -1,4 +1,4 @@
-//! What a client is told that did not read for a while: changes of one row are merged into one.
+//! A client that did not read for a while: the changes of one row are merged into one.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tandem_sim::switch::{DATABASE, SchemaVersion};
 
 use super::sides::{Arrived, Emulated, Real};
 
-/// Who watches and does not read, and who writes.
+/// The client that watches and does not read, and the one that writes.
 const WATCHER: u64 = 0;
 const WRITER: u64 = 1;
 
@@ -52,8 +52,8 @@ fn meanwhile() -> Vec<Value> {
     ]
 }
 
-/// The last thing that the watcher is told of each row, as texts in order, without the one that filled its socket.
-fn told(arrived: &Arrived) -> Vec<String> {
+/// The last update of each row that the watcher received, as texts in order, without the one that filled its socket.
+fn received(arrived: &Arrived) -> Vec<String> {
     let mut rows: BTreeMap<String, Value> = BTreeMap::new();
     for message in &arrived[&WATCHER] {
         let updates = message["params"].as_array().and_then(|params| params.last());
@@ -75,7 +75,7 @@ fn told(arrived: &Arrived) -> Vec<String> {
 }
 
 #[test]
-fn a_client_that_did_not_read_is_told_merged_changes() -> Result<()> {
+fn a_client_that_did_not_read_receives_merged_changes() -> Result<()> {
     for method in ["monitor", "monitor_cond", "monitor_cond_since"] {
         let mut real = Real::with_installed_schema()?;
         let mut emulated = Emulated::new(0, SchemaVersion::V1_7_0);
@@ -99,21 +99,21 @@ fn a_client_that_did_not_read_is_told_merged_changes() -> Result<()> {
         for (conn, text) in [(WRITER, before), (WATCHER, monitor)] {
             emulated.send(conn, &text);
             real.send(conn, &text);
-            emulated.settle();
-            real.settle(conn);
+            emulated.arrived();
+            real.arrived(conn);
         }
         // More than a socket takes, as one update.
         let filler = transaction(&change("filler", "description", &json!("x".repeat(1 << 20))));
-        real.tell(WRITER, &filler);
+        real.request(WRITER, &filler);
         emulated.stall(WATCHER, 1);
         for operation in meanwhile() {
             let text = transaction(&operation);
-            real.tell(WRITER, &text);
+            real.request(WRITER, &text);
             emulated.send(WRITER, &text);
         }
-        assert!(!emulated.settle().contains_key(&WATCHER));
+        assert!(!emulated.arrived().contains_key(&WATCHER));
         emulated.stall(WATCHER, 0);
-        let (emulated, real) = (told(&emulated.settle()), told(&real.settle(WATCHER)));
+        let (emulated, real) = (received(&emulated.arrived()), received(&real.arrived(WATCHER)));
         assert_eq!(emulated, real, "{method}");
         assert_eq!(emulated.len(), 3, "new, changed, deleted: {emulated:?}");
     }

@@ -1,4 +1,4 @@
-//! What clients say: random requests that are mostly sensible, made from the schema and from what is there.
+//! The messages of clients: random requests that are mostly sensible, made from the schema and the database.
 
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -233,7 +233,7 @@ impl Talker {
         self.spoilt = self.chance(75);
         let monitors: Vec<_> = self.monitors.iter().filter(|monitor| monitor.conn == conn).collect();
         let Some(monitor) = monitors.choose(&mut self.rng).map(|monitor| (*monitor).clone()) else {
-            return ("monitor_cond_change", json!(["nobody", "nobody", {}]));
+            return ("monitor_cond_change", json!(["unknown", "unknown", {}]));
         };
         let Watching { id, tables, .. } = &monitor;
         let mut requests = Map::new();

@@ -1,7 +1,7 @@
 //! The emulated switch against the real ovsdb-server: the same seeded conversations, the same answers.
 //!
 //! Each conversation goes to both, message by message. The server's uuids are translated to the emulated ones
-//! as inserts are answered; what nobody can foresee (`_version`, the order of rows, which of two rows in conflict
+//! as inserts are answered; what differs by nature (`_version`, the order of rows, which of two rows in conflict
 //! comes first) is levelled out on both sides.
 
 mod backlog;
@@ -84,7 +84,7 @@ fn the_newest_schema_is_the_installed_one() -> Result<()> {
     real.connect(0)?;
     emulated.send(0, &request.to_string());
     real.send(0, &request.to_string());
-    assert_alike(&emulated.settle(), &real.settle(0), "the schema");
+    assert_alike(&emulated.arrived(), &real.arrived(0), "the schema");
     Ok(())
 }
 
@@ -176,7 +176,7 @@ impl<'a> Pair<'a> {
                 *conn
             }
         };
-        let (emulated, real) = (self.emulated.settle(), self.real.settle(conn));
+        let (emulated, real) = (self.emulated.arrived(), self.real.arrived(conn));
         self.learn(&emulated, &real);
         let real: BTreeMap<_, _> = real
             .into_iter()
@@ -218,7 +218,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Pairs the uuids of the rows in which each side tells about itself.
+    /// Pairs the uuids of the rows in which each side describes itself.
     fn learn_of_the_server(&mut self) {
         for name in [DATABASE, "_Server"] {
             let select = json!({"op": "select", "table": "Database", "where": [["name", "==", name]]});
@@ -226,7 +226,7 @@ impl<'a> Pair<'a> {
             self.emulated.send(0, &request);
             self.real.send(0, &request);
             let row = |arrived: &Arrived| arrived[&0][0]["result"][0]["rows"][0]["_uuid"][1].clone();
-            let (ours, theirs) = (row(&self.emulated.settle()), row(&self.real.settle(0)));
+            let (ours, theirs) = (row(&self.emulated.arrived()), row(&self.real.arrived(0)));
             self.twins(ours.as_str().expect("a uuid"), theirs.as_str().expect("a uuid"));
         }
     }
@@ -261,7 +261,7 @@ impl<'a> Pair<'a> {
                 message
             })
             .collect();
-        // Monitors of one session are told in any order.
+        // The updates of the monitors of one session may come in any order.
         for run in levelled.chunk_by_mut(|one, other| is_update(one) && is_update(other)) {
             run.sort_by_cached_key(Value::to_string);
         }
@@ -294,7 +294,7 @@ fn difference(one: &Value, other: &Value) -> Option<(String, Value, Value)> {
     }
 }
 
-/// The method of a notification, what it tells of rows, the fate of a request, and every error in a reply.
+/// The method of a notification, its kinds of row updates, the fate of a request, and every error in a reply.
 fn kinds(message: &Value, kinds: &mut Vec<String>) {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     kinds.extend(text(message));

@@ -48,7 +48,7 @@ impl Emulated {
         });
     }
 
-    /// Lets so many bytes stand before a client that does not take them.
+    /// Leaves `queued_bytes` before a client that does not read.
     pub(crate) fn stall(&mut self, conn: u64, queued_bytes: usize) {
         let conn = ConnId(conn);
         self.handle(Input::Sent { conn, queued_bytes });
@@ -58,8 +58,8 @@ impl Emulated {
         self.handle(Input::Finished { conn: ConnId(conn) });
     }
 
-    /// What arrived since the last time.
-    pub(crate) fn settle(&mut self) -> Arrived {
+    /// What arrived since the last call.
+    pub(crate) fn arrived(&mut self) -> Arrived {
         std::mem::take(&mut self.arrived)
     }
 
@@ -140,13 +140,13 @@ impl Real {
         Ok(())
     }
 
-    /// Ends every connection and empties the database, for somebody else to talk.
+    /// Ends every connection and empties the database, for the next conversation.
     pub(crate) fn clear(&mut self, tables: impl Iterator<Item = &'static str>) -> Result<()> {
         self.connections.clear();
         self.someone_left = true;
         self.connect(0)?;
         // A transaction that still waits must not be woken by this one, and locks have to be free.
-        self.settle(0);
+        self.arrived(0);
         for lock in ["tandem", "other"] {
             self.wait_for_lock(lock);
         }
@@ -156,7 +156,7 @@ impl Real {
             0,
             &json!({"id": "clear", "method": "transact", "params": params}).to_string(),
         );
-        let arrived = self.settle(0);
+        let arrived = self.arrived(0);
         assert!(
             !json!(arrived).to_string().contains("details"),
             "not emptied: {arrived:?}"
@@ -165,7 +165,7 @@ impl Real {
         Ok(())
     }
 
-    /// Gets a lock and gives it back. Whoever held it before is gone then.
+    /// Gets a lock and gives it back. An earlier holder is gone then.
     fn wait_for_lock(&mut self, lock: &str) {
         self.send(
             0,
@@ -194,46 +194,46 @@ impl Real {
     pub(crate) fn send(&mut self, conn: u64, text: &str) {
         let connection = self.connections.get_mut(&conn);
         if let Some(connection) = connection.filter(|connection| !connection.finished) {
-            // That it is closed is seen when reading.
+            // A closed connection shows when reading.
             let _ = connection.stream.write_all(text.as_bytes());
         }
     }
 
     /// Sends, and waits for the answer of this connection only.
-    pub(crate) fn tell(&mut self, conn: u64, text: &str) {
+    pub(crate) fn request(&mut self, conn: u64, text: &str) {
         self.send(conn, text);
-        self.hear(&[conn], &mut Arrived::new());
+        self.receive_to_barrier(&[conn], &mut Arrived::new());
     }
 
     /// Sends no more, and goes on reading.
     pub(crate) fn finish(&mut self, conn: u64) {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.finished = true;
-            // That it is closed is seen when reading.
+            // A closed connection shows when reading.
             let _ = connection.stream.shutdown(Shutdown::Write);
         }
     }
 
     /// Everything that follows from what was sent, `talking` having sent last: echoes go round until nothing
-    /// can be under way. The second round is for what the server does after it has heard every client; it takes
-    /// some more until it has noticed, and told others, that a client is gone.
-    pub(crate) fn settle(&mut self, talking: u64) -> Arrived {
+    /// can be under way. The second round is for what the server does after it has read from every client; it takes
+    /// some more until it has noticed, and notified others, that a client is gone.
+    pub(crate) fn arrived(&mut self, talking: u64) -> Arrived {
         let mut arrived = Arrived::new();
-        self.hear(&[talking], &mut arrived);
+        self.receive_to_barrier(&[talking], &mut arrived);
         let mut rounds = 2;
         while rounds > 0 {
             if std::mem::take(&mut self.someone_left) {
                 rounds = 6;
             }
             let all: Vec<_> = self.connections.keys().copied().collect();
-            self.hear(&all, &mut arrived);
+            self.receive_to_barrier(&all, &mut arrived);
             rounds -= 1;
         }
         arrived
     }
 
     /// Everything that comes before the answer to an echo, or to the end of a connection that has finished.
-    fn hear(&mut self, conns: &[u64], arrived: &mut Arrived) {
+    fn receive_to_barrier(&mut self, conns: &[u64], arrived: &mut Arrived) {
         self.barriers += 1;
         let barrier = json!({"id": format!("barrier {}", self.barriers), "method": "echo", "params": []});
         for conn in conns {

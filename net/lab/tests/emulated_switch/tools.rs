@@ -45,17 +45,17 @@ type Fact = (Option<(ConnId, TcpStream)>, Input);
 
 fn read(conn: ConnId, mut stream: TcpStream, inputs: &Sender<Fact>) {
     let writer = stream.try_clone().expect("the other half");
-    let tell = |stream, input| drop(inputs.send((stream, input)));
-    tell(Some((conn, writer)), Input::Connected { conn });
+    let send = |stream, input| drop(inputs.send((stream, input)));
+    send(Some((conn, writer)), Input::Connected { conn });
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return tell(None, Input::Finished { conn }),
+            Ok(0) => return send(None, Input::Finished { conn }),
             Ok(read) => {
                 let data = buffer[..read].to_vec();
-                tell(None, Input::Bytes { conn, data });
+                send(None, Input::Bytes { conn, data });
             }
-            Err(_) => return tell(None, Input::Closed { conn }),
+            Err(_) => return send(None, Input::Closed { conn }),
         }
     }
 }
@@ -63,7 +63,7 @@ fn read(conn: ConnId, mut stream: TcpStream, inputs: &Sender<Fact>) {
 fn carry_out(streams: &mut BTreeMap<ConnId, TcpStream>, output: Output) {
     match output {
         Output::Send { conn, bytes } => {
-            // That the other end is gone is seen when reading.
+            // A closed connection shows when reading.
             let _ = streams.get_mut(&conn).map(|stream| stream.write_all(&bytes));
         }
         Output::Close { conn, .. } => {
@@ -75,7 +75,7 @@ fn carry_out(streams: &mut BTreeMap<ConnId, TcpStream>, output: Output) {
 }
 
 fn run(program: &str, args: &[&str]) -> Result<String> {
-    program::run(program, args).map(|said| said.trim().to_owned())
+    program::run(program, args).map(|output| output.trim().to_owned())
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn ovsdb_client_watches_the_emulated_switch() -> Result<()> {
         )?;
     }
     let seen = scratch.wait_until("the client sees the row", Duration::from_secs(60), || {
-        let said = std::fs::read_to_string(&log).ok()?;
-        said.contains("blue").then_some(said)
+        let text = std::fs::read_to_string(&log).ok()?;
+        text.contains("blue").then_some(text)
     })?;
     assert!(!seen.contains("red"), "{seen}");
     Ok(())

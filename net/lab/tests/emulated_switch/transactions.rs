@@ -388,7 +388,7 @@ impl Talker {
     fn reference(&mut self, switch: &Switch, table: &'static str, depth: u32, draft: &mut Draft) -> Value {
         if self.spoil(2) {
             return [
-                json!(["named-uuid", "nobody"]),
+                json!(["named-uuid", "unknown"]),
                 json!(["uuid", Uuid(1)]),
                 json!(["uuid", "x"]),
             ]

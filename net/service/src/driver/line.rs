@@ -22,7 +22,7 @@ pub(super) enum Happening {
 
 /// A stream, and the bytes that it has not taken yet.
 pub(super) struct Line<S> {
-    /// Who is at the other end, for the end of the story.
+    /// The name of the other end, for the reason of a close.
     peer: &'static str,
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
@@ -30,11 +30,11 @@ pub(super) struct Line<S> {
     unsent: VecDeque<u8>,
     /// The stream itself holds bytes that have to leave.
     held: bool,
-    /// The time has come, but something was heard first.
+    /// The time has come, but bytes came first.
     overdue: bool,
 }
 
-/// Bytes that are read at once: no more than the machine works off in one step.
+/// Bytes that are read at once: no more than the machine processes in one step.
 const READ_BYTES: usize = 64 << 10;
 
 impl<S: AsyncRead + AsyncWrite> Line<S> {
@@ -57,8 +57,8 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
         self.unsent.extend(bytes);
     }
 
-    /// The next thing that happens: bytes, room for bytes, or the time. Time passes only once what was said before has been
-    /// heard.
+    /// The next thing that happens: bytes, room for bytes, or the time. Time passes only once the bytes that came before
+    /// have been read.
     pub(super) async fn next<E: Env>(&mut self, env: &E, wake: Option<Time>) -> Happening {
         if std::mem::take(&mut self.overdue) {
             return Happening::Timeout;
@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
         }
     }
 
-    /// Everything leaves, and the stream is handed back: nothing was read that was not told.
+    /// Sends everything, and returns the stream: every byte that was read has been returned by `next`.
     pub(super) async fn release(mut self) -> io::Result<S>
     where
         S: Unpin,

@@ -1,4 +1,4 @@
-//! Moves bytes, messages and time between sockets and machines. A driver never looks at what a message says.
+//! Moves bytes, messages and time between sockets and machines. A driver never looks into a message.
 
 pub mod agent;
 pub mod control;

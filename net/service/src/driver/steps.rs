@@ -54,7 +54,7 @@ impl<E: Env> Steps<E> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a task whose steps count: each runs until the task waits, or says that the next one begins.
+    /// Runs a task whose steps count: each runs until the task waits, or begins the next one.
     pub(super) async fn of<F: Future>(self, task: impl FnOnce(Pace<E>) -> F) -> F::Output {
         let since = Arc::new(AtomicU64::new(IDLE));
         let pace = Pace {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_task_that_keeps_its_thread_is_told_from_one_that_waits() {
+    async fn a_task_that_keeps_its_thread_differs_from_one_that_waits() {
         const LONG: Duration = Duration::from_millis(50);
         let steps = Steps::new(TokioEnv::begin());
         let (free, wedge) = mpsc::channel::<()>();

@@ -20,7 +20,7 @@ pub async fn serve_agent_check(listener: TcpListener, pulse: Arc<impl Pulse>, an
     let handle = |stream: TcpStream, peer: SocketAddr| {
         let (pulse, announcements) = (Arc::clone(&pulse), Arc::clone(&announcements));
         async move {
-            if let Err(error) = tell(stream, peer.ip(), &*pulse, &announcements).await {
+            if let Err(error) = answer(stream, peer.ip(), &*pulse, &announcements).await {
                 trace!(%peer, %error, "an agent check ended early");
             }
         }
@@ -28,7 +28,7 @@ pub async fn serve_agent_check(listener: TcpListener, pulse: Arc<impl Pulse>, an
     ports::serve("agent_check", listener, LIMITS, handle).await;
 }
 
-async fn tell(
+async fn answer(
     mut stream: TcpStream,
     peer: IpAddr,
     pulse: &impl Pulse,

@@ -58,9 +58,9 @@ async fn an_http_probe_passes_with_a_status_of_success() {
     });
     let url = Url::parse(&format!("http://{address}/health")).expect("a URL");
     assert_eq!(once(How::Http(url.clone())).await, Ok(()));
-    let said = |what: &str| Err(format!("http://{address}/health{what}"));
-    assert_eq!(once(How::Http(url.clone())).await, said(" answers 503"));
-    assert_eq!(once(How::Http(url)).await, said(": the answer is not HTTP"));
+    let failed = |what: &str| Err(format!("http://{address}/health{what}"));
+    assert_eq!(once(How::Http(url.clone())).await, failed(" answers 503"));
+    assert_eq!(once(How::Http(url)).await, failed(": the answer is not HTTP"));
 }
 
 #[tokio::test]
@@ -135,9 +135,9 @@ async fn a_command_that_hangs_is_killed_with_everything_that_it_started() {
 #[tokio::test]
 async fn the_agent_is_notified_when_the_services_node_dies_and_when_it_returns() {
     let (listener, address) = listen().await;
-    let (tell, mut told) = mpsc::channel(1);
-    tokio::spawn(probe(How::Tcp(address), LONG).run(tell));
-    let mut alive = async || match timeout(LONG, told.recv()).await {
+    let (sender, mut messages) = mpsc::channel(1);
+    tokio::spawn(probe(How::Tcp(address), LONG).run(sender));
+    let mut alive = async || match timeout(LONG, messages.recv()).await {
         Ok(Some(Message::Tsn { alive })) => alive,
         other => panic!("{other:?}"),
     };

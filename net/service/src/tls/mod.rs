@@ -122,7 +122,7 @@ impl Acceptor {
         }
         if let Some(refusal) = refusal::first_look(seen) {
             if refusal.cause == Cause::OldTls {
-                say_protocol_version(&stream);
+                send_protocol_version(&stream);
             }
             return Err(refusal);
         }
@@ -147,7 +147,7 @@ impl Acceptor {
 }
 
 /// Sends an old peer the alert `protocol_version`, if that does not block; rustls would send `handshake_failure`.
-fn say_protocol_version(stream: &TcpStream) {
+fn send_protocol_version(stream: &TcpStream) {
     const ALERT: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
     // Unread bytes would turn the close into a reset, which overtakes the alert.
     let mut hello = [0; 4096];

@@ -221,12 +221,12 @@ mod tests {
         let mut hello = vec![0x16, 3, 1, 0, 100, 1, 0, 0, 96, 3, 3, 0, 0];
         assert_eq!(cause(&hello), None, "TLS 1.2 and 1.3");
         assert_eq!(cause(&hello[..6]), None, "too short to decide");
-        for (minor, said) in [(2, "TLS 1.1"), (1, "TLS 1.0"), (0, "SSL 3")] {
+        for (minor, version) in [(2, "TLS 1.1"), (1, "TLS 1.0"), (0, "SSL 3")] {
             hello[10] = minor;
             let refusal = first_look(&hello).expect("refused");
             assert_eq!(refusal.cause, Cause::OldTls);
             assert!(
-                refusal.what.contains(said) && refusal.what.contains("HAProxy"),
+                refusal.what.contains(version) && refusal.what.contains("HAProxy"),
                 "{refusal:?}"
             );
         }

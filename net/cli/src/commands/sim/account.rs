@@ -281,7 +281,7 @@ fault = [
     }
 
     #[test]
-    fn faults_that_cause_no_event_are_told_and_those_long_over_are_not() {
+    fn faults_that_cause_no_event_are_listed_and_those_long_over_are_not() {
         let is_it = |entry: &Entry| entry.at > Time::from_micros(56_000_000) && &*entry.node == "tor1";
         let text = explained(&violation("S2", &["tor1", "agent-a"], is_it));
         let faults = "
@@ -326,7 +326,7 @@ How it came to that, the last event first:
     }
 
     #[test]
-    fn without_faults_that_is_said() {
+    fn without_faults_the_account_notes_it() {
         let is_it = |entry: &Entry| entry.at > Time::from_micros(40_000_000);
         let text = explained(&violation("S2", &["no-node"], is_it));
         assert!(

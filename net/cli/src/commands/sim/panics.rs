@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_its_place() {
+    fn a_panic_is_shown_with_its_place() {
         let panic = catch(|| panic!("no {}", "way")).expect_err("it panics");
         assert_eq!(panic.text, "no way");
         assert!(panic.place.contains("panics.rs:"), "{}", panic.place);

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_saved_is_the_plan_and_says_what_was_wrong() {
+    fn what_is_saved_is_the_plan_with_the_violation_as_a_comment() {
         let plan = Plan::parse("name = 'x'\nseed = 1\nduration = '1s'\n").expect("a plan");
         let mut report = trial::run(&plan, Detail::Outcome, &mut |_| (), &|| true).expect("a report");
         report.violations.push(Violation {

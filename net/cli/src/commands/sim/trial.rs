@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_stops_when_it_is_told_to() {
+    fn a_run_stops_on_request() {
         assert!(run(&plan(), Detail::Outcome, &mut |_| (), &|| false).is_none());
     }
 

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_with_control_nodes_shows_who_configures_it_and_whom_it_cannot_reach() {
+    fn an_agent_with_control_nodes_lists_each_with_its_configuration_and_session() {
         insta::assert_snapshot!(render(&samples::led()));
     }
 

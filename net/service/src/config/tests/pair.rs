@@ -3,7 +3,7 @@
 use super::*;
 use crate::probe::How;
 
-/// An agent with control nodes, and what `more` says.
+/// An agent with control nodes, and the sections in `more`.
 fn led(more: &str) -> Result<AgentConfig, Problems> {
     let control = "control = { nodes = [\"10.0.0.5\"], ca = \"control-ca.pem\" }";
     parsed(&format!("{LEAST}{control}\n{more}"))
@@ -14,7 +14,7 @@ fn mistakes(more: &str) -> String {
 }
 
 #[test]
-fn copies_are_held_for_as_long_as_the_file_says_and_not_at_all_with_0s() {
+fn copies_are_held_as_configured_and_not_at_all_with_0s() {
     let hold = |more: &str| {
         let config = led(more).expect("a configuration");
         config.uplink_options(1).expect("control nodes").stale_hold
