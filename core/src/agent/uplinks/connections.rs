@@ -4,11 +4,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::source::Source;
 use super::uplink::Uplink;
 use super::{Output, UplinkId};
 use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER};
-use crate::status::UplinkStatus;
 use crate::time::Time;
 use crate::xmpp::Backoff;
 use crate::xmpp::stream::KEEPALIVE;
@@ -125,9 +123,11 @@ impl Connections {
         Some((number, address))
     }
 
-    /// What an operator may want to know of each slot.
-    pub(super) fn status(&self, source: &Source) -> Vec<UplinkStatus> {
-        self.slots.iter().map(|slot| slot.status(source)).collect()
+    /// Each slot: the control node's address, how often in a row it failed, and the session if one is open.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (SocketAddr, u32, Option<&Uplink>)> {
+        self.slots
+            .iter()
+            .map(|slot| (slot.address, slot.failures, slot.uplink()))
     }
 }
 
@@ -152,27 +152,6 @@ impl Slot {
         match &mut self.state {
             State::Up(uplink) => Some(uplink),
             State::Waiting { .. } | State::Dialling { .. } => None,
-        }
-    }
-
-    fn status(&self, source: &Source) -> UplinkStatus {
-        let uplink = self.uplink();
-        let id = uplink.map(Uplink::id);
-        let (revision, disagrees) = source.revision_from(id);
-        let (instances, instances_complete) = uplink.map(|it| it.subscriptions().counts()).unwrap_or_default();
-        let (routes_sent, routes_pending) = uplink.map(|it| it.rib_out().counts()).unwrap_or_default();
-        UplinkStatus {
-            address: self.address,
-            name: uplink.map(|it| it.name().to_owned()),
-            configures: source.is_followed(id),
-            revision,
-            disagrees,
-            failures: self.failures,
-            instances,
-            instances_complete,
-            routes_sent,
-            routes_pending,
-            routes_unusable: uplink.map(|it| it.unusable().clone()).unwrap_or_default(),
         }
     }
 }

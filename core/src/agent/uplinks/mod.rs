@@ -3,7 +3,10 @@
 //! Each part has a file: `connections` dials up to two control nodes of a list, and holds an `uplink` for each session,
 //! with its `subscriptions` and its `rib_out`. `instances` knows the networks that our switches take part in.
 //! `publications` is what we send of our own, `source` where the configuration comes from. Received routes stand in the
-//! [`Fabric`] table, and the networks of which all have arrived in `complete`. This file joins the parts.
+//! [`Fabric`] table, and the networks of which all have arrived in `complete`.
+//!
+//! This file joins the parts. What control nodes send is distributed in `receive`; what follows when a network is complete
+//! is in `sweep`.
 //!
 //! Routes of a session that ended are stale, and stay until a control node has sent all routes of their network.
 
@@ -14,9 +17,12 @@ mod instances;
 mod messages;
 mod provider;
 mod publications;
+mod receive;
 mod rib_out;
 mod source;
+mod status;
 mod subscriptions;
+mod sweep;
 mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,12 +35,10 @@ use super::hold::{Changed, Served};
 use crate::bounds::ROUTES_PER_STEP;
 use crate::configuration::Configuration;
 use crate::event::Route;
-use crate::evpn::{InstanceName, Key, Path, STALE_PREFERENCE, Unusable};
+use crate::evpn::{InstanceName, Key};
 use crate::ids::{Mac, Uuid};
 use crate::machine::{CloseWhy, Machine};
-use crate::status::UplinkStatus;
 use crate::time::{Deadline, Time};
-use crate::xmpp::Stanza;
 use complete::CompleteNetworks;
 use connections::Connections;
 pub use event::What;
@@ -128,21 +132,6 @@ impl Uplinks {
         self.fabric.best(network, mac).map(|best| best.vtep)
     }
 
-    /// The control nodes that a session is open with, by the name that each gave.
-    pub fn peers(&self) -> impl Iterator<Item = &str> {
-        self.connections.uplinks().map(Uplink::name)
-    }
-
-    /// Of the configuration in force, if a revision came with it.
-    pub fn revision(&self) -> Option<u64> {
-        self.source.revision()
-    }
-
-    /// What an operator may want to know of each control node.
-    pub fn status(&self) -> Vec<UplinkStatus> {
-        self.connections.status(&self.source)
-    }
-
     #[cfg(feature = "mutants")]
     fn mutant(&self) -> Option<crate::mutant::Mutant> {
         self.mutant
@@ -171,84 +160,6 @@ impl Uplinks {
         self.update_complete();
         for network in self.complete.iter().collect::<Vec<_>>() {
             self.sweep_network(network);
-        }
-    }
-
-    fn on_received(&mut self, now: Time, id: UplinkId, stanza: Stanza) {
-        match stanza {
-            Stanza::Items { instance, items } => self.on_items(now, id, &instance, items),
-            Stanza::Retracts { instance, keys } => self.on_retracts(now, id, &instance, &keys),
-            Stanza::InstanceEndOfRib { instance, subscription } => {
-                let uplink = self.connections.uplink_mut(id);
-                let subscriptions = uplink.map(|(_, uplink)| uplink.subscriptions_mut());
-                if subscriptions.is_some_and(|it| it.on_instance_end_of_rib(now, &instance, subscription)) {
-                    self.update_complete();
-                }
-            }
-            Stanza::EndOfRib => {
-                if let Some((_, uplink)) = self.connections.uplink_mut(id) {
-                    uplink.subscriptions_mut().on_end_of_rib(now);
-                    self.update_complete();
-                }
-            }
-            Stanza::Configuration(changes) => {
-                let (source, connections) = (&mut self.source, &self.connections);
-                source.on_changes(now, id, changes, connections, &mut self.outputs);
-            }
-            Stanza::Unreadable { what } => self.event(What::Unreadable { what }),
-            // What agents send to control nodes means nothing in this direction.
-            Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::SubscribeConfiguration { .. } => {}
-            Stanza::Publish { .. } | Stanza::Collection { .. } => {}
-        }
-    }
-
-    /// Routes of an instance arrived.
-    fn on_items(&mut self, now: Time, id: UplinkId, instance: &InstanceName, items: Vec<(Key, Path)>) {
-        let Some((slot, uplink)) = self.connections.uplink_mut(id) else {
-            return;
-        };
-        let Some(network) = uplink.subscriptions_mut().on_routes(now, instance) else {
-            return uplink.on_unsubscribed_routes(items.len());
-        };
-        for (key, path) in items.into_iter().filter(|(key, _)| !key.mac.is_broadcast()) {
-            let before = self.fabric.best(network, key.mac);
-            if let Err(why) = self.insert(slot, network, key, &path) {
-                self.fabric.remove(slot, network, key);
-                self.on_unusable(id, network, key.mac, why);
-            }
-            self.on_paths(network, key.mac, before);
-        }
-    }
-
-    /// A path arrived. In a network that is complete, it takes the place of whatever is stale.
-    fn insert(&mut self, slot: usize, network: Uuid, key: Key, path: &Path) -> Result<(), Unusable> {
-        let path = ReceivedPath::of(key.mac, path)?;
-        self.fabric.insert(slot, network, key, path)?;
-        if self.complete.contains(network) {
-            self.fabric.sweep(network, key.mac);
-        }
-        Ok(())
-    }
-
-    fn on_unusable(&mut self, id: UplinkId, network: Uuid, mac: Mac, why: Unusable) {
-        let uplink = self.connections.uplink_mut(id);
-        if uplink.is_some_and(|(_, uplink)| uplink.on_unusable(why)) {
-            let why = why.to_string();
-            self.event(What::Unusable { network, mac, why });
-        }
-    }
-
-    fn on_retracts(&mut self, now: Time, id: UplinkId, instance: &InstanceName, keys: &[Key]) {
-        let Some((slot, uplink)) = self.connections.uplink_mut(id) else {
-            return;
-        };
-        let Some(network) = uplink.subscriptions_mut().on_routes(now, instance) else {
-            return;
-        };
-        for key in keys {
-            let before = self.fabric.best(network, key.mac);
-            self.fabric.remove(slot, network, *key);
-            self.on_paths(network, key.mac, before);
         }
     }
 
@@ -377,75 +288,6 @@ impl Uplinks {
         for (network, instance) in networks {
             self.mark_network(network, &instance);
         }
-    }
-
-    /// Some control node has sent all routes of a network, or none has any more. What is stale goes where it has.
-    fn update_complete(&mut self) {
-        let every = planted!(self, SweptBeforeComplete);
-        let networks = self
-            .connections
-            .uplinks()
-            .flat_map(|uplink| uplink.subscriptions().networks());
-        let complete = networks.filter(|(_, complete)| *complete || every);
-        let complete: BTreeSet<Uuid> = complete.map(|(network, _)| network).collect();
-        for network in self.complete.added(&complete) {
-            self.sweep_network(network);
-            self.presume_network(network);
-        }
-        for (network, complete) in self.complete.replace(complete) {
-            self.outputs.push_back(Output::RoutesComplete { network, complete });
-        }
-    }
-
-    fn sweep_network(&mut self, network: Uuid) {
-        for mac in self.fabric.stale_macs(network) {
-            self.sweep(network, mac);
-        }
-    }
-
-    /// What we publish of a MAC changed: what we presumed to be sent of it goes, if its network is complete.
-    fn sweep_complete(&mut self, network: Uuid, mac: Mac) {
-        if self.is_complete(network) {
-            self.sweep(network, mac);
-        }
-    }
-
-    /// Removes what is stale of a MAC. A MAC that only we know is presumed to be where we publish it: a control node that
-    /// has just been started may mark the end before it has received our routes, and will send them to us then.
-    fn sweep(&mut self, network: Uuid, mac: Mac) {
-        let before = self.fabric.best(network, mac);
-        let is_fresh = self.fabric.fresh_paths(network, mac).next().is_some();
-        match self.presumed(network, mac).filter(|_| before.is_some() && !is_fresh) {
-            Some((key, path)) => self.fabric.presume(network, key, path),
-            None => self.fabric.sweep(network, mac),
-        }
-        self.on_paths(network, mac, before);
-    }
-
-    /// A network is complete: what only we know of it is still to be sent to us.
-    fn presume_network(&mut self, network: Uuid) {
-        let macs: BTreeSet<Mac> = self.publications.macs_of(network).collect();
-        for mac in macs {
-            if self.fabric.best(network, mac).is_none()
-                && let Some((key, path)) = self.presumed(network, mac)
-            {
-                self.fabric.presume(network, key, path);
-                self.on_paths(network, mac, None);
-            }
-        }
-    }
-
-    /// What we publish of a MAC, as the least preferred path.
-    fn presumed(&self, network: Uuid, mac: Mac) -> Option<(Key, ReceivedPath)> {
-        let (vtep, sequence) = self.publications.place(network, mac)?;
-        let (_, vni) = self.instances.of_network(network)?;
-        let path = ReceivedPath {
-            vtep,
-            preference: STALE_PREFERENCE,
-            sticky: false,
-            sequence,
-        };
-        Some((Key::of_mac(vni, mac), path))
     }
 
     fn mark_mac(&mut self, network: Uuid, mac: Mac) {
