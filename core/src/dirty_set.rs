@@ -16,7 +16,6 @@ impl<K> Default for DirtySet<K> {
     }
 }
 
-#[allow(dead_code, reason = "each user takes the methods that it needs")]
 impl<K: Ord> DirtySet<K> {
     /// Marks a key.
     pub(crate) fn mark(&mut self, key: K) {
