@@ -144,71 +144,12 @@ impl Framer {
     }
 
     /// The next complete message; `None` when more bytes are needed.
+    ///
+    /// After an error the stream cannot be read any further.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         while let Some(&byte) = self.buffer.get(self.scanned) {
-            let at = self.scanned - self.start;
-            self.scanned += 1;
-            match self.place {
-                Place::Outside => match byte {
-                    b' ' | b'\t' | b'\r' | b'\n' => self.start = self.scanned,
-                    b'{' => {
-                        self.depth = 1;
-                        self.arrays = 0;
-                        self.members.clear();
-                        self.place = Place::BeforeName { may_end: true };
-                    }
-                    _ => return garbage(byte, "a JSON object"),
-                },
-                Place::BeforeName { may_end } => match byte {
-                    b' ' | b'\t' | b'\r' | b'\n' => {}
-                    b'"' if self.members.len() == MEMBERS => return Err(FrameError::TooManyMembers),
-                    b'"' => {
-                        self.members.push(Member {
-                            name: at + 1..at + 1,
-                            value: 0..0,
-                        });
-                        self.place = Place::Name { escaped: false };
-                    }
-                    b'}' if may_end => return Ok(Some(self.cut())),
-                    _ => return garbage(byte, "the name of a member"),
-                },
-                Place::Name { escaped } => match byte {
-                    _ if escaped => self.place = Place::Name { escaped: false },
-                    b'\\' => self.place = Place::Name { escaped: true },
-                    b'"' => {
-                        self.last(|member| member.name.end = at);
-                        self.place = Place::BeforeColon;
-                    }
-                    _ => {}
-                },
-                Place::BeforeColon => match byte {
-                    b' ' | b'\t' | b'\r' | b'\n' => {}
-                    b':' => {
-                        self.last(|member| member.value = at + 1..at + 1);
-                        self.place = Place::Value;
-                    }
-                    _ => return garbage(byte, "a colon"),
-                },
-                Place::Value => match byte {
-                    b'"' => self.place = Place::Text { escaped: false },
-                    b'{' | b'[' => self.open(byte)?,
-                    b'}' | b']' => {
-                        let complete = self.close(byte, at)?;
-                        if complete {
-                            return Ok(Some(self.cut()));
-                        }
-                    }
-                    b',' if self.depth == 1 => {
-                        self.last(|member| member.value.end = at);
-                        self.place = Place::BeforeName { may_end: false };
-                    }
-                    _ => {}
-                },
-                Place::Text { escaped: true } => self.place = Place::Text { escaped: false },
-                Place::Text { escaped: false } => {
-                    self.scanned -= 1;
-                    self.skip_text();
-                }
+            if self.step(byte)? {
+                return Ok(Some(self.cut()));
             }
             if self.scanned - self.start > self.limit_bytes {
                 return Err(FrameError::TooLong {
@@ -217,6 +158,80 @@ impl Framer {
             }
         }
         Ok(None)
+    }
+
+    /// Looks at the next byte; in a string, at all to its end. Whether the message ends there.
+    #[inline]
+    fn step(&mut self, byte: u8) -> Result<bool, FrameError> {
+        let at = self.scanned - self.start;
+        self.scanned += 1;
+        match self.place {
+            Place::Outside => match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => self.start = self.scanned,
+                b'{' => self.begin(),
+                _ => return garbage(byte, "a JSON object"),
+            },
+            Place::BeforeName { may_end } => match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b'"' => self.begin_name(at)?,
+                b'}' if may_end => return Ok(true),
+                _ => return garbage(byte, "the name of a member"),
+            },
+            Place::Name { escaped } => match byte {
+                _ if escaped => self.place = Place::Name { escaped: false },
+                b'\\' => self.place = Place::Name { escaped: true },
+                b'"' => {
+                    self.last(|member| member.name.end = at);
+                    self.place = Place::BeforeColon;
+                }
+                _ => {}
+            },
+            Place::BeforeColon => match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b':' => {
+                    self.last(|member| member.value = at + 1..at + 1);
+                    self.place = Place::Value;
+                }
+                _ => return garbage(byte, "a colon"),
+            },
+            Place::Value => match byte {
+                b'"' => self.place = Place::Text { escaped: false },
+                b'{' | b'[' => self.open(byte)?,
+                b'}' | b']' => return self.close(byte, at),
+                b',' if self.depth == 1 => {
+                    self.last(|member| member.value.end = at);
+                    self.place = Place::BeforeName { may_end: false };
+                }
+                _ => {}
+            },
+            Place::Text { escaped: true } => self.place = Place::Text { escaped: false },
+            Place::Text { escaped: false } => {
+                self.scanned -= 1;
+                self.skip_text();
+            }
+        }
+        Ok(false)
+    }
+
+    /// A message begins.
+    fn begin(&mut self) {
+        self.depth = 1;
+        self.arrays = 0;
+        self.members.clear();
+        self.place = Place::BeforeName { may_end: true };
+    }
+
+    /// The name of a member begins after this byte.
+    fn begin_name(&mut self, at: usize) -> Result<(), FrameError> {
+        if self.members.len() == MEMBERS {
+            return Err(FrameError::TooManyMembers);
+        }
+        self.members.push(Member {
+            name: at + 1..at + 1,
+            value: 0..0,
+        });
+        self.place = Place::Name { escaped: false };
+        Ok(())
     }
 
     /// Jumps to the end of the string or to its next escape.

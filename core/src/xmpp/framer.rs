@@ -126,32 +126,16 @@ impl Framer {
     }
 
     /// Looks at one byte, or at as many as cannot matter. Whether a tag ends there that completes something.
+    #[inline]
     fn step(&mut self) -> Result<bool, FrameError> {
         let rest = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(&byte) = rest.first() else {
             return Ok(false);
         };
-        // To the first of these, and over it.
-        let skip = |found: Option<usize>| (found.map_or(rest.len(), |at| at + 1), found.and_then(|at| rest.get(at)));
         let (looked_at, place) = match self.place {
-            Place::Between => {
-                let place = match byte {
-                    b' ' | b'\t' | b'\r' | b'\n' => Place::Between,
-                    0xC8 if self.stream == Stream::Open => Place::Keepalive,
-                    b'<' => Place::Opening,
-                    _ => return garbage(byte, "a tag"),
-                };
-                self.start = self.scanned + usize::from(place == Place::Between);
-                self.token = self.start;
-                (1, place)
-            }
-            Place::Keepalive if byte == 0x80 => {
-                self.start = self.scanned + 1;
-                self.token = self.start;
-                (1, Place::Between)
-            }
-            Place::Keepalive => return garbage(byte, "the second byte of a keepalive"),
-            Place::Text => match skip(memchr::memchr(b'<', rest)) {
+            Place::Between => (1, self.between(byte)?),
+            Place::Keepalive => (1, self.keepalive(byte)?),
+            Place::Text => match skip(rest, memchr::memchr(b'<', rest)) {
                 (bytes, None) => (bytes, Place::Text),
                 (bytes, Some(_)) => {
                     // What stands before the bracket must not be too long either.
@@ -161,33 +145,24 @@ impl Framer {
                     (bytes, Place::Opening)
                 }
             },
-            Place::Opening => match byte {
-                b'!' if self.depth > 0 => (1, Place::Bang(1)),
-                b'!' => return garbage(byte, "the name of an element"),
-                b'?' if self.stream != Stream::Nothing => return garbage(byte, "the name of an element"),
-                _ => (0, Place::Tag(None)),
-            },
-            Place::Bang(seen) => match SECTION.get(seen) {
-                Some(wanted) if *wanted == byte && seen + 1 == SECTION.len() => (1, Place::Section(0)),
-                Some(wanted) if *wanted == byte => (1, Place::Bang(seen + 1)),
-                _ => return garbage(byte, "a section"),
-            },
+            Place::Opening => self.opening(byte)?,
+            Place::Bang(seen) => (1, bang(byte, seen)?),
             Place::Section(brackets) => match (byte, brackets) {
                 (b']', _) => (1, Place::Section(2.min(brackets + 1))),
                 (b'>', 2) => {
                     self.token = self.scanned + 1;
                     (1, Place::Text)
                 }
-                _ => match skip(memchr::memchr(b']', rest)) {
+                _ => match skip(rest, memchr::memchr(b']', rest)) {
                     (bytes, None) => (bytes, Place::Section(0)),
                     (bytes, Some(_)) => (bytes - 1, Place::Section(0)),
                 },
             },
-            Place::Tag(Some(quote)) => match skip(memchr::memchr(quote, rest)) {
+            Place::Tag(Some(quote)) => match skip(rest, memchr::memchr(quote, rest)) {
                 (bytes, None) => (bytes, Place::Tag(Some(quote))),
                 (bytes, Some(_)) => (bytes, Place::Tag(None)),
             },
-            Place::Tag(None) => match skip(memchr::memchr3(b'>', b'"', b'\'', rest)) {
+            Place::Tag(None) => match skip(rest, memchr::memchr3(b'>', b'"', b'\'', rest)) {
                 (bytes, None) => (bytes, Place::Tag(None)),
                 (bytes, Some(b'>')) => {
                     self.scanned += bytes;
@@ -199,6 +174,41 @@ impl Framer {
         self.scanned += looked_at;
         self.place = place;
         Ok(false)
+    }
+
+    /// What follows a byte between stanzas.
+    #[inline]
+    fn between(&mut self, byte: u8) -> Result<Place, FrameError> {
+        let place = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => Place::Between,
+            0xC8 if self.stream == Stream::Open => Place::Keepalive,
+            b'<' => Place::Opening,
+            _ => return garbage(byte, "a tag"),
+        };
+        self.start = self.scanned + usize::from(place == Place::Between);
+        self.token = self.start;
+        Ok(place)
+    }
+
+    /// What follows the second byte of a keepalive.
+    fn keepalive(&mut self, byte: u8) -> Result<Place, FrameError> {
+        if byte != 0x80 {
+            return garbage(byte, "the second byte of a keepalive");
+        }
+        self.start = self.scanned + 1;
+        self.token = self.start;
+        Ok(Place::Between)
+    }
+
+    /// How many bytes after `<` belong to what opens there, and what that is.
+    #[inline]
+    fn opening(&self, byte: u8) -> Result<(usize, Place), FrameError> {
+        match byte {
+            b'!' if self.depth > 0 => Ok((1, Place::Bang(1))),
+            b'!' => garbage(byte, "the name of an element"),
+            b'?' if self.stream != Stream::Nothing => garbage(byte, "the name of an element"),
+            _ => Ok((0, Place::Tag(None))),
+        }
     }
 
     /// A tag ends at `scanned`. If something ends with it that is a frame: where that lies.
@@ -248,6 +258,21 @@ impl Framer {
         } else {
             tags::negotiation(bytes)
         }
+    }
+}
+
+/// How many bytes there are up to one that was found and with it, and that byte; all, if none was found.
+#[inline]
+fn skip(rest: &[u8], found: Option<usize>) -> (usize, Option<&u8>) {
+    (found.map_or(rest.len(), |at| at + 1), found.and_then(|at| rest.get(at)))
+}
+
+/// What follows a byte of what opens a section, of which so many were seen before.
+fn bang(byte: u8, seen: usize) -> Result<Place, FrameError> {
+    match SECTION.get(seen) {
+        Some(wanted) if *wanted == byte && seen + 1 == SECTION.len() => Ok(Place::Section(0)),
+        Some(wanted) if *wanted == byte => Ok(Place::Bang(seen + 1)),
+        _ => garbage(byte, "a section"),
     }
 }
 
