@@ -31,6 +31,12 @@ struct Model {
 }
 
 impl Model {
+    /// The session of a client, and what it published in an instance that it is subscribed to.
+    fn published(&mut self, client: u8, number: u8) -> Option<(u64, &mut BTreeMap<Key, Path>)> {
+        let (conn, session) = self.sessions.get_mut(&client)?;
+        Some((*conn, session.get_mut(&number)?))
+    }
+
     /// What a client should hold.
     fn holds(&self, client: u8) -> BTreeMap<(InstanceName, Key), Path> {
         let (_, session) = &self.sessions[&client];
@@ -130,7 +136,6 @@ impl Both {
     }
 
     fn act(&mut self, act: Act) {
-        let conn = |model: &Model, client: u8| model.sessions.get(&client).map(|(conn, _)| *conn);
         match act {
             Act::Open(client) => {
                 // Whoever is there already comes back, and its older session ends.
@@ -143,38 +148,18 @@ impl Both {
                     self.world.close(conn);
                 }
             }
-            Act::Subscribe(client, number) => {
-                if let Some((conn, session)) = self.model.sessions.get_mut(&client)
-                    && !session.contains_key(&number)
-                {
-                    session.insert(number, BTreeMap::new());
-                    let subscription = self.world.subscribe(*conn, number);
-                    self.present.insert((*conn, number), subscription);
-                    self.all.entry((*conn, number)).or_default().push(subscription);
-                }
-            }
-            Act::Unsubscribe(client, number) => {
-                if let Some((conn, session)) = self.model.sessions.get_mut(&client)
-                    && session.remove(&number).is_some()
-                {
-                    self.world.unsubscribe(*conn, number);
-                    self.present.remove(&(*conn, number));
-                }
-            }
+            Act::Subscribe(client, number) => self.subscribe(client, number),
+            Act::Unsubscribe(client, number) => self.unsubscribe(client, number),
             Act::Publish(client, number, key, path) => {
-                if let Some((conn, session)) = self.model.sessions.get_mut(&client)
-                    && let Some(published) = session.get_mut(&number)
-                {
+                if let Some((conn, published)) = self.model.published(client, number) {
                     published.insert(key, path.clone());
-                    self.world.publish(*conn, number, key, path);
+                    self.world.publish(conn, number, key, path);
                 }
             }
             Act::Withdraw(client, number, key) => {
-                if let Some((conn, session)) = self.model.sessions.get_mut(&client)
-                    && let Some(published) = session.get_mut(&number)
-                {
+                if let Some((conn, published)) = self.model.published(client, number) {
                     published.remove(&key);
-                    self.world.withdraw(*conn, number, key);
+                    self.world.withdraw(conn, number, key);
                 }
             }
             Act::Configure(numbers) => {
@@ -183,22 +168,41 @@ impl Both {
                 self.world.handle(Input::Configure(inventory(self.revision, &list)));
                 self.model.configured = numbers;
             }
-            Act::Stall(client) => {
-                if let Some(conn) = conn(&self.model, client) {
-                    self.world.sent(conn, CLIENT_QUEUE_BYTES);
-                }
-            }
-            Act::Resume(client) => {
-                if let Some(conn) = conn(&self.model, client) {
-                    self.world.sent(conn, 0);
-                }
-            }
+            Act::Stall(client) => self.queue(client, CLIENT_QUEUE_BYTES),
+            Act::Resume(client) => self.queue(client, 0),
             Act::Step => {
                 if let Some(deadline) = self.world.node.poll_timeout().filter(|it| it.why == Why::MoreWork) {
                     self.world.now = self.world.now.max(deadline.at);
                     self.world.handle(Input::Timeout);
                 }
             }
+        }
+    }
+
+    fn subscribe(&mut self, client: u8, number: u8) {
+        if let Some((conn, session)) = self.model.sessions.get_mut(&client)
+            && !session.contains_key(&number)
+        {
+            session.insert(number, BTreeMap::new());
+            let subscription = self.world.subscribe(*conn, number);
+            self.present.insert((*conn, number), subscription);
+            self.all.entry((*conn, number)).or_default().push(subscription);
+        }
+    }
+
+    fn unsubscribe(&mut self, client: u8, number: u8) {
+        if let Some((conn, session)) = self.model.sessions.get_mut(&client)
+            && session.remove(&number).is_some()
+        {
+            self.world.unsubscribe(*conn, number);
+            self.present.remove(&(*conn, number));
+        }
+    }
+
+    /// So many bytes wait for a client.
+    fn queue(&mut self, client: u8, bytes: usize) {
+        if let Some((conn, _)) = self.model.sessions.get(&client) {
+            self.world.sent(*conn, bytes);
         }
     }
 }
