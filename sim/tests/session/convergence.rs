@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tandem_core::configuration::Configuration;
 use tandem_core::event::{Route, What};
+use tandem_core::session::Command;
 use tandem_core::status::Ownership;
 use tandem_core::{ConnId, Uuid};
 use tandem_sim::switch::{Input as SwitchInput, Row, Writer};
 
 use crate::contents::{found, ours, wanted};
-use crate::world::{
-    TUNNEL_IP, Wanted, World, find_locator, find_logical_switch, find_port, mac, name, network, ops, vtep,
-};
+use crate::other_writers::{Edit, edit};
+use crate::world::{TUNNEL_IP, Wanted, World, find_logical_switch, find_port, mac, name, network, vtep};
 
 /// What a configuration wants, in small numbers.
 #[derive(Clone, Debug)]
@@ -71,31 +71,6 @@ enum Action {
     Edit(Edit),
 }
 
-/// What other writers do, with numbers that pick a row.
-#[derive(Clone, Debug)]
-enum Edit {
-    DeleteRemote(u8),
-    InsertRemote(u8, u32, u8),
-    MoveRemote(u8, u8),
-    DoubleBroadcast(u8, bool),
-    DeleteBroadcast(u8),
-    Bind(bool, u8, u8),
-    Unbind(bool),
-    Foreign(u8),
-    DeleteLogicalSwitch(u8),
-    Renumber(u8, u32),
-    Learn(u8, u32),
-    Unlearn(u8),
-    ReplacePort(bool),
-    RenamePort,
-    RenameSwitch,
-    Adopt(u8, u8),
-    Group(u8),
-    Gibberish(u8),
-    LearnBroadcast(u8),
-    UnlearnBroadcast(u8),
-}
-
 fn wish() -> impl Strategy<Value = Wish> {
     let one = prop::option::weighted(0.7, (0..3u32, any::<bool>()));
     let macs = prop::collection::vec((0..4usize, 0..5u32, 0..4u8), 0..10);
@@ -104,31 +79,6 @@ fn wish() -> impl Strategy<Value = Wish> {
         macs,
         rotation,
     })
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    prop_oneof![
-        any::<u8>().prop_map(Edit::DeleteRemote),
-        (any::<u8>(), 0..5u32, 1..4u8).prop_map(|(ls, mac, end)| Edit::InsertRemote(ls, mac, end)),
-        (any::<u8>(), 1..4u8).prop_map(|(row, end)| Edit::MoveRemote(row, end)),
-        (any::<u8>(), any::<bool>()).prop_map(|(ls, old)| Edit::DoubleBroadcast(ls, old)),
-        any::<u8>().prop_map(Edit::DeleteBroadcast),
-        (any::<bool>(), any::<u8>(), 0..40u8).prop_map(|(port, ls, vlan)| Edit::Bind(port, ls, vlan)),
-        any::<bool>().prop_map(Edit::Unbind),
-        any::<u8>().prop_map(Edit::Foreign),
-        any::<u8>().prop_map(Edit::DeleteLogicalSwitch),
-        (any::<u8>(), 5000..5005u32).prop_map(|(ls, vni)| Edit::Renumber(ls, vni)),
-        (any::<u8>(), 0..5u32).prop_map(|(ls, mac)| Edit::Learn(ls, mac)),
-        any::<u8>().prop_map(Edit::Unlearn),
-        any::<bool>().prop_map(Edit::ReplacePort),
-        Just(Edit::RenamePort),
-        Just(Edit::RenameSwitch),
-        (any::<u8>(), 1..5u8).prop_map(|(ls, n)| Edit::Adopt(ls, n)),
-        any::<u8>().prop_map(Edit::Group),
-        any::<u8>().prop_map(Edit::Gibberish),
-        any::<u8>().prop_map(Edit::LearnBroadcast),
-        any::<u8>().prop_map(Edit::UnlearnBroadcast),
-    ]
 }
 
 /// A few bytes, some messages, or everything that is under way.
@@ -231,42 +181,13 @@ impl Run {
                 self.world.now = self.world.now + Duration::from_millis(ms.into());
                 self.world.wake_sessions();
             }
-            Action::Configure(pick, wish) => {
-                if let Some(conn) = self.conn(pick) {
-                    let configuration = self.configuration(self.agents[&conn], &wish).into();
-                    let complete = true;
-                    self.world.command(
-                        conn,
-                        tandem_core::session::Command::Configure {
-                            configuration,
-                            complete,
-                        },
-                    );
-                }
-            }
+            Action::Configure(pick, wish) => self.configure(pick, &wish, true),
+            Action::Incomplete(pick, wish) => self.configure(pick, &wish, false),
             Action::Connect(agent_b, wish) => self.connect(agent_b, &wish),
-            Action::Open(agent_b, complete, fit, wish) => {
-                if self.world.sessions.len() < 3 {
-                    let conn = self.world.open(&self.configuration(agent_b, &wish), complete, fit);
-                    self.agents.insert(conn, agent_b);
-                }
-            }
-            Action::Incomplete(pick, wish) => {
-                if let Some(conn) = self.conn(pick) {
-                    let configuration = self.configuration(self.agents[&conn], &wish).into();
-                    let complete = false;
-                    self.world.command(
-                        conn,
-                        tandem_core::session::Command::Configure {
-                            configuration,
-                            complete,
-                        },
-                    );
-                }
-            }
-            Action::Drain(pick) => self.command(pick, tandem_core::session::Command::Drain),
-            Action::Prove(pick) => self.command(pick, tandem_core::session::Command::Prove),
-            Action::Fit(pick) => self.command(pick, tandem_core::session::Command::Fit),
+            Action::Open(agent_b, complete, fit, wish) => self.open(agent_b, &wish, complete, fit),
+            Action::Drain(pick) => self.command(pick, Command::Drain),
+            Action::Prove(pick) => self.command(pick, Command::Prove),
+            Action::Fit(pick) => self.command(pick, Command::Fit),
             Action::Disconnect(pick) => {
                 if let Some(conn) = self.conn(pick) {
                     self.world.disconnect(conn);
@@ -279,7 +200,18 @@ impl Run {
         }
     }
 
-    fn command(&mut self, pick: u8, command: tandem_core::session::Command) {
+    fn configure(&mut self, pick: u8, wish: &Wish, complete: bool) {
+        if let Some(conn) = self.conn(pick) {
+            let configuration = self.configuration(self.agents[&conn], wish).into();
+            let command = Command::Configure {
+                configuration,
+                complete,
+            };
+            self.world.command(conn, command);
+        }
+    }
+
+    fn command(&mut self, pick: u8, command: Command) {
         if let Some(conn) = self.conn(pick) {
             self.world.command(conn, command);
         }
@@ -296,6 +228,13 @@ impl Run {
     fn connect(&mut self, agent_b: bool, wish: &Wish) {
         if self.world.sessions.len() < 3 {
             let conn = self.world.connect(&self.configuration(agent_b, wish));
+            self.agents.insert(conn, agent_b);
+        }
+    }
+
+    fn open(&mut self, agent_b: bool, wish: &Wish, complete: bool, fit: bool) {
+        if self.world.sessions.len() < 3 {
+            let conn = self.world.open(&self.configuration(agent_b, wish), complete, fit);
             self.agents.insert(conn, agent_b);
         }
     }
@@ -331,112 +270,8 @@ impl Run {
     }
 
     fn edit(&mut self, edit: &Edit) {
-        let world = &self.world;
-        let pick = |table: &str, pick: u8| {
-            let rows: Vec<Uuid> = world.switch.rows(table).map(|(row, _)| row).collect();
-            rows.get(usize::from(pick) % rows.len().max(1)).copied()
-        };
-        let port = |first: bool| find_port(world, if first { "eth1" } else { "eth2" });
-        let locator = |end: u8| match find_locator(world, vtep(end)) {
-            Some(row) => (Vec::new(), ops::uuid(row)),
-            None => (vec![ops::locator("l", vtep(end))], ops::named("l")),
-        };
-        let operations: Option<Vec<Value>> = match edit {
-            Edit::DeleteRemote(row) => pick("Ucast_Macs_Remote", *row).map(|row| vec![ops::delete("Ucast_Macs_Remote", row)]),
-            Edit::InsertRemote(ls, address, end) => pick("Logical_Switch", *ls).map(|ls| {
-                let (mut operations, locator) = locator(*end);
-                operations.push(ops::ucast("Ucast_Macs_Remote", &mac(*address).to_string(), &ops::uuid(ls), &locator));
-                operations
-            }),
-            Edit::MoveRemote(row, end) => pick("Ucast_Macs_Remote", *row).map(|row| {
-                let (mut operations, locator) = locator(*end);
-                let to = json!({"locator": locator});
-                operations.push(json!({"op": "update", "table": "Ucast_Macs_Remote", "where": [["_uuid", "==", ops::uuid(row)]], "row": to}));
-                operations
-            }),
-            Edit::DoubleBroadcast(ls, old) => pick("Logical_Switch", *ls).map(|ls| {
-                let (mut operations, locator) = locator(3);
-                operations.push(json!({"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}}));
-                let mac = if *old { "ff:ff:ff:ff:ff:ff" } else { "unknown-dst" };
-                operations.push(ops::mcast("Mcast_Macs_Remote", mac, &ops::uuid(ls), "s"));
-                operations
-            }),
-            Edit::DeleteBroadcast(row) => pick("Mcast_Macs_Remote", *row).map(|row| vec![ops::delete("Mcast_Macs_Remote", row)]),
-            Edit::Bind(first, ls, vlan) => port(*first).zip(pick("Logical_Switch", *ls)).map(|(port, ls)| {
-                let map = json!(["map", [[vlan, ops::uuid(ls)]]]);
-                vec![json!({"op": "mutate", "table": "Physical_Port", "where": [["_uuid", "==", ops::uuid(port)]], "mutations": [["vlan_bindings", "insert", map]]})]
-            }),
-            Edit::Unbind(first) => port(*first).map(|port| {
-                vec![json!({"op": "update", "table": "Physical_Port", "where": [["_uuid", "==", ops::uuid(port)]], "row": {"vlan_bindings": ["map", []]}})]
-            }),
-            Edit::Foreign(n) => Some(vec![ops::logical_switch(&format!("foreign-{}", n % 3), 6000 + u32::from(n % 3))]),
-            Edit::DeleteLogicalSwitch(ls) => pick("Logical_Switch", *ls).map(|ls| {
-                let of = json!([["logical_switch", "==", ops::uuid(ls)]]);
-                let tables = ["Ucast_Macs_Remote", "Mcast_Macs_Remote", "Ucast_Macs_Local", "Mcast_Macs_Local"];
-                let rows = tables.map(|table| json!({"op": "delete", "table": table, "where": of}));
-                let unbind = json!({"op": "update", "table": "Physical_Port", "where": [], "row": {"vlan_bindings": ["map", []]}});
-                [unbind].into_iter().chain(rows).chain([ops::delete("Logical_Switch", ls)]).collect()
-            }),
-            Edit::Renumber(ls, vni) => pick("Logical_Switch", *ls).filter(|ls| is_ours(world, *ls)).map(|ls| {
-                vec![json!({"op": "update", "table": "Logical_Switch", "where": [["_uuid", "==", ops::uuid(ls)]], "row": {"tunnel_key": vni}})]
-            }),
-            Edit::Learn(ls, address) => pick("Logical_Switch", *ls).map(|ls| {
-                let (mut operations, locator) = match find_locator(world, TUNNEL_IP) {
-                    Some(row) => (Vec::new(), ops::uuid(row)),
-                    None => (vec![ops::locator("l", TUNNEL_IP)], ops::named("l")),
-                };
-                operations.push(ops::ucast("Ucast_Macs_Local", &mac(100 + address).to_string(), &ops::uuid(ls), &locator));
-                operations
-            }),
-            Edit::Unlearn(row) => pick("Ucast_Macs_Local", *row).map(|row| vec![ops::delete("Ucast_Macs_Local", row)]),
-            Edit::RenamePort => {
-                let (from, to) = if port(true).is_some() { ("eth1", "eth9") } else { ("eth9", "eth1") };
-                Some(vec![json!({"op": "update", "table": "Physical_Port", "where": [["name", "==", from]], "row": {"name": to}})])
-            }
-            Edit::RenameSwitch => {
-                let tor1 = world.switch.rows("Physical_Switch").any(|(_, row)| row.text("name") == Some("tor1"));
-                let to = if tor1 { "tor9" } else { "tor1" };
-                Some(vec![json!({"op": "update", "table": "Physical_Switch", "where": [], "row": {"name": to}})])
-            }
-            Edit::Adopt(ls, n) => pick("Logical_Switch", *ls).filter(|ls| !is_ours(world, *ls)).map(|ls| {
-                vec![json!({"op": "update", "table": "Logical_Switch", "where": [["_uuid", "==", ops::uuid(ls)]], "row": {"name": name((*n).into())}})]
-            }),
-            Edit::Group(ls) => pick("Logical_Switch", *ls).map(|ls| {
-                let (mut operations, locator) = locator(3);
-                operations.push(json!({"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}}));
-                operations.push(ops::mcast("Mcast_Macs_Remote", "01:00:5e:00:00:01", &ops::uuid(ls), "s"));
-                operations
-            }),
-            Edit::Gibberish(ls) => pick("Logical_Switch", *ls).map(|ls| {
-                let (mut operations, locator) = locator(2);
-                operations.push(ops::ucast("Ucast_Macs_Remote", "gibberish", &ops::uuid(ls), &locator));
-                operations
-            }),
-            Edit::LearnBroadcast(ls) => pick("Logical_Switch", *ls).map(|ls| {
-                let (mut operations, locator) = match find_locator(world, TUNNEL_IP) {
-                    Some(row) => (Vec::new(), ops::uuid(row)),
-                    None => (vec![ops::locator("l", TUNNEL_IP)], ops::named("l")),
-                };
-                operations.push(json!({"op": "insert", "table": "Physical_Locator_Set", "uuid-name": "s", "row": {"locators": locator}}));
-                operations.push(ops::mcast("Mcast_Macs_Local", "unknown-dst", &ops::uuid(ls), "s"));
-                operations
-            }),
-            Edit::UnlearnBroadcast(row) => pick("Mcast_Macs_Local", *row).map(|row| vec![ops::delete("Mcast_Macs_Local", row)]),
-            Edit::ReplacePort(first) => port(*first).map(|port| {
-                let switch = json!(["uuid", pick("Physical_Switch", 0).expect("tor1").to_string()]);
-                let change = |how: &str, what: Value| {
-                    json!({"op": "mutate", "table": "Physical_Switch", "where": [["_uuid", "==", switch]], "mutations": [["ports", how, what]]})
-                };
-                let name = if *first { "eth1" } else { "eth2" };
-                vec![
-                    change("delete", ops::uuid(port)),
-                    json!({"op": "insert", "table": "Physical_Port", "uuid-name": "p", "row": {"name": name}}),
-                    change("insert", ops::named("p")),
-                ]
-            }),
-        };
         // What the database refuses does not happen.
-        if let Some(operations) = operations {
+        if let Some(operations) = edit.operations(&self.world) {
             self.world.local(Value::Array(operations));
         }
     }
@@ -519,7 +354,7 @@ impl Run {
             self.world.disconnect(conn);
         }
         for conn in self.world.sessions.keys().copied().collect::<Vec<_>>() {
-            self.world.command(conn, tandem_core::session::Command::Fit);
+            self.world.command(conn, Command::Fit);
             self.world.configure(conn, &configuration);
         }
         // Long enough for every quarantine, and for MACs that the switch does not take back.
@@ -590,11 +425,4 @@ impl Run {
         }
         routes
     }
-}
-
-fn is_ours(world: &World, logical_switch: Uuid) -> bool {
-    let mut rows = world.switch.rows("Logical_Switch");
-    rows.any(|(row, columns)| {
-        row == logical_switch && columns.text("name").is_some_and(|name| name.starts_with("Contrail-"))
-    })
 }

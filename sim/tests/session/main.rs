@@ -14,6 +14,7 @@ mod hostile;
 mod keepalive;
 mod locators;
 mod opening;
+mod other_writers;
 mod ownership;
 mod retries;
 mod unplaced;
