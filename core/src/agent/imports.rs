@@ -142,3 +142,102 @@ impl Pending {
         commands
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::uplinks::Options;
+    use super::*;
+    use crate::configuration::SessionOptions;
+
+    const NETWORK: Uuid = Uuid(1);
+
+    fn uplinks() -> Uplinks {
+        Uplinks::new(Options {
+            nodes: Vec::new(),
+            session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
+            stale_hold: None,
+            seed: 1,
+        })
+    }
+
+    /// Sessions that take part in the network, with so many MACs marked.
+    fn imports(sessions: u64, macs: usize) -> Imports {
+        let mut imports = Imports::default();
+        for conn in (1..=sessions).map(ConnId) {
+            imports.on_opened(conn);
+            imports.set_networks(conn, [NETWORK].into(), &uplinks());
+        }
+        for number in 0..macs {
+            let [high, low] = u16::try_from(number).expect("few").to_be_bytes();
+            imports.mark(NETWORK, Mac([2, 0, 0, 0, high, low]));
+        }
+        imports
+    }
+
+    /// What one step sends: each session, and the number of its MACs, or whether the network is complete.
+    fn send(imports: &mut Imports) -> Vec<(u64, Result<usize, bool>)> {
+        let mut outputs = VecDeque::new();
+        imports.send(&uplinks(), &mut outputs);
+        sent(outputs)
+    }
+
+    fn sent(outputs: VecDeque<Output>) -> Vec<(u64, Result<usize, bool>)> {
+        let sent = outputs.into_iter().filter_map(|output| {
+            let Output::Command { conn, command } = output else {
+                return None;
+            };
+            match command {
+                Command::Import { macs, .. } => Some((conn.0, Ok(macs.len()))),
+                Command::RoutesComplete { complete, .. } => Some((conn.0, Err(complete))),
+                Command::Configure { .. } | Command::Fit | Command::Prove | Command::Drain | Command::Close(_) => None,
+            }
+        });
+        sent.collect()
+    }
+
+    #[test]
+    fn a_network_is_complete_after_the_last_of_its_routes() {
+        let mut imports = imports(1, ROUTES_PER_STEP + 1);
+        let mut at_once = VecDeque::new();
+        imports.on_complete(NETWORK, true, &mut at_once);
+        assert_eq!(sent(at_once), []);
+        assert_eq!(
+            send(&mut imports),
+            [(1, Ok(ROUTES_PER_STEP)), (1, Ok(1)), (1, Err(true))]
+        );
+        assert!(!imports.has_work());
+    }
+
+    #[test]
+    fn a_network_that_is_complete_no_more_is_notified_before_its_routes() {
+        let mut imports = imports(1, 1);
+        let mut at_once = VecDeque::new();
+        imports.on_complete(NETWORK, true, &mut at_once);
+        imports.on_complete(NETWORK, false, &mut at_once);
+        assert_eq!(sent(at_once), [(1, Err(false))]);
+        assert_eq!(send(&mut imports), [(1, Ok(1))]);
+    }
+
+    #[test]
+    fn sessions_take_turns_and_a_step_is_bounded() {
+        let most = LOOKS_PER_STEP / ROUTES_PER_STEP;
+        let mut imports = imports(2, most * ROUTES_PER_STEP);
+        let turns: Vec<u64> = send(&mut imports).into_iter().map(|(conn, _)| conn).collect();
+        assert_eq!(turns, [1, 2].repeat(most / 2));
+        assert!(imports.has_work());
+        assert_eq!(send(&mut imports)[0], (1, Ok(ROUTES_PER_STEP)), "after the second");
+    }
+
+    #[test]
+    fn a_session_is_sent_nothing_of_a_network_that_it_has_left() {
+        let mut imports = imports(2, 1);
+        imports.on_complete(NETWORK, true, &mut VecDeque::new());
+        imports.set_networks(ConnId(1), BTreeSet::new(), &uplinks());
+        imports.on_closed(ConnId(2));
+        assert!(!imports.has_work());
+        imports.mark(NETWORK, Mac([2, 0, 0, 0, 0, 1]));
+        assert_eq!(send(&mut imports), []);
+    }
+}

@@ -252,3 +252,122 @@ fn path(vtep: Ipv4Addr, vni: Vni) -> Path {
         ..Path::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::configuration::{Configuration, Network, SessionOptions, Switch};
+    use crate::contrail_schema::{instance, virtual_network};
+
+    const NETWORK: Uuid = Uuid(1);
+    const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const THERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+    fn vni() -> Vni {
+        Vni::new(5000).expect("a VNI")
+    }
+
+    fn publications(stale_hold: Option<Duration>) -> Publications {
+        Publications::new(&Options {
+            nodes: Vec::new(),
+            session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
+            stale_hold,
+            seed: 1,
+        })
+    }
+
+    /// The network, with one switch of ours in it.
+    fn instances() -> Instances {
+        let network = Network {
+            name: "blue".into(),
+            vni: vni(),
+            remote_macs: BTreeMap::new(),
+        };
+        let switch = Switch {
+            vtep: Some(HERE),
+            ports: [("eth1".into(), [(1, NETWORK)].into())].into(),
+            ..Switch::default()
+        };
+        Instances::of(&Configuration {
+            session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
+            networks: [(NETWORK, network)].into(),
+            switches: [("tor1".into(), switch)].into(),
+        })
+    }
+
+    fn desired(publications: &Publications, key: &Key) -> Option<Path> {
+        publications.desired(&instances(), &instance(&virtual_network("blue")), key)
+    }
+
+    fn export(publications: &mut Publications, change: Change, vtep: Ipv4Addr, vteps: &[Ipv4Addr]) {
+        let route = Route {
+            network: NETWORK,
+            mac: MAC,
+            vtep,
+        };
+        publications.on_exported(Time::ORIGIN, route, change, vteps, &Fabric::default());
+    }
+
+    #[test]
+    fn a_route_is_published_under_the_vni_of_its_network_alone() {
+        let mut publications = publications(None);
+        export(&mut publications, Change::Learned, HERE, &[HERE]);
+        let path = desired(&publications, &Key::of_mac(vni(), MAC)).expect("a path");
+        assert_eq!(path.next_hops, [NextHop::vxlan(HERE, vni())]);
+        assert_eq!((path.local_preference, path.sequence), (PREFERENCE, 1));
+        let other = Vni::new(6000).expect("a VNI");
+        assert_eq!(desired(&publications, &Key::of_mac(other, MAC)), None);
+    }
+
+    #[test]
+    fn a_mac_stays_where_it_is_until_it_is_learned_elsewhere_or_goes() {
+        let mut publications = publications(None);
+        export(&mut publications, Change::Learned, HERE, &[HERE]);
+        export(&mut publications, Change::Inherited, THERE, &[HERE, THERE]);
+        assert_eq!(publications.place(NETWORK, MAC), Some((HERE, 1)));
+        export(&mut publications, Change::Learned, THERE, &[HERE, THERE]);
+        assert_eq!(publications.place(NETWORK, MAC), Some((THERE, 2)));
+        export(&mut publications, Change::Withdrawn, THERE, &[HERE]);
+        assert_eq!(publications.place(NETWORK, MAC).map(|(vtep, _)| vtep), Some(HERE));
+        export(&mut publications, Change::Withdrawn, HERE, &[]);
+        assert_eq!(publications.place(NETWORK, MAC), None);
+    }
+
+    #[test]
+    fn a_copy_has_the_sequence_of_its_original_and_the_least_preference() {
+        let mut publications = publications(Some(Duration::from_secs(30)));
+        let live = Served {
+            live: true,
+            ..Served::default()
+        };
+        publications.on_served(Time::ORIGIN, [(HERE, live)].into());
+        let mut fabric = Fabric::default();
+        let original = ReceivedPath {
+            vtep: HERE,
+            preference: PREFERENCE,
+            sticky: false,
+            sequence: 7,
+        };
+        let key = Key::of_mac(vni(), MAC);
+        fabric.insert(0, NETWORK, key, original).expect("room");
+        assert!(publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric));
+        let copy = desired(&publications, &key).expect("a path");
+        assert_eq!((copy.local_preference, copy.sequence), (STALE_PREFERENCE, 7));
+        assert_eq!(publications.advert(NETWORK, MAC), None, "it is not ours");
+        assert!(!publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric));
+    }
+
+    #[test]
+    fn broadcast_routes_name_the_services_node_and_those_that_went_are_concerned_too() {
+        let mut publications = publications(None);
+        let key = Key::of_broadcast(vni(), HERE);
+        assert_eq!(publications.on_broadcasts_exported(NETWORK, &[HERE]), [HERE]);
+        let path = desired(&publications, &key).expect("a path");
+        assert_eq!(path.replicator, Some(Ipv4Addr::LOCALHOST));
+        assert_eq!(publications.on_broadcasts_exported(NETWORK, &[THERE]), [HERE, THERE]);
+        assert_eq!(desired(&publications, &key), None);
+    }
+}

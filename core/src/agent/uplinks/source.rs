@@ -236,3 +236,115 @@ impl Source {
         virtual_router(&self.session.agent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::xmpp::Element;
+    use crate::xmpp::graph::Node;
+
+    /// Two control nodes with a session each: 1 and 2, which are of Tandem or not.
+    struct Both {
+        source: Source,
+        connections: Connections,
+    }
+
+    /// What the source does: asks a session, follows a name, puts a configuration in force.
+    #[derive(Debug, Eq, PartialEq)]
+    enum Act {
+        Ask(u64),
+        Follow(String),
+        Configure,
+    }
+
+    fn acts(outputs: VecDeque<Output>) -> Vec<Act> {
+        let acts = outputs.into_iter().map(|output| match output {
+            Output::SendStanza { id, .. } => Act::Ask(id.0),
+            Output::Event(What::ConfiguredBy { name }) => Act::Follow(name),
+            Output::Configure { .. } => Act::Configure,
+            other @ (Output::Dial { .. } | Output::Close { .. } | Output::Event(_)) => panic!("{other:?}"),
+            other @ (Output::Imported { .. } | Output::RoutesComplete { .. }) => panic!("{other:?}"),
+        });
+        acts.collect()
+    }
+
+    fn follow(number: u64) -> Act {
+        Act::Follow(format!("control-{number}"))
+    }
+
+    impl Both {
+        fn new(ours: [bool; 2]) -> (Self, Vec<Act>) {
+            let nodes: [SocketAddr; 2] = [1, 2].map(|port| (Ipv4Addr::LOCALHOST, port).into());
+            let mut connections = Connections::new(&nodes, 1);
+            connections.dial(Time::ORIGIN, &mut VecDeque::new());
+            for (number, ours) in (1..).zip(ours) {
+                connections.on_opened(Time::ORIGIN, UplinkId(number), format!("control-{number}"), ours);
+            }
+            let source = Source::new(SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST));
+            let mut both = Self { source, connections };
+            let acts = both.choose();
+            (both, acts)
+        }
+
+        fn choose(&mut self) -> Vec<Act> {
+            let mut outputs = VecDeque::new();
+            self.source.choose(Time::ORIGIN, &self.connections, &mut outputs);
+            acts(outputs)
+        }
+
+        /// A session sends a whole configuration.
+        fn send(&mut self, id: u64, revision: u64) -> Vec<Act> {
+            let node = Node {
+                id: self.source.own_node(),
+                properties: vec![Element::leaf(REVISION, revision.to_string())],
+            };
+            let (id, changes) = (UplinkId(id), vec![Change::UpdateNode(node)]);
+            let (mut outputs, connections) = (VecDeque::new(), &self.connections);
+            self.source
+                .on_changes(Time::ORIGIN, id, changes, connections, &mut outputs);
+            acts(outputs)
+        }
+
+        fn close(&mut self, id: u64) -> Vec<Act> {
+            self.connections.on_closed(Time::ORIGIN, UplinkId(id));
+            self.source.on_closed(UplinkId(id));
+            self.choose()
+        }
+    }
+
+    #[test]
+    fn every_tandem_control_node_is_asked_and_the_first_is_followed() {
+        let (mut both, acts) = Both::new([true, true]);
+        assert_eq!(acts, [Act::Ask(1), Act::Ask(2), follow(1)]);
+        assert_eq!(both.choose(), [], "it is asked once");
+    }
+
+    #[test]
+    fn a_control_node_of_another_make_is_asked_when_no_other_is_left() {
+        let (mut both, acts) = Both::new([false, true]);
+        assert_eq!(acts, [Act::Ask(2), follow(2)]);
+        assert_eq!(both.close(2), [Act::Ask(1), follow(1)]);
+    }
+
+    #[test]
+    fn a_higher_revision_is_followed_at_once_and_a_lower_never() {
+        let (mut both, _) = Both::new([true, true]);
+        assert_eq!(both.send(1, 5), [Act::Configure]);
+        assert_eq!(both.send(2, 6), [follow(2), Act::Configure]);
+        assert_eq!(both.send(1, 4), []);
+        assert_eq!(both.source.revision(), Some(6));
+        assert!(both.source.is_followed(Some(UplinkId(2))));
+    }
+
+    #[test]
+    fn what_is_in_force_stays_when_only_an_outdated_control_node_is_left() {
+        let (mut both, _) = Both::new([true, true]);
+        both.send(1, 5);
+        both.send(2, 6);
+        assert_eq!(both.close(2), []);
+        assert_eq!((both.source.revision(), both.source.followed), (Some(6), None));
+        assert_eq!(both.send(1, 6), [follow(1), Act::Configure]);
+    }
+}
