@@ -11,7 +11,7 @@ use tandem_net::{logging, service};
 
 /// Runs a ToR agent until SIGTERM (it hands its switches over first)
 ///
-/// SIGHUP reads the configuration again; only what differs reaches the switches.
+/// SIGHUP reads the configuration again; only differences reach the switches.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -12,7 +12,7 @@ use super::{Exit, Output, count};
 use tandem_net::config::{self, Config, LoadError, Problem};
 use tandem_net::tls::{Acceptor, Connector, TlsError};
 
-/// Says whether a configuration file is right; if not, where it is wrong and what to write instead
+/// Checks a configuration file; shows each problem with its place and the correct form
 ///
 /// It reads the file and those that it names, exactly as `tandem agent` or `tandem control` does, and starts nothing.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ struct Report {
 
 #[derive(Default, Serialize)]
 struct Verdict {
-    /// Whose file it is: `agent` or `control node`.
+    /// The kind of file: `agent` or `control node`.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     problems: Vec<Mistake>,
@@ -127,7 +127,7 @@ impl Verdict {
     }
 }
 
-/// Whether the certificates are such that it could start with them.
+/// Whether the process could start with the certificates.
 fn certificates(config: &Config) -> Result<(), TlsError> {
     match config {
         Config::Agent(agent) => {

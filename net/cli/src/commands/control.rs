@@ -12,7 +12,7 @@ use tandem_net::{logging, service};
 
 /// Runs a control node until SIGTERM (it ends the stream to every agent first)
 ///
-/// SIGHUP reads the inventory again and sends each agent what differs for it.
+/// SIGHUP reads the inventory again and sends each agent its differences.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

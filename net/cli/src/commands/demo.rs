@@ -10,9 +10,9 @@ use crate::demo::{self, Engine, Failure, Interrupt, Options, Progress};
 /// Kills the agent that owns a switch, and shows what the failover cost
 ///
 /// Everything runs on this machine, on loopback addresses of its own, with real TLS: two agents, two control nodes, a
-/// proxy and two switches. What one switch has learned reaches the other, before the failover and afterwards. Proxy and
-/// switches are Tandem's own models of HAProxy and ovsdb-server, or with --real these themselves. Nothing that runs
-/// already is touched, and nothing is left behind.
+/// proxy and two switches. A MAC that one switch has learned reaches the other, before the failover and afterwards. Proxy
+/// and switches are Tandem's own models of HAProxy and ovsdb-server, or with --real these themselves. The demo touches no
+/// process that runs already, and leaves nothing behind.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,7 @@ pub struct Args {
     /// Remote MACs in each switch
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=200_000))]
     macs: u32,
-    /// Print one JSON object instead of the story
+    /// Print one JSON object instead of the report
     #[arg(long)]
     json: bool,
 }

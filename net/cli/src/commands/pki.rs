@@ -24,9 +24,9 @@ enum Command {
     /// Makes a CA each for agents, switches and control nodes, and certificates for two agents, a switch and two control
     /// nodes
     ///
-    /// It prints the files that it made. Nothing that is there is overwritten.
+    /// It prints the files that it made, and overwrites none.
     Init {
-        /// The folder; it is made if it is not there
+        /// The folder; made if it does not exist
         dir: PathBuf,
         /// One certificate for both agents, for switches that pin the certificate of their manager
         #[arg(long)]

@@ -25,8 +25,8 @@ use tandem_net::tls::{Acceptor, Connector, Settings};
 
 /// Runs an emulated switch: an OVSDB server with the hardware_vtep schema, on real sockets
 ///
-/// It dials its managers and takes their orders as a switch does; it forwards no packets. vtep-ctl and ovsdb-client
-/// can talk to it. It keeps its database in memory.
+/// It dials its managers and serves their requests as a switch does; it forwards no packets. vtep-ctl and ovsdb-client
+/// can connect to it. It keeps its database in memory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,27 +38,27 @@ Then, with the first:
 
 Exit codes: 0 stopped by a signal, 2 it could not start")]
 pub struct Args {
-    /// Its name: that of its Physical_Switch
+    /// Its name, in Physical_Switch
     #[arg(long, default_value = "tor1")]
     name: String,
     /// Its tunnel end
     #[arg(long, value_name = "IP", default_value = "10.0.1.1")]
     tunnel_ip: std::net::Ipv4Addr,
-    /// A port that it has; may be repeated
+    /// A port; may be repeated
     #[arg(long = "port", value_name = "NAME")]
     ports: Vec<String>,
-    /// Where it accepts connections, besides its Manager rows: ptcp:[PORT][:IP] or pssl:[PORT][:IP]; may be
+    /// An address to listen on, besides the Manager rows: ptcp:[PORT][:IP] or pssl:[PORT][:IP]; may be
     /// repeated
     #[arg(long = "listen", value_name = "TARGET", value_parser = listener)]
     listen: Vec<String>,
-    /// A Manager row that it begins with: ssl:IP:PORT, tcp:IP:PORT, or a listener; may be repeated
+    /// A Manager row at the start: ssl:IP:PORT, tcp:IP:PORT, or a listener; may be repeated
     #[arg(long = "manager", value_name = "TARGET", value_parser = target)]
     managers: Vec<String>,
     /// The longest pause between two attempts to connect, of those rows (Manager.max_backoff; 8000 when not set)
     #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u32).range(1000..))]
     max_backoff: Option<u32>,
-    /// After how much silence it asks whether a manager lives, of those rows (Manager.inactivity_probe; 5000 when not
-    /// set, 0 is never)
+    /// The silence after which it sends a manager an echo, of those rows (Manager.inactivity_probe; 5000 when not set,
+    /// 0 is never)
     #[arg(long, value_name = "MILLISECONDS")]
     inactivity_probe: Option<u32>,
     /// The key of its certificate; PEM
@@ -73,10 +73,10 @@ pub struct Args {
     /// The version of its schema, 1.0.0 to 1.7.0
     #[arg(long, value_name = "VERSION", default_value = "1.7.0", value_parser = schema)]
     schema: SchemaVersion,
-    /// Decides every uuid that it makes
+    /// The seed of its uuids
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Writes each event as a JSON object to standard output, and not to the log
+    /// Write each event as a JSON object to standard output, and not to the log
     #[arg(long)]
     json: bool,
 }
@@ -219,7 +219,7 @@ impl Listener {
         let Ok(line) = serde_json::to_string(&Line { seconds, what }) else {
             return;
         };
-        // Nobody listens any more, or the disk is full: no reason for a switch to stop.
+        // The reader is gone, or the disk is full: no reason for a switch to stop.
         let _ = writeln!(io::stdout(), "{line}");
     }
 }

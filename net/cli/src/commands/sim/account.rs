@@ -130,9 +130,9 @@ fn start(entries: &[Entry], violation: &Violation) -> u64 {
     if violation.check != "L" {
         return violation.entry;
     }
-    let everybody: BTreeSet<&str> = entries.iter().map(|entry| &*entry.node).collect();
+    let nodes: BTreeSet<&str> = entries.iter().map(|entry| &*entry.node).collect();
     // A node always has events; those of the object that is wrong on it matter more.
-    let is_node = |object: &&String| everybody.contains(object.as_str());
+    let is_node = |object: &&String| nodes.contains(object.as_str());
     let (nodes, things): (Vec<_>, Vec<_>) = violation.objects.iter().partition(is_node);
     let newest = |objects: &[&String]| {
         let last = objects.iter().filter_map(|object| about(entries, object).next());

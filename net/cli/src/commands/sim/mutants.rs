@@ -4,9 +4,9 @@ use std::io;
 
 use super::{Exit, Output};
 
-/// Plants bugs in the agents, one after the other, and prints how many seeds it takes to find each
+/// Plants bugs in the agents, one after the other, and prints the number of seeds that each takes to be found
 ///
-/// It needs a build of its own, which has the bugs in it: what agents run with never has.
+/// It needs a build of its own with the bugs in it; the agents of a plain build have none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -14,7 +14,7 @@ Example:
 
 Exit codes: 0 each was found, 1 one was not, 2 usage, or this build has no bugs in it, 130 Ctrl-C")]
 pub(super) struct Args {
-    /// Seeds that may be tried for each, from 1 on
+    /// The most seeds to try for each bug, from 1 on
     #[arg(long, value_name = "N", default_value_t = 300)]
     seeds: u64,
     /// Print one JSON object as the last line
@@ -64,7 +64,7 @@ mod hunt {
         mutants: &'a [Hunted],
     }
 
-    /// What became of one.
+    /// The outcome of one bug.
     #[derive(Serialize)]
     struct Hunted {
         name: &'static str,
@@ -171,7 +171,7 @@ mod hunt {
         found.into_inner().unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// What the swarm hardly ever meets has a scenario of its own, which is run with every seed as well.
+    /// A bug that the swarm hardly ever meets has a scenario of its own, which runs with every seed as well.
     fn scenario(mutant: Mutant, seed: u64) -> Option<Plan> {
         let text = match mutant {
             Mutant::LockNotAsserted => include_str!("../../../../../scenarios/stolen-while-writing.toml"),

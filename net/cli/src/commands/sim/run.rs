@@ -19,8 +19,8 @@ use crate::demo::Interrupt;
 
 /// Runs plans, and prints the result of each
 ///
-/// One plan is described first; of several, and of a folder, each is a line. A failure shows which check found what,
-/// when and where, how it came to that, and ends with the command that shows it again.
+/// A single plan is described first; several plans, or a folder, have a line each. A failure shows the check and what it
+/// found, the time, the node and the events that led to it, and ends with the command that repeats the run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,8 +30,8 @@ Examples:
   tandem sim run --seed 7 --check-determinism
   tandem sim run --seed 7 --toml
 
-The log has a line for each event: its number, when, who, the word of the event, how the session stood that it is
-about (phase, owner, remote rows found, silent for), the number of the event that led to it, and what happened.
+The log has a line for each event: its number, its time, its node, its word, the state of its session (phase, owner,
+remote rows found, silent for), the number of the event that caused it, and its details.
 
 Exit codes: 0 nothing is wrong, 1 something is, 2 a plan cannot be read or run, 130 Ctrl-C, and nothing was wrong")]
 pub(super) struct Args {

@@ -131,17 +131,17 @@ fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<S
     let titles = ["SWITCH", "TUNNEL END", "AGENTS", "SERVICES NODES", "NETWORK", "OWNER"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, switch) in &status.switches {
-        let who = [
+        let head = [
             clean(name.as_str()),
             switch.vtep.map_or_else(|| "-".to_owned(), |vtep| vtep.to_string()),
             list(&switch.agents),
             list(&switch.tsns),
         ];
         if switch.owners.is_empty() {
-            rows.push([&who[..], &["none".into(), "-".into()]].concat());
+            rows.push([&head[..], &["none".into(), "-".into()]].concat());
         }
         for (network, owners) in &switch.owners {
-            rows.push([&who[..], &[network_shown(*network, names), owner(owners)]].concat());
+            rows.push([&head[..], &[network_shown(*network, names), owner(owners)]].concat());
         }
     }
     rows

@@ -112,15 +112,15 @@ fn configured(path: &Path) -> Result<String, String> {
         .read(path)
         .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
     let config = config::parse_any(path, &bytes, &Untouched).map_err(|problems| problems.to_string())?;
-    let (http, who) = match config {
+    let (http, kind) = match config {
         Config::Agent(agent) => (agent.listen.http, "agent"),
         Config::Control(control) => (control.http, "control node"),
     };
-    let http = http.ok_or_else(|| format!("{} has `http = \"off\"`: this {who} serves no status", path.display()))?;
+    let http = http.ok_or_else(|| format!("{} has `http = \"off\"`: this {kind} serves no status", path.display()))?;
     Ok(reachable(http).to_string())
 }
 
-/// Someone who may ask for the status need not be allowed to read the private key.
+/// A user of `status` need not be allowed to read the private key.
 struct Untouched;
 
 impl Files for Untouched {
@@ -129,7 +129,7 @@ impl Files for Untouched {
     }
 }
 
-/// Who listens on every address is asked on loopback.
+/// A server that listens on every address is asked on loopback.
 fn reachable(listens: SocketAddr) -> SocketAddr {
     let ip = match listens.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -231,7 +231,7 @@ mod tests {
         );
     }
 
-    /// A server that gives everybody the same answer once it was asked.
+    /// A server that gives each client the same answer after its request.
     fn server_of(json: String) -> SocketAddr {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -23,8 +23,8 @@ use tally::{Failure, Tally};
 
 /// Runs a range of seeds, and prints which failed, how fast it was, and what failovers cost
 ///
-/// Every seed is a plan of its own: who is there, how everything is set, what breaks when. Every hundredth runs twice,
-/// to see that it is the same. Ctrl-C ends it with what is known so far.
+/// Every seed is a plan of its own: its nodes, its settings, its faults. Every hundredth runs twice, to compare the two
+/// logs. Ctrl-C ends the sweep with the results so far.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,10 +34,10 @@ Examples:
 
 Exit codes: 0 no seed failed, 1 one did, 2 usage or environment, 130 Ctrl-C, and none had failed")]
 pub(super) struct Args {
-    /// The first and the last
+    /// The first and the last seed
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: RangeInclusive<u64>,
-    /// Worlds at once; as many as there are cores, if this is left out
+    /// Worlds at once [default: the number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
     /// Print one JSON object as the last line
