@@ -1,4 +1,4 @@
-//! How fast a dump is read: framed, walked and parsed into rows, beside a JSON tree of the same bytes.
+//! The speed of reading a dump: framed, walked and parsed into rows, beside a JSON tree of the same bytes.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -19,7 +19,7 @@ use tandem_lab::switch::remote_mac;
 
 const ROWS: u32 = 100_000;
 
-/// What the driver reads at once.
+/// The bytes that the driver reads at once.
 const READ_BYTES: usize = 64 << 10;
 
 criterion_group!(benches, receive);
@@ -81,7 +81,7 @@ fn rows(dump: &[u8]) -> u32 {
     count
 }
 
-/// A tree, without looking at what is in it.
+/// A tree, without looking into it.
 fn tree(dump: &[u8]) -> u32 {
     let value: Value = serde_json::from_slice(dump).expect("JSON");
     let rows = value["result"]["Ucast_Macs_Remote"]

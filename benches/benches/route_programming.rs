@@ -1,4 +1,4 @@
-//! How fast an agent programs a switch, beside how fast its database server can be driven at all.
+//! The speed of an agent that programs a switch, beside the highest speed of its database server.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 

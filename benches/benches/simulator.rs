@@ -1,4 +1,4 @@
-//! How fast the simulated world goes: an idle one, a busy one without judges, and one seed of the swarm, judged.
+//! The speed of the simulated world: an idle one, a busy one without judges, and one seed of the swarm, judged.
 //!
 //! Criterion prints elements a second: simulated seconds for the idle world, things done for the other two.
 

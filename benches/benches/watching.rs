@@ -1,4 +1,4 @@
-//! What it costs the server when its client watches the table that it writes: the reason for a decision of the book.
+//! The cost for the server of a client that watches the table that it writes: the reason for a decision of the book.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 

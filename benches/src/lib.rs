@@ -8,7 +8,7 @@ pub mod server;
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// What went wrong, for a person.
+/// A result; the error is text for a person.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Two things that took turns: seconds of the one and of the other.
@@ -21,7 +21,7 @@ impl Turns {
         self.0.borrow_mut().push((one.as_secs_f64(), other.as_secs_f64()));
     }
 
-    /// What to print: the rates of both for so much `work` in a turn, and how they compare. The best turns show what
+    /// The report: the rates of both for so much `work` in a turn, and how they compare. The best turns show what
     /// the machine can do without other load.
     pub fn report(&self, names: [&str; 2], work: f64, unit: &str) -> String {
         let turns = self.0.borrow();

@@ -10,7 +10,7 @@ use tandem_lab::{Scratch, Switch, SwitchOptions};
 
 use crate::Result;
 
-/// What `ovsdb-server` commits fastest.
+/// The transactions that `ovsdb-server` commits fastest.
 pub const ROWS_PER_TRANSACTION: u32 = 100;
 
 /// Tunnel ends that the rows are spread over.

@@ -70,7 +70,7 @@ impl World {
         world
     }
 
-    /// One that has answered everything but what it was asked to write.
+    /// One that has answered every request but the transactions.
     fn owned() -> Self {
         let mut world = Self::new();
         world.answer("get_schema", &Self::schema());
@@ -83,7 +83,7 @@ impl World {
         world
     }
 
-    /// Nothing but what is required.
+    /// The required tables and columns, and nothing else.
     fn schema() -> Value {
         let table = |columns: &[&str]| {
             let columns = columns.iter().map(|name| ((*name).to_owned(), json!({})));
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Notes a request; answers what is answered at once.
+    /// Records a request, and answers those that need no decision of a test.
     fn sent(&mut self, bytes: &[u8]) -> Option<String> {
         let message: Value = serde_json::from_slice(bytes).expect("JSON");
         let method = message["method"].as_str()?;
@@ -158,7 +158,7 @@ impl World {
         (self.now.since(Time::ORIGIN), why)
     }
 
-    /// Works off what is there, without any time passing.
+    /// Processes all that is there, without any time passing.
     fn work(&mut self) {
         while self.closed.is_none()
             && self

@@ -35,7 +35,7 @@ use world::{
     name, ops, vtep,
 };
 
-/// What happens with this bug, or with none; answers whether it went wrong.
+/// A story with this bug, or with none; returns whether it went wrong.
 type Story = fn(Option<Mutant>) -> bool;
 
 fn story(mutant: Mutant) -> Story {
@@ -343,7 +343,7 @@ fn managed(configuration: &Configuration) -> (World, ConnId) {
     (world, conn)
 }
 
-/// A new configuration; what the session writes stays under way.
+/// A new configuration; the session's transactions stay under way.
 fn want(world: &mut World, conn: ConnId, configuration: Configuration) {
     let (configuration, complete) = (configuration.into(), true);
     world.command(
@@ -361,7 +361,7 @@ fn steal(world: &mut World) {
     world.client_sends(thief, &json!({"id": 1, "method": "steal", "params": ["tandem"]}));
 }
 
-/// Whether the switch holds anything but what is wanted of it.
+/// Whether the switch differs from the desired state.
 fn differs(world: &World, configuration: &Configuration) -> bool {
     found(&world.switch) != contents::wanted(configuration)
 }

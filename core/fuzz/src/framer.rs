@@ -109,7 +109,7 @@ fn members(frame: &Frame) {
     }
 }
 
-/// What is read out of a frame may be anything, and is an error at worst.
+/// The content of a frame may be anything, and is an error at worst.
 fn parse(frame: &Frame) {
     let Ok(message) = Message::read(frame) else {
         return;

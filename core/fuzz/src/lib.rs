@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their input. `sim/tests/fuzz_seeds.rs` does the same with the seeds.
+//! The fuzz targets. `sim/tests/fuzz_seeds.rs` runs them on the seeds.
 
 pub mod framer;
 mod script;

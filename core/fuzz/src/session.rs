@@ -231,7 +231,7 @@ impl World {
         }
     }
 
-    /// What wants to be done at once is done after a bounded number of steps.
+    /// Immediate work comes to rest after a bounded number of steps.
     fn rest(&mut self) {
         let mut last = None;
         for _ in 0..STEPS_WITHOUT_INPUT {

@@ -38,7 +38,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// What we refuse on purpose.
+/// Input that we refuse on purpose.
 fn is_ours_alone(error: XmlError) -> bool {
     let bounds = [
         "nest too deep",
@@ -96,7 +96,7 @@ fn flatten(element: Cursor<'_>, into: &mut Vec<Seen>) {
 fn tree(input: &[u8]) -> Vec<Seen> {
     let mut parser = RawParser::with_options(options());
     let mut seen: Vec<Seen> = Vec::new();
-    // Which of `seen` are open.
+    // The open ones of `seen`.
     let mut open: Vec<usize> = Vec::new();
     let name = |(prefix, local): (Option<rxml::NcName>, rxml::NcName)| match prefix {
         Some(prefix) => format!("{prefix}:{local}"),
@@ -105,7 +105,7 @@ fn tree(input: &[u8]) -> Vec<Seen> {
     let outcome = parser.parse_all(&mut &*input, true, |event| match event {
         RawEvent::XmlDeclaration(..) | RawEvent::ElementHeadClose(_) => {}
         RawEvent::ElementHeadOpen(_, qname) => {
-            // What is no leaf has no text that we keep.
+            // We keep the text of leaves alone.
             if let Some(parent) = open.last() {
                 seen[*parent].3.clear();
             }

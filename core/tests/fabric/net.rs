@@ -48,7 +48,7 @@ pub(crate) struct Net {
     under_way: Vec<Letter>,
     /// Agents whose drain is complete.
     pub(crate) drained: BTreeSet<usize>,
-    /// What agents found out about their pair.
+    /// The pair events of the agents.
     pub(crate) news: Vec<String>,
     /// Every log word about control nodes so far.
     pub(crate) words: BTreeSet<&'static str>,
@@ -59,11 +59,11 @@ struct AgentSide {
     agent: Agent,
     /// The connection of each switch that it owns.
     sessions: BTreeMap<usize, ConnId>,
-    /// What each of its sessions was sent.
+    /// The commands that each of its sessions received.
     commands: BTreeMap<ConnId, Commands>,
 }
 
-/// What an agent sent to a session.
+/// The commands of an agent to a session, summed up.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Commands {
     macs: BTreeMap<Mac, Ipv4Addr>,
@@ -337,7 +337,7 @@ impl Net {
         self.run_to_rest();
     }
 
-    /// What was under way arrives.
+    /// The delayed publications arrive.
     pub(crate) fn arrive(&mut self) {
         self.slow = false;
         self.in_transit.extend(self.under_way.drain(..));

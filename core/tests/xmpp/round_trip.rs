@@ -1,4 +1,4 @@
-//! What is written is read back, whatever it is.
+//! Every stanza that is written is read back.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -28,7 +28,7 @@ struct End {
     now: Time,
 }
 
-/// What it did: bytes as text, and the rest by name.
+/// The outputs: bytes as text, and the rest by name.
 fn shown(output: Output) -> String {
     match output {
         Output::Send(bytes) if bytes == KEEPALIVE_BYTES => "keepalive".into(),
@@ -93,7 +93,7 @@ impl End {
     }
 }
 
-/// How it ended, and that it closed first.
+/// The reason of its end, after a check that it closed first.
 fn ending(did: &[String]) -> &str {
     let [.., close, ended] = did else {
         panic!("{did:?}");

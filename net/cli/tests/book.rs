@@ -1,5 +1,5 @@
 //! The book is true: its links lead somewhere, its configurations load, its walk works when pasted.
-#![allow(clippy::print_stderr, reason = "what was seen is for the reader of the output")]
+#![allow(clippy::print_stderr, reason = "findings are for the reader of the output")]
 
 #[path = "book/anchors.rs"]
 mod anchors;
@@ -335,7 +335,7 @@ fn every_proxy_configuration_of_the_book_passes_haproxy() {
     assert!(seen >= 4, "{seen} blocks");
 }
 
-/// What the block in `certificates.md` refers to.
+/// The files to which the block in `certificates.md` refers.
 fn certificates(folder: &Path) {
     pki::init(folder, false).expect("certificates");
     let pem = |name: &str| read(&folder.join(name));
@@ -350,7 +350,7 @@ fn certificates(folder: &Path) {
     }
 }
 
-/// So whatever the tests with a real HAProxy prove, they prove it of the recipe.
+/// So the tests with a real HAProxy prove the recipe.
 #[test]
 fn the_recipe_of_the_book_is_the_one_that_the_lab_runs() {
     let chapter = read(&root().join("docs/src/haproxy.md"));
@@ -470,12 +470,12 @@ fn links(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Time, who, the word, and what follows; the columns between them do not stand in the book.
+/// Time, node, word and details; the columns between them do not stand in the book.
 fn columns(line: &str) -> [&str; 4] {
     let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let (who, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
+    let (node, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
     let (word, what) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
-    [time, who, word, what.trim_start()]
+    [time, node, word, what.trim_start()]
 }
 
 fn read(file: &Path) -> String {

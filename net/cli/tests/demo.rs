@@ -1,6 +1,6 @@
 //! `tandem demo`, as a user runs it.
 
-#![expect(clippy::print_stdout, reason = "what was measured")]
+#![expect(clippy::print_stdout, reason = "measured times are for people to read")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -164,7 +164,7 @@ fn a_demo_that_is_killed_takes_its_parts_and_files_with_it() {
 #[test]
 fn a_missing_program_is_the_environments_fault_and_its_package_is_named() {
     let folder = folder();
-    // Where the administrator's programs are, nothing is any more.
+    // The folder of the administrator's programs is empty now.
     let output = hiding(&["/usr/sbin"], &folder)
         .args(["demo", "--real", "--json"])
         .output()
@@ -303,7 +303,7 @@ fn mentioning(folder: impl AsRef<Path>) -> Vec<String> {
         .collect()
 }
 
-/// Without what differs from run to run: times, who owned the switch, and the order of steps that are near each other.
+/// The report without what differs from run to run: times, owners, and the order of steps that are near each other.
 fn redacted(story: &str) -> String {
     let second_first = story.contains("agent-b is killed");
     let renamed = |word: &str| match second_first {

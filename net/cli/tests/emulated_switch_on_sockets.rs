@@ -14,7 +14,7 @@ use tandem_lab::{Agent, Launch, Pki, Program, Result, Stage, Switch, SwitchOptio
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 
-/// Which address of the stage the emulated switch listens at.
+/// The address of the stage at which the emulated switch listens.
 const SWITCH: u8 = 21;
 
 /// `tandem switch --json`, and how to talk to it.

@@ -1,6 +1,6 @@
 //! The rules of the house: which package may depend on which, and what no file may do.
 
-#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
+#![allow(clippy::print_stdout, reason = "measured values are for people to read")]
 
 #[path = "house/circles.rs"]
 mod circles;
@@ -14,7 +14,7 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-/// The arrows: `(package, what it may depend on)`, for builds, tests and build scripts alike.
+/// The arrows: `(package, its permitted dependencies)`, for builds, tests and build scripts alike.
 const ARROWS: [(&str, &[&str]); 6] = [
     ("tandem-core", &[]),
     ("tandem-sim", &["tandem-core"]),
@@ -114,7 +114,7 @@ fn core_and_sim_reach_no_io() {
     );
 }
 
-/// What runs a switch carries neither the simulator, nor the lab, nor what only they and the command line need.
+/// The service carries neither the simulator, nor the lab, nor dependencies that only they and the command line need.
 #[test]
 fn the_service_carries_no_lab() {
     let metadata = metadata();
@@ -143,7 +143,7 @@ fn core_has_no_randomness_and_that_of_sim_is_seeded() {
     }
 }
 
-/// Whoever wants the planted bugs asks for them on the command line: no default and no dependency switches them on.
+/// Only the command line switches planted bugs on: no default and no dependency does.
 #[test]
 fn no_plain_build_has_planted_bugs() {
     let metadata = metadata();
@@ -160,7 +160,7 @@ fn no_plain_build_has_planted_bugs() {
     assert!(on.is_empty(), "a plain build switches `{PLANTED}` on in {on:?}");
 }
 
-/// What the program is built of has planted bugs where they are asked for, and nowhere else.
+/// The program is built with planted bugs where the command line asks for them, and nowhere else.
 #[test]
 fn a_core_without_the_feature_knows_no_planted_bug() {
     #[allow(unused_imports, reason = "where the core has a module `mutant`, it hides ours")]

@@ -80,7 +80,7 @@ pub struct TlsSection {
     pub certificate: PathBuf,
     /// Its key.
     pub private_key: PathBuf,
-    /// Who signs the switches' certificates.
+    /// The CA of the switches' certificates.
     pub ca: PathBuf,
 }
 
@@ -96,7 +96,7 @@ pub struct KeepaliveSection {
 pub struct UplinkSection {
     /// The control nodes.
     pub nodes: Vec<SocketAddr>,
-    /// Who signs their certificates.
+    /// The CA of their certificates.
     pub ca: PathBuf,
 }
 
@@ -107,7 +107,7 @@ pub struct PeerSection {
     pub listen: SocketAddr,
     /// Where the other agent listens.
     pub connect: SocketAddr,
-    /// Who signs the certificates of agents.
+    /// The CA of the agents' certificates.
     pub ca: PathBuf,
 }
 

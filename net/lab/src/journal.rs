@@ -1,4 +1,4 @@
-//! Who wrote what, and when: the log of a database, which is its file.
+//! The log of a database, which is its file: each transaction with its writer and its time.
 //!
 //! Read from the file itself (`ovsdb(5)`): what `ovsdb-tool -mm show-log` prints of it cannot be taken apart safely,
 //! for a comment may contain anything. A server that compacts its file forgets what went before.

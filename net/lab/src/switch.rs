@@ -47,7 +47,7 @@ pub struct PhysicalSwitch {
 /// A row of `Manager`.
 #[derive(Clone, Debug)]
 pub struct Manager {
-    /// Whom to dial: `ssl:127.0.0.1:6640`.
+    /// The target to dial: `ssl:127.0.0.1:6640`.
     pub target: String,
     /// 1000 at least; the server's own default is 8000.
     pub max_backoff_ms: Option<u32>,

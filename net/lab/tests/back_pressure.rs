@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// Notices that the agent's inbox holds.
 const INBOX: usize = 1;
 
-/// What one read may add to the notices beyond their bound.
+/// The bytes that one read may add to the notices beyond their bound.
 const ONE_READ: usize = 8;
 
 /// The switch, as a stream: it learns one more MAC whenever everything that it has sent was read.

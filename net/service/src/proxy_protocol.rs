@@ -1,6 +1,6 @@
-//! The PROXY protocol, version 2 (haproxy/doc/proxy-protocol.txt): who is really calling.
+//! The PROXY protocol, version 2 (haproxy/doc/proxy-protocol.txt): the address of the real client.
 //!
-//! The header can be forged by anyone who may connect, so it is read only where it is configured, and
+//! Every client that may connect can forge the header, so it is read only where it is configured, and
 //! required there. Version 1 (text) is refused.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

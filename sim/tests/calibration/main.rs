@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use rows::Row;
 
-/// What a median may be off, of what the lab measured at least and at most.
+/// The tolerance of a median, as a part of the lab's least and most.
 const TOLERANCE_PERCENT: u32 = 10;
 
-/// What the trials of a row took, the shortest first.
+/// The times of the trials of a row, the shortest first.
 struct Found(Vec<Duration>);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the lab measured, row by row.
+//! The measurements of the lab, row by row.
 //!
 //! Not modelled: an operator's `shutdown sessions` (`admin`), `balance roundrobin`, a clean stop of keepalived. Left
 //! out: `inter 50 fall 1` and a script every 0.2 s, which were not understood in the lab, and what keepalived takes
@@ -28,11 +28,11 @@ pub(crate) struct Row {
     pub(crate) spread: Span,
     /// The silence after which the agent sends an echo.
     pub(crate) echo: Span,
-    /// Why the world differs from the lab, where it does.
+    /// The reason of a difference between world and lab.
     pub(crate) differs: Option<&'static str>,
 }
 
-/// What breaks.
+/// The fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Breaks {
     /// The agent that owns the switch dies.
@@ -58,7 +58,7 @@ pub(crate) enum Ends {
     Address,
 }
 
-/// What was measured, in milliseconds.
+/// The measured times, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lab {
     pub(crate) median: u32,
@@ -275,7 +275,7 @@ impl Lab {
         Self { trials, ..self }
     }
 
-    /// Whether a median lies within what was measured, or nearly.
+    /// Whether a median lies within the measured range, or nearly.
     pub(crate) fn allows(self, median: Duration) -> bool {
         let least = millis_duration(self.least) * (100 - TOLERANCE_PERCENT) / 100;
         let most = millis_duration(self.most) * (100 + TOLERANCE_PERCENT) / 100;

@@ -1,4 +1,4 @@
-//! How HAProxy and keepalived were set in the lab.
+//! The settings of HAProxy and keepalived in the lab.
 
 use tandem_sim::plan::{Proxy, Span};
 use tandem_sim::socket::CheckKind;

@@ -1,4 +1,4 @@
-//! What is found against what is wanted: the fewest writes.
+//! The database against the desired state: the fewest writes.
 
 use std::sync::Arc;
 

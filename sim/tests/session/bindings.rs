@@ -1,4 +1,4 @@
-//! Which port and VLAN belongs to which logical switch.
+//! The bindings of ports and VLANs to logical switches.
 
 use serde_json::{Value, json};
 use tandem_core::event::What;

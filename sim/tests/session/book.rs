@@ -1,4 +1,4 @@
-//! What the book has about these tests.
+//! The pages of the book about these tests.
 
 const CHAPTER: &str = include_str!("../../../docs/src/incumbent-cases.md");
 

@@ -1,4 +1,4 @@
-//! What a switch's database holds, in a form that can be compared with a configuration.
+//! The contents of a switch's database, in a form that can be compared with a configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub(crate) struct Contents {
     pub(crate) bindings: BTreeMap<(String, i64), String>,
 }
 
-/// What is there.
+/// The contents that are there.
 pub(crate) fn found(switch: &Switch) -> Contents {
     let mut contents = Contents::default();
     let names: BTreeMap<_, _> = switch
@@ -75,7 +75,7 @@ pub(crate) fn found(switch: &Switch) -> Contents {
     contents
 }
 
-/// What the configuration wants there, if no other client had ever written anything.
+/// The desired contents, if no other client had ever written anything.
 pub(crate) fn wanted(configuration: &Configuration) -> Contents {
     let mut contents = Contents::default();
     let switch = &configuration.switches[&"tor1".into()];
@@ -133,7 +133,7 @@ pub(crate) fn ours(contents: &Contents) -> Contents {
     part
 }
 
-/// The switch holds exactly what is wanted of it.
+/// The switch holds exactly the desired state.
 #[track_caller]
 pub(crate) fn assert_as_wanted(world: &World, configuration: &Configuration) {
     assert_eq!(found(&world.switch), wanted(configuration));

@@ -17,7 +17,7 @@ use crate::contents::{found, ours, wanted};
 use crate::other_writers::{Edit, edit};
 use crate::world::{TUNNEL_IP, Wanted, World, find_logical_switch, find_port, mac, name, network, vtep};
 
-/// What a configuration wants, in small numbers.
+/// A configuration, in small numbers.
 #[derive(Clone, Debug)]
 struct Wish {
     /// For each of four networks: its VNI of five, and the VLAN of `eth1` or `eth2` that it is bound to.
@@ -270,7 +270,7 @@ impl Run {
     }
 
     fn edit(&mut self, edit: &Edit) {
-        // What the database refuses does not happen.
+        // A transaction that the database refuses has no effect.
         if let Some(operations) = edit.operations(&self.world) {
             self.world.local(Value::Array(operations));
         }
@@ -327,7 +327,7 @@ impl Run {
             .is_some_and(|name| name.starts_with("foreign-"))
     }
 
-    /// From here on nothing fails and no other client interferes: the switch must come to hold what is desired.
+    /// From here on nothing fails and no other client interferes: the switch must come to the desired state.
     fn heal(&mut self, agent_b: bool, wish: &Wish) {
         self.let_go();
         self.world.switch.refuse_no_more();
@@ -381,7 +381,7 @@ impl Run {
             .collect()
     }
 
-    /// What the owner exports, as its events report it.
+    /// The exports of the owner, as its events report them.
     fn exported(&self) -> BTreeSet<Route> {
         let owner = self
             .world

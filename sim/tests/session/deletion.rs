@@ -1,4 +1,4 @@
-//! What goes, when it goes, and what never does.
+//! Deletions: of which rows, when, and of which rows never.
 
 use serde_json::json;
 use tandem_core::session::Command;
@@ -14,7 +14,7 @@ fn two_networks() -> Wanted {
     Wanted::new().network(1, 5001).network(2, 5002).macs(1, 10)
 }
 
-/// A switch full of what is not desired any more: MACs, a logical switch with MACs, a binding.
+/// A switch full of rows that are not desired any more: MACs, a logical switch with MACs, a binding.
 fn full_of_leftovers() -> World {
     let mut world = World::new();
     let conn = world.manage(&two_networks().network(3, 5003).macs(1, 20).macs(3, 20).0);
@@ -24,7 +24,7 @@ fn full_of_leftovers() -> World {
     world
 }
 
-/// What another client put on the switch: a logical switch with broadcast, MACs and a binding.
+/// Rows of another client: a logical switch with broadcast, MACs and a binding.
 fn add_theirs(world: &mut World) {
     let macs = [(mac(900).to_string(), vtep(90)), ("AA:bb:00:00:00:01".into(), vtep(91))];
     leave_behind(world, "theirs", 9000, vtep(92), &macs);
@@ -247,7 +247,7 @@ fn a_network_that_comes_again_with_another_uuid_takes_over_vni_port_and_vlan() {
     world.assert_vnis_were_always_unique();
 }
 
-/// Tells a session what is wanted and lets nothing else happen.
+/// Sends a session its configuration, and lets nothing else happen.
 fn configure(world: &mut World, conn: ConnId, wanted: Wanted) {
     let (configuration, complete) = (wanted.0.into(), true);
     world.command(

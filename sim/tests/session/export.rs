@@ -1,4 +1,4 @@
-//! What the switch learned leaves as routes, and comes back when it is over.
+//! Local MACs are exported as routes, and withdrawn when they go.
 
 use serde_json::{Value, json};
 use tandem_core::event::{Route, What};

@@ -115,7 +115,7 @@ impl Fleet {
             .status(sessions.map(|session| session.status(self.now)).collect::<Vec<_>>())
     }
 
-    /// What a switch's sessions reported so far.
+    /// The events of a switch's sessions so far.
     pub(crate) fn events(&self, name: &str) -> &[Event] {
         &self.worlds[name].events
     }

@@ -1,4 +1,4 @@
-//! What a broken or hostile switch can do to a session: end it, and nothing else.
+//! A broken or hostile switch can end a session, and do nothing else.
 
 use std::time::Duration;
 

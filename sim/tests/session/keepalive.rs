@@ -1,4 +1,4 @@
-//! Whether the line is alive, whichever end asks, and whatever else is going on.
+//! Keepalive of either end, with and without other traffic.
 
 use std::time::Duration;
 

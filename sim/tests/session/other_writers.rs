@@ -1,4 +1,4 @@
-//! What other writers do to the database of the switch: each edit is one transaction.
+//! Edits of other writers in the database of the switch: each is one transaction.
 
 use std::net::Ipv4Addr;
 
@@ -136,7 +136,7 @@ fn mutate(table: &str, row: Uuid, column: &str, how: &str, what: &Value) -> Valu
     json!({"op": "mutate", "table": table, "where": of, "mutations": [[column, how, what]]})
 }
 
-/// What creates the locator of a tunnel end, if it is not there, and a reference to it.
+/// The operation that creates the locator of a tunnel end, if it is not there, and a reference to it.
 fn locator(world: &World, end: Ipv4Addr) -> (Vec<Value>, Value) {
     match find_locator(world, end) {
         Some(row) => (Vec::new(), ops::uuid(row)),

@@ -35,7 +35,7 @@ fn dislikes(n: u32, error: &'static str) -> impl Fn(&[Value]) -> Option<(&'stati
     move |operations| mentions(operations, &text).then(|| (error, "I do not like it".to_owned()))
 }
 
-/// How often a session has tried to write this MAC.
+/// The number of attempts of a session to write this MAC.
 fn attempts(world: &World, conn: ConnId, n: u32) -> usize {
     let text = mac(n).to_string();
     let sent = world.transactions(conn);

@@ -210,7 +210,7 @@ fn a_vni_that_another_client_changes_is_put_back() {
 
 #[test]
 fn a_logical_switch_that_another_client_replaces_in_one_transaction_stays_ours() {
-    // Which of the two rows an update names first depends on their uuids: with several, both orders occur.
+    // The order of the two rows in an update depends on their uuids: with several, both orders occur.
     let wanted = networks(&(1..=8).map(|n| (n, 5000 + n)).collect::<Vec<_>>());
     let mut world = World::new();
     world.manage(&wanted.0);

@@ -1,4 +1,4 @@
-//! What goes over the wire, message by message: words for tests that hold a message back, or answer it themselves.
+//! The messages on the wire, one by one: for tests that hold a message back, or answer it themselves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl World {
         sent.filter_map(operations).collect()
     }
 
-    /// The comments of the transactions that a session has sent so far, without what they begin with.
+    /// The comments of the transactions that a session has sent so far, without their common beginning.
     pub(crate) fn lanes_written(&self, conn: ConnId) -> Vec<String> {
         self.transactions(conn)
             .iter()
@@ -44,7 +44,7 @@ impl World {
         self.sessions.contains_key(&conn)
     }
 
-    /// Why a session is over.
+    /// The reason of the end of a session.
     #[track_caller]
     pub(crate) fn closed(&self, conn: ConnId) -> CloseWhy {
         let closed = self.events.iter().filter(|event| event.conn == conn);
@@ -57,7 +57,7 @@ impl World {
         why
     }
 
-    /// How often something like this happened.
+    /// The number of events of this kind.
     pub(crate) fn count(&self, what: impl Fn(&What) -> bool) -> usize {
         self.events.iter().filter(|event| what(&event.what)).count()
     }
@@ -67,7 +67,7 @@ impl World {
         self.session_input(conn, Input::Bytes(message.to_string().into_bytes()));
     }
 
-    /// Takes what is under way to the switch.
+    /// Takes the messages under way to the switch.
     pub(crate) fn intercept_requests(&mut self, conn: ConnId) -> Vec<Value> {
         self.to_switch
             .get_mut(&conn)
@@ -75,7 +75,7 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Takes what is under way to the session.
+    /// Takes the messages under way to the session.
     pub(crate) fn intercept_answers(&mut self, conn: ConnId) -> Vec<Value> {
         self.to_session
             .get_mut(&conn)
@@ -83,12 +83,12 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The switch processes what is under way to it; its answers stay under way.
+    /// The switch processes the messages under way to it; its answers stay under way.
     pub(crate) fn switch_works(&mut self, conn: ConnId) {
         self.deliver_to_switch(conn, usize::MAX);
     }
 
-    /// What is under way to a session arrives and is processed; what the session sends stays under way.
+    /// A session receives and processes the messages under way to it; its own messages stay under way.
     pub(crate) fn session_works(&mut self, conn: ConnId) {
         self.deliver_to_session(conn, usize::MAX);
         while self.wake_sessions() {}

@@ -24,7 +24,7 @@ pub(crate) struct World {
     pub(crate) switch: Switch,
     pub(crate) sessions: BTreeMap<ConnId, Session>,
     pub(crate) events: Vec<Event>,
-    /// What sessions notified their agent of, until the agent takes it.
+    /// The notices of sessions to their agent, until the agent takes them.
     pub(crate) notices: Vec<(ConnId, Generation, Notice)>,
     /// Bytes under way, in order.
     pub(crate) to_switch: BTreeMap<ConnId, VecDeque<u8>>,

@@ -172,7 +172,7 @@ impl World {
         });
     }
 
-    /// What a client holds in an instance: the last part of each next hop.
+    /// The routes that a client holds in an instance: the last part of each next hop.
     fn holds(&self, conn: u64, number: u8) -> Vec<(Key, Vec<u8>)> {
         let held = self.held.get(&ConnId(conn)).into_iter().flatten();
         let held = held.filter(|((instance, _), _)| *instance == named(number));

@@ -6,7 +6,7 @@ use super::*;
 use crate::bounds::CLIENT_QUEUE_BYTES;
 use crate::evpn::PREFERENCE;
 
-/// What clients do; those that are not there, or did it already, do nothing.
+/// Acts of clients; an act of an absent client, or one that is done already, has no effect.
 #[derive(Clone, Debug)]
 enum Act {
     Open(u8),
@@ -21,7 +21,7 @@ enum Act {
     Step,
 }
 
-/// A client's subscriptions, and what it published in each.
+/// A client's subscriptions, with its publications in each.
 type Session = BTreeMap<u8, BTreeMap<Key, Path>>;
 
 #[derive(Default)]
@@ -31,13 +31,13 @@ struct Model {
 }
 
 impl Model {
-    /// The session of a client, and what it published in an instance that it is subscribed to.
+    /// The session of a client, and its publications in an instance to which it is subscribed.
     fn published(&mut self, client: u8, number: u8) -> Option<(u64, &mut BTreeMap<Key, Path>)> {
         let (conn, session) = self.sessions.get_mut(&client)?;
         Some((*conn, session.get_mut(&number)?))
     }
 
-    /// What a client should hold.
+    /// The routes that a client should hold.
     fn holds(&self, client: u8) -> BTreeMap<(InstanceName, Key), Path> {
         let (_, session) = &self.sessions[&client];
         let mut holds = BTreeMap::new();
@@ -138,7 +138,7 @@ impl Both {
     fn act(&mut self, act: Act) {
         match act {
             Act::Open(client) => {
-                // Whoever is there already comes back, and its older session ends.
+                // A client that is there already comes back, and its older session ends.
                 self.next += 1;
                 self.world.open(self.next, &format!("client-{client}"));
                 self.model.sessions.insert(client, (self.next, Session::new()));

@@ -5,7 +5,7 @@ use crate::bounds::CLIENT_QUEUE_BYTES;
 use crate::event::LogEvent;
 use crate::machine::Fault;
 
-/// Why the connection was closed, if it was.
+/// The reason of a closed connection.
 fn why_closed(world: &World, conn: u64) -> Option<String> {
     let (_, why) = world.closed.iter().find(|(closed, _)| *closed == ConnId(conn))?;
     assert_eq!(why.fault.filter(|fault| *fault == Fault::OurBug), None);

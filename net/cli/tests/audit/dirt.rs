@@ -15,7 +15,7 @@ pub(crate) struct Dirt {
 }
 
 impl Dirt {
-    /// On what the switch has now.
+    /// On the present database of the switch.
     pub(crate) fn on(switch: &Switch) -> Self {
         let snapshot = switch.snapshot().expect("a snapshot");
         let uuid = |row: &Row| row["_uuid"].clone();
@@ -103,7 +103,7 @@ impl Dirt {
         );
     }
 
-    /// Binds a VLAN of the first port of this name, whatever it is bound to.
+    /// Binds a VLAN of the first port of this name, in place of its binding.
     pub(crate) fn bind(&mut self, port: &str, vlan: u16, logical_switch: &str) {
         let logical_switch = self.logical_switch(logical_switch, None);
         self.mutate(port, json!(["vlan_bindings", "delete", ["set", [vlan]]]));

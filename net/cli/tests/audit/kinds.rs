@@ -1,4 +1,4 @@
-//! Each kind of dirt by itself: what it costs to clean up is known exactly.
+//! Each kind of dirt by itself, with the exact number of rows that the audit must write.
 
 use serde_json::json;
 use tandem_lab::Stage;
@@ -13,7 +13,7 @@ const BROADCAST: &str = "Mcast_Macs_Remote";
 
 type Case = (&'static str, fn(&mut Dirt), usize);
 
-/// (what is wrong, how it is made wrong, rows that have to be written)
+/// (the kind of dirt, how to make it, rows that have to be written)
 const CASES: &[Case] = &[
     ("nothing", |_| {}, 0),
     (

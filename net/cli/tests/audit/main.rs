@@ -1,7 +1,7 @@
-//! Whatever stands in a switch's database when the agent comes: afterwards it is the desired state, with the fewest
-//! writes, and foreign rows were not touched.
+//! Dirty databases: after the audit the database is the desired state, with the fewest writes, and foreign rows were not
+//! touched.
 #![allow(clippy::needless_pass_by_value, reason = "operations are made on the spot")]
-#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
+#![allow(clippy::print_stdout, reason = "measured values are for people to read")]
 
 mod certificates;
 mod dirt;

@@ -67,7 +67,7 @@ fn log_length(switch: &Switch) -> usize {
     switch.log().expect("a log").len()
 }
 
-/// Wipes the database and fills it with whatever this seed comes to.
+/// Wipes the database and fills it as this seed decides.
 fn make_dirty(switch: &Switch, seed: u64) {
     let mut wipe = Dirt::on(switch);
     wipe.wipe();
@@ -100,7 +100,7 @@ fn make_dirty(switch: &Switch, seed: u64) {
             let ends: &[&str] = [&["10.0.0.11"][..], &["10.0.0.12"], &["10.0.0.11", "10.0.0.12"]][random.below(3)];
             dirt.multicast("Mcast_Macs_Remote", name, mac, ends);
         }
-        // What the switch learned stays its own, and is in the way only in a logical switch that is to go.
+        // Local MACs belong to the switch, and are in the way only in a logical switch that is to go.
         if !ours || *name == GONE {
             for number in 0..random.below(3) {
                 let number = u32::try_from(number).expect("small");
@@ -130,7 +130,7 @@ fn mac(random: &mut Random) -> String {
     }
 }
 
-/// What is not foreign, with every MAC in lower case.
+/// The contents that are not foreign, with every MAC in lower case.
 fn ours(contents: &Contents) -> Contents {
     let mut contents = contents.clone();
     let foreign = |name: &String| THEIRS.contains(&name.as_str());

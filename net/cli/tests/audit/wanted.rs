@@ -1,4 +1,4 @@
-//! What the agent of these tests is configured with, and what a database then has to look like.
+//! The configuration of the agent of these tests, and the contents that a database must then have.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -92,7 +92,7 @@ pub(crate) fn switch(stage: &Stage) -> Switch {
     Switch::start(&stage.scratch, "tor1", options).expect("a switch")
 }
 
-/// What the agent's configuration comes to.
+/// The contents that the agent's configuration desires.
 pub(crate) fn contents(switches: &[&str]) -> Contents {
     let mut contents = Contents::default();
     for (name, vni, first, count) in NETWORKS {

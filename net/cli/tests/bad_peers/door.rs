@@ -1,4 +1,4 @@
-//! Those who never become a session.
+//! Connections that never become a session.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,5 +1,5 @@
-//! Whatever comes to the TLS port: a clear line in the log, memory within bounds, and the switch beside it undisturbed.
-#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
+//! Bad peers at the TLS port: a clear line in the log, memory within bounds, and the switch beside it undisturbed.
+#![allow(clippy::print_stdout, reason = "measured values are for people to read")]
 
 mod door;
 mod flood;

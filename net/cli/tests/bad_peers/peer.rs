@@ -15,7 +15,7 @@ use tandem_lab::agent::{AgentOptions, NetworkSection, PortSection, SwitchSection
 use tandem_lab::pki::Credentials;
 use tandem_lab::{Agent, Stage, Switch};
 
-/// An agent may never have had more than this, in KiB. Generous: what it may keep for one peer is 200 MB and more.
+/// An agent may never have had more than this, in KiB. Generous: it may keep 200 MB and more for one peer.
 pub(crate) const MEMORY_KIB: u64 = 512 << 10;
 
 pub(crate) struct Rig {

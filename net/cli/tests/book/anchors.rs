@@ -1,4 +1,4 @@
-//! What the pages point at inside of a file is there: headings, files of a table, tests, and how many scenarios there are.
+//! The targets of the pages exist: headings, files of a table, tests. The number of scenarios is right.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{read, root};
 
-/// Which scenarios and faults there are, and how many failovers, exactly. Of the times, a tenth may differ: the last digit
+/// The scenarios, the faults and the number of failovers, exactly. Of the times, a tenth may differ: the last digit
 /// changes with every order of things.
 #[test]
 fn the_failover_times_of_the_book_are_those_of_the_scenarios() {

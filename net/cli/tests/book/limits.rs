@@ -2,7 +2,7 @@
 
 use tandem_core::bounds::{self, Bound, Value};
 
-/// One row for each bound: its value, and what it bounds.
+/// One row for each bound: its value and its meaning.
 pub(crate) fn table() -> String {
     let mut table = String::from("| bound | value | what it bounds |\n|---|---|---|\n");
     for Bound { name, value, meaning } in bounds::ALL {

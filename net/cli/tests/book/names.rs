@@ -2,7 +2,7 @@
 
 use super::{pages, read, root};
 
-/// What an item may be declared with.
+/// The keywords of a declaration.
 const KINDS: [&str; 6] = ["fn", "struct", "enum", "trait", "const", "type"];
 
 /// The eight stages of a MAC, in order.

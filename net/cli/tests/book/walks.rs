@@ -46,7 +46,7 @@ fn the_walk_with_control_nodes_works_when_pasted() {
     assert_eq!(learned, 2, "it is there before and after the failover: {shown}");
 }
 
-/// What the `bash` blocks of a page print, on loopback addresses of their own.
+/// The output of the `bash` blocks of a page, on loopback addresses of their own.
 fn pasted(page: &str, programs: &[&str]) -> String {
     for name in programs {
         program::find(name).unwrap_or_else(|error| panic!("{error}"));
@@ -59,7 +59,7 @@ fn pasted(page: &str, programs: &[&str]) -> String {
     let walk = walk.replace("127.0.0.", prefix);
     let tandem = Path::new(env!("CARGO_BIN_EXE_tandem")).parent().expect("a folder");
     let path = std::env::var("PATH").unwrap_or_default();
-    // What the walk has started goes with its shell, and the shell goes after two minutes.
+    // The processes of the walk end with its shell, and the shell ends after two minutes.
     let output = Command::new("timeout")
         .args(["-k", "5", "120", "bash", "-ec"])
         .arg(format!("trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{walk}"))

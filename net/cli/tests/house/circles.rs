@@ -1,6 +1,6 @@
 //! No file imports another in a circle: read in the order of their arrows, files need no look ahead.
 //!
-//! An arrow leads from a file to the file that defines what it names; a re-export on the way counts as neither. Tests are
+//! An arrow leads from a file to the file that defines a name in it; a re-export on the way counts as neither. Tests are
 //! left out.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use crate::{read, root};
 /// The crates, by the folder of their sources.
 const CRATES: [&str; 5] = ["core/src", "sim/src", "net/service/src", "net/lab/src", "net/cli/src"];
 
-/// How many circles may be left: only a recursive type whose parts stand in several files needs one.
+/// The number of circles that may be left: only a recursive type whose parts stand in several files needs one.
 const ALLOWED: usize = 6;
 
 #[test]
@@ -68,7 +68,7 @@ fn a_circle_is_found_through_re_exports_and_macros() {
 
 type Name = Vec<String>;
 
-/// What a crate consists of, without its tests.
+/// The files of a crate, without its tests.
 #[derive(Default)]
 struct Crate {
     modules: BTreeMap<Name, Module>,
@@ -78,7 +78,7 @@ struct Crate {
 struct Module {
     file: String,
     defined: BTreeSet<String>,
-    /// A name in this module, and what it stands for; whether it is a re-export.
+    /// A name in this module, its meaning, and whether it is a re-export.
     imported: BTreeMap<String, (Name, bool)>,
     globs: Vec<Name>,
     items: Vec<Item>,

@@ -11,7 +11,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// All that may stand between stanzas.
 const BLANKS: [&[u8]; 5] = [b" ", b"\r", b"\n", b"\t", &KEEPALIVE];
 
-/// How the opening tag ends. Their pattern wants this attribute to be the last.
+/// The end of the opening tag. Their pattern requires this attribute to be the last.
 const OPENED: &[u8] = br#"xmlns:stream="http://etherx.jabber.org/streams""#;
 
 /// The most bytes that they read before the first stanza.
@@ -128,12 +128,12 @@ impl Line {
     }
 }
 
-/// Where `what` begins.
+/// The position of `what`.
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// What follows each of these, up to the next quote or tag; each is looked for behind the one before.
+/// The text after each of these, up to the next quote or tag; each is searched behind the one before.
 pub(crate) fn values<'a>(text: &str, after: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut rest = text;
     let value = |after: &str| {

@@ -1,4 +1,4 @@
-//! Control nodes are killed: switches keep what they have.
+//! Control nodes are killed: switches keep their rows.
 
 use std::thread;
 use std::time::Duration;

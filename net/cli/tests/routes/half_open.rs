@@ -14,7 +14,7 @@ fn taken_over_unnoticed(pair: &Pair) -> usize {
     travelled(pair, MACS);
     let owner = audited(pair, "tor1");
     let name = &pair.agents[owner].options().agent.name;
-    // First: the maintenance closes what is open.
+    // First: the maintenance closes open sessions.
     pair.relays[owner].ovsdb.half_open();
     // Another answer of the agent check would end the maintenance.
     for command in ["disable agent ovsdb0/NAME", "set server ovsdb0/NAME state maint"] {

@@ -1,4 +1,4 @@
-//! What an operator does with a control node: reads its status, reloads it, ends it.
+//! An operator at a control node: reads its status, reloads it, ends it.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,4 @@
-//! What these tests ask of the whole system.
+//! Helpers for the whole system: conditions to wait for, and histories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) fn start() -> Pair {
     start_with(|_| {})
 }
 
-/// The same, but for what is changed.
+/// The same, with changed options.
 pub(crate) fn start_with(change: impl FnOnce(&mut PairOptions)) -> Pair {
     let mut options = PairOptions::new(env!("CARGO_BIN_EXE_tandem"));
     options.switches = 2;
@@ -50,7 +50,7 @@ pub(crate) fn audited(pair: &Pair, switch: &str) -> usize {
     })
 }
 
-/// Waits until this agent does, whatever the other one believes.
+/// Waits until this agent does, whether or not the other one believes to.
 pub(crate) fn audited_by(pair: &Pair, agent: usize, switch: &str) {
     wait(pair, &format!("agent {agent} to have audited {switch}"), || {
         has_audited(pair, agent, switch).then_some(())
@@ -164,10 +164,10 @@ pub(crate) fn installed(pair: &Pair, switch: usize, mac: &str, vtep: Option<&str
     });
 }
 
-/// What happened to the rows of `Ucast_Macs_Remote`, by MAC: when, and whether the row is there afterwards.
+/// The changes of the rows of `Ucast_Macs_Remote`, by MAC: the time, and whether the row is there afterwards.
 pub(crate) type History = BTreeMap<String, Vec<(u64, bool)>>;
 
-/// What happened since the log of the switch had so many transactions.
+/// The changes since the log of the switch had so many transactions.
 pub(crate) fn history(switch: &Switch, since: usize) -> History {
     let mut macs = BTreeMap::new();
     let mut history = History::new();
@@ -204,7 +204,7 @@ pub(crate) fn nothing_was_deleted(switch: &Switch, since: usize) {
     assert_eq!(history.values().filter(deleted).count(), 0, "{history:?}");
 }
 
-/// How many transactions the log of a switch has.
+/// The number of transactions in the log of a switch.
 pub(crate) fn transactions(switch: &Switch) -> usize {
     switch.log().expect("a log").len()
 }

@@ -11,7 +11,7 @@ use tandem_lab::{Agent, Contents, Pair, PairOptions, Program, Switch};
 
 use crate::BLUE;
 
-/// How many switches there are, and how many MACs each of them learns.
+/// The number of switches, and of MACs that each of them learns.
 #[derive(Clone, Copy)]
 struct Size {
     switches: u8,
@@ -33,7 +33,7 @@ const TSN: [&str; 2] = ["10.0.0.11", "10.0.0.12"];
 /// Generous: it guards against hanging, nothing else.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Between two questions, for answers take time from those who are measured.
+/// The pause between two requests, because answers take time from the measured processes.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[test]
@@ -126,7 +126,7 @@ impl Size {
         self.macs as usize * usize::from(self.switches)
     }
 
-    /// What the switch learns.
+    /// The MACs that the switch learns.
     fn numbers(self, switch: u8) -> std::ops::Range<u32> {
         let first = u32::from(switch) << 16;
         first..first + self.macs
@@ -177,14 +177,14 @@ impl Size {
     }
 }
 
-/// What happened to the remote rows of a switch, in milliseconds since something.
+/// The changes of the remote rows of a switch, in milliseconds since an event.
 #[derive(Default)]
 struct Story {
     /// When its broadcast row was repointed.
     claimed: Option<u64>,
     /// When the last row of a MAC was written.
     last_row: Option<u64>,
-    /// How many rows of MACs were written, or deleted.
+    /// The number of rows of MACs that were written or deleted.
     written: usize,
     /// By how many there were more then, or fewer.
     steps: Vec<(u64, i64)>,
@@ -221,7 +221,7 @@ fn more(change: &Change) -> i64 {
     }
 }
 
-/// How many rows were missing in all switches at the worst moment.
+/// The number of rows that were missing in all switches at the worst moment.
 fn worst(stories: &[Story]) -> i64 {
     let mut steps: Vec<_> = stories.iter().flat_map(|story| story.steps.iter().copied()).collect();
     steps.sort_unstable();

@@ -1,7 +1,7 @@
 //! A hundred thousand remote rows: the broadcast rows are repointed before the agent requests
 //! them, and no session is cut off meanwhile.
 
-#![allow(clippy::print_stdout, reason = "what was measured is for people to read")]
+#![allow(clippy::print_stdout, reason = "measured values are for people to read")]
 
 mod fabric;
 
@@ -81,7 +81,7 @@ fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_no_session_off() {
             .all(|line| !line.contains("no response to inactivity probe"))
     );
 
-    // And it is what is wanted, with what was missing and nothing else written.
+    // It is the desired state, and only the missing rows were written.
     let contents = Contents::of(&full.snapshot().expect("a snapshot"));
     assert_eq!(contents.remote.len(), ROWS as usize);
     assert_eq!(

@@ -71,7 +71,7 @@ fn on_disk(agent: &Agent) -> Vec<u8> {
         .to_vec()
 }
 
-/// What the agent shows in a handshake.
+/// The certificate that the agent shows in a handshake.
 fn served(agent: &Agent, credentials: &Credentials) -> Vec<u8> {
     let certificates = |file| {
         CertificateDer::pem_file_iter(file)

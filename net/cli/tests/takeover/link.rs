@@ -45,7 +45,7 @@ fn an_owner_that_is_cut_off_is_replaced_and_what_it_still_writes_never_arrives()
             );
             let switch = &pair.switches[0];
             assert!(rewritten(&switch.snapshot()?.since(&before)).is_empty());
-            // It cannot know better: this is what the lock is for.
+            // It cannot know better: the lock is there for this case.
             let session = sessions(&pair, owner, "tor1")
                 .pop()
                 .expect("it believes in its session");

@@ -1,4 +1,4 @@
-//! Two agents behind a real HAProxy, real switches, and whatever dies: the switch is managed again at once.
+//! Two agents behind a real HAProxy, and real switches: after each failure the switch is managed again at once.
 #![allow(clippy::print_stdout, reason = "measured times are for the reader of the output")]
 
 mod alarms;

@@ -1,4 +1,4 @@
-//! What these tests ask of a pair.
+//! Helpers for a pair of agents: conditions to wait for, and differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -152,7 +152,7 @@ pub(crate) fn delete_remote_mac(switch: &Switch, mac: &str) {
     assert_eq!(deleted.expect("a transaction")[1]["count"], 1);
 }
 
-/// What differs from an earlier moment. The server writes its `Manager` rows by itself, every few seconds.
+/// The differences from an earlier moment. The server writes its `Manager` rows by itself, every few seconds.
 pub(crate) fn changed(switch: &Switch, before: &Snapshot) -> Vec<Difference> {
     let mut differences = switch.snapshot().expect("a snapshot").since(before);
     differences.retain(|difference| difference.table != "Manager");
@@ -208,7 +208,7 @@ pub(crate) fn by_uuid(switch: &Switch, table: &str) -> BTreeMap<String, Map<Stri
     rows(&switch.snapshot().expect("a snapshot"), table)
 }
 
-/// A table of one moment: what refers to what is only right within one.
+/// A table of one moment: references are right only within one.
 fn rows(snapshot: &Snapshot, table: &str) -> BTreeMap<String, Map<String, Value>> {
     let rows = snapshot.table(table);
     rows.map(|row| (references(&row["_uuid"]).remove(0), row.clone()))
@@ -237,7 +237,7 @@ fn reference(first: &Value, second: &Value) -> (String, String) {
     (references(first).remove(0), references(second).remove(0))
 }
 
-/// The tables of the rows that differ, apart from the broadcast rows and what they consist of.
+/// The tables of the rows that differ, apart from the broadcast rows and their locators.
 /// The server writes its `Manager` rows by itself, every few seconds.
 pub(crate) fn rewritten(differences: &[Difference]) -> BTreeSet<String> {
     let broadcast = [

@@ -123,7 +123,7 @@ fn converged(pair: &Pair, owner: usize, logical_switches: &[&str]) {
 
 fn counted(differences: &[Difference]) -> BTreeMap<(&str, &str), usize> {
     let mut counts = BTreeMap::new();
-    // What broadcast rows consist of is shared by those that were written together.
+    // Broadcast rows that were written together share their locators.
     for difference in differences
         .iter()
         .filter(|row| !row.table.starts_with("Physical_Locator"))
@@ -184,7 +184,7 @@ fn a_new_file_with_a_wrong_key_changes_nothing_at_all() {
         let log = pair.agents[owner].log();
         log.iter().any(|line| line.contains("nothing is changed")).then_some(())
     });
-    // A change that arrives after it: whatever the refused file had brought would be there by then.
+    // A change that arrives after it: the changes of the refused file would be there by then.
     delete_remote_mac(&pair.switches[0], &remote_mac(3));
     wait(&pair, "the row to be put back", || {
         (remote(&pair.switches[0]).len() == 10).then_some(())

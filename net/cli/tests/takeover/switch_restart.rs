@@ -1,4 +1,4 @@
-//! The switch starts again, with what it knew or with nothing.
+//! The switch starts again, with its database or with an empty one.
 
 use std::time::SystemTime;
 

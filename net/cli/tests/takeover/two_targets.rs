@@ -134,7 +134,7 @@ fn land_on_one(macs: u32, prepare: impl Fn(&Pair)) {
     assert!(writers(&pair, 0).ends_with(&[owner, other]));
 }
 
-/// From now on the proxy takes every agent for what it is at this moment.
+/// From now on the proxy keeps the present state of every agent.
 fn stop_checking(pair: &Pair) {
     for agent in 0..2 {
         command_proxy(pair, "disable health", agent, "");

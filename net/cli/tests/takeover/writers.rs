@@ -1,4 +1,4 @@
-//! Who wrote what: the comments in the database's log against the lock events in the agents' logs.
+//! The writers of a database: the comments in the database's log against the lock events in the agents' logs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

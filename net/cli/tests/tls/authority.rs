@@ -162,7 +162,7 @@ impl Identity {
     }
 }
 
-/// A TLS client that trusts everybody and shows what it is given.
+/// A TLS client that trusts every server, and shows the given certificate.
 pub(crate) struct Client {
     shows: Option<Arc<CertifiedKey>>,
     versions: &'static [&'static SupportedProtocolVersion],

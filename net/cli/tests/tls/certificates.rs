@@ -1,4 +1,4 @@
-//! Which switches are let in.
+//! The certificates with which a switch is let in.
 
 use sha2::{Digest, Sha256};
 use tandem_core::machine::Fingerprint;

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::authority::{Client, Folder, patiently};
 
-/// The door, and what was logged about it. Everything runs on the thread of the test.
+/// The door, and its log. Everything runs on the thread of the test.
 struct Lab {
     folder: Folder,
     listener: Listener,

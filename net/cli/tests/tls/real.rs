@@ -28,7 +28,7 @@ async fn certificates_of_ovs_pki_work_as_they_are_and_can_be_revoked() {
     let name = certificate.names.first().expect("a name");
     assert!(name.starts_with("switch id:"), "{name}");
 
-    // Who mixes the two CAs up reads what is wrong.
+    // An operator who mixes the two CAs up finds the reason.
     list_dbs(dir, door.address, AGENT, "--ca-cert=pki/controllerca/cacert.pem")
         .await
         .expect_err("an agent is no switch");
@@ -240,7 +240,7 @@ const OURS: [&str; 2] = ["switch-key.pem", "switch-cert.pem"];
 const SWITCH: [&str; 2] = ["switch-privkey.pem", "switch-cert.pem"];
 const AGENT: [&str; 2] = ["agent-privkey.pem", "agent-cert.pem"];
 
-/// A listener that answers `list_dbs` to everybody who is let in.
+/// A listener that answers `list_dbs` to each peer that it lets in.
 struct Door {
     address: SocketAddr,
     peers: mpsc::UnboundedReceiver<Peer>,

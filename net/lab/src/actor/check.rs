@@ -15,7 +15,7 @@ use tandem_net::driver::env::Env;
 
 const ECHO: &[u8] = br#"{"method":"echo","params":[],"id":"h"}"#;
 
-/// What the answer to an echo has in it, as HAProxy's `tcp-check expect string` looks for it.
+/// A part of the answer to an echo, as HAProxy's `tcp-check expect string` looks for it.
 const RESULT: &[u8] = b"result";
 
 /// The first byte of a record that a handshake is in.

@@ -17,7 +17,7 @@ use super::listener::Arrived;
 use super::{Message, Note, Stream, Tls, UNSENT_BYTES_MAX};
 use tandem_net::driver::line;
 
-/// What the actor wants of its connection.
+/// The orders of the actor for its connection.
 pub(super) enum Order {
     Send(Vec<u8>),
     Read(bool),
@@ -29,7 +29,7 @@ pub(super) enum Order {
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// How long the last bytes may take to leave.
+/// The longest time for the last bytes to leave.
 const FLUSH: Duration = Duration::from_secs(5);
 
 type Back<C> = mpsc::Sender<Message<C>>;
@@ -94,13 +94,13 @@ struct Connection<C> {
     unsent: VecDeque<u8>,
     /// The stream itself holds bytes that have to leave.
     held: bool,
-    /// How many unsent bytes the actor knows of.
+    /// The number of unsent bytes that the actor knows.
     reported: usize,
     reads: bool,
     finish: bool,
 }
 
-/// How it goes on.
+/// The next step of a connection.
 enum Next {
     On,
     Close,

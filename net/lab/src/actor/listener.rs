@@ -29,10 +29,10 @@ pub(super) struct Listener<C> {
 const BIND_TRIES: usize = 20;
 const BIND_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a handshake may take.
+/// The longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long it takes no connections after the system could give none, mostly for want of file descriptors.
+/// The pause after a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl<C: Send + 'static> Listener<C> {

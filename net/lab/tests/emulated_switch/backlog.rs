@@ -29,7 +29,7 @@ fn transaction(operation: &Value) -> String {
     json!({"id": "done", "method": "transact", "params": [DATABASE, operation]}).to_string()
 }
 
-/// What is done while the watcher does not read, each a transaction of its own.
+/// The operations while the watcher does not read, each a transaction of its own.
 fn meanwhile() -> Vec<Value> {
     let map = |pairs: Value| json!(["map", pairs]);
     vec![

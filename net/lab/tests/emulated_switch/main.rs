@@ -26,7 +26,7 @@ use sides::{Arrived, Emulated, Real};
 const CONVERSATIONS: u64 = 2000;
 const STEPS: usize = 20;
 
-/// What must come up, again and again.
+/// Methods, errors and results that must come up, again and again.
 const KINDS: [&str; 22] = [
     "result",
     "inserted",
@@ -88,7 +88,7 @@ fn the_newest_schema_is_the_installed_one() -> Result<()> {
     Ok(())
 }
 
-/// Talks with servers of these schemas, each of which is emptied for the next conversation. Answers what was seen.
+/// Has conversations with servers of these schemas, each emptied for the next one. Returns the kinds that came up.
 fn converse(versions: &[SchemaVersion]) -> Result<BTreeMap<String, u64>> {
     let mut seen = BTreeMap::new();
     let per_version = CONVERSATIONS / SchemaVersion::ALL.len() as u64;
@@ -321,7 +321,7 @@ fn is_update(message: &Value) -> bool {
         .is_some_and(|method| method.starts_with("update"))
 }
 
-/// Sorts what has no order, and strips error texts of what is arbitrary in them.
+/// Sorts values without an order, and strips error texts of their arbitrary parts.
 fn level_value(value: &mut Value) {
     match value {
         Value::Array(elements) => {

@@ -58,7 +58,7 @@ impl Emulated {
         self.handle(Input::Finished { conn: ConnId(conn) });
     }
 
-    /// What arrived since the last call.
+    /// The messages since the last call.
     pub(crate) fn arrived(&mut self) -> Arrived {
         std::mem::take(&mut self.arrived)
     }

@@ -1,4 +1,4 @@
-//! What clients want done: random transactions that are mostly sensible, made from the schema and from what is there.
+//! The transactions of clients: random ones that are mostly sensible, made from the schema and the database.
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -55,7 +55,7 @@ impl Talker {
     }
 
     pub(crate) fn table<'a>(&mut self, schema: &'a Schema) -> &'a TableSchema {
-        // What the agent writes comes up most.
+        // The operations of the agent come up most.
         let usual = [
             "Logical_Switch",
             "Ucast_Macs_Remote",
@@ -184,7 +184,7 @@ impl Talker {
                 ("delete", self.removable(switch, column, table, draft))
             };
             if let (Some(base), Some(key)) = (column.ty.value, argument.pointer("/1/0/0").cloned()) {
-                // The same key with another value: who wins?
+                // The same key with another value: which one wins?
                 let pair = json!(["map", [[key, self.atom(switch, base, 9, draft)]]]);
                 mutations.push(json!([column.name, "insert", pair]));
             }

@@ -29,7 +29,7 @@ use super::uplink::{self, Dialer};
 pub struct Arrived<S> {
     /// The verified stream.
     pub stream: S,
-    /// Who is at the other end.
+    /// The peer.
     pub peer: Peer,
     /// When it was accepted, before the handshake.
     pub accepted_at: Time,

@@ -106,7 +106,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(LONG).await;
-        assert_eq!(steps.longest(), Duration::ZERO, "who waits takes no step");
+        assert_eq!(steps.longest(), Duration::ZERO, "a task that waits takes no step");
         waiting.abort();
         busy.abort();
     }

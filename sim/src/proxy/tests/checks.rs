@@ -182,7 +182,7 @@ fn the_drain_of_an_agent_holds_until_it_answers_ready() {
 }
 
 #[test]
-fn with_everybody_drained_or_down_a_client_is_accepted_and_closed_at_once() {
+fn with_every_server_drained_or_down_a_client_is_accepted_and_closed_at_once() {
     for text in ["drain", "down"] {
         let mut bench = Bench::new(|_| {});
         bench.answer(1, text);
