@@ -123,7 +123,7 @@ pub enum CertificateRule {
 
 impl CertificateRule {
     /// Whether the peer's certificate keeps the rule.
-    pub fn admits(&self, certificate: Option<&Certificate>) -> bool {
+    pub(crate) fn admits(&self, certificate: Option<&Certificate>) -> bool {
         match (self, certificate) {
             (_, None) => false,
             (Self::Pinned(pin), Some(shown)) => *pin == shown.fingerprint,

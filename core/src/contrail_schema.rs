@@ -41,25 +41,25 @@ pub mod kind {
 }
 
 /// Kinds of links.
-pub mod link {
+pub(crate) mod link {
     /// From the root to an agent.
-    pub const GLOBAL_VIRTUAL_ROUTER: &str = "global-system-config-virtual-router";
+    pub(crate) const GLOBAL_VIRTUAL_ROUTER: &str = "global-system-config-virtual-router";
     /// From the root to what holds for every agent.
-    pub const GLOBAL_VROUTER_CONFIG: &str = "global-system-config-global-vrouter-config";
+    pub(crate) const GLOBAL_VROUTER_CONFIG: &str = "global-system-config-global-vrouter-config";
     /// From a switch to an agent that serves it.
-    pub const ROUTER_AGENT: &str = "physical-router-virtual-router";
+    pub(crate) const ROUTER_AGENT: &str = "physical-router-virtual-router";
     /// From a switch to one of its ports.
-    pub const ROUTER_PORT: &str = "physical-router-physical-interface";
+    pub(crate) const ROUTER_PORT: &str = "physical-router-physical-interface";
     /// From a port to one of its VLANs.
-    pub const PORT_VLAN: &str = "physical-interface-logical-interface";
+    pub(crate) const PORT_VLAN: &str = "physical-interface-logical-interface";
     /// From a VLAN to what is behind it.
-    pub const VLAN_ENDPOINT: &str = "logical-interface-virtual-machine-interface";
+    pub(crate) const VLAN_ENDPOINT: &str = "logical-interface-virtual-machine-interface";
     /// From an endpoint to its network.
-    pub const ENDPOINT_NETWORK: &str = "virtual-machine-interface-virtual-network";
+    pub(crate) const ENDPOINT_NETWORK: &str = "virtual-machine-interface-virtual-network";
     /// From an endpoint to the instance of its network, by way of a node of the same kind.
-    pub const ENDPOINT_INSTANCE: &str = "virtual-machine-interface-routing-instance";
+    pub(crate) const ENDPOINT_INSTANCE: &str = "virtual-machine-interface-routing-instance";
     /// From a network to its instance.
-    pub const NETWORK_INSTANCE: &str = "virtual-network-routing-instance";
+    pub(crate) const NETWORK_INSTANCE: &str = "virtual-network-routing-instance";
 }
 
 /// Properties of nodes. What Contrail has no property for stands in properties of our own, whose names begin with
@@ -103,37 +103,37 @@ pub fn client(virtual_router: &str) -> Option<&str> {
 }
 
 /// The `physical-router` of a switch.
-pub fn physical_router(switch: &SwitchName) -> String {
+pub(crate) fn physical_router(switch: &SwitchName) -> String {
     format!("{GLOBAL}:{switch}")
 }
 
 /// The `physical-interface` of a port.
-pub fn physical_interface(physical_router: &str, port: &PortName) -> String {
+pub(crate) fn physical_interface(physical_router: &str, port: &PortName) -> String {
     format!("{physical_router}:{port}")
 }
 
 /// What an operator calls a VLAN of a port.
-pub fn port_vlan(port: &PortName, vlan: impl Display) -> String {
+pub(crate) fn port_vlan(port: &PortName, vlan: impl Display) -> String {
     format!("{port}.{vlan}")
 }
 
 /// The `logical-interface` of a VLAN of a port.
-pub fn logical_interface(physical_interface: &str, port_vlan: &str) -> String {
+pub(crate) fn logical_interface(physical_interface: &str, port_vlan: &str) -> String {
     format!("{physical_interface}:{port_vlan}")
 }
 
 /// What an operator calls the endpoint behind a port and VLAN.
-pub fn endpoint(switch: &SwitchName, port_vlan: &str) -> String {
+pub(crate) fn endpoint(switch: &SwitchName, port_vlan: &str) -> String {
     format!("{switch}:{port_vlan}")
 }
 
 /// The `virtual-machine-interface` of an endpoint.
-pub fn virtual_machine_interface(endpoint: &str) -> String {
+pub(crate) fn virtual_machine_interface(endpoint: &str) -> String {
     format!("{PROJECT}:{endpoint}")
 }
 
 /// The node in a link that has a value.
-pub fn link_attribute(one: &str, other: &str) -> String {
+pub(crate) fn link_attribute(one: &str, other: &str) -> String {
     format!("attr({one},{other})")
 }
 
@@ -166,7 +166,7 @@ pub fn network_of(instance: &InstanceName) -> &str {
 }
 
 /// The last part of a fully qualified name.
-pub fn last_part(name: &str) -> &str {
+pub(crate) fn last_part(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, last)| last)
 }
 

@@ -16,7 +16,7 @@ use crate::ids::{Mac, ParseError, Vni};
 pub const PREFERENCE: u32 = 100;
 
 /// The local preference of a copy that is held over a failover.
-pub const STALE_PREFERENCE: u32 = 1;
+pub(crate) const STALE_PREFERENCE: u32 = 1;
 
 /// The name of a routing instance, such as `default-domain:demo:vn1:vn1`: a network's table at the control node.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -84,10 +84,10 @@ impl Key {
 }
 
 /// What the node of an EVPN route begins with: its address family and subsequent address family on XMPP.
-pub const FAMILY: &str = "25/242/";
+pub(crate) const FAMILY: &str = "25/242/";
 
 /// The address of a host as a prefix of full length. A prefix of no length is an address that is not known.
-pub fn host_address(prefix: &str) -> Option<IpAddr> {
+pub(crate) fn host_address(prefix: &str) -> Option<IpAddr> {
     let (address, bits) = prefix.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
     let whole = if address.is_ipv4() { "32" } else { "128" };

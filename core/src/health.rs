@@ -38,7 +38,7 @@ impl Grade {
     }
 
     /// Whether an agent of this grade takes the lock of a switch that comes to it.
-    pub const fn may_own(self) -> bool {
+    pub(crate) const fn may_own(self) -> bool {
         match self {
             Self::Fit | Self::Isolated | Self::Alone => true,
             Self::Unfit | Self::Draining => false,

@@ -44,7 +44,7 @@ impl Exports {
     }
 
     /// How many routes a session exports.
-    pub fn of_generation(&self, generation: Generation) -> usize {
+    pub(super) fn of_generation(&self, generation: Generation) -> usize {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }
 

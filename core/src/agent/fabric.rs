@@ -114,7 +114,7 @@ impl Fabric {
     }
 
     /// What we publish of a MAC will be sent to us again. Until then this is its path, and nothing else that is stale.
-    pub fn presume(&mut self, network: Uuid, key: Key, path: ReceivedPath) {
+    pub(super) fn presume(&mut self, network: Uuid, key: Key, path: ReceivedPath) {
         self.sweep(network, key.mac);
         let entry = Entry { path, stale: true };
         let paths = self.macs.entry((network, key.mac)).or_default();
@@ -160,7 +160,7 @@ impl Fabric {
     }
 
     /// Those of them that arrived in a session that is open.
-    pub fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = ReceivedPath> {
+    pub(super) fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = ReceivedPath> {
         let paths = self.macs.get(&(network, mac)).into_iter().flatten();
         paths.filter(|(_, entry)| !entry.stale).map(|(_, entry)| entry.path)
     }

@@ -45,7 +45,7 @@ impl Inventory {
     }
 
     /// The switches that an agent or a services node serves.
-    pub fn served_by(&self, client: &str) -> impl Iterator<Item = (&SwitchName, &Switch)> {
+    pub(super) fn served_by(&self, client: &str) -> impl Iterator<Item = (&SwitchName, &Switch)> {
         let serves = move |served: &ServedSwitch| {
             let mut servants = served.agents.iter().chain(&served.tsns);
             servants.any(|servant| servant.as_str() == client)

@@ -118,7 +118,7 @@ impl Framer {
     }
 
     /// Changes the bound for this message and all that follow.
-    pub fn set_limit_bytes(&mut self, limit_bytes: usize) {
+    pub(crate) fn set_limit_bytes(&mut self, limit_bytes: usize) {
         self.limit_bytes = limit_bytes;
     }
 

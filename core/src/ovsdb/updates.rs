@@ -98,7 +98,7 @@ impl Cursor {
     }
 
     /// Bytes that were not walked yet.
-    pub fn remaining_bytes(&self) -> usize {
+    pub(crate) fn remaining_bytes(&self) -> usize {
         self.end - self.at
     }
 

@@ -48,11 +48,6 @@ impl Element {
         self.children.iter().find(|child| &*child.name == name)
     }
 
-    /// Every child of this name.
-    pub fn children_named(&self, name: &str) -> impl Iterator<Item = &Self> {
-        self.children.iter().filter(move |child| &*child.name == name)
-    }
-
     /// How much memory it takes, about.
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter();

@@ -98,7 +98,7 @@ impl Uplinks {
     }
 
     /// Whether another agent has yet to advertise something that we released, and a session is open to learn of it.
-    pub fn lingers(&self) -> bool {
+    pub(crate) fn lingers(&self) -> bool {
         self.any_up() && self.publications.awaits()
     }
 
@@ -113,12 +113,12 @@ impl Uplinks {
     }
 
     /// Whether a session with any control node is open.
-    pub fn any_up(&self) -> bool {
+    pub(crate) fn any_up(&self) -> bool {
         self.connections.uplinks().next().is_some()
     }
 
     /// Whether some control node has been sent everything that we publish.
-    pub fn has_sent_all(&self, now: Time) -> bool {
+    pub(crate) fn has_sent_all(&self, now: Time) -> bool {
         self.connections.uplinks().any(|uplink| uplink.has_sent_all(now))
     }
 

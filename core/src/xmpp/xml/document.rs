@@ -86,7 +86,7 @@ impl<'d> Cursor<'d> {
     }
 
     /// Every child of this name.
-    pub fn children_named(self, name: &str) -> impl Iterator<Item = Self> {
+    pub(crate) fn children_named(self, name: &str) -> impl Iterator<Item = Self> {
         self.children().filter(move |child| child.name() == name)
     }
 
@@ -96,7 +96,7 @@ impl<'d> Cursor<'d> {
     }
 
     /// A copy that stands alone.
-    pub fn to_element(self) -> Element {
+    pub(crate) fn to_element(self) -> Element {
         let attributes = self.attributes().iter();
         Element {
             name: self.name().into(),

@@ -28,12 +28,12 @@ impl<'a> Document<'a> {
     }
 
     /// The same where the prefix `stream` is declared already.
-    pub fn read_in_stream(bytes: &'a [u8]) -> Result<Self, XmlError> {
+    pub(crate) fn read_in_stream(bytes: &'a [u8]) -> Result<Self, XmlError> {
         Reader::new(bytes)?.in_stream().document()
     }
 
     /// Reads one opening tag, without what it opens.
-    pub fn read_open_tag(bytes: &'a [u8]) -> Result<Self, XmlError> {
+    pub(crate) fn read_open_tag(bytes: &'a [u8]) -> Result<Self, XmlError> {
         Reader::new(bytes)?.open_tag()
     }
 }
