@@ -108,5 +108,5 @@ fn an_agent_whose_services_node_dies_hands_its_switch_over_and_is_fit_again_when
     graded(&pair, "fit", true);
     proxied(&pair, 0, "UP");
     let is_logged = |word: &str| pair.agents[0].log().iter().any(|line| line.contains(word));
-    assert!(is_logged("Probed: the services node is dead: "));
+    assert!(is_logged("TsnDown: the services node is dead: "));
 }

@@ -43,48 +43,53 @@ pub enum DriverEvent {
     StreamEnded { from: SocketAddr, why: CloseWhy },
     /// The grade that the health port announces from now on, and what an isolated agent lacks.
     Graded(Grade, Option<Isolation>),
-    /// The services node is alive, or dead for this reason, from now on.
-    Probed(Result<(), String>),
-    /// Something happened on the link between the two agents of a pair.
-    PeerLink(PeerLink),
-}
-
-/// The link between the two agents of a pair.
-#[derive(Debug)]
-pub enum PeerLink {
-    /// The other agent accepted our reports.
-    Dialled { address: SocketAddr, agent: String },
+    /// The services node passes its probes from now on.
+    TsnUp,
+    /// The services node fails its probes from now on, for this reason.
+    TsnDown { why: String },
+    /// The other agent of the pair accepts our reports.
+    PeerLinkUp { address: SocketAddr, agent: String },
     /// The other agent does not accept our reports, or no longer. It is news only once.
-    Lost {
+    PeerLinkDown {
         address: SocketAddr,
         why: String,
         is_news: bool,
     },
     /// A client whose certificate names the peer does not keep the link's protocol.
-    Ignored { from: SocketAddr, why: String },
+    PeerIgnored { from: SocketAddr, why: String },
 }
 
 impl LogEvent for DriverEvent {
-    log_words!(ConnectionRefused, StreamEnded, Graded, Probed, PeerLink);
+    log_words!(
+        ConnectionRefused,
+        StreamEnded,
+        Graded,
+        TsnUp,
+        TsnDown,
+        PeerLinkUp,
+        PeerLinkDown,
+        PeerIgnored
+    );
 
     fn level(&self) -> Level {
         match self {
-            Self::ConnectionRefused { .. } | Self::Probed(Err(_)) => Level::Warn,
+            Self::ConnectionRefused { .. } | Self::TsnDown { .. } => Level::Warn,
             // A client that connects and leaves is a probe, and there are many.
             Self::StreamEnded { why, .. } if why.fault.is_none() => Level::Debug,
             Self::StreamEnded { .. } => Level::Warn,
-            Self::Graded(Grade::Fit | Grade::Draining, _) | Self::Probed(Ok(())) => Level::Info,
+            Self::Graded(Grade::Fit | Grade::Draining, _) | Self::TsnUp => Level::Info,
             Self::Graded(Grade::Isolated | Grade::Alone | Grade::Unfit, _) => Level::Warn,
-            Self::PeerLink(PeerLink::Dialled { .. }) => Level::Info,
-            Self::PeerLink(PeerLink::Lost { is_news: false, .. }) => Level::Debug,
-            Self::PeerLink(PeerLink::Lost { .. } | PeerLink::Ignored { .. }) => Level::Warn,
+            Self::PeerLinkUp { .. } => Level::Info,
+            Self::PeerLinkDown { is_news: false, .. } => Level::Debug,
+            Self::PeerLinkDown { .. } | Self::PeerIgnored { .. } => Level::Warn,
         }
     }
 
     fn close_reason(&self) -> Option<CloseReason> {
         match self {
             Self::ConnectionRefused { why, .. } | Self::StreamEnded { why, .. } => Some(why.reason),
-            Self::Graded(..) | Self::Probed(_) | Self::PeerLink(_) => None,
+            Self::Graded(..) | Self::TsnUp | Self::TsnDown { .. } => None,
+            Self::PeerLinkUp { .. } | Self::PeerLinkDown { .. } | Self::PeerIgnored { .. } => None,
         }
     }
 }
@@ -96,19 +101,13 @@ impl fmt::Display for DriverEvent {
             Self::StreamEnded { from, why } => write!(f, "{from}: {why}"),
             Self::Graded(grade, None) => write!(f, "{grade}"),
             Self::Graded(grade, Some(isolation)) => write!(f, "{grade} ({isolation})"),
-            Self::Probed(Ok(())) => f.write_str("the services node is alive"),
-            Self::Probed(Err(why)) => write!(f, "the services node is dead: {why}"),
-            Self::PeerLink(what) => what.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for PeerLink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dialled { address, agent } => write!(f, "{} at {address} takes our reports", agent.escape_debug()),
-            Self::Lost { address, why, .. } => write!(f, "{address} does not take our reports: {why}"),
-            Self::Ignored { from, why } => write!(f, "ignoring {from}: {why}"),
+            Self::TsnUp => f.write_str("the services node is alive"),
+            Self::TsnDown { why } => write!(f, "the services node is dead: {why}"),
+            Self::PeerLinkUp { address, agent } => {
+                write!(f, "{} at {address} takes our reports", agent.escape_debug())
+            }
+            Self::PeerLinkDown { address, why, .. } => write!(f, "{address} does not take our reports: {why}"),
+            Self::PeerIgnored { from, why } => write!(f, "ignoring {from}: {why}"),
         }
     }
 }

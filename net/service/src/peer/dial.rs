@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Hello, OPENING, SENDING, line};
 use crate::config::Peer;
-use crate::driver::log::{self, DriverEvent, PeerLink};
+use crate::driver::log::{self, DriverEvent};
 use crate::tls::Connector;
 
 /// The first and the longest pause after a failed dial. A report is valid for three seconds.
@@ -28,7 +28,7 @@ pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<P
         let why = match timeout(OPENING, open(&peer, &own)).await {
             Ok(Ok((agent, stream))) => {
                 let address = peer.connect;
-                log::event(&DriverEvent::PeerLink(PeerLink::Dialled { address, agent }));
+                log::event(&DriverEvent::PeerLinkUp { address, agent });
                 (pause, last) = (PAUSE.0, None);
                 match send(stream, &mut reports).await {
                     Some(why) => why,
@@ -40,12 +40,11 @@ pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<P
         };
         let is_news = last.as_ref() != Some(&why);
         last = Some(why.clone());
-        let lost = PeerLink::Lost {
+        log::event(&DriverEvent::PeerLinkDown {
             address: peer.connect,
             why,
             is_news,
-        };
-        log::event(&DriverEvent::PeerLink(lost));
+        });
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(PAUSE.1),
             () = sender_gone(&mut reports) => return,

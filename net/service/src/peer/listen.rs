@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::{CONNECTIONS, HANDSHAKES, Hello, OPENING, line};
-use crate::driver::log::{self, DriverEvent, PeerLink};
+use crate::driver::log::{self, DriverEvent};
 use crate::driver::message::Message;
 use crate::listen::{ListenOptions, Listener};
 use crate::tls::Acceptor;
@@ -75,7 +75,7 @@ async fn accept(mut listener: Listener, own: String, agent: mpsc::Sender<Message
         by_age.push_back(links.spawn(async move {
             let from = accepted.peer.address;
             if let Err(why) = receive(accepted.stream, SILENCE, &own, &agent).await {
-                log::event(&DriverEvent::PeerLink(PeerLink::Ignored { from, why }));
+                log::event(&DriverEvent::PeerIgnored { from, why });
             }
         }));
     }

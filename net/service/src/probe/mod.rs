@@ -59,7 +59,10 @@ impl Probe {
             }
             let probed = self.once().await;
             if let Some(alive) = streak.probed(probed.is_ok()) {
-                log::event(&DriverEvent::Probed(probed));
+                log::event(&match probed {
+                    Ok(()) => DriverEvent::TsnUp,
+                    Err(why) => DriverEvent::TsnDown { why },
+                });
                 if agent.send(Message::Tsn { alive }).await.is_err() {
                     return;
                 }
