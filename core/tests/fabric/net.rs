@@ -63,6 +63,66 @@ struct AgentSide {
     commands: BTreeMap<ConnId, Commands>,
 }
 
+impl AgentSide {
+    fn new(agent: usize, nodes: &[SocketAddr], stale_hold: Option<Duration>) -> Self {
+        let session = SessionOptions {
+            routed: true,
+            ..SessionOptions::new(agent_name(agent), Ipv4Addr::LOCALHOST)
+        };
+        let configuration = Configuration {
+            session: session.clone(),
+            networks: BTreeMap::new(),
+            switches: BTreeMap::new(),
+        };
+        let options = Options {
+            nodes: nodes.to_vec(),
+            session,
+            stale_hold,
+            seed: 1,
+        };
+        let agent = Agent::new(Arc::new(configuration), Generation(0));
+        Self {
+            agent: agent.with_uplinks(options).with_peer(),
+            sessions: BTreeMap::new(),
+            commands: BTreeMap::new(),
+        }
+    }
+
+    /// A session receives a command of the agent.
+    fn on_command(&mut self, conn: ConnId, command: Command) {
+        let sent = self.commands.entry(conn).or_default();
+        match command {
+            Command::Import { macs, .. } => {
+                sent.times += 1;
+                for (mac, vtep) in macs {
+                    match vtep {
+                        Some(vtep) => drop(sent.macs.insert(mac, vtep)),
+                        None => {
+                            sent.macs.remove(&mac);
+                            sent.missed.insert(mac);
+                        }
+                    }
+                }
+            }
+            Command::RoutesComplete { complete, .. } => {
+                sent.complete = complete;
+                sent.macs_when_complete = sent.macs.clone();
+            }
+            Command::Drain => sent.drained = true,
+            Command::Prove => sent.doubted = true,
+            // A session drops the routes of networks that it has left.
+            Command::Configure { configuration, .. } => {
+                let switch = self.sessions.iter().find(|(_, it)| **it == conn);
+                let ports = switch.map(|(switch, _)| &configuration.switches[&SWITCHES[*switch].into()].ports);
+                if ports.is_some_and(BTreeMap::is_empty) {
+                    self.commands.remove(&conn);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The commands of an agent to a session, summed up.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Commands {
@@ -92,60 +152,13 @@ impl Net {
 
     /// The same, with agents that hold copies for `stale_hold`.
     pub(crate) fn holding(agents: usize, nodes: usize, stale_hold: Option<Duration>) -> Self {
-        let name = |agent: usize| format!("agent-{agent}");
-        let addresses = (0..nodes).map(node_address);
-        let addresses: Vec<SocketAddr> = addresses.collect();
-        let side = |agent: usize| {
-            let session = SessionOptions {
-                routed: true,
-                ..SessionOptions::new(name(agent), Ipv4Addr::LOCALHOST)
-            };
-            let configuration = Configuration {
-                session: session.clone(),
-                networks: BTreeMap::new(),
-                switches: BTreeMap::new(),
-            };
-            let options = Options {
-                nodes: addresses.clone(),
-                session,
-                stale_hold,
-                seed: 1,
-            };
-            AgentSide {
-                agent: Agent::new(Arc::new(configuration), Generation(0))
-                    .with_uplinks(options)
-                    .with_peer(),
-                sessions: BTreeMap::new(),
-                commands: BTreeMap::new(),
-            }
-        };
-        let switch = |number: usize| ServedSwitch {
-            switch: Switch {
-                vtep: Some(vtep(number)),
-                ports: [("eth1".into(), [(1, network())].into())].into(),
-                ..Switch::default()
-            },
-            agents: (0..agents).map(|agent| name(agent).as_str().into()).collect(),
-            tsns: Vec::new(),
-        };
-        let about = Network {
-            name: "blue".into(),
-            vni: Vni::new(5000).expect("a VNI"),
-            remote_macs: BTreeMap::new(),
-        };
+        let addresses: Vec<SocketAddr> = (0..nodes).map(node_address).collect();
+        let side = |agent| AgentSide::new(agent, &addresses, stale_hold);
         let mut net = Self {
             now: Time::ORIGIN,
             agents: (0..agents).map(side).collect(),
             nodes: vec![None; nodes],
-            inventory: Inventory {
-                revision: 1,
-                networks: [(network(), about)].into(),
-                switches: SWITCHES
-                    .iter()
-                    .enumerate()
-                    .map(|(number, name)| ((*name).into(), switch(number)))
-                    .collect(),
-            },
+            inventory: first_inventory(agents),
             streams: BTreeMap::new(),
             conns: 1000,
             cut: BTreeSet::new(),
@@ -420,55 +433,24 @@ impl Net {
             Output::Event(what) => drop(self.words.insert(what.word())),
             Output::Drained => drop(self.drained.insert(number)),
             Output::Pair(news) => self.news.push(format!("{} {news}", news.word())),
-            Output::SendStanza { id, stanza } => {
-                let stream = self
-                    .streams
-                    .iter()
-                    .find(|(_, (agent, _, it))| (*agent, *it) == (number, id));
-                if let Some((conn, (_, node, _))) = stream {
-                    let (conn, node) = (*conn, *node);
-                    let is_route = matches!(stanza, Stanza::Publish { .. } | Stanza::Collection { .. });
-                    let letter = Letter::Node(node, control::Input::Stanza { conn, stanza });
-                    if is_route && self.slow {
-                        self.under_way.push(letter);
-                    } else {
-                        self.in_transit.push_back(letter);
-                    }
-                }
-            }
-            Output::Command { conn, command } => {
-                let sent = self.agents[number].commands.entry(conn).or_default();
-                match command {
-                    Command::Import { macs, .. } => {
-                        sent.times += 1;
-                        for (mac, vtep) in macs {
-                            match vtep {
-                                Some(vtep) => drop(sent.macs.insert(mac, vtep)),
-                                None => {
-                                    sent.macs.remove(&mac);
-                                    sent.missed.insert(mac);
-                                }
-                            }
-                        }
-                    }
-                    Command::RoutesComplete { complete, .. } => {
-                        sent.complete = complete;
-                        sent.macs_when_complete = sent.macs.clone();
-                    }
-                    Command::Drain => sent.drained = true,
-                    Command::Prove => sent.doubted = true,
-                    // A session drops the routes of networks that it has left.
-                    Command::Configure { configuration, .. } => {
-                        let switch = self.agents[number].sessions.iter().find(|(_, it)| **it == conn);
-                        let ports = switch.map(|(switch, _)| &configuration.switches[&SWITCHES[*switch].into()].ports);
-                        if ports.is_some_and(BTreeMap::is_empty) {
-                            self.agents[number].commands.remove(&conn);
-                        }
-                    }
-                    _ => {}
-                }
-            }
+            Output::SendStanza { id, stanza } => self.carry_stanza(number, id, stanza),
+            Output::Command { conn, command } => self.agents[number].on_command(conn, command),
             _ => {}
+        }
+    }
+
+    fn carry_stanza(&mut self, agent: usize, id: UplinkId, stanza: Stanza) {
+        let mut streams = self.streams.iter();
+        let stream = streams.find(|(_, (from, _, it))| (*from, *it) == (agent, id));
+        if let Some((conn, (_, node, _))) = stream {
+            let (conn, node) = (*conn, *node);
+            let is_route = matches!(stanza, Stanza::Publish { .. } | Stanza::Collection { .. });
+            let letter = Letter::Node(node, control::Input::Stanza { conn, stanza });
+            if is_route && self.slow {
+                self.under_way.push(letter);
+            } else {
+                self.in_transit.push_back(letter);
+            }
         }
     }
 
@@ -538,6 +520,36 @@ fn route(switch: usize, mac: Mac) -> Route {
         network: network(),
         mac,
         vtep: vtep(switch),
+    }
+}
+
+fn agent_name(agent: usize) -> String {
+    format!("agent-{agent}")
+}
+
+/// The network, and every switch in it, served by all agents.
+fn first_inventory(agents: usize) -> Inventory {
+    let switch = |number: usize| ServedSwitch {
+        switch: Switch {
+            vtep: Some(vtep(number)),
+            ports: [("eth1".into(), [(1, network())].into())].into(),
+            ..Switch::default()
+        },
+        agents: (0..agents).map(|agent| agent_name(agent).as_str().into()).collect(),
+        tsns: Vec::new(),
+    };
+    let about = Network {
+        name: "blue".into(),
+        vni: Vni::new(5000).expect("a VNI"),
+        remote_macs: BTreeMap::new(),
+    };
+    let switches = SWITCHES.iter().enumerate();
+    Inventory {
+        revision: 1,
+        networks: [(network(), about)].into(),
+        switches: switches
+            .map(|(number, name)| ((*name).into(), switch(number)))
+            .collect(),
     }
 }
 
