@@ -286,7 +286,7 @@ fn spawn(command: Command) -> io::Result<Child> {
         let (sender, jobs) = mpsc::channel::<Job>();
         thread::spawn(move || {
             for (mut command, reply) in jobs {
-                // Whoever asked waits for the reply.
+                // The caller waits for the reply.
                 let _ = reply.send(command.spawn());
             }
         });

@@ -128,7 +128,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, stays: bool, mode: &AtomicU8)
         match read {
             Ok(0) => return to.shutdown(Shutdown::Write),
             Ok(length) => match to.write_all(bytes.get(..length).unwrap_or_default()) {
-                // Whoever took it went half-open meanwhile.
+                // Its connection went half-open meanwhile.
                 Err(_) if stays && mode.load(Ordering::SeqCst) == HALF_OPEN => {}
                 written => written?,
             },

@@ -467,6 +467,6 @@ fn a_sweep_removes_a_scratch_folder_and_no_other() -> Result<()> {
     Scratch::sweep(&scratch)?;
     assert!(Scratch::sweep(&other).is_err());
     assert!(!scratch.exists() && other.join("deep").exists());
-    // Somebody else was faster.
+    // Another process was faster.
     Scratch::sweep(&scratch)
 }

@@ -55,7 +55,7 @@ enum Action {
     ToSwitch(u8, u16),
     ToSession(u8, u16),
     Work,
-    Settle,
+    Rest,
     Pass(u16),
     Configure(u8, Wish),
     Connect(bool, Wish),
@@ -97,7 +97,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => (any::<u8>(), bytes()).prop_map(|(conn, bytes)| Action::ToSwitch(conn, bytes)),
         6 => (any::<u8>(), bytes()).prop_map(|(conn, bytes)| Action::ToSession(conn, bytes)),
         4 => Just(Action::Work),
-        3 => Just(Action::Settle),
+        3 => Just(Action::Rest),
         2 => (1..3000u16).prop_map(Action::Pass),
         2 => (any::<u8>(), wish()).prop_map(|(conn, wish)| Action::Configure(conn, wish)),
         2 => (any::<bool>(), wish()).prop_map(|(agent_b, wish)| Action::Connect(agent_b, wish)),
@@ -176,7 +176,7 @@ impl Run {
             Action::Work => {
                 self.world.wake_sessions();
             }
-            Action::Settle => self.world.run(),
+            Action::Rest => self.world.run(),
             Action::Pass(ms) => {
                 self.world.now = self.world.now + Duration::from_millis(ms.into());
                 self.world.wake_sessions();

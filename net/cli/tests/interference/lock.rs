@@ -1,4 +1,4 @@
-//! Somebody takes the lock by force.
+//! Another client takes the lock by force.
 
 use serde_json::json;
 

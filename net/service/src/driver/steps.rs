@@ -18,7 +18,7 @@ pub struct Steps<E> {
     tasks: Arc<Mutex<Vec<Weak<AtomicU64>>>>,
 }
 
-/// Says that a task begins another step.
+/// Records that a task begins another step.
 #[derive(Clone, Debug)]
 pub(super) struct Pace<E> {
     env: E,

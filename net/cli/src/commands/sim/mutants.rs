@@ -59,7 +59,7 @@ mod hunt {
     use crate::demo::{Interrupt, Progress};
 
     #[derive(Serialize)]
-    struct Told<'a> {
+    struct Report<'a> {
         ok: bool,
         mutants: &'a [Hunted],
     }
@@ -130,7 +130,7 @@ mod hunt {
             )?;
         }
         if args.json {
-            output.json(&Told {
+            output.json(&Report {
                 ok: exit == Exit::Good,
                 mutants: &hunted,
             })?;
@@ -150,7 +150,7 @@ mod hunt {
                         if seed > seeds.min(least.load(Ordering::Relaxed)) || !go_on() {
                             return;
                         }
-                        // Whoever is later than one that was found need not end.
+                        // A seed after one that found the bug need not end.
                         let worth_it = || go_on() && seed < least.load(Ordering::Relaxed);
                         let wrong = |mut plan: Plan| {
                             plan.mutant = Some(mutant);

@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         write!(output.out, "{}", source.plan.to_toml())?;
         return Ok(Exit::Good);
     }
-    // Whoever asks for some of the log asks for the log.
+    // A filter of the log implies the log.
     let filtered = (!args.filter.is_empty()).then_some(LogFormat::Columns);
     let log = args.log.or(filtered).map(|format| Log {
         format,
@@ -153,7 +153,7 @@ pub(super) fn replay(args: &ReplayArgs, output: &mut Output<'_>) -> io::Result<E
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct Summary<'a> {
     ok: bool,
     runs: &'a [Report],
 }
@@ -206,7 +206,7 @@ fn all(sources: Vec<Source>, log: Option<Log<'_>>, how: &How, output: &mut Outpu
         show::replay(out, &again.join("\n"))?;
     }
     if how.json {
-        output.json(&Told {
+        output.json(&Summary {
             ok: exit == Exit::Good,
             runs: &reports,
         })?;

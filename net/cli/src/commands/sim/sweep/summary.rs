@@ -15,7 +15,7 @@ use crate::commands::sim::show;
 pub(super) struct Summary<'a> {
     tally: &'a Tally,
     took: Duration,
-    /// Somebody ended it before it was done.
+    /// An interrupt ended it before it was done.
     interrupted: bool,
 }
 
