@@ -6,27 +6,25 @@
 mod check;
 mod connection;
 mod listener;
+mod message;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use tandem_core::event::{Level, LogEvent};
-use tandem_core::{ConnId, Time, log_words};
-use tandem_sim::socket::{ACCEPTED, Actor, Check, Input, Outcome, Output};
+use tandem_core::{ConnId, Time};
+use tandem_sim::socket::{ACCEPTED, Actor, Check, Input, Output};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use connection::Order;
-use stream::Stream;
-use tandem_net::driver::env::Env;
-use tandem_net::tls::{Acceptor, Connector};
+pub use message::{Note, UNSENT_BYTES_MAX};
+pub use stream::Tls;
 
-/// Bytes that may wait for one connection; more is a reset.
-pub const UNSENT_BYTES_MAX: usize = 256 << 20;
+use connection::Order;
+use message::Message;
+use tandem_net::driver::env::Env;
 
 /// Connections that peers may have to us.
 const CONNECTIONS_MAX: usize = 1024;
@@ -47,74 +45,6 @@ pub trait Audience<A: Actor>: Send + 'static {
 
     /// Whether peers that dial this address use TLS.
     fn takes_tls(&self, actor: &A, at: SocketAddrV4) -> bool;
-}
-
-/// What happens at the sockets and is no input of the actor.
-#[derive(Debug)]
-pub enum Note {
-    /// Connections are accepted at `bound`, which differs from `at` where `at` has port 0.
-    Bound { at: SocketAddrV4, bound: SocketAddrV4 },
-    /// The address cannot be bound.
-    CannotListen { at: SocketAddrV4, why: String },
-    /// A connection failed before its first byte, mostly during the TLS handshake.
-    ConnectionFailed { peer: SocketAddrV4, why: String },
-    /// A peer did not read what we sent; it was cut off.
-    Overflowed { conn: ConnId },
-    /// The actor wants something that real sockets are not used for.
-    Unsupported { what: &'static str },
-}
-
-impl LogEvent for Note {
-    log_words!(Bound, CannotListen, ConnectionFailed, Overflowed, Unsupported);
-
-    fn level(&self) -> Level {
-        match self {
-            Self::Bound { .. } => Level::Info,
-            Self::CannotListen { .. }
-            | Self::ConnectionFailed { .. }
-            | Self::Overflowed { .. }
-            | Self::Unsupported { .. } => Level::Warn,
-        }
-    }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bound { at: _, bound } => write!(f, "accepts connections at {bound}"),
-            Self::CannotListen { at, why } => write!(f, "cannot listen at {at}: {why}"),
-            Self::ConnectionFailed { peer, why } => write!(f, "no connection with {peer}: {why}"),
-            Self::Overflowed { conn } => {
-                write!(f, "{conn} was reset: more than {UNSENT_BYTES_MAX} bytes were not read")
-            }
-            Self::Unsupported { what } => write!(f, "{what} does nothing on real sockets"),
-        }
-    }
-}
-
-/// What a switch shows and trusts, in both directions.
-#[derive(Debug)]
-pub struct Tls {
-    /// For peers that dial us.
-    pub acceptor: Acceptor,
-    /// For peers that we dial.
-    pub connector: Connector,
-}
-
-/// What the actor's task receives from the others.
-enum Message<C> {
-    Accepted {
-        at: SocketAddrV4,
-        from: SocketAddrV4,
-        arrived: listener::Arrived,
-    },
-    Checked {
-        check: u64,
-        run: u64,
-        outcome: Outcome,
-    },
-    Input(Input<C>),
-    Note(Note),
 }
 
 /// The actor's task.

@@ -10,6 +10,7 @@ pub mod sim;
 pub mod status;
 pub mod switch;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -40,6 +41,12 @@ impl Output<'_> {
     /// One JSON object on a line of its own, the last that a command writes.
     fn json(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
         writeln!(self.out, "{}", serde_json::to_string(value)?)
+    }
+
+    /// The command cannot do its work; the text is the reason.
+    fn refuse(&mut self, why: impl fmt::Display) -> io::Result<Exit> {
+        writeln!(self.err, "{why}")?;
+        Ok(Exit::Environment)
     }
 }
 

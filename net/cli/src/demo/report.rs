@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Options;
+use super::options::Options;
 
 /// A demo that succeeded: both MACs arrived, and the failover between them rewrote nothing.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::listener::Arrived;
-use super::{Message, Note, Stream, Tls, UNSENT_BYTES_MAX};
+use super::message::{Message, Note, UNSENT_BYTES_MAX};
+use super::stream::{Arrived, Stream, Tls};
 use tandem_net::driver::line;
 
 /// The orders of the actor for its connection.

@@ -8,13 +8,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{Message, Note, Stream, Tls};
-
-/// A connection that is ready for bytes, and its place among those that there may be.
-pub(super) struct Arrived {
-    pub(super) stream: Box<dyn Stream>,
-    pub(super) place: OwnedSemaphorePermit,
-}
+use super::message::{Message, Note};
+use super::stream::{Arrived, Stream, Tls};
 
 /// One address that connections are taken at.
 pub(super) struct Listener<C> {

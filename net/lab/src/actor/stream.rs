@@ -1,7 +1,9 @@
 //! A byte stream with a TCP connection under it.
 
+use tandem_net::tls::{Acceptor, Connector};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::{client, server};
 
 /// Plain, or TLS.
@@ -26,4 +28,19 @@ impl Stream for server::TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
     }
+}
+
+/// A connection that is ready for bytes, and its place among those that there may be.
+pub(super) struct Arrived {
+    pub(super) stream: Box<dyn Stream>,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// What a switch shows and trusts, in both directions.
+#[derive(Debug)]
+pub struct Tls {
+    /// For peers that dial us.
+    pub acceptor: Acceptor,
+    /// For peers that we dial.
+    pub connector: Connector,
 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tandem_core::{Deadline, Machine};
-use tandem_sim::socket::{CheckKind, DialFailure};
+use tandem_sim::socket::{CheckKind, DialFailure, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

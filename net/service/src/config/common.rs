@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::files::Files;
 use super::problem::{Problem, Problems};
+use super::settings::{Log, LogFormat};
 use super::table::{At, Key, Table};
-use super::{Files, Log, LogFormat, values};
+use super::values;
 use crate::tls::Settings;
 
 pub(super) const HTTP: Key<Option<SocketAddr>> = Key {

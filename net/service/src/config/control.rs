@@ -10,12 +10,15 @@ use tandem_core::contrail_schema::virtual_network;
 use tandem_core::control::{ClientName, Inventory, ServedSwitch};
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
+use super::files::Files;
 use super::networks::Networks;
 use super::problem::{Problems, Source};
+use super::reload::keep;
+use super::settings::{CONTROL_PORT, Log};
 use super::switches::VTEP;
 use super::table::{At, Document, Key, Table};
 use super::uplinks::TLS;
-use super::{Files, Log, keep, networks, switches, values};
+use super::{networks, switches, values};
 use crate::tls::Settings;
 
 /// Everything that `tandem control` reads from its file.
@@ -34,9 +37,6 @@ pub struct ControlConfig {
     /// The configuration that it sends to agents.
     pub inventory: Inventory,
 }
-
-/// The default port of a control node.
-pub const CONTROL_PORT: u16 = 5269;
 
 /// The default port of the status; it differs from an agent's, so that both can run on one host.
 const HTTP_PORT: u16 = 6653;

@@ -9,9 +9,10 @@ use tandem_core::configuration::Network;
 use tandem_core::ids::{Mac, Uuid, Vni};
 
 use super::common::unreadable;
+use super::files::Files;
 use super::problem::Problems;
 use super::table::{At, Key, Table};
-use super::{Files, macs, values};
+use super::{macs, values};
 
 const NAME: Key<String> = Key {
     name: "name",

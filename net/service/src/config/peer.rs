@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::common::{CERTIFICATE, PRIVATE_KEY, collide, resolve};
+use super::files::Files;
 use super::problem::Problems;
+use super::settings::{Listen, Peer};
 use super::table::{At, Key, Table};
-use super::{Files, Listen, Peer, values};
+use super::values;
 use crate::tls::Settings;
 
 const LISTEN: Key<SocketAddr> = Key {

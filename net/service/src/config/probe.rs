@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::common::or;
 use super::problem::Problems;
 use super::table::{Key, Table};
@@ -11,7 +13,7 @@ use crate::probe::{How, Probe, Url};
 
 const PROBE: Key<Kind> = Key {
     name: "probe",
-    read: values::probe,
+    read: kind,
     example: r#""tcp""#,
     what: "`tcp` connects to `address`, `http` requests `url`, `command` runs `command`",
 };
@@ -64,6 +66,16 @@ pub(super) enum Kind {
     Tcp,
     Http,
     Command,
+}
+
+/// The kind of probe.
+fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
+    match values::quoted(value)? {
+        "tcp" => Ok(Kind::Tcp),
+        "http" => Ok(Kind::Http),
+        "command" => Ok(Kind::Command),
+        other => Err(format!("{} must be `tcp`, `http` or `command`", values::shown(other))),
+    }
 }
 
 /// `None` without the section, or if a problem in it was reported.

@@ -8,10 +8,12 @@ use std::time::Duration;
 use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, SessionOptions};
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
+use super::files::Files;
 use super::problem::{Problems, Source};
+use super::settings::{AgentConfig, Listen};
 use super::table::{At, Document, Key, Table};
 use super::values;
-use super::{AgentConfig, Files, Listen, failover, networks, peer, probe, switches, uplinks};
+use super::{failover, networks, peer, probe, switches, uplinks};
 use crate::tls::Settings;
 
 const NAME: Key<String> = Key {

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::common::resolve;
+use super::files::Files;
 use super::problem::Problems;
+use super::settings::Uplinks;
 use super::table::{At, Key, Table};
-use super::{Files, Uplinks, values};
+use super::values;
 
 const NODES: Key<SocketAddr> = Key {
     name: "nodes",

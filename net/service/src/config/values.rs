@@ -8,9 +8,8 @@ use tandem_core::configuration::{CertificateRule, VlanId};
 use tandem_core::ids::{Mac, Uuid, Vni};
 use toml::de::DeValue;
 
-use super::control::CONTROL_PORT;
+use super::settings::{CONTROL_PORT, LogFormat};
 use super::table::kind;
-use super::{LogFormat, probe};
 use crate::probe::Url;
 
 /// The longest duration; sums of durations stay far from any overflow.
@@ -113,16 +112,6 @@ pub(super) fn hold(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
             Err("this is shorter than 1s, and every failover takes longer".into())
         }
         hold => Ok(Some(hold)),
-    }
-}
-
-/// The kind of probe.
-pub(super) fn probe(value: &DeValue<'_>) -> Result<probe::Kind, String> {
-    match quoted(value)? {
-        "tcp" => Ok(probe::Kind::Tcp),
-        "http" => Ok(probe::Kind::Http),
-        "command" => Ok(probe::Kind::Command),
-        other => Err(format!("{} must be `tcp`, `http` or `command`", shown(other))),
     }
 }
 
@@ -362,7 +351,7 @@ pub(super) fn log_level(value: &DeValue<'_>) -> Result<tracing::Level, String> {
     }
 }
 
-fn quoted<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+pub(super) fn quoted<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
     match value {
         DeValue::String(text) => Ok(text),
         other => Err(format!("this is {}, not a text in double quotes", kind(other))),

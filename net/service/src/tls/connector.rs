@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Settings;
 use super::error::{Problem, TlsError};
-use super::files::{self, CA, CERTIFICATE, Files};
+use super::files::{self, Files};
 use super::identity::Identity;
+use super::settings::{CA, CERTIFICATE, Settings};
 
 /// The TLS client: shows the certificate of the settings, and trusts their CA. It does not compare names.
 ///

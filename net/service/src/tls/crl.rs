@@ -9,8 +9,9 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Version;
 
 use super::error::{Problem, TlsError};
-use super::files::{self, CRL, Files};
-use super::{Settings, x509};
+use super::files::{self, Files};
+use super::settings::{CRL, Settings};
+use super::x509;
 use crate::event::CRL_OUTDATED;
 
 /// The revocation lists of one file.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tandem_core::Fault;
 
-use super::files::CA;
+use super::settings::CA;
 
 /// A problem of one file. The listener stays closed until it is fixed.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@ use rustls_pki_types::pem::{Error as PemError, PemObject};
 use sha2::{Digest, Sha256};
 
 use super::error::{Problem, TlsError};
-use super::{Settings, x509};
+use super::settings::{CA, CERTIFICATE, CRL, PRIVATE_KEY, Settings};
+use super::x509;
 
 /// The bytes of every configured file.
 pub(super) struct Files {
@@ -50,12 +51,6 @@ impl Files {
         hash.finalize().into()
     }
 }
-
-/// The key of each file in the configuration.
-pub(super) const CERTIFICATE: &str = "certificate";
-pub(super) const PRIVATE_KEY: &str = "private_key";
-pub(super) const CA: &str = "ca";
-pub(super) const CRL: &str = "crl";
 
 /// All certificates of a PEM file in their order: at least one, each valid X.509.
 pub(super) fn certificates(

@@ -13,8 +13,9 @@ use tandem_core::machine::Certificate;
 use x509_parser::certificate::X509Certificate;
 
 use super::error::{Problem, TlsError};
-use super::files::{self, CERTIFICATE, Files, PRIVATE_KEY};
-use super::{Settings, x509};
+use super::files::{self, Files};
+use super::settings::{CERTIFICATE, PRIVATE_KEY, Settings};
+use super::x509;
 
 /// One certificate chain, sent to each peer exactly as in its file, including the root: a switch that runs with
 /// `--bootstrap-ca-cert` takes the root from it.

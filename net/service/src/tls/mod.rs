@@ -10,17 +10,17 @@ mod error;
 mod files;
 mod identity;
 mod refusal;
+mod settings;
 mod v1;
 mod verifier;
 mod x509;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
-use tandem_core::machine::{Certificate, Fingerprint};
+use tandem_core::machine::Certificate;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -28,27 +28,11 @@ use tokio_rustls::server::TlsStream;
 pub use connector::Connector;
 pub use error::{Problem, TlsError};
 pub use refusal::{Cause, Refusal};
+pub use settings::Settings;
 
 use files::Files;
 use identity::Identity;
 use verifier::{Verifier, Witness};
-
-/// The TLS settings of the configuration; all files are PEM.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Settings {
-    /// The own certificate, then its chain including the root, sent in this order.
-    pub certificate: PathBuf,
-    /// The key of the first certificate, without a passphrase.
-    pub private_key: PathBuf,
-    /// The CAs that sign switches.
-    pub ca: PathBuf,
-    /// Version 2 CRLs. If set, a certificate is refused unless a list of its issuer exists and does not contain it.
-    pub crl: Option<PathBuf>,
-    /// Whether to accept X.509 v1 certificates that a CA in `ca` issued directly.
-    pub allow_x509_v1: bool,
-    /// Certificates that are accepted regardless of issuer and dates, unless a list in `crl` revokes them.
-    pub pins: Vec<Fingerprint>,
-}
 
 /// The TLS server. It can load new certificates while it runs.
 #[derive(Debug)]
@@ -178,7 +162,7 @@ impl Loaded {
         };
         loaded.server().map_err(|refusal| {
             let problem = Problem::Internal(refusal.what);
-            TlsError::new(files::CERTIFICATE, &settings.certificate, problem)
+            TlsError::new(settings::CERTIFICATE, &settings.certificate, problem)
         })?;
         Ok(loaded)
     }

@@ -14,9 +14,10 @@ use x509_parser::x509::X509Version;
 
 use super::crl::Crls;
 use super::error::{Problem, TlsError};
-use super::files::{self, CA, CRL, Files};
+use super::files::{self, Files};
 use super::refusal::{Cause, Refusal};
-use super::{Settings, v1, x509};
+use super::settings::{CA, CRL, Settings};
+use super::{v1, x509};
 
 /// Verifies client certificates, in this order: revoked, pinned, v1, and all others by webpki.
 #[derive(Debug)]

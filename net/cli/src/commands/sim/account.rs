@@ -13,7 +13,7 @@ use tandem_sim::plan::Plan;
 use tandem_sim::run::Detail;
 use tandem_sim::world::log::{ActorEvent, Entry, WorldEvent};
 
-use super::show::{COLUMNS, lines, time, wrapped};
+use super::text::{COLUMNS, lines, time, wrapped};
 use super::trial;
 
 /// Links of a chain of causes that are shown.

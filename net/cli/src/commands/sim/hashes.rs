@@ -15,7 +15,7 @@ use tandem_sim::run::Detail;
 
 use super::source::Source;
 use super::sweep::seeds;
-use super::{Exit, Output, refuse, trial};
+use super::{Exit, Output, trial};
 use crate::commands::count;
 use crate::demo::{Interrupt, Progress};
 
@@ -56,21 +56,20 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             Ok(recorded) => Some(recorded),
             Err(line) => {
                 let file = file.display();
-                return refuse(
-                    output,
-                    format!("{file}:{line}: a line is a hash, two spaces and the name of a run"),
-                );
+                return output.refuse(format!(
+                    "{file}:{line}: a line is a hash, two spaces and the name of a run"
+                ));
             }
         },
-        Some((file, Err(why))) => return refuse(output, format!("{} cannot be read: {why}", file.display())),
+        Some((file, Err(why))) => return output.refuse(format!("{} cannot be read: {why}", file.display())),
     };
     let plans = match plans(args, output.colour) {
         Ok(plans) => plans,
-        Err(why) => return refuse(output, why),
+        Err(why) => return output.refuse(why),
     };
     let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
-        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+        Err(why) => return output.refuse(format!("Ctrl-C cannot be caught: {why}")),
     };
     let hashes = hash_all(&plans, args.jobs, &interrupt);
     if interrupt.pressed() {

@@ -9,12 +9,14 @@ mod filter;
 mod hashes;
 mod mutants;
 mod panics;
+mod print;
 mod run;
 mod saved;
 mod show;
 mod shrink;
 mod source;
 mod sweep;
+mod text;
 mod trial;
 
 use std::io;
@@ -68,10 +70,4 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Environment),
         exit => exit,
     }
-}
-
-/// The command cannot do its work; the text is the reason.
-fn refuse(output: &mut Output<'_>, why: impl std::fmt::Display) -> io::Result<Exit> {
-    writeln!(output.err, "{why}")?;
-    Ok(Exit::Environment)
 }

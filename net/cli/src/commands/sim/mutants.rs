@@ -58,30 +58,53 @@ mod hunt {
     use crate::commands::{Exit, Output};
     use crate::demo::{Interrupt, Progress};
 
+    /// The result for tools: one JSON object.
     #[derive(Serialize)]
-    struct Report<'a> {
+    struct Summary<'a> {
         ok: bool,
         mutants: &'a [Hunted],
     }
 
-    /// The outcome of one bug.
+    /// The result for one planted bug.
     #[derive(Serialize)]
     struct Hunted {
         name: &'static str,
         /// The check that found it, or the one that should have.
         check: String,
-        /// `None` if it survived.
+        /// `None` if no seed found it.
         seeds_to_detection: Option<u64>,
     }
 
     pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         let interrupt = match Interrupt::catch() {
             Ok(interrupt) => interrupt,
-            Err(why) => {
-                writeln!(output.err, "Ctrl-C cannot be caught: {why}")?;
-                return Ok(Exit::Environment);
-            }
+            Err(why) => return output.refuse(format!("Ctrl-C cannot be caught: {why}")),
         };
+        let hunted = hunt(args.seeds, &interrupt, output)?;
+        let found = hunted.iter().filter(|hunted| hunted.seeds_to_detection.is_some());
+        let exit = match (found.clone().count() == hunted.len(), interrupt.pressed()) {
+            (true, false) => Exit::Good,
+            (true, true) => Exit::Interrupted,
+            (false, _) => Exit::Failed,
+        };
+        writeln!(output.out, "\n{} of {} found", found.clone().count(), hunted.len())?;
+        if let Some(example) = found.clone().next() {
+            let (command, _) = COMMAND.rsplit_once(' ').unwrap_or((COMMAND, ""));
+            let (seed, name) = (example.seeds_to_detection.unwrap_or(1), example.name);
+            writeln!(
+                output.out,
+                "\nTo see one of them at work:\n{command} run --seed {seed} --mutant {name}"
+            )?;
+        }
+        if args.json {
+            let (ok, mutants) = (exit == Exit::Good, &*hunted);
+            output.json(&Summary { ok, mutants })?;
+        }
+        Ok(exit)
+    }
+
+    /// Looks for one bug after the other, and prints a row for each.
+    fn hunt(seeds: u64, interrupt: &Interrupt, output: &mut Output<'_>) -> io::Result<Vec<Hunted>> {
         let progress = Progress::new();
         let mut hunted = Vec::new();
         writeln!(
@@ -91,51 +114,24 @@ mod hunt {
         )?;
         for mutant in Mutant::ALL {
             progress.step(format!("{mutant}"));
-            let found = first(mutant, args.seeds, &|| !interrupt.pressed());
+            let found = first(mutant, seeds, &|| !interrupt.pressed());
             if interrupt.pressed() {
                 break;
             }
             let (seed, by) = match &found {
                 Some((seed, by)) => (seed.to_string(), by.as_str()),
-                None => (format!("survived {}", args.seeds), "-"),
+                None => (format!("survived {seeds}"), "-"),
             };
             let (name, check) = (mutant.name(), mutant.caught_by());
             writeln!(output.out, "{name:<28} {check:<6} {by:<12} {seed}")?;
             output.out.flush()?;
-            let seeds_to_detection = found.as_ref().map(|(seed, _)| *seed);
-            let check = found.map_or_else(|| check.to_owned(), |(_, by)| by);
             hunted.push(Hunted {
                 name,
-                check,
-                seeds_to_detection,
+                seeds_to_detection: found.as_ref().map(|(seed, _)| *seed),
+                check: found.map_or_else(|| check.to_owned(), |(_, by)| by),
             });
         }
-        drop(progress);
-        let survived = hunted
-            .iter()
-            .filter(|hunted| hunted.seeds_to_detection.is_none())
-            .count();
-        let exit = match (survived, interrupt.pressed()) {
-            (0, false) => Exit::Good,
-            (0, true) => Exit::Interrupted,
-            _ => Exit::Failed,
-        };
-        writeln!(output.out, "\n{} of {} found", hunted.len() - survived, hunted.len())?;
-        if let Some(example) = hunted.iter().find(|hunted| hunted.seeds_to_detection.is_some()) {
-            let (command, _) = COMMAND.rsplit_once(' ').unwrap_or((COMMAND, ""));
-            let (seed, name) = (example.seeds_to_detection.unwrap_or(1), example.name);
-            writeln!(
-                output.out,
-                "\nTo see one of them at work:\n{command} run --seed {seed} --mutant {name}"
-            )?;
-        }
-        if args.json {
-            output.json(&Report {
-                ok: exit == Exit::Good,
-                mutants: &hunted,
-            })?;
-        }
-        Ok(exit)
+        Ok(hunted)
     }
 
     /// The first seed that finds it, and the check that did; the same whatever the number of cores.

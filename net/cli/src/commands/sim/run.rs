@@ -1,20 +1,19 @@
 //! `tandem sim run` and `tandem sim replay`: plans, one after the other, in detail.
 
-use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tandem_core::event::LogEvent;
 use tandem_sim::plan::Plan;
 use tandem_sim::run::{Detail, Report, Run};
-use tandem_sim::world::log::{COLUMNS, Entry};
+use tandem_sim::world::log::COLUMNS;
 
 use super::determinism::{self, Difference};
 use super::filter::Filter;
+use super::print::{self, LogFormat};
 use super::source::Source;
 use super::trial;
-use super::{Exit, Output, refuse, show};
+use super::{Exit, Output, show};
 use crate::demo::Interrupt;
 
 /// Runs plans, and prints the result of each
@@ -98,12 +97,6 @@ struct How {
     mutant: Option<tandem_core::mutant::Mutant>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum LogFormat {
-    Columns,
-    Jsonl,
-}
-
 /// What is printed of the events.
 #[derive(Clone, Copy, Debug)]
 struct Log<'a> {
@@ -119,17 +112,17 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     };
     let sources = match sources {
         Ok(sources) => sources,
-        Err(why) => return refuse(output, why),
+        Err(why) => return output.refuse(why),
     };
     if args.toml {
         let [source] = &sources[..] else {
             let why = format!("--toml prints one plan at a time, and these are {}", sources.len());
-            return refuse(output, why);
+            return output.refuse(why);
         };
         write!(output.out, "{}", source.plan.to_toml())?;
         return Ok(Exit::Good);
     }
-    // A filter of the log implies the log.
+    // A filter without a format asks for the log, too.
     let filtered = (!args.filter.is_empty()).then_some(LogFormat::Columns);
     let log = args.log.or(filtered).map(|format| Log {
         format,
@@ -148,132 +141,87 @@ pub(super) fn replay(args: &ReplayArgs, output: &mut Output<'_>) -> io::Result<E
             };
             all(vec![source], Some(log), &args.how, output)
         }
-        Err(why) => refuse(output, why),
+        Err(why) => output.refuse(why),
     }
 }
 
+/// The result for tools: one JSON object.
 #[derive(Serialize)]
 struct Summary<'a> {
     ok: bool,
     runs: &'a [Report],
 }
 
+/// Runs plan after plan; the exit code is the verdict on all of them.
 fn all(sources: Vec<Source>, log: Option<Log<'_>>, how: &How, output: &mut Output<'_>) -> io::Result<Exit> {
     let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
-        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+        Err(why) => return output.refuse(format!("Ctrl-C cannot be caught: {why}")),
     };
     let go_on = || !interrupt.pressed();
     let alone = sources.len() == 1;
     let mut reports = Vec::new();
-    let mut again = Vec::new();
-    let mut exit = Exit::Good;
+    let mut failed = Vec::new();
     for source in sources {
-        let command = command(&source.arguments, how);
         let plan = planted(source.plan, how);
         if alone && !how.quiet {
-            writeln!(text(output, log), "{}", plan)?;
+            writeln!(text(output, log), "{plan}")?;
         }
-        let Some(report) = observed(&plan, log, output, &go_on)? else {
+        let Some((report, ok)) = judged(&plan, log, how, output, &go_on)? else {
             break;
         };
-        let out = text(output, log);
-        show::verdict(out, &report)?;
-        let mut ok = report.ok();
         if !ok {
-            show::failure(out, &plan, &report)?;
-        }
-        if how.check_determinism {
-            let Some(same) = deterministic(out, &plan, &report, &go_on)? else {
-                break;
-            };
-            ok &= same;
-        }
-        if !ok {
-            exit = Exit::Failed;
-            again.push(command);
+            failed.push(command(&source.arguments, how));
         }
         reports.push(report);
     }
-    if interrupt.pressed() && exit == Exit::Good {
-        exit = Exit::Interrupted;
-    }
+    let exit = match (failed.is_empty(), interrupt.pressed()) {
+        (false, _) => Exit::Failed,
+        (true, true) => Exit::Interrupted,
+        (true, false) => Exit::Good,
+    };
     let out = text(output, log);
     if !alone {
-        writeln!(out, "\n{} of {} good", reports.len() - again.len(), reports.len())?;
+        writeln!(out, "\n{} of {} good", reports.len() - failed.len(), reports.len())?;
     }
-    if !again.is_empty() {
-        show::replay(out, &again.join("\n"))?;
+    if !failed.is_empty() {
+        show::replay(out, &failed.join("\n"))?;
     }
     if how.json {
-        output.json(&Summary {
-            ok: exit == Exit::Good,
-            runs: &reports,
-        })?;
+        let (ok, runs) = (exit == Exit::Good, &*reports);
+        output.json(&Summary { ok, runs })?;
     }
     Ok(exit)
 }
 
-/// Runs it and prints its log; `None` if `go_on` answered false.
-fn observed(
+/// Runs a plan, and prints the verdict; answers whether it is good. `None` if `go_on` answered false.
+fn judged(
     plan: &Plan,
     log: Option<Log<'_>>,
+    how: &How,
     output: &mut Output<'_>,
     go_on: &dyn Fn() -> bool,
-) -> io::Result<Option<Report>> {
-    let Some(Log { format, filter }) = log else {
-        return Ok(trial::run(plan, Detail::Chain, &mut |_| (), go_on));
+) -> io::Result<Option<(Report, bool)>> {
+    let report = match log {
+        Some(Log { format, filter }) => print::run(plan, format, filter, output.out, go_on)?,
+        None => trial::run(plan, Detail::Chain, &mut |_| (), go_on),
     };
-    let mut out = BufWriter::with_capacity(1 << 16, &mut output.out);
-    if format == LogFormat::Columns {
-        writeln!(out, "{COLUMNS}")?;
+    let Some(report) = report else {
+        return Ok(None);
+    };
+    let out = text(output, log);
+    show::verdict(out, &report)?;
+    let mut ok = report.ok();
+    if !ok {
+        show::failure(out, plan, &report)?;
     }
-    let failed = std::cell::Cell::new(None);
-    let mut shown = 0;
-    let (mut nodes, mut words) = (BTreeSet::new(), BTreeSet::new());
-    let mut observe = |entry: &Entry| {
-        words.insert(entry.event.word());
-        if !nodes.contains(&*entry.node) {
-            nodes.insert(entry.node.to_string());
-        }
-        if !filter.takes(entry) {
-            return;
-        }
-        shown += 1;
-        let written = match format {
-            LogFormat::Columns => writeln!(out, "{entry}"),
-            LogFormat::Jsonl => serde_json::to_string(entry)
-                .map_err(Into::into)
-                .and_then(|line| writeln!(out, "{line}")),
+    if how.check_determinism {
+        let Some(same) = deterministic(out, plan, &report, go_on)? else {
+            return Ok(None);
         };
-        if let Err(why) = written {
-            failed.set(Some(why));
-        }
-    };
-    let go_on = || {
-        let why = failed.take();
-        let good = why.is_none();
-        failed.set(why);
-        good && go_on()
-    };
-    let report = trial::run(plan, Detail::Sessions, &mut observe, &go_on);
-    if let Some(why) = failed.take() {
-        return Err(why);
+        ok &= same;
     }
-    if format == LogFormat::Columns {
-        writeln!(out)?;
-        if let Some(report) = report.as_ref().filter(|_| !filter.is_empty()) {
-            writeln!(out, "{shown} of {} events\n", report.entries)?;
-            // A name that is not there is mostly one that was mistyped.
-            if shown == 0 {
-                let listed = |names: Vec<&str>| names.join(" ");
-                writeln!(out, "nodes  {}", listed(nodes.iter().map(String::as_str).collect()))?;
-                writeln!(out, "words  {}\n", listed(words.into_iter().collect()))?;
-            }
-        }
-    }
-    out.flush()?;
-    Ok(report)
+    Ok(Some((report, ok)))
 }
 
 /// Reports whether a second run is the same, and if not, where it differs from the first; `None` if `go_on` answered false.

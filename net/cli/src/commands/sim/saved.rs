@@ -3,7 +3,7 @@
 use tandem_sim::plan::Plan;
 use tandem_sim::run::Report;
 
-use super::{show, trial};
+use super::{show, text, trial};
 
 /// TOML that begins with a comment: what was wrong by the report, and these sentences.
 pub(super) fn text(plan: &Plan, report: &Report, sentences: &[String]) -> String {
@@ -11,7 +11,7 @@ pub(super) fn text(plan: &Plan, report: &Report, sentences: &[String]) -> String
     // A vector takes everything.
     let _ = match (report.violations.first(), trial::wrong(report)) {
         (Some(violation), _) => show::violation(&mut comment, violation),
-        (None, Some((_, what))) => show::wrapped(&mut comment, "", &what),
+        (None, Some((_, what))) => text::wrapped(&mut comment, "", &what),
         (None, None) => Ok(()),
     };
     let mut lines = vec!["# What goes wrong here:".to_owned(), "#".to_owned()];

@@ -2,16 +2,14 @@
 
 use std::io::{self, Write};
 
-use tandem_core::Time;
 use tandem_sim::check::Violation;
 use tandem_sim::plan::Plan;
 use tandem_sim::plan::describe::shown;
 use tandem_sim::run::Report;
 
 use super::account::Account;
+use super::text::{seconds, time, wrapped};
 use crate::commands::count;
-
-pub(super) const COLUMNS: usize = 100;
 
 /// Violations of one run that are shown, and objects of a violation.
 const VIOLATIONS: usize = 10;
@@ -93,41 +91,11 @@ pub(super) fn violation(out: &mut dyn Write, violation: &Violation) -> io::Resul
     wrapped(out, "  ", what)
 }
 
-/// A text in lines that begin like this and, where their words are short enough, have at most a hundred columns.
-pub(super) fn wrapped(out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
-    for line in lines(text, COLUMNS.saturating_sub(indent.len())) {
-        writeln!(out, "{indent}{line}")?;
-    }
-    Ok(())
-}
-
-/// Simulated time in seconds, to the millisecond.
-pub(super) fn time(at: Time) -> String {
-    seconds(at.micros())
-}
-
-fn seconds(micros: u64) -> String {
-    format!("{}.{:03} s", micros / 1_000_000, micros / 1000 % 1000)
-}
-
-/// A text in lines of at most so many columns, where its words are short enough.
-pub(super) fn lines(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) | None => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::text::COLUMNS;
     use super::*;
+    use tandem_core::Time;
 
     #[test]
     fn of_many_objects_the_first_are_named() {
@@ -144,11 +112,5 @@ mod tests {
         assert!(text.starts_with("L at 3.000 s, event 7: tor100, tor101,"), "{text}");
         assert!(text.contains("tor109 and 90 more\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
-    }
-
-    #[test]
-    fn long_words_are_kept_whole() {
-        assert_eq!(lines("a bb ccc dddddddd e", 4), ["a bb", "ccc", "dddddddd", "e"]);
-        assert_eq!(lines("", 4), Vec::<String>::new());
     }
 }

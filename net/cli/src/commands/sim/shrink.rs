@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tandem_sim::run::{Detail, Report};
 
 use super::source::{Source, quoted};
 use super::trial;
-use super::{Exit, Output, refuse, saved, show};
+use super::{Exit, Output, saved, show};
 use crate::commands::count;
 use crate::demo::Interrupt;
 
@@ -59,67 +59,72 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     };
     let source = match source {
         Ok(source) => source,
-        Err(why) => return refuse(output, why),
+        Err(why) => return output.refuse(why),
     };
     let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
-        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+        Err(why) => return output.refuse(format!("Ctrl-C cannot be caught: {why}")),
     };
     let go_on = || !interrupt.pressed();
     let Some(report) = tried(&source.plan, &go_on) else {
         return Ok(Exit::Interrupted);
     };
     let Some(violation) = report.violations.first() else {
-        let missed = report
-            .missed
-            .map(|check| format!(": {check} must fail in it and did not, and less cannot show why"));
-        let why = format!(
-            "tandem sim run {} finds no violation{}",
-            source.arguments,
-            missed.unwrap_or_default()
-        );
-        return refuse(output, why);
+        return output.refuse(nothing_to_shrink(&source, &report));
     };
     let (mut least, runs) = search(&source.plan, violation, args.runs, &go_on);
     let Some(report) = tried(&least, &|| true) else {
         return Ok(Exit::Interrupted);
     };
+    let runs = count(runs, "run", "runs");
     let sentences = [
-        format!(
-            "Shrunk in {} from `tandem sim run {}`:",
-            count(runs, "run", "runs"),
-            source.arguments
-        ),
+        format!("Shrunk in {runs} from `tandem sim run {}`:", source.arguments),
         format!("{} to {}.", size(&source.plan), size(&least)),
     ];
     if let Some(name) = args.out.as_deref().and_then(Path::file_stem) {
         least.name = name.to_string_lossy().into_owned();
     }
     let text = saved::text(&least, &report, &sentences);
-    let Some(file) = &args.out else {
-        write!(output.out, "{text}")?;
-        return Ok(Exit::Good);
-    };
-    if let Err(why) = file
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(file, text))
-    {
-        return refuse(output, format!("{} cannot be written: {why}", file.display()));
+    match &args.out {
+        Some(file) => match write(file, &text) {
+            Ok(()) => print(file, &least, &report, &sentences, output.out)?,
+            Err(why) => return output.refuse(format!("{} cannot be written: {why}", file.display())),
+        },
+        None => write!(output.out, "{text}")?,
     }
-    writeln!(output.out, "{least}")?;
-    for sentence in &sentences {
-        writeln!(output.out, "{sentence}")?;
+    Ok(Exit::Good)
+}
+
+/// Why a plan without a violation cannot be shrunk.
+fn nothing_to_shrink(source: &Source, report: &Report) -> String {
+    let missed = report
+        .missed
+        .as_ref()
+        .map(|check| format!(": {check} must fail in it and did not, and less cannot show why"));
+    format!(
+        "tandem sim run {} finds no violation{}",
+        source.arguments,
+        missed.unwrap_or_default()
+    )
+}
+
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    file.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(file, text)
+}
+
+/// Prints the plan that was written, its violation, and the command that shows it.
+fn print(file: &Path, least: &Plan, report: &Report, sentences: &[String], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{least}")?;
+    for sentence in sentences {
+        writeln!(out, "{sentence}")?;
     }
     if let Some(violation) = report.violations.first() {
-        writeln!(output.out)?;
-        show::violation(output.out, violation)?;
+        writeln!(out)?;
+        show::violation(out, violation)?;
     }
-    show::replay(
-        output.out,
-        &format!("tandem sim run {}", quoted(&file.display().to_string())),
-    )?;
-    Ok(Exit::Good)
+    let file = quoted(&file.display().to_string());
+    show::replay(out, &format!("tandem sim run {file}"))
 }
 
 /// The smallest plan that fails in the same way, and how many runs that took.

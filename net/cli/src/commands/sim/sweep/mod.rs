@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tandem_sim::plan::Plan;
 use tandem_sim::run::{Detail, Report};
 
-use super::{Exit, Output, determinism, refuse, saved, trial};
+use super::{Exit, Output, determinism, saved, trial};
 use crate::demo::Interrupt;
 use tally::{Failure, Tally};
 
@@ -56,14 +56,14 @@ pub(super) fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     if let Some(folder) = &args.save
         && let Err(why) = fs::create_dir_all(folder)
     {
-        return refuse(
-            output,
-            format!("--save {}: no such folder can be made: {why}", folder.display()),
-        );
+        return output.refuse(format!(
+            "--save {}: no such folder can be made: {why}",
+            folder.display()
+        ));
     }
     let interrupt = match Interrupt::catch() {
         Ok(interrupt) => interrupt,
-        Err(why) => return refuse(output, format!("Ctrl-C cannot be caught: {why}")),
+        Err(why) => return output.refuse(format!("Ctrl-C cannot be caught: {why}")),
     };
     let begun = Instant::now();
     let (tally, unsaved) = sweep(args, &interrupt);

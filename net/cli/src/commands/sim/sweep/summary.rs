@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::histogram::Histogram;
 use super::tally::{Failure, Tally, Times};
 use crate::commands::count;
-use crate::commands::sim::show;
+use crate::commands::sim::{show, text};
 
 /// The result of a sweep.
 pub(super) struct Summary<'a> {
@@ -150,8 +150,8 @@ impl<'a> Summary<'a> {
         } in failed.values().take(FAILED)
         {
             let objects: String = objects.iter().map(|object| format!(" {object}")).collect();
-            show::wrapped(out, "", &format!("seed {seed}: {check}{objects}"))?;
-            show::wrapped(out, "  ", what)?;
+            text::wrapped(out, "", &format!("seed {seed}: {check}{objects}"))?;
+            text::wrapped(out, "  ", what)?;
             writeln!(out, "  {replay}")?;
         }
         let mut checks: BTreeMap<&str, usize> = BTreeMap::new();

@@ -1,0 +1,113 @@
+//! Everything that the file of an agent sets, and what it shares with the file of a control node.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tandem_core::agent::uplinks::Options;
+use tandem_core::configuration::Configuration;
+
+use crate::probe::Probe;
+use crate::tls::Settings;
+
+/// Everything that `tandem agent` reads from its file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentConfig {
+    /// Where the agent listens.
+    pub listen: Listen,
+    /// The agent's own certificate, and the CAs and pins of switches. Paths are resolved against the folder of the file.
+    pub tls: Settings,
+    /// How it logs.
+    pub log: Log,
+    /// The desired state of the switches. With control nodes, it contains no networks and no switches.
+    pub configuration: Configuration,
+    /// The control nodes that send networks and switches; `None` if this file contains them.
+    pub uplinks: Option<Uplinks>,
+    /// How long the agent holds copies of routes of a switch without an owner; `None` holds none.
+    pub stale_hold: Option<Duration>,
+    /// The link to the other agent of the pair; `None` without a link.
+    pub peer: Option<Peer>,
+    /// The probe of the services node; without a probe, the services node counts as alive.
+    pub probe: Option<Probe>,
+}
+
+/// The link to the other agent of the pair.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Where the other agent dials in.
+    pub listen: SocketAddr,
+    /// Where the other agent listens.
+    pub connect: SocketAddr,
+    /// The certificates of both ends.
+    pub tls: Settings,
+}
+
+/// The control nodes of an agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Uplinks {
+    /// Their addresses, the preferred one first.
+    pub nodes: Vec<SocketAddr>,
+    /// The CAs of their certificates; `None` connects without TLS.
+    pub ca: Option<PathBuf>,
+}
+
+/// The addresses that the agent listens on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listen {
+    /// TLS: switches dial in here, through the proxy.
+    pub ovsdb: SocketAddr,
+    /// The health check of proxies, an OVSDB echo; `None` is off.
+    pub health: Option<SocketAddr>,
+    /// HAProxy's `agent-check`; `None` is off.
+    pub agent_check: Option<SocketAddr>,
+    /// `/status` and `/metrics`; `None` is off.
+    pub http: Option<SocketAddr>,
+    /// `ovsdb` requires a PROXY protocol v2 header; otherwise it refuses one.
+    pub proxy_protocol: bool,
+}
+
+/// How the agent logs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// The format of a line.
+    pub format: LogFormat,
+    /// The lowest level that is logged; `RUST_LOG` overrides it.
+    pub level: tracing::Level,
+}
+
+/// The format of a line of the log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The default port of a control node.
+pub const CONTROL_PORT: u16 = 5269;
+
+impl AgentConfig {
+    /// The options of the agent's uplinks; the seed is for jitter.
+    pub fn uplink_options(&self, seed: u64) -> Option<Options> {
+        Some(Options {
+            nodes: self.uplinks.as_ref()?.nodes.clone(),
+            session: self.configuration.session.clone(),
+            stale_hold: self.stale_hold,
+            seed,
+        })
+    }
+
+    /// The TLS settings of the uplinks; `None` without TLS. Control nodes receive the same certificate as switches.
+    pub fn uplink_tls(&self) -> Option<Settings> {
+        Some(Settings {
+            certificate: self.tls.certificate.clone(),
+            private_key: self.tls.private_key.clone(),
+            ca: self.uplinks.as_ref()?.ca.clone()?,
+            crl: None,
+            allow_x509_v1: false,
+            pins: Vec::new(),
+        })
+    }
+}
