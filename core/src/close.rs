@@ -1,5 +1,6 @@
 //! Why a connection ended: a reason that metrics and logs share, the fault, and a sentence.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,28 @@ pub struct CloseWhy {
     pub fault: Option<Fault>,
     /// One sentence for an operator.
     pub detail: String,
+}
+
+/// How many connections ended, by reason. It is shown, and decides nothing.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CloseCounts(BTreeMap<CloseReason, u64>);
+
+impl CloseCounts {
+    /// One more connection ended.
+    pub fn count(&mut self, reason: CloseReason) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+
+    /// How many ended for a reason.
+    pub fn of(&self, reason: CloseReason) -> u64 {
+        self.0.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// Every reason for which one ended, in the order of [`CloseReason`].
+    pub fn iter(&self) -> impl Iterator<Item = (CloseReason, u64)> {
+        self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
 }
 
 impl CloseWhy {

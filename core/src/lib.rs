@@ -33,7 +33,7 @@ mod text;
 mod time;
 pub mod xmpp;
 
-pub use close::{CloseReason, CloseWhy, Fault};
+pub use close::{CloseCounts, CloseReason, CloseWhy, Fault};
 pub use ids::{ConnId, Generation, LogicalSwitchName, Mac, SwitchName, Uuid, Vni};
 pub use machine::{Machine, Peer};
 pub use time::{Deadline, Time};

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::close::CloseCounts;
 use crate::evpn::Unusable;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
@@ -35,6 +36,12 @@ pub struct AgentStatus {
     pub switches: BTreeMap<SwitchName, SwitchStatus>,
     /// Connections that have not named a configured switch.
     pub unidentified: Vec<UnidentifiedStatus>,
+    /// Sessions with switches, and connections that got none, that ended since the start.
+    #[serde(default)]
+    pub closed: CloseCounts,
+    /// Dials of control nodes, and sessions with them, that ended since the start.
+    #[serde(default)]
+    pub closed_uplinks: CloseCounts,
 }
 
 /// A place for a control node.

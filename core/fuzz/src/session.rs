@@ -350,7 +350,7 @@ impl World {
         match notice {
             Notice::Exported(route) => assert!(self.exported.insert(*route), "exported twice: {route}"),
             Notice::Withdrawn(route) => assert!(self.exported.remove(route), "never exported: {route}"),
-            Notice::Closed => {
+            Notice::Closed(_) => {
                 self.exported.clear();
                 self.closed = true;
             }

@@ -29,6 +29,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::bounds::NAMELESS_CONNECTIONS;
+use crate::close::CloseCounts;
 use crate::configuration::Configuration;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
@@ -69,6 +70,8 @@ pub struct Agent {
     /// `None`: this agent has no peer agent.
     pair: Option<Pair>,
     drain: Drain,
+    /// The sessions that ended.
+    closed: CloseCounts,
     /// How the switches are served, as the uplinks were notified last.
     served: BTreeMap<Ipv4Addr, Served>,
     outputs: VecDeque<Output>,
@@ -96,6 +99,7 @@ impl Agent {
             grading: Grading::new(),
             pair: None,
             drain: Drain::default(),
+            closed: CloseCounts::default(),
             served: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
@@ -153,6 +157,8 @@ impl Agent {
             peer: self.pair.as_ref().map(Pair::status),
             switches: self.switches_status(sessions),
             unidentified: self.unidentified_status(),
+            closed: self.closed.clone(),
+            closed_uplinks: uplinks.map(|it| it.closed().clone()).unwrap_or_default(),
         }
     }
 
@@ -197,6 +203,7 @@ impl Agent {
     fn on_connected(&mut self, now: Time, conn: ConnId, peer: Peer, accepted_at: Time) {
         if self.grade() == Grade::Draining {
             let why = CloseWhy::new(CloseReason::Drained, "the agent is draining");
+            self.closed.count(why.reason);
             return self.outputs.push_back(Output::Refuse { conn, why });
         }
         if let Some(conn) = self.sessions.evict() {
@@ -239,7 +246,8 @@ impl Agent {
                 self.exports.on_withdrawn(generation, route);
                 self.advertise(now, route, Change::Withdrawn);
             }
-            Notice::Closed => {
+            Notice::Closed(reason) => {
+                self.closed.count(reason);
                 self.retract(now, generation);
                 self.imports.on_closed(conn);
                 let served = self.sessions.on_closed(conn);

@@ -52,7 +52,7 @@ pub use status::{
 };
 
 use crate::bounds::{LOOKS_PER_STEP, SLOW_CLIENT, UNSENT_RETRACTS};
-use crate::close::{CloseReason, CloseWhy};
+use crate::close::{CloseCounts, CloseReason, CloseWhy};
 use crate::evpn::InstanceName;
 use crate::ids::ConnId;
 use crate::machine::Machine;
@@ -127,6 +127,8 @@ pub struct ControlNode {
     rib: Rib,
     fanout: Fanout,
     graceful_restart: GracefulRestart,
+    /// The sessions that were refused, or ended.
+    closed: CloseCounts,
     outputs: Outputs,
     #[cfg(feature = "mutants")]
     mutant: Option<crate::mutant::Mutant>,
@@ -159,6 +161,7 @@ impl ControlNode {
                 self.close(older, CloseWhy::new(CloseReason::Replaced, what));
             }
             Admission::Refused(why) => {
+                self.closed.count(why.reason);
                 self.outputs.close(conn, why.clone());
                 return self.outputs.event(Event::ClientRefused {
                     client: name,
@@ -190,6 +193,7 @@ impl ControlNode {
         let Some(client) = self.clients.remove(conn) else {
             return;
         };
+        self.closed.count(why.reason);
         self.fanout.forget(conn, &client);
         for (instance, subscription) in client.subscriptions {
             self.end_subscription(conn, &client.name, &instance, subscription);

@@ -14,6 +14,7 @@ use super::instance::Instance;
 use super::inventory::{Inventory, ServedSwitch};
 use super::publications::Refusal;
 use crate::bounds::STATUS_ENTRIES;
+use crate::close::CloseCounts;
 use crate::configuration::{VlanId, fingerprint};
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::{ConnId, Mac, PortName, SwitchName, Uuid};
@@ -29,6 +30,9 @@ pub struct ControlStatus {
     pub networks: BTreeMap<InstanceName, NetworkStatus>,
     /// Every configured switch.
     pub switches: BTreeMap<SwitchName, SwitchStatus>,
+    /// Sessions of clients that were refused or ended since the start.
+    #[serde(default)]
+    pub closed: CloseCounts,
 }
 
 /// A client.
@@ -186,6 +190,7 @@ impl ControlNode {
                 .map(|(name, instance)| (name.clone(), network_status(instance)))
                 .collect(),
             switches,
+            closed: self.closed.clone(),
         }
     }
 }

@@ -219,7 +219,7 @@ impl Session {
             self.report(What::Retracted { routes });
         }
         self.report(What::Closed { why: why.clone() });
-        self.wire.notify(Notice::Closed);
+        self.wire.notify(Notice::Closed(why.reason));
         true
     }
 

@@ -3,6 +3,7 @@
 //! Events of the same moment go to logs, checks and metrics. A notice is made for the agent, so that a log word can
 //! change without changing what an agent does.
 
+use crate::close::CloseReason;
 use crate::event::Route;
 use crate::ids::SwitchName;
 
@@ -29,6 +30,6 @@ pub enum Notice {
     Exported(Route),
     /// The switch removed this route.
     Withdrawn(Route),
-    /// The session is over, and with it every route that it exported. Nothing follows.
-    Closed,
+    /// The session is over for this reason, and with it every route that it exported. Nothing follows.
+    Closed(CloseReason),
 }

@@ -235,7 +235,7 @@ impl Net {
 
     /// A session with a switch is over.
     pub(crate) fn end(&mut self, agent: usize, switch: usize) {
-        self.notify(agent, switch, Notice::Closed);
+        self.notify(agent, switch, Notice::Closed(CloseReason::ConnectionLost));
         self.agents[agent].sessions.remove(&switch);
     }
 

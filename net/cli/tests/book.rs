@@ -31,6 +31,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tandem::pki;
+use tandem_core::CloseReason;
 use tandem_core::control::ControlStatus;
 use tandem_core::status::AgentStatus;
 use tandem_lab::haproxy::{Backend, HaproxyOptions, Listen};
@@ -136,6 +137,16 @@ fn the_calibration_of_the_book_is_the_one_that_was_measured() {
         format!("```text\n{table}\n```\n")
     });
     assert_marked("calibration.md", "calibration", &tables.collect::<String>());
+}
+
+#[test]
+fn the_close_reasons_of_the_book_are_those_of_the_code() {
+    let mut table = String::from("| reason | meaning | fault |\n|---|---|---|\n");
+    for reason in CloseReason::ALL {
+        let fault = reason.fault().map_or_else(|| "-".to_owned(), |fault| fault.to_string());
+        table += &format!("| `{reason}` | {} | {fault} |\n", reason.meaning());
+    }
+    assert_marked("operating.md", "close reasons", &table);
 }
 
 #[test]

@@ -278,7 +278,7 @@ async fn an_agent_that_sends_more_than_it_receives_waits_for_no_session() {
         matches!(
             &last,
             Some(Message::Session {
-                notice: Notice::Closed,
+                notice: Notice::Closed(_),
                 ..
             })
         ),

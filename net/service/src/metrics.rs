@@ -11,9 +11,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use tandem_core::SwitchName;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, Alarm, SessionStatus, SwitchStatus, UplinkStatus};
+use tandem_core::{CloseCounts, CloseReason, SwitchName};
 
 use crate::listen;
 use crate::tls::Cause;
@@ -69,6 +69,7 @@ impl Measured for AgentStatus {
         uplinks(metrics, &self.control_nodes);
         switches(metrics, self);
         takeovers(metrics, self);
+        closed(metrics, [("ovsdb", &self.closed), ("xmpp", &self.closed_uplinks)]);
     }
 }
 
@@ -209,6 +210,21 @@ fn pair(metrics: &mut Metrics, status: &AgentStatus) {
         "switch_alarm",
         "1 for each alarm: the reports of both agents have shown it for five seconds",
         alarms,
+    );
+}
+
+/// The sessions and dials that ended, by protocol and reason. Every reason has a value from the start, so that a rate sees the first.
+fn closed<const N: usize>(metrics: &mut Metrics, protocols: [(&str, &CloseCounts); N]) {
+    let values = protocols.into_iter().flat_map(|(protocol, counts)| {
+        CloseReason::ALL.iter().map(move |reason| {
+            let labels = vec![("protocol", protocol.to_owned()), ("reason", reason.to_string())];
+            (labels, counts.of(*reason))
+        })
+    });
+    metrics.counters(
+        "closed_sessions",
+        "Sessions that ended and dials that failed, by reason",
+        values,
     );
 }
 

@@ -8,60 +8,25 @@ use tandem_core::ids::{ConnId, Generation};
 use tandem_core::status::{
     AgentStatus, Alarm, Ownership, PeerStatus, Phase, SessionStatus, SwitchStatus, Takeover, UnidentifiedStatus,
 };
+use tandem_core::{CloseCounts, CloseReason, SwitchName};
 
 /// One switch that is owned and has problems, one with two sessions, one on standby, one without a session.
 pub(crate) fn busy() -> AgentStatus {
-    let mut tor1 = session(1, Phase::Synced, Ownership::Held);
-    tor1.rows_local = 12;
-    tor1.rows_remote = 100_003;
-    tor1.rows_desired = 100_005;
-    tor1.pending = 2;
-    tor1.in_flight = 1;
-    tor1.keepalive_misses = 3;
-    tor1.blocked = vec![(
-        "logical switch Contrail-red".into(),
-        "VNI 5002 still belongs to Contrail-blue".into(),
-    )];
-    tor1.quarantine = vec![(
-        "02:00:00:00:00:09 in Contrail-blue".into(),
-        "constraint violation: the switch refuses the locator 10.0.9.300".into(),
-    )];
-    tor1.takeover_ms = Takeover {
-        tls: Some(12.04),
-        identified: Some(13.5),
-        locked: Some(13.6),
-        claimed: Some(18.25),
-        read: Some(1240.0),
-        audited: None,
-    };
-    let switches = [
-        ("tor1", vec![tor1], 12),
-        (
-            "tor2",
-            vec![
-                session(2, Phase::Synced, Ownership::Held),
-                session(5, Phase::Reading, Ownership::Waiting),
-            ],
-            0,
-        ),
-        ("tor3", vec![session(3, Phase::Identifying, Ownership::Waiting)], 0),
-        ("tor4", vec![], 0),
+    let twice = vec![
+        session(2, Phase::Synced, Ownership::Held),
+        session(5, Phase::Reading, Ownership::Waiting),
     ];
-    let switches = switches.map(|(name, sessions, exported): (&str, _, _)| {
-        (
-            name.into(),
-            SwitchStatus {
-                sessions,
-                exported,
-                fingerprint: "812d249470fb7c92".into(),
-                alarms: if name == "tor4" {
-                    vec![Alarm::Ownerless, Alarm::Disagreed]
-                } else {
-                    vec![]
-                },
-            },
-        )
-    });
+    let tor3 = session(3, Phase::Identifying, Ownership::Waiting);
+    let mut switches = BTreeMap::from([
+        ("tor1".into(), switch(vec![troubled()], 12)),
+        ("tor2".into(), switch(twice, 0)),
+        ("tor3".into(), switch(vec![tor3], 0)),
+    ]);
+    let tor4 = SwitchStatus {
+        alarms: vec![Alarm::Ownerless, Alarm::Disagreed],
+        ..switch(vec![], 0)
+    };
+    switches.insert("tor4".into(), tor4);
     AgentStatus {
         control_nodes: Vec::new(),
         revision: None,
@@ -73,20 +38,63 @@ pub(crate) fn busy() -> AgentStatus {
         tsn: Ipv4Addr::new(10, 0, 0, 11),
         tsn_alive: Some(true),
         grade: Grade::Fit,
-        switches: BTreeMap::from(switches),
-        unidentified: vec![
-            UnidentifiedStatus {
-                conn: ConnId(7),
-                from: ([10, 0, 0, 99], 51000).into(),
-                named: vec!["spine1".into()],
-            },
-            UnidentifiedStatus {
-                conn: ConnId(8),
-                from: ([10, 0, 0, 99], 51001).into(),
-                named: vec![],
-            },
-        ],
+        switches,
+        unidentified: vec![unidentified(7, vec!["spine1".into()]), unidentified(8, vec![])],
+        closed: closed([CloseReason::Silent, CloseReason::Silent, CloseReason::LockLost]),
+        closed_uplinks: closed([CloseReason::DialFailed]),
     }
+}
+
+/// A session with objects that wait, that fail, and with a takeover that has not ended.
+fn troubled() -> SessionStatus {
+    SessionStatus {
+        rows_local: 12,
+        rows_remote: 100_003,
+        rows_desired: 100_005,
+        pending: 2,
+        in_flight: 1,
+        keepalive_misses: 3,
+        blocked: vec![(
+            "logical switch Contrail-red".into(),
+            "VNI 5002 still belongs to Contrail-blue".into(),
+        )],
+        quarantine: vec![(
+            "02:00:00:00:00:09 in Contrail-blue".into(),
+            "constraint violation: the switch refuses the locator 10.0.9.300".into(),
+        )],
+        takeover_ms: Takeover {
+            tls: Some(12.04),
+            identified: Some(13.5),
+            locked: Some(13.6),
+            claimed: Some(18.25),
+            read: Some(1240.0),
+            audited: None,
+        },
+        ..session(1, Phase::Synced, Ownership::Held)
+    }
+}
+
+fn switch(sessions: Vec<SessionStatus>, exported: usize) -> SwitchStatus {
+    SwitchStatus {
+        sessions,
+        exported,
+        fingerprint: "812d249470fb7c92".into(),
+        alarms: vec![],
+    }
+}
+
+fn unidentified(number: u16, named: Vec<SwitchName>) -> UnidentifiedStatus {
+    UnidentifiedStatus {
+        conn: ConnId(number.into()),
+        from: ([10, 0, 0, 99], 50993 + number).into(),
+        named,
+    }
+}
+
+fn closed(reasons: impl IntoIterator<Item = CloseReason>) -> CloseCounts {
+    let mut counts = CloseCounts::default();
+    reasons.into_iter().for_each(|reason| counts.count(reason));
+    counts
 }
 
 fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {

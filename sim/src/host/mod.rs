@@ -330,7 +330,7 @@ impl Host {
                 session::Output::Send(bytes) => self.outputs.push_back(Output::Send { conn, bytes }),
                 session::Output::Close(_) => over = true,
                 session::Output::Notify(notice) => {
-                    over |= notice == Notice::Closed;
+                    over |= matches!(notice, Notice::Closed(_));
                     let generation = line.session.generation();
                     let notified = agent::Input::Session {
                         conn,

@@ -6,7 +6,7 @@ use tandem_core::configuration::Configuration;
 use tandem_core::event::{Route, What};
 use tandem_core::health::Grade;
 use tandem_core::session::Notice;
-use tandem_core::{ConnId, Generation};
+use tandem_core::{CloseReason, ConnId, Generation};
 use tandem_sim::switch::{Options, SchemaVersion, Switch};
 
 use crate::contents::found;
@@ -255,6 +255,8 @@ fn what_a_switch_learned_is_exported_until_its_session_ends() {
     fleet.world("tor1").disconnect(conn);
     fleet.run();
     assert_eq!(fleet.agent.exports().routes().count(), 0);
+    let closed: Vec<_> = fleet.status().closed.iter().collect();
+    assert_eq!(closed, [(CloseReason::PeerClosed, 1)]);
 }
 
 #[test]
@@ -266,7 +268,7 @@ fn late_news_of_an_older_session_touches_no_route_of_the_newer() {
     fleet.world("tor1").disconnect(conn);
     fleet.run();
     fleet.connect("tor1");
-    for notice in [Notice::Withdrawn(route), Notice::Closed] {
+    for notice in [Notice::Withdrawn(route), Notice::Closed(CloseReason::ConnectionLost)] {
         fleet.handle(Input::Session {
             conn,
             generation,

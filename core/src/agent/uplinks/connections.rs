@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::uplink::Uplink;
 use super::{Output, UplinkId};
 use crate::bounds::{CONTROL_NODES, DIALS_BEFORE_ANOTHER};
+use crate::close::{CloseCounts, CloseReason};
 use crate::time::Time;
 use crate::xmpp::Backoff;
 use crate::xmpp::stream::KEEPALIVE;
@@ -18,6 +19,7 @@ pub(super) struct Connections {
     /// Control nodes of the list that have no slot at present; the next comes first.
     spare: VecDeque<SocketAddr>,
     dials: u64,
+    closed: CloseCounts,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,7 @@ impl Connections {
             slots: slots.collect(),
             spare: spare.iter().copied().collect(),
             dials: 0,
+            closed: CloseCounts::default(),
         }
     }
 
@@ -105,8 +108,9 @@ impl Connections {
     }
 
     /// A dial failed, or a session ended. Returns the number of its slot, and the control node's address.
-    pub(super) fn on_closed(&mut self, now: Time, id: UplinkId) -> Option<(usize, SocketAddr)> {
+    pub(super) fn on_closed(&mut self, now: Time, id: UplinkId, reason: CloseReason) -> Option<(usize, SocketAddr)> {
         let (number, slot) = self.slots.iter_mut().enumerate().find(|(_, slot)| slot.is(id))?;
+        self.closed.count(reason);
         let address = slot.address;
         let up = slot.uplink().map_or(Duration::ZERO, |uplink| now.since(uplink.since()));
         let until = now + slot.backoff.pause(up);
@@ -128,6 +132,11 @@ impl Connections {
         self.slots
             .iter()
             .map(|slot| (slot.address, slot.failures, slot.uplink()))
+    }
+
+    /// The dials and sessions that ended.
+    pub(super) fn closed(&self) -> &CloseCounts {
+        &self.closed
     }
 }
 
@@ -183,12 +192,16 @@ mod tests {
         let mut connections = Connections::new(&[1, 2, 3].map(node), 1);
         assert_eq!(dial(&mut connections), [(UplinkId(1), 1), (UplinkId(2), 2)]);
         assert_eq!(dial(&mut connections), []);
-        assert_eq!(connections.on_closed(Time::ORIGIN, UplinkId(1)), Some((0, node(1))));
         assert_eq!(
-            connections.on_closed(Time::ORIGIN, UplinkId(1)),
+            connections.on_closed(Time::ORIGIN, UplinkId(1), CloseReason::DialFailed),
+            Some((0, node(1)))
+        );
+        assert_eq!(
+            connections.on_closed(Time::ORIGIN, UplinkId(1), CloseReason::DialFailed),
             None,
             "it is over already"
         );
+        assert_eq!(connections.closed().of(CloseReason::DialFailed), 1);
         assert_eq!(dial(&mut connections), [(UplinkId(3), 1)]);
     }
 
@@ -197,11 +210,11 @@ mod tests {
         let mut connections = Connections::new(&[1, 2, 3].map(node), 1);
         let mut dialled = dial(&mut connections);
         for _ in 1..DIALS_BEFORE_ANOTHER {
-            connections.on_closed(Time::ORIGIN, dialled[0].0);
+            connections.on_closed(Time::ORIGIN, dialled[0].0, CloseReason::DialFailed);
             dialled = dial(&mut connections);
             assert_eq!(dialled[0].1, 1);
         }
-        connections.on_closed(Time::ORIGIN, dialled[0].0);
+        connections.on_closed(Time::ORIGIN, dialled[0].0, CloseReason::DialFailed);
         assert_eq!(dial(&mut connections)[0].1, 3);
         assert_eq!(connections.spare, [node(1)]);
     }
@@ -212,7 +225,7 @@ mod tests {
         let [(first, _)] = dial(&mut connections)[..] else {
             panic!("one dial")
         };
-        connections.on_closed(Time::ORIGIN, first);
+        connections.on_closed(Time::ORIGIN, first, CloseReason::DialFailed);
         let [(second, _)] = dial(&mut connections)[..] else {
             panic!("one dial")
         };

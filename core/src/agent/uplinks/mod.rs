@@ -149,7 +149,7 @@ impl Uplinks {
 
     /// What the session sent becomes stale; it goes at once where another control node has sent everything.
     fn on_closed(&mut self, now: Time, id: UplinkId, why: CloseWhy) {
-        let Some((slot, address)) = self.connections.on_closed(now, id) else {
+        let Some((slot, address)) = self.connections.on_closed(now, id, why.reason) else {
             return;
         };
         self.event(What::UplinkDown { address, why });

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::Uplinks;
 use super::source::Source;
 use super::uplink::Uplink;
+use crate::close::CloseCounts;
 use crate::status::UplinkStatus;
 
 impl Uplinks {
@@ -16,6 +17,11 @@ impl Uplinks {
     /// Of the configuration in force, if a revision came with it.
     pub fn revision(&self) -> Option<u64> {
         self.source.revision()
+    }
+
+    /// The dials and sessions that ended.
+    pub fn closed(&self) -> &CloseCounts {
+        self.connections.closed()
     }
 
     /// What an operator may want to know of each control node.

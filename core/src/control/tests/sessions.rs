@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::bounds::CLIENT_QUEUE_BYTES;
+use crate::close::{CloseReason, Fault};
 use crate::event::LogEvent;
-use crate::machine::Fault;
 
 /// The reason of a closed connection.
 fn why_closed(world: &World, conn: u64) -> Option<String> {
@@ -75,7 +75,10 @@ fn an_agent_that_came_back_replaces_its_older_session_and_a_namesake_elsewhere_i
     let why = why_closed(&world, 3).expect("closed");
     assert!(why.starts_with("a client of this name is connected already"), "{why}");
     assert_eq!(why_closed(&world, 2), None);
-    assert_eq!(world.node.status().clients.len(), 1);
+    let status = world.node.status();
+    assert_eq!(status.clients.len(), 1);
+    let closed: Vec<_> = status.closed.iter().collect();
+    assert_eq!(closed, [(CloseReason::Replaced, 1), (CloseReason::NameTaken, 1)]);
 }
 
 #[test]

@@ -166,7 +166,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 generation,
                 notice,
             } => {
-                if notice == Notice::Closed {
+                if matches!(notice, Notice::Closed(_)) {
                     self.sessions.remove(&conn);
                 }
                 Input::Session {
@@ -296,10 +296,10 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
 /// The last message of a session whose task panicked; the log line that the session cannot write any more comes with it.
 fn panicked(conn: ConnId, generation: Generation) -> Message {
     let why = CloseWhy::new(CloseReason::Bug, "the session panicked");
+    let notice = Notice::Closed(why.reason);
     let what = What::Closed { why };
     let event = Event { conn, generation, what };
     log::session(&event, &BTreeSet::new());
-    let notice = Notice::Closed;
     Message::Session {
         conn,
         generation,

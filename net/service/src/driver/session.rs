@@ -85,7 +85,7 @@ fn carry_out<S: AsyncRead + AsyncWrite>(session: &mut Session, line: &mut Line<S
             Output::Send(bytes) => line.send(bytes),
             Output::Close(_) => over = true,
             Output::Notify(notice) => {
-                over |= notice == Notice::Closed;
+                over |= matches!(notice, Notice::Closed(_));
                 notices.push(Message::Session {
                     conn: session.conn(),
                     generation: session.generation(),

@@ -3,7 +3,7 @@
 use tandem_core::Uuid;
 use tandem_core::control::{ClientStatus, ControlStatus, Refusal};
 
-use super::{CONFIGURATION, Measured, Metrics, configuration};
+use super::{CONFIGURATION, Measured, Metrics, closed, configuration};
 
 impl Measured for ControlStatus {
     fn measure(&self, metrics: &mut Metrics) {
@@ -13,6 +13,7 @@ impl Measured for ControlStatus {
         metrics.gauges("clients", "Clients with an open stream", clients);
         of_clients(metrics, self);
         of_networks(metrics, self);
+        closed(metrics, [("xmpp", &self.closed)]);
         let configured = self.switches.iter();
         let configured = configured.map(|(name, switch)| configuration(name, &switch.fingerprint));
         metrics.gauges(CONFIGURATION.0, CONFIGURATION.1, configured);

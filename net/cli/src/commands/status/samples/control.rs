@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tandem_core::CloseCounts;
 use tandem_core::control::{
     ClientName, ClientStatus, ControlStatus, NetworkStatus, PathStatus, Refusal, RouteStatus, Source,
     SubscriptionStatus, SwitchStatus,
@@ -67,6 +68,7 @@ pub(crate) fn busy() -> ControlStatus {
             ("d:p:green:green".into(), waiting),
         ]),
         switches: switches.map(|(name, switch)| (name.into(), switch)).into(),
+        closed: CloseCounts::default(),
     }
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn idle() -> ControlStatus {
         clients: BTreeMap::new(),
         networks: BTreeMap::new(),
         switches: BTreeMap::new(),
+        closed: CloseCounts::default(),
     }
 }
 

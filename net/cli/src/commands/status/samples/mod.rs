@@ -7,6 +7,7 @@ pub(crate) mod control;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tandem_core::CloseCounts;
 use tandem_core::evpn::Unusable;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, PeerStatus, UplinkStatus};
@@ -25,6 +26,8 @@ pub(crate) fn idle() -> AgentStatus {
         grade: Grade::Unfit,
         switches: BTreeMap::new(),
         unidentified: vec![],
+        closed: CloseCounts::default(),
+        closed_uplinks: CloseCounts::default(),
     }
 }
 
