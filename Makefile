@@ -33,6 +33,7 @@ test: unit real   ## every test, against real ovsdb-server and HAProxy
 unit:             ## the tests that need no real part
 	$(CARGO) test --locked --workspace --exclude tandem-net --exclude tandem-lab --exclude tandem
 	$(CARGO) test --locked $(NET) --lib --bins
+	$(CARGO) test --locked -p tandem --test house
 
 # These tests run one at a time: they measure, and two cores are soon busy.
 real: deps        ## the tests against real ovsdb-server and HAProxy
@@ -42,6 +43,7 @@ real: deps        ## the tests against real ovsdb-server and HAProxy
 lint:             ## formatting and clippy, as strict as CI
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p tandem-core -p tandem-sim -p tandem --features tandem/mutants -- -D warnings
 
 examples:         ## run the examples of core
 	@for name in $(patsubst core/examples/%.rs,%,$(wildcard core/examples/*.rs)); do \
