@@ -43,7 +43,7 @@ real: deps        ## the tests against real ovsdb-server and HAProxy
 lint:             ## formatting and clippy, as strict as CI
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p tandem-core -p tandem-sim -p tandem --features tandem/mutants -- -D warnings
+	$(CARGO) clippy --locked -p tandem-core -p tandem-sim -p tandem --all-targets --features tandem/mutants -- -D warnings
 
 examples:         ## run the examples of core
 	@for name in $(patsubst core/examples/%.rs,%,$(wildcard core/examples/*.rs)); do \

@@ -83,6 +83,8 @@ impl Wire {
         let options = control::Options {
             name: format!("control-{}", number + 1),
             listen: node(u8::try_from(number + 1).expect("few")),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         };
         self.nodes[number] = Some(ControlHost::new(options));
         self.configure(number, inventory);

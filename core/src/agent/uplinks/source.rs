@@ -308,7 +308,8 @@ mod tests {
         }
 
         fn close(&mut self, id: u64) -> Vec<Act> {
-            self.connections.on_closed(Time::ORIGIN, UplinkId(id));
+            self.connections
+                .on_closed(Time::ORIGIN, UplinkId(id), CloseReason::ConnectionLost);
             self.source.on_closed(UplinkId(id));
             self.choose()
         }
