@@ -9,7 +9,7 @@ pub struct Bound {
     pub name: &'static str,
     /// Its value.
     pub value: Value,
-    /// What it bounds.
+    /// The thing that it bounds.
     pub meaning: &'static str,
 }
 
@@ -226,7 +226,7 @@ bounds! {
     pub const QUIET: Duration = Duration::from_secs(15);
 
     /// Quiet time after which changes of a configuration that was complete once are in force.
-    pub const CHANGES_SETTLE: Duration = Duration::from_secs(1);
+    pub const CHANGES_QUIET: Duration = Duration::from_secs(1);
 
     /// Routes that are sent to each control node in one step.
     pub const ROUTES_PER_STEP: usize = 256;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the cause of an error is.
+/// The place of the cause of an error.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -88,15 +88,15 @@ reasons! {
 /// Why a connection was closed, by us or by the other end.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct CloseWhy {
-    /// What metrics count.
+    /// The reason that metrics count.
     pub reason: CloseReason,
-    /// Where the cause is; `None` for an orderly close.
+    /// The place of the cause; `None` for an orderly close.
     pub fault: Option<Fault>,
     /// One sentence for an operator.
     pub detail: String,
 }
 
-/// How many connections ended, by reason. It is shown, and decides nothing.
+/// The number of connections that ended, by reason. It is shown, and decides nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CloseCounts(BTreeMap<CloseReason, u64>);
@@ -107,7 +107,7 @@ impl CloseCounts {
         *self.0.entry(reason).or_default() += 1;
     }
 
-    /// How many ended for a reason.
+    /// The number of connections that ended for a reason.
     pub fn of(&self, reason: CloseReason) -> u64 {
         self.0.get(&reason).copied().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! What an agent is told to make true, whoever tells it: a file, or later a control node.
+//! The configuration of an agent, from a file or from control nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use crate::machine::{Certificate, Fingerprint};
 /// Everything that one agent is configured with.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// How every session behaves.
+    /// The options of every session.
     pub session: SessionOptions,
     /// The networks, by their UUID.
     pub networks: BTreeMap<Uuid, Network>,
@@ -21,24 +21,24 @@ pub struct Configuration {
     pub switches: BTreeMap<SwitchName, Switch>,
 }
 
-/// How a session behaves, whichever switch is at the other end.
+/// The options of a session, the same for every switch.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct SessionOptions {
     /// Our own name, for the comments in the switch's log.
     pub agent: String,
     /// The tunnel end of our services node: where a broadcast goes.
     pub tsn: Ipv4Addr,
-    /// The OVSDB lock that says who may write; an `<id>` of RFC 7047.
+    /// The OVSDB lock whose holder may write; an `<id>` of RFC 7047.
     pub lock: String,
-    /// What precedes the UUID of the network in `Logical_Switch.name`.
+    /// The text before the UUID of the network in `Logical_Switch.name`.
     pub logical_switch_prefix: String,
     /// T of the keepalive; `None` switches it off.
     pub keepalive: Option<Duration>,
-    /// How long a switch has for taking its own local MACs back before a logical switch is deleted over them.
+    /// The time that a switch has to remove its own local MACs before a logical switch is deleted over them.
     pub local_macs_grace: Duration,
-    /// What we set in the switch's `Manager` row where nobody has set it; `None` leaves the row alone.
+    /// The values for the switch's `Manager` row where no operator has set it; `None` leaves the row alone.
     pub manager: Option<ManagerTimers>,
-    /// Control nodes tell routes, too: no remote MAC is deleted before those of its network are complete.
+    /// Routes come from control nodes: no remote MAC is deleted before those of its network are complete.
     pub routed: bool,
     /// The planted bug to have.
     #[cfg(feature = "mutants")]
@@ -46,7 +46,7 @@ pub struct SessionOptions {
     pub mutant: Option<crate::mutant::Mutant>,
 }
 
-/// What a `Manager` row should say.
+/// The values for a `Manager` row.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct ManagerTimers {
     /// The row to set, by its target; `None` means the only row there is.
@@ -60,7 +60,7 @@ pub struct ManagerTimers {
 /// A network: one logical switch on every switch that has a port in it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Network {
-    /// What people call it.
+    /// The name that people use.
     pub name: String,
     /// Its VXLAN network identifier.
     pub vni: Vni,
@@ -90,7 +90,7 @@ impl Switch {
     }
 }
 
-/// What two parties compare to learn whether they would configure a switch alike: everything that is configured of it,
+/// The fingerprint by which two parties compare their configurations of a switch: everything that is configured of it,
 /// and the VNI of each of its networks. Sixteen hexadecimal digits; the same everywhere and in every version.
 pub fn fingerprint(switch: &Switch, networks: &BTreeMap<Uuid, Network>) -> String {
     let vni = |uuid: Uuid| Some((uuid, networks.get(&uuid)?.vni));
@@ -100,7 +100,7 @@ pub fn fingerprint(switch: &Switch, networks: &BTreeMap<Uuid, Network>) -> Strin
     format!("{:016x}", (hash >> 64) ^ (hash & u128::from(u64::MAX)))
 }
 
-/// The hash FNV-1a of 128 bits: small and stable, and no protection against anybody.
+/// The hash FNV-1a of 128 bits: small and stable, and no protection against an attacker.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u128 {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -111,7 +111,7 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u128 {
 /// A key of `Physical_Port.vlan_bindings`: 0 (untagged) to 4095.
 pub type VlanId = u16;
 
-/// What ties a switch's certificate to its name.
+/// The rule that binds a switch's certificate to its name.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateRule {
@@ -133,10 +133,10 @@ impl CertificateRule {
 }
 
 impl SessionOptions {
-    /// How long a switch has for its own local MACs where the configuration is silent.
+    /// The default time that a switch has to remove its own local MACs.
     pub const LOCAL_MACS_GRACE: Duration = Duration::from_secs(15);
 
-    /// What a session does where the configuration is silent.
+    /// The default options of a session.
     pub fn new(agent: impl Into<String>, tsn: Ipv4Addr) -> Self {
         Self {
             agent: agent.into(),

@@ -15,14 +15,14 @@ pub const GLOBAL: &str = "default-global-system-config";
 /// The project of every network whose name is not fully qualified.
 pub const PROJECT: &str = "default-domain:default-project";
 
-/// What the name of a network's logical switch begins with, unless it is configured; the UUID of the network follows.
+/// The default prefix of the name of a network's logical switch; the UUID of the network follows.
 pub const LOGICAL_SWITCH_PREFIX: &str = "Contrail-";
 
 /// Kinds of nodes.
 pub mod kind {
     /// The root of the fabric.
     pub const GLOBAL_SYSTEM_CONFIG: &str = "global-system-config";
-    /// What holds for every agent, such as where VNIs come from.
+    /// The settings of every agent, such as the source of VNIs.
     pub const GLOBAL_VROUTER_CONFIG: &str = "global-vrouter-config";
     /// An agent, or whatever else subscribes to configuration.
     pub const VIRTUAL_ROUTER: &str = "virtual-router";
@@ -32,7 +32,7 @@ pub mod kind {
     pub const PHYSICAL_INTERFACE: &str = "physical-interface";
     /// A VLAN of a port.
     pub const LOGICAL_INTERFACE: &str = "logical-interface";
-    /// What is behind a port and VLAN.
+    /// The endpoint behind a port and VLAN.
     pub const VIRTUAL_MACHINE_INTERFACE: &str = "virtual-machine-interface";
     /// A network.
     pub const VIRTUAL_NETWORK: &str = "virtual-network";
@@ -65,7 +65,7 @@ pub(crate) mod link {
 /// Properties of nodes. What Contrail has no property for stands in properties of our own, whose names begin with
 /// `tandem-`; foreign agents ignore them.
 pub mod property {
-    /// What an operator calls an object.
+    /// The operator's name for an object.
     pub const DISPLAY_NAME: &str = "display-name";
     /// Permissions, with the UUID of the object inside.
     pub const ID_PERMS: &str = "id-perms";
@@ -75,7 +75,7 @@ pub mod property {
     pub const VLAN_TAG: &str = "logical-interface-vlan-tag";
     /// The network's own number.
     pub const NETWORK_ID: &str = "virtual-network-network-id";
-    /// What else is configured of a network, the VNI among it.
+    /// The other properties of a network, the VNI among them.
     pub const NETWORK_PROPERTIES: &str = "virtual-network-properties";
     /// Within those, the VNI.
     pub const VNI: &str = "vxlan-network-identifier";
@@ -112,7 +112,7 @@ pub(crate) fn physical_interface(physical_router: &str, port: &PortName) -> Stri
     format!("{physical_router}:{port}")
 }
 
-/// What an operator calls a VLAN of a port.
+/// The operator's name for a VLAN of a port.
 pub(crate) fn port_vlan(port: &PortName, vlan: impl Display) -> String {
     format!("{port}.{vlan}")
 }
@@ -122,7 +122,7 @@ pub(crate) fn logical_interface(physical_interface: &str, port_vlan: &str) -> St
     format!("{physical_interface}:{port_vlan}")
 }
 
-/// What an operator calls the endpoint behind a port and VLAN.
+/// The operator's name for the endpoint behind a port and VLAN.
 pub(crate) fn endpoint(switch: &SwitchName, port_vlan: &str) -> String {
     format!("{switch}:{port_vlan}")
 }
@@ -146,7 +146,7 @@ pub fn virtual_network(name: &str) -> String {
     }
 }
 
-/// What an operator calls a `virtual-network`: the name from which [`virtual_network`] makes this one.
+/// The operator's name for a `virtual-network`: the name from which [`virtual_network`] makes this one.
 pub fn network_name(virtual_network: &str) -> &str {
     let below = virtual_network
         .strip_prefix(PROJECT)

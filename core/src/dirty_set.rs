@@ -63,7 +63,7 @@ impl<K: Ord> DirtySet<K> {
         self.0.is_empty()
     }
 
-    /// How many keys are marked.
+    /// The number of marked keys.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,4 +1,4 @@
-//! What happened: logs, metrics and checks read the same events.
+//! Events of sessions: logs, metrics and checks read the same ones.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,7 +20,7 @@ pub trait LogEvent: fmt::Display {
     /// The word of this event: the name of its variant.
     fn word(&self) -> &'static str;
 
-    /// How important the line is.
+    /// The level of the line.
     fn level(&self) -> Level {
         Level::Info
     }
@@ -80,12 +80,12 @@ pub struct Event {
     pub conn: ConnId,
     /// Which session of this agent: news of an older session never touches a newer one's.
     pub generation: Generation,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What happened. The eight words of a route, and what surrounds them.
+/// The events: the eight words of a route, and the transitions around them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
@@ -114,14 +114,14 @@ pub enum What {
     Lockless {
         /// The session writes all the same.
         may_write: bool,
-        /// How many rows `Manager` has.
+        /// The number of rows in `Manager`.
         managers: usize,
     },
     /// Another client stole the lock from us.
     Stolen,
     /// Every broadcast row that was there names our services node now. `rows` were changed for that.
     Claimed {
-        /// How many rows were changed.
+        /// The number of changed rows.
         rows: usize,
     },
     /// Every table was read.
@@ -144,23 +144,23 @@ pub enum What {
     Withdrawn(Route),
     /// The session ended, and with it every route that it had exported.
     Retracted {
-        /// How many routes.
+        /// The number of routes.
         routes: usize,
     },
     /// A transaction was applied.
     Programmed {
-        /// What kind of objects.
+        /// The kind of its objects.
         lane: Lane,
-        /// How many objects it brought into line.
+        /// The number of objects that it brought into line.
         objects: usize,
-        /// How many rows it touched.
+        /// The number of rows that it touched.
         rows: usize,
     },
     /// The switch rejected a transaction; it is split, or tried again later.
     TransactionRejected {
-        /// What kind of objects.
+        /// The kind of its objects.
         lane: Lane,
-        /// How many objects it was for.
+        /// The number of its objects.
         objects: usize,
         /// The error as the switch sent it.
         text: String,
@@ -192,7 +192,7 @@ pub enum What {
     Echoed,
     /// The peer sent something that means nothing to us; the first of its kind in this session.
     Ignored {
-        /// What was sent, for a person; its text comes from the peer.
+        /// The content, for people; the text comes from the peer.
         what: String,
     },
     /// The session is to end in an orderly manner.
@@ -211,7 +211,7 @@ pub struct Route {
     pub network: Uuid,
     /// The address.
     pub mac: Mac,
-    /// Where it is.
+    /// Its address.
     pub vtep: Ipv4Addr,
 }
 
@@ -225,7 +225,7 @@ impl fmt::Display for Route {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// Where broadcast goes: first, always.
+    /// The broadcast rows: always first.
     Broadcast,
     /// Which port and VLAN belongs where.
     Bindings,
@@ -374,7 +374,7 @@ impl LogEvent for What {
 }
 
 impl fmt::Display for What {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opened { from } => write!(f, "from {from}"),

@@ -42,7 +42,7 @@ impl fmt::Display for InstanceName {
     }
 }
 
-/// What identifies a route within an instance, written `101-00:11:22:33:44:55,0.0.0.0/32`: that text is the
+/// The key of a route within an instance, written `101-00:11:22:33:44:55,0.0.0.0/32`: that text is the
 /// `id` of items and retracts, and part of the protocol. Without its tag it names a node of a publication.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key {
@@ -83,7 +83,7 @@ impl Key {
     }
 }
 
-/// What the node of an EVPN route begins with: its address family and subsequent address family on XMPP.
+/// The prefix of the node of an EVPN route: its address family and subsequent address family on XMPP.
 pub(crate) const FAMILY: &str = "25/242/";
 
 /// The address of a host as a prefix of full length. A prefix of no length is an address that is not known.
@@ -127,7 +127,7 @@ crate::ids::serde_as_text!(Key);
 /// A path of a route: where it leads, and what decides whether it is the best. As published, and as sent on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Path {
-    /// Where a packet goes; a publication has exactly one. Of several paths that are equally good, all are sent on.
+    /// A next hop; a publication has exactly one. Of several paths that are equally good, all are sent on.
     pub next_hops: Vec<NextHop>,
     /// For the broadcast MAC: the members that receive a copy.
     pub olist: Vec<NextHop>,
@@ -149,20 +149,20 @@ pub struct Path {
     pub edge_replication_not_supported: bool,
     /// The sender replicates for others: a services node.
     pub assisted_replication_supported: bool,
-    /// Who replicates for the sender: its services node.
+    /// The node that replicates for the sender: its services node.
     pub replicator: Option<Ipv4Addr>,
     /// The MAC is a leaf of an E-Tree (RFC 8317).
     pub etree_leaf: bool,
 }
 
-/// Where a packet goes.
+/// A next hop.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct NextHop {
     /// The tunnel end.
     pub address: Ipv4Addr,
     /// The VNI behind VXLAN; else an MPLS label.
     pub label: u32,
-    /// How it can be reached.
+    /// The encapsulations that reach it.
     pub encapsulations: Encapsulations,
     /// Numbers of the tags of the port; passed on as they are.
     pub tags: Vec<u32>,

@@ -1,10 +1,10 @@
-//! What the agent tells the proxies about itself.
+//! The grade that the agent announces to proxies.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How fit the agent is to own a switch.
+/// The fitness of the agent to own a switch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
@@ -12,7 +12,7 @@ pub enum Grade {
     Fit,
     /// No control node is left, or the services node is dead, and the other agent of the pair is fit: no new switches.
     Isolated,
-    /// The same, and nobody else could take a switch.
+    /// The same, and no other agent could take a switch.
     Alone,
     /// Never completely configured: every session would be empty-handed.
     Unfit,
@@ -26,7 +26,7 @@ impl Grade {
 
     /// The line that HAProxy's `agent-check` reads, without its end.
     ///
-    /// `drain` is sticky and only `ready` undoes it, so a fit agent always says both words. Percentages below
+    /// `drain` is sticky and only `ready` undoes it, so a fit agent always sends both words. Percentages below
     /// 100 are a trap: of a weight of 1 they round to 0.
     pub const fn agent_check_text(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl fmt::Display for Grade {
     }
 }
 
-/// What an isolated agent lacks.
+/// The lack that isolates an agent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Isolation {
     /// No session with any control node is open.

@@ -1,4 +1,4 @@
-//! Typed names and numbers: what a value is, it says by its type.
+//! Typed names and numbers: the type shows the kind of a value.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -99,7 +99,7 @@ impl Mac {
         self.0[0] & 1 == 1
     }
 
-    /// Whether it is the address of everybody.
+    /// Whether it is the broadcast address.
     pub fn is_broadcast(self) -> bool {
         self == Self::BROADCAST
     }

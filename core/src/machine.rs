@@ -83,7 +83,7 @@ use crate::time::{Deadline, Time};
 pub trait Machine {
     /// The facts that may arrive.
     type Input;
-    /// What the machine wants done.
+    /// The outputs of the machine.
     type Output;
     /// Why it may want to be woken.
     type Why;
@@ -98,14 +98,14 @@ pub trait Machine {
     fn poll_timeout(&self) -> Option<Deadline<Self::Why>>;
 }
 
-/// What the driver knows of the other end of a connection.
+/// The driver's knowledge of the other end of a connection.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Where the connection comes from, as the socket says: behind a proxy, the proxy.
+    /// The address of the socket's other end: behind a proxy, the proxy.
     pub address: SocketAddr,
-    /// Where it comes from, as a trusted PROXY header says.
+    /// The address in a trusted PROXY header.
     pub proxied: Option<SocketAddr>,
-    /// What its certificate says; `None` without TLS.
+    /// The facts of its certificate; `None` without TLS.
     pub certificate: Option<Certificate>,
 }
 

@@ -29,7 +29,7 @@ macro_rules! mutants {
                 match self { $(Self::$mutant => $check,)* }
             }
 
-            /// One sentence that says what is wrong, as the book prints it.
+            /// The fault in one sentence, as the book prints it.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$mutant => $meaning,)* }
             }

@@ -1,4 +1,4 @@
-//! Where a bug is planted, for the simulator to find.
+//! The places of planted bugs, which the simulator must find.
 //!
 //! `planted!(self, Name)` asks whether the bug `Name` of `mutant::Mutant` was chosen. Without the feature `mutants` it is
 //! `false`, and neither the bugs nor the choice exist.

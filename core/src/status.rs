@@ -1,4 +1,4 @@
-//! What `tandem status` shows: the state of an agent, as plain data.
+//! The status of an agent, as plain data.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct AgentStatus {
     pub agent: String,
     /// Its services node.
     pub tsn: Ipv4Addr,
-    /// It passed its probes, or failed them; `None` before anybody has probed it.
+    /// Whether it passes its probes; `None` before the first result, and without a probe.
     #[serde(default)]
     pub tsn_alive: Option<bool>,
     /// The grade that the health port announces.
@@ -26,7 +26,7 @@ pub struct AgentStatus {
     /// Its control nodes, those that it dials first; none if the configuration comes from a file alone.
     #[serde(default)]
     pub control_nodes: Vec<UplinkStatus>,
-    /// Of the configuration that they told; `None` before that, or if it comes from a file.
+    /// The revision of the configuration in force; `None` before one arrived, or if it comes from a file.
     #[serde(default)]
     pub revision: Option<u64>,
     /// The other agent of the pair; `None` if this one knows of no other.
@@ -47,21 +47,21 @@ pub struct AgentStatus {
 /// A place for a control node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UplinkStatus {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
-    /// What it calls itself; `None` while no session is open.
+    /// Its name; `None` while no session is open.
     pub name: Option<String>,
-    /// It says what is configured.
+    /// Its configuration is in force.
     pub configures: bool,
-    /// Of what it says of the configuration, if it said so.
+    /// The revision of the configuration that it sent; `None` if it sent none.
     #[serde(default)]
     pub revision: Option<u64>,
-    /// That has been something else than what is in force for five seconds.
+    /// That configuration has differed from the one in force for five seconds.
     #[serde(default)]
     pub disagrees: bool,
-    /// Dials and sessions that failed since the last that was open.
+    /// Dials and sessions that failed since the last session opened.
     pub failures: u32,
-    /// Instances that we hear of, and how many of them have been told completely.
+    /// Subscribed instances.
     pub instances: usize,
     /// Of those, the instances of which it has sent every route.
     pub instances_complete: usize,
@@ -69,21 +69,21 @@ pub struct UplinkStatus {
     pub routes_sent: usize,
     /// Routes that are marked for it and not yet compared or sent.
     pub routes_pending: usize,
-    /// Routes that it told in this session and that are of no use, by why.
+    /// Unusable routes that it sent in this session, by reason.
     #[serde(default)]
     pub routes_unusable: BTreeMap<Unusable, u64>,
 }
 
-/// The other agent of the pair, as it says itself.
+/// The other agent of the pair, as it reports itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
-    /// What it is called; `None` while it says nothing.
+    /// Its name; `None` while it sends no reports.
     pub agent: Option<String>,
-    /// What its health port says.
+    /// The grade on its health port.
     pub grade: Option<Grade>,
 }
 
-/// What can be wrong with a switch between the two agents of a pair.
+/// A fault of a switch between the two agents of a pair.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
@@ -116,10 +116,10 @@ pub struct SwitchStatus {
     pub sessions: Vec<SessionStatus>,
     /// Routes of this switch that are exported at the moment.
     pub exported: usize,
-    /// Of what is configured for it: whoever has another one was configured otherwise.
+    /// The fingerprint of its configuration: another fingerprint means another configuration.
     #[serde(default)]
     pub fingerprint: String,
-    /// What has been wrong for a while between the two agents of the pair.
+    /// The faults between the two agents of the pair that have lasted for a while.
     #[serde(default)]
     pub alarms: Vec<Alarm>,
 }
@@ -129,7 +129,7 @@ pub struct SwitchStatus {
 pub struct UnidentifiedStatus {
     /// The connection.
     pub conn: ConnId,
-    /// Where it comes from.
+    /// The address that it comes from.
     pub from: SocketAddr,
     /// The switches that it named, none of them configured here.
     pub named: Vec<SwitchName>,
@@ -142,9 +142,9 @@ pub struct SessionStatus {
     pub conn: ConnId,
     /// Which session of this agent it is.
     pub generation: Generation,
-    /// Where the switch is.
+    /// The address of the switch.
     pub from: SocketAddr,
-    /// How far it has come.
+    /// Its phase.
     pub phase: Phase,
     /// Whether it may write.
     pub ownership: Ownership,
@@ -166,13 +166,13 @@ pub struct SessionStatus {
     pub quarantine: Vec<(String, String)>,
     /// Echoes of ours that stayed without any byte for a whole interval.
     pub keepalive_misses: u64,
-    /// How long ago the connection was accepted, in milliseconds.
+    /// The time since the connection was accepted, in milliseconds.
     pub age_ms: f64,
     /// When each step of the takeover was reached, in milliseconds since the connection was accepted.
     pub takeover_ms: Takeover,
 }
 
-/// How far a session has come: what it knows of the switch.
+/// The phase of a session: its knowledge of the switch.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {

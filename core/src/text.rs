@@ -1,4 +1,4 @@
-//! What a peer says, made fit for a line of a log.
+//! The text of a peer, made fit for a line of a log.
 
 /// Characters that are kept: a name or a complaint, not a dump.
 const CHARACTERS: usize = 200;

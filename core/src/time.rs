@@ -27,7 +27,7 @@ impl Time {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time since `earlier`; zero if it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Time {
 pub struct Deadline<W> {
     /// Call `handle(now, Timeout)` once `now` has reached this.
     pub at: Time,
-    /// What the machine will do then: for traces, never for decisions of the driver.
+    /// The reason: for traces, never for decisions of the driver.
     pub why: W,
 }
 

@@ -12,17 +12,17 @@ const SYN_RETRIES: Duration = Duration::from_secs(7);
 /// The longest that an agent waits before it dials again.
 const BACKOFF_LAST: Duration = Duration::from_secs(33);
 
-/// How long an object rests in quarantine, and a request may wait for its answer: `core::bounds`.
+/// The time that an object rests in quarantine, and the longest that a request may wait for its answer: `core::bounds`.
 const QUARANTINE: Duration = tandem_core::bounds::QUARANTINE;
 const ANSWER: Duration = tandem_core::bounds::REQUEST_ANSWER;
 
-/// How long a switch may wait until it tries again.
+/// The longest time that a switch may wait until it tries again.
 pub fn backoff(plan: &Plan) -> Duration {
     let default = Duration::from_secs(8);
     plan.switch.max_backoff.map_or(default, Span::duration).max(default)
 }
 
-/// How long a switch may take to notice that a line is dead: two intervals of its probe.
+/// The longest time that a switch may take to notice that a line is dead: two intervals of its probe.
 pub fn probe(plan: &Plan) -> Duration {
     let probe = plan
         .switch
@@ -31,13 +31,13 @@ pub fn probe(plan: &Plan) -> Duration {
     probe.max(Duration::from_secs(5)) * 2
 }
 
-/// How long an agent may take to notice that a line is dead: 2T, or as long as a dump may take.
+/// The longest time that an agent may take to notice that a line is dead: 2T, or as long as a dump may take.
 pub fn keepalive(plan: &Plan) -> Duration {
     let twice = plan.agent.keepalive.duration() * 2;
     twice.max(tandem_core::bounds::DUMP_SILENCE)
 }
 
-/// How long a proxy may take to notice that a server is gone.
+/// The longest time that a proxy may take to notice that a server is gone.
 pub fn detection(plan: &Plan) -> Duration {
     let proxy = &plan.proxy;
     let (inter, timeout) = (
@@ -47,12 +47,12 @@ pub fn detection(plan: &Plan) -> Duration {
     (inter + timeout) * proxy.fall.max(1) + inter
 }
 
-/// How long the virtual IP may take to move: three adverts and the skew, after two failures of the script.
+/// The longest time that the virtual IP may take to move: three adverts and the skew, after two failures of the script.
 pub fn vip(plan: &Plan) -> Duration {
     plan.proxy.advert.duration() * 4 + plan.proxy.track.duration() * 3
 }
 
-/// How long a healed core may take to converge.
+/// The longest time that a healed core may take to converge.
 pub fn convergence(plan: &Plan) -> Duration {
     if let Some(bound) = plan.judgement.converge {
         return bound.duration();
@@ -65,7 +65,7 @@ pub fn convergence(plan: &Plan) -> Duration {
     notice + dial * tries + configure + control(plan)
 }
 
-/// How long a healed core may take until its agent has a session with its control node, and complete routes: the hold
+/// The longest time that a healed core may take until its agent has a session with its control node, and complete routes: the hold
 /// timers of what died unseen, then a dial. Accepting and negotiating have their deadlines, and the back-off ends at 33
 /// s. With more control nodes than are dialled at a time, others are tried first. A control node that was just started
 /// waits for the end of its graceful restart before it sends end-of-RIB.
@@ -83,12 +83,12 @@ pub fn control(plan: &Plan) -> Duration {
     hold() + dial * tries + graceful_restart()
 }
 
-/// How long either end of a stream may take to notice that the other is gone, by a clock that is a tenth slow.
+/// The longest time that either end of a stream may take to notice that the other is gone, by a clock that is a tenth slow.
 fn hold() -> Duration {
     tandem_core::xmpp::stream::HOLD * 11 / 10
 }
 
-/// How long a control node may wait for its agents, by a clock that is a tenth slow.
+/// The longest time that a control node may wait for its agents, by a clock that is a tenth slow.
 fn graceful_restart() -> Duration {
     tandem_core::bounds::GRACEFUL_RESTART * 11 / 10
 }
@@ -108,7 +108,7 @@ pub fn round_trip(plan: &Plan) -> Duration {
     latency.duration() * 4
 }
 
-/// How long a switch may be deaf while it renders its tables for every client that asks.
+/// The longest time that a switch may be deaf while it renders its tables for every client that asks.
 pub fn dumps(plan: &Plan) -> Duration {
     let topology = &plan.topology;
     let rows = topology.networks.max(1) * (topology.remote_macs * 3 + usize::from(HOSTS) + 16) + 64;
@@ -150,7 +150,7 @@ const OPERATOR: Duration = Duration::from_secs(2);
 /// The slowest that rows are written, on a switch that answers at once.
 const PER_ROW: Duration = Duration::from_millis(1);
 
-/// How long an agent may wait for a byte: 2T, or as long as a dump may take before everything was read.
+/// The longest time that an agent may wait for a byte: 2T, or as long as a dump may take before everything was read.
 /// `None` if its keepalive is off.
 pub fn silence(plan: &Plan, everything_read: bool) -> Option<Duration> {
     let twice = plan.agent.keepalive.unless_zero()? * 2;

@@ -55,7 +55,7 @@ enum Phase {
     Over { converged: Option<Time> },
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub plan: String,
@@ -143,7 +143,7 @@ impl Run {
         self.chain
     }
 
-    /// What was found so far.
+    /// The violations found so far.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }

@@ -14,7 +14,7 @@ use tandem_core::{ConnId, Machine};
 pub trait Actor: Machine<Input = Input<Self::Command>, Output = Output<Self::Event>> {
     /// Its commands.
     type Command;
-    /// What it reports.
+    /// Its events.
     type Event;
 }
 
@@ -31,7 +31,7 @@ where
 /// reader of JSON takes without loss.
 pub const ACCEPTED: u64 = 1_000_000_000_000_000;
 
-/// What happens to an actor.
+/// An input of an actor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Input<C> {
     /// A peer dialled an address that this actor listens on.
@@ -74,7 +74,7 @@ pub enum DialFailure {
     TimedOut,
 }
 
-/// What an actor wants done.
+/// An output of an actor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output<E> {
     /// Take connections at this address.
@@ -117,9 +117,9 @@ pub struct Check {
     pub to: SocketAddrV4,
     /// What to ask.
     pub kind: CheckKind,
-    /// How long connecting may take.
+    /// The longest time that connecting may take.
     pub connect_timeout: Duration,
-    /// How long the answer may take from then on.
+    /// The longest time that the answer may take from then on.
     pub timeout: Duration,
     /// How long from now to the first.
     pub first: Duration,

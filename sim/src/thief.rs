@@ -23,7 +23,7 @@ pub enum Command {
     Leave { from: SocketAddrV4 },
 }
 
-/// What it reports.
+/// Its events.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Event {

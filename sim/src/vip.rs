@@ -49,7 +49,7 @@ pub enum Command {
     Stop,
 }
 
-/// What a node reports.
+/// An event of a node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Event {
@@ -166,7 +166,7 @@ impl Vip {
         }
     }
 
-    /// What it is.
+    /// Its kind.
     pub fn state(&self) -> State {
         self.state
     }
@@ -332,7 +332,7 @@ impl LogEvent for Event {
 }
 
 impl fmt::Display for Event {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::VipMaster => "holds the virtual IP",

@@ -1,4 +1,4 @@
-//! What this agent advertises: one place for each MAC, with a sequence that says how often it has moved.
+//! The adverts of this agent: one place for each MAC, with a sequence that counts its moves.
 //!
 //! The sequence of MAC mobility (RFC 7432, section 15) belongs to a MAC at a tunnel end, whichever agent advertises it: a
 //! takeover changes nothing. It is raised only when the best known path leads to another tunnel end. A sequence that rose
@@ -16,7 +16,7 @@ use crate::time::Time;
 /// The sequence of a MAC that has never moved, as Contrail's agents count.
 const FIRST: u32 = 1;
 
-/// What is advertised of a MAC.
+/// The advert of a MAC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Advert {
     /// The tunnel end of the switch that has the MAC.
@@ -112,7 +112,7 @@ impl Adverts {
         }
     }
 
-    /// What is advertised of a MAC.
+    /// The advert of a MAC.
     pub(super) fn of(&self, network: Uuid, mac: Mac) -> Option<Advert> {
         self.current.get(&(network, mac)).copied()
     }

@@ -1,10 +1,10 @@
-//! How an agent goes: it notifies the proxies, then its sessions end, then its routes stay until another agent has them.
+//! The drain: the agent notifies the proxies, then its sessions end, then its routes stay until another agent has them.
 
 use super::Why;
 use crate::bounds::{ANNOUNCE, DOUBT, DRAIN, LINGER};
 use crate::time::{Deadline, Time};
 
-/// How far a drain has come.
+/// The progress of a drain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drain(Option<Progress>);
 
@@ -30,7 +30,7 @@ enum Stage {
     Over,
 }
 
-/// What a drain asks of the sessions.
+/// The commands of a drain to the sessions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Step {
     /// To release their switches and close.
@@ -72,7 +72,7 @@ impl Drain {
         }
     }
 
-    /// No session is left; `awaits` says whether another agent has yet to advertise our routes. Returns whether the drain
+    /// No session is left; `awaits`: another agent has yet to advertise our routes. Returns whether the drain
     /// is over now, once.
     pub(super) fn conclude(&mut self, now: Time, awaits: bool) -> bool {
         let Some(progress) = &mut self.0 else { return false };
@@ -80,7 +80,7 @@ impl Drain {
         let (stage, due) = match progress.stage {
             Stage::Announcing | Stage::Over => return false,
             Stage::Closing if awaits => (Stage::Lingering, now + LINGER),
-            // What we have received, other agents are about to receive.
+            // Other agents are about to receive the routes that we have received.
             Stage::Lingering if !awaits => (Stage::Propagating, due.min(now + DOUBT)),
             Stage::Lingering | Stage::Propagating if due > now => return false,
             Stage::Closing | Stage::Lingering | Stage::Propagating => (Stage::Over, now),

@@ -1,4 +1,4 @@
-//! What is wrong between the two agents of a pair, or right again, for logs and checks.
+//! Faults between the two agents of a pair, and their ends, for logs and checks.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::ids::SwitchName;
 use crate::log_words;
 use crate::text::short;
 
-/// What an agent notices about its peer agent.
+/// An event about the peer agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
@@ -23,7 +23,7 @@ pub enum What {
         /// The name of the peer agent.
         agent: String,
     },
-    /// Who owns a switch: not exactly one agent, and for longer than a takeover lasts; or one again.
+    /// The owners of a switch: not exactly one agent, for longer than a takeover lasts; or one again.
     Mastership {
         /// `Physical_Switch.name`.
         switch: SwitchName,
@@ -59,7 +59,7 @@ impl LogEvent for What {
 }
 
 impl fmt::Display for What {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerUp { agent } => write!(f, "{} sends reports", short(agent)),

@@ -1,4 +1,4 @@
-//! What all sessions of this agent export together.
+//! The routes that the sessions of this agent export together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -11,8 +11,8 @@ use crate::ids::{Generation, Mac, Uuid};
 /// Each route, and the sessions that export it.
 ///
 /// A route is exported while any session exports it. No session takes a route over from another: the order of their
-/// notices does not tell which of two sessions of one switch has the lock now, for the notices of a dead line may be late.
-/// What a dead line still exports goes a second later, when it does not prove that it is alive.
+/// notices does not show which of two sessions of one switch has the lock now, for the notices of a dead line may be late.
+/// The routes of a dead connection go a second later, when it has not proved that it is alive.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
     /// Nearly always one; two switches that share a tunnel end export the same routes, as do two sessions of a switch
@@ -43,7 +43,7 @@ impl Exports {
         self.owners.keys()
     }
 
-    /// How many routes a session exports.
+    /// The number of routes that a session exports.
     pub(super) fn of_generation(&self, generation: Generation) -> usize {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }

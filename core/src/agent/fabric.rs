@@ -14,7 +14,7 @@ pub(super) type Slot = usize;
 /// Paths that we presume to be sent to us.
 const OURSELVES: Slot = Slot::MAX;
 
-/// What an agent needs to know of a path.
+/// The parts of a path that an agent needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReceivedPath {
     /// The tunnel end.
@@ -31,7 +31,7 @@ pub struct ReceivedPath {
 #[derive(Clone, Debug, Default)]
 pub struct Fabric {
     macs: BTreeMap<(Uuid, Mac), BTreeMap<(Slot, Key), Entry>>,
-    /// How many of these paths each control node sent.
+    /// The number of these paths that each control node sent.
     counts: BTreeMap<Slot, usize>,
 }
 
@@ -43,7 +43,7 @@ struct Entry {
 }
 
 impl ReceivedPath {
-    /// What matters of a path. Of several next hops that are equally good, every agent takes the lowest.
+    /// The parts of a path that matter. Of several next hops that are equally good, every agent takes the lowest.
     pub fn of(mac: Mac, path: &Path) -> Result<Self, Unusable> {
         if mac.is_multicast() {
             return Err(Unusable::Group);
@@ -113,7 +113,7 @@ impl Fabric {
         self.retain(network, mac, |_, entry| !entry.stale);
     }
 
-    /// What we publish of a MAC will be sent to us again. Until then this is its path, and nothing else that is stale.
+    /// The control node will send us our own route of a MAC. Until then this is its path, and nothing else that is stale.
     pub(super) fn presume(&mut self, network: Uuid, key: Key, path: ReceivedPath) {
         self.sweep(network, key.mac);
         let entry = Entry { path, stale: true };
@@ -171,7 +171,7 @@ impl Fabric {
         macs.map(|((_, mac), _)| *mac)
     }
 
-    /// How many MACs have a path, in all networks.
+    /// The number of MACs with a path, in all networks.
     pub fn count(&self) -> usize {
         self.macs.len()
     }

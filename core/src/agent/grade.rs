@@ -1,4 +1,4 @@
-//! How fit the agent is to own a switch.
+//! The fitness of the agent to own a switch.
 
 use crate::bounds::ISOLATED_AFTER;
 use crate::health::{Grade, Isolation};
@@ -14,7 +14,7 @@ pub(super) struct Grading {
     without_uplinks: Option<Time>,
 }
 
-/// What the grade depends on beyond that.
+/// The other facts that the grade depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     /// A session with some control node is open, or none is configured.
@@ -37,7 +37,7 @@ impl Grading {
         }
     }
 
-    /// What the health port shows.
+    /// The grade on the health port.
     pub(super) fn grade(&self) -> Grade {
         self.grade
     }
@@ -79,7 +79,7 @@ impl Grading {
         (before != grade).then_some(before)
     }
 
-    /// What the agent lacks to own a switch, and has lacked for long enough.
+    /// The lack that keeps the agent from owning a switch, once it has lasted long enough.
     pub(super) fn isolation(&self, now: Time) -> Option<Isolation> {
         let for_long = |since| now.since(since) >= ISOLATED_AFTER;
         if self.tsn_alive == Some(false) {

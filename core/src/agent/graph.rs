@@ -19,7 +19,7 @@ pub(super) struct Graph {
     nodes: BTreeMap<NodeId, Vec<Element>>,
     /// Both ways.
     links: BTreeMap<NodeId, BTreeSet<(Box<str>, NodeId)>>,
-    /// What all that takes, about.
+    /// The approximate memory of the graph.
     bytes: usize,
 }
 
@@ -55,7 +55,7 @@ impl Graph {
         }
     }
 
-    /// How much memory it takes, about.
+    /// The approximate memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -65,7 +65,7 @@ impl Graph {
         self.read(&virtual_router(agent), property::REVISION)
     }
 
-    /// What all this asks of an agent, and what of it could not be read.
+    /// The configuration that the graph contains, and the parts of it that could not be read.
     pub(super) fn configuration(&self, agent: &str, session: SessionOptions) -> (Configuration, Vec<String>) {
         let mut reading = Reading {
             graph: self,
@@ -127,7 +127,7 @@ impl Graph {
         self.text(node, name)?.trim().parse().ok()
     }
 
-    /// What an operator calls a node: its display name, else the last part of its name.
+    /// The operator's name for a node: its display name, or else the last part of its name.
     fn display_name<'a>(&'a self, node: &'a NodeId) -> &'a str {
         let display_name = self.text(node, property::DISPLAY_NAME);
         display_name.unwrap_or_else(|| schema::last_part(&node.name))
@@ -140,7 +140,7 @@ impl Graph {
     }
 }
 
-/// What a node takes beside its text.
+/// The memory of a node beside its text, in bytes.
 const NODE_BYTES: usize = 128;
 
 fn bytes_of_node(id: &NodeId, properties: &[Element]) -> usize {
@@ -275,7 +275,7 @@ mod tests {
         })
     }
 
-    /// What the incumbent's control node sends of one port with one VLAN.
+    /// The nodes and links that the incumbent's control node sends for one port with one VLAN.
     fn received() -> Graph {
         let uuid = Element::new("uuid")
             .with(Element::leaf("uuid-mslong", "1"))

@@ -15,7 +15,7 @@ use crate::evpn::STALE_PREFERENCE;
 use crate::ids::{Mac, Uuid};
 use crate::time::Time;
 
-/// How a switch is served, by either agent of the pair.
+/// The service of a switch, by either agent of the pair.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Served {
     /// Some agent owns it.
@@ -49,7 +49,7 @@ pub(crate) struct Hold {
     awaited: BTreeSet<Route>,
 }
 
-/// What is held no more, or from now on.
+/// The routes that are no longer held, or are held from now on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Changed {
     /// The routes whose copies went.

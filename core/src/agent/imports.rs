@@ -1,4 +1,4 @@
-//! What each session has yet to be sent of received routes: MACs, and then that a network's routes are complete.
+//! Received routes that each session has not been sent yet: MACs first, then the completeness of a network.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use crate::dirty_set::DirtySet;
 use crate::ids::{ConnId, Mac, Uuid};
 use crate::session::Command;
 
-/// What waits for each session.
+/// The imports that wait for each session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Imports {
     by_conn: BTreeMap<ConnId, Pending>,
@@ -176,7 +176,7 @@ mod tests {
         imports
     }
 
-    /// What one step sends: each session, and the number of its MACs, or whether the network is complete.
+    /// The commands of one step: each session, and the number of its MACs, or whether the network is complete.
     fn send(imports: &mut Imports) -> Vec<(u64, Result<usize, bool>)> {
         let mut outputs = VecDeque::new();
         imports.send(&uplinks(), &mut outputs);

@@ -1,4 +1,4 @@
-//! What an agent receives, what it wants done, and why it wants to be woken.
+//! The inputs and outputs of an agent, and the reasons of its deadlines.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::session::{Command, Notice, Session};
 use crate::time::Time;
 use crate::xmpp::Stanza;
 
-/// What may arrive at an agent.
+/// An input of an agent.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A client, hopefully a switch, has connected; the handshake is over.
     Connected {
         /// The number of the connection; never used again.
         conn: ConnId,
-        /// What the driver knows of the client.
+        /// The driver's knowledge of the client.
         peer: Peer,
         /// When the connection was accepted, before the handshake.
         accepted_at: Time,
@@ -32,14 +32,14 @@ pub enum Input {
         conn: ConnId,
         /// Which session of this agent.
         generation: Generation,
-        /// What it notifies.
+        /// The notice.
         notice: Notice,
     },
-    /// What is desired from now on, and whether that is complete.
+    /// The configuration from now on, and whether it is complete.
     Configure {
-        /// What is desired.
+        /// The configuration.
         configuration: Arc<Configuration>,
-        /// What it does not desire may be deleted.
+        /// The configuration is complete: rows that it does not desire may be deleted.
         complete: bool,
     },
     /// Hand over every switch and go: first the proxies are notified, then the switches are released.
@@ -59,12 +59,12 @@ pub enum Input {
     Timeout,
 }
 
-/// What an agent wants done.
+/// An output of an agent.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Run this session on its connection.
     Open {
-        /// Where it runs.
+        /// The connection that it runs on.
         conn: ConnId,
         /// The session; its outputs are due at once.
         session: Box<Session>,
@@ -80,7 +80,7 @@ pub enum Output {
     Command {
         /// The connection of the session.
         conn: ConnId,
-        /// What the session is to do.
+        /// The command.
         command: Command,
     },
     /// Dial this control node, and open a stream to it.
@@ -94,7 +94,7 @@ pub enum Output {
     SendStanza {
         /// Which dial or session.
         id: UplinkId,
-        /// What is to be sent.
+        /// The stanza to send.
         stanza: Stanza,
     },
     /// Close the session with a control node.
@@ -114,7 +114,7 @@ pub enum Output {
     Graded {
         /// The grade.
         grade: Grade,
-        /// What the agent lacks; `None` unless it is isolated or alone.
+        /// The lack that isolates the agent; `None` unless it is isolated or alone.
         isolation: Option<Isolation>,
     },
     /// Every session has ended: the process may exit.

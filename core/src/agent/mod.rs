@@ -72,7 +72,7 @@ pub struct Agent {
     drain: Drain,
     /// The sessions that ended.
     closed: CloseCounts,
-    /// How the switches are served, as the uplinks were notified last.
+    /// The service of the switches, as last sent to the uplinks.
     served: BTreeMap<Ipv4Addr, Served>,
     outputs: VecDeque<Output>,
 }
@@ -134,17 +134,17 @@ impl Agent {
         &self.configuration
     }
 
-    /// What the health port shows.
+    /// The grade on the health port.
     pub fn grade(&self) -> Grade {
         self.grading.grade()
     }
 
-    /// What all sessions together export.
+    /// The routes that all sessions together export.
     pub fn exports(&self) -> &Exports {
         &self.exports
     }
 
-    /// What an operator may want to know; the driver brings each session's part.
+    /// The status for operators; the driver brings the part of each session.
     pub fn status(&self, sessions: impl IntoIterator<Item = SessionStatus>) -> AgentStatus {
         let uplinks = self.uplinks.as_ref();
         AgentStatus {

@@ -21,7 +21,7 @@ use crate::time::Time;
 pub struct PeerReport {
     /// The agent that sends it.
     pub agent: String,
-    /// What its health port shows.
+    /// The grade on its health port.
     pub grade: Grade,
     /// It could take a switch: it is fit, and lacks nothing at this moment.
     pub ready: bool,
@@ -29,7 +29,7 @@ pub struct PeerReport {
     pub switches: BTreeMap<SwitchName, SwitchRole>,
 }
 
-/// What an agent knows of the peer agent.
+/// The agent's knowledge of its peer agent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pair {
     received: Option<(Time, PeerReport)>,
@@ -98,7 +98,7 @@ impl Pair {
         events
     }
 
-    /// What is wrong with a switch, and has been for long enough to be reported.
+    /// The faults of a switch that have lasted long enough to be reported.
     pub(super) fn alarms(&self, name: &SwitchName) -> Vec<Alarm> {
         let is_reported = |alarm: &Alarm| {
             let raised = self.alarms.get(&(name.clone(), *alarm));
@@ -113,7 +113,7 @@ impl Pair {
         (now.since(*at) < PEER_FRESH).then_some((*at, report))
     }
 
-    /// What an operator may want to know of the peer agent.
+    /// The status of the peer agent, for operators.
     pub(super) fn status(&self) -> PeerStatus {
         let report = self.received.as_ref().map(|(_, report)| report);
         PeerStatus {
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// What is logged of a switch, second by second, when the peer agent reports this.
+    /// The events about a switch, second by second, when the peer agent reports this.
     fn logged(ours: Role, theirs: &[(u64, Role, &str)]) -> Vec<(u64, &'static str)> {
         let ours = report(ours, 1, "x").switches;
         let mut pair = Pair::default();

@@ -15,7 +15,7 @@ use crate::session::Command;
 use crate::time::{Deadline, Time};
 
 impl Agent {
-    /// What the agent reports to the peer agent. While no control node has been sent everything that we publish, no switch
+    /// The report to the peer agent. While no control node has been sent everything that we publish, no switch
     /// counts as audited: a route that is not there was not withdrawn.
     pub fn report(&self, now: Time) -> PeerReport {
         let has_published = self.uplinks.as_ref().is_none_or(|uplinks| uplinks.has_sent_all(now));
@@ -134,7 +134,7 @@ impl Agent {
         }
     }
 
-    /// How our switches are served, by us or, as it reports, by the peer agent.
+    /// The service of our switches, by us or, as it reports, by the peer agent.
     pub(super) fn served(&self, now: Time) -> BTreeMap<Ipv4Addr, Served> {
         let theirs = self.pair.as_ref().and_then(|pair| pair.fresh(now));
         let served_by = |switches: &BTreeMap<SwitchName, SwitchRole>, name: &SwitchName, reported_at| {

@@ -1,17 +1,17 @@
-//! Whether the services node lives, as its probes say.
+//! Whether the services node is alive, by its probes.
 
 /// Counts probes: one that fails may be bad luck, several in a row are not.
 #[derive(Clone, Debug)]
 pub struct Streak {
     fall: u32,
     rise: u32,
-    /// What the last probes did, and how many of them in a row.
+    /// The result of the last probes, and the number of them in a row.
     last: (bool, u32),
     alive: Option<bool>,
 }
 
 impl Streak {
-    /// So many probes that fail in a row mean that it is dead, so many that pass that it lives.
+    /// The number of failed probes in a row after which it is dead, and of passed probes after which it is alive.
     pub fn new(fall: u32, rise: u32) -> Self {
         Self {
             fall,

@@ -1,4 +1,4 @@
-//! What the agent is to each configured switch, as the peer agent and the uplinks are notified of it.
+//! The agent's role for each configured switch, as the peer agent and the uplinks are notified of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::sessions::Sessions;
 use crate::configuration::{Configuration, fingerprint};
 use crate::ids::SwitchName;
 
-/// What an agent is to a switch. The names on the peer link are those of its protocol 1.
+/// The role of an agent for a switch. The names on the peer link are those of its protocol 1.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub enum Role {
     /// There is no session.

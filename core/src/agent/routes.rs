@@ -46,7 +46,7 @@ impl Agent {
         }
     }
 
-    /// What our sessions export of a route changed: the control nodes are to be sent that.
+    /// The exports of a route changed: the uplinks send the change to the control nodes.
     pub(super) fn advertise(&mut self, now: Time, route: Route, change: Change) {
         if self.uplinks.is_some() {
             let vteps = self.exports.vteps(route.network, route.mac).collect();

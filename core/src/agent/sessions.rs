@@ -12,20 +12,20 @@ pub(super) struct Sessions {
     by_conn: BTreeMap<ConnId, Known>,
     /// Of the session that was opened last.
     generation: Generation,
-    /// How many sessions have been allowed to write so far.
+    /// The number of sessions that have been allowed to write so far.
     owners: u64,
-    /// Nameless sessions that were told to close, and have not closed yet.
+    /// Nameless sessions that were sent a close, and have not closed yet.
     evicting: BTreeSet<ConnId>,
 }
 
-/// What the agent knows of a session.
+/// The agent's knowledge of a session.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     generation: Generation,
     peer: Peer,
     /// The configured switches at the other end; a session without any is nameless.
     served: BTreeSet<SwitchName>,
-    /// What the database names instead.
+    /// The switches that the database names instead.
     named: Vec<SwitchName>,
     /// Its place in the order in which sessions were allowed to write; 0 if it never was.
     owned: u64,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::client_name::ClientName;
 use crate::evpn::{Encapsulations, NextHop, PREFERENCE, Path};
 
-/// Where a path comes from. Of equally good ones, the first kind is preferred.
+/// The source of a path. Of equally good ones, the first kind is preferred.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -31,7 +31,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// What decides between two paths, the first first.
+/// The rules that decide between two paths, in their order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Rule {
     Feasible,

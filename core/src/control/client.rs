@@ -23,7 +23,7 @@ pub(super) struct Client {
     pub(super) routes: usize,
     pub(super) publications: Publications,
     pub(super) refused: BTreeMap<Refusal, u64>,
-    /// What it has been sent of its configuration, if it subscribed to it.
+    /// The feed of its configuration, if it subscribed to it.
     pub(super) configuration: Option<Feed>,
     /// Subscribed instances in which routes may be left to send.
     pub(super) pending: DirtySet<InstanceName>,
@@ -44,7 +44,7 @@ pub(super) struct Client {
 pub(super) struct Subscription {
     pub(super) instance_id: u32,
     pub(super) no_ribout: bool,
-    /// What it published, also while the instance is not configured: then it is deferred.
+    /// Its publications, also while the instance is not configured: then they are deferred.
     pub(super) published: BTreeMap<Key, Arc<Path>>,
     /// Of those, how many are broadcast routes.
     pub(super) broadcasts: usize,
@@ -68,7 +68,7 @@ pub(super) enum Walk {
     Complete,
 }
 
-/// What the driver has not sent to a client yet.
+/// The bytes that the driver has not sent to a client yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Queue {
     /// As the driver reported last, and an estimate of what was added since.

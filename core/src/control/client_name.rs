@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// What a client calls itself when it opens its stream, such as `tor-agent-1`: the only thing it is known by.
+/// The name that a client gives when it opens its stream, such as `tor-agent-1`: it is known by nothing else.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ClientName(Arc<str>);
 

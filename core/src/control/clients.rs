@@ -17,7 +17,7 @@ pub(super) struct Clients {
     by_name: BTreeMap<ClientName, ConnId>,
 }
 
-/// What becomes of a stream that has opened.
+/// The admission of a stream that has opened.
 #[derive(Debug, PartialEq)]
 pub(super) enum Admission {
     New,

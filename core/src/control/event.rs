@@ -1,4 +1,4 @@
-//! What happened at a control node.
+//! Events of a control node.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::ids::{SwitchName, Uuid};
 use crate::log_words;
 use crate::text::short;
 
-/// What happened.
+/// The event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Event {
@@ -22,14 +22,14 @@ pub enum Event {
     ClientUp {
         /// The name that the client gave.
         client: ClientName,
-        /// Where it dialled from.
+        /// The address that it dialled from.
         address: SocketAddr,
     },
     /// A client's session is over, and with it everything that it published.
     ClientDown {
         /// The name that the client gave.
         client: ClientName,
-        /// How many routes it had published.
+        /// The number of routes that it had published.
         routes: usize,
         /// Why the session ended.
         why: CloseWhy,
@@ -38,7 +38,7 @@ pub enum Event {
     ClientRefused {
         /// The name that the client gave.
         client: ClientName,
-        /// Where it dialled from.
+        /// The address that it dialled from.
         address: SocketAddr,
         /// Why it was refused.
         why: CloseWhy,
@@ -47,7 +47,7 @@ pub enum Event {
     Subscribed {
         /// The name that the client gave.
         client: ClientName,
-        /// What it subscribed to.
+        /// The instance that it subscribed to.
         instance: InstanceName,
         /// The instance is configured.
         known: bool,
@@ -56,19 +56,19 @@ pub enum Event {
     Unsubscribed {
         /// The name that the client gave.
         client: ClientName,
-        /// What it had subscribed to.
+        /// The instance that it had subscribed to.
         instance: InstanceName,
     },
     /// A route has another best path, or other broadcast members; every subscriber is to receive it.
     Reflected {
-        /// Where the route stands.
+        /// The instance of the route.
         instance: InstanceName,
         /// The key of the route within the instance.
         route: Key,
     },
     /// A route has no path any more; every subscriber is to receive it.
     RouteRemoved {
-        /// Where the route stood.
+        /// The instance of the route.
         instance: InstanceName,
         /// The key of the route within the instance.
         route: Key,
@@ -88,7 +88,7 @@ pub enum Event {
         client: ClientName,
         /// Which bound or rule.
         refusal: Refusal,
-        /// What was sent, for a person; its text comes from the client.
+        /// The content, for people; the text comes from the client.
         what: String,
     },
     /// A client has been sent every route of all its instances.
@@ -100,9 +100,9 @@ pub enum Event {
     Configured {
         /// The revision of the inventory.
         revision: u64,
-        /// How many networks it has.
+        /// The number of networks.
         networks: usize,
-        /// How many switches it has.
+        /// The number of switches.
         switches: usize,
         /// The revision is not that of another inventory that was in force.
         is_raised: bool,
@@ -177,7 +177,7 @@ impl LogEvent for Event {
 }
 
 impl fmt::Display for Event {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientUp { client, address } => write!(f, "{} from {address}", name(client)),

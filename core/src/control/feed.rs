@@ -1,4 +1,4 @@
-//! What one client has been sent of its configuration, and what is left to send.
+//! The part of its configuration that a client has been sent, and the part that is left.
 
 use std::collections::VecDeque;
 

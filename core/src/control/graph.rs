@@ -20,7 +20,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// What a client is to receive.
+    /// The configuration that a client is to receive.
     pub(super) fn of(client: &str, inventory: &Inventory) -> Self {
         let mut graph = Self::default();
         let router = graph.router(client, inventory);
@@ -104,7 +104,7 @@ impl Graph {
         logical
     }
 
-    /// What is behind a port and VLAN, and the network that it belongs to.
+    /// The endpoint behind a port and VLAN, and its network.
     fn endpoint(&mut self, logical: &NodeId, name: &str, uuid: Uuid, network: &Network) {
         let qualified = schema::virtual_network(&network.name);
         let machine = NodeId::new(kind::VIRTUAL_MACHINE_INTERFACE, schema::virtual_machine_interface(name));

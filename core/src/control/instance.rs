@@ -26,7 +26,7 @@ pub(super) struct Instance {
     statics: BTreeMap<Key, Arc<Path>>,
 }
 
-/// What another inventory changes of the routes that it has itself.
+/// The changes that another inventory makes to the routes that it has itself.
 #[derive(Debug, Default)]
 pub(super) struct StaticChanges {
     pub(super) removed: Vec<(Key, Arc<Path>)>,

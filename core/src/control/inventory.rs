@@ -1,4 +1,4 @@
-//! What a control node is configured with: networks, switches, and which clients serve which switch.
+//! The inventory of a control node: networks, switches, and the clients that serve each switch.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Inventory {
 /// A switch, and the clients that serve it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct ServedSwitch {
-    /// What an agent needs to know of it.
+    /// The part that an agent needs.
     #[serde(flatten)]
     pub switch: Switch,
     /// Its ToR agents: usually two.

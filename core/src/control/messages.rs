@@ -1,4 +1,4 @@
-//! What a client is sent next: its configuration first, then retracts of ended subscriptions, then the routes of one
+//! The next messages to a client: its configuration first, then retracts of ended subscriptions, then the routes of one
 //! instance, and at last the end-of-RIB of the session.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,18 +17,18 @@ use crate::ids::Mac;
 use crate::time::Time;
 use crate::xmpp::Stanza;
 
-/// What a client is sent in its turn.
+/// The messages of a client's turn.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     pub(super) stanzas: Vec<Stanza>,
     pub(super) event: Option<Event>,
-    /// What it cost: objects looked at.
+    /// Its cost: the number of objects looked at.
     pub(super) looks: usize,
     /// The client has received every change of this instance. It may have been the last.
     pub(super) caught_up: Option<InstanceName>,
 }
 
-/// What turns are made of.
+/// The state that turns read.
 pub(super) struct View<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) rib: &'a Rib,

@@ -66,7 +66,7 @@ use messages::View;
 use outputs::Outputs;
 use rib::Rib;
 
-/// What may arrive at a control node.
+/// An input of a control node.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The stream of a client is open.
@@ -75,17 +75,17 @@ pub enum Input {
         conn: ConnId,
         /// The name that the client gave.
         name: ClientName,
-        /// Where it dialled from.
+        /// The address that it dialled from.
         address: SocketAddr,
     },
     /// A client sent this.
     Stanza {
         /// The connection of the client.
         conn: ConnId,
-        /// What it sent.
+        /// The stanza that it sent.
         stanza: Stanza,
     },
-    /// So many bytes of what is on its way to a client have not left yet. The driver reports whenever it becomes less, and
+    /// The number of bytes for a client that have not left yet. The driver reports whenever it becomes less, and
     /// at the latest when nothing is left.
     Sent {
         /// The connection of the client.
@@ -100,7 +100,7 @@ pub enum Input {
         /// Why it ended.
         why: CloseWhy,
     },
-    /// What is configured from now on.
+    /// The configuration from now on.
     Configure(Arc<Inventory>),
     /// The time that `poll_timeout` named has come.
     Timeout,

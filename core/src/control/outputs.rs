@@ -1,4 +1,4 @@
-//! What the control node wants done, in order.
+//! The outputs of a control node, in order.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,14 @@ use crate::close::CloseWhy;
 use crate::ids::ConnId;
 use crate::xmpp::Stanza;
 
-/// What a control node wants done.
+/// An output of a control node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send this to a client.
     Send {
         /// The connection of the client.
         conn: ConnId,
-        /// What is to be sent.
+        /// The stanza to send.
         stanza: Stanza,
     },
     /// Close a client's stream: for the control node it is over already.

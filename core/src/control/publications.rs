@@ -1,4 +1,4 @@
-//! What clients publish comes in two halves: the route, then the instance that it belongs to. This pairs them, and checks
+//! A publication of a client comes in two halves: the route, then the instance that it belongs to. This pairs them, and checks
 //! the route.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What clients send: each stanza touches the client itself, the routes, or both.
+//! Stanzas of clients: each touches the client itself, the routes, or both.
 
 use std::sync::Arc;
 

@@ -100,7 +100,7 @@ impl Rib {
         self.report(name, key, outcome, outputs);
     }
 
-    /// What a client published into an instance that it left goes, its broadcast routes at once: the other members have
+    /// The routes of a client in an instance that it left go, its broadcast routes at once: the other members have
     /// to learn of that first.
     pub(super) fn remove_later(&mut self, source: &Source, name: &InstanceName, published: BTreeMap<Key, Arc<Path>>) {
         let is_broadcast = |(key, _): &(Key, Arc<Path>)| key.mac == Mac::BROADCAST;

@@ -1,4 +1,4 @@
-//! What `tandem status` shows of a control node, as plain data.
+//! The status of a control node, as plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,26 +40,26 @@ pub struct ControlStatus {
 pub struct ClientStatus {
     /// The connection.
     pub conn: ConnId,
-    /// Where it comes from.
+    /// The address that it comes from.
     pub address: SocketAddr,
     /// Bytes on their way to it.
     pub queued_bytes: usize,
     /// Routes that it published.
     pub routes: usize,
-    /// How often something that it sent was refused, by reason.
+    /// The number of its refused publications, by reason.
     pub refused: BTreeMap<Refusal, u64>,
     /// It has been sent everything that is configured; `None` if it did not subscribe to configuration.
     pub configured: Option<bool>,
     /// The first of its subscriptions, by name.
     pub subscriptions: BTreeMap<InstanceName, SubscriptionStatus>,
-    /// How many there are.
+    /// The number of all.
     pub subscriptions_total: usize,
 }
 
 /// A client's part in an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubscriptionStatus {
-    /// What the client calls the instance in its route distinguisher.
+    /// The client's number for the instance, in its route distinguisher.
     pub instance_id: u32,
     /// It publishes, and receives no routes.
     pub no_ribout: bool,
@@ -74,9 +74,9 @@ pub struct SubscriptionStatus {
 pub struct NetworkStatus {
     /// Its network; `None` if no network of this name is configured, and what is published there waits.
     pub network: Option<Uuid>,
-    /// How many clients subscribed to it.
+    /// The number of its subscribers.
     pub subscribers: usize,
-    /// How many unicast routes there are.
+    /// The number of unicast routes.
     pub routes_total: usize,
     /// The first of them.
     pub routes: Vec<RouteStatus>,
@@ -96,9 +96,9 @@ pub struct RouteStatus {
 /// A path of a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathStatus {
-    /// Where it comes from.
+    /// The address that it comes from.
     pub source: Source,
-    /// Where it leads.
+    /// The next hop.
     pub next_hops: Vec<Ipv4Addr>,
     /// The local preference that counts.
     pub local_preference: u32,
@@ -161,7 +161,7 @@ impl ControlNode {
         instances.flat_map(|instance| instance.table.routes().map(|(key, _)| key.mac))
     }
 
-    /// What an operator may want to know.
+    /// The status, for operators.
     pub fn status(&self) -> ControlStatus {
         let inventory = &self.inventory;
         let clients = self.clients.iter();

@@ -35,14 +35,14 @@ struct Row {
     born: u64,
 }
 
-/// What became of a route.
+/// The change of a route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
     Reflected,
     Removed,
 }
 
-/// What a subscriber has not been sent of a route yet.
+/// The part of a route that a subscriber has not been sent yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Delta {
     Item(Path),
@@ -57,7 +57,7 @@ impl Table {
         self.version
     }
 
-    /// How many retracts are kept for subscribers that lag behind.
+    /// The number of retracts that are kept for subscribers that lag behind.
     pub(super) fn gone(&self) -> usize {
         self.gone.len()
     }
@@ -86,7 +86,7 @@ impl Table {
         })
     }
 
-    /// What a subscriber that was sent everything up to a version has not been sent yet: version, route, and how it is
+    /// The routes that a subscriber which was sent everything up to a version has not been sent yet: version, route, and how it is
     /// now.
     pub(super) fn since(&self, sent: u64) -> impl Iterator<Item = (u64, Key, Delta)> {
         let log = self.log.range(sent + 1..);
@@ -101,7 +101,7 @@ impl Table {
         })
     }
 
-    /// What a subscriber may hold that was sent everything up to a version.
+    /// The routes that a subscriber which was sent everything up to a version may hold.
     pub(super) fn held(&self, sent: u64) -> impl Iterator<Item = Key> {
         let held = self.rows.iter().filter(move |(_, row)| (1..=sent).contains(&row.born));
         held.map(|(key, _)| *key)

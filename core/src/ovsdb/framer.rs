@@ -26,7 +26,7 @@ impl Frame {
         self.member_range(name).and_then(|range| self.slice(range))
     }
 
-    /// Where that value lies in [`bytes`](Self::bytes).
+    /// The range of that value in [`bytes`](Self::bytes).
     pub(crate) fn member_range(&self, name: &str) -> Option<Range<usize>> {
         let named = |member: &&Member| self.slice(member.name.clone()) == Some(name.as_bytes());
         self.members.iter().rev().find(named).map(|member| member.value.clone())
@@ -50,7 +50,7 @@ pub enum FrameError {
     Garbage {
         /// The byte.
         byte: u8,
-        /// What should have been there.
+        /// The expected input.
         wanted: &'static str,
     },
     /// One message is larger than the bound.
@@ -85,7 +85,7 @@ pub struct Framer {
     members: SmallVec<[Member; 4]>,
 }
 
-/// Where in a message the next byte stands.
+/// The position of the next byte in a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
     /// Between messages.

@@ -1,6 +1,6 @@
 //! OVSDB as RFC 7047 and `ovsdb-server` speak it: bytes in, typed rows out, and back.
 //!
-//! A stream is cut into messages by a [`Framer`]; [`rpc`] says what each message is; [`updates`] walks
+//! A stream is cut into messages by a [`Framer`]; [`rpc`] reads the kind of each message; [`updates`] walks
 //! the rows of a dump or an update one by one, so that a dump of a hundred thousand rows can be read in
 //! steps; [`rows`] gives them their types; `transaction` writes what we want changed and `reply` reads
 //! what became of it.

@@ -1,4 +1,4 @@
-//! What we watch, and how we ask for it.
+//! The columns that we watch, and the requests for them.
 
 use super::DATABASE;
 use super::schema::{REQUIRED, Schema};

@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::ids::Uuid;
 
-/// What a set or a map may hold.
+/// The content of a set or a map.
 pub(crate) trait Atom: Sized {
     /// From a string; `None` if this type is not written as one.
     fn from_text(_text: &str) -> Option<Self> {

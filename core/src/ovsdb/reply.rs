@@ -1,11 +1,11 @@
-//! What became of a transaction.
+//! The outcome of a transaction.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::text::short;
 
-/// The kinds of failure that are told apart, because they are answered in different ways.
+/// The kinds of failure that are distinguished, because each is handled in its own way.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Failure {

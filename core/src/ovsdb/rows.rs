@@ -55,7 +55,7 @@ pub(crate) struct LocatorRow {
     pub(crate) dst_ip: Address,
 }
 
-/// What schema 1.5 added to `Physical_Locator`.
+/// The columns that schema 1.5 added to `Physical_Locator`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct LocatorKeyRow {
     /// A key of its own, instead of the logical switch's.
@@ -74,7 +74,7 @@ pub(crate) struct LogicalSwitchRow {
     pub(crate) tunnel_key: Set<i64>,
 }
 
-/// What schema 1.6 added to `Logical_Switch`.
+/// The column that schema 1.6 added to `Logical_Switch`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct ReplicationRow {
     /// `service_node` or `source_node`; unset means the former.

@@ -6,21 +6,21 @@ use serde_json::value::RawValue;
 
 use super::framer::Frame;
 
-/// What a message is. Ranges point into the frame.
+/// The kind of a message. Ranges point into the frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Message {
     /// The peer wants an answer that carries this id, which is JSON text.
     Request {
         /// As it stands in the message.
         id: Range<usize>,
-        /// What is asked.
+        /// The method of the request.
         method: String,
         /// JSON text; an empty range if there are none.
         params: Range<usize>,
     },
-    /// The peer tells something.
+    /// The peer sends a notification.
     Notification {
-        /// What it tells.
+        /// The method of the notification.
         method: String,
         /// JSON text; an empty range if there are none.
         params: Range<usize>,

@@ -1,4 +1,4 @@
-//! What a switch's schema offers: versions 1.0.0 (2013) to 1.7.0 are in the field.
+//! The features of a switch's schema: versions 1.0.0 (2013) to 1.7.0 are in the field.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub const REQUIRED: &[(&str, &[&str])] = &[
     ("Ucast_Macs_Remote", &["MAC", "logical_switch", "locator"]),
 ];
 
-/// What we need to know of a schema.
+/// The features of a schema that we use.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Schema {
     /// `1.7.0` and the like.

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny};
 
 use crate::ids::Uuid;
 
-/// What happened to a row.
+/// The change of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change<R> {
     /// It is there, with all of its columns; those that are left out have their defaults.
@@ -18,7 +18,7 @@ pub enum Change<R> {
     Deleted,
 }
 
-/// Reads one row's change. The error says what is wrong with the text.
+/// Reads one row's change. The error describes the fault in the text.
 pub fn change<'de, R: Deserialize<'de>>(json: &'de [u8]) -> Result<Change<R>, String> {
     let row: RowUpdate<R> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let full = row.new.or(row.initial).or(row.insert);
@@ -51,7 +51,7 @@ fn none<R>() -> Option<R> {
     None
 }
 
-/// `update2` says `"delete": null`: that the member is there is all it says.
+/// `update2` says `"delete": null`: only the presence of the member counts.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
@@ -76,7 +76,7 @@ pub struct Row {
     pub table: Range<usize>,
     /// Which row.
     pub uuid: Uuid,
-    /// What [`change`] reads.
+    /// The parts that [`change`] reads.
     pub change: Range<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What the session vouches for: routes that the switch learned, exported and not yet withdrawn.
+//! The routes that the session vouches for: the switch learned them, and they are exported and not yet withdrawn.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use crate::event::Route;
 use crate::ids::{Mac, Uuid};
 use crate::planted::Planted;
 
-/// What was exported, and what waits for a locator before it can be.
+/// The exported routes, and those that wait for a locator.
 #[derive(Clone, Debug)]
 pub(super) struct Exporter {
     exported: BTreeSet<Route>,
@@ -22,7 +22,7 @@ pub(super) struct Exporter {
     planted: Planted,
 }
 
-/// Where a MAC is, as the switch has it in its local tables.
+/// The place of a MAC, as the local tables of the switch have it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Learned {
     vteps: BTreeSet<Ipv4Addr>,
@@ -30,7 +30,7 @@ pub(super) struct Learned {
     placed: bool,
 }
 
-/// How the exported routes of a MAC changed.
+/// The change of the exported routes of a MAC.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Changes {
     pub(super) withdrawn: Vec<Route>,
@@ -46,7 +46,7 @@ impl Exporter {
         }
     }
 
-    /// How many routes are exported.
+    /// The number of exported routes.
     pub(super) fn count(&self) -> usize {
         self.exported.len()
     }

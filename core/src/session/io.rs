@@ -1,4 +1,4 @@
-//! What goes into a session, and what comes out.
+//! The inputs and outputs of a session.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::ids::{ConnId, Generation, Mac, Uuid};
 use crate::machine::{CloseWhy, Peer};
 use crate::time::Time;
 
-/// What may arrive at a session.
+/// An input of a session.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Bytes from the switch, in order.
@@ -62,7 +62,7 @@ pub enum Command {
     Close(CloseWhy),
 }
 
-/// What a session wants done.
+/// An output of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send these bytes to the switch.
@@ -98,7 +98,7 @@ pub enum Why {
     Nameless,
 }
 
-/// What a session begins with.
+/// The initial facts of a session.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// The connection.

@@ -26,7 +26,7 @@ pub(super) struct Lease {
     planted: Planted,
 }
 
-/// Where the request stands.
+/// The state of the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     /// The lock was not asked for.
@@ -92,7 +92,7 @@ impl Lease {
         &self.lock
     }
 
-    /// How `status` shows it.
+    /// The form in `status`.
     pub(super) fn ownership(&self) -> Ownership {
         match self.state {
             State::Idle | State::Asked | State::Queued { .. } | State::Releasing => Ownership::Waiting,
@@ -212,7 +212,7 @@ impl Lease {
         self.state = State::Lockless { may_write: None };
     }
 
-    /// What changed since the last call, once the switch is known to be one of ours. Call it after every input.
+    /// The change since the last call, once the switch is known to be one of ours. Call it after every input.
     /// `sole_manager` answers whether nothing else can write to a switch without locks.
     pub(super) fn advance(&mut self, sole_manager: impl FnOnce() -> bool) -> Option<Change> {
         match self.state {
@@ -396,7 +396,7 @@ pub(super) mod tests {
             inputs in proptest::collection::vec(0u8..10, 0..40),
         ) {
             let mut lease = lease();
-            // What an honest switch knows: whether the lock is ours.
+            // The model of an honest switch: whether the lock is ours.
             let (mut asked, mut ours) = (false, false);
             for input in inputs {
                 match input {

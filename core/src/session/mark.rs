@@ -1,4 +1,4 @@
-//! What a change may mean: objects that may differ, MACs to export, waits that are over.
+//! The consequences of a change: objects that may differ, MACs to export, waits that are over.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -13,7 +13,7 @@
 //! | `progress` | how far reading and the takeover are |
 //! | `stats` | counts and times: shown, never asked |
 //!
-//! What joins parts is a method of [`Session`], short, and in one of four files: `steps` has the steps that follow
+//! Code that joins parts is a method of [`Session`], short, and in one of four files: `steps` has the steps that follow
 //! every input, in their order; `receive` what is done with messages of the switch; `mark` what may differ after a
 //! change; `write` how differences become transactions. What to write for one object is a function of
 //! `plan`, which changes nothing.
@@ -117,7 +117,7 @@ impl Session {
         self.id.generation
     }
 
-    /// What it knows of the switch.
+    /// The replica, and the progress of reading it.
     pub fn phase(&self) -> Phase {
         self.progress.phase()
     }

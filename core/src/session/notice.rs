@@ -1,4 +1,4 @@
-//! What a session notifies its agent of: what the agent acts on, and nothing else.
+//! The notices of a session to its agent: facts that the agent acts on, and nothing else.
 //!
 //! Events of the same moment go to logs, checks and metrics. A notice is made for the agent, so that a log word can
 //! change without changing what an agent does.

@@ -1,4 +1,4 @@
-//! How far a session is: in what it knows of the switch, and, once the switch is known, in taking it over.
+//! The progress of a session: in reading the switch, and, once the switch is known, in taking it over.
 //!
 //! Each phase carries what is known in it, so that nothing can be read in the wrong phase.
 
@@ -7,7 +7,7 @@ use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::schema::Schema;
 use crate::status::Phase;
 
-/// How far a session is.
+/// The progress of a session.
 #[derive(Clone, Debug)]
 pub(super) enum Progress {
     /// The schema is awaited.
@@ -34,7 +34,7 @@ pub(super) enum Progress {
     Closing,
 }
 
-/// How far reading the unicast tables is.
+/// The progress of reading the unicast tables.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Unicast {
     /// They were not asked for.
@@ -45,7 +45,7 @@ pub(super) enum Unicast {
     Read,
 }
 
-/// How far a takeover is.
+/// The progress of a takeover.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Claim {
     /// The session may not write, or not yet.
@@ -54,7 +54,7 @@ pub(super) enum Claim {
     Begun,
     /// The switch has acknowledged all of them.
     Claimed,
-    /// What could be written was written.
+    /// Everything that can be written was written.
     Audited,
 }
 
@@ -64,7 +64,7 @@ impl Progress {
         Self::Opened { small_read: false }
     }
 
-    /// How `status` shows it.
+    /// The form in `status`.
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Opened { .. } => Phase::Opened,

@@ -1,4 +1,4 @@
-//! What a session counts and times. It is shown, and nothing is decided by it.
+//! The counts and times of a session. They are shown, and decide nothing.
 
 use crate::event::{Lane, Object};
 use crate::status::Takeover;

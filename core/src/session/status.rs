@@ -6,7 +6,7 @@ use crate::status::SessionStatus;
 use crate::time::Time;
 
 impl Session {
-    /// What an operator may want to know at this time.
+    /// The status at this time, for operators.
     pub fn status(&self, now: Time) -> SessionStatus {
         let no_port = self.missing_ports();
         let waiting = self.reconciler.waiting();

@@ -51,7 +51,7 @@ impl Session {
                 objects.push(object);
             }
         }
-        // What did not fit is planned with others of its lane.
+        // Objects that did not fit are planned again with others of their lane.
         part.for_each(|candidate| self.reconciler.put_back(candidate));
         if objects.is_empty() {
             return;
@@ -93,7 +93,7 @@ impl Session {
     /// A transaction was rejected, as a whole.
     pub(super) fn on_rejected(&mut self, now: Time, batch: Batch, refusal: &Refusal) {
         if refusal.failure == Failure::NotOwner && self.lease.on_loss() {
-            return self.on_stolen("the switch says that the lock is not ours");
+            return self.on_stolen("the switch reports that the lock is not ours");
         }
         let (lane, objects) = (batch.lane, batch.objects.len());
         let text = refusal.text.clone();

@@ -17,7 +17,7 @@ const PAUSES: [Duration; 7] = [
 #[derive(Clone, Debug)]
 pub struct Backoff {
     attempts: usize,
-    /// How long a session must have lasted, so that its end counts as the first.
+    /// The time that a session must have lasted for its end to count as a first failure.
     proven: Duration,
     random: SplitMix,
 }

@@ -9,7 +9,7 @@ pub struct Element {
     pub attributes: Vec<(Box<str>, Box<str>)>,
     /// The elements in it, in the order in which they were written.
     pub children: Vec<Self>,
-    /// What stands between the tags, entities resolved.
+    /// The text between the tags, with entities resolved.
     pub text: Box<str>,
 }
 
@@ -48,7 +48,7 @@ impl Element {
         self.children.iter().find(|child| &*child.name == name)
     }
 
-    /// How much memory it takes, about.
+    /// The approximate memory, in bytes.
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter();
         let attributes = attributes.map(|(name, value)| size_of::<[Box<str>; 2]>() + name.len() + value.len());

@@ -8,7 +8,7 @@ use crate::xmpp::xml::XmlError;
 pub enum Frame<'a> {
     /// The tag that opens it, with the declaration that may precede it.
     Open(StreamOpen),
-    /// What the server offers.
+    /// The offer of the server.
     Features {
         /// TLS: it never offers it without wanting it.
         starttls: bool,
@@ -31,7 +31,7 @@ pub enum FrameError {
     Garbage {
         /// The byte.
         byte: u8,
-        /// What should have been there.
+        /// The expected input.
         wanted: &'static str,
     },
     /// A tag, a text or a stanza is larger than its bound.
@@ -43,12 +43,12 @@ pub enum FrameError {
     /// A stanza nests deeper than the bound.
     #[error("a stanza that nests deeper than {ELEMENT_LEVELS} levels")]
     TooDeep,
-    /// What must be read to go on is not XML.
+    /// The next part is not XML.
     #[error("{error}, in {place}")]
     Xml {
         /// Why not.
         error: XmlError,
-        /// What it stands in.
+        /// The place of the text.
         place: &'static str,
     },
     /// An unknown element.

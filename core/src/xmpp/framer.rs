@@ -13,9 +13,9 @@ use crate::xmpp::tags;
 #[derive(Clone, Debug)]
 pub struct Framer {
     buffer: Vec<u8>,
-    /// Where the element begins that is arriving: all before was handed out.
+    /// The start of the element that is arriving: everything before it was handed out.
     start: usize,
-    /// Where the tag or text begins that is arriving.
+    /// The start of the tag or text that is arriving.
     token: usize,
     /// Bytes that were looked at.
     scanned: usize,
@@ -25,7 +25,7 @@ pub struct Framer {
     stream: Stream,
 }
 
-/// How far the stream itself has come.
+/// The progress of the stream itself.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Stream {
     Nothing,
@@ -34,7 +34,7 @@ enum Stream {
     Ended,
 }
 
-/// Where in the stream the next byte stands.
+/// The position of the next byte in the stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
     /// Between stanzas, or before the first.
@@ -53,7 +53,7 @@ enum Place {
     Tag(Option<u8>),
 }
 
-/// What opens a section, after its first byte.
+/// The bytes that open a section, after the first.
 const SECTION: &[u8] = b"![CDATA[";
 
 impl Default for Framer {
@@ -138,7 +138,7 @@ impl Framer {
             Place::Text => match skip(rest, memchr::memchr(b'<', rest)) {
                 (bytes, None) => (bytes, Place::Text),
                 (bytes, Some(_)) => {
-                    // What stands before the bracket must not be too long either.
+                    // The text before the bracket must not be too long either.
                     if self.scanned + bytes - 1 <= self.token + TOKEN_BYTES {
                         self.token = self.scanned + bytes - 1;
                     }
@@ -176,7 +176,7 @@ impl Framer {
         Ok(false)
     }
 
-    /// What follows a byte between stanzas.
+    /// The state after a byte between stanzas.
     #[inline]
     fn between(&mut self, byte: u8) -> Result<Place, FrameError> {
         let place = match byte {
@@ -190,7 +190,7 @@ impl Framer {
         Ok(place)
     }
 
-    /// What follows the second byte of a keepalive.
+    /// The state after the second byte of a keepalive.
     fn keepalive(&mut self, byte: u8) -> Result<Place, FrameError> {
         if byte != 0x80 {
             return garbage(byte, "the second byte of a keepalive");
@@ -200,7 +200,7 @@ impl Framer {
         Ok(Place::Between)
     }
 
-    /// How many bytes after `<` belong to what opens there, and what that is.
+    /// The kind of section that `<` opens, and the number of bytes after `<` that open it.
     #[inline]
     fn opening(&self, byte: u8) -> Result<(usize, Place), FrameError> {
         match byte {
@@ -261,13 +261,13 @@ impl Framer {
     }
 }
 
-/// How many bytes there are up to one that was found and with it, and that byte; all, if none was found.
+/// The number of bytes up to and with the one that was found, and that byte; all bytes, if none was found.
 #[inline]
 fn skip(rest: &[u8], found: Option<usize>) -> (usize, Option<&u8>) {
     (found.map_or(rest.len(), |at| at + 1), found.and_then(|at| rest.get(at)))
 }
 
-/// What follows a byte of what opens a section, of which so many were seen before.
+/// The state after a byte of the text that opens a section, of which this many bytes were seen before.
 fn bang(byte: u8, seen: usize) -> Result<Place, FrameError> {
     match SECTION.get(seen) {
         Some(wanted) if *wanted == byte && seen + 1 == SECTION.len() => Ok(Place::Section(0)),
@@ -276,7 +276,7 @@ fn bang(byte: u8, seen: usize) -> Result<Place, FrameError> {
     }
 }
 
-/// What begins and ends a stanza, and stands nowhere within.
+/// The tags that begin and end a stanza, and stand nowhere within.
 const STANZAS: [&[u8]; 4] = [b"<iq", b"</iq", b"<message", b"</message"];
 
 /// Whether a tag begins with this, and not with something longer.
@@ -297,7 +297,7 @@ mod tests {
     const OPEN: &str = "<?xml version=\"1.0\"?><stream:stream from=\"a\" to='b' id=\"++123\" version=\"1.0\" xml:lang=\"en\" \
                         xmlns=\"c\" xmlns:stream=\"http://etherx.jabber.org/streams\" >";
 
-    /// What each frame is, as text, and the error that ended it.
+    /// Each frame as text, and the error that ended the stream.
     fn frames(pieces: &[&[u8]]) -> (Vec<String>, Option<FrameError>) {
         let mut framer = Framer::new();
         let mut frames = Vec::new();

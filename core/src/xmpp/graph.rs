@@ -15,7 +15,7 @@ pub enum Change {
     DeleteLink(Link),
 }
 
-/// What a node is called: names are unique within a kind.
+/// The name of a node: names are unique within a kind.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NodeId {
     /// Such as `virtual-network`.

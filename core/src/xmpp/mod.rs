@@ -1,4 +1,4 @@
-//! What control nodes and agents send each other: XMPP as Contrail and Tungsten Fabric use it.
+//! The protocol of control nodes and agents: XMPP as Contrail and Tungsten Fabric use it.
 //!
 //! A stream is cut into tags and stanzas by a [`Framer`]; [`xml`] reads one strictly, [`read()`] makes a [`Stanza`] of it,
 //! and a [`Writer`] writes one; [`stream`] is the machine around them, from the first byte to the last; a [`Backoff`]

@@ -16,13 +16,13 @@ pub enum ReadError {
     Xml {
         /// Why not.
         error: XmlError,
-        /// How long it is.
+        /// Its length, in bytes.
         bytes: usize,
     },
     /// It is XML, but no stanza of Contrail's.
     #[error("{what}, in <{name}{id}>")]
     Malformed {
-        /// What is wrong with it.
+        /// The fault.
         what: String,
         /// The name of the stanza.
         name: String,
@@ -56,7 +56,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Stanza>, ReadError> {
     })
 }
 
-/// What a stanza is about, as its `to` shows: the first of these that is found in it counts.
+/// The subject of a stanza, as its `to` shows: the first of these that is found in it counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Channel {
     Routes,

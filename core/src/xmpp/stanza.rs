@@ -10,7 +10,7 @@ pub enum Stanza {
     Subscribe {
         /// The routing instance.
         instance: InstanceName,
-        /// What makes the route distinguisher: for a ToR agent, the network's own number.
+        /// The number in the route distinguisher: for a ToR agent, that of the network.
         instance_id: u32,
         /// It publishes, and is to receive no routes.
         no_ribout: bool,
@@ -25,7 +25,7 @@ pub enum Stanza {
     },
     /// Agent: the first half of a publication or a withdrawal: the route. It counts when its collection follows.
     Publish {
-        /// What the collection must name: for our own, [`Key::node`]. Others may write something else.
+        /// The name of the item in the collection: for our own, [`Key::node`]. Other implementations may write a different one.
         node: Box<str>,
         /// The route, and its path; in a withdrawal only the key counts.
         route: Box<(Key, Path)>,

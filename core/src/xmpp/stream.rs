@@ -5,7 +5,7 @@
 //! server: Opening -> [StartTls -> Handshake -> Opening]            -> Established -> Ended
 //! ```
 //!
-//! What stands in brackets happens with TLS, which both ends want or neither. There is no login, and no stanza has an answer.
+//! The steps in brackets happen with TLS, which both ends want or neither. There is no login, and no stanza has an answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub const KEEPALIVE: Duration = Duration::from_secs(30);
 /// A keepalive: the two bytes of U+0200.
 pub const KEEPALIVE_BYTES: [u8; 2] = [0xC8, 0x80];
 
-/// What a stanza with one route takes, about.
+/// The approximate size of a stanza with one route, in bytes.
 const STANZA_BYTES: usize = 1 << 10;
 
 /// Which end of a stream this is.
@@ -43,7 +43,7 @@ pub enum Role {
     Server,
 }
 
-/// How a stream is started.
+/// The options of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
     /// Which end of the stream this is.
@@ -71,7 +71,7 @@ impl StreamOptions {
     }
 }
 
-/// What may arrive at a stream.
+/// An input of a stream.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Bytes from the peer, in order; once TLS is up, what it carries.
@@ -94,7 +94,7 @@ pub enum Input {
     Timeout,
 }
 
-/// What a stream wants done.
+/// An output of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send these bytes to the peer.
@@ -107,7 +107,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// What happens on a stream.
+/// An event of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Both ends are open: from now on stanzas are exchanged.
@@ -139,7 +139,7 @@ pub enum Why {
     NegotiationOverdue,
 }
 
-/// What is awaited.
+/// The step that the stream waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     /// The peer's opening tag.
@@ -171,7 +171,7 @@ pub struct Stream {
     writer: Option<Writer>,
     /// Stanzas that no [`Output::Send`] has taken yet.
     unsent: String,
-    /// What the driver has left, as far as we know.
+    /// The bytes left in the driver, as it reported last.
     queued_bytes: usize,
     /// When the stream must be open.
     due: Time,
@@ -510,7 +510,7 @@ impl Machine for Stream {
 }
 
 impl Phase {
-    /// What was awaited, for the end of a sentence.
+    /// The awaited step, as the end of a sentence.
     fn place(self) -> &'static str {
         match self {
             Self::Opening => ", where a stream was to be opened",

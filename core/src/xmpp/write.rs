@@ -15,9 +15,9 @@ use crate::xmpp::{CONTROL_NODE, OURS, PUBSUB};
 #[derive(Clone, Debug)]
 pub struct Writer {
     from: Box<str>,
-    /// Where routes go.
+    /// The address of routes.
     to_routes: Box<str>,
-    /// Where configuration goes.
+    /// The address of configuration.
     to_configuration: Box<str>,
     subscriptions: u64,
     publications: u64,
@@ -223,7 +223,7 @@ fn end_block(out: &mut String, block: Option<&str>) {
     }
 }
 
-/// How many objects it counts as.
+/// The number of objects that it counts as.
 fn write_change(out: &mut String, change: &Change) -> usize {
     match change {
         Change::UpdateNode(Node { id, properties }) => write_node(out, id, properties),

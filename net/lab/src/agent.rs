@@ -61,7 +61,7 @@ pub struct AgentSection {
 /// `[listen]`
 #[derive(Clone, Debug, Serialize)]
 pub struct ListenSection {
-    /// Where switches dial in, by TLS.
+    /// The address that switches dial, by TLS.
     pub ovsdb: SocketAddr,
     /// Where health checks are answered.
     pub health: SocketAddr,
@@ -103,9 +103,9 @@ pub struct UplinkSection {
 /// `[peer]`
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerSection {
-    /// Where the other agent dials in.
+    /// The address that the other agent dials.
     pub listen: SocketAddr,
-    /// Where the other agent listens.
+    /// The address that the other agent listens at.
     pub connect: SocketAddr,
     /// The CA of the agents' certificates.
     pub ca: PathBuf,

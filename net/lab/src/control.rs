@@ -42,7 +42,7 @@ pub struct ControlOptions {
 pub struct ControlSection {
     /// Its name.
     pub name: String,
-    /// Where agents dial in.
+    /// The address that agents dial.
     pub listen: SocketAddr,
     /// `/status` and `/metrics`.
     pub http: SocketAddr,

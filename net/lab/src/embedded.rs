@@ -41,7 +41,7 @@ pub struct EmbeddedPair {
     pub agents: [Agent; 2],
     /// `control-1`, `control-2` ...
     pub control_nodes: Vec<ControlNode>,
-    /// Where their files are.
+    /// The folder of their files.
     pub scratch: Scratch,
     _models: Runtime,
     _loopback: Loopback,

@@ -19,7 +19,7 @@ pub enum Error {
     /// The operating system returned an error.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed.
         what: String,
         /// Its reason.
         source: io::Error,
@@ -27,7 +27,7 @@ pub enum Error {
     /// A program or a server answered, but not what was hoped for.
     #[error("{what} failed: {answer}")]
     Failed {
-        /// What was tried.
+        /// The action that failed.
         what: String,
         /// The answer.
         answer: String,
@@ -35,7 +35,7 @@ pub enum Error {
     /// A condition did not become true in time.
     #[error("gave up after {seconds} s of waiting for {what}\n{logs}")]
     Deadline {
-        /// What was waited for.
+        /// The condition that did not come true.
         what: String,
         /// For how long.
         seconds: u64,

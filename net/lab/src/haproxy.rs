@@ -29,7 +29,7 @@ pub struct HaproxyOptions {
 pub struct Listen {
     /// Its name.
     pub name: String,
-    /// Where the switches dial.
+    /// The address that the switches dial.
     pub bind: SocketAddr,
     /// The agents.
     pub backends: Vec<Backend>,
@@ -42,7 +42,7 @@ pub struct Backend {
     pub name: String,
     /// The agent's address.
     pub address: Ipv4Addr,
-    /// Where the agent listens for switches.
+    /// The address at which the agent listens for switches.
     pub ovsdb: u16,
     /// Where it answers echoes.
     pub health: u16,

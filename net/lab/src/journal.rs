@@ -29,13 +29,13 @@ pub struct Change {
     pub table: String,
     /// The row's `_uuid`.
     pub row: String,
-    /// What became of it.
+    /// The outcome.
     pub kind: ChangeKind,
     /// The columns that were written; of sets and maps that existed before, only the difference.
     pub columns: Map<String, Value>,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ChangeKind {
     /// It is new.

@@ -105,7 +105,7 @@ pub struct Pair {
     pub island: Option<Island>,
     /// The network of their addresses.
     pub loopback: Loopback,
-    /// Where their files are.
+    /// The folder of their files.
     pub scratch: Scratch,
 }
 
@@ -128,10 +128,10 @@ pub struct Island {
     _namespaces: Namespaces,
 }
 
-/// How long the proxy may take to see both agents: it asks five times a second.
+/// The longest time that the proxy may take to see both agents: it asks five times a second.
 const PROXY: Duration = Duration::from_secs(60);
 
-/// How long the agents may take to be configured by control nodes, with all the MACs that these know.
+/// The longest time that the agents may take to be configured by control nodes, with all the MACs that these know.
 const CONFIGURATION: Duration = Duration::from_secs(180);
 
 /// Parts of the loopback network.

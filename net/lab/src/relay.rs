@@ -47,7 +47,7 @@ impl Relay {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.listens
     }

@@ -18,7 +18,7 @@ pub struct Stage {
     pub pki: Pki,
     /// Whose addresses they have.
     pub loopback: Loopback,
-    /// Where their files are.
+    /// The folder of their files.
     pub scratch: Scratch,
 }
 

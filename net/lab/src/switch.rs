@@ -65,7 +65,7 @@ pub struct Switch {
     options: SwitchOptions,
 }
 
-/// How long a server may take to answer on a busy machine.
+/// The longest time that a server may take to answer on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Switch {

@@ -50,7 +50,7 @@ impl Status for ControlStatus {
     }
 }
 
-/// How long the worker may take to return its status.
+/// The longest time that the worker may take to return its status.
 pub const STATUS: Duration = Duration::from_secs(1);
 
 /// One request per connection. A client on loopback that needs longer has stopped.
@@ -59,7 +59,7 @@ const LIMITS: Limits = Limits {
     time: Duration::from_secs(15),
 };
 
-/// How long a client may take to send the header of its request.
+/// The longest time that a client may take to send the header of its request.
 const HEADER: Duration = Duration::from_secs(5);
 
 /// The largest header of a request, in bytes.

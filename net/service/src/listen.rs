@@ -32,7 +32,7 @@ pub struct ListenOptions {
     pub half_open_max: usize,
     /// Silence after which the kernel probes a connection; it gives up after three more of these.
     pub tcp_keepalive: Duration,
-    /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+    /// The longest time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
     pub tcp_user_timeout: Duration,
 }
 

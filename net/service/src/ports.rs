@@ -16,7 +16,7 @@ use crate::event::ServiceEvent;
 pub(crate) struct Limits {
     /// Connections at a time. One more closes the oldest, so that silent clients cannot lock a health check out.
     pub(crate) connections: usize,
-    /// How long a connection may last.
+    /// The longest time that a connection may last.
     pub(crate) time: Duration,
 }
 

@@ -34,7 +34,7 @@ pub(super) trait Check {
     }
 }
 
-/// What a check reads.
+/// The parts of the world that a check reads.
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
     pub(super) world: &'a World,

@@ -12,7 +12,7 @@ use crate::switch::{Commit, Row, RowChange, Writer};
 use crate::world::World;
 use crate::world::log::{ActorEvent, Entry, WorldEvent};
 
-/// How long an agent may go on with an older configuration.
+/// The longest time that an agent may go on with an older configuration.
 const RECENT: std::time::Duration = std::time::Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]

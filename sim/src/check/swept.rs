@@ -18,7 +18,7 @@ use crate::world::log::{ActorEvent, Entry, WorldEvent};
 use crate::world::{AgentView, Consumer, ControlView, SwitchView, World};
 use crate::{control, host};
 
-/// How long a route, or another configuration, may take to arrive.
+/// The longest time that a route, or another configuration, may take to arrive.
 const RECENT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]

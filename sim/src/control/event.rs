@@ -1,4 +1,4 @@
-//! What a control host reports.
+//! The events of a control host.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ impl LogEvent for Event {
 }
 
 impl fmt::Display for Event {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node(event) => event.fmt(f),

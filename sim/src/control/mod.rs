@@ -19,10 +19,10 @@ use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, Time};
 use crate::socket::{Input, Output};
 pub use event::Event;
 
-/// How a control host is started.
+/// The options of a control host.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What it calls itself.
+    /// Its name.
     pub name: String,
     /// Where agents connect.
     pub listen: SocketAddrV4,

@@ -16,7 +16,7 @@ use crate::tls::Tls;
 /// limit.
 const MAX_CONNECTIONS: usize = 330;
 
-/// How long the handshake of an accepted connection may take: as long as a silent connection lives.
+/// The longest time that the handshake of an accepted connection may take: as long as a silent connection lives.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 impl Device {

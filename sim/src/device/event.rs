@@ -1,4 +1,4 @@
-//! What a switch reports.
+//! The events of a switch.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -39,7 +39,7 @@ use remote::{Remote, Way};
 
 /// What happens to it.
 pub type Input = socket::Input<Command>;
-/// What it wants done.
+/// Its outputs.
 pub type Output = socket::Output<Event>;
 
 /// A command to a switch.
@@ -65,7 +65,7 @@ pub enum Why {
     Server(switch::Why),
 }
 
-/// What kind of switch it is.
+/// The kind of switch.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Its server.

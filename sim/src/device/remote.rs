@@ -25,7 +25,7 @@ pub(super) struct Remote {
 pub(super) struct Timers {
     /// The longest back-off: `max_backoff`.
     pub(super) max_backoff: Duration,
-    /// How long a line may be silent before it is probed: `inactivity_probe`, where zero is for ever.
+    /// The longest time that a line may be silent before it is probed: `inactivity_probe`, where zero is for ever.
     pub(super) probe: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! What an agent host reports.
+//! The events of an agent host.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ impl LogEvent for Event {
 }
 
 impl fmt::Display for Event {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Session(event) => event.fmt(f),

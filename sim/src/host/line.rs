@@ -54,7 +54,7 @@ impl Line {
         self.session.handle(now, input);
     }
 
-    /// What the session wants done.
+    /// The outputs of the session.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         let output = self.session.poll_output();
         self.sent |= matches!(output, Some(Output::Send(_)));

@@ -50,7 +50,7 @@ use listener::{Listener, Reaction, Step};
 use mailbox::{Lane, Letter, Mailbox};
 pub use why::Why;
 
-/// How an agent host is started.
+/// The options of an agent host.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where switches connect; taken once the agent has been fit.
@@ -61,7 +61,7 @@ pub struct Options {
     pub agent_check: SocketAddrV4,
     /// What a flight of TLS takes of the processor.
     pub tls_work: Duration,
-    /// What is wanted.
+    /// The desired state.
     pub configuration: Arc<Configuration>,
     /// Whether that is everything that could be wanted. An agent that has never seen everything is unfit.
     pub complete: bool,
@@ -78,7 +78,7 @@ pub struct Options {
 /// A command to an agent host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// What is wanted from now on, and whether it is everything.
+    /// The desired state from now on, and whether it is complete.
     Configure {
         configuration: Arc<Configuration>,
         complete: bool,

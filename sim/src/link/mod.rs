@@ -59,7 +59,7 @@ struct Host {
     powered: bool,
     frozen: bool,
     listening: BTreeSet<SocketAddrV4>,
-    /// How long sent bytes may stay unacknowledged.
+    /// The longest time that sent bytes may stay unacknowledged.
     user_timeout: Duration,
     port: u16,
 }
@@ -181,7 +181,7 @@ impl Links {
         path.arrival(now, self.latency, &mut self.random)
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn connections(&self) -> usize {
         self.conns.len()
     }

@@ -107,7 +107,7 @@ impl fmt::Display for Kind {
 }
 
 impl Fault {
-    /// What kind of fault this is.
+    /// The kind of the fault.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Crash { .. } => Kind::Crash,

@@ -29,7 +29,7 @@ pub use span::Span;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What people call it.
+    /// The name that people use.
     pub name: String,
     /// Decides every latency and every order that the plan leaves open.
     pub seed: u64,
@@ -53,7 +53,7 @@ pub struct Plan {
     #[cfg(feature = "mutants")]
     #[serde(skip)]
     pub mutant: Option<tandem_core::mutant::Mutant>,
-    /// What breaks, by time.
+    /// The faults, by time.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Scheduled>,
 }
@@ -179,7 +179,7 @@ pub struct Workload {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Judgement {
-    /// How long the healed core may take; without it, what the configured timers allow.
+    /// The longest time that the healed core may take; without it, what the configured timers allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub converge: Option<Span>,
     /// Checks whose violation is expected of this plan, such as `S2`; each must be explained in a comment.
@@ -246,7 +246,7 @@ pub enum Fault {
     Configure { what: Configure },
 }
 
-/// What TLS does.
+/// The fault of TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TlsFault {

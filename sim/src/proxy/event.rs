@@ -1,4 +1,4 @@
-//! What a proxy reports.
+//! The events of a proxy.
 
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -91,7 +91,7 @@ impl LogEvent for Event {
 }
 
 impl fmt::Display for Event {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ServerUp { server } | Self::ServerDrain { server } | Self::ServerReady { server } => {

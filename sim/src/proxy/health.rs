@@ -80,7 +80,7 @@ impl Health {
         self.up && !self.drained && self.weight > 0
     }
 
-    /// What a check found.
+    /// A violation that a check found.
     pub(super) fn checked(&mut self, server: &Server, outcome: &Outcome) -> Vec<Event> {
         let why = match outcome {
             Outcome::Passed => None,

@@ -99,7 +99,7 @@ pub struct Proxy {
     shared: Shared,
 }
 
-/// How long a new process may take to read its file and to fork, at most; it runs no checks meanwhile.
+/// The longest time that a new process may take to read its file and to fork; it runs no checks meanwhile.
 const STARTUP_US: u64 = 100_000;
 
 impl Machine for Proxy {

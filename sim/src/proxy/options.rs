@@ -17,7 +17,7 @@ pub struct Options {
 /// A `listen` section.
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// Where clients dial.
+    /// The address that clients dial.
     pub at: SocketAddrV4,
     /// In the order of the file.
     pub servers: Vec<Server>,

@@ -68,7 +68,7 @@ use server::Served;
 use transact::Outcome;
 pub use work::UNANSWERED;
 
-/// What happens to a switch.
+/// An input of a switch.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A connection is up, in either direction; the switch is the JSON-RPC server on it.
@@ -88,7 +88,7 @@ pub enum Input {
     Sent {
         /// On this connection.
         conn: ConnId,
-        /// How many.
+        /// The number.
         queued_bytes: usize,
     },
     /// The other end sends no more, and still reads (FIN).
@@ -105,7 +105,7 @@ pub enum Input {
     Timeout,
 }
 
-/// What a switch wants done.
+/// An output of a switch.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
     /// Send these bytes, one whole message.
@@ -142,7 +142,7 @@ pub enum Why {
     ProbeDue,
 }
 
-/// What kind of switch it is.
+/// The kind of switch.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Its schema.
@@ -153,7 +153,7 @@ pub struct Options {
     pub monitor_cond: bool,
     /// Whether an insert may choose its uuid (Open vSwitch 2.13).
     pub client_uuids: bool,
-    /// How long a client may be silent before it is sent an echo; as long again, and it is cut off. The real
+    /// The longest time that a client may be silent before it is sent an echo; as long again, and it is cut off. The real
     /// server's default is 5 s on TLS and TCP, and none on a unix socket. See [`Switch::set_probe`].
     pub probe: Option<Duration>,
     /// Microseconds that it takes to render a row of a monitor's first reply. The real server takes about ten.
@@ -361,7 +361,7 @@ impl Switch {
         &self.database.schema
     }
 
-    /// How long this client may be silent, instead of [`Options::probe`]: the value of `Manager.inactivity_probe`,
+    /// The longest time that this client may be silent, instead of [`Options::probe`]: the value of `Manager.inactivity_probe`,
     /// which the server raises to a second at least.
     pub fn set_probe(&mut self, conn: ConnId, probe: Option<Duration>) {
         if let Some(session) = self.sessions.get_mut(&conn) {

@@ -21,7 +21,7 @@ pub(super) struct Session {
     pub(super) bytes_came: bool,
     /// When an echo was sent, if nothing was last_received since.
     pub(super) probed: Option<Time>,
-    /// How long it may be silent.
+    /// The longest time that it may be silent.
     pub(super) probe: Option<Duration>,
     /// Whether it asked to be notified of cancelled transactions (`set_db_change_aware`).
     pub(super) change_aware: bool,

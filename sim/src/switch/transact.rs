@@ -31,7 +31,7 @@ pub(super) struct Context<'a> {
     pub(super) refusal: &'a mut Option<OpError>,
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 pub(super) enum Outcome {
     /// It is over.
     Done {

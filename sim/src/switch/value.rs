@@ -139,7 +139,7 @@ impl Datum {
         Ok(())
     }
 
-    /// How many elements.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -24,10 +24,10 @@ use crate::socket::{DialFailure, Input, Output};
 pub use slot::Why;
 use slot::{Session, Slot, State};
 
-/// How a vRouter is started.
+/// The options of a vRouter.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What it calls itself.
+    /// Its name.
     pub name: String,
     /// The control nodes, the preferred first.
     pub control_nodes: Vec<SocketAddrV4>,

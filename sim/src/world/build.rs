@@ -52,7 +52,7 @@ const LOCAL_PORT: u16 = 6632;
 /// As `net` sets TCP_USER_TIMEOUT.
 const AGENT_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the old process of a reloaded proxy may live.
+/// The longest time that the old process of a reloaded proxy may live.
 const HARD_STOP_AFTER: Duration = Duration::from_secs(600);
 
 /// A world without nodes.

@@ -119,7 +119,7 @@ impl World {
         self.schedule.next_at()
     }
 
-    /// What time it is.
+    /// The time.
     pub fn now(&self) -> Time {
         self.now
     }
@@ -139,7 +139,7 @@ impl World {
         self.steps_at_once
     }
 
-    /// What is planned.
+    /// The planned event.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

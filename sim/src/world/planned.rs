@@ -6,7 +6,7 @@ use super::node::Part;
 use crate::link::{HostId, Transit};
 use crate::socket::{Check, Outcome};
 
-/// What is planned, and the event that led to it.
+/// The planned event, and the event that led to it.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) cause: u64,

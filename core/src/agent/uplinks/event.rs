@@ -1,4 +1,4 @@
-//! What happens between an agent and its control nodes, for logs and checks.
+//! Events between an agent and its control nodes, for logs and checks.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,20 +11,20 @@ use crate::ids::{Mac, Uuid};
 use crate::log_words;
 use crate::text::short;
 
-/// What happened between this agent and its control nodes.
+/// An event between this agent and its control nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum What {
     /// A session with a control node is open.
     UplinkUp {
-        /// Where the control node is.
+        /// The address of the control node.
         address: SocketAddr,
         /// The name that it gave.
         name: String,
     },
     /// A session or a dial ended.
     UplinkDown {
-        /// Where the control node is.
+        /// The address of the control node.
         address: SocketAddr,
         /// Why it ended.
         why: CloseWhy,
@@ -52,7 +52,7 @@ pub enum What {
     },
     /// Something in the configuration cannot be read; the rest is in force.
     Unreadable {
-        /// What is wrong, for a person; its text comes from the control node.
+        /// The fault, for people; the text comes from the control node.
         what: String,
     },
     /// A route arrived as the best path of a MAC.
@@ -109,7 +109,7 @@ impl LogEvent for What {
 }
 
 impl fmt::Display for What {
-    /// What follows the word in the log.
+    /// The text after the word in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UplinkUp { address, name } => write!(f, "{} at {address}", short(name)),

@@ -29,7 +29,7 @@ pub(super) struct Moved {
 }
 
 impl Instances {
-    /// What a configuration asks for.
+    /// The instances that a configuration needs.
     pub(super) fn of(configuration: &Configuration) -> Self {
         let mut instances = Self::default();
         for switch in configuration.switches.values() {

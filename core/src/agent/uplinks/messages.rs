@@ -1,4 +1,4 @@
-//! What the uplinks receive, what they want done, and why they want to be woken.
+//! The inputs and outputs of the uplinks, and the reasons of their deadlines.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,15 +25,15 @@ pub struct UplinkId(pub u64);
 pub struct Options {
     /// The control nodes, the preferred first.
     pub nodes: Vec<SocketAddr>,
-    /// How sessions with switches behave; the configuration that control nodes send does not say.
+    /// The options of sessions with switches; control nodes do not send them.
     pub session: SessionOptions,
-    /// How long a copy of a route is held after the original went; `None` holds none.
+    /// The time for which a copy of a route is held after the original went; `None` holds none.
     pub stale_hold: Option<Duration>,
     /// For the jitter of the back-off.
     pub seed: u64,
 }
 
-/// What may arrive.
+/// An input.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Both streams are open. The control node gave this name, and is a Tandem control node or not.
@@ -49,10 +49,10 @@ pub enum Input {
     Received {
         /// Which dial or session.
         id: UplinkId,
-        /// What it sent.
+        /// The stanza that it sent.
         stanza: Stanza,
     },
-    /// So many bytes wait in the driver, because the control node has not taken them yet.
+    /// The number of bytes in the driver that the control node has not taken yet.
     Sent {
         /// Which dial or session.
         id: UplinkId,
@@ -68,16 +68,16 @@ pub enum Input {
     },
     /// This configuration is in force now.
     Configured(Arc<Configuration>),
-    /// What our sessions export of a route changed; they export its MAC at these tunnel ends now.
+    /// The exports of a route changed; our sessions export its MAC at these tunnel ends now.
     Exported {
         /// The MAC and its network, and the tunnel end that came or went.
         route: Route,
-        /// What became of it.
+        /// The kind of change.
         change: Change,
         /// Every tunnel end at which the MAC is exported; empty if it is at none.
         vteps: Vec<Ipv4Addr>,
     },
-    /// How the configured switches are served, by this agent or by the peer agent.
+    /// The service of the configured switches, by this agent or by the peer agent.
     Served(BTreeMap<Ipv4Addr, Served>),
     /// Our sessions are about to end. How the switches are served until then.
     Releasing(BTreeMap<Ipv4Addr, Served>),
@@ -85,7 +85,7 @@ pub enum Input {
     Timeout,
 }
 
-/// What became of a route of ours.
+/// A change of a route of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
     /// The switch learned it just now.
@@ -98,7 +98,7 @@ pub enum Change {
     SessionOver,
 }
 
-/// What is to be done.
+/// An output.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Dial this control node, and open a stream.
@@ -112,7 +112,7 @@ pub enum Output {
     SendStanza {
         /// Which dial or session.
         id: UplinkId,
-        /// What is to be sent.
+        /// The stanza to send.
         stanza: Stanza,
     },
     /// Close the session.
@@ -140,9 +140,9 @@ pub enum Output {
     },
     /// This configuration is to be in force; and whether it is complete.
     Configure {
-        /// What is to be in force.
+        /// The configuration to put in force.
         configuration: Arc<Configuration>,
-        /// What it does not desire may be deleted.
+        /// The configuration is complete: rows that it does not desire may be deleted.
         complete: bool,
     },
     /// Something happened.

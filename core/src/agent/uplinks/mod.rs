@@ -107,7 +107,7 @@ impl Uplinks {
         self.publications.held()
     }
 
-    /// What is advertised of a MAC.
+    /// The advert of a MAC.
     pub fn advert(&self, network: Uuid, mac: Mac) -> Option<Advert> {
         self.publications.advert(network, mac)
     }
@@ -147,7 +147,7 @@ impl Uplinks {
         self.update_complete();
     }
 
-    /// What the session sent becomes stale; it goes at once where another control node has sent everything.
+    /// The routes of the session become stale; they go at once where another control node has sent everything.
     fn on_closed(&mut self, now: Time, id: UplinkId, why: CloseWhy) {
         let Some((slot, address)) = self.connections.on_closed(now, id, why.reason) else {
             return;
@@ -202,7 +202,7 @@ impl Uplinks {
         }
     }
 
-    /// What our sessions export of a route changed.
+    /// The exports of a route changed.
     fn on_exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr]) {
         let Route { network, mac, .. } = route;
         if mac.is_broadcast() {

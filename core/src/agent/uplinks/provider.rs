@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::What;
 use crate::agent::graph::Graph;
-use crate::bounds::{ALARM_AFTER, CHANGES_SETTLE, GRAPH_BYTES, QUIET};
+use crate::bounds::{ALARM_AFTER, CHANGES_QUIET, GRAPH_BYTES, QUIET};
 use crate::configuration::{Configuration, SessionOptions};
 use crate::time::Time;
 use crate::xmpp::graph::Change;
@@ -13,23 +13,23 @@ use crate::xmpp::graph::Change;
 #[derive(Clone, Debug)]
 pub(super) struct Provider {
     name: String,
-    /// It is a Tandem control node, and says itself when it has sent everything.
+    /// It is a Tandem control node, and marks the end of its configuration.
     ours: bool,
     graph: Graph,
     /// When a change arrived that is not in the snapshot yet.
     changed_at: Option<Time>,
     snapshot: Option<Snapshot>,
-    /// How the snapshot differs from the configuration in force.
+    /// The difference between the snapshot and the configuration in force.
     difference: Option<Difference>,
 }
 
-/// What a control node asks for once it has sent everything.
+/// The configuration of a control node that has sent everything.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     /// Control nodes of other makes have no revision.
     pub(super) revision: Option<u64>,
     pub(super) configuration: Arc<Configuration>,
-    /// What could not be read.
+    /// The parts that could not be read.
     pub(super) problems: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl Provider {
         }
     }
 
-    /// What the control node calls itself.
+    /// The name of the control node.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -65,7 +65,7 @@ impl Provider {
         self.ours
     }
 
-    /// What it asks for, once it has sent everything.
+    /// Its configuration, once it has sent everything.
     pub(super) fn snapshot(&self) -> Option<&Snapshot> {
         self.snapshot.as_ref()
     }
@@ -93,9 +93,9 @@ impl Provider {
         });
     }
 
-    /// When silence means that everything was sent: the first time late, later soon. A Tandem control node says so itself.
+    /// When silence means that everything was sent: the first time late, later soon. A Tandem control node marks the end.
     pub(super) fn quiet_at(&self) -> Option<Time> {
-        let wait = if self.snapshot.is_some() { CHANGES_SETTLE } else { QUIET };
+        let wait = if self.snapshot.is_some() { CHANGES_QUIET } else { QUIET };
         self.changed_at.filter(|_| !self.ours).map(|at| at + wait)
     }
 
@@ -215,6 +215,6 @@ mod tests {
         foreign.take_snapshot(&session());
         assert_eq!(foreign.quiet_at(), None);
         foreign.on_changes(Time::ORIGIN, Vec::new());
-        assert_eq!(foreign.quiet_at(), Some(Time::ORIGIN + CHANGES_SETTLE));
+        assert_eq!(foreign.quiet_at(), Some(Time::ORIGIN + CHANGES_QUIET));
     }
 }

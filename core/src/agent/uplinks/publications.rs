@@ -1,4 +1,4 @@
-//! What we publish: the routes that our switches learned, their broadcast routes, and the copies that are held.
+//! Our publications: the routes that our switches learned, their broadcast routes, and the copies that are held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,10 +14,10 @@ use crate::evpn::{InstanceName, Key, NextHop, PREFERENCE, Path, STALE_PREFERENCE
 use crate::ids::{Mac, Uuid, Vni};
 use crate::time::Time;
 
-/// What every control node is to be sent.
+/// The routes that every control node is to have.
 #[derive(Clone, Debug)]
 pub(super) struct Publications {
-    /// Where broadcasts for our switches go.
+    /// The broadcast routes of our switches.
     tsn: Ipv4Addr,
     adverts: Adverts,
     /// `None` holds no copies.
@@ -64,7 +64,7 @@ impl Publications {
         self.hold.as_ref().and_then(Hold::due)
     }
 
-    /// What is advertised of a MAC at first hand.
+    /// The advert of a MAC at first hand.
     pub(super) fn advert(&self, network: Uuid, mac: Mac) -> Option<Advert> {
         self.adverts.of(network, mac)
     }
@@ -86,7 +86,7 @@ impl Publications {
         self.exported_broadcasts(network).chain(held)
     }
 
-    /// Where we publish that a MAC is, at first hand or as a copy, and the sequence.
+    /// The tunnel end that we publish for a MAC, at first hand or as a copy, and the sequence.
     pub(super) fn place(&self, network: Uuid, mac: Mac) -> Option<(Ipv4Addr, u32)> {
         let advert = self
             .adverts
@@ -131,7 +131,7 @@ impl Publications {
         })
     }
 
-    /// What our sessions export of a MAC changed; it is at these tunnel ends now.
+    /// The exports of a MAC changed; it is at these tunnel ends now.
     pub(super) fn on_exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr], fabric: &Fabric) {
         let Route { network, mac, vtep } = route;
         if let Some(hold) = self.hold.as_mut().filter(|_| change == Change::Withdrawn) {
@@ -196,7 +196,7 @@ impl Publications {
         hold.on_paths(now, network, mac, &paths)
     }
 
-    /// How our switches are served changed. Returns what is held no more, or from now on.
+    /// The service of our switches changed. Returns the routes that are no longer held, or are held from now on.
     pub(super) fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
         let hold = self.hold.as_mut();
         hold.map(|hold| hold.on_served(now, served)).unwrap_or_default()
@@ -244,7 +244,7 @@ impl Publications {
     }
 }
 
-/// What all our routes have in common.
+/// The attributes that all our routes share.
 fn path(vtep: Ipv4Addr, vni: Vni) -> Path {
     Path {
         next_hops: vec![NextHop::vxlan(vtep, vni)],

@@ -1,4 +1,4 @@
-//! What control nodes send: routes go into the fabric table, ends of RIB to the subscriptions, configuration to the source.
+//! Stanzas of control nodes: routes go into the fabric table, ends of RIB to the subscriptions, configuration to the source.
 
 use super::{UplinkId, Uplinks, What};
 use crate::agent::fabric::ReceivedPath;
@@ -30,7 +30,7 @@ impl Uplinks {
                 source.on_changes(now, id, changes, connections, &mut self.outputs);
             }
             Stanza::Unreadable { what } => self.event(What::Unreadable { what }),
-            // What agents send to control nodes means nothing in this direction.
+            // Stanzas of agents mean nothing in this direction.
             Stanza::Subscribe { .. } | Stanza::Unsubscribe { .. } | Stanza::SubscribeConfiguration { .. } => {}
             Stanza::Publish { .. } | Stanza::Collection { .. } => {}
         }

@@ -13,7 +13,7 @@ use crate::xmpp::Stanza;
 /// A route of an instance.
 type Entry = (InstanceName, Key);
 
-/// What a session with a control node was sent.
+/// The routes that a session with a control node was sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RibOut {
     /// As it was sent, so that it can be withdrawn.
@@ -41,7 +41,7 @@ impl RibOut {
         self.dirty.is_empty() && self.withdrawals.is_empty()
     }
 
-    /// How many routes the control node holds of us, and how many are left to be compared.
+    /// The number of our routes that the control node holds, and of those that are left to be compared.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.sent.len(), self.dirty.len() + self.withdrawals.len())
     }

@@ -1,7 +1,7 @@
-//! Where the configuration comes from: one control node at a time, until it is lost or turns out to be outdated.
+//! The source of the configuration: one control node at a time, until it is lost or turns out to be outdated.
 //!
 //! The graph of each control node is built up separately; what was in force stays in force until the next one has sent
-//! everything. A Tandem control node says when that is so, and which revision it was; others are quiet for a while.
+//! everything. A Tandem control node marks the end, with the revision; others are quiet for a while.
 //!
 //! Every Tandem control node is asked, so that a higher revision is followed at once, and a difference is reported. One of
 //! another make is asked when no other is left to follow, and followed until a Tandem control node is back.
@@ -251,7 +251,7 @@ mod tests {
         connections: Connections,
     }
 
-    /// What the source does: asks a session, follows a name, puts a configuration in force.
+    /// An action of the source: it asks a session, follows a name, or puts a configuration in force.
     #[derive(Debug, Eq, PartialEq)]
     enum Act {
         Ask(u64),

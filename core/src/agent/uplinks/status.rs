@@ -1,4 +1,4 @@
-//! What the agent shows of its control nodes.
+//! The status of the agent's control nodes.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ impl Uplinks {
         self.connections.closed()
     }
 
-    /// What an operator may want to know of each control node.
+    /// The status of each control node, for operators.
     pub fn status(&self) -> Vec<UplinkStatus> {
         let slots = self.connections.slots();
         slots

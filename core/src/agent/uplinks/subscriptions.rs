@@ -12,7 +12,7 @@ use crate::evpn::InstanceName;
 use crate::ids::Uuid;
 use crate::time::Time;
 
-/// How long after subscribing an end-of-RIB may still arrive that was written before the subscription was read.
+/// The time after a subscription in which an end-of-RIB may arrive that was written before the subscription was read.
 const END_OF_EARLIER: Duration = Duration::from_secs(5);
 
 /// The subscriptions of one session with a control node.
@@ -21,7 +21,7 @@ pub(super) struct Subscriptions {
     /// The control node sends an end-of-RIB for each subscription, however long that takes.
     marks_ends: bool,
     current: BTreeMap<InstanceName, Subscription>,
-    /// How many subscriptions this session has made: the last number.
+    /// The number of subscriptions of this session: the last number.
     made: u64,
 }
 
@@ -152,7 +152,7 @@ impl Subscriptions {
         self.current.values().map(|it| (it.network, it.complete))
     }
 
-    /// How many instances are subscribed, and how many of them are complete.
+    /// The number of subscribed instances, and of those that are complete.
     pub(super) fn counts(&self) -> (usize, usize) {
         let complete = self.networks().filter(|(_, complete)| *complete);
         (self.current.len(), complete.count())

@@ -32,7 +32,7 @@ impl Uplinks {
         }
     }
 
-    /// What we publish of a MAC changed: what we presumed to be sent of it goes, if its network is complete.
+    /// Our route of a MAC changed: the path that we presumed for it goes, if its network is complete.
     pub(super) fn sweep_complete(&mut self, network: Uuid, mac: Mac) {
         if self.is_complete(network) {
             self.sweep(network, mac);
@@ -64,7 +64,7 @@ impl Uplinks {
         }
     }
 
-    /// What we publish of a MAC, as the least preferred path.
+    /// Our own route of a MAC, as the least preferred path.
     fn presumed(&self, network: Uuid, mac: Mac) -> Option<(Key, ReceivedPath)> {
         let (vtep, sequence) = self.publications.place(network, mac)?;
         let (_, vni) = self.instances.of_network(network)?;

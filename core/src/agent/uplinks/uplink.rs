@@ -62,17 +62,17 @@ impl Uplink {
         self.since
     }
 
-    /// What of the networks is subscribed and complete.
+    /// The subscribed networks, and which of them are complete.
     pub(super) fn subscriptions(&self) -> &Subscriptions {
         &self.subscriptions
     }
 
-    /// The same, to be told what arrives.
+    /// The same, to record what arrives.
     pub(super) fn subscriptions_mut(&mut self) -> &mut Subscriptions {
         &mut self.subscriptions
     }
 
-    /// What the control node was sent.
+    /// The routes that the control node was sent.
     pub(super) fn rib_out(&self) -> &RibOut {
         &self.rib_out
     }
@@ -82,7 +82,7 @@ impl Uplink {
         &mut self.rib_out
     }
 
-    /// How many routes were of no use, by why.
+    /// The number of unusable routes, by reason.
     pub(super) fn unusable(&self) -> &BTreeMap<Unusable, u64> {
         &self.unusable
     }
@@ -106,12 +106,12 @@ impl Uplink {
         }
     }
 
-    /// So many bytes wait in the driver.
+    /// The number of bytes in the driver changed.
     pub(super) fn on_sent(&mut self, queued_bytes: usize) {
         self.queued_bytes = queued_bytes;
     }
 
-    /// So many routes arrived of an instance that is not subscribed.
+    /// Routes of an instance that is not subscribed arrived.
     pub(super) fn on_unsubscribed_routes(&mut self, routes: usize) {
         *self.unusable.entry(Unusable::NotAsked).or_default() += routes as u64;
     }

@@ -199,7 +199,7 @@ impl Both {
         }
     }
 
-    /// So many bytes wait for a client.
+    /// The number of bytes that wait for a client changed.
     fn queue(&mut self, client: u8, bytes: usize) {
         if let Some((conn, _)) = self.model.sessions.get(&client) {
             self.world.sent(*conn, bytes);

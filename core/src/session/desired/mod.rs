@@ -54,7 +54,7 @@ impl Desired {
         &self.configuration
     }
 
-    /// How sessions behave.
+    /// The options of sessions.
     pub(super) fn options(&self) -> &SessionOptions {
         &self.configuration.session
     }

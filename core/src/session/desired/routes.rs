@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use crate::ids::{Mac, Uuid};
 
-/// Where MACs are, by network.
+/// The tunnel ends of MACs, by network.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     macs: BTreeMap<Uuid, BTreeMap<Mac, Ipv4Addr>>,

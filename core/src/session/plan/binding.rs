@@ -62,7 +62,7 @@ fn desired_bindings(view: &View, switch: &SwitchName, port: &PortName) -> BTreeM
     desired.map(|(vlan, network)| (*vlan, row(network))).collect()
 }
 
-/// What to report of a binding that is replaced, if another client made it.
+/// The event for a binding that is replaced, if another client made it.
 fn replaced(view: &View, switch: &SwitchName, port: &PortName, vlan: VlanId, row: Uuid) -> Option<What> {
     let entry = view.replica.logical_switches.row(row)?;
     entry.network.is_none().then(|| What::BindingReplaced {

@@ -1,4 +1,4 @@
-//! What planning comes to: a step for an object, a batch for a transaction.
+//! The results of planning: a step for an object, a batch for a transaction.
 
 use std::net::Ipv4Addr;
 
@@ -6,16 +6,16 @@ use crate::event::{Lane, Object, What};
 use crate::ids::Vni;
 use crate::session::reconciler::Wait;
 
-/// What planning an object came to.
+/// The result of planning an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::session) enum Step {
     /// It is as desired, or nothing can be done about it.
     Right,
-    /// What makes it so stands in the transaction.
+    /// The operations that bring it into line stand in the transaction.
     Write {
         /// Nothing is left to write when that is applied.
         whole: bool,
-        /// What to report when that is applied.
+        /// The events to report when that is applied.
         notes: Vec<What>,
     },
     /// It has to wait.
@@ -38,7 +38,7 @@ impl Step {
     };
 }
 
-/// What a transaction on the wire writes.
+/// The content of a transaction on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::session) struct Batch {
     pub(in crate::session) lane: Lane,
@@ -49,6 +49,6 @@ pub(in crate::session) struct Batch {
     pub(in crate::session) creates: Vec<Ipv4Addr>,
     /// VNIs that it gives to logical switches.
     pub(in crate::session) gives: Vec<Vni>,
-    /// What to report when it is applied.
+    /// The events to report when it is applied.
     pub(in crate::session) notes: Vec<What>,
 }

@@ -24,7 +24,7 @@ pub(super) fn mac(n: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, n])
 }
 
-/// What a view looks at.
+/// The parts that a view reads.
 pub(super) struct Scene {
     pub(super) now: Time,
     replica: Replica,

@@ -1,4 +1,4 @@
-//! What planning may read: everything, and nothing of it to change.
+//! The view of planning: it may read everything, and change nothing.
 
 use std::net::Ipv4Addr;
 

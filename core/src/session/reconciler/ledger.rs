@@ -45,11 +45,11 @@ pub(in crate::session) struct Candidate {
 struct Entry {
     state: State,
     cause: Cause,
-    /// How often it was rejected when it stood alone in its transaction, since it was last applied.
+    /// The number of its rejections while it stood alone in a transaction, since it was last applied.
     attempts: u32,
 }
 
-/// Where an object stands.
+/// The state of an object.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum State {
     /// To be planned, with others of its lane.
@@ -123,7 +123,7 @@ impl Ledger {
         self.place(candidate, State::Waiting { lane, on });
     }
 
-    /// A taken object is on the wire. `whole` says that the transaction writes all of it.
+    /// A taken object is on the wire. `whole`: the transaction writes all of it.
     pub(super) fn sent(&mut self, candidate: Candidate, whole: bool) {
         self.place(candidate, State::InFlight { dirty: !whole });
     }
@@ -161,7 +161,7 @@ impl Ledger {
         Some(object)
     }
 
-    /// What some objects waited on may have happened.
+    /// An event that objects wait on may have happened.
     pub(super) fn release(&mut self, happened: impl Fn(&Wait) -> bool) {
         let over: Vec<Wait> = self.waiting.keys().filter(|on| happened(on)).copied().collect();
         for on in over {
@@ -201,7 +201,7 @@ impl Ledger {
         waiting.any(|(_, objects)| objects.iter().any(|object| object.lane() == lane))
     }
 
-    /// What objects wait on.
+    /// The events that objects wait on.
     pub(super) fn waits(&self) -> impl Iterator<Item = &Wait> + '_ {
         self.waiting.keys()
     }

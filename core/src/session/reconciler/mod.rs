@@ -23,7 +23,7 @@ pub(super) use wait::Wait;
 pub(super) use walk::Stop;
 use walk::Walk;
 
-/// What is to be done about a switch.
+/// The work on a switch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reconciler {
     ledger: Ledger,
@@ -32,7 +32,7 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    /// What planning needs to know of transactions on the wire.
+    /// The facts of transactions on the wire that planning needs.
     pub(super) fn underway(&self) -> &Underway {
         &self.underway
     }
@@ -73,7 +73,7 @@ impl Reconciler {
         self.walk.is_done()
     }
 
-    /// What some objects waited on may have happened.
+    /// An event that objects wait on may have happened.
     pub(super) fn release(&mut self, happened: impl Fn(&Wait) -> bool) {
         self.ledger.release(happened);
     }

@@ -1,4 +1,4 @@
-//! What transactions on the wire are about to bring, and other facts that planning one object needs to know of others.
+//! The rows that transactions on the wire are about to bring, and other facts that planning one object needs of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

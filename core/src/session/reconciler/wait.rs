@@ -1,4 +1,4 @@
-//! What an object waits on before it can be written.
+//! The events that an object waits on before it can be written.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use crate::ids::{Uuid, Vni};
 use crate::time::Time;
 
-/// What an object waits on.
+/// An event that an object waits on.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(in crate::session) enum Wait {
     /// Another transaction is creating the locator of this tunnel end.

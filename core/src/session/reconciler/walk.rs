@@ -17,7 +17,7 @@ struct Side {
     at: Option<Mac>,
 }
 
-/// What a walk comes to next.
+/// The next item of a walk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::session) enum Stop {
     /// A remote MAC, desired or found; `None` at the end of the network.

@@ -31,13 +31,13 @@ impl Locators {
         rows.iter().find(|row| !self.keyed.contains(row)).copied()
     }
 
-    /// Where a locator points; `None` if it is gone, or is not of our kind.
+    /// The tunnel end of a locator; `None` if it is gone, or is not of our kind.
     pub(in crate::session) fn vtep(&self, locator: Uuid) -> Option<Ipv4Addr> {
         let vtep = self.rows.get(&locator).copied().flatten()?;
         Some(vtep).filter(|_| !self.keyed.contains(&locator))
     }
 
-    /// Where a set points, if it has exactly one locator.
+    /// The tunnel end of a set, if it has exactly one locator.
     pub(in crate::session) fn sole_vtep(&self, set: Uuid) -> Option<Ipv4Addr> {
         match self.sets.get(&set)?.as_slice() {
             [locator] => self.vtep(*locator),

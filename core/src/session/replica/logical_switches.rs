@@ -18,7 +18,7 @@ pub(in crate::session) struct LogicalSwitches {
     source_node: BTreeSet<Uuid>,
 }
 
-/// What matters of a row.
+/// The columns of a row that matter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::session) struct Entry {
     /// Its name.

@@ -12,7 +12,7 @@ pub(in crate::session) struct Mcast {
     by_logical_switch: BTreeMap<Uuid, BTreeSet<Uuid>>,
 }
 
-/// What matters of a row.
+/// The columns of a row that matter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::session) struct Entry {
     /// The address.

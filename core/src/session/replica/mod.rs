@@ -1,4 +1,4 @@
-//! What we know of the switch's database: a copy of the columns that we watch, with the indexes that we need.
+//! The replica of the switch's database: a copy of the columns that we watch, with the indexes that we need.
 
 pub(in crate::session) mod locators;
 pub(in crate::session) mod logical_switches;

@@ -18,7 +18,7 @@ pub(in crate::session) struct Ports {
     bound: BTreeMap<Uuid, usize>,
 }
 
-/// What matters of a `Physical_Switch`; one database may hold several.
+/// The columns of a `Physical_Switch` that matter; one database may hold several.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::session) struct PhysicalSwitch {
     /// Its name.
@@ -29,7 +29,7 @@ pub(in crate::session) struct PhysicalSwitch {
     pub(in crate::session) tunnel_ips: Vec<Ipv4Addr>,
 }
 
-/// What matters of a `Physical_Port`.
+/// The columns of a `Physical_Port` that matter.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::session) struct Port {
     /// Its name, unique within its switch only.

@@ -1,8 +1,8 @@
-//! What a recorded row may have changed for us.
+//! The consequences of a recorded row.
 
 use crate::ids::{Mac, Uuid};
 
-/// What a change of a row may have changed for us. Logical switches are named by their row.
+/// The consequences of a change of a row. Logical switches are named by their row.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(in crate::session) enum Touched {
     /// A logical switch came, went or changed.

@@ -19,7 +19,7 @@ pub(in crate::session) struct Ucast {
     strays: BTreeMap<Uuid, BTreeSet<Uuid>>,
 }
 
-/// What matters of a row.
+/// The columns of a row that matter.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(in crate::session) struct Entry {
     /// `None` if the text is no MAC.

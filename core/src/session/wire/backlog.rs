@@ -12,7 +12,7 @@ use crate::ovsdb::updates::Cursor;
 use crate::ovsdb::{Frame, Framer};
 use crate::text::short;
 
-/// What was received and not yet processed.
+/// The messages that were received and not yet processed.
 #[derive(Clone, Debug)]
 pub(super) struct Backlog {
     framer: Framer,
@@ -169,7 +169,7 @@ pub(in crate::session) fn bound_exceeded(what: impl AsRef<str>) -> CloseWhy {
     CloseWhy::new(CloseReason::BoundExceeded, short(what.as_ref()))
 }
 
-/// What a message takes while it waits: of a small one, mostly our own structures.
+/// The memory of a message while it waits: of a small one, mostly our own structures.
 fn held_bytes(frame: &Frame) -> usize {
     frame.bytes().len() + size_of::<(Frame, Message)>()
 }

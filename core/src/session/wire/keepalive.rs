@@ -20,7 +20,7 @@ pub(super) struct Keepalive {
     pub(super) misses: u64,
 }
 
-/// What to do about the silence.
+/// The action after a silence.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
     /// Nothing yet.
@@ -61,7 +61,7 @@ impl Keepalive {
         self.proof_due.get_or_insert(now + PROOF);
     }
 
-    /// What to do now. While a dump is awaited, the server answers nothing.
+    /// The action now. While a dump is awaited, the server answers nothing.
     pub(super) fn check(&mut self, now: Time, dump_awaited: bool) -> Verdict {
         let Some(deadline) = self.deadline(dump_awaited).filter(|deadline| deadline.at <= now) else {
             return Verdict::Wait;

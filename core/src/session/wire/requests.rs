@@ -1,4 +1,4 @@
-//! What we asked the switch and have no answer to yet. Every request has a deadline.
+//! Requests to the switch without an answer yet. Every request has a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -28,7 +28,7 @@ pub(super) struct Node<'a> {
     pub(super) attributes: Range<usize>,
     /// Of a leaf; of any other nothing is kept.
     pub(super) text: Cow<'a, str>,
-    /// Where the next element stands that is not in this one.
+    /// The index of the next element that is not in this one.
     pub(super) end: usize,
 }
 
@@ -78,7 +78,7 @@ impl<'d> Cursor<'d> {
         attributes.find(|(it, _)| *it == name).map(|(_, value)| &**value)
     }
 
-    /// What is in it, in the order in which it was written.
+    /// The children, in the order in which they were written.
     pub fn children(self) -> impl Iterator<Item = Self> {
         let end = self.node().map_or(0, |node| node.end);
         let at = move |index| Some(Self { index, ..self }).filter(|it: &Self| it.index < end);

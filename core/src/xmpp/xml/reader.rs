@@ -10,13 +10,13 @@ use crate::xmpp::STREAMS;
 /// The namespace of the prefix `xml`, which needs no declaration.
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// What an element of a stanza takes, about: so few make room for too many, and seldom too few.
+/// The approximate size of an element of a stanza, in bytes: low enough that room is seldom short.
 const BYTES_PER_ELEMENT: usize = 32;
 
 /// And an attribute.
 const BYTES_PER_ATTRIBUTE: usize = 64;
 
-/// How deep elements of a stanza nest, most often.
+/// The usual nesting of the elements of a stanza.
 const USUAL_LEVELS: usize = 16;
 
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -49,7 +49,7 @@ struct Reader<'a> {
     declared: Vec<(usize, &'a str, Cow<'a, str>)>,
 }
 
-/// What a tag leaves behind.
+/// The state after a tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Tag {
     Opens,

@@ -1,6 +1,6 @@
 //! Characters, and what stands for them.
 
-/// Where a text stands: not everything means the same everywhere.
+/// The place of a text: some characters mean something only in some places.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
     Text,
@@ -40,7 +40,7 @@ pub(super) fn decode(raw: &str, place: Place) -> Result<String, &'static str> {
     Ok(text)
 }
 
-/// What `&name;` stands for.
+/// The character that `&name;` stands for.
 fn reference(name: &str) -> Result<char, &'static str> {
     let number = |digits: &str, radix| {
         // No character needs so many digits.

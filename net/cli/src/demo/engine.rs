@@ -1,4 +1,4 @@
-//! What a demo is made of.
+//! The parts of a demo.
 
 use std::collections::BTreeSet;
 

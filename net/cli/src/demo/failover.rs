@@ -21,7 +21,7 @@ use tandem_lab::{Agent, Error, PairOptions, Remote, Result, pair};
 /// The MAC of a host that appears before the failure, and of one that appears afterwards.
 const HOSTS: [&str; 2] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 
-/// How many of each there are.
+/// The number of each.
 const SWITCHES: u8 = 2;
 const CONTROL_NODES: u8 = 2;
 

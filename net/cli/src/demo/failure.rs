@@ -13,9 +13,9 @@ pub enum Failure {
     /// Our fault: the parts ran, and what they did was not what it must be.
     #[error("{what}")]
     Wrong {
-        /// What happened, or did not.
+        /// The event, or its absence.
         what: String,
-        /// What was seen of routes before.
+        /// The routes that were seen before.
         route: Route,
         /// Where configurations, databases and logs are kept; `None` if they could not be.
         kept: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What was seen of routes.
+    /// The routes that were seen.
     pub fn route(&self) -> Route {
         match self {
             Self::Wrong { route, .. } => *route,

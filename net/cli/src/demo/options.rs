@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 
-/// What a demo is like.
+/// The options of a demo.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// What plays the switches and the proxy.

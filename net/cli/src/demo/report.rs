@@ -7,7 +7,7 @@ use super::options::Options;
 /// A demo that succeeded: both MACs arrived, and the failover between them rewrote nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What the demo was like.
+    /// The options of the demo.
     pub options: Options,
     /// The switch whose owner was killed, and another one.
     pub switches: [Place; 2],

@@ -12,7 +12,7 @@ use super::stream::Arrived;
 /// Bytes that may wait for one connection; more is a reset.
 pub const UNSENT_BYTES_MAX: usize = 256 << 20;
 
-/// What the actor's task receives from the others.
+/// A message of another task to the actor's.
 pub(super) enum Message<C> {
     Accepted {
         at: SocketAddrV4,
@@ -28,7 +28,7 @@ pub(super) enum Message<C> {
     Note(Note),
 }
 
-/// What happens at the sockets and is no input of the actor.
+/// An event of the sockets that is no input of the actor.
 #[derive(Debug)]
 pub enum Note {
     /// Connections are accepted at `bound`, which differs from `at` where `at` has port 0.

@@ -32,7 +32,7 @@ pub struct ControlConfig {
     pub tls: Option<Settings>,
     /// `/status` and `/metrics`; `None` is off.
     pub http: Option<SocketAddr>,
-    /// How it logs.
+    /// The options of the log.
     pub log: Log,
     /// The configuration that it sends to agents.
     pub inventory: Inventory,

@@ -13,11 +13,11 @@ use crate::tls::Settings;
 /// Everything that `tandem agent` reads from its file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AgentConfig {
-    /// Where the agent listens.
+    /// The address that the agent listens at.
     pub listen: Listen,
     /// The agent's own certificate, and the CAs and pins of switches. Paths are resolved against the folder of the file.
     pub tls: Settings,
-    /// How it logs.
+    /// The options of the log.
     pub log: Log,
     /// The desired state of the switches. With control nodes, it contains no networks and no switches.
     pub configuration: Configuration,
@@ -34,9 +34,9 @@ pub struct AgentConfig {
 /// The link to the other agent of the pair.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
-    /// Where the other agent dials in.
+    /// The address that the other agent dials.
     pub listen: SocketAddr,
-    /// Where the other agent listens.
+    /// The address that the other agent listens at.
     pub connect: SocketAddr,
     /// The certificates of both ends.
     pub tls: Settings,
@@ -66,7 +66,7 @@ pub struct Listen {
     pub proxy_protocol: bool,
 }
 
-/// How the agent logs.
+/// The options of the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Log {
     /// The format of a line.

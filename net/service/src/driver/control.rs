@@ -22,16 +22,16 @@ use super::stream::{self, Outbox, Owner, Secure, StreamNotice};
 pub struct Arrived<S> {
     /// Nothing was read from it.
     pub socket: S,
-    /// Where it comes from.
+    /// The address that it comes from.
     pub from: SocketAddr,
 }
 
-/// What the control node's task receives.
+/// A message to the control node's task.
 #[derive(Debug)]
 pub enum Message {
     /// Something happened on a stream.
     Stream(ConnId, StreamNotice),
-    /// What is configured from now on.
+    /// The configuration from now on.
     Configure(Arc<Inventory>),
     /// A request for the status.
     Status(oneshot::Sender<ControlStatus>),

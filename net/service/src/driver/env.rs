@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_core::Time;
 
-/// What a driver needs besides its streams.
+/// The environment of a driver, besides its streams.
 pub trait Env: Clone + Send + Sync + 'static {
     /// The time since this world began.
     fn now(&self) -> Time;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 
 use super::env::Env;
 
-/// What may happen on a line.
+/// An event on a connection.
 pub(super) enum Happening {
     /// These bytes arrived.
     Bytes(Vec<u8>),

@@ -34,7 +34,7 @@ pub fn event(event: &impl LogEvent) {
     }
 }
 
-/// What only the drivers see: connections without a machine, and what the agent announces outside its sessions.
+/// Events that only the drivers see: connections without a machine, and announcements of the agent outside its sessions.
 #[derive(Debug)]
 pub enum DriverEvent {
     /// A connection got no session.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::stream::StreamNotice;
 
-/// What the agent's task receives.
+/// A message to the agent's task.
 #[derive(Debug)]
 pub enum Message {
     /// A session notifies the agent.
@@ -21,7 +21,7 @@ pub enum Message {
         conn: ConnId,
         /// Which session of this agent it is.
         generation: Generation,
-        /// What it notifies of.
+        /// The notice.
         notice: Notice,
     },
     /// Something happened on a stream to a control node.
@@ -45,7 +45,7 @@ pub enum Message {
     Gathered(Vec<SessionStatus>, oneshot::Sender<AgentStatus>),
 }
 
-/// What a session's task receives from the agent's.
+/// A message of the agent's task to a session's.
 #[derive(Debug)]
 pub enum SessionMessage {
     /// For the machine.

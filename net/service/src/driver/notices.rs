@@ -29,7 +29,7 @@ impl Notices {
         }
     }
 
-    /// How many wait.
+    /// The number that waits.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }

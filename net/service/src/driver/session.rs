@@ -18,7 +18,7 @@ use super::notices::Notices;
 /// it reads no bytes and follows no timer until the agent's task has received some.
 pub const NOTICES: usize = 256;
 
-/// How long the last bytes may take to leave.
+/// The longest time that the last bytes may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs a session until it ends.

@@ -27,7 +27,7 @@ pub trait Secure<S>: Send + Sync + 'static {
     fn secure(&self, socket: S) -> impl Future<Output = io::Result<Self::Secured>> + Send;
 }
 
-/// What a stream's task notifies its owner of.
+/// A notice of a stream's task to its owner.
 #[derive(Debug)]
 pub enum StreamNotice {
     /// Both ends are open; the other calls itself this.
@@ -40,7 +40,7 @@ pub enum StreamNotice {
     Ended(CloseWhy),
 }
 
-/// What the owner of a stream commands its task.
+/// A command of the owner of a stream to its task.
 #[derive(Debug)]
 enum Command {
     Send(Stanza),
@@ -74,10 +74,10 @@ struct Queue {
 /// Stanzas that go out together at most.
 const PACKED_STANZAS: usize = 256;
 
-/// How long streams may take to end in order.
+/// The longest time that streams may take to end in order.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How long the last bytes may take to leave.
+/// The longest time that the last bytes may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Both ends of the queue to a stream's task, for stanzas of about so many bytes.

@@ -28,7 +28,7 @@ pub trait Pulse: Send + Sync + 'static {
     fn grade(&self) -> Option<Grade>;
 }
 
-/// How long a step of the worker may take; steps are designed to take a few milliseconds. A proxy that polls every 200 ms
+/// The longest time that a step of the worker may take; steps are designed to take a few milliseconds. A proxy that polls every 200 ms
 /// then detects a hang within 500 ms.
 pub const STEP: Duration = Duration::from_millis(250);
 

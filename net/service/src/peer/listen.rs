@@ -18,7 +18,7 @@ use crate::driver::message::Message;
 use crate::listen::{ListenOptions, Listener};
 use crate::tls::Acceptor;
 
-/// How long the peer may be silent.
+/// The longest time that the peer may be silent.
 #[derive(Clone, Copy)]
 pub(super) struct Silence {
     /// Before its first line.

@@ -33,7 +33,7 @@ const HANDSHAKES: usize = 16;
 /// The time from the dial to the first line of the peer.
 const OPENING: Duration = Duration::from_secs(5);
 
-/// How long the peer's kernel may take to acknowledge a report: after that it is outdated.
+/// The longest time that the peer's kernel may take to acknowledge a report: after that it is outdated.
 const SENDING: Duration = Duration::from_secs(3);
 
 /// The first line of both ends.

@@ -112,7 +112,7 @@ fn machine(config: &AgentConfig) -> Agent {
     }
 }
 
-/// What a running agent needs besides its task.
+/// The parts of a running agent besides its task.
 struct Process {
     path: PathBuf,
     config: AgentConfig,

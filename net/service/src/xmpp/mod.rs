@@ -15,7 +15,7 @@ pub use listen::{TcpAcceptor, accept, open};
 /// The silence after which the kernel probes a connection, and the interval of its probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// How long the peer's kernel may be silent: a dead host is detected that soon, and not only by the hold time.
+/// The longest time that the peer's kernel may be silent: a dead host is detected that soon, and not only by the hold time.
 const TCP_SILENCE: Duration = Duration::from_secs(15);
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What breaks, and when.
+//! Faults, and their times.
 
 use super::choices::Choices;
 use crate::plan::{Configure, Edit, Fault, Kind, Plan, Role, Scheduled, Span, TlsFault};

@@ -5,7 +5,7 @@ use crate::ids::{Mac, Uuid};
 use proptest::prelude::*;
 
 impl Ledger {
-    /// Fails unless every index holds exactly the objects that the map says.
+    /// Fails unless every index holds exactly the objects that the map has.
     fn check(&self) {
         let mut expected = Self::default();
         for (object, entry) in &self.entries {
@@ -168,7 +168,7 @@ enum Happening {
     RetryAll,
 }
 
-/// What becomes of a taken object.
+/// The outcome of a taken object.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     Right,

@@ -1,5 +1,5 @@
-//! How it came to a violation: what was broken, what led to the event at which it was seen, and what its objects did
-//! last. What never arrived causes no event, so the causes alone do not show it.
+//! The account of a violation: the faults, the causes of the event at which it was seen, and the last events of its
+//! objects. A message that never arrived causes no event, so the causes alone do not show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};

@@ -97,7 +97,7 @@ struct How {
     mutant: Option<tandem_core::mutant::Mutant>,
 }
 
-/// What is printed of the events.
+/// The events to print, and their format.
 #[derive(Clone, Copy, Debug)]
 struct Log<'a> {
     format: LogFormat,
@@ -261,7 +261,7 @@ fn deterministic(
     Ok(Some(false))
 }
 
-/// Where people read: not among JSON lines.
+/// The output for people: not among JSON lines.
 fn text<'a>(output: &'a mut Output<'_>, log: Option<Log<'_>>) -> &'a mut dyn Write {
     match log.map(|log| log.format) {
         Some(LogFormat::Jsonl) => output.err,

@@ -1,4 +1,4 @@
-//! Where plans come from: a seed, files, folders of them.
+//! The sources of plans: a seed, files, folders of them.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use tandem_net::config::{Problem, Problems, Source as Text};
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub plan: Plan,
-    /// What follows `tandem sim run`: `--seed 7`, or a path.
+    /// The arguments of `tandem sim run`: `--seed 7`, or a path.
     pub arguments: String,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long the whole request may take.
+/// The longest time that the whole request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Bytes of an answer: the status of some fifty thousand switches.

@@ -32,7 +32,7 @@ Examples:
 Exit codes: 0 it answered, 2 it did not. A switch without a session is no failure:
 in a pair, one agent waits.")]
 pub struct Args {
-    /// Where the agent or control node serves its status
+    /// The address at which the agent or control node serves its status
     #[arg(default_value = "http://127.0.0.1:6652", conflicts_with = "config")]
     url: String,
     /// Take the address from this configuration file
