@@ -7,7 +7,7 @@ SEEDS ?= 1..2000
 # The packages below net/, whose integration tests start real parts.
 NET := -p tandem-net -p tandem-lab -p tandem
 
-.PHONY: help demo check sim mutants test unit real lint examples bench docs book deny deps tools
+.PHONY: help demo check sim mutants release test unit real lint examples bench docs book deny deps tools
 .DEFAULT_GOAL := help
 
 help:             ## list these commands
@@ -27,6 +27,10 @@ sim:              ## every scenario, and 2000 seeds, in the simulated world (SEE
 # The program with planted bugs stays in a folder of its own; what it shares with `make sim` is compiled once.
 mutants:          ## every bug planted in a build of its own is found in the simulated world (ARGS="--json")
 	@CARGO_BUILD_BUILD_DIR=target $(CARGO) run --locked --release -p tandem --features mutants --target-dir target/mutants -- sim mutants $(ARGS)
+
+release:          ## build what `make sim` and `make mutants` run
+	$(CARGO) build --locked --release -p tandem
+	@CARGO_BUILD_BUILD_DIR=target $(CARGO) build --locked --release -p tandem --features mutants --target-dir target/mutants
 
 test: unit real   ## every test, against real ovsdb-server and HAProxy
 

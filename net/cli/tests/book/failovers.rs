@@ -1,6 +1,9 @@
 //! The failover times of the book are those of the scenarios.
 
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -10,14 +13,7 @@ use super::{read, root};
 /// changes with every order of things.
 #[test]
 fn the_failover_times_of_the_book_are_those_of_the_scenarios() {
-    let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
-        .args(["sim", "run", "--quiet", "--json", "scenarios/"])
-        .current_dir(root())
-        .output()
-        .expect("the program runs");
-    let printed = String::from_utf8(output.stdout).expect("text");
-    let report: Value = serde_json::from_str(printed.lines().last().expect("a line")).expect("JSON");
-    let right: Vec<String> = report["runs"].as_array().expect("runs").iter().flat_map(rows).collect();
+    let right: Vec<String> = runs().iter().flat_map(rows).collect();
     let page = read(&root().join("docs/src/failover-times.md"));
     let (_, rest) = page.split_once("<!-- scenarios -->\n").expect("the mark");
     let (table, _) = rest.split_once("<!-- /scenarios -->").expect("the other mark");
@@ -34,6 +30,47 @@ fn the_failover_times_of_the_book_are_those_of_the_scenarios() {
     ));
     assert!(!is_alike("| a | crash | 2 | 1010 |", "| a | crash | 2 | 1200 |"));
     assert!(!is_alike("| a | crash | 2 | 1010 |", "| a | crash | 3 | 1010 |"));
+}
+
+/// The report of every scenario, in the order of their names. Each core runs its share.
+fn runs() -> Vec<Value> {
+    let mut files: Vec<PathBuf> = toml_files(&root().join("scenarios"));
+    files.sort();
+    let shares = thread::available_parallelism().map_or(1, usize::from);
+    let shares = (0..shares).map(|share| files.iter().skip(share).step_by(shares));
+    let programs = shares.map(|share| {
+        Command::new(env!("CARGO_BIN_EXE_tandem"))
+            .args(["sim", "run", "--quiet", "--json"])
+            .args(share)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs")
+    });
+    let programs: Vec<_> = programs.collect();
+    let reports = programs.into_iter().map(|program| {
+        let output = program.wait_with_output().expect("the program ends");
+        let printed = String::from_utf8(output.stdout).expect("text");
+        let report: Value = serde_json::from_str(printed.lines().last().expect("a line")).expect("JSON");
+        report["runs"].as_array().expect("runs").clone().into_iter()
+    });
+    let mut reports: Vec<_> = reports.collect();
+    let shares = reports.len();
+    (0..files.len())
+        .map(|number| reports[number % shares].next().expect("a run for each file"))
+        .collect()
+}
+
+fn toml_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => toml_files(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|it| it == "toml"))
+        .collect()
 }
 
 /// A row for each kind of fault of a run.
