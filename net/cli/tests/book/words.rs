@@ -42,6 +42,14 @@ const OF_SWITCH: [Words; 1] = [("the sockets of an emulated switch", Note::WORDS
 const SHARED: [&str; 3] = ["ConnectionRefused", "Graded", "StreamEnded"];
 
 #[test]
+fn the_page_of_the_emulated_switch_has_every_word_of_its_sockets() {
+    let page = super::read(&super::root().join("docs/src/emulated-switch.md"));
+    for word in Note::WORDS {
+        assert!(page.contains(&format!("`{word}`")), "{word} is not there");
+    }
+}
+
+#[test]
 fn every_log_word_has_one_meaning_over_the_whole_program() {
     let mut meanings: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (event, words) in OF_CORE.iter().chain(&OF_SIM).chain(&OF_NET).chain(&OF_SWITCH) {
