@@ -156,10 +156,8 @@ impl Cursor {
     /// The string whose opening quote was just read, without its quotes.
     fn string(&mut self, text: &[u8]) -> Result<Range<usize>, UpdatesError> {
         let start = self.at;
-        let rest = text.get(start..self.end).unwrap_or_default();
-        let length = memchr::memchr(b'"', rest).ok_or(UpdatesError("a name does not end"))?;
-        self.at = start + length + 1;
-        Ok(start..start + length)
+        self.skip_string(text)?;
+        Ok(start..self.at - 1)
     }
 
     /// A whole object, however deep.
@@ -178,13 +176,18 @@ impl Cursor {
         Ok(start..self.at)
     }
 
+    /// Moves behind the string whose opening quote was just read: to where the framer sees its end, too.
     fn skip_string(&mut self, text: &[u8]) -> Result<(), UpdatesError> {
         loop {
             let rest = text.get(self.at..self.end).unwrap_or_default();
             let offset = memchr::memchr2(b'"', b'\\', rest).ok_or(UpdatesError("a string does not end"))?;
+            let is_escape = rest.get(offset) == Some(&b'\\');
             self.at += offset + 1;
-            if rest.get(offset) == Some(&b'"') {
+            if !is_escape {
                 return Ok(());
+            }
+            if self.at == self.end {
+                return Err(UpdatesError("a string does not end"));
             }
             self.at += 1;
         }
@@ -193,6 +196,9 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::ovsdb::rows::{MacText, UcastRow};
 
@@ -219,6 +225,63 @@ mod tests {
         ];
         assert_eq!(rows, expected);
         assert_eq!(walk("{}"), Ok(vec![]));
+    }
+
+    /// Names and values that confuse a reader who knows no escapes.
+    fn strings() -> impl Strategy<Value = String> {
+        proptest::collection::vec(
+            prop::sample::select(vec!["a", "\"", "\\", "{", "}", ":", ",", "é"]),
+            0..6,
+        )
+        .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        /// Whatever a peer sends: the cursor stays within the text.
+        #[test]
+        fn no_text_makes_it_panic(parts in proptest::collection::vec(prop::sample::select(vec![
+            "{", "}", "\"", "\\", ":", ",", "\"T\":", "\"00000000-0000-0000-0000-000000000001\":", "{}", "null", " ",
+        ]), 0..24), cut in 0usize..8) {
+            let text = parts.concat();
+            let mut cursor = Cursor::new(0..text.len().saturating_sub(cut));
+            while let Ok(Some(row)) = cursor.next_row(text.as_bytes()) {
+                prop_assert!(row.change.end <= text.len());
+            }
+            prop_assert!(cursor.remaining_bytes() <= text.len());
+        }
+
+        /// The oracle is serde_json: the same tables and rows, whatever characters their names and values contain.
+        #[test]
+        fn a_json_reader_finds_the_same_rows(tables in proptest::collection::btree_map(
+            strings(),
+            proptest::collection::btree_map(any::<u128>(), strings(), 0..4),
+            0..4,
+        )) {
+            let tables: serde_json::Map<String, Value> = tables
+                .into_iter()
+                .map(|(table, rows)| {
+                    let rows = rows.into_iter().map(|(uuid, value)| (Uuid(uuid).to_string(), json!({"new": {"x": value}})));
+                    (table, Value::Object(rows.collect()))
+                })
+                .collect();
+            let text = Value::Object(tables.clone()).to_string();
+            let found = walk(&text).expect("rows");
+            let expected = tables.iter().flat_map(|(table, rows)| {
+                let name = json!(table).to_string();
+                let name = name[1..name.len() - 1].to_owned();
+                let rows = rows.as_object().expect("rows");
+                rows.iter().map(move |(uuid, row)| (name.clone(), uuid.parse().expect("a uuid"), row.to_string()))
+            });
+            prop_assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_name_that_ends_in_an_escaped_quote_is_read_to_its_end() {
+        let text = r#"{"a\":{"00000000-0000-0000-0000-000000000001":{"}\]}"#;
+        assert_eq!(walk(text), Err(UpdatesError("a table or a row is no object")));
+        assert_eq!(walk(r#"{"a\"#), Err(UpdatesError("a string does not end")));
+        assert_eq!(walk(r#"{"a\""#), Err(UpdatesError("a string does not end")));
     }
 
     #[test]
