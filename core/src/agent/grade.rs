@@ -21,7 +21,7 @@ pub(super) struct Facts {
     pub(super) uplink_is_up: bool,
     /// The configuration is complete.
     pub(super) complete: bool,
-    /// The agent hands its switches over.
+    /// The agent drains.
     pub(super) draining: bool,
     /// The peer agent could take a switch.
     pub(super) peer_is_ready: bool,

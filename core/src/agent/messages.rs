@@ -42,7 +42,7 @@ pub enum Input {
         /// The configuration is complete: rows that it does not desire may be deleted.
         complete: bool,
     },
-    /// Hand over every switch and go: first the proxies are notified, then the switches are released.
+    /// Drain: first the proxies are notified, then the switches are released.
     Drain,
     /// Every proxy has received the grade `draining`.
     Announced,

@@ -9,7 +9,7 @@ use tandem_net::config::{self, LoadError};
 use tandem_net::tls::Acceptor;
 use tandem_net::{logging, service};
 
-/// Runs a ToR agent until SIGTERM (it hands its switches over first)
+/// Runs a ToR agent until SIGTERM (it drains first: it releases its switches)
 ///
 /// SIGHUP reads the configuration again; only differences reach the switches.
 #[derive(Debug, clap::Args)]

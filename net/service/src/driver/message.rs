@@ -35,7 +35,7 @@ pub enum Message {
     },
     /// A new configuration.
     Configure(Arc<Configuration>),
-    /// Hand over the switches, and end.
+    /// Drain: release the switches, and end.
     Drain,
     /// Every proxy has fetched the word that this agent drains.
     Announced,

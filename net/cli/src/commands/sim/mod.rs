@@ -23,10 +23,10 @@ use std::io;
 
 use super::{Exit, Output};
 
-/// Proves the agents in a simulated world: crashes, partitions, dying proxies, interfering operators
+/// Tests the agents in a simulated world: crashes, partitions, dying proxies, interfering operators
 ///
 /// A plan lists the nodes, the workload and the faults with their times. A seed expands to a plan; a file holds one. A
-/// run goes through its faults, then heals a core and demands that it converges; checks watch all the time. The same
+/// run goes through its faults, then heals a core and requires that it converges; checks watch all the time. The same
 /// plan runs the same way every time, on any machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
