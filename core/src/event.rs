@@ -138,7 +138,7 @@ pub enum What {
         /// Objects that still differ.
         left: usize,
     },
-    /// The switch learned a route, and the session vouches for it.
+    /// The switch learned a route, and the session exports it.
     Exported(Route),
     /// The switch removed a route.
     Withdrawn(Route),

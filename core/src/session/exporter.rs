@@ -1,4 +1,4 @@
-//! The routes that the session vouches for: the switch learned them, and they are exported and not yet withdrawn.
+//! The routes that the session exports: the switch learned them, and they are not yet withdrawn.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -71,7 +71,7 @@ impl Exporter {
         self.exported.range((from, to)).next().map(|route| route.mac)
     }
 
-    /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write vouches.
+    /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write exports.
     pub(super) fn export(&mut self, _: &Permit, network: Uuid, mac: Mac, learned: &Learned) -> Changes {
         if learned.placed {
             self.unplaced.unmark(&(network, mac));
@@ -100,7 +100,7 @@ impl Exporter {
         self.unplaced.take_all()
     }
 
-    /// The session is over: nothing is vouched for any more. Answers how many routes that were.
+    /// The session is over: nothing is exported any more. Answers how many routes that were.
     pub(super) fn retract(&mut self) -> usize {
         std::mem::take(&mut self.exported).len()
     }

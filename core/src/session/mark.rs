@@ -139,7 +139,7 @@ impl Session {
         self.reconciler.release(|on| matches!(on, Wait::LocalMacs { .. }));
     }
 
-    /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write vouches.
+    /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write exports.
     pub(super) fn export(&mut self, network: Uuid, mac: Mac) {
         let Some(permit) = self.lease.permit() else { return };
         let learned = Learned::of(&self.replica, &self.desired, network, mac);

@@ -9,7 +9,7 @@
 //! | `replica` | what the switch's database holds |
 //! | `desired` | what configuration and routes want of the switch |
 //! | `reconciler` | what differs, what is in flight, what waits and on what |
-//! | `exporter` | the routes that the session vouches for |
+//! | `exporter` | the routes that the session exports |
 //! | `progress` | how far reading and the takeover are |
 //! | `stats` | counts and times: shown, never asked |
 //!

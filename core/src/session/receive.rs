@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// The lock is not ours any more: nothing is written or vouched for.
+    /// The lock is not ours any more: nothing is written or exported.
     pub(super) fn on_stolen(&mut self, detail: &str) {
         self.report(What::Stolen);
         self.close(CloseWhy::new(CloseReason::LockLost, detail));
