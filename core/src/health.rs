@@ -14,9 +14,9 @@ pub enum Grade {
     Isolated,
     /// The same, and no other agent could take a switch.
     Alone,
-    /// Never completely configured: every session would be empty-handed.
+    /// Never completely configured: its sessions have no complete desired state.
     Unfit,
-    /// Going away: no new switches, please.
+    /// Draining: it takes no new switches.
     Draining,
 }
 

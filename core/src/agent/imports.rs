@@ -58,7 +58,7 @@ impl Imports {
                 pending.complete.mark(network);
             }
         }
-        // The session would still believe what it were sent now of a network that it has left when it is back there.
+        // A session keeps every import. One of a network that it has left would be outdated when it joins the network again.
         let networks = &pending.networks;
         pending.macs.retain(|(network, _)| networks.contains(network));
         pending.complete.retain(|network| networks.contains(network));
