@@ -244,3 +244,33 @@ impl Reconciler {
         self.ledger.quarantined()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_not_sent_while_a_broadcast_row_waits_for_its_locator() {
+        let (lane, tsn) = (Lane::Broadcast, Ipv4Addr::LOCALHOST);
+        let batch = Batch {
+            lane: Lane::LogicalSwitches,
+            objects: Vec::new(),
+            rows: 1,
+            creates: vec![tsn],
+            gives: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut reconciler = Reconciler::default();
+        reconciler.sent(&batch);
+        reconciler.mark(Object::Broadcast(Uuid(1)), Cause::Ours);
+        assert!(!reconciler.is_claim_sent(), "it is to be planned");
+        let row = reconciler.take(lane).expect("a broadcast row");
+        reconciler.file(lane, row, Step::Wait(Wait::Locator(tsn)));
+        assert!(!reconciler.is_claim_sent(), "it waits");
+        reconciler.applied(batch);
+        let row = reconciler.take(lane).expect("the locator is there");
+        let (whole, notes) = (true, Vec::new());
+        reconciler.file(lane, row, Step::Write { whole, notes });
+        assert!(reconciler.is_claim_sent());
+    }
+}

@@ -95,6 +95,24 @@ fn an_object_that_keeps_failing_is_quarantined_and_tried_again_after_it() {
 }
 
 #[test]
+fn failures_before_an_object_was_applied_count_no_more() {
+    let mut ledger = marked([network(0)]);
+    let mut batch = ledger.send_all(Lane::Broadcast);
+    for _ in 1..ATTEMPTS {
+        ledger.rejected(Time::ORIGIN, Lane::Broadcast, batch, "no");
+        ledger.retry(ledger.next_retry().expect("a retry"));
+        let part = ledger.take_part(Lane::Broadcast);
+        batch = part.iter().map(|candidate| candidate.object.clone()).collect();
+        part.into_iter().for_each(|candidate| ledger.sent(candidate, true));
+    }
+    ledger.mark(network(0), Cause::Theirs);
+    ledger.applied(batch);
+    let batch = ledger.send_all(Lane::Broadcast);
+    assert_eq!(ledger.rejected(Time::ORIGIN, Lane::Broadcast, batch, "no"), None);
+    assert_eq!(ledger.next_retry(), Some(Time::ORIGIN + RETRY_FIRST));
+}
+
+#[test]
 fn what_changes_while_it_is_in_flight_is_planned_again_when_its_answer_comes() {
     let mut ledger = marked((0..2).map(network));
     let batch = ledger.send_all(Lane::Broadcast);
