@@ -131,6 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_that_is_asked_for_again_goes_on_as_it_was() {
+        let mut drain = closing();
+        let before = due(&drain);
+        drain.begin(Time::ORIGIN + Duration::from_secs(1));
+        assert_eq!(due(&drain), before);
+        assert!(drain.conclude(Time::ORIGIN, false), "it was closing");
+        drain.begin(Time::ORIGIN);
+        assert_eq!(drain.deadline(), None, "it is over");
+    }
+
+    #[test]
     fn a_session_that_does_not_end_is_closed() {
         let mut drain = closing();
         let overdue = due(&drain);
@@ -157,6 +168,16 @@ mod tests {
         assert_eq!(due(&drain), Time::ORIGIN + LINGER);
         assert!(drain.conclude(due(&drain), true));
     }
+
+    #[test]
+    fn routes_that_an_agent_takes_late_stay_no_longer_than_the_bound() {
+        let mut drain = closing();
+        drain.conclude(Time::ORIGIN, true);
+        let last = due(&drain);
+        assert!(!drain.conclude(Time::ORIGIN + (LINGER - DOUBT / 2), false));
+        assert_eq!(due(&drain), last);
+    }
+
     #[test]
     fn the_book_shows_every_stage_of_a_drain() {
         let name = |stage: Stage| format!("{stage:?}").to_lowercase();

@@ -152,6 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn another_configuration_leaves_an_active_agent_active() {
+        let mut sessions = Sessions::new(Generation(0));
+        let peer = Peer {
+            address: (Ipv4Addr::LOCALHOST, 1).into(),
+            proxied: None,
+            certificate: None,
+        };
+        sessions.open(ConnId(1), peer);
+        sessions.on_identified(ConnId(1), vec!["tor1".into()]);
+        sessions.on_may_write(ConnId(1));
+        assert_eq!(configured(&sessions).by_switch()[&"tor1".into()].role, Role::Active);
+    }
+
+    #[test]
     fn a_mark_is_taken_once() {
         let sessions = Sessions::new(Generation(0));
         let mut roles = configured(&sessions);

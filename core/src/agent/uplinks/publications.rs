@@ -361,6 +361,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_among_what_a_control_node_that_comes_later_is_sent() {
+        let mut publications = publications(Some(Duration::from_secs(30)));
+        let live = Served {
+            live: true,
+            ..Served::default()
+        };
+        publications.on_served(Time::ORIGIN, [(HERE, live)].into());
+        let original = ReceivedPath {
+            vtep: HERE,
+            preference: PREFERENCE,
+            sticky: false,
+            sequence: 7,
+        };
+        let mut fabric = Fabric::default();
+        let key = Key::of_mac(vni(), MAC);
+        fabric.insert(0, NETWORK, key, original).expect("room");
+        publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric);
+        assert_eq!(publications.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
+        assert_eq!(publications.broadcast_vteps(NETWORK).collect::<Vec<_>>(), [HERE]);
+        assert!(desired(&publications, &Key::of_broadcast(vni(), HERE)).is_some());
+    }
+
+    #[test]
     fn broadcast_routes_name_the_services_node_and_those_that_went_are_concerned_too() {
         let mut publications = publications(None);
         let key = Key::of_broadcast(vni(), HERE);

@@ -242,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_rib_of_a_foreign_session_counts_right_after_routes() {
+        let mut foreign = Subscriptions::new(false);
+        subscribe(&mut foreign, Some(1));
+        foreign.on_routes(Time::ORIGIN + END_OF_EARLIER, &BLUE.into());
+        foreign.on_end_of_rib(Time::ORIGIN + END_OF_EARLIER);
+        assert!(is_complete(&foreign));
+    }
+
+    #[test]
     fn silence_and_the_end_of_the_session_mean_nothing_of_a_tandem_control_node() {
         let mut ours = Subscriptions::new(true);
         subscribe(&mut ours, Some(1));
