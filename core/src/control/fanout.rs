@@ -147,6 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn work_goes_on_at_once_while_a_client_has_a_turn() {
+        let (mut fanout, mut client) = (Fanout::default(), client());
+        fanout.schedule(Time::ORIGIN, ConnId(1), &mut client, false);
+        fanout.on_worked(Time::ORIGIN, false);
+        fanout.plan(Time::ORIGIN, false);
+        assert_eq!(fanout.resumes_at(), Some(Time::ORIGIN));
+        fanout.skip(ConnId(1));
+        fanout.on_worked(Time::ORIGIN, false);
+        assert_eq!(fanout.resumes_at(), None);
+    }
+
+    #[test]
     fn work_is_gathered_for_a_moment_and_goes_on_at_once_while_some_is_left() {
         let at = |ms| Time::ORIGIN + Duration::from_millis(ms);
         let mut fanout = Fanout::default();

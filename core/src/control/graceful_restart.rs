@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn another_inventory_is_no_activity_of_an_agent() {
+        let mut restart = GracefulRestart::default();
+        restart.expect(at(0), &inventory(&["a"]), |_| true);
+        restart.on_activity(at(1));
+        restart.expect(at(2), &inventory(&["a"]), |_| true);
+        assert_eq!(restart.due(), Some(at(1) + GRACEFUL_RESTART_QUIET));
+    }
+
+    #[test]
     fn another_inventory_does_not_prolong_it_and_later_ones_do_not_begin_it_again() {
         let mut restart = GracefulRestart::default();
         restart.expect(at(0), &inventory(&["a"]), |_| false);
