@@ -123,6 +123,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_notice_overtakes_none_that_wait_when_there_is_room() {
+        let (agent, mut inbox) = mpsc::channel(1);
+        let mut notices = Notices::new(agent);
+        (0..2).for_each(|number| notices.push(numbered(number)));
+        let first = inbox.recv().await;
+        notices.push(numbered(2));
+        assert_eq!(notices.waiting(), 1, "the one that waited took the room");
+        let second = inbox.recv().await;
+        assert_eq!(
+            [first, second].map(|it| number_is_even(it.as_ref())),
+            [Some(true), Some(false)]
+        );
+    }
+
+    #[tokio::test]
     async fn a_session_that_waits_keeps_its_place() {
         let (agent, mut inbox) = mpsc::channel(1);
         let mut first = Notices::new(agent.clone());
