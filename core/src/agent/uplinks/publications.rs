@@ -258,6 +258,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::bounds::SEQUENCE_MEMORY;
     use crate::configuration::{Configuration, Network, SessionOptions, Switch};
     use crate::contrail_schema::{instance, virtual_network};
 
@@ -360,8 +361,8 @@ mod tests {
         assert!(!publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric));
     }
 
-    #[test]
-    fn what_is_held_is_among_what_a_control_node_that_comes_later_is_sent() {
+    /// A copy of a route that another agent advertises for our switch.
+    fn with_copy() -> Publications {
         let mut publications = publications(Some(Duration::from_secs(30)));
         let live = Served {
             live: true,
@@ -375,12 +376,42 @@ mod tests {
             sequence: 7,
         };
         let mut fabric = Fabric::default();
-        let key = Key::of_mac(vni(), MAC);
-        fabric.insert(0, NETWORK, key, original).expect("room");
+        fabric
+            .insert(0, NETWORK, Key::of_mac(vni(), MAC), original)
+            .expect("room");
         publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric);
+        publications
+    }
+
+    #[test]
+    fn what_is_held_is_among_what_a_control_node_that_comes_later_is_sent() {
+        let publications = with_copy();
         assert_eq!(publications.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
         assert_eq!(publications.broadcast_vteps(NETWORK).collect::<Vec<_>>(), [HERE]);
         assert!(desired(&publications, &Key::of_broadcast(vni(), HERE)).is_some());
+    }
+
+    #[test]
+    fn a_release_awaits_what_we_advertise_and_no_copy_for_another_agent() {
+        let mut publications = with_copy();
+        publications.release();
+        assert!(!publications.awaits());
+        export(&mut publications, Change::Learned, HERE, &[HERE]);
+        publications.release();
+        assert!(publications.awaits());
+    }
+
+    #[test]
+    fn the_sequence_of_a_route_that_went_is_remembered_for_a_bounded_time() {
+        let mut publications = publications(None);
+        export(&mut publications, Change::Learned, HERE, &[HERE]);
+        export(&mut publications, Change::Learned, THERE, &[THERE]);
+        for (now, sequence) in [(Time::ORIGIN, 2), (Time::ORIGIN + SEQUENCE_MEMORY, 1)] {
+            export(&mut publications, Change::Withdrawn, THERE, &[]);
+            publications.expire(now);
+            export(&mut publications, Change::Inherited, THERE, &[THERE]);
+            assert_eq!(publications.place(NETWORK, MAC), Some((THERE, sequence)));
+        }
     }
 
     #[test]

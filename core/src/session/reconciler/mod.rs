@@ -249,25 +249,66 @@ impl Reconciler {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_claim_is_not_sent_while_a_broadcast_row_waits_for_its_locator() {
-        let (lane, tsn) = (Lane::Broadcast, Ipv4Addr::LOCALHOST);
-        let batch = Batch {
+    /// A transaction that creates the locator of a tunnel end.
+    fn batch(vtep: Ipv4Addr) -> Batch {
+        Batch {
             lane: Lane::LogicalSwitches,
             objects: Vec::new(),
             rows: 1,
-            creates: vec![tsn],
+            creates: vec![vtep],
             gives: Vec::new(),
             notes: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_locator_goes_on_when_the_transaction_that_creates_it_is_rejected() {
+        let (lane, tsn) = (Lane::Broadcast, Ipv4Addr::LOCALHOST);
         let mut reconciler = Reconciler::default();
-        reconciler.sent(&batch);
+        let creator = batch(tsn);
+        reconciler.sent(&creator);
+        reconciler.mark(Object::Broadcast(Uuid(1)), Cause::Ours);
+        let row = reconciler.take(lane).expect("a broadcast row");
+        reconciler.file(lane, row, Step::Wait(Wait::Locator(tsn)));
+        let refusal = Refusal {
+            failure: Failure::Constraint,
+            text: "no".into(),
+        };
+        reconciler.rejected(Time::ORIGIN, creator, &refusal);
+        assert!(!reconciler.underway().creates(tsn));
+        assert!(reconciler.has_due(lane), "it is to create the locator itself");
+    }
+
+    #[test]
+    fn the_grace_of_a_switch_begins_once_and_ends_when_the_logical_switch_is_to_stay() {
+        let (lane, network) = (Lane::Deletions, Uuid(1));
+        let until = Time::ORIGIN + std::time::Duration::from_secs(15);
+        let mut reconciler = Reconciler::default();
+        let mut retires = |lane, step| {
+            reconciler.mark(Object::LogicalSwitch(network), Cause::Ours);
+            let logical_switch = reconciler.take(Lane::LogicalSwitches).expect("it is due");
+            reconciler.file(lane, logical_switch, step);
+            reconciler.underway().retires(network)
+        };
+        assert_eq!(retires(lane, Step::Wait(Wait::LocalMacs { until })), Some(until));
+        for step in [Step::Wait(Wait::Bound), Step::Wait(Wait::Incomplete), Step::Delete] {
+            assert_eq!(retires(lane, step), Some(until));
+        }
+        assert_eq!(retires(Lane::LogicalSwitches, Step::Right), None);
+    }
+
+    #[test]
+    fn a_claim_is_not_sent_while_a_broadcast_row_waits_for_its_locator() {
+        let (lane, tsn) = (Lane::Broadcast, Ipv4Addr::LOCALHOST);
+        let mut reconciler = Reconciler::default();
+        let creator = batch(tsn);
+        reconciler.sent(&creator);
         reconciler.mark(Object::Broadcast(Uuid(1)), Cause::Ours);
         assert!(!reconciler.is_claim_sent(), "it is to be planned");
         let row = reconciler.take(lane).expect("a broadcast row");
         reconciler.file(lane, row, Step::Wait(Wait::Locator(tsn)));
         assert!(!reconciler.is_claim_sent(), "it waits");
-        reconciler.applied(batch);
+        reconciler.applied(creator);
         let row = reconciler.take(lane).expect("the locator is there");
         let (whole, notes) = (true, Vec::new());
         reconciler.file(lane, row, Step::Write { whole, notes });

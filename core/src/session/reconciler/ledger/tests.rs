@@ -113,6 +113,17 @@ fn failures_before_an_object_was_applied_count_no_more() {
 }
 
 #[test]
+fn failures_before_the_desired_state_changed_count_no_more() {
+    let mut ledger = marked([network(0)]);
+    for _ in 0..=ATTEMPTS {
+        let batch = ledger.send_all(Lane::Broadcast);
+        assert_eq!(ledger.rejected(Time::ORIGIN, Lane::Broadcast, batch, "no"), None);
+        assert_eq!(ledger.next_retry(), Some(Time::ORIGIN + RETRY_FIRST));
+        ledger.retry_all();
+    }
+}
+
+#[test]
 fn what_changes_while_it_is_in_flight_is_planned_again_when_its_answer_comes() {
     let mut ledger = marked((0..2).map(network));
     let batch = ledger.send_all(Lane::Broadcast);
