@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
-use crate::text::short;
+use crate::text::{count, short};
 
 /// An event as a log shows it: a level, a word that an operator can search for, and the details (`Display`).
 ///
@@ -389,13 +389,23 @@ impl fmt::Display for What {
                 "the switch knows no locks and has {managers} managers; not writing unless `sole_manager = true`"
             ),
             Self::Stolen => f.write_str("another client stole the lock; writes stopped"),
-            Self::Claimed { rows } => write!(f, "{rows} broadcast rows repointed"),
-            Self::Read { local, remote } => write!(f, "{local} local and {remote} remote rows"),
-            Self::Audited { rows_written, left } => write!(f, "{rows_written} rows written, {left} objects left"),
+            Self::Claimed { rows } => write!(f, "{} repointed", count(*rows, "broadcast row", "broadcast rows")),
+            Self::Read { local, remote } => {
+                write!(f, "{local} local and {}", count(*remote, "remote row", "remote rows"))
+            }
+            Self::Audited { rows_written, left } => {
+                let (rows, left) = (count(*rows_written, "row", "rows"), count(*left, "object", "objects"));
+                write!(f, "{rows} written, {left} left")
+            }
             Self::Exported(route) | Self::Withdrawn(route) => write!(f, "{route}"),
-            Self::Retracted { routes } => write!(f, "{routes} routes"),
-            Self::Programmed { lane, objects, rows } => write!(f, "{lane}: {objects} objects in {rows} rows"),
-            Self::TransactionRejected { lane, objects, text } => write!(f, "{lane}: {objects} objects: {text}"),
+            Self::Retracted { routes } => f.write_str(&count(*routes, "route", "routes")),
+            Self::Programmed { lane, objects, rows } => {
+                let (objects, rows) = (count(*objects, "object", "objects"), count(*rows, "row", "rows"));
+                write!(f, "{lane}: {objects} in {rows}")
+            }
+            Self::TransactionRejected { lane, objects, text } => {
+                write!(f, "{lane}: {}: {text}", count(*objects, "object", "objects"))
+            }
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "{object} was changed by another client, and is as desired again"),
             Self::BindingReplaced {

@@ -1,4 +1,4 @@
-//! The text of a peer, made fit for a line of a log.
+//! Text for a line of a log: that of a peer, made fit for it, and counted nouns.
 
 /// Characters that are kept: a name or a complaint, not a dump.
 const CHARACTERS: usize = 200;
@@ -17,6 +17,11 @@ pub(crate) fn short(text: &str) -> String {
         short.push_str(" ...");
     }
     short
+}
+
+/// `1 row`, `2 rows`.
+pub(crate) fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::event::{Level, LogEvent};
 use crate::evpn::{InstanceName, Key};
 use crate::ids::{SwitchName, Uuid};
 use crate::log_words;
-use crate::text::short;
+use crate::text::{count, short};
 
 /// The event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,7 +181,9 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientUp { client, address } => write!(f, "{} from {address}", name(client)),
-            Self::ClientDown { client, routes, why } => write!(f, "{}, {routes} routes: {why}", name(client)),
+            Self::ClientDown { client, routes, why } => {
+                write!(f, "{}, {}: {why}", name(client), count(*routes, "route", "routes"))
+            }
             Self::ClientRefused { client, address, why } => write!(f, "{} from {address}: {why}", name(client)),
             Self::Subscribed {
                 client,
@@ -258,10 +260,6 @@ fn switch_owner(f: &mut fmt::Formatter<'_>, switch: &SwitchName, network: Uuid, 
         [owner] => write!(f, "{owner} owns {switch} in {network}"),
         several => write!(f, "several agents own {switch} in {network}: {}", several.join(", ")),
     }
-}
-
-fn count(number: usize, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 fn name(client: &ClientName) -> String {

@@ -27,7 +27,7 @@ fn an_agent_whose_lock_is_stolen_stops_closes_and_waits_peacefully_until_it_is_g
     let stolen = thief.call("steal", &json!(["tandem"])).expect("stolen");
     assert_eq!(stolen, json!({ "locked": true }));
     println!("{}", rig.line(&["WARN", "Stolen: "]));
-    println!("{}", rig.line(&["Retracted: 1 routes"]));
+    println!("{}", rig.line(&["Retracted: 1 route"]));
     println!("{}", rig.line(&["WARN", "Closed: another client took the lock"]));
     // The session that lost the lock logs these in this order, and nothing after them.
     let mine: Vec<String> = rig.agent.lines(&[&format!("generation={first}")]);

@@ -65,7 +65,7 @@ fn a_takeover_of_a_full_table_claims_before_it_reads_and_cuts_no_session_off() {
             .position(|line| line.contains(words) && line.contains("switch=\"full\""));
         line.unwrap_or_else(|| panic!("no {words} in\n{}", lines.join("\n")))
     };
-    assert!(place("Claimed: 1 broadcast rows repointed") < place("Read: "));
+    assert!(place("Claimed: 1 broadcast row repointed") < place("Read: "));
 
     // Nothing was cut: each switch has the only session that it ever had.
     for name in ["full", "beside"] {
