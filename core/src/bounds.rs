@@ -103,7 +103,7 @@ bounds! {
     pub const DUMP_ANSWER: Duration = Duration::from_secs(180);
 
     /// Time to answer the probe of a doubted connection.
-    pub const PROOF: Duration = Duration::from_secs(1);
+    pub const PROBE_ANSWER: Duration = Duration::from_secs(1);
 
     /// Time for which a connection may hold or await the lock before it names a configured switch.
     pub const NAMELESS_LOCK: Duration = Duration::from_secs(2);
@@ -232,13 +232,13 @@ bounds! {
     pub const ROUTES_PER_STEP: usize = 256;
 
     /// Interval of reports to the other agent of the pair while nothing changes.
-    pub const PEER_SAYS: Duration = Duration::from_secs(1);
+    pub const PEER_REPORTS: Duration = Duration::from_secs(1);
 
     /// Time for which a report of the other agent of the pair is valid.
     pub const PEER_FRESH: Duration = Duration::from_secs(3);
 
     /// Allowed skew between the end of a session and the withdrawals of its routes.
-    pub const DOUBT: Duration = Duration::from_millis(500);
+    pub const WITHDRAWAL_SKEW: Duration = Duration::from_millis(500);
 
     /// Time for which an agent keeps a switch that came back after it was handed over.
     pub const HANDOVER_PAUSE: Duration = Duration::from_secs(60);

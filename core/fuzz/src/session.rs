@@ -144,7 +144,7 @@ impl World {
                 });
             }
             b'f' => self.command(Command::Fit),
-            b'p' => self.command(Command::Prove),
+            b'p' => self.command(Command::Probe),
             b'd' => self.command(Command::Drain),
             b'q' => self.command(Command::Close(CloseWhy::new(
                 CloseReason::PeerClosed,

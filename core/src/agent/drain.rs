@@ -1,7 +1,7 @@
 //! The drain: the agent notifies the proxies, then its sessions end, then its routes stay until another agent has them.
 
 use super::Why;
-use crate::bounds::{ANNOUNCE, DOUBT, DRAIN, LINGER};
+use crate::bounds::{ANNOUNCE, DRAIN, LINGER, WITHDRAWAL_SKEW};
 use crate::time::{Deadline, Time};
 
 /// The progress of a drain.
@@ -81,7 +81,7 @@ impl Drain {
             Stage::Announcing | Stage::Over => return false,
             Stage::Closing if awaits => (Stage::Lingering, now + LINGER),
             // Other agents are about to receive the routes that we have received.
-            Stage::Lingering if !awaits => (Stage::Propagating, due.min(now + DOUBT)),
+            Stage::Lingering if !awaits => (Stage::Propagating, due.min(now + WITHDRAWAL_SKEW)),
             Stage::Lingering | Stage::Propagating if due > now => return false,
             Stage::Closing | Stage::Lingering | Stage::Propagating => (Stage::Over, now),
         };
@@ -157,7 +157,7 @@ mod tests {
         assert!(!drain.conclude(Time::ORIGIN, true));
         assert!(!drain.conclude(Time::ORIGIN, true));
         assert!(!drain.conclude(Time::ORIGIN, false));
-        assert_eq!(due(&drain), Time::ORIGIN + DOUBT);
+        assert_eq!(due(&drain), Time::ORIGIN + WITHDRAWAL_SKEW);
         assert!(drain.conclude(due(&drain), false));
     }
 

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::fabric::ReceivedPath;
-use crate::bounds::DOUBT;
+use crate::bounds::WITHDRAWAL_SKEW;
 use crate::event::Route;
 use crate::evpn::STALE_PREFERENCE;
 use crate::ids::{Mac, Uuid};
@@ -30,7 +30,7 @@ impl Served {
     /// Whether the owner was alive, and knew what is there, so long after a route went that it must have withdrawn the
     /// route itself. Before that, the news of its end may be on its way.
     fn denies(&self, since: Time, now: Time) -> bool {
-        self.audited && self.reported_at.unwrap_or(now) >= since + DOUBT
+        self.audited && self.reported_at.unwrap_or(now) >= since + WITHDRAWAL_SKEW
     }
 }
 
@@ -224,7 +224,7 @@ impl Hold {
             let (since, _) = orphans.first()?;
             let served = self.served.get(vtep).copied().unwrap_or_default();
             let ours = served.audited && served.reported_at.is_none();
-            Some(*since + if ours { DOUBT } else { self.lasts })
+            Some(*since + if ours { WITHDRAWAL_SKEW } else { self.lasts })
         };
         let orphans = self.orphans.iter().filter_map(due);
         orphans.chain(self.broadcasts.values().copied()).min()

@@ -51,7 +51,7 @@ pub use pair::PeerReport;
 pub use probe::Streak;
 use roles::Roles;
 pub use roles::{Role, SwitchRole};
-use sessions::{Known, Sessions};
+use sessions::{SessionRecord, Sessions};
 use uplinks::{Change, Uplinks};
 
 /// An agent.
@@ -126,7 +126,7 @@ impl Agent {
 
     /// Which session of this agent runs on a connection.
     pub fn generation(&self, conn: ConnId) -> Option<Generation> {
-        self.sessions.get(conn).map(Known::generation)
+        self.sessions.get(conn).map(SessionRecord::generation)
     }
 
     /// The configuration in force.
@@ -238,7 +238,7 @@ impl Agent {
             }
             Notice::Exported(route) => {
                 self.exports.on_exported(generation, route);
-                let audited = self.sessions.get(conn).is_some_and(Known::is_audited);
+                let audited = self.sessions.get(conn).is_some_and(SessionRecord::is_audited);
                 let change = if audited { Change::Learned } else { Change::Inherited };
                 self.advertise(now, route, change);
             }
@@ -270,7 +270,7 @@ impl Agent {
         self.update_roles(conn);
         let owners = self.sessions.rivals(conn).filter(|(_, known)| known.is_owner());
         let owners: Vec<ConnId> = owners.map(|(conn, _)| conn).collect();
-        self.prove(owners);
+        self.probe(owners);
     }
 
     /// A session has read everything. An older rival must show that its line is alive; not earlier, because a server that
@@ -281,13 +281,13 @@ impl Agent {
             .rivals(conn)
             .filter(|(_, known)| known.generation() < generation);
         let older: Vec<ConnId> = older.map(|(conn, _)| conn).collect();
-        self.prove(older);
+        self.probe(older);
     }
 
     /// Sessions must show that their lines are alive.
-    fn prove(&mut self, conns: Vec<ConnId>) {
+    fn probe(&mut self, conns: Vec<ConnId>) {
         for conn in conns {
-            self.command(conn, Command::Prove);
+            self.command(conn, Command::Probe);
         }
     }
 
@@ -425,7 +425,7 @@ mod tests {
             while let Some(output) = agent.poll_output() {
                 if let Output::Command {
                     conn,
-                    command: Command::Prove,
+                    command: Command::Probe,
                 } = output
                 {
                     proving.push(conn.0);

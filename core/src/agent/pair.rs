@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::What;
 use super::roles::{Role, SwitchRole};
-use crate::bounds::{ALARM_AFTER, HANDOVER_PAUSE, PEER_FRESH, PEER_SAYS};
+use crate::bounds::{ALARM_AFTER, HANDOVER_PAUSE, PEER_FRESH, PEER_REPORTS};
 use crate::health::Grade;
 use crate::ids::SwitchName;
 use crate::status::{Alarm, PeerStatus};
@@ -139,12 +139,12 @@ impl Pair {
 
     /// Whether a report is to be sent though nothing has changed.
     pub(super) fn must_send(&self, now: Time) -> bool {
-        self.sent.as_ref().is_none_or(|(at, _)| now.since(*at) >= PEER_SAYS)
+        self.sent.as_ref().is_none_or(|(at, _)| now.since(*at) >= PEER_REPORTS)
     }
 
     /// When a report is due, when the last one received is too old to count, or when an alarm has lasted.
     pub(super) fn due(&self) -> Option<Time> {
-        let send = self.sent.as_ref().map(|(at, _)| *at + PEER_SAYS);
+        let send = self.sent.as_ref().map(|(at, _)| *at + PEER_REPORTS);
         let stale = self.received.as_ref().map(|(at, _)| *at + PEER_FRESH);
         let unreported = self.alarms.values().filter(|raised| !raised.is_reported);
         let alarm = unreported.map(|raised| raised.since + ALARM_AFTER).min();

@@ -38,9 +38,10 @@ impl Agent {
         }
         for name in pair.on_report(now, report) {
             // Every local session that still claims the switch must show that its line is alive.
-            let claims = |(_, known): &(ConnId, &super::Known)| known.is_owner() && known.served().contains(&name);
+            let claims =
+                |(_, known): &(ConnId, &super::SessionRecord)| known.is_owner() && known.served().contains(&name);
             for (conn, _) in self.sessions.iter().filter(claims) {
-                let command = Command::Prove;
+                let command = Command::Probe;
                 self.outputs.push_back(Output::Command { conn, command });
             }
         }

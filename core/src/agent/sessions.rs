@@ -9,7 +9,7 @@ use crate::machine::Peer;
 /// Every session that has not ended.
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
-    by_conn: BTreeMap<ConnId, Known>,
+    by_conn: BTreeMap<ConnId, SessionRecord>,
     /// Of the session that was opened last.
     generation: Generation,
     /// The number of sessions that have been allowed to write so far.
@@ -20,7 +20,7 @@ pub(super) struct Sessions {
 
 /// The agent's knowledge of a session.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct SessionRecord {
     generation: Generation,
     peer: Peer,
     /// The configured switches at the other end; a session without any is nameless.
@@ -33,7 +33,7 @@ pub(super) struct Known {
     audited: bool,
 }
 
-impl Known {
+impl SessionRecord {
     /// Which session of this agent it is.
     pub(super) fn generation(&self) -> Generation {
         self.generation
@@ -84,7 +84,7 @@ impl Sessions {
     /// A session begins. Returns its generation.
     pub(super) fn open(&mut self, conn: ConnId, peer: Peer) -> Generation {
         self.generation = Generation(self.generation.0 + 1);
-        let known = Known {
+        let known = SessionRecord {
             generation: self.generation,
             peer,
             served: BTreeSet::new(),
@@ -152,25 +152,25 @@ impl Sessions {
     }
 
     /// One of them.
-    pub(super) fn get(&self, conn: ConnId) -> Option<&Known> {
+    pub(super) fn get(&self, conn: ConnId) -> Option<&SessionRecord> {
         self.by_conn.get(&conn)
     }
 
     /// All of them, by connection.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Known)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &SessionRecord)> {
         self.by_conn.iter().map(|(conn, known)| (*conn, known))
     }
 
     /// The session that decides what the agent is to a switch: the one that was allowed to write last, else the newest.
-    pub(super) fn latest(&self, switch: &SwitchName) -> Option<&Known> {
+    pub(super) fn latest(&self, switch: &SwitchName) -> Option<&SessionRecord> {
         let serving = self.by_conn.values().filter(|known| known.served.contains(switch));
         serving.max_by_key(|known| (known.owned, known.generation))
     }
 
     /// The other sessions that serve a switch of this one.
-    pub(super) fn rivals(&self, conn: ConnId) -> impl Iterator<Item = (ConnId, &Known)> {
+    pub(super) fn rivals(&self, conn: ConnId) -> impl Iterator<Item = (ConnId, &SessionRecord)> {
         let served = self.by_conn.get(&conn).map(|known| &known.served);
-        let shares = move |known: &Known| served.is_some_and(|served| !served.is_disjoint(&known.served));
+        let shares = move |known: &SessionRecord| served.is_some_and(|served| !served.is_disjoint(&known.served));
         self.iter()
             .filter(move |(other, known)| *other != conn && shares(known))
     }

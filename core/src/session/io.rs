@@ -55,7 +55,7 @@ pub enum Command {
     /// This agent is fit to own a switch.
     Fit,
     /// Show that the line is alive: another connection claims to be this switch.
-    Prove,
+    Probe,
     /// Let writes settle, release the lock, and close.
     Drain,
     /// Close now.

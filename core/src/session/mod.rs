@@ -169,7 +169,7 @@ impl Session {
                 self.lease.become_fit();
                 self.ask_lock(now);
             }
-            Command::Prove => self.wire.prove(now),
+            Command::Probe => self.wire.probe(now),
             Command::Drain => {
                 self.lease.stop();
                 self.report(What::Draining);

@@ -19,7 +19,7 @@ use crate::time::Time;
 
 impl Session {
     /// Processes a bounded number of bytes of what was received.
-    pub(super) fn work(&mut self, now: Time) {
+    pub(super) fn process_backlog(&mut self, now: Time) {
         let mut budget = WORK_BYTES_PER_STEP;
         while budget > 0 && !self.progress.is_closing() {
             match self.wire.next_work() {

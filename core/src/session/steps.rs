@@ -19,7 +19,7 @@ impl Session {
     pub(super) fn advance(&mut self, now: Time) {
         const STEPS: [fn(&mut Session, Time); 10] = [
             // First, because everything else depends on what the switch sent.
-            Session::work,
+            Session::process_backlog,
             // Before the lease: a lock is worth nothing before the switch is known to be one of ours.
             Session::identify,
             // Before the audit: from here on it exports, too.

@@ -109,7 +109,7 @@ impl AgentSide {
                 sent.macs_when_complete = sent.macs.clone();
             }
             Command::Drain => sent.drained = true,
-            Command::Prove => sent.doubted = true,
+            Command::Probe => sent.doubted = true,
             // A session drops the routes of networks that it has left.
             Command::Configure { configuration, .. } => {
                 let switch = self.sessions.iter().find(|(_, it)| **it == conn);
@@ -132,7 +132,7 @@ pub(crate) struct Commands {
     macs_when_complete: BTreeMap<Mac, Ipv4Addr>,
     /// MACs that were nowhere at any time.
     missed: BTreeSet<Mac>,
-    /// It was sent `Drain`, or `Prove`.
+    /// It was sent `Drain`, or `Probe`.
     drained: bool,
     doubted: bool,
     /// The number of imports.
@@ -331,7 +331,7 @@ impl Net {
         self.agents[agent].agent.status([])
     }
 
-    /// Whether a session was sent `Drain`, and whether `Prove`.
+    /// Whether a session was sent `Drain`, and whether `Probe`.
     pub(crate) fn orders(&self, agent: usize, switch: usize) -> (bool, bool) {
         let sent = self.commands(agent, switch);
         (sent.drained, sent.doubted)

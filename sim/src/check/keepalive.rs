@@ -101,8 +101,8 @@ impl Keepalive {
             .filter(|((agent, it), _)| is_related(agent) && (&**agent, *it) != (node, conn));
         // The newer session that caused the probe may be gone by now; an agent that was away probes later.
         let (since, away) = self.running.get(node).copied().unwrap_or_default();
-        let away = Some(away).filter(|_| world.now().since(since) <= core::PROOF * 2);
-        let long_ago = core::PROOF * 2 + away.unwrap_or_default();
+        let away = Some(away).filter(|_| world.now().since(since) <= core::PROBE_ANSWER * 2);
+        let long_ago = core::PROBE_ANSWER * 2 + away.unwrap_or_default();
         let recent = self
             .former
             .iter()
@@ -111,7 +111,7 @@ impl Keepalive {
             || recent.into_iter().any(|(.., others)| !others.is_disjoint(served));
         let interval = bounds::silence(world.plan(), true)
             .filter(|_| !is_doubted)
-            .unwrap_or(core::PROOF);
+            .unwrap_or(core::PROBE_ANSWER);
         if silence < interval {
             let what = format!("{node} closed {conn} for silence, although bytes had arrived {silence:?} before");
             found.add([node], what);

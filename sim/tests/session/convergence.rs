@@ -64,7 +64,7 @@ enum Action {
     Steal,
     LetGo,
     Drain(u8),
-    Prove(u8),
+    Probe(u8),
     Incomplete(u8, Wish),
     Open(bool, bool, bool, Wish),
     Fit(u8),
@@ -106,7 +106,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Steal),
         1 => Just(Action::LetGo),
         1 => any::<u8>().prop_map(Action::Drain),
-        1 => any::<u8>().prop_map(Action::Prove),
+        1 => any::<u8>().prop_map(Action::Probe),
         1 => any::<u8>().prop_map(Action::Fit),
         2 => (any::<u8>(), wish()).prop_map(|(conn, wish)| Action::Incomplete(conn, wish)),
         2 => (any::<bool>(), any::<bool>(), any::<bool>(), wish()).prop_map(|(b, complete, fit, wish)| Action::Open(b, complete, fit, wish)),
@@ -186,7 +186,7 @@ impl Run {
             Action::Connect(agent_b, wish) => self.connect(agent_b, &wish),
             Action::Open(agent_b, complete, fit, wish) => self.open(agent_b, &wish, complete, fit),
             Action::Drain(pick) => self.command(pick, Command::Drain),
-            Action::Prove(pick) => self.command(pick, Command::Prove),
+            Action::Probe(pick) => self.command(pick, Command::Probe),
             Action::Fit(pick) => self.command(pick, Command::Fit),
             Action::Disconnect(pick) => {
                 if let Some(conn) = self.conn(pick) {

@@ -6,7 +6,7 @@ use super::instances::Instances;
 use super::rib_out::RibOut;
 use super::subscriptions::Subscriptions;
 use super::{Output, UplinkId};
-use crate::bounds::{DOUBT, SEND_QUEUE_BYTES, UNUSABLE_NAMED};
+use crate::bounds::{SEND_QUEUE_BYTES, UNUSABLE_NAMED, WITHDRAWAL_SKEW};
 use crate::evpn::{InstanceName, Key, Path, Unusable};
 use crate::time::Time;
 use crate::xmpp::Stanza;
@@ -142,7 +142,7 @@ impl Uplink {
 
     /// Whether everything has been sent, in a session that is older than the news of a route may be late.
     pub(super) fn has_sent_all(&self, now: Time) -> bool {
-        self.rib_out.is_clean() && now.since(self.since) >= DOUBT
+        self.rib_out.is_clean() && now.since(self.since) >= WITHDRAWAL_SKEW
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
     fn a_young_session_has_not_sent_all() {
         let uplink = uplink();
         assert!(!uplink.has_sent_all(Time::ORIGIN));
-        assert!(uplink.has_sent_all(Time::ORIGIN + DOUBT));
+        assert!(uplink.has_sent_all(Time::ORIGIN + WITHDRAWAL_SKEW));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! It decides the order of work. What is to be written for an object is decided in [`plan`](super::plan), and whether
 //! anything may be written, by the [`lease`](super::lease).
 
+mod audit_cursor;
 mod ledger;
 mod underway;
 mod wait;
-mod walk;
 
 use std::net::Ipv4Addr;
 
@@ -16,18 +16,18 @@ use crate::event::{Lane, Object, What};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::ovsdb::reply::{Failure, Refusal};
 use crate::time::{Deadline, Time};
+use audit_cursor::AuditCursor;
+pub(super) use audit_cursor::Stop;
 use ledger::Ledger;
 pub(super) use ledger::{Candidate, Cause};
 pub(super) use underway::Underway;
 pub(super) use wait::Wait;
-pub(super) use walk::Stop;
-use walk::Walk;
 
 /// The work on a switch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reconciler {
     ledger: Ledger,
-    walk: Walk,
+    audit: AuditCursor,
     underway: Underway,
 }
 
@@ -56,7 +56,7 @@ impl Reconciler {
 
     /// The MACs of a network are to be compared, from the first on.
     pub(super) fn mark_network(&mut self, network: Uuid) {
-        self.walk.mark(network);
+        self.audit.mark(network);
     }
 
     /// The next MAC to compare. The two functions answer the next remote or local MAC of a network after another.
@@ -65,12 +65,12 @@ impl Reconciler {
         remote: impl FnOnce(Uuid, Option<Mac>) -> Option<Mac>,
         local: impl FnOnce(Uuid, Option<Mac>) -> Option<Mac>,
     ) -> Option<Stop> {
-        self.walk.next(remote, local)
+        self.audit.next(remote, local)
     }
 
     /// Whether every MAC was compared.
     pub(super) fn is_compared(&self) -> bool {
-        self.walk.is_done()
+        self.audit.is_done()
     }
 
     /// An event that objects wait on may have happened.
@@ -98,7 +98,7 @@ impl Reconciler {
     pub(super) fn has_due(&self, lane: Lane) -> bool {
         let others = || Lane::ALL.into_iter().filter(|other| *other != Lane::Deletions);
         let has_turn =
-            lane != Lane::Deletions || self.walk.is_done() && others().all(|other| self.ledger.is_empty(other));
+            lane != Lane::Deletions || self.audit.is_done() && others().all(|other| self.ledger.is_empty(other));
         has_turn && !self.ledger.is_empty(lane)
     }
 
@@ -203,7 +203,7 @@ impl Reconciler {
 
     /// Whether there is nothing to compare and nothing to plan.
     pub(super) fn is_idle(&self) -> bool {
-        self.walk.is_done() && Lane::ALL.into_iter().all(|lane| self.ledger.is_empty(lane))
+        self.audit.is_done() && Lane::ALL.into_iter().all(|lane| self.ledger.is_empty(lane))
     }
 
     /// When an object that failed is tried again.

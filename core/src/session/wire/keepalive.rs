@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bounds::{DUMP_SILENCE, PROOF};
+use crate::bounds::{DUMP_SILENCE, PROBE_ANSWER};
 use crate::session::Why;
 use crate::time::{Deadline, Time};
 
@@ -15,7 +15,7 @@ pub(super) struct Keepalive {
     /// When an echo went out, if no byte has come since.
     echoed: Option<Time>,
     /// A byte must come by then, because something makes us doubt the line.
-    proof_due: Option<Time>,
+    probe_due: Option<Time>,
     /// Echoes that went out because an interval was silent.
     pub(super) misses: u64,
 }
@@ -38,7 +38,7 @@ impl Keepalive {
             interval,
             last_received: now,
             echoed: None,
-            proof_due: None,
+            probe_due: None,
             misses: 0,
         }
     }
@@ -52,13 +52,13 @@ impl Keepalive {
     pub(super) fn received(&mut self, now: Time) {
         self.last_received = now;
         self.echoed = None;
-        self.proof_due = None;
+        self.probe_due = None;
     }
 
     /// Another connection makes us doubt that the line is alive: a byte is due within a second. The caller sends an
     /// echo.
-    pub(super) fn prove(&mut self, now: Time) {
-        self.proof_due.get_or_insert(now + PROOF);
+    pub(super) fn probe(&mut self, now: Time) {
+        self.probe_due.get_or_insert(now + PROBE_ANSWER);
     }
 
     /// The action now. While a dump is awaited, the server answers nothing.
@@ -76,7 +76,7 @@ impl Keepalive {
 
     /// When to check.
     pub(super) fn deadline(&self, dump_awaited: bool) -> Option<Deadline<Why>> {
-        let proof = self.proof_due.map(|due| Deadline {
+        let proof = self.probe_due.map(|due| Deadline {
             at: if dump_awaited {
                 due.max(self.last_received + DUMP_SILENCE)
             } else {
@@ -152,7 +152,7 @@ mod tests {
     fn zero_is_off_but_a_doubt_still_wants_its_proof() {
         let mut keepalive = Keepalive::new(at(0), None);
         assert_eq!(keepalive.deadline(false), None);
-        keepalive.prove(at(100));
+        keepalive.probe(at(100));
         assert_eq!(keepalive.check(at(101), false), Verdict::Dead(Duration::from_secs(101)));
         keepalive.received(at(101));
         assert_eq!(keepalive.check(at(200), false), Verdict::Wait);

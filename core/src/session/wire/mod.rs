@@ -201,8 +201,8 @@ impl Wire {
     }
 
     /// Another connection claims to be this switch: the line has to show that it is alive.
-    pub(super) fn prove(&mut self, now: Time) {
-        self.keepalive.prove(now);
+    pub(super) fn probe(&mut self, now: Time) {
+        self.keepalive.probe(now);
         self.send(rpc::ECHO.to_vec());
     }
 

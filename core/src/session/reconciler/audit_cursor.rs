@@ -1,11 +1,11 @@
-//! The walk of an audit: which networks are still to be compared, MAC by MAC, and how far it is.
+//! The cursor of an audit: the networks that are still to be compared, MAC by MAC, and how far it is.
 
 use crate::dirty_set::DirtySet;
 use crate::ids::{Mac, Uuid};
 
 /// Networks whose MACs are to be compared: what we program first, then what the switch learned.
 #[derive(Clone, Debug, Default)]
-pub(in crate::session) struct Walk {
+pub(in crate::session) struct AuditCursor {
     remote: Side,
     local: Side,
 }
@@ -17,7 +17,7 @@ struct Side {
     at: Option<Mac>,
 }
 
-/// The next item of a walk.
+/// The next item of a cursor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::session) enum Stop {
     /// A remote MAC, desired or found; `None` at the end of the network.
@@ -26,7 +26,7 @@ pub(in crate::session) enum Stop {
     Local(Uuid, Option<Mac>),
 }
 
-impl Walk {
+impl AuditCursor {
     /// Whether nothing is left to compare.
     pub(super) fn is_done(&self) -> bool {
         self.remote.networks.is_empty() && self.local.networks.is_empty()
@@ -92,18 +92,18 @@ mod tests {
     #[test]
     fn a_network_that_is_marked_again_is_compared_from_its_beginning() {
         let table = Table::from([(Uuid(1), BTreeSet::from([mac(1), mac(2)]))]);
-        let mut walk = Walk::default();
-        walk.mark(Uuid(1));
-        let mut step = || walk.next(next_in(&table), |_, _| None);
+        let mut cursor = AuditCursor::default();
+        cursor.mark(Uuid(1));
+        let mut step = || cursor.next(next_in(&table), |_, _| None);
         assert_eq!(step(), Some(Stop::Remote(Uuid(1), Some(mac(1)))));
-        walk.mark(Uuid(1));
-        let mut step = || walk.next(next_in(&table), |_, _| None);
+        cursor.mark(Uuid(1));
+        let mut step = || cursor.next(next_in(&table), |_, _| None);
         assert_eq!(step(), Some(Stop::Remote(Uuid(1), Some(mac(1)))));
         assert_eq!(step(), Some(Stop::Remote(Uuid(1), Some(mac(2)))));
         assert_eq!(step(), Some(Stop::Remote(Uuid(1), None)));
         assert_eq!(step(), Some(Stop::Local(Uuid(1), None)));
         assert_eq!(step(), None);
-        assert!(walk.is_done());
+        assert!(cursor.is_done());
     }
 
     proptest! {
@@ -116,21 +116,21 @@ mod tests {
             for (network, last) in &macs {
                 table.entry(Uuid(u128::from(*network))).or_default().insert(mac(*last));
             }
-            let mut walk = Walk::default();
+            let mut cursor = AuditCursor::default();
             let mut compared: BTreeSet<(Uuid, Mac)> = BTreeSet::new();
             let mut marked = BTreeSet::new();
             for (steps, network) in marks {
                 let network = Uuid(u128::from(network));
-                walk.mark(network);
+                cursor.mark(network);
                 marked.insert(network);
                 compared.retain(|(other, _)| *other != network);
                 for _ in 0..steps {
-                    if let Some(Stop::Remote(network, Some(mac))) = walk.next(next_in(&table), |_, _| None) {
+                    if let Some(Stop::Remote(network, Some(mac))) = cursor.next(next_in(&table), |_, _| None) {
                         compared.insert((network, mac));
                     }
                 }
             }
-            while let Some(stop) = walk.next(next_in(&table), |_, _| None) {
+            while let Some(stop) = cursor.next(next_in(&table), |_, _| None) {
                 if let Stop::Remote(network, Some(mac)) = stop {
                     compared.insert((network, mac));
                 }
