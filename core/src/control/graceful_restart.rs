@@ -21,7 +21,7 @@ pub(super) enum GracefulRestart {
         since: Time,
         /// When a client connected or sent something last.
         active_at: Time,
-        /// Agents that have not connected.
+        /// Agents that are not connected.
         missing: BTreeSet<ClientName>,
     },
     /// A route that is not known does not exist.
@@ -72,6 +72,13 @@ impl GracefulRestart {
         if let Self::Waiting { active_at, missing, .. } = self {
             *active_at = now;
             missing.remove(client);
+        }
+    }
+
+    /// An agent of the inventory is not connected any more: perhaps it has not published everything.
+    pub(super) fn on_disconnected(&mut self, agent: ClientName) {
+        if let Self::Waiting { missing, .. } = self {
+            missing.insert(agent);
         }
     }
 
@@ -135,6 +142,16 @@ mod tests {
         restart.on_activity(at(1));
         restart.expect(at(2), &inventory(&["a"]), |_| true);
         assert_eq!(restart.due(), Some(at(1) + GRACEFUL_RESTART_QUIET));
+    }
+
+    #[test]
+    fn an_agent_that_is_gone_again_is_missing_again() {
+        let mut restart = GracefulRestart::default();
+        restart.expect(at(0), &inventory(&["a"]), |_| true);
+        restart.on_disconnected("a".into());
+        assert_eq!(restart.due(), Some(at(0) + GRACEFUL_RESTART));
+        restart.on_connected(at(3), &"a".into());
+        assert_eq!(restart.due(), Some(at(3) + GRACEFUL_RESTART_QUIET));
     }
 
     #[test]

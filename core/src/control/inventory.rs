@@ -44,6 +44,11 @@ impl Inventory {
         instances
     }
 
+    /// Whether a client is the agent of any switch.
+    pub(super) fn has_agent(&self, client: &ClientName) -> bool {
+        self.switches.values().any(|served| served.agents.contains(client))
+    }
+
     /// The switches that an agent or a services node serves.
     pub(super) fn served_by(&self, client: &str) -> impl Iterator<Item = (&SwitchName, &Switch)> {
         let serves = move |served: &ServedSwitch| {

@@ -194,6 +194,9 @@ impl ControlNode {
             return;
         };
         self.closed.count(why.reason);
+        if self.graceful_restart.is_on() && self.inventory.has_agent(&client.name) {
+            self.graceful_restart.on_disconnected(client.name.clone());
+        }
         self.fanout.forget(conn, &client);
         for (instance, subscription) in client.subscriptions {
             self.end_subscription(conn, &client.name, &instance, subscription);
