@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_core::bounds::{DUMP_ANSWER, NAMELESS, REQUEST_ANSWER, ROWS};
+use tandem_core::bounds::{AUDIT_ROWS_PER_STEP, DUMP_ANSWER, NAMELESS, REQUEST_ANSWER, ROWS};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::ovsdb::schema::REQUIRED;
@@ -354,4 +354,39 @@ fn text_of_a_peer_stays_short_and_on_one_line() {
     let why = world.closed.clone().expect("closed").to_string();
     assert!(why.starts_with("it refuses get_schema: tor9\\nINFO"), "{why}");
     assert!(why.len() < 500, "{} bytes", why.len());
+}
+
+/// A session that may write, with the logical switch of its network.
+fn with_logical_switch() -> World {
+    let mut world = World::owned();
+    let row = json!({ "new": { "name": format!("Contrail-{}", Uuid(1)), "tunnel_key": 5001 } });
+    let update = json!({ "Logical_Switch": { Uuid(50).to_string(): row } });
+    let message = json!({ "id": null, "method": "update", "params": ["small", update] });
+    world.bytes(message.to_string());
+    world
+}
+
+#[test]
+fn macs_that_wait_for_one_locator_are_exported_a_step_at_a_time() {
+    let mut world = with_logical_switch();
+    world.answer("monitor remote", &json!({}));
+    let macs = 3 * AUDIT_ROWS_PER_STEP;
+    let row = |number: usize| {
+        let [high, low] = u16::try_from(number).expect("few").to_be_bytes();
+        let set = |uuid: u128| json!(["uuid", Uuid(uuid).to_string()]);
+        let mac = format!("02:00:00:00:{high:02x}:{low:02x}");
+        let row = json!({ "MAC": mac, "logical_switch": set(50), "locator": set(999) });
+        (Uuid(1000 + number as u128).to_string(), json!({ "initial": row }))
+    };
+    let rows: serde_json::Map<_, _> = (0..macs).map(row).collect();
+    world.answer("monitor local", &json!({ "Ucast_Macs_Local": rows }));
+    world.work();
+    assert_eq!(world.session.exported(), 0, "their locator has not arrived");
+    let locator = json!({ "new": { "encapsulation_type": "vxlan_over_ipv4", "dst_ip": "10.0.9.9" } });
+    let update = json!({ "Physical_Locator": { Uuid(999).to_string(): locator } });
+    let message = json!({ "id": null, "method": "update", "params": ["small", update] });
+    world.bytes(message.to_string());
+    assert_eq!(world.session.exported(), AUDIT_ROWS_PER_STEP);
+    world.work();
+    assert_eq!((world.session.exported(), world.closed), (macs, None));
 }

@@ -19,6 +19,8 @@ pub(super) struct Exporter {
     exported: BTreeSet<Route>,
     /// Learned MACs whose locator has not arrived yet.
     unplaced: DirtySet<(Uuid, Mac)>,
+    /// Those of them that are to be looked at again, because some locator has arrived since.
+    placeable: DirtySet<(Uuid, Mac)>,
     planted: Planted,
 }
 
@@ -42,6 +44,7 @@ impl Exporter {
         Self {
             exported: BTreeSet::new(),
             unplaced: DirtySet::default(),
+            placeable: DirtySet::default(),
             planted: Planted::of(options),
         }
     }
@@ -73,6 +76,7 @@ impl Exporter {
 
     /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write exports.
     pub(super) fn export(&mut self, _: &Permit, network: Uuid, mac: Mac, learned: &Learned) -> Changes {
+        self.placeable.unmark(&(network, mac));
         if learned.placed {
             self.unplaced.unmark(&(network, mac));
         } else {
@@ -95,9 +99,19 @@ impl Exporter {
         Changes { withdrawn, exported }
     }
 
-    /// Takes the MACs that waited for a locator, because one has arrived.
-    pub(super) fn take_unplaced(&mut self) -> impl Iterator<Item = (Uuid, Mac)> + use<> {
-        self.unplaced.take_all()
+    /// A locator has arrived: the MACs that waited for one are to be looked at again.
+    pub(super) fn on_locators(&mut self) {
+        self.placeable.extend(self.unplaced.take_all());
+    }
+
+    /// Takes up to `n` MACs that waited for a locator when one arrived.
+    pub(super) fn take_placeable(&mut self, n: usize) -> Vec<(Uuid, Mac)> {
+        self.placeable.take(n)
+    }
+
+    /// Whether any is left to take.
+    pub(super) fn has_placeable(&self) -> bool {
+        !self.placeable.is_empty()
     }
 
     /// The session is over: nothing is exported any more. Answers how many routes that were.
@@ -188,8 +202,11 @@ mod tests {
             exporter.export(&permit(), NETWORK, mac(1), &nowhere),
             Changes::default()
         );
-        assert_eq!(exporter.take_unplaced().collect::<Vec<_>>(), [(NETWORK, mac(1))]);
-        assert_eq!(exporter.take_unplaced().count(), 0);
+        assert!(!exporter.has_placeable(), "none has arrived");
+        exporter.on_locators();
+        assert_eq!(exporter.take_placeable(9), [(NETWORK, mac(1))]);
+        exporter.on_locators();
+        assert!(!exporter.has_placeable());
     }
 
     #[test]

@@ -67,7 +67,6 @@ impl Session {
     pub(super) fn on_touched(&mut self, mut touched: Vec<Touched>) {
         touched.dedup();
         if touched.contains(&Touched::Ports) {
-            self.replica.ports.index();
             self.desired.mark_served();
         }
         for touched in touched {
@@ -89,7 +88,7 @@ impl Session {
                     self.reconciler.mark(Object::Strays(network), Cause::Theirs);
                 }
             }
-            Touched::Locators => self.export_unplaced(),
+            Touched::Locators => self.exporter.on_locators(),
             Touched::LocatorKeys => self.mark_all(),
             Touched::Remote(row, mac) => self.touch_remote(row, mac),
             Touched::Local(row, mac) => self.touch_local(row, mac),
@@ -151,13 +150,6 @@ impl Session {
         for route in changes.exported {
             self.report(What::Exported(route));
             self.wire.notify(Notice::Exported(route));
-        }
-    }
-
-    /// Locators came: MACs that were learned behind them can be exported now.
-    fn export_unplaced(&mut self) {
-        for (network, mac) in self.exporter.take_unplaced() {
-            self.export(network, mac);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::time::{Deadline, Time};
 impl Session {
     /// Goes on after an input, with a bounded amount of work. Every step sees what the steps before it have left.
     pub(super) fn advance(&mut self, now: Time) {
-        const STEPS: [fn(&mut Session, Time); 10] = [
+        const STEPS: [fn(&mut Session, Time); 11] = [
             // First, because everything else depends on what the switch sent.
             Session::process_backlog,
             // Before the lease: a lock is worth nothing before the switch is known to be one of ours.
@@ -26,6 +26,8 @@ impl Session {
             Session::follow_lease,
             // Before writing: it marks what differs.
             Session::audit,
+            // Before the audit is concluded: what is exported now was there before.
+            Session::place,
             // Before writing: what waited for the end of a grace is due now.
             Session::end_grace,
             // Before the unicast tables are asked for, so that the broadcast rows go first.
@@ -53,6 +55,8 @@ impl Session {
         if !self.progress.can_identify() || !self.desired.take_serve_due() {
             return;
         }
+        // Once for all that was read in this step.
+        self.replica.ports.index();
         let switches = || self.replica.ports.switches();
         let configured = &self.desired.configuration().switches;
         let served: BTreeSet<SwitchName> = switches()
@@ -193,6 +197,13 @@ impl Session {
         }
     }
 
+    /// Locators came: a bounded number of MACs that were learned behind them can be exported now.
+    fn place(&mut self, _now: Time) {
+        for (network, mac) in self.exporter.take_placeable(AUDIT_ROWS_PER_STEP) {
+            self.export(network, mac);
+        }
+    }
+
     /// A switch that did not take back its own MACs in time loses them with the logical switch.
     fn end_grace(&mut self, now: Time) {
         self.reconciler.end_grace(now);
@@ -221,7 +232,7 @@ impl Session {
         if self.reconciler.is_compared() {
             self.progress.on_compared();
         }
-        let quiet = self.reconciler.is_idle() && self.wire.writes() == 0;
+        let quiet = self.reconciler.is_idle() && self.wire.writes() == 0 && !self.exporter.has_placeable();
         if quiet && self.lease.permit().is_some() && self.progress.conclude_audit() {
             self.stats.reach(Milestone::Audited, now);
             let (rows_written, left) = (self.stats.rows_written(), self.reconciler.left());
@@ -290,7 +301,7 @@ impl Session {
     /// Whether there is work that needs no input.
     pub(super) fn more_work(&self) -> Option<Deadline<Why>> {
         let to_audit = self.progress.tables_read() && !self.reconciler.is_compared();
-        let more = self.wire.has_work() || to_audit || self.can_write();
+        let more = self.wire.has_work() || to_audit || self.exporter.has_placeable() || self.can_write();
         more.then_some(Deadline {
             at: self.now,
             why: Why::MoreWork,
