@@ -10,7 +10,7 @@ use tandem_core::bounds::{AUDIT_ROWS_PER_STEP, DUMP_ANSWER, NAMELESS, REQUEST_AN
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::ovsdb::schema::REQUIRED;
-use tandem_core::session::{Input, Opening, Output, Session};
+use tandem_core::session::{Command, Input, Opening, Output, Session};
 use tandem_core::status::Ownership;
 use tandem_core::{ConnId, Generation, Machine, Peer, Time, Uuid, Vni};
 
@@ -20,6 +20,7 @@ const T: Duration = Duration::from_secs(10);
 struct World {
     now: Time,
     session: Session,
+    configuration: Configuration,
     /// Requests that were not answered yet: id, method, first parameter but the database.
     asked: Vec<(u64, String)>,
     closed: Option<CloseWhy>,
@@ -45,6 +46,7 @@ impl World {
             networks: [(Uuid(1), network)].into(),
             switches: [("tor1".into(), switch)].into(),
         };
+        let opened = configuration.clone();
         let opening = Opening {
             conn: ConnId(1),
             generation: Generation(1),
@@ -61,6 +63,7 @@ impl World {
         let mut world = Self {
             now: Time::ORIGIN,
             session: Session::new(Time::ORIGIN, opening),
+            configuration: opened,
             asked: Vec::new(),
             closed: None,
             log: Vec::new(),
@@ -389,4 +392,47 @@ fn macs_that_wait_for_one_locator_are_exported_a_step_at_a_time() {
     assert_eq!(world.session.exported(), AUDIT_ROWS_PER_STEP);
     world.work();
     assert_eq!((world.session.exported(), world.closed), (macs, None));
+}
+
+#[test]
+fn a_route_that_arrives_for_a_network_that_the_session_has_left_is_not_there_when_it_is_back() {
+    let mut world = World::new();
+    let mut configuration = world.configuration.clone();
+    let network = Network {
+        name: "red".into(),
+        vni: Vni::new(5002).expect("a VNI"),
+        remote_macs: BTreeMap::new(),
+    };
+    configuration.networks.insert(Uuid(2), network);
+    let mut switch = Switch::default();
+    switch.ports.insert("eth1".into(), [(10, Uuid(2))].into());
+    configuration.switches.insert("tor2".into(), switch);
+    world.handle(Input::Command(Command::Configure {
+        configuration: Arc::new(configuration),
+        complete: true,
+    }));
+    world.answer("get_schema", &World::schema());
+    let row = |name| json!({ "new": { "name": name, "ports": ["set", []], "tunnel_ips": "10.0.1.1" } });
+    let named =
+        |name| json!({ "Physical_Switch": { Uuid(9).to_string(): row("tor1"), Uuid(8).to_string(): row(name) } });
+    world.answer("monitor small", &named("tor2"));
+    assert_eq!(world.session.served().len(), 2);
+    let rename = |world: &mut World, name| {
+        let message = json!({ "id": null, "method": "update", "params": ["small", named(name)] });
+        world.bytes(message.to_string());
+    };
+    rename(&mut world, "another");
+    assert_eq!(world.session.served().len(), 1);
+    // The agent does not know yet that the session has left the network.
+    world.handle(Input::Command(Command::Import {
+        network: Uuid(2),
+        macs: vec![(tandem_core::Mac([2, 0, 0, 0, 0, 1]), Some(Ipv4Addr::new(10, 0, 9, 9)))],
+    }));
+    rename(&mut world, "tor2");
+    assert_eq!(world.session.served().len(), 2);
+    assert_eq!(
+        world.session.status(world.now).rows_desired,
+        0,
+        "the agent will send it again, if it is still there"
+    );
 }

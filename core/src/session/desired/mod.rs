@@ -29,7 +29,7 @@ pub(super) struct Desired {
     /// The switches' own tunnel ends: routes that point there are never programmed.
     own_vteps: BTreeSet<Ipv4Addr>,
     rows_per_transaction: usize,
-    /// Received routes of networks that have a port here or had one.
+    /// Received routes of networks that have a port here.
     routes: Routes,
 }
 
@@ -195,14 +195,19 @@ impl Desired {
         self.complete
     }
 
-    /// A route was received: a MAC is there, or nowhere.
+    /// A route was received: a MAC is there, or nowhere. One of a network that has no port here was on its way when the
+    /// last port went: it is sent again when the network is back, unless it is gone by then.
     pub(super) fn import(&mut self, network: Uuid, mac: Mac, vtep: Option<Ipv4Addr>) {
-        self.routes.import(network, mac, vtep);
+        if self.networks.contains_key(&network) {
+            self.routes.import(network, mac, vtep);
+        }
     }
 
     /// Whether all routes of a network have been received.
     pub(super) fn set_routes_complete(&mut self, network: Uuid, complete: bool) {
-        self.routes.set_complete(network, complete);
+        if self.networks.contains_key(&network) {
+            self.routes.set_complete(network, complete);
+        }
     }
 
     /// Whether a MAC that is not desired in a network may go.
