@@ -55,10 +55,14 @@ impl Agent {
         }
     }
 
-    /// A session ended: what it alone exported is retracted.
+    /// A session ended: what it alone exported is retracted. The uplinks receive all of it at once, and send a bounded
+    /// number of routes in each step.
     pub(super) fn retract(&mut self, now: Time, generation: Generation) {
-        for route in self.exports.on_closed(generation) {
-            self.advertise(now, route, Change::SessionOver);
+        let routes = self.exports.on_closed(generation);
+        if self.uplinks.is_some() {
+            let vteps = |route: &Route| self.exports.vteps(route.network, route.mac).collect();
+            let retracted = routes.iter().map(|route| (*route, vteps(route))).collect();
+            self.on_uplink(now, uplinks::Input::Retracted(retracted));
         }
     }
 

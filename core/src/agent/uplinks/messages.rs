@@ -77,6 +77,9 @@ pub enum Input {
         /// Every tunnel end at which the MAC is exported; empty if it is at none.
         vteps: Vec<Ipv4Addr>,
     },
+    /// A session ended, and these are the routes that it exported, each with the tunnel ends at which our other sessions
+    /// export its MAC now.
+    Retracted(Vec<(Route, Vec<Ipv4Addr>)>),
     /// The service of the configured switches, by this agent or by the peer agent.
     Served(BTreeMap<Ipv4Addr, Served>),
     /// Our sessions are about to end. How the switches are served until then.

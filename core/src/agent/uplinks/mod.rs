@@ -359,6 +359,11 @@ impl Machine for Uplinks {
             Input::Closed { id, why } => self.on_closed(now, id, why),
             Input::Configured(configuration) => self.on_configured(now, configuration),
             Input::Exported { route, change, vteps } => self.on_exported(now, route, change, &vteps),
+            Input::Retracted(routes) => {
+                for (route, vteps) in routes {
+                    self.on_exported(now, route, Change::SessionOver, &vteps);
+                }
+            }
             Input::Served(served) => self.on_served(now, served),
             Input::Releasing(served) => self.on_releasing(now, served),
             Input::Timeout => self.on_timeout(now),

@@ -1,0 +1,122 @@
+//! A session that ends with many routes: the agent withdraws them a bounded number at a time.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
+use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::bounds::ROUTES_PER_STEP;
+use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
+use tandem_core::event::Route;
+use tandem_core::session::Notice;
+use tandem_core::{CloseReason, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
+
+const NETWORK: Uuid = Uuid(1);
+const VTEP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+
+fn configuration(session: &SessionOptions) -> Configuration {
+    let network = Network {
+        name: "blue".into(),
+        vni: Vni::new(5001).expect("a VNI"),
+        remote_macs: BTreeMap::new(),
+    };
+    let mut switch = Switch {
+        vtep: Some(VTEP),
+        ..Switch::default()
+    };
+    switch.ports.insert("eth1".into(), [(10, NETWORK)].into());
+    Configuration {
+        session: session.clone(),
+        networks: [(NETWORK, network)].into(),
+        switches: [("tor1".into(), switch)].into(),
+    }
+}
+
+/// How many stanzas an input makes the agent send at once.
+fn sent(agent: &mut Agent, input: Input) -> usize {
+    agent.handle(Time::ORIGIN, input);
+    let outputs = std::iter::from_fn(|| agent.poll_output());
+    outputs
+        .filter(|output| matches!(output, Output::SendStanza { .. }))
+        .count()
+}
+
+#[test]
+fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
+    let session = SessionOptions {
+        routed: true,
+        ..SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST)
+    };
+    let configured = Arc::new(configuration(&session));
+    let options = Options {
+        nodes: vec![([10, 0, 0, 5], 5269).into()],
+        session,
+        stale_hold: None,
+        seed: 1,
+    };
+    let mut agent = Agent::new(Arc::clone(&configured), Generation(0)).with_uplinks(options);
+    sent(&mut agent, Input::Timeout);
+    let id = UplinkId(1);
+    let opened = Up::Opened {
+        id,
+        name: "control-1".into(),
+        ours: true,
+    };
+    sent(&mut agent, Input::Uplink(opened));
+    sent(
+        &mut agent,
+        Input::Configure {
+            configuration: configured,
+            complete: true,
+        },
+    );
+    let (conn, generation) = (ConnId(1), Generation(1));
+    let peer = Peer {
+        address: (Ipv4Addr::LOCALHOST, 1).into(),
+        proxied: None,
+        certificate: None,
+    };
+    sent(
+        &mut agent,
+        Input::Connected {
+            conn,
+            peer,
+            accepted_at: Time::ORIGIN,
+        },
+    );
+    let mut notify = |notice| {
+        sent(
+            &mut agent,
+            Input::Session {
+                conn,
+                generation,
+                notice,
+            },
+        )
+    };
+    notify(Notice::Identified {
+        switches: vec!["tor1".into()],
+    });
+    notify(Notice::MayWrite);
+    let routes: u32 = 20_000;
+    let mut published = 0;
+    for number in 0..routes {
+        let [a, b, c, d] = number.to_be_bytes();
+        let mac = Mac([2, 0, a, b, c, d]);
+        published += notify(Notice::Exported(Route {
+            network: NETWORK,
+            mac,
+            vtep: VTEP,
+        }));
+    }
+    assert_eq!(published, 2 * routes as usize);
+    let mut withdrawn = notify(Notice::Closed(CloseReason::ConnectionLost));
+    assert!(withdrawn <= 2 * ROUTES_PER_STEP, "{withdrawn} stanzas in one step");
+    while agent.poll_timeout().is_some_and(|deadline| deadline.at <= Time::ORIGIN) {
+        let step = sent(&mut agent, Input::Timeout);
+        assert!(step <= 2 * ROUTES_PER_STEP, "{step} stanzas in one step");
+        withdrawn += step;
+    }
+    assert_eq!(withdrawn, published);
+}
