@@ -42,8 +42,11 @@ fn sent(agent: &mut Agent, input: Input) -> usize {
         .count()
 }
 
-#[test]
-fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
+const CONN: ConnId = ConnId(1);
+const GENERATION: Generation = Generation(1);
+
+/// An agent that has published so many routes of its only session to a control node, and how many stanzas that took.
+fn published(routes: u32) -> (Agent, usize) {
     let session = SessionOptions {
         routed: true,
         ..SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST)
@@ -71,7 +74,7 @@ fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
             complete: true,
         },
     );
-    let (conn, generation) = (ConnId(1), Generation(1));
+    let (conn, generation) = (CONN, GENERATION);
     let peer = Peer {
         address: (Ipv4Addr::LOCALHOST, 1).into(),
         proxied: None,
@@ -99,7 +102,6 @@ fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
         switches: vec!["tor1".into()],
     });
     notify(Notice::MayWrite);
-    let routes: u32 = 20_000;
     let mut published = 0;
     for number in 0..routes {
         let [a, b, c, d] = number.to_be_bytes();
@@ -111,7 +113,18 @@ fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
         }));
     }
     assert_eq!(published, 2 * routes as usize);
-    let mut withdrawn = notify(Notice::Closed(CloseReason::ConnectionLost));
+    (agent, published)
+}
+
+#[test]
+fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
+    let (mut agent, published) = published(20_000);
+    let closed = Input::Session {
+        conn: CONN,
+        generation: GENERATION,
+        notice: Notice::Closed(CloseReason::ConnectionLost),
+    };
+    let mut withdrawn = sent(&mut agent, closed);
     assert!(withdrawn <= 2 * ROUTES_PER_STEP, "{withdrawn} stanzas in one step");
     while agent.poll_timeout().is_some_and(|deadline| deadline.at <= Time::ORIGIN) {
         let step = sent(&mut agent, Input::Timeout);
@@ -119,4 +132,24 @@ fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
         withdrawn += step;
     }
     assert_eq!(withdrawn, published);
+}
+
+#[test]
+fn the_routes_of_a_network_that_is_left_are_withdrawn_a_step_at_a_time() {
+    let (mut agent, published) = published(20_000);
+    let mut configuration = agent.configuration().clone();
+    configuration.networks.clear();
+    let configuration = Arc::new(configuration);
+    let complete = true;
+    let step = sent(
+        &mut agent,
+        Input::Configure {
+            configuration,
+            complete,
+        },
+    );
+    assert!(
+        step <= 2 * ROUTES_PER_STEP,
+        "{step} stanzas in one step, of {published}"
+    );
 }

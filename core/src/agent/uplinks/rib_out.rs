@@ -76,12 +76,17 @@ impl RibOut {
         }
     }
 
-    /// Withdraws everything that was sent of an instance, and forgets what was marked of it.
+    /// Withdraws every route that was sent of an instance.
     pub(super) fn withdraw_instance(&mut self, id: UplinkId, instance: &InstanceName, outputs: &mut VecDeque<Output>) {
         let sent = self.sent.range(whole(instance)).map(|(entry, _)| entry.clone());
         for entry in sent.collect::<Vec<_>>() {
             self.send(id, entry, None, outputs);
         }
+    }
+
+    /// Forgets every route of an instance, sent or marked.
+    pub(super) fn forget_instance(&mut self, instance: &InstanceName) {
+        self.sent.retain(|(it, _), _| it != instance);
         for entries in [&mut self.dirty, &mut self.withdrawals] {
             entries.retain(|(it, _)| it != instance);
         }
@@ -194,6 +199,7 @@ mod tests {
         let mut outputs = VecDeque::new();
         rib.withdraw_instance(ID, &"blue".into(), &mut outputs);
         assert_eq!(collections(outputs), [(key(5000, 1).node(), false)]);
+        rib.forget_instance(&"blue".into());
         assert_eq!(rib.counts(), (0, 1), "the other instance is still marked");
     }
 }

@@ -91,7 +91,11 @@ impl Uplink {
     pub(super) fn subscribe(&mut self, now: Time, desired: &Instances, outputs: &mut VecDeque<Output>) {
         let id = self.id;
         for instance in self.subscriptions.drop_undesired(desired) {
-            self.rib_out.withdraw_instance(id, &instance, outputs);
+            // The end of the subscription removes our routes at a Tandem control node, a bounded number in each of its steps.
+            if !self.ours {
+                self.rib_out.withdraw_instance(id, &instance, outputs);
+            }
+            self.rib_out.forget_instance(&instance);
             let stanza = Stanza::Unsubscribe { instance };
             outputs.push_back(Output::SendStanza { id, stanza });
         }
