@@ -63,7 +63,7 @@ macro_rules! reasons {
 
 reasons! {
     PeerClosed = "peer_closed", None, "The peer closed the connection in an orderly manner.";
-    Drained = "drained", None, "The agent drains, and released the switch.";
+    Drained = "drained", None, "The agent drains, or hands the switch over to the other agent of the pair.";
     Stopped = "stopped", None, "This process ends.";
     Reconfigured = "reconfigured", None, "The configuration changed in a way that needs a new session.";
     Unidentified = "unidentified", None, "The peer names no configured switch, or no longer.";

@@ -247,7 +247,10 @@ impl Session {
             return;
         }
         if self.lease.is_free() {
-            return self.close(CloseWhy::new(CloseReason::Drained, "the agent is draining"));
+            return self.close(CloseWhy::new(
+                CloseReason::Drained,
+                "the agent drains, or hands the switch over",
+            ));
         }
         self.release_lock(now);
     }
