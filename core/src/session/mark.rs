@@ -89,7 +89,7 @@ impl Session {
                 }
             }
             Touched::Locators => self.exporter.on_locators(),
-            Touched::LocatorKeys => self.mark_all(),
+            Touched::LocatorKeys => self.reconciler.mark_all_due(),
             Touched::Remote(row, mac) => self.touch_remote(row, mac),
             Touched::Local(row, mac) => self.touch_local(row, mac),
             Touched::LocalBroadcast(row) => self.touch_local(row, Mac::BROADCAST),

@@ -173,6 +173,9 @@ impl Session {
 
     /// Compares a bounded number of MACs, once the unicast tables are known.
     fn audit(&mut self, _now: Time) {
+        if self.reconciler.take_all_due() {
+            self.mark_all();
+        }
         if !self.progress.tables_read() {
             return;
         }

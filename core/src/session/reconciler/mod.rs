@@ -29,12 +29,24 @@ pub(super) struct Reconciler {
     ledger: Ledger,
     audit: AuditCursor,
     underway: Underway,
+    /// Everything may differ, and was not marked yet.
+    all_due: bool,
 }
 
 impl Reconciler {
     /// The facts of transactions on the wire that planning needs.
     pub(super) fn underway(&self) -> &Underway {
         &self.underway
+    }
+
+    /// Everything may differ: it is to be marked once, however often that happens in one step.
+    pub(super) fn mark_all_due(&mut self) {
+        self.all_due = true;
+    }
+
+    /// Takes the mark that everything is to be marked.
+    pub(super) fn take_all_due(&mut self) -> bool {
+        std::mem::take(&mut self.all_due)
     }
 
     /// An object may differ from what is desired.
