@@ -14,8 +14,9 @@ use super::log;
 use super::message::{Message, SessionMessage};
 use super::notices::Notices;
 
-/// Notices that may wait for the agent's task. With more of them, a session does nothing that makes further notices:
-/// it reads no bytes and follows no timer until the agent's task has received some.
+/// Notices that may wait for the agent's task. With more of them, a session reads no bytes and follows no timer until the
+/// agent's task has received some. It still obeys commands and sends, and each of those steps may export the MACs that are
+/// marked already: so the bound of all notices is the number of MACs that the replica holds.
 pub const NOTICES: usize = 256;
 
 /// The longest time that the last bytes may take to leave.
