@@ -174,7 +174,7 @@ mod tests {
         let mut drain = closing();
         drain.conclude(Time::ORIGIN, true);
         let last = due(&drain);
-        assert!(!drain.conclude(Time::ORIGIN + (LINGER - DOUBT / 2), false));
+        assert!(!drain.conclude(Time::ORIGIN + (LINGER - WITHDRAWAL_SKEW / 2), false));
         assert_eq!(due(&drain), last);
     }
 
