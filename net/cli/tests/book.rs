@@ -159,6 +159,39 @@ fn the_planted_bugs_of_the_book_are_those_of_the_code() {
     assert_marked("checks.md", "planted", &table);
 }
 
+/// Runs every `tandem sim run` of one plan that a chapter prints; its lines are in the output, in their order. `[...]` stands for others.
+#[test]
+fn the_printed_runs_of_the_book_are_those_of_the_program() {
+    let mut commands = 0;
+    for chapter in ["determinism.md", "simulating.md"] {
+        let page = read(&root().join("docs/src").join(chapter));
+        for block in page.split("```console\n").skip(1) {
+            let block = block.split("```").next().expect("a block");
+            let (command, printed) = block.split_once('\n').expect("a command");
+            let arguments = command.strip_prefix("$ tandem sim run ");
+            let Some(arguments) = arguments.filter(|it| it.contains("scenarios/") && it.contains(".toml")) else {
+                continue;
+            };
+            commands += 1;
+            let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
+                .args(["sim", "run"])
+                .args(arguments.split(' '))
+                .current_dir(root())
+                .output()
+                .expect("the program runs");
+            let output = String::from_utf8(output.stdout).expect("text");
+            let mut lines = output.lines();
+            for line in printed.lines().filter(|line| *line != "[...]") {
+                assert!(
+                    lines.any(|it| it == line),
+                    "{command} does not print {line:?} there:\n{output}"
+                );
+            }
+        }
+    }
+    assert!(commands > 1, "{commands} commands");
+}
+
 fn assert_marked(chapter: &str, mark: &str, right: &str) {
     let book = read(&root().join("docs/src").join(chapter));
     let rest = book.split_once(&format!("<!-- {mark} -->\n")).expect("the mark").1;
