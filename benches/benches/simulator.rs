@@ -1,6 +1,6 @@
 //! The speed of the simulated world: an idle one, a busy one without judges, and one seed of the swarm, judged.
 //!
-//! Criterion prints elements a second: simulated seconds for the idle world, things done for the other two.
+//! Criterion prints elements a second: simulated seconds for the idle world, steps for the other two.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tandem_core::Time;
@@ -30,14 +30,14 @@ fn simulator(criterion: &mut Criterion) {
         ..plan("busy")
     };
     group.throughput(Throughput::Elements(through(&busy)));
-    group.bench_function("busy and not judged, in things done", |bencher| {
+    group.bench_function("busy and not judged, in steps", |bencher| {
         bencher.iter(|| through(&busy))
     });
 
     let seed = Plan::of_seed(SEED);
     let steps = Run::new(&seed, Detail::Outcome).finish(|_| {}).steps;
     group.throughput(Throughput::Elements(steps));
-    group.bench_function("a seed, judged, in things done", |bencher| {
+    group.bench_function("a seed, judged, in steps", |bencher| {
         bencher.iter(|| Run::new(&seed, Detail::Outcome).finish(|_| {}))
     });
     group.finish();

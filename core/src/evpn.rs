@@ -200,8 +200,8 @@ pub struct Encapsulations {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Unusable {
-    /// A switch reaches nothing but VXLAN tunnel ends, each of which is one machine.
-    #[error("it has no VXLAN next hop that is one machine")]
+    /// A switch reaches nothing but VXLAN tunnel ends with a unicast address.
+    #[error("it has no VXLAN next hop with a unicast address")]
     NoVxlan,
     /// A group's MAC is no host.
     #[error("its MAC is a group's, not a host's")]

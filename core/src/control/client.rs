@@ -96,6 +96,12 @@ impl Client {
         }
     }
 
+    /// Its alarm went off. Answers whether it has taken nothing of a full queue for too long.
+    pub(super) fn on_alarm(&mut self, now: Time) -> bool {
+        self.alarm = None;
+        self.queue.overdue_at().is_some_and(|at| at <= now)
+    }
+
     /// It is not subscribed to this instance yet.
     pub(super) fn subscribe(&mut self, now: Time, instance: InstanceName, subscription: Subscription) {
         self.owes_end_of_rib = true;

@@ -21,7 +21,7 @@ pub(super) struct Instance {
     pub(super) table: Table,
     pub(super) members: Members,
     /// Since the subscribers were notified.
-    pub(super) members_changed: bool,
+    members_changed: bool,
     /// The routes of the inventory.
     statics: BTreeMap<Key, Arc<Path>>,
 }
@@ -50,6 +50,11 @@ impl Instance {
         let changed = self.members.remove(key, source, path);
         self.members_changed |= changed;
         changed.then_some(Outcome::Removed)
+    }
+
+    /// Whether the members changed since this was asked last.
+    pub(super) fn take_members_changed(&mut self) -> bool {
+        std::mem::take(&mut self.members_changed)
     }
 
     /// Every path of every route.

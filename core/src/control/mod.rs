@@ -306,8 +306,7 @@ impl ControlNode {
             let Some(client) = self.clients.get_mut(conn) else {
                 continue;
             };
-            client.alarm = None;
-            if client.queue.overdue_at().is_some_and(|at| at <= now) {
+            if client.on_alarm(now) {
                 let what = format!("it took nothing of a full queue for {} s", SLOW_CLIENT.as_secs());
                 self.close(conn, CloseWhy::new(CloseReason::SlowPeer, what));
             } else {
@@ -352,7 +351,7 @@ impl ControlNode {
                 return;
             };
             looks += 1 + instance.subscribers.len();
-            let members_changed = std::mem::take(&mut instance.members_changed);
+            let members_changed = instance.take_members_changed();
             let version = instance.table.version();
             let mut sent = BTreeMap::new();
             for conn in &instance.subscribers {

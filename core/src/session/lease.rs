@@ -360,7 +360,7 @@ pub(super) mod tests {
             ("the session releases it", |it| {
                 let _ = it.release();
             }),
-            ("the switch confirms that", Lease::on_released),
+            ("the switch confirms it", Lease::on_released),
             ("the switch knows no locks", |it| {
                 if it.state == State::Asked {
                     it.on_unsupported();

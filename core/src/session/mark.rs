@@ -1,17 +1,15 @@
-//! The consequences of a change: objects that may differ, MACs to export, waits that are over.
+//! The consequences of a change: objects that may differ, MACs whose exports may, waits that are over.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::Session;
-use super::exporter::Learned;
 use super::plan::unicast_differs;
 use super::reconciler::{Cause, Wait};
 use super::replica::Touched;
 use crate::bounds::AUDIT_ROWS_PER_STEP;
-use crate::event::{Object, What};
+use crate::event::Object;
 use crate::ids::{Mac, Uuid};
-use crate::session::Notice;
 
 impl Session {
     /// Routes were received. One more on a switch that holds a hundred thousand costs what it costs on an empty one.
@@ -133,24 +131,9 @@ impl Session {
         if self.progress.tables_read()
             && let Some(network) = self.replica.logical_switches.network(row)
         {
-            self.export(network, mac);
+            self.update_exports(network, mac);
         }
         self.reconciler.release(|on| matches!(on, Wait::LocalMacs { .. }));
-    }
-
-    /// Brings what is exported of a MAC in line with what the switch learned. Only a session that may write exports.
-    pub(super) fn export(&mut self, network: Uuid, mac: Mac) {
-        let Some(permit) = self.lease.permit() else { return };
-        let learned = Learned::of(&self.replica, &self.desired, network, mac);
-        let changes = self.exporter.export(&permit, network, mac, &learned);
-        for route in changes.withdrawn {
-            self.report(What::Withdrawn(route));
-            self.wire.notify(Notice::Withdrawn(route));
-        }
-        for route in changes.exported {
-            self.report(What::Exported(route));
-            self.wire.notify(Notice::Exported(route));
-        }
     }
 
     /// Every object of the small tables may differ.

@@ -1,6 +1,6 @@
 //! One session with one switch.
 //!
-//! A session is composed of parts. Each is a type whose fields only its own methods touch:
+//! A session is composed of parts. Each is a type that only its own methods change; the replica may be read by all:
 //!
 //! | part | keeps |
 //! |---|---|
@@ -13,10 +13,10 @@
 //! | `progress` | how far reading and the takeover are |
 //! | `stats` | counts and times: shown, never asked |
 //!
-//! Code that joins parts is a method of [`Session`], short, and in one of four files: `steps` has the steps that follow
-//! every input, in their order; `receive` what is done with messages of the switch; `mark` what may differ after a
-//! change; `write` how differences become transactions. What to write for one object is a function of
-//! `plan`, which changes nothing.
+//! Code that joins parts is a method of [`Session`], short, and in one of five files: `steps` has the steps that follow
+//! every input, in their order; `receive` handles messages of the switch; `mark` marks objects that may differ after a
+//! change; `update_exports` exports and withdraws routes; `write` turns differences into transactions. The operations for
+//! one object come from a function of `plan`, which changes nothing.
 
 mod desired;
 mod exporter;
@@ -32,6 +32,7 @@ mod replica;
 mod stats;
 mod status;
 mod steps;
+mod update_exports;
 mod wire;
 mod write;
 

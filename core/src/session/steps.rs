@@ -194,7 +194,7 @@ impl Session {
             match self.reconciler.next_to_compare(remote, local) {
                 Some(Stop::Remote(network, Some(mac))) => self.mark_unicast(network, mac, Cause::Ours),
                 Some(Stop::Remote(_, None)) => {}
-                Some(Stop::Local(network, mac)) => self.export(network, mac.unwrap_or(Mac::BROADCAST)),
+                Some(Stop::Local(network, mac)) => self.update_exports(network, mac.unwrap_or(Mac::BROADCAST)),
                 None => return,
             }
         }
@@ -203,7 +203,7 @@ impl Session {
     /// Locators came: a bounded number of MACs that were learned behind them can be exported now.
     fn place(&mut self, _now: Time) {
         for (network, mac) in self.exporter.take_placeable(AUDIT_ROWS_PER_STEP) {
-            self.export(network, mac);
+            self.update_exports(network, mac);
         }
     }
 

@@ -1,0 +1,23 @@
+//! The exports of a MAC follow the local tables of the switch.
+
+use super::exporter::Learned;
+use super::{Notice, Session};
+use crate::event::What;
+use crate::ids::{Mac, Uuid};
+
+impl Session {
+    /// Brings the exports of a MAC in line with the local tables of the switch. Only a session that may write exports.
+    pub(super) fn update_exports(&mut self, network: Uuid, mac: Mac) {
+        let Some(permit) = self.lease.permit() else { return };
+        let learned = Learned::of(&self.replica, &self.desired, network, mac);
+        let changes = self.exporter.export(&permit, network, mac, &learned);
+        for route in changes.withdrawn {
+            self.report(What::Withdrawn(route));
+            self.wire.notify(Notice::Withdrawn(route));
+        }
+        for route in changes.exported {
+            self.report(What::Exported(route));
+            self.wire.notify(Notice::Exported(route));
+        }
+    }
+}
