@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
-use tandem_core::bounds::ROUTES_PER_STEP;
+use tandem_core::bounds::{ROUTES_PER_STEP, SEQUENCE_MEMORY};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::event::Route;
 use tandem_core::session::Notice;
@@ -152,4 +152,27 @@ fn the_routes_of_a_network_that_is_left_are_withdrawn_a_step_at_a_time() {
         step <= 2 * ROUTES_PER_STEP,
         "{step} stanzas in one step, of {published}"
     );
+}
+
+/// A quiet agent returns to its size: whatever it remembers for a time, it is woken to forget.
+#[test]
+fn an_agent_whose_routes_went_is_woken_until_it_has_forgotten_them() {
+    let (mut agent, _) = published(2_000);
+    let mut now = Time::ORIGIN;
+    let closed = Input::Session {
+        conn: CONN,
+        generation: GENERATION,
+        notice: Notice::Closed(CloseReason::ConnectionLost),
+    };
+    sent(&mut agent, closed);
+    let mut wakes = 0;
+    while let Some(deadline) = agent.poll_timeout() {
+        wakes += 1;
+        assert!(wakes < 100, "woken again and again: {deadline:?}");
+        now = now.max(deadline.at);
+        agent.handle(now, Input::Timeout);
+        while agent.poll_output().is_some() {}
+    }
+    let forgotten = Time::ORIGIN + SEQUENCE_MEMORY;
+    assert!(now >= forgotten && now < forgotten + SEQUENCE_MEMORY, "{now}");
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::fabric::ReceivedPath;
 use crate::bounds::SEQUENCE_MEMORY;
@@ -24,6 +25,9 @@ pub struct Advert {
     /// The sequence of MAC mobility (RFC 7432, section 15); 1 for a MAC that has never moved.
     pub sequence: u32,
 }
+
+/// Sequences that expire within this time are forgotten in one step.
+const FORGET_TOGETHER: Duration = Duration::from_secs(1);
 
 /// Every MAC that is advertised, and the sequences of paths that went lately.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +132,11 @@ impl Adverts {
         current.map(|((_, mac), _)| *mac)
     }
 
+    /// When the oldest sequences are to be forgotten: all of a second together, for they may be many.
+    pub(super) fn forget_at(&self) -> Option<Time> {
+        self.expires_at.first().map(|(at, _)| *at + FORGET_TOGETHER)
+    }
+
     /// Forgets the sequences that have been remembered for long enough.
     pub(super) fn expire(&mut self, now: Time) {
         while let Some((_, route)) = self.expires_at.first().copied().filter(|(at, _)| *at <= now) {
@@ -139,8 +148,6 @@ impl Adverts {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);

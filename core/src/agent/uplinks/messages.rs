@@ -165,4 +165,6 @@ pub enum Why {
     ConfigurationDue,
     /// A copy has been held for long enough.
     HoldDue,
+    /// Sequences of routes that went have been remembered for long enough.
+    ForgetDue,
 }

@@ -387,6 +387,7 @@ impl Machine for Uplinks {
             quiet.map(deadline(Why::QuietDue)),
             self.source.due().map(deadline(Why::ConfigurationDue)),
             self.publications.hold_due().map(deadline(Why::HoldDue)),
+            self.publications.forget_at().map(deadline(Why::ForgetDue)),
         ];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }

@@ -59,6 +59,11 @@ impl Publications {
         self.hold.iter().flat_map(Hold::routes)
     }
 
+    /// When the sequences of routes that went are to be forgotten.
+    pub(super) fn forget_at(&self) -> Option<Time> {
+        self.adverts.forget_at()
+    }
+
     /// When a copy may have been held for long enough.
     pub(super) fn hold_due(&self) -> Option<Time> {
         self.hold.as_ref().and_then(Hold::due)
