@@ -237,12 +237,16 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
         /// Whatever a peer sends: the cursor stays within the text.
         #[test]
         fn no_text_makes_it_panic(parts in proptest::collection::vec(prop::sample::select(vec![
             "{", "}", "\"", "\\", ":", ",", "\"T\":", "\"00000000-0000-0000-0000-000000000001\":", "{}", "null", " ",
-        ]), 0..24), cut in 0usize..8) {
-            let text = parts.concat();
+        ]), 0..24), cut in 0usize..24, in_row: bool) {
+            // In a row, too, where it takes many parts to come.
+            let row = ["", r#"{"T":{"00000000-0000-0000-0000-000000000001":{"#];
+            let text = row[usize::from(in_row)].to_owned() + &parts.concat();
             let mut cursor = Cursor::new(0..text.len().saturating_sub(cut));
             while let Ok(Some(row)) = cursor.next_row(text.as_bytes()) {
                 prop_assert!(row.change.end <= text.len());
@@ -282,6 +286,13 @@ mod tests {
         assert_eq!(walk(text), Err(UpdatesError("a table or a row is no object")));
         assert_eq!(walk(r#"{"a\"#), Err(UpdatesError("a string does not end")));
         assert_eq!(walk(r#"{"a\""#), Err(UpdatesError("a string does not end")));
+        let text = r#"{"T":{"00000000-0000-0000-0000-000000000001":{"\"#;
+        let mut cursor = Cursor::new(0..text.len());
+        assert_eq!(
+            cursor.next_row(text.as_bytes()),
+            Err(UpdatesError("a string does not end"))
+        );
+        assert_eq!(cursor.remaining_bytes(), 0, "it stays within the text");
     }
 
     #[test]
