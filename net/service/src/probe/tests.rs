@@ -1,5 +1,4 @@
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,16 +86,15 @@ async fn a_command_passes_when_it_exits_with_0() {
     );
 }
 
-/// A program that writes its own process id and that of a child to a file; both hang.
+/// A command that writes its own process id and that of a child to a file; both hang. It is no program that the test
+/// writes: no file can be executed while a process has it open for writing, and each process that another test starts
+/// inherits for a moment what this one has open.
 fn hanging(folder: &Path) -> How {
-    let file = folder.join("hang");
     let script = format!(
-        "#!/bin/sh\nsleep 1000 &\necho $$ $! > {0}/pids.new\nmv {0}/pids.new {0}/pids\nwait\n",
+        "sleep 1000 & echo $$ $! > {0}/pids.new; mv {0}/pids.new {0}/pids; wait",
         folder.display()
     );
-    std::fs::write(&file, script).expect("written");
-    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("executable");
-    How::Command(vec![file.display().to_string()])
+    How::Command(["/bin/sh".to_owned(), "-c".to_owned(), script].into())
 }
 
 /// Whether the process exists and is no zombie.
@@ -113,7 +111,7 @@ async fn a_command_that_hangs_is_killed_with_everything_that_it_started() {
     let mut started: Vec<String> = Vec::new();
     // The probe is dropped once the program hangs for certain.
     tokio::select! {
-        _ = probe.once() => panic!("it hangs"),
+        result = probe.once() => panic!("it hangs, but the probe ended with {result:?}"),
         () = async {
             while started.is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
