@@ -7,7 +7,7 @@ SEEDS ?= 1..2000
 # The packages below net/, whose integration tests start real parts.
 NET := -p tandem-net -p tandem-lab -p tandem
 
-.PHONY: help demo check sim mutants release test unit real lint examples bench docs book deny deps tools
+.PHONY: help demo check sim mutants release test unit real lint examples bench docs book deny deb deps tools
 .DEFAULT_GOAL := help
 
 help:             ## list these commands
@@ -65,6 +65,18 @@ book: tools       ## the book, in target/book, with its links checked
 
 deny: tools       ## licences and sources of all dependencies, and those that are banned
 	PATH="target/tools/bin:$$PATH" cargo-deny --locked check bans licenses sources
+
+# Man pages and completions come from the program itself.
+deb: tools        ## the Debian package, in target/debian, unpacked and tried in a root of its own (as root)
+	$(CARGO) build --locked --release -p tandem
+	mkdir -p target/release/packaging/man
+	target/release/tandem man target/release/packaging/man
+	gzip -9nf target/release/packaging/man/*.1
+	target/release/tandem completions bash >target/release/packaging/tandem.bash
+	target/release/tandem completions zsh >target/release/packaging/_tandem
+	target/release/tandem completions fish >target/release/packaging/tandem.fish
+	PATH="$$PWD/target/tools/bin:$$PATH" cargo-deb --no-build --strip -p tandem
+	.ci/package
 
 deps:             ## install the Debian packages that tests and demo --real need, or name them
 	@.ci/deps

@@ -3,9 +3,9 @@
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{Exit, Output, agent, check, control, demo, lab, pki, sim, status, switch};
+use crate::commands::{Exit, Output, agent, check, completions, control, demo, lab, man, pki, sim, status, switch};
 
 /// A highly available ToR agent that manages switches through OVSDB
 #[derive(Debug, Parser)]
@@ -28,10 +28,12 @@ struct Cli {
 enum Command {
     Agent(agent::Args),
     Check(check::Args),
+    Completions(completions::Args),
     Control(control::Args),
     Demo(demo::Args),
     #[command(hide = true)]
     Lab(lab::Args),
+    Man(man::Args),
     Pki(pki::Args),
     Sim(sim::Args),
     Status(status::Args),
@@ -63,9 +65,11 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
     let exit = match &cli.command {
         Command::Agent(args) => agent::run(args, output),
         Command::Check(args) => check::run(args, output),
+        Command::Completions(args) => completions::run(args, Cli::command(), output),
         Command::Control(args) => control::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Lab(args) => lab::run(args, output),
+        Command::Man(args) => man::run(args, Cli::command(), output),
         Command::Pki(args) => pki::run(args, output),
         Command::Sim(args) => sim::run(args, output),
         Command::Status(args) => status::run(args, output),
@@ -80,8 +84,6 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

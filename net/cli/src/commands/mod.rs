@@ -2,9 +2,11 @@
 
 pub mod agent;
 pub mod check;
+pub mod completions;
 pub mod control;
 pub mod demo;
 pub mod lab;
+pub mod man;
 pub mod pki;
 pub mod sim;
 pub mod status;
