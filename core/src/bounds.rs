@@ -93,6 +93,12 @@ bounds! {
     /// Pause before a quarantined object is tried again.
     pub const QUARANTINE: Duration = Duration::from_secs(60);
 
+    /// Pause of a lane after the first refusal for lack of room; it doubles with each probe that is refused.
+    pub const ROOM_PROBE_FIRST: Duration = Duration::from_secs(1);
+
+    /// Longest pause of a lane between two probes for room.
+    pub const ROOM_PROBE_LONGEST: Duration = Duration::from_secs(60);
+
     /// Silence of the server while it renders a dump.
     pub const DUMP_SILENCE: Duration = Duration::from_secs(60);
 

@@ -165,6 +165,18 @@ pub enum What {
         /// The error as the switch sent it.
         text: String,
     },
+    /// The server has no room: nothing of this lane is written, but for one transaction now and then that probes.
+    WritesStopped {
+        /// The lane.
+        lane: Lane,
+        /// The error as the switch sent it.
+        reason: String,
+    },
+    /// The server has room again.
+    WritesResumed {
+        /// The lane.
+        lane: Lane,
+    },
     /// An object keeps failing and is left alone for a while.
     Quarantined {
         /// Which object.
@@ -347,6 +359,8 @@ impl LogEvent for What {
         Retracted,
         Programmed,
         TransactionRejected,
+        WritesStopped,
+        WritesResumed,
         Quarantined,
         Repaired,
         BindingReplaced,
@@ -364,11 +378,11 @@ impl LogEvent for What {
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
-            Self::Lockless { may_write: false, .. } => Level::Error,
+            Self::Lockless { may_write: false, .. } | Self::WritesStopped { .. } => Level::Error,
             Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
-            Self::Retracted { .. } | Self::Draining => Level::Info,
+            Self::Retracted { .. } | Self::Draining | Self::WritesResumed { .. } => Level::Info,
         }
     }
 }
@@ -406,6 +420,13 @@ impl fmt::Display for What {
             Self::TransactionRejected { lane, objects, text } => {
                 write!(f, "{lane}: {}: {text}", count(*objects, "object", "objects"))
             }
+            Self::WritesStopped { lane, reason } => {
+                write!(
+                    f,
+                    "{lane}: the switch has no room, and is probed with single transactions: {reason}"
+                )
+            }
+            Self::WritesResumed { lane } => write!(f, "{lane}: the switch has room again"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "{object} was changed by another client, and is as desired again"),
             Self::BindingReplaced {

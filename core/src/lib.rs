@@ -11,6 +11,7 @@
 mod planted;
 
 pub mod agent;
+pub mod alarm;
 pub mod bounds;
 mod close;
 pub mod configuration;

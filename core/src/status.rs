@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::SessionAlarm;
 use crate::close::CloseCounts;
 use crate::evpn::Unusable;
 use crate::health::Grade;
@@ -164,6 +165,9 @@ pub struct SessionStatus {
     pub blocked: Vec<(String, String)>,
     /// Objects that keep failing: (object, reason).
     pub quarantine: Vec<(String, String)>,
+    /// The faults that need an operator.
+    #[serde(default)]
+    pub alarms: Vec<SessionAlarm>,
     /// Echoes of ours that stayed without any byte for a whole interval.
     pub keepalive_misses: u64,
     /// The time since the connection was accepted, in milliseconds.

@@ -35,10 +35,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     fn new(error: &str, details: Option<&str>) -> Self {
         let failure = match error {
+            "resources exhausted" | "I/O error" | "no room" => Failure::Resource,
+            _ if details.is_some_and(is_about_room) => Failure::Resource,
             "constraint violation" | "range error" | "domain error" => Failure::Constraint,
             "referential integrity violation" => Failure::Referential,
             "not owner" => Failure::NotOwner,
-            "resources exhausted" | "I/O error" => Failure::Resource,
             "permission error" | "not allowed" => Failure::Permission,
             _ => Failure::Other,
         };
@@ -49,6 +50,13 @@ impl Refusal {
         let text = short(&text);
         Self { failure, text }
     }
+}
+
+/// Whether the details of an error are about the server and not about a row: a full disk, or a table at its limit.
+fn is_about_room(details: &str) -> bool {
+    ["No space left", "no room", "schema-defined limit", "more rows than"]
+        .iter()
+        .any(|words| details.contains(words))
 }
 
 /// Reads the result of a `transact`: the first error in it, if there is one.
@@ -129,6 +137,13 @@ mod tests {
         );
         assert_eq!(failure(r#"[{"error":"resources exhausted"}]"#), Some(Failure::Resource));
         assert_eq!(failure(r#"[{"error":"something new"}]"#), Some(Failure::Other));
+        for details in [
+            "tor1.db: write failed (No space left on device)",
+            r#"transaction causes \"Ucast_Macs_Remote\" table to contain 9 rows, greater than the schema-defined limit of 8 row(s)"#,
+        ] {
+            let json = format!(r#"[{{"error":"constraint violation","details":"{details}"}}]"#);
+            assert_eq!(failure(&json), Some(Failure::Resource), "{details}");
+        }
         assert!(transacted(b"{}").is_err());
     }
 

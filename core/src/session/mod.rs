@@ -18,6 +18,7 @@
 //! change; `update_exports` exports and withdraws routes; `write` turns differences into transactions. The operations for
 //! one object come from a function of `plan`, which changes nothing.
 
+mod alarms;
 mod desired;
 mod exporter;
 mod io;

@@ -29,6 +29,7 @@ impl Session {
             in_flight: self.in_flight(),
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),
             quarantine: quarantined.take(STATUS_ENTRIES).collect(),
+            alarms: self.alarms(),
             keepalive_misses: self.wire.misses(),
             age_ms: now.since(self.id.accepted_at).as_secs_f64() * 1000.0,
             takeover_ms: self.stats.takeover(self.id.accepted_at),

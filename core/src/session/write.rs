@@ -3,7 +3,7 @@
 use super::Session;
 use super::lease::Permit;
 use super::plan::{self, Batch, View};
-use super::reconciler::Cause;
+use super::reconciler::{Cause, Rejected};
 use crate::bounds::LOOKS_PER_STEP;
 use crate::event::{Lane, What};
 use crate::ovsdb::reply::{Failure, Refusal};
@@ -16,7 +16,7 @@ impl Session {
         self.reconciler.retry(now);
         let mut looks = LOOKS_PER_STEP;
         for lane in Lane::ALL {
-            while looks > 0 && self.wire.has_room() && self.reconciler.has_due(lane) {
+            while looks > 0 && self.has_turn(lane) {
                 self.write_batch(now, &permit, lane, &mut looks);
             }
         }
@@ -24,9 +24,11 @@ impl Session {
 
     /// Whether there is something to write at once.
     pub(super) fn can_write(&self) -> bool {
-        self.wire.has_room()
-            && Lane::ALL.into_iter().any(|lane| self.reconciler.has_due(lane))
-            && self.lease.permit().is_some()
+        Lane::ALL.into_iter().any(|lane| self.has_turn(lane)) && self.lease.permit().is_some()
+    }
+
+    fn has_turn(&self, lane: Lane) -> bool {
+        self.wire.has_room() && self.reconciler.has_due(lane, self.wire.is_writing(lane))
     }
 
     /// Plans the next objects of a lane, and sends what they need as one transaction. Takes from `looks` one for each
@@ -34,7 +36,7 @@ impl Session {
     fn write_batch(&mut self, now: Time, permit: &Permit, lane: Lane, looks: &mut usize) {
         let (agent, generation) = (&self.desired.options().agent, self.id.generation);
         let mut transaction = permit.transaction(&format!("tandem {agent} generation {generation}: {lane}"));
-        let limit = self.desired.rows_per_transaction(lane);
+        let limit = self.desired.rows_per_transaction(lane).min(self.reconciler.rows(lane));
         let part = self.reconciler.take_part(lane);
         let apart = !part.is_empty();
         let mut part = part.into_iter();
@@ -87,7 +89,9 @@ impl Session {
         for note in std::mem::take(&mut batch.notes) {
             self.report(note);
         }
-        self.reconciler.applied(batch);
+        if self.reconciler.applied(batch) {
+            self.report(What::WritesResumed { lane });
+        }
     }
 
     /// A transaction was rejected, as a whole.
@@ -104,9 +108,19 @@ impl Session {
         if planted!(self, LocatorRaceNotRetried) && refusal.failure == Failure::Constraint {
             return;
         }
-        for object in self.reconciler.rejected(now, batch, refusal) {
-            let reason = refusal.text.clone();
-            self.report(What::Quarantined { object, reason });
+        let reason = || refusal.text.clone();
+        match self.reconciler.rejected(now, batch, refusal) {
+            Rejected::Objects(quarantined) => {
+                for object in quarantined {
+                    let reason = reason();
+                    self.report(What::Quarantined { object, reason });
+                }
+            }
+            Rejected::Stopped { first: true } => {
+                let reason = reason();
+                self.report(What::WritesStopped { lane, reason });
+            }
+            Rejected::Stopped { first: false } => {}
         }
     }
 }

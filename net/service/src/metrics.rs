@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use tandem_core::alarm::AlarmKind;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, Alarm, SessionStatus, SwitchStatus, UplinkStatus};
 use tandem_core::{CloseCounts, CloseReason, SwitchName};
@@ -66,6 +67,7 @@ impl Measured for AgentStatus {
     fn measure(&self, metrics: &mut Metrics) {
         agent(metrics, self);
         pair(metrics, self);
+        alarms(metrics, self);
         uplinks(metrics, &self.control_nodes);
         switches(metrics, self);
         takeovers(metrics, self);
@@ -200,17 +202,41 @@ fn pair(metrics: &mut Metrics, status: &AgentStatus) {
         "Whether the other agent of the pair sends reports",
         [(vec![], up)],
     );
-    let alarms = status.switches.iter().flat_map(|(name, switch)| {
-        Alarm::ALL.map(|alarm| {
-            let labels = vec![("switch", name.to_string()), ("alarm", alarm.label().to_owned())];
-            (labels, f64::from(u8::from(switch.alarms.contains(&alarm))))
-        })
+}
+
+/// The alarms of each switch: those of its leading session, and with a peer those of the pair. Every kind has a value.
+fn alarms(metrics: &mut Metrics, status: &AgentStatus) {
+    let with_peer = status.switches.iter().filter(|_| status.peer.is_some());
+    let of_pair = with_peer.flat_map(|(name, switch)| {
+        let raised = |alarm: &Alarm| f64::from(u8::from(switch.alarms.contains(alarm)));
+        Alarm::ALL.map(|alarm| (alarm_labels(name, alarm.label()), raised(&alarm)))
+    });
+    let objects = |session: &SessionStatus, kind: AlarmKind| {
+        let of_kind = session.alarms.iter().filter(|alarm| alarm.kind == kind);
+        of_kind.map(|alarm| alarm.objects).reduce(|sum, objects| sum + objects)
+    };
+    let of_session = leading(status).flat_map(|(name, session)| {
+        let raised = |kind| f64::from(u8::from(objects(session, kind).is_some()));
+        AlarmKind::ALL.map(|kind| (alarm_labels(name, kind.label()), raised(kind)))
     });
     metrics.gauges(
         "switch_alarm",
-        "1 for each alarm: the reports of both agents have shown it for five seconds",
-        alarms,
+        "1 for each alarm of a switch",
+        of_pair.chain(of_session),
     );
+    let concerned = leading(status).flat_map(|(name, session)| {
+        let value = |kind| objects(session, kind).unwrap_or(0) as f64;
+        AlarmKind::ALL.map(|kind| (alarm_labels(name, kind.label()), value(kind)))
+    });
+    metrics.gauges(
+        "switch_alarm_objects",
+        "Objects that an alarm of the leading session concerns",
+        concerned,
+    );
+}
+
+fn alarm_labels(switch: &SwitchName, alarm: &str) -> Labels {
+    vec![("switch", switch.to_string()), ("alarm", alarm.to_owned())]
 }
 
 /// The sessions and dials that ended, by protocol and reason. Every reason has a value from the start, so that a rate sees the first.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tandem_core::alarm::{AlarmKind, SessionAlarm};
 use tandem_core::health::Grade;
 use tandem_core::ids::{ConnId, Generation};
 use tandem_core::status::{
@@ -54,6 +55,11 @@ fn troubled() -> SessionStatus {
         pending: 2,
         in_flight: 1,
         keepalive_misses: 3,
+        alarms: vec![SessionAlarm {
+            kind: AlarmKind::WritesStopped,
+            objects: 17,
+            detail: "unicast: 17 objects wait for room: I/O error: no space".into(),
+        }],
         blocked: vec![(
             "logical switch Contrail-red".into(),
             "VNI 5002 still belongs to Contrail-blue".into(),
@@ -112,6 +118,7 @@ fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
         in_flight: 0,
         blocked: vec![],
         quarantine: vec![],
+        alarms: vec![],
         keepalive_misses: 0,
         age_ms: 5000.0,
         takeover_ms: Takeover {

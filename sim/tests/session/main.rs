@@ -17,6 +17,7 @@ mod opening;
 mod other_writers;
 mod ownership;
 mod retries;
+mod room;
 mod unplaced;
 mod vni;
 mod wire;

@@ -4,6 +4,7 @@
 //! by [`place`](Ledger::place) and [`remove`](Ledger::remove) alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use super::wait::Wait;
@@ -94,9 +95,11 @@ impl Ledger {
         }
     }
 
-    /// Takes the next object of a lane.
-    pub(super) fn take(&mut self, lane: Lane) -> Option<Candidate> {
-        let object = self.due.get(lane as usize)?.first()?.clone();
+    /// Takes the next object of a lane: the first behind `after`, or else the first.
+    pub(super) fn take(&mut self, lane: Lane, after: Option<&Object>) -> Option<Candidate> {
+        let due = self.due.get(lane as usize)?;
+        let behind = after.and_then(|after| due.range((Bound::Excluded(after), Bound::Unbounded)).next());
+        let object = behind.or_else(|| due.first())?.clone();
         self.take_one(object)
     }
 
@@ -161,6 +164,15 @@ impl Ledger {
         Some(object)
     }
 
+    /// A transaction was rejected, and not because of its objects: they are due again, and their failures are as before.
+    pub(super) fn not_written(&mut self, lane: Lane, objects: Vec<Object>) {
+        for object in objects {
+            if let Some(candidate) = self.take_one(object) {
+                self.place(candidate, State::Due { lane });
+            }
+        }
+    }
+
     /// An event that objects wait on may have happened.
     pub(super) fn release(&mut self, happened: impl Fn(&Wait) -> bool) {
         let over: Vec<Wait> = self.waiting.keys().filter(|on| happened(on)).copied().collect();
@@ -193,6 +205,13 @@ impl Ledger {
     pub(super) fn is_empty(&self, lane: Lane) -> bool {
         let mut parts = self.parts.range((lane, 0)..=(lane, u64::MAX));
         self.due.get(lane as usize).is_none_or(BTreeSet::is_empty) && parts.next().is_none()
+    }
+
+    /// Objects of a lane that are to be planned.
+    pub(super) fn due(&self, lane: Lane) -> usize {
+        let parts = self.parts.range((lane, 0)..=(lane, u64::MAX));
+        let apart: usize = parts.map(|(_, objects)| objects.len()).sum();
+        self.due.get(lane as usize).map_or(0, BTreeSet::len) + apart
     }
 
     /// Whether any object of a lane waits for a locator that another transaction is creating.

@@ -5,6 +5,7 @@
 
 mod audit_cursor;
 mod ledger;
+mod pace;
 mod underway;
 mod wait;
 
@@ -20,6 +21,7 @@ use audit_cursor::AuditCursor;
 pub(super) use audit_cursor::Stop;
 use ledger::Ledger;
 pub(super) use ledger::{Candidate, Cause};
+use pace::Pace;
 pub(super) use underway::Underway;
 pub(super) use wait::Wait;
 
@@ -29,8 +31,19 @@ pub(super) struct Reconciler {
     ledger: Ledger,
     audit: AuditCursor,
     underway: Underway,
+    /// The pace of each lane, by its place in [`Lane::ALL`].
+    paces: [Pace; Lane::ALL.len()],
     /// Everything may differ, and was not marked yet.
     all_due: bool,
+}
+
+/// The consequence of a rejected transaction.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Rejected {
+    /// Its objects are tried again; these are in quarantine from now on.
+    Objects(Vec<Object>),
+    /// Its lane stopped. `first`: it had its full speed until now.
+    Stopped { first: bool },
 }
 
 impl Reconciler {
@@ -98,6 +111,7 @@ impl Reconciler {
     /// Time has passed: what was left alone for a while is tried again.
     pub(super) fn retry(&mut self, now: Time) {
         self.ledger.retry(now);
+        self.paces.iter_mut().for_each(|pace| pace.resume(now));
     }
 
     /// A switch that did not take back its own MACs in time loses them with the logical switch.
@@ -107,11 +121,32 @@ impl Reconciler {
     }
 
     /// Whether a lane has something to plan, and its turn has come: nothing is deleted while anything else differs.
-    pub(super) fn has_due(&self, lane: Lane) -> bool {
+    /// `on_the_wire`: whether a transaction of the lane is.
+    pub(super) fn has_due(&self, lane: Lane, on_the_wire: bool) -> bool {
         let others = || Lane::ALL.into_iter().filter(|other| *other != Lane::Deletions);
-        let has_turn =
-            lane != Lane::Deletions || self.audit.is_done() && others().all(|other| self.ledger.is_empty(other));
-        has_turn && !self.ledger.is_empty(lane)
+        let has_turn = lane != Lane::Deletions || self.audit.is_done() && others().all(|other| self.is_done(other));
+        has_turn && !self.ledger.is_empty(lane) && self.pace(lane).admits(on_the_wire)
+    }
+
+    /// Whether a lane has nothing to plan, or the server has no room for it: deletions may give it some.
+    fn is_done(&self, lane: Lane) -> bool {
+        self.ledger.is_empty(lane) || self.pace(lane).stop().is_some()
+    }
+
+    fn pace(&self, lane: Lane) -> &Pace {
+        let [broadcast, bindings, logical_switches, unicast, deletions] = &self.paces;
+        match lane {
+            Lane::Broadcast => broadcast,
+            Lane::Bindings => bindings,
+            Lane::LogicalSwitches => logical_switches,
+            Lane::Unicast => unicast,
+            Lane::Deletions => deletions,
+        }
+    }
+
+    /// Rows that the next transaction of a lane may write.
+    pub(super) fn rows(&self, lane: Lane) -> usize {
+        self.pace(lane).rows()
     }
 
     /// Takes objects of a lane that share a transaction with no others; none if there are none.
@@ -121,7 +156,8 @@ impl Reconciler {
 
     /// Takes the next object of a lane.
     pub(super) fn take(&mut self, lane: Lane) -> Option<Candidate> {
-        self.ledger.take(lane)
+        let after = self.pace(lane).after().cloned();
+        self.ledger.take(lane, after.as_ref())
     }
 
     /// A taken object is planned later after all.
@@ -169,30 +205,45 @@ impl Reconciler {
         self.underway.sent(&batch.creates, &batch.gives);
     }
 
-    /// A transaction was applied.
-    pub(super) fn applied(&mut self, batch: Batch) {
+    /// A transaction was applied. Answers whether its lane has its full speed back with that.
+    pub(super) fn applied(&mut self, batch: Batch) -> bool {
         if batch.objects.contains(&Object::Manager) {
             self.underway.manager_done();
         }
         self.ledger.applied(batch.objects);
         self.answered(&batch.creates, &batch.gives);
+        self.paces.get_mut(batch.lane as usize).is_some_and(Pace::applied)
     }
 
-    /// A transaction was rejected. Answers the objects that are in quarantine from now on.
-    pub(super) fn rejected(&mut self, now: Time, batch: Batch, refusal: &Refusal) -> Vec<Object> {
-        // One bad object does not explain these failures: splitting would not find it.
-        let all_fail = matches!(refusal.failure, Failure::Resource | Failure::Permission);
-        let groups = if all_fail {
-            batch.objects.into_iter().map(|object| vec![object]).collect()
-        } else {
-            vec![batch.objects]
+    /// A transaction was rejected.
+    pub(super) fn rejected(&mut self, now: Time, batch: Batch, refusal: &Refusal) -> Rejected {
+        let Batch { lane, objects, .. } = batch;
+        let rejected = match refusal.failure {
+            Failure::Resource => self.stop(now, lane, objects, &refusal.text),
+            // One bad object does not explain this failure: splitting would not find it.
+            Failure::Permission => self.each_rejected(now, lane, objects, &refusal.text),
+            Failure::Constraint | Failure::Referential | Failure::NotOwner | Failure::Other => {
+                let quarantined = self.ledger.rejected(now, lane, objects, &refusal.text);
+                Rejected::Objects(quarantined.into_iter().collect())
+            }
         };
-        let rejected = groups
-            .into_iter()
-            .filter_map(|group| self.ledger.rejected(now, batch.lane, group, &refusal.text));
-        let quarantined = rejected.collect();
         self.answered(&batch.creates, &batch.gives);
-        quarantined
+        rejected
+    }
+
+    /// The server has no room: no object of the lane is to blame, and all of them wait.
+    fn stop(&mut self, now: Time, lane: Lane, objects: Vec<Object>, reason: &str) -> Rejected {
+        let after = objects.last().cloned();
+        self.ledger.not_written(lane, objects);
+        let pace = self.paces.get_mut(lane as usize);
+        let first = pace.is_some_and(|pace| pace.refused(now, reason, after));
+        Rejected::Stopped { first }
+    }
+
+    fn each_rejected(&mut self, now: Time, lane: Lane, objects: Vec<Object>, reason: &str) -> Rejected {
+        let groups = objects.into_iter().map(|object| vec![object]);
+        let rejected = groups.filter_map(|group| self.ledger.rejected(now, lane, group, reason));
+        Rejected::Objects(rejected.collect())
     }
 
     /// Locators that a transaction was creating and VNIs that it gave are there now, or will not come from it.
@@ -210,17 +261,19 @@ impl Reconciler {
 
     /// Whether every broadcast row that is to be repointed is on the wire.
     pub(super) fn is_claim_sent(&self) -> bool {
-        self.ledger.is_empty(Lane::Broadcast) && !self.ledger.awaits_locator(Lane::Broadcast)
+        self.is_done(Lane::Broadcast) && !self.ledger.awaits_locator(Lane::Broadcast)
     }
 
     /// Whether there is nothing to compare and nothing to plan.
     pub(super) fn is_idle(&self) -> bool {
-        self.audit.is_done() && Lane::ALL.into_iter().all(|lane| self.ledger.is_empty(lane))
+        self.audit.is_done() && Lane::ALL.into_iter().all(|lane| self.is_done(lane))
     }
 
-    /// When an object that failed is tried again.
+    /// When an object that failed is tried again, or a lane that stopped probes.
     pub(super) fn retry_deadline(&self) -> Option<Deadline<Why>> {
-        let at = self.ledger.next_retry()?;
+        let stopped = Lane::ALL.into_iter().filter(|lane| !self.ledger.is_empty(*lane));
+        let probes = stopped.filter_map(|lane| self.pace(lane).probe_at());
+        let at = probes.chain(self.ledger.next_retry()).min()?;
         let why = Why::RetryDue;
         Some(Deadline { at, why })
     }
@@ -243,7 +296,18 @@ impl Reconciler {
 
     /// Objects that cannot be written for now.
     pub(super) fn left(&self) -> usize {
-        self.ledger.left()
+        self.ledger.left() + self.stopped().map(|(lane, _)| self.ledger.due(lane)).sum::<usize>()
+    }
+
+    /// Lanes for which the server has no room, and its words.
+    pub(super) fn stopped(&self) -> impl Iterator<Item = (Lane, &str)> + '_ {
+        let stop = |lane| Some((lane, self.pace(lane).stop()?.reason.as_str()));
+        Lane::ALL.into_iter().filter_map(stop)
+    }
+
+    /// Objects of a lane that are to be planned.
+    pub(super) fn due(&self, lane: Lane) -> usize {
+        self.ledger.due(lane)
     }
 
     /// Objects that wait, and on what.
@@ -288,7 +352,7 @@ mod tests {
         };
         reconciler.rejected(Time::ORIGIN, creator, &refusal);
         assert!(!reconciler.underway().creates(tsn));
-        assert!(reconciler.has_due(lane), "it is to create the locator itself");
+        assert!(reconciler.has_due(lane, false), "it is to create the locator itself");
     }
 
     #[test]

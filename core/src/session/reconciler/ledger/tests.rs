@@ -26,7 +26,7 @@ impl Ledger {
     /// Puts the due objects of a lane on the wire.
     fn send_all(&mut self, lane: Lane) -> Vec<Object> {
         let mut sent = Vec::new();
-        while let Some(candidate) = self.take(lane) {
+        while let Some(candidate) = self.take(lane, None) {
             sent.push(candidate.object.clone());
             self.sent(candidate, true);
         }
@@ -130,15 +130,15 @@ fn what_changes_while_it_is_in_flight_is_planned_again_when_its_answer_comes() {
     ledger.mark(network(0), Cause::Theirs);
     assert!(ledger.is_empty(Lane::Broadcast));
     ledger.applied(batch);
-    let due = ledger.take(Lane::Broadcast).expect("an object");
+    let due = ledger.take(Lane::Broadcast, None).expect("an object");
     assert_eq!((due.object, due.cause), (network(0), Cause::Ours));
-    assert_eq!(ledger.take(Lane::Broadcast), None);
+    assert_eq!(ledger.take(Lane::Broadcast, None), None);
 }
 
 #[test]
 fn what_a_transaction_does_not_write_as_a_whole_is_planned_again() {
     let mut ledger = marked([network(0)]);
-    let candidate = ledger.take(Lane::Broadcast).expect("an object");
+    let candidate = ledger.take(Lane::Broadcast, None).expect("an object");
     ledger.sent(candidate, false);
     ledger.applied(vec![network(0)]);
     assert!(!ledger.is_empty(Lane::Broadcast));
@@ -147,7 +147,7 @@ fn what_a_transaction_does_not_write_as_a_whole_is_planned_again() {
 #[test]
 fn a_wait_ends_when_its_reason_does() {
     let mut ledger = marked([network(0)]);
-    let candidate = ledger.take(Lane::Broadcast).expect("an object");
+    let candidate = ledger.take(Lane::Broadcast, None).expect("an object");
     ledger.wait(candidate, Lane::Broadcast, Wait::Incomplete);
     ledger.release(|on| *on == Wait::Bound);
     assert!(ledger.is_empty(Lane::Broadcast));
@@ -160,7 +160,7 @@ fn what_became_right_while_it_waited_or_failed_is_not_left() {
     for waits in [true, false] {
         let mut ledger = marked([network(0)]);
         if waits {
-            let candidate = ledger.take(Lane::Broadcast).expect("an object");
+            let candidate = ledger.take(Lane::Broadcast, None).expect("an object");
             ledger.wait(candidate, Lane::Broadcast, Wait::Incomplete);
         } else {
             let batch = ledger.send_all(Lane::Broadcast);
@@ -176,7 +176,7 @@ fn what_became_right_while_it_waited_or_failed_is_not_left() {
 fn what_is_desired_again_leaves_the_lane_of_deletions() {
     let object = Object::Unicast(Uuid(1), Mac([2; 6]));
     let mut ledger = marked([object.clone()]);
-    let candidate = ledger.take(Lane::Unicast).expect("an object");
+    let candidate = ledger.take(Lane::Unicast, None).expect("an object");
     ledger.delete_last(candidate);
     assert!(ledger.is_empty(Lane::Unicast));
     ledger.mark(object, Cause::Ours);
@@ -260,7 +260,7 @@ impl World {
             Happening::Unmark(n) => self.ledger.unmark(&any_object(n)),
             Happening::Take(lane, outcome) => {
                 let lane = Lane::ALL[lane];
-                let taken = self.ledger.take(lane).into_iter().collect();
+                let taken = self.ledger.take(lane, None).into_iter().collect();
                 self.decide(lane, taken, outcome);
             }
             Happening::TakePart(lane, outcome) => {
@@ -327,7 +327,7 @@ proptest! {
         }
         world.ledger.retry_all();
         let due: usize = Lane::ALL.into_iter().map(|lane| {
-            let due = std::iter::from_fn(|| world.ledger.take(lane)).count();
+            let due = std::iter::from_fn(|| world.ledger.take(lane, None)).count();
             let parts = std::iter::from_fn(|| Some(world.ledger.take_part(lane)).filter(|part| !part.is_empty()));
             due + parts.flatten().count()
         }).sum();

@@ -79,6 +79,10 @@ fn head(status: &AgentStatus) -> String {
             };
             line(&mut text, &format!("{}: {what}", clean(name.as_str())));
         }
+        for alarm in switch.sessions.iter().flat_map(|session| &session.alarms) {
+            let (title, detail) = (alarm.kind.title(), clean(&alarm.detail));
+            line(&mut text, &format!("{}: {title}: {detail}", clean(name.as_str())));
+        }
     }
     text
 }

@@ -1,0 +1,54 @@
+//! Alarms of a session: faults at a switch that need an operator.
+
+use serde::{Deserialize, Serialize};
+
+/// A fault at a switch, as one session sees it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct SessionAlarm {
+    /// The kind of the fault.
+    pub kind: AlarmKind,
+    /// Objects that are concerned.
+    pub objects: usize,
+    /// The details, for people; words of the switch are on one line.
+    pub detail: String,
+}
+
+/// The kind of a fault at a switch.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// The server has no room: a lane of writes stopped.
+    WritesStopped,
+}
+
+impl AlarmKind {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::WritesStopped];
+
+    /// The label of a metric, and the text in JSON.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::WritesStopped => "writes_stopped",
+        }
+    }
+
+    /// The words in a table for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::WritesStopped => "WRITES STOPPED",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_of_each_kind_is_its_text_in_json() {
+        for kind in AlarmKind::ALL {
+            let json = serde_json::to_string(&kind).expect("JSON");
+            assert_eq!(json.trim_matches('"'), kind.label());
+        }
+    }
+}

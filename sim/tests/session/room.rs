@@ -1,0 +1,121 @@
+//! A switch that has no room: a statement about the server, not about a row.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tandem_core::ConnId;
+use tandem_core::alarm::AlarmKind;
+use tandem_core::event::{Lane, What};
+use tandem_core::session::Command;
+
+use crate::contents::{assert_as_wanted, found};
+use crate::wire::{SECOND, mentions};
+use crate::world::{Wanted, World, mac};
+
+const FULL: &str = "tor1.db: write failed (No space left on device)";
+
+fn macs(count: u32) -> Wanted {
+    Wanted::new().network(1, 5001).macs(1, count)
+}
+
+fn writes_macs(operations: &[Value]) -> bool {
+    mentions(operations, "Ucast_Macs_Remote")
+}
+
+/// A switch whose disk is full from the first remote MAC on.
+fn full_disk(operations: &[Value]) -> Option<(&'static str, String)> {
+    writes_macs(operations).then(|| ("I/O error", FULL.to_owned()))
+}
+
+fn sent(world: &World, conn: ConnId) -> usize {
+    let sent = world.transactions(conn);
+    sent.iter().filter(|operations| writes_macs(operations)).count()
+}
+
+#[test]
+fn a_full_disk_stops_the_lane_and_single_transactions_probe() {
+    let mut world = World::new();
+    let conn = world.connect(&macs(2000).0);
+    world.run_refusing(conn, full_disk);
+    assert!(sent(&world, conn) <= 8, "those that were on their way");
+    let probes = |world: &mut World, span| {
+        let before = sent(world, conn);
+        world.pass_refusing(conn, span, full_disk);
+        sent(world, conn) - before
+    };
+    assert_eq!(probes(&mut world, SECOND), 1);
+    assert_eq!(probes(&mut world, 2 * SECOND), 1);
+    assert_eq!(probes(&mut world, 4 * SECOND), 1);
+    assert_eq!(probes(&mut world, 600 * SECOND), 3 + 9);
+    assert_eq!(world.count(|what| matches!(what, What::WritesStopped { .. })), 1);
+    assert_eq!(world.count(|what| matches!(what, What::Quarantined { .. })), 0);
+}
+
+#[test]
+fn the_alarm_of_a_full_disk_counts_what_waits() {
+    let mut world = World::new();
+    let conn = world.connect(&macs(2000).0);
+    world.run_refusing(conn, full_disk);
+    let status = world.status(conn);
+    let [alarm] = status.alarms.as_slice() else {
+        panic!("{:?}", status.alarms)
+    };
+    assert_eq!((alarm.kind, alarm.objects), (AlarmKind::WritesStopped, 2000));
+    assert!(alarm.detail.contains(FULL), "{}", alarm.detail);
+    assert_eq!(status.quarantine, []);
+    assert!(world.happened(|what| matches!(what, What::Audited { left: 2000, .. })));
+}
+
+#[test]
+fn when_there_is_room_again_everything_resumes_in_batches() {
+    let mut world = World::new();
+    let conn = world.connect(&macs(2000).0);
+    world.pass_refusing(conn, 10 * SECOND, full_disk);
+    let before = sent(&world, conn);
+    world.pass(8 * SECOND);
+    assert_as_wanted(&world, &macs(2000).0);
+    assert!(sent(&world, conn) - before <= 7 + 20, "{}", sent(&world, conn) - before);
+    assert!(world.happened(|what| matches!(what, What::WritesResumed { lane: Lane::Unicast })));
+    let status = world.status(conn);
+    assert_eq!((status.alarms, status.pending), (vec![], 0));
+}
+
+#[test]
+fn a_switch_that_is_full_of_macs_still_takes_deletions() {
+    let mut world = World::new();
+    let conn = world.manage(&macs(100).0);
+    let inserts = |operations: &[Value]| {
+        let insert = |operation: &Value| operation["op"] == "insert" && operation["table"] == "Ucast_Macs_Remote";
+        operations
+            .iter()
+            .any(insert)
+            .then(|| ("resources exhausted", String::new()))
+    };
+    // Twenty MACs go, and one comes for which there is no room.
+    let wanted = macs(80).mac(1, mac(900), crate::world::vtep(1));
+    let configuration = wanted.0.clone().into();
+    let complete = true;
+    world.command(
+        conn,
+        Command::Configure {
+            configuration,
+            complete,
+        },
+    );
+    world.run_refusing(conn, inserts);
+    assert_eq!(found(&world.switch).remote.len(), 80);
+    world.pass(2 * SECOND);
+    assert_as_wanted(&world, &wanted.0);
+}
+
+#[test]
+fn a_row_that_the_switch_has_no_room_for_does_not_keep_the_others_waiting() {
+    let mut world = World::new();
+    let conn = world.connect(&macs(300).0);
+    let culprit = mac(0).to_string();
+    let refuse = move |operations: &[Value]| {
+        mentions(operations, &culprit).then(|| ("resources exhausted", "no place in its bucket".to_owned()))
+    };
+    world.pass_refusing(conn, Duration::from_secs(30), refuse);
+    assert_eq!(found(&world.switch).remote.len(), 299);
+}
