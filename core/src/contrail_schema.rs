@@ -7,7 +7,7 @@
 use std::fmt::Display;
 
 use crate::evpn::InstanceName;
-use crate::ids::{PortName, SwitchName};
+use crate::ids::{PortName, SwitchName, Uuid};
 
 /// The root of the fabric's own objects.
 pub const GLOBAL: &str = "default-global-system-config";
@@ -87,6 +87,9 @@ pub mod property {
     pub const CERTIFICATE: &str = "tandem-certificate";
     /// On a `physical-router`: no other manager writes to the switch.
     pub const SOLE_MANAGER: &str = "tandem-sole-manager";
+    /// On a `physical-interface`, to an agent that asked for it: VLANs of the port and their networks, in the form of
+    /// [`super::listed_vlan`]. It takes the place of the nodes between the port and its networks.
+    pub const VLANS: &str = "tandem-vlans";
     /// On a `physical-router`: rows that one transaction may touch.
     pub const ROWS_PER_TRANSACTION: &str = "tandem-rows-per-transaction";
 }
@@ -120,6 +123,17 @@ pub(crate) fn port_vlan(port: &PortName, vlan: impl Display) -> String {
 /// The `logical-interface` of a VLAN of a port.
 pub(crate) fn logical_interface(physical_interface: &str, port_vlan: &str) -> String {
     format!("{physical_interface}:{port_vlan}")
+}
+
+/// A VLAN of a port and its network in a list: `10:6f1c0d0e-0000-4000-8000-000000000001`.
+pub(crate) fn vlan_entry(vlan: impl Display, network: Uuid) -> String {
+    format!("{vlan}:{network}")
+}
+
+/// The VLAN and the network of an entry of such a list.
+pub(crate) fn listed_vlan(entry: &str) -> Option<(u16, Uuid)> {
+    let (vlan, network) = entry.split_once(':')?;
+    Some((vlan.parse().ok()?, network.parse().ok()?))
 }
 
 /// The operator's name for the endpoint behind a port and VLAN.

@@ -1,11 +1,13 @@
 //! The configuration graph that a control node sends, and what an agent reads in it.
 //!
 //! From our own virtual router the way leads to the switches that we serve, from each of them to its ports, from a
-//! port through its VLANs to networks. What lies beside that way is not ours to know.
+//! port through its VLANs to networks. What lies beside that way is not kept. A Tandem control node sends the VLANs of a
+//! port and their networks as a property of the port; others send nodes between the port and its networks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::configuration::{CertificateRule, Configuration, Network, SessionOptions, Switch, VlanId};
 use crate::contrail_schema::{self as schema, kind, link, property};
@@ -13,14 +15,33 @@ use crate::ids::{SwitchName, Uuid, Vni};
 use crate::xmpp::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 
-/// Nodes and links, as they arrived.
+/// Nodes and links of the way, as they arrived.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Graph {
-    nodes: BTreeMap<NodeId, Vec<Element>>,
-    /// Both ways.
-    links: BTreeMap<NodeId, BTreeSet<(Box<str>, NodeId)>>,
+pub(crate) struct Graph {
+    nodes: BTreeMap<Id, Vec<Element>>,
+    /// From each node to those further on the way.
+    links: BTreeMap<Id, BTreeSet<Id>>,
     /// The approximate memory of the graph.
     bytes: usize,
+}
+
+/// The kinds of nodes that are kept.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Kind {
+    Global,
+    VirtualRouter,
+    PhysicalRouter,
+    PhysicalInterface,
+    LogicalInterface,
+    Endpoint,
+    Network,
+}
+
+/// A node that is kept. Its name is shared between the node and its links.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Id {
+    kind: Kind,
+    name: Arc<str>,
 }
 
 /// The node of the agent with this name.
@@ -29,46 +50,52 @@ pub(super) fn virtual_router(agent: &str) -> NodeId {
 }
 
 impl Graph {
-    /// One more thing is known.
-    pub(super) fn apply(&mut self, change: Change) {
+    /// One more change is known. What lies beside the way is ignored.
+    pub(crate) fn apply(&mut self, change: Change) {
         match change {
             Change::UpdateNode(Node { id, properties }) => {
+                let Some(id) = self.id(&id) else { return };
                 self.delete_node(&id);
-                self.bytes += bytes_of_node(&id, &properties);
-                self.nodes.insert(id, properties);
+                let kept = properties.into_iter().filter(|it| id.kind.keeps(&it.name)).map(trimmed);
+                let kept: Vec<Element> = kept.collect();
+                self.bytes += bytes_of_node(&id, &kept);
+                self.nodes.insert(id, kept);
             }
-            Change::DeleteNode(id) => self.delete_node(&id),
-            Change::UpdateLink(Link {
-                kind,
-                ends: [one, other],
-            }) => {
-                self.link(one.clone(), kind.clone(), other.clone());
-                self.link(other, kind, one);
+            Change::DeleteNode(id) => {
+                if let Some(id) = self.id(&id) {
+                    self.delete_node(&id);
+                }
             }
-            Change::DeleteLink(Link {
-                kind,
-                ends: [one, other],
-            }) => {
-                self.unlink(&one, &kind, &other);
-                self.unlink(&other, &kind, &one);
+            Change::UpdateLink(link) => {
+                if let Some((from, to)) = self.ends(&link)
+                    && self.links.entry(from).or_default().insert(to)
+                {
+                    self.bytes += LINK_BYTES;
+                }
+            }
+            Change::DeleteLink(link) => {
+                if let Some((from, to)) = self.ends(&link) {
+                    self.unlink(&from, &to);
+                }
             }
         }
     }
 
     /// The approximate memory, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The revision that a control node of ours writes onto our node when it has sent everything.
     pub(super) fn revision(&self, agent: &str) -> Option<u64> {
-        self.read(&virtual_router(agent), property::REVISION)
+        self.read(&own_id(agent), property::REVISION)
     }
 
     /// The configuration that the graph contains, and the parts of it that could not be read.
     pub(super) fn configuration(&self, agent: &str, session: SessionOptions) -> (Configuration, Vec<String>) {
         let mut reading = Reading {
             graph: self,
+            networks: BTreeMap::new(),
             problems: Vec::new(),
             configuration: Configuration {
                 session,
@@ -76,91 +103,188 @@ impl Graph {
                 switches: BTreeMap::new(),
             },
         };
-        for router in self.linked(&virtual_router(agent), link::ROUTER_AGENT) {
+        reading.networks = self.networks().filter_map(|id| Some((reading.uuid(id)?, id))).collect();
+        for router in self.linked(&own_id(agent)) {
             reading.switch(router);
         }
         (reading.configuration, reading.problems)
     }
 
-    fn delete_node(&mut self, id: &NodeId) {
+    /// The key of a node, if nodes of its kind are kept. It shares the name with what is there already.
+    fn id(&self, NodeId { kind, name }: &NodeId) -> Option<Id> {
+        let kind = Kind::of(kind)?;
+        let name = Arc::from(&**name);
+        let id = Id { kind, name };
+        let node = self.nodes.get_key_value(&id).map(|(id, _)| id);
+        let known = node.or_else(|| self.links.get_key_value(&id).map(|(id, _)| id));
+        Some(known.cloned().unwrap_or(id))
+    }
+
+    /// The ends of a link that is part of the way, the nearer first.
+    fn ends(
+        &self,
+        Link {
+            kind,
+            ends: [one, other],
+        }: &Link,
+    ) -> Option<(Id, Id)> {
+        let way = Kind::joined(kind)?;
+        let (one, other) = (self.id(one)?, self.id(other)?);
+        if (one.kind, other.kind) == way {
+            Some((one, other))
+        } else {
+            ((other.kind, one.kind) == way).then_some((other, one))
+        }
+    }
+
+    fn delete_node(&mut self, id: &Id) {
         if let Some(properties) = self.nodes.remove(id) {
             self.bytes -= bytes_of_node(id, &properties);
         }
     }
 
-    fn link(&mut self, one: NodeId, kind: Box<str>, other: NodeId) {
-        let bytes = bytes_of_link(&one, &kind, &other);
-        if self.links.entry(one).or_default().insert((kind, other)) {
-            self.bytes += bytes;
+    fn unlink(&mut self, from: &Id, to: &Id) {
+        let Some(links) = self.links.get_mut(from) else { return };
+        if links.remove(to) {
+            self.bytes -= LINK_BYTES;
+        }
+        if links.is_empty() {
+            self.links.remove(from);
         }
     }
 
-    fn unlink(&mut self, one: &NodeId, kind: &str, other: &NodeId) {
-        if let Some(links) = self.links.get_mut(one) {
-            if links.remove(&(kind.into(), other.clone())) {
-                self.bytes -= bytes_of_link(one, kind, other);
-            }
-            if links.is_empty() {
-                self.links.remove(one);
-            }
-        }
-    }
-
-    /// The nodes at the other ends of links of a kind, as far as they have arrived.
-    fn linked<'a>(&'a self, from: &NodeId, kind: &'a str) -> impl Iterator<Item = &'a NodeId> {
-        let links = self.links.get(from).into_iter().flatten();
-        let ends = links.filter(move |(it, _)| &**it == kind).map(|(_, end)| end);
+    /// The next nodes on the way, as far as they have arrived.
+    fn linked(&self, from: &Id) -> impl Iterator<Item = &Id> {
+        let ends = self.links.get(from).into_iter().flatten();
         ends.filter(|end| self.nodes.contains_key(end))
     }
 
-    fn property(&self, node: &NodeId, name: &str) -> Option<&Element> {
+    fn property(&self, node: &Id, name: &str) -> Option<&Element> {
         let properties = self.nodes.get(node)?;
         properties.iter().find(|property| &*property.name == name)
     }
 
-    fn text(&self, node: &NodeId, name: &str) -> Option<&str> {
+    fn text(&self, node: &Id, name: &str) -> Option<&str> {
         let text = &*self.property(node, name)?.text;
         Some(text).filter(|text| !text.is_empty())
     }
 
-    fn read<T: FromStr>(&self, node: &NodeId, name: &str) -> Option<T> {
+    fn read<T: FromStr>(&self, node: &Id, name: &str) -> Option<T> {
         self.text(node, name)?.trim().parse().ok()
     }
 
     /// The operator's name for a node: its display name, or else the last part of its name.
-    fn display_name<'a>(&'a self, node: &'a NodeId) -> &'a str {
+    fn display_name<'a>(&'a self, node: &'a Id) -> &'a str {
         let display_name = self.text(node, property::DISPLAY_NAME);
         display_name.unwrap_or_else(|| schema::last_part(&node.name))
     }
 
+    fn networks(&self) -> impl Iterator<Item = &Id> {
+        self.nodes.keys().rev().take_while(|id| id.kind == Kind::Network)
+    }
+
     /// Whether VNIs are configured; else they are the networks' own numbers.
     fn vnis_are_configured(&self) -> bool {
-        let mut global = self.nodes.keys().filter(|id| &*id.kind == kind::GLOBAL_VROUTER_CONFIG);
+        let mut global = self.nodes.keys().take_while(|id| id.kind == Kind::Global);
         global.any(|id| self.text(id, property::VNI_MODE) == Some("configured"))
     }
 }
 
-/// The memory of a node beside its text, in bytes.
-const NODE_BYTES: usize = 128;
+impl Kind {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            kind::GLOBAL_VROUTER_CONFIG => Self::Global,
+            kind::VIRTUAL_ROUTER => Self::VirtualRouter,
+            kind::PHYSICAL_ROUTER => Self::PhysicalRouter,
+            kind::PHYSICAL_INTERFACE => Self::PhysicalInterface,
+            kind::LOGICAL_INTERFACE => Self::LogicalInterface,
+            kind::VIRTUAL_MACHINE_INTERFACE => Self::Endpoint,
+            kind::VIRTUAL_NETWORK => Self::Network,
+            _ => return None,
+        })
+    }
 
-fn bytes_of_node(id: &NodeId, properties: &[Element]) -> usize {
-    NODE_BYTES + id.kind.len() + id.name.len() + properties.iter().map(Element::bytes).sum::<usize>()
+    fn name(self) -> &'static str {
+        match self {
+            Self::Global => kind::GLOBAL_VROUTER_CONFIG,
+            Self::VirtualRouter => kind::VIRTUAL_ROUTER,
+            Self::PhysicalRouter => kind::PHYSICAL_ROUTER,
+            Self::PhysicalInterface => kind::PHYSICAL_INTERFACE,
+            Self::LogicalInterface => kind::LOGICAL_INTERFACE,
+            Self::Endpoint => kind::VIRTUAL_MACHINE_INTERFACE,
+            Self::Network => kind::VIRTUAL_NETWORK,
+        }
+    }
+
+    /// The kinds that a link joins, if it is part of the way.
+    fn joined(link: &str) -> Option<(Self, Self)> {
+        Some(match link {
+            link::ROUTER_AGENT => (Self::VirtualRouter, Self::PhysicalRouter),
+            link::ROUTER_PORT => (Self::PhysicalRouter, Self::PhysicalInterface),
+            link::PORT_VLAN => (Self::PhysicalInterface, Self::LogicalInterface),
+            link::VLAN_ENDPOINT => (Self::LogicalInterface, Self::Endpoint),
+            link::ENDPOINT_NETWORK => (Self::Endpoint, Self::Network),
+            _ => return None,
+        })
+    }
+
+    /// Whether a property of such a node is read.
+    fn keeps(self, property: &str) -> bool {
+        let read: &[&str] = match self {
+            Self::Global => &[property::VNI_MODE],
+            Self::VirtualRouter => &[property::REVISION],
+            Self::PhysicalRouter => &[
+                property::DISPLAY_NAME,
+                property::DATAPLANE_IP,
+                property::CERTIFICATE,
+                property::SOLE_MANAGER,
+                property::ROWS_PER_TRANSACTION,
+            ],
+            Self::PhysicalInterface => &[property::DISPLAY_NAME, property::VLANS],
+            Self::LogicalInterface => &[property::VLAN_TAG],
+            Self::Endpoint => &[],
+            Self::Network => &[property::ID_PERMS, property::NETWORK_ID, property::NETWORK_PROPERTIES],
+        };
+        read.contains(&property)
+    }
 }
 
-fn bytes_of_link(one: &NodeId, kind: &str, other: &NodeId) -> usize {
-    let names = [&one.kind, &one.name, &other.kind, &other.name];
-    NODE_BYTES + kind.len() + names.map(|name| name.len()).iter().sum::<usize>()
+fn own_id(agent: &str) -> Id {
+    Id {
+        kind: Kind::VirtualRouter,
+        name: schema::virtual_router(agent).into(),
+    }
+}
+
+/// Of permissions, only the UUID is read.
+fn trimmed(mut property: Element) -> Element {
+    if &*property.name == property::ID_PERMS {
+        property.children.retain(|child| &*child.name == "uuid");
+    }
+    property
+}
+
+/// The memory of a node beside its name and properties, in bytes.
+const NODE_BYTES: usize = 96;
+
+/// The memory of a link, in bytes: its ends share the names of their nodes.
+const LINK_BYTES: usize = 64;
+
+fn bytes_of_node(id: &Id, properties: &[Element]) -> usize {
+    NODE_BYTES + id.name.len() + properties.iter().map(Element::bytes).sum::<usize>()
 }
 
 /// A configuration that comes into being.
 struct Reading<'a> {
     graph: &'a Graph,
+    /// The networks that have a UUID.
+    networks: BTreeMap<Uuid, &'a Id>,
     problems: Vec<String>,
     configuration: Configuration,
 }
 
 impl Reading<'_> {
-    fn switch(&mut self, router: &NodeId) {
+    fn switch(&mut self, router: &Id) {
         let graph = self.graph;
         let mut switch = Switch {
             vtep: graph.read::<Ipv4Addr>(router, property::DATAPLANE_IP),
@@ -169,7 +293,7 @@ impl Reading<'_> {
             rows_per_transaction_max: graph.read(router, property::ROWS_PER_TRANSACTION),
             ..Switch::default()
         };
-        for port in graph.linked(router, link::ROUTER_PORT) {
+        for port in graph.linked(router) {
             let vlans = self.vlans(port);
             if !vlans.is_empty() {
                 switch.ports.insert(graph.display_name(port).into(), vlans);
@@ -179,7 +303,7 @@ impl Reading<'_> {
         self.configuration.switches.insert(name, switch);
     }
 
-    fn certificate(&mut self, router: &NodeId) -> Option<CertificateRule> {
+    fn certificate(&mut self, router: &Id) -> Option<CertificateRule> {
         let rule = self.graph.property(router, property::CERTIFICATE)?;
         let pinned = rule.text_of("pinned").and_then(|pin| pin.parse().ok());
         let named = rule.text_of("named").map(|name| CertificateRule::Named(name.into()));
@@ -192,16 +316,16 @@ impl Reading<'_> {
     }
 
     /// The VLANs of a port, and the network that each leads to.
-    fn vlans(&mut self, port: &NodeId) -> BTreeMap<VlanId, Uuid> {
+    fn vlans(&mut self, port: &Id) -> BTreeMap<VlanId, Uuid> {
         let graph = self.graph;
-        let mut vlans = BTreeMap::new();
-        for logical in graph.linked(port, link::PORT_VLAN) {
+        let mut vlans = self.listed_vlans(port);
+        for logical in graph.linked(port) {
             let Some(vlan) = graph.read::<VlanId>(logical, property::VLAN_TAG) else {
                 self.problem(logical, "has no VLAN");
                 continue;
             };
-            for interface in graph.linked(logical, link::VLAN_ENDPOINT) {
-                for network in graph.linked(interface, link::ENDPOINT_NETWORK) {
+            for interface in graph.linked(logical) {
+                for network in graph.linked(interface) {
                     vlans.extend(self.network(network).map(|uuid| (vlan, uuid)));
                 }
             }
@@ -209,7 +333,26 @@ impl Reading<'_> {
         vlans
     }
 
-    fn network(&mut self, network: &NodeId) -> Option<Uuid> {
+    /// The VLANs that stand at the port itself, as a Tandem control node sends them.
+    fn listed_vlans(&mut self, port: &Id) -> BTreeMap<VlanId, Uuid> {
+        let properties = self.graph.nodes.get(port).into_iter().flatten();
+        let lists = properties.filter(|it| &*it.name == property::VLANS);
+        let listed = lists.flat_map(|list| list.text.split_ascii_whitespace());
+        let mut vlans = BTreeMap::new();
+        for entry in listed {
+            let Some((vlan, uuid)) = schema::listed_vlan(entry) else {
+                self.problem(port, "has a VLAN that cannot be read");
+                continue;
+            };
+            match self.networks.get(&uuid) {
+                Some(network) => vlans.extend(self.network(network).map(|uuid| (vlan, uuid))),
+                None => self.problem(port, &format!("has VLAN {vlan} in network {uuid}, which was not sent")),
+            }
+        }
+        vlans
+    }
+
+    fn network(&mut self, network: &Id) -> Option<Uuid> {
         let Some(uuid) = self.uuid(network) else {
             self.problem(network, "has no UUID");
             return None;
@@ -218,6 +361,9 @@ impl Reading<'_> {
             self.problem(network, "has no VNI");
             return None;
         };
+        if self.configuration.networks.contains_key(&uuid) {
+            return Some(uuid);
+        }
         let about = Network {
             name: schema::network_name(&network.name).into(),
             vni,
@@ -227,13 +373,13 @@ impl Reading<'_> {
         Some(uuid)
     }
 
-    fn uuid(&self, node: &NodeId) -> Option<Uuid> {
+    fn uuid(&self, node: &Id) -> Option<Uuid> {
         let uuid = self.graph.property(node, property::ID_PERMS)?.child("uuid")?;
         let half = |name: &str| uuid.text_of(name)?.trim().parse::<u64>().ok().map(u128::from);
         Some(Uuid(half("uuid-mslong")? << 64 | half("uuid-lslong")?))
     }
 
-    fn vni(&self, network: &NodeId) -> Option<Vni> {
+    fn vni(&self, network: &Id) -> Option<Vni> {
         let properties = self.graph.property(network, property::NETWORK_PROPERTIES);
         let inner = |name: &str| properties?.text_of(name)?.trim().parse::<u32>().ok();
         let number = || {
@@ -248,152 +394,10 @@ impl Reading<'_> {
         Vni::new(vni?)
     }
 
-    fn problem(&mut self, node: &NodeId, what: &str) {
-        self.problems.push(format!("{} {} {what}", node.kind, node.name));
+    fn problem(&mut self, node: &Id, what: &str) {
+        self.problems.push(format!("{} {} {what}", node.kind.name(), node.name));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(kind: &str, name: &str) -> NodeId {
-        NodeId::new(kind, name)
-    }
-
-    fn node(kind: &str, name: &str, properties: Vec<Element>) -> Change {
-        Change::UpdateNode(Node {
-            id: id(kind, name),
-            properties,
-        })
-    }
-
-    fn link(kind: &str, one: NodeId, other: NodeId) -> Change {
-        Change::UpdateLink(Link {
-            kind: kind.into(),
-            ends: [one, other],
-        })
-    }
-
-    /// The nodes and links that the incumbent's control node sends for one port with one VLAN.
-    fn received() -> Graph {
-        let uuid = Element::new("uuid")
-            .with(Element::leaf("uuid-mslong", "1"))
-            .with(Element::leaf("uuid-lslong", "2"));
-        let router = id("physical-router", "default-global-system-config:bms-tor1");
-        let port = id("physical-interface", "default-global-system-config:bms-tor1:ge-0/0/10");
-        let logical = id(
-            "logical-interface",
-            "default-global-system-config:bms-tor1:ge-0/0/10:ge-0/0/10.100",
-        );
-        let interface = id("virtual-machine-interface", "default-domain:demo:bms");
-        let network = id("virtual-network", "default-domain:demo:vn1");
-        let properties =
-            Element::new("virtual-network-properties").with(Element::leaf("vxlan-network-identifier", "77"));
-        let changes = [
-            node("virtual-router", "default-global-system-config:agent-a", vec![]),
-            node(
-                &router.kind,
-                &router.name,
-                vec![
-                    Element::leaf("physical-router-dataplane-ip", "10.10.10.20"),
-                    Element::leaf("display-name", "tor1"),
-                ],
-            ),
-            node(&port.kind, &port.name, vec![Element::leaf("display-name", "ge-0/0/10")]),
-            node(
-                &logical.kind,
-                &logical.name,
-                vec![Element::leaf("logical-interface-vlan-tag", "100")],
-            ),
-            node(&interface.kind, &interface.name, vec![]),
-            node(
-                &network.kind,
-                &network.name,
-                vec![
-                    Element::new("id-perms").with(uuid),
-                    Element::leaf("virtual-network-network-id", "5"),
-                    properties,
-                ],
-            ),
-            link(
-                "physical-router-virtual-router",
-                router.clone(),
-                virtual_router("agent-a"),
-            ),
-            link("physical-router-physical-interface", router, port.clone()),
-            link("physical-interface-logical-interface", port, logical.clone()),
-            link(
-                "logical-interface-virtual-machine-interface",
-                logical,
-                interface.clone(),
-            ),
-            link("virtual-machine-interface-virtual-network", interface, network),
-        ];
-        let mut graph = Graph::default();
-        changes.into_iter().for_each(|change| graph.apply(change));
-        graph
-    }
-
-    fn read(graph: &Graph) -> (Configuration, Vec<String>) {
-        graph.configuration("agent-a", SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST))
-    }
-
-    #[test]
-    fn a_port_leads_to_its_network_and_the_network_has_its_own_number() {
-        let (configuration, problems) = read(&received());
-        assert_eq!(problems, [] as [&str; 0]);
-        let network = Uuid(1 << 64 | 2);
-        let switch = &configuration.switches[&"tor1".into()];
-        assert_eq!(switch.vtep, Some(Ipv4Addr::new(10, 10, 10, 20)));
-        assert_eq!(switch.ports[&"ge-0/0/10".into()], [(100, network)].into());
-        let about = &configuration.networks[&network];
-        assert_eq!((&*about.name, u32::from(about.vni)), ("default-domain:demo:vn1", 5));
-    }
-
-    #[test]
-    fn configured_vnis_count_where_the_mode_is_configured() {
-        let mut graph = received();
-        let mode = Element::leaf("vxlan-network-identifier-mode", "configured");
-        graph.apply(node(
-            "global-vrouter-config",
-            "default-global-system-config:default",
-            vec![mode],
-        ));
-        let (configuration, _) = read(&graph);
-        assert_eq!(
-            configuration
-                .networks
-                .values()
-                .map(|it| u32::from(it.vni))
-                .collect::<Vec<_>>(),
-            [77]
-        );
-    }
-
-    #[test]
-    fn what_is_unlinked_or_deleted_is_desired_no_more() {
-        let mut graph = received();
-        let logical = id(
-            "logical-interface",
-            "default-global-system-config:bms-tor1:ge-0/0/10:ge-0/0/10.100",
-        );
-        graph.apply(Change::DeleteNode(logical));
-        assert!(read(&graph).0.networks.is_empty());
-        let router = id("physical-router", "default-global-system-config:bms-tor1");
-        graph.apply(Change::DeleteLink(Link {
-            kind: "physical-router-virtual-router".into(),
-            ends: [virtual_router("agent-a"), router],
-        }));
-        assert!(read(&graph).0.switches.is_empty());
-    }
-
-    #[test]
-    fn a_network_that_cannot_be_read_is_named_and_the_rest_goes_on() {
-        let mut graph = received();
-        graph.apply(node("virtual-network", "default-domain:demo:vn1", vec![]));
-        let (configuration, problems) = read(&graph);
-        assert_eq!(problems, ["virtual-network default-domain:demo:vn1 has no UUID"]);
-        assert!(configuration.switches.contains_key(&"tor1".into()));
-    }
-}
+mod tests;

@@ -43,6 +43,7 @@ pub use event::What;
 pub use exports::Exports;
 pub use fabric::{Fabric, ReceivedPath};
 use grade::Grading;
+pub(crate) use graph::Graph as ReceivedGraph;
 pub use hold::Served;
 use imports::Imports;
 pub use messages::{Input, Output, Why};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::graph::Graph;
+use super::graph::{Form, Graph};
 use super::inventory::Inventory;
 use crate::bounds::OBJECTS_PER_MESSAGE;
 use crate::xmpp::graph::Change;
@@ -11,15 +11,17 @@ use crate::xmpp::graph::Change;
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     client: Box<str>,
+    form: Form,
     sent: Graph,
     unsent: VecDeque<Change>,
 }
 
 impl Feed {
     /// Nothing is sent yet, and nothing to be sent.
-    pub(super) fn new(client: &str) -> Self {
+    pub(super) fn new(client: &str, form: Form) -> Self {
         Self {
             client: client.into(),
+            form,
             sent: Graph::default(),
             unsent: VecDeque::new(),
         }
@@ -27,7 +29,7 @@ impl Feed {
 
     /// The client is to receive this inventory.
     pub(super) fn set(&mut self, inventory: &Inventory) {
-        self.unsent = self.sent.changes_to(&Graph::of(&self.client, inventory));
+        self.unsent = self.sent.changes_to(&Graph::of(&self.client, inventory, self.form));
     }
 
     /// The client is to receive the same inventory with another revision.
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn another_revision_of_the_same_inventory_is_one_change() {
-        let mut feed = Feed::new("agent-a");
+        let mut feed = Feed::new("agent-a", Form::Full);
         assert!(!feed.has_unsent());
         feed.set(&inventory(1, 9));
         assert!(drain(&mut feed).len() > OBJECTS_PER_MESSAGE);
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn another_revision_in_the_middle_replaces_what_is_left() {
-        let (mut feed, mut straight) = (Feed::new("agent-a"), Feed::new("agent-a"));
+        let (mut feed, mut straight) = (Feed::new("agent-a", Form::Full), Feed::new("agent-a", Form::Full));
         feed.set(&inventory(1, 9));
         let begun = feed.next_message();
         feed.set_revision(&inventory(2, 9));

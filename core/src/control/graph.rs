@@ -12,6 +12,18 @@ use crate::ids::{SwitchName, Uuid};
 use crate::xmpp::Element;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 
+/// How ports lead to their networks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Form {
+    /// As Contrail's control nodes send it: by several nodes and links for each VLAN.
+    Full,
+    /// As agents of ours ask for it: by a property of the port.
+    Compact,
+}
+
+/// The VLANs in one property of a port, so that its text is within a token's bound.
+const VLANS_PER_PROPERTY: usize = 1000;
+
 /// Nodes with their properties, and links.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Graph {
@@ -21,7 +33,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// The configuration that a client is to receive.
-    pub(super) fn of(client: &str, inventory: &Inventory) -> Self {
+    pub(super) fn of(client: &str, inventory: &Inventory, form: Form) -> Self {
         let mut graph = Self::default();
         let router = graph.router(client, inventory);
         let global = NodeId::new(kind::GLOBAL_SYSTEM_CONFIG, schema::GLOBAL);
@@ -36,8 +48,16 @@ impl Graph {
         graph.link(link::GLOBAL_VIRTUAL_ROUTER, &global, &router);
         graph.link(link::GLOBAL_VROUTER_CONFIG, &global, &vrouters);
         for (name, switch) in inventory.served_by(client) {
-            graph.switch(&router, name, switch, &inventory.networks);
+            graph.switch(&router, (name, switch), &inventory.networks, form);
         }
+        graph
+    }
+
+    /// The part of the configuration of a client that one switch adds.
+    pub(super) fn of_switch(client: &str, switch: (&SwitchName, &Switch), inventory: &Inventory, form: Form) -> Self {
+        let mut graph = Self::default();
+        let router = graph.router(client, inventory);
+        graph.switch(&router, switch, &inventory.networks, form);
         graph
     }
 
@@ -60,7 +80,13 @@ impl Graph {
         router
     }
 
-    fn switch(&mut self, router: &NodeId, name: &SwitchName, switch: &Switch, networks: &BTreeMap<Uuid, Network>) {
+    fn switch(
+        &mut self,
+        router: &NodeId,
+        (name, switch): (&SwitchName, &Switch),
+        networks: &BTreeMap<Uuid, Network>,
+        form: Form,
+    ) {
         let physical = NodeId::new(kind::PHYSICAL_ROUTER, schema::physical_router(name));
         let mut properties = vec![leaf(property::DISPLAY_NAME, name.as_str())];
         properties.extend(switch.vtep.map(|vtep| leaf(property::DATAPLANE_IP, vtep.to_string())));
@@ -80,16 +106,41 @@ impl Graph {
                 kind::PHYSICAL_INTERFACE,
                 schema::physical_interface(&physical.name, port),
             );
-            self.node(&interface, vec![leaf(property::DISPLAY_NAME, port.as_str())]);
             self.link(link::ROUTER_PORT, &physical, &interface);
-            for (vlan, network) in vlans {
-                if let Some((uuid, network)) = networks.get_key_value(network) {
-                    let at = schema::port_vlan(port, vlan);
-                    let logical = self.logical_interface(&interface, &at, *vlan);
-                    self.endpoint(&logical, &schema::endpoint(name, &at), *uuid, network);
+            let known = vlans.iter().filter_map(|(vlan, network)| {
+                let (uuid, network) = networks.get_key_value(network)?;
+                Some((*vlan, *uuid, network))
+            });
+            let display_name = leaf(property::DISPLAY_NAME, port.as_str());
+            match form {
+                Form::Full => {
+                    self.node(&interface, vec![display_name]);
+                    for (vlan, uuid, network) in known {
+                        let at = schema::port_vlan(port, vlan);
+                        let logical = self.logical_interface(&interface, &at, vlan);
+                        self.endpoint(&logical, &schema::endpoint(name, &at), uuid, network);
+                    }
                 }
+                Form::Compact => self.compact_port(interface, display_name, known),
             }
         }
+    }
+
+    fn compact_port<'a>(
+        &mut self,
+        interface: NodeId,
+        display_name: Element,
+        vlans: impl Iterator<Item = (VlanId, Uuid, &'a Network)>,
+    ) {
+        let mut entries = Vec::new();
+        for (vlan, uuid, network) in vlans {
+            entries.push(schema::vlan_entry(vlan, uuid));
+            self.network(uuid, network);
+        }
+        let lists = entries.chunks(VLANS_PER_PROPERTY);
+        let lists = lists.map(|entries| leaf(property::VLANS, entries.join(" ")));
+        let properties = std::iter::once(display_name).chain(lists);
+        self.nodes.insert(interface, properties.collect());
     }
 
     fn logical_interface(&mut self, interface: &NodeId, name: &str, vlan: VlanId) -> NodeId {
@@ -106,13 +157,11 @@ impl Graph {
 
     /// The endpoint behind a port and VLAN, and its network.
     fn endpoint(&mut self, logical: &NodeId, name: &str, uuid: Uuid, network: &Network) {
-        let qualified = schema::virtual_network(&network.name);
         let machine = NodeId::new(kind::VIRTUAL_MACHINE_INTERFACE, schema::virtual_machine_interface(name));
-        let instance = NodeId::new(kind::ROUTING_INSTANCE, schema::instance(&qualified).as_str());
-        let network_id = NodeId::new(kind::VIRTUAL_NETWORK, qualified);
+        let [network, instance] = self.network(uuid, network);
         self.node(&machine, vec![leaf(property::DISPLAY_NAME, name)]);
         self.link(link::VLAN_ENDPOINT, logical, &machine);
-        self.link(link::ENDPOINT_NETWORK, &machine, &network_id);
+        self.link(link::ENDPOINT_NETWORK, &machine, &network);
         // A link with an attribute is a node with a value, and a link to each end.
         let attribute = schema::link_attribute(&machine.name, &instance.name);
         let attribute = NodeId::new(link::ENDPOINT_INSTANCE, attribute);
@@ -120,6 +169,16 @@ impl Graph {
         self.nodes.insert(attribute.clone(), vec![value]);
         self.link(link::ENDPOINT_INSTANCE, &machine, &attribute);
         self.link(link::ENDPOINT_INSTANCE, &attribute, &instance);
+    }
+
+    /// A network and its instance.
+    fn network(&mut self, uuid: Uuid, network: &Network) -> [NodeId; 2] {
+        let qualified = schema::virtual_network(&network.name);
+        let instance = NodeId::new(kind::ROUTING_INSTANCE, schema::instance(&qualified).as_str());
+        let network_id = NodeId::new(kind::VIRTUAL_NETWORK, qualified);
+        if self.nodes.contains_key(&network_id) {
+            return [network_id, instance];
+        }
         // The number of a network is not configured; its VNI serves as one.
         let vni = network.vni.to_string();
         let number = leaf(property::NETWORK_ID, vni.as_str());
@@ -130,6 +189,7 @@ impl Graph {
         self.node_with(&network_id, uuid, properties);
         self.node(&instance, vec![leaf("routing-instance-is-default", "true")]);
         self.link(link::NETWORK_INSTANCE, &network_id, &instance);
+        [network_id, instance]
     }
 
     /// A node whose UUID is not configured: it follows from its name.

@@ -31,6 +31,7 @@ mod outputs;
 mod publications;
 mod receive;
 mod rib;
+mod size;
 mod status;
 mod switch_owners;
 mod table;
@@ -47,6 +48,7 @@ pub use event::Event;
 pub use inventory::{Inventory, ServedSwitch};
 pub use outputs::Output;
 pub use publications::Refusal;
+pub use size::Size;
 pub use status::{
     ClientStatus, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SubscriptionStatus, SwitchStatus,
 };

@@ -7,7 +7,7 @@ use super::best_path::Source;
 use super::client::{Subscription, Walk};
 use super::event::Event;
 use super::feed::Feed;
-use super::graph::subscribed_client;
+use super::graph::{Form, subscribed_client};
 use super::publications::{Refusal, check};
 use crate::bounds::SUBSCRIPTIONS_PER_CLIENT;
 use crate::close::{CloseReason, CloseWhy};
@@ -37,7 +37,10 @@ impl ControlNode {
                 associate,
                 node,
             } => self.on_collection(conn, instance, associate, &node),
-            Stanza::SubscribeConfiguration { kind, name } => self.on_subscribe_configuration(conn, &kind, &name),
+            Stanza::SubscribeConfiguration { kind, name, compact } => {
+                let form = if compact { Form::Compact } else { Form::Full };
+                self.on_subscribe_configuration(conn, &kind, &name, form);
+            }
             // No routes wait to be swept here, so the end-of-RIB of a client changes nothing.
             Stanza::EndOfRib => {}
             Stanza::Unreadable { what } => self.refuse(conn, Refusal::Unreadable, what),
@@ -177,13 +180,13 @@ impl ControlNode {
         }
     }
 
-    fn on_subscribe_configuration(&mut self, conn: ConnId, kind: &str, name: &str) {
+    fn on_subscribe_configuration(&mut self, conn: ConnId, kind: &str, name: &str, form: Form) {
         let Some(client) = self.clients.get_mut(conn) else {
             return;
         };
         match subscribed_client(kind, name) {
             Some(of) if client.configuration.is_none() => {
-                let mut feed = Feed::new(of);
+                let mut feed = Feed::new(of, form);
                 // Before there is a configuration nothing is sent: a client that received none would delete what it has.
                 if self.is_configured {
                     feed.set(&self.inventory);

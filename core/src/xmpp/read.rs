@@ -117,6 +117,7 @@ fn read_iq(iq: Cursor<'_>) -> Result<Stanza, Trouble> {
             Ok(Stanza::SubscribeConfiguration {
                 kind: kind.into(),
                 name: name.into(),
+                compact: action.child("options").is_some_and(|it| ours(it, COMPACT).is_some()),
             })
         }
         (Channel::Routes | Channel::Configuration, other) => {
@@ -304,6 +305,9 @@ pub(super) const END_OF_RIB: &str = "0/0/EndOfRib";
 
 /// Extension of ours, in the options of a subscription: its number.
 pub(super) const SUBSCRIPTION: &str = "subscription";
+
+/// Extension of ours, in the options of a subscription to configuration: VLANs may be properties of their port.
+pub(super) const COMPACT: &str = "compact";
 
 /// Extension of ours, among the items of an instance: the number of the subscription in which every route has been sent.
 pub(super) const END: &str = "end-of-rib";

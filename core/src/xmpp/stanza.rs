@@ -46,6 +46,8 @@ pub enum Stanza {
         kind: Box<str>,
         /// The fully qualified name of the node.
         name: Box<str>,
+        /// Extension of ours, that only a Tandem control node receives: VLANs are properties of their port.
+        compact: bool,
     },
     /// Control node: routes of an instance, of which all that share a path may share a message.
     Items {

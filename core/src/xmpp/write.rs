@@ -7,7 +7,7 @@ use crate::xmpp::element::Element;
 use crate::xmpp::entry;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 use crate::xmpp::markup::{attribute, escape, named, push, text_leaf};
-use crate::xmpp::read::{END, END_OF_RIB, SUBSCRIPTION};
+use crate::xmpp::read::{COMPACT, END, END_OF_RIB, SUBSCRIPTION};
 use crate::xmpp::stanza::Stanza;
 use crate::xmpp::{CONTROL_NODE, OURS, PUBSUB};
 
@@ -75,7 +75,9 @@ impl Writer {
                 associate,
                 node,
             } => self.write_collection(out, instance, *associate, node),
-            Stanza::SubscribeConfiguration { kind, name } => self.write_subscribe_configuration(out, kind, name),
+            Stanza::SubscribeConfiguration { kind, name, compact } => {
+                self.write_subscribe_configuration(out, kind, name, *compact);
+            }
             Stanza::Items { instance, items } => self.write_items(out, instance, items, |out, (key, path)| {
                 push(out, format_args!("<item id=\"{key}\">"));
                 entry::write(out, key, path);
@@ -122,7 +124,7 @@ impl Writer {
         out.push_str(" /></collection></pubsub></iq>");
     }
 
-    fn write_subscribe_configuration(&self, out: &mut String, kind: &str, name: &str) {
+    fn write_subscribe_configuration(&self, out: &mut String, kind: &str, name: &str, compact: bool) {
         let Self {
             from,
             to_configuration: to,
@@ -133,7 +135,15 @@ impl Writer {
             format_args!("<iq type=\"set\" from=\"{from}\" to=\"{to}\"><pubsub xmlns=\"{PUBSUB}\"><subscribe"),
         );
         attribute(out, "node", &[kind, ":", name]);
-        out.push_str(" /></pubsub></iq>");
+        if compact {
+            push(
+                out,
+                format_args!("><options><{COMPACT} xmlns=\"{OURS}\" /></options></subscribe>"),
+            );
+        } else {
+            out.push_str(" />");
+        }
+        out.push_str("</pubsub></iq>");
     }
 
     fn open_iq(&self, out: &mut String, id: std::fmt::Arguments<'_>) {

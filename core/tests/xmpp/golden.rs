@@ -81,10 +81,26 @@ fn an_agent_subscribes_and_unsubscribes() {
             Stanza::SubscribeConfiguration {
                 kind: "virtual-router".into(),
                 name: "default-global-system-config:tor-agent-1".into(),
+                compact: false,
             },
             Stanza::EndOfRib,
         ]
     ));
+}
+
+#[test]
+fn an_agent_of_ours_asks_for_the_compact_form_of_its_configuration() {
+    let subscribe = Stanza::SubscribeConfiguration {
+        kind: "virtual-router".into(),
+        name: "default-global-system-config:agent-a".into(),
+        compact: true,
+    };
+    let mut out = String::new();
+    Writer::of_agent("agent-a").write(&subscribe, &mut out);
+    let expected = "<subscribe node=\"virtual-router:default-global-system-config:agent-a\">\
+                    <options><compact xmlns=\"urn:tandem:2\" /></options></subscribe>";
+    assert!(out.contains(expected), "{out}");
+    assert_eq!(read(out.as_bytes()), Ok(vec![subscribe]));
 }
 
 #[test]

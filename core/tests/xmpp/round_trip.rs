@@ -143,9 +143,10 @@ fn stanza() -> impl Strategy<Value = Stanza> {
             associate,
             node: key.node(),
         }),
-        ("[a-z-]{1,9}", name()).prop_map(|(kind, name)| Stanza::SubscribeConfiguration {
+        ("[a-z-]{1,9}", name(), any::<bool>()).prop_map(|(kind, name, compact)| Stanza::SubscribeConfiguration {
             kind: kind.into(),
-            name: name.into()
+            name: name.into(),
+            compact
         }),
         (name(), vec((key(), path(0..3)), 1..4)).prop_map(|(instance, items)| Stanza::Items {
             instance: instance.into(),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::GRAPH_BYTES;
 use crate::close::{CloseReason, CloseWhy};
 use crate::event::{Level, LogEvent};
 use crate::ids::{Mac, Uuid};
@@ -50,6 +51,12 @@ pub enum What {
         /// The revision of both configurations.
         revision: u64,
     },
+    /// A control node sends more configuration than an agent accepts. It is ignored, what is in force stays in force, and
+    /// routes are exchanged as before.
+    ConfigurationTooLarge {
+        /// The name that the control node gave.
+        name: String,
+    },
     /// Something in the configuration cannot be read; the rest is in force.
     Unreadable {
         /// The fault, for people; the text comes from the control node.
@@ -82,6 +89,7 @@ impl LogEvent for What {
         ConfiguredBy,
         RevisionOutdated,
         Contradicted,
+        ConfigurationTooLarge,
         Unreadable,
         Imported,
         Unusable
@@ -93,6 +101,7 @@ impl LogEvent for What {
             Self::UplinkUp { .. } | Self::ConfiguredBy { .. } => Level::Info,
             Self::RevisionOutdated { .. }
             | Self::Contradicted { .. }
+            | Self::ConfigurationTooLarge { .. }
             | Self::Unreadable { .. }
             | Self::Unusable { .. } => Level::Warn,
             Self::UplinkDown { why, .. } => Level::of_close(why),
@@ -131,6 +140,12 @@ impl fmt::Display for What {
                     short(name)
                 )
             }
+            Self::ConfigurationTooLarge { name } => write!(
+                f,
+                "{} sends more than {} MiB of configuration, which is ignored; what is in force stays in force",
+                short(name),
+                GRAPH_BYTES >> 20
+            ),
             Self::Unreadable { what } => f.write_str(&short(what)),
             Self::Imported {
                 network,
@@ -167,6 +182,7 @@ mod tests {
                 name: name.clone(),
                 revision: 1,
             },
+            What::ConfigurationTooLarge { name: name.clone() },
             What::Unreadable { what: name },
         ];
         for event in events {

@@ -19,6 +19,8 @@ pub(super) struct Provider {
     /// When a change arrived that is not in the snapshot yet.
     changed_at: Option<Time>,
     snapshot: Option<Snapshot>,
+    /// It sent more than an agent keeps, and, if a revision came with that, under which one.
+    excess: Option<Option<u64>>,
     /// The difference between the snapshot and the configuration in force.
     difference: Option<Difference>,
 }
@@ -51,6 +53,7 @@ impl Provider {
             graph: Graph::default(),
             changed_at: Some(now),
             snapshot: None,
+            excess: None,
             difference: None,
         }
     }
@@ -75,11 +78,29 @@ impl Provider {
         self.snapshot.as_ref()?.revision
     }
 
+    /// Whether it sent more than an agent keeps. Its configuration is ignored then, and its routes are not.
+    pub(super) fn exceeds(&self) -> bool {
+        self.excess.is_some()
+    }
+
+    /// The end of a configuration arrived that was too large. Returns whether it is another revision than before, so that
+    /// it may be smaller: only a new session makes the control node send all of it again.
+    pub(super) fn on_end_of_excess(&mut self, revision: Option<u64>) -> bool {
+        let before = self.excess.replace(revision).flatten();
+        before.is_some() && before != revision
+    }
+
     /// Changes arrived. Returns whether there is still room for what it sends.
     pub(super) fn on_changes(&mut self, now: Time, changes: Vec<Change>) -> bool {
         changes.into_iter().for_each(|change| self.graph.apply(change));
         self.changed_at = Some(now);
-        self.graph.bytes() <= GRAPH_BYTES
+        if self.graph.bytes() <= GRAPH_BYTES {
+            return true;
+        }
+        self.graph = Graph::default();
+        (self.snapshot, self.changed_at, self.difference) = (None, None, None);
+        self.excess = Some(None);
+        false
     }
 
     /// Everything was sent: what there is now is what the control node asks for.

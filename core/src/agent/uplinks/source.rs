@@ -14,7 +14,6 @@ use super::connections::Connections;
 use super::provider::{Provider, Snapshot};
 use super::{Output, UplinkId, What};
 use crate::agent::graph::virtual_router;
-use crate::bounds::GRAPH_BYTES;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::contrail_schema::property::REVISION;
 use crate::machine::{CloseReason, CloseWhy};
@@ -113,15 +112,33 @@ impl Source {
         };
         let is_last =
             |change: &Change| matches!(change, Change::UpdateNode(node) if node.id == own && node.has(REVISION));
-        let ended = changes.last().is_some_and(is_last);
-        if !provider.on_changes(now, changes) {
-            let what = format!("it sent more than {} MiB of configuration", GRAPH_BYTES >> 20);
-            let why = CloseWhy::new(CloseReason::BoundExceeded, what);
-            self.on_closed(id);
-            return outputs.push_back(Output::Close { id, why });
+        let end = changes.last().filter(|change| is_last(change)).cloned();
+        if provider.exceeds() {
+            return self.on_excess(id, end, outputs);
         }
-        if ended {
+        if !provider.on_changes(now, changes) {
+            let name = provider.name().to_owned();
+            outputs.push_back(Output::Event(What::ConfigurationTooLarge { name }));
+            self.followed.take_if(|followed| *followed == id);
+            self.on_excess(id, end, outputs);
+            return self.choose(now, connections, outputs);
+        }
+        if end.is_some() {
             self.on_end(now, id, connections, outputs);
+        }
+    }
+
+    /// A control node that sent too much sends more. What it sends is ignored, until it ends another revision: then the
+    /// session is opened again, so that the control node sends all of it.
+    fn on_excess(&mut self, id: UplinkId, end: Option<Change>, outputs: &mut VecDeque<Output>) {
+        let Some(Change::UpdateNode(node)) = end else { return };
+        let revision = node.properties.iter().find(|it| &*it.name == REVISION);
+        let revision = revision.and_then(|it| it.text.trim().parse().ok());
+        let provider = self.providers.get_mut(&id);
+        if provider.is_some_and(|it| it.on_end_of_excess(revision)) {
+            let what = "its configuration changed since it was too large";
+            let why = CloseWhy::new(CloseReason::BoundExceeded, what);
+            outputs.push_back(Output::Close { id, why });
         }
     }
 
@@ -153,9 +170,10 @@ impl Source {
     }
 
     fn ask(&mut self, id: UplinkId, provider: Provider, outputs: &mut VecDeque<Output>) {
+        let compact = provider.is_ours();
         self.providers.insert(id, provider);
         let NodeId { kind, name } = self.own_node();
-        let stanza = Stanza::SubscribeConfiguration { kind, name };
+        let stanza = Stanza::SubscribeConfiguration { kind, name, compact };
         outputs.push_back(Output::SendStanza { id, stanza });
     }
 
@@ -223,7 +241,7 @@ impl Source {
         let current = self
             .providers
             .iter()
-            .filter(|(_, provider)| !self.is_outdated(provider));
+            .filter(|(_, provider)| !self.is_outdated(provider) && !provider.exceeds());
         let rank = |(id, provider): &(&UplinkId, &Provider)| {
             let revision = provider.snapshot().map(|snapshot| snapshot.revision);
             (revision, Reverse(**id))
@@ -242,6 +260,10 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     use super::*;
+    use crate::bounds::GRAPH_BYTES;
+    use crate::contrail_schema::kind;
+    use crate::contrail_schema::property::DISPLAY_NAME;
+    use crate::machine::CloseReason;
     use crate::xmpp::Element;
     use crate::xmpp::graph::Node;
 
@@ -257,6 +279,8 @@ mod tests {
         Ask(u64),
         Follow(String),
         Configure,
+        Ignore,
+        Close(u64),
     }
 
     fn acts(outputs: VecDeque<Output>) -> Vec<Act> {
@@ -264,7 +288,9 @@ mod tests {
             Output::SendStanza { id, .. } => Act::Ask(id.0),
             Output::Event(What::ConfiguredBy { name }) => Act::Follow(name),
             Output::Configure { .. } => Act::Configure,
-            other @ (Output::Dial { .. } | Output::Close { .. } | Output::Event(_)) => panic!("{other:?}"),
+            Output::Event(What::ConfigurationTooLarge { .. }) => Act::Ignore,
+            Output::Close { id, .. } => Act::Close(id.0),
+            other @ (Output::Dial { .. } | Output::Event(_)) => panic!("{other:?}"),
             other @ (Output::Imported { .. } | Output::RoutesComplete { .. }) => panic!("{other:?}"),
         });
         acts.collect()
@@ -307,6 +333,21 @@ mod tests {
             acts(outputs)
         }
 
+        /// A session sends a node with more text than an agent keeps, and the end of a revision.
+        fn send_too_much(&mut self, id: u64, revision: u64) -> Vec<Act> {
+            let node = Node {
+                id: NodeId::new(kind::PHYSICAL_ROUTER, "default-global-system-config:tor1"),
+                properties: vec![Element::leaf(DISPLAY_NAME, "x".repeat(GRAPH_BYTES))],
+            };
+            let mut outputs = VecDeque::new();
+            let changes = vec![Change::UpdateNode(node)];
+            self.source
+                .on_changes(Time::ORIGIN, UplinkId(id), changes, &self.connections, &mut outputs);
+            let mut acts = acts(outputs);
+            acts.extend(self.send(id, revision));
+            acts
+        }
+
         fn close(&mut self, id: u64) -> Vec<Act> {
             self.connections
                 .on_closed(Time::ORIGIN, UplinkId(id), CloseReason::ConnectionLost);
@@ -337,6 +378,22 @@ mod tests {
         assert_eq!(both.send(1, 4), []);
         assert_eq!(both.source.revision(), Some(6));
         assert!(both.source.is_followed(Some(UplinkId(2))));
+    }
+
+    #[test]
+    fn too_much_configuration_is_ignored_and_the_session_stays() {
+        let (mut both, _) = Both::new([true, true]);
+        both.send(1, 5);
+        assert_eq!(both.send_too_much(1, 6), [Act::Ignore, follow(2)]);
+        assert_eq!(both.send(2, 5), [Act::Configure]);
+        assert_eq!(both.send_too_much(2, 6), [Act::Ignore]);
+        assert_eq!(both.source.revision(), Some(5), "what is in force stays");
+        assert_eq!(both.send(1, 6), [], "that is the same revision");
+        assert_eq!(
+            both.send(1, 7),
+            [Act::Close(1)],
+            "all of another revision is to be sent"
+        );
     }
 
     #[test]

@@ -16,9 +16,14 @@ fn subscribe(world: &mut World, conn: u64, name: &str) {
 }
 
 fn ask(name: &str) -> Stanza {
+    ask_in_form(name, false)
+}
+
+fn ask_in_form(name: &str, compact: bool) -> Stanza {
     Stanza::SubscribeConfiguration {
         kind: "virtual-router".into(),
         name: format!("{GLOBAL}:{name}").into(),
+        compact,
     }
 }
 
@@ -72,6 +77,22 @@ fn a_client_receives_the_graph_around_its_switches_and_the_revision_last() {
         .filter(|word| *word == "ConfigurationSent")
         .collect();
     assert_eq!(words.len(), 2);
+}
+
+#[test]
+fn a_client_that_asks_for_it_receives_the_vlans_of_a_port_as_a_property() {
+    let mut world = World::with(&[1, 2]);
+    world.open(1, "agent-a");
+    world.send(1, ask_in_form("agent-a", true));
+    world.run_to_rest();
+    let compact = received(&mut world, 1);
+    insta::assert_snapshot!(compact);
+    let mut next = Inventory::clone(&inventory(2, &[1, 2]));
+    let switch = next.switches.get_mut(&"tor1".into()).expect("a switch");
+    switch.switch.ports = BTreeMap::from([("eth1".into(), BTreeMap::from([(10, Uuid(2)), (20, Uuid(2))]))]);
+    world.handle(Input::Configure(Arc::new(next)));
+    world.run_to_rest();
+    insta::assert_snapshot!(received(&mut world, 1));
 }
 
 /// The UUID of the `virtual-router` that a text begins with.

@@ -147,6 +147,7 @@ fn a_refused_publication_is_counted_and_ends_nothing() {
     let configuration = |kind: &str| Stanza::SubscribeConfiguration {
         kind: kind.into(),
         name: format!("{GLOBAL}:agent-a").into(),
+        compact: false,
     };
     world.send(1, configuration("virtual-machine"));
     world.send(1, configuration("virtual-router"));

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use tandem_core::configuration::Switch;
 use tandem_core::contrail_schema::virtual_network;
-use tandem_core::control::{ClientName, Inventory, ServedSwitch};
+use tandem_core::control::{ClientName, Inventory, ServedSwitch, Size};
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::files::Files;
 use super::networks::Networks;
-use super::problem::{Problems, Source};
+use super::problem::{Problem, Problems, Source};
 use super::reload::keep;
 use super::settings::{CONTROL_PORT, Log};
 use super::switches::VTEP;
@@ -121,7 +121,16 @@ pub(super) fn read(
     let switches = switches::read(&mut root, &networks, problems, |table, vtep, switch, problems| {
         served(table, vtep, switch, &mut seen, problems)
     });
+    let place = root.place("switch");
     root.finish(problems);
+    let inventory = Inventory {
+        revision: revision?,
+        networks: networks.complete,
+        switches,
+    };
+    for size in inventory.too_large() {
+        problems.add(too_large(&root, place.clone().unwrap_or_default(), &size));
+    }
     let node = node?;
     Some(ControlConfig {
         name: node.name,
@@ -129,12 +138,14 @@ pub(super) fn read(
         tls,
         http: node.http,
         log,
-        inventory: Inventory {
-            revision: revision?,
-            networks: networks.complete,
-            switches,
-        },
+        inventory,
     })
+}
+
+/// No agent could keep it: agents would ignore this control node, and all others with the same file.
+fn too_large(root: &Table<'_>, place: Range<usize>, size: &Size) -> Problem {
+    root.problem(place, size.to_string())
+        .help("let other agents serve some of the switches (`agents`), or remove port bindings")
 }
 
 /// The keys of `[control]`.
