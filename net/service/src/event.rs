@@ -37,6 +37,10 @@ pub enum ServiceEvent {
     CertificatesReloaded,
     /// New certificates cannot be used; nothing is changed.
     CertificatesRejected { problem: String },
+    /// A certificate ends within a month, or a CA beside others has ended.
+    CertificateEnding { what: String },
+    /// A certificate that is in force cannot serve: it has ended, is not valid yet, or is of the wrong kind.
+    CertificateUnfit { what: String },
     /// These proxies did not fetch the agent check of a draining agent in time.
     AnnouncementMissed { proxies: String, after: Duration },
     /// A port cannot accept a connection, for lack of file descriptors as a rule.
@@ -54,6 +58,8 @@ impl LogEvent for ServiceEvent {
         ReloadFailed,
         CertificatesReloaded,
         CertificatesRejected,
+        CertificateEnding,
+        CertificateUnfit,
         AnnouncementMissed,
         AcceptFailed,
         Stopped
@@ -68,9 +74,10 @@ impl LogEvent for ServiceEvent {
             | Self::Stopped { .. } => Level::Info,
             Self::RestartRequired { .. }
             | Self::CertificatesRejected { .. }
+            | Self::CertificateEnding { .. }
             | Self::AnnouncementMissed { .. }
             | Self::AcceptFailed { .. } => Level::Warn,
-            Self::ReloadFailed { .. } => Level::Error,
+            Self::ReloadFailed { .. } | Self::CertificateUnfit { .. } => Level::Error,
         }
     }
 }
@@ -87,6 +94,7 @@ impl fmt::Display for ServiceEvent {
             Self::ReloadFailed { problem } => write!(f, "{problem}"),
             Self::CertificatesReloaded => f.write_str("open sessions keep the old certificates"),
             Self::CertificatesRejected { problem } => write!(f, "{problem}; nothing is changed"),
+            Self::CertificateEnding { what } | Self::CertificateUnfit { what } => f.write_str(what),
             Self::AnnouncementMissed { proxies, after } => {
                 write!(f, "{proxies} did not poll within {after:?}; continuing")
             }

@@ -149,6 +149,14 @@ fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
 
     let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let certificates = counters.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+    let ends = certificates
+        .iter()
+        .map(|(name, not_after)| (vec![("certificate", name.clone())], *not_after as f64));
+    metrics.gauges(
+        "certificate_expiry_timestamp_seconds",
+        "When the first certificate of a file that this process uses expires, in seconds since 1970",
+        ends,
+    );
     let days = certificates.iter().map(|(name, not_after)| {
         (
             vec![("certificate", name.clone())],
@@ -157,7 +165,7 @@ fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
     });
     metrics.gauges(
         "certificate_days_to_expiry",
-        "Days until a certificate of this process expires; negative after that",
+        "Days until the first certificate of a file that this process uses expires; negative after that",
         days,
     );
 }

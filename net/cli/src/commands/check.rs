@@ -10,7 +10,7 @@ use tandem_core::configuration::{Network, Switch};
 
 use super::{Exit, Output, count};
 use tandem_net::config::{self, Config, LoadError, Problem};
-use tandem_net::tls::{Acceptor, Connector, TlsError};
+use tandem_net::tls::{Acceptor, Connector, Finding, TlsError};
 
 /// Checks a configuration file; shows each problem with its place and the correct form
 ///
@@ -39,12 +39,21 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         Ok(config) => {
             let kind = Some(kind(&config));
             match certificates(&config) {
-                Ok(()) => {
+                Ok(findings) => {
+                    let is_bad = findings.iter().any(|finding| finding.is_bad);
+                    let exit = if is_bad { Exit::Failed } else { Exit::Good };
                     if !args.json {
-                        writeln!(output.out, "{} is right: {}", args.file.display(), summary(&config))?;
+                        report(args, &config, &findings, output)?;
                     }
-                    let verdict = Verdict::default();
-                    (Exit::Good, Verdict { kind, ..verdict })
+                    let text = |finding: &Finding| finding.to_string();
+                    let (bad, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_bad);
+                    let verdict = Verdict {
+                        kind,
+                        warnings: warnings.into_iter().map(text).collect(),
+                        error: bad.first().map(|bad| text(bad)),
+                        ..Verdict::default()
+                    };
+                    (exit, verdict)
                 }
                 Err(error) => {
                     if !args.json {
@@ -92,6 +101,9 @@ struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     problems: Vec<Mistake>,
+    /// What is right, but not for long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -127,22 +139,42 @@ impl Verdict {
     }
 }
 
-/// Whether the process could start with the certificates.
-fn certificates(config: &Config) -> Result<(), TlsError> {
+/// Prints what is wrong with the certificates, and the summary of a right file.
+fn report(args: &Args, config: &Config, findings: &[Finding], output: &mut Output<'_>) -> io::Result<()> {
+    let file = args.file.display();
+    for finding in findings {
+        let kind = if finding.is_bad { "error" } else { "warning" };
+        writeln!(output.err, "{file}: {kind}: {finding}")?;
+    }
+    if findings.iter().any(|finding| finding.is_bad) {
+        return Ok(());
+    }
+    writeln!(output.out, "{file} is right: {}", summary(config))
+}
+
+/// Whether the process could start with the certificates, and what is wrong, or soon will be, with them.
+fn certificates(config: &Config) -> Result<Vec<Finding>, TlsError> {
+    let mut findings = Vec::new();
     match config {
         Config::Agent(agent) => {
-            Acceptor::load(&agent.tls)?;
+            findings.extend(Acceptor::load(&agent.tls)?.findings());
             if let Some(peer) = &agent.peer {
-                Acceptor::load(&peer.tls).map_err(|error| error.with_ca_of("peer"))?;
+                findings.extend(Acceptor::load_for("peer", &peer.tls)?.findings());
             }
-            let uplinks = agent.uplink_tls().map(|tls| Connector::load(&tls));
-            uplinks
-                .transpose()
-                .map(drop)
-                .map_err(|error| error.with_ca_of("control"))
+            if let Some(tls) = agent.uplink_tls() {
+                findings.extend(Connector::load_for("control", &tls)?.findings());
+            }
         }
-        Config::Control(control) => control.tls.as_ref().map_or(Ok(()), |tls| Acceptor::load(tls).map(drop)),
+        Config::Control(control) => {
+            if let Some(tls) = &control.tls {
+                findings.extend(Acceptor::load(tls)?.findings());
+            }
+        }
     }
+    // The certificate of [tls] serves several sections.
+    let mut seen = BTreeSet::new();
+    findings.retain(|finding| seen.insert(finding.to_string()));
+    Ok(findings)
 }
 
 fn kind(config: &Config) -> &'static str {
@@ -301,6 +333,52 @@ switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { 
         let (exit, out, err) = check(Some(&wrong), false);
         assert_eq!((exit, out.as_str()), (Exit::Failed, ""));
         assert!(err.contains("the private key does not belong to"), "{err}");
+    }
+
+    /// A pair that ends in this number of seconds, as PEM.
+    fn pair(lasts_s: i64) -> String {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::default();
+        let end = rustls_pki_types::UnixTime::now().as_secs().cast_signed() + lasts_s;
+        let end = std::time::Duration::from_secs(end.cast_unsigned());
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + end;
+        let certificate = params.self_signed(&key).expect("a certificate");
+        format!("{}{}", certificate.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_is_wrong() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("pair.pem");
+        let own = file.display().to_string();
+        let config = RIGHT
+            .replace("pki/agent-cert.pem", &own)
+            .replace("pki/agent-key.pem", &own);
+        std::fs::write(&file, pair(3 * 24 * 60 * 60 + 3600)).expect("written");
+        let (exit, out, err) = check(Some(&config), false);
+        assert_eq!(exit, Exit::Good, "{err}");
+        assert!(
+            out.contains(" is right: ") && err.contains("ends in 3 days; renew it"),
+            "{out}{err}"
+        );
+        let (_, out, _) = check(Some(&config), true);
+        assert!(
+            out.starts_with("{\"ok\":true") && out.contains("\"warnings\":[\"tls.certificate "),
+            "{out}"
+        );
+
+        std::fs::write(&file, pair(-60)).expect("written");
+        let (exit, out, err) = check(Some(&config), false);
+        assert_eq!((exit, out.as_str()), (Exit::Failed, ""));
+        assert!(
+            err.contains(": error: tls.certificate ") && err.contains("has ended"),
+            "{err}"
+        );
+        let (_, out, _) = check(Some(&config), true);
+        assert!(
+            out.starts_with("{\"ok\":false") && out.contains("\"error\":\"tls.certificate "),
+            "{out}"
+        );
     }
 
     #[test]

@@ -96,10 +96,15 @@ pub(crate) struct Ca(pub(crate) CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
     pub(crate) fn new(name: &str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    pub(crate) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("a CA"))
     }
@@ -166,6 +171,7 @@ impl Identity {
 pub(crate) struct Client {
     shows: Option<Arc<CertifiedKey>>,
     versions: &'static [&'static SupportedProtocolVersion],
+    refuses: Option<rustls::CertificateError>,
 }
 
 impl Client {
@@ -173,6 +179,7 @@ impl Client {
         Self {
             shows: Some(identity.certified()),
             versions: rustls::ALL_VERSIONS,
+            refuses: None,
         }
     }
 
@@ -180,12 +187,19 @@ impl Client {
         Self {
             shows: None,
             versions: rustls::ALL_VERSIONS,
+            refuses: None,
         }
     }
 
     pub(crate) fn with_tls12_only(mut self) -> Self {
         const TLS_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
         self.versions = TLS_1_2;
+        self
+    }
+
+    /// Refuses the certificate of every server with this error.
+    pub(crate) fn refusing(mut self, error: rustls::CertificateError) -> Self {
+        self.refuses = Some(error);
         self
     }
 
@@ -198,7 +212,7 @@ impl Client {
             .with_protocol_versions(self.versions)
             .expect("versions")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Gullible))
+            .with_custom_certificate_verifier(Arc::new(Gullible(self.refuses.clone())))
             .with_client_cert_resolver(Arc::new(Shows(self.shows.clone())));
         let name = ServerName::try_from("agent").expect("a name");
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
@@ -231,7 +245,7 @@ impl ResolvesClientCert for Shows {
 }
 
 #[derive(Debug)]
-struct Gullible;
+struct Gullible(Option<rustls::CertificateError>);
 
 impl ServerCertVerifier for Gullible {
     fn verify_server_cert(
@@ -242,7 +256,10 @@ impl ServerCertVerifier for Gullible {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.0 {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(

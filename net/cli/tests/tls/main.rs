@@ -2,7 +2,9 @@
 
 mod authority;
 mod certificates;
+mod dates;
 mod door;
 mod files;
+mod kinds;
 mod programs;
 mod real;

@@ -68,11 +68,11 @@ impl Refusals {
         match cause.fault() {
             None => tracing::debug!(
                 target: "tandem::tls", peer = %address, cause = cause.label(), suppressed,
-                "{HANDSHAKE_REFUSED}: {what}"
+                "{HANDSHAKE_REFUSED}: connection refused: {what}"
             ),
             Some(fault) => tracing::warn!(
                 target: "tandem::tls", peer = %address, cause = cause.label(), %fault, suppressed,
-                "{HANDSHAKE_REFUSED}: {what}"
+                "{HANDSHAKE_REFUSED}: connection refused: {what}"
             ),
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{Hello, OPENING, SENDING, line};
 use crate::config::Peer;
 use crate::driver::log::{self, DriverEvent};
-use crate::tls::Connector;
+use crate::tls::Current;
 
 /// The first and the longest pause after a failed dial. A report is valid for three seconds.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -22,10 +22,11 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// Dials, and sends each report, until the sender of `reports` is gone. `own` is the name of this agent.
 pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<PeerReport>>) {
     let mut pause = PAUSE.0;
+    let tls = Current::new("peer");
     // A failure that repeats is logged once.
     let mut last = None;
     loop {
-        let why = match timeout(OPENING, open(&peer, &own)).await {
+        let why = match timeout(OPENING, open(&peer, &tls, &own)).await {
             Ok(Ok((agent, stream))) => {
                 let address = peer.connect;
                 log::event(&DriverEvent::PeerLinkUp { address, agent });
@@ -55,9 +56,10 @@ pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<P
 /// Opens a link. Returns the name of the peer, and the stream.
 pub(super) async fn open(
     peer: &Peer,
+    tls: &Current,
     own: &str,
 ) -> Result<(String, impl AsyncRead + AsyncWrite + Unpin + use<>), String> {
-    let connector = Connector::load(&peer.tls).map_err(|error| error.with_ca_of("peer").to_string())?;
+    let connector = tls.load(&peer.tls).map_err(|error| error.to_string())?;
     let stream = connect(peer.connect).await.map_err(|error| error.to_string())?;
     let stream = connector.connect(stream).await;
     let stream = stream.map_err(|error| format!("the TLS handshake failed: {error}"))?;

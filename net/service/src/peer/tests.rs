@@ -15,7 +15,7 @@ use super::listen::{Silence, receive};
 use super::*;
 use crate::config::Peer;
 use crate::driver::message::Message;
-use crate::tls::{Acceptor, Settings};
+use crate::tls::{Acceptor, Current, Settings};
 
 /// Generous: it only guards against hanging.
 const LONG: Duration = Duration::from_secs(60);
@@ -150,12 +150,12 @@ async fn a_certificate_signed_by_another_ca_is_refused() {
     let (address, mut received) = listening(&authority.peer("agent-b", NOWHERE)).await;
     let stranger = Authority::new();
     let strangers = stranger.peer("agent-a", address);
-    let why = dial::open(&strangers, "agent-a").await.map(drop);
+    let why = dial::open(&strangers, &Current::new("peer"), "agent-a").await.map(drop);
     assert!(why.expect_err("a refusal").starts_with("the TLS handshake failed: "));
     // It accepts our certificate, and we refuse its own.
     let mut half = strangers.clone();
     half.tls.ca = authority.ca();
-    assert!(dial::open(&half, "agent-a").await.is_err());
+    assert!(dial::open(&half, &Current::new("peer"), "agent-a").await.is_err());
 
     let (sender, reports) = watch::channel(None);
     tokio::spawn(dial(authority.peer("agent-a", address), "agent-a".into(), reports));
@@ -169,7 +169,12 @@ async fn of_many_connections_the_newest_are_read() {
     let a = authority.peer("agent-a", address);
     let mut links = Vec::new();
     for _ in 0..CONNECTIONS + 2 {
-        links.push(dial::open(&a, "agent-a").await.expect("a link").1);
+        links.push(
+            dial::open(&a, &Current::new("peer"), "agent-a")
+                .await
+                .expect("a link")
+                .1,
+        );
     }
     for link in &mut links[..2] {
         let closed = tokio::time::timeout(LONG, link.read_u8()).await.expect("it is closed");

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tandem_core::control::ControlStatus;
 use tokio::sync::{mpsc, oneshot};
 
+use super::certificates::{self, CONTROL};
 use super::{CERTIFICATES, Signals, ports, reload, watchdog};
 use crate::config::{self, ControlConfig};
 use crate::driver::control::{Driver, Message};
@@ -38,7 +40,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
         .await;
     let accepting = tokio::spawn(xmpp::accept(listener, arrivals));
     if let Some(acceptor) = &acceptor {
-        counters.certificate("control", acceptor.not_after());
+        certificates::measure(&counters, CONTROL, acceptor);
     }
     log::event(&ServiceEvent::Serving {
         what: "control node",
@@ -47,6 +49,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     });
     watchdog::ready();
     tokio::spawn(watchdog::feed(Arc::clone(&handle)));
+    let mut watch = certificates::Watch::default();
     let mut look = tokio::time::interval(CERTIFICATES);
     loop {
         tokio::select! {
@@ -62,8 +65,11 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
                 log::event(&reload::done(&path));
                 let _ = messages.send(Message::Configure(Arc::new(config.inventory.clone()))).await;
             }
-            _ = look.tick() => if let Some(acceptor) = acceptor.as_deref().filter(|acceptor| acceptor.changed()) {
-                reload::certificates(&acceptor.reload(), acceptor, &counters, "control");
+            _ = look.tick() => if let Some(acceptor) = acceptor.as_deref() {
+                if acceptor.changed() {
+                    reload::certificates(&acceptor.reload(), acceptor, &counters, CONTROL);
+                }
+                watch.look(acceptor.findings(), Instant::now());
             },
             _ = signals.drain.recv() => stop(&messages).await,
             _ = signals.interrupt.recv() => stop(&messages).await,
@@ -84,7 +90,7 @@ async fn stop(messages: &mpsc::Sender<Message>) {
 /// Applies what can change without a restart; with invalid certificates, nothing.
 fn take_over(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
     if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls)
-        && !reload::certificates(&acceptor.replace(tls), acceptor, counters, "control")
+        && !reload::certificates(&acceptor.replace(tls), acceptor, counters, CONTROL)
     {
         return false;
     }

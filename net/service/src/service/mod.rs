@@ -1,6 +1,7 @@
 //! The agent as a process: its ports, its signals, its files, and the machine in the middle. The control node as a
 //! process is in [`control`].
 
+mod certificates;
 pub mod control;
 mod handle;
 mod ports;
@@ -10,7 +11,7 @@ mod watchdog;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_core::Generation;
 use tandem_core::agent::{Agent, PeerReport};
@@ -33,6 +34,7 @@ use crate::metrics::Counters;
 use crate::peer;
 use crate::tls::{Acceptor, Settings};
 use crate::xmpp::TcpDialer;
+use certificates::{AGENT, CONTROL_CA, PEER};
 use handle::Handle;
 
 /// How often the certificate files are checked for changes.
@@ -50,7 +52,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
     let env = TokioEnv::begin();
     let uplink_tls = config.uplink_tls().map(watch::Sender::new);
     let dialer = TcpDialer::new(uplink_tls.as_ref().map(watch::Sender::subscribe)).map_err(io::Error::other)?;
-    let (driver, messages, mut grade) = Driver::new(env, machine(&config), dialer);
+    let (driver, messages, mut grade) = Driver::new(env, machine(&config), dialer.clone());
     let words = driver.reports();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle {
@@ -66,6 +68,8 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         acceptor,
         peer_acceptor: None,
         uplink_tls,
+        dialer,
+        watch: certificates::Watch::default(),
         counters: Arc::new(Counters::default()),
         messages,
         arrivals: Some(arrivals),
@@ -87,7 +91,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
                 process.open_to_switches()?;
             }
             _ = signals.reload.recv() => process.reload().await,
-            _ = look.tick() => process.reload_changed_certificates(),
+            _ = look.tick() => process.look_at_certificates(),
             _ = signals.drain.recv() => process.drain().await,
             _ = signals.interrupt.recv() => process.drain().await,
         }
@@ -122,6 +126,9 @@ struct Process {
     peer_acceptor: Option<Arc<Acceptor>>,
     /// The TLS settings of streams to control nodes, if they use TLS.
     uplink_tls: Option<watch::Sender<Settings>>,
+    /// Shares its certificates with the agent's task.
+    dialer: TcpDialer,
+    watch: certificates::Watch,
     counters: Arc<Counters>,
     messages: mpsc::Sender<Message>,
     /// Until the agent has been fit: before that no session could claim a switch, so none is accepted.
@@ -134,7 +141,7 @@ impl Process {
         let announcements = Arc::new(Announcements::default());
         ports::open_health(&self.config.listen, handle, &announcements)?;
         ports::open_http("[listen] http", self.config.listen.http, handle, &self.counters)?;
-        self.counters.certificate("agent", self.acceptor.not_after());
+        certificates::measure(&self.counters, AGENT, &self.acceptor);
         tokio::spawn(announce(handle.grade.clone(), announcements, self.messages.clone()));
         Ok(())
     }
@@ -145,8 +152,8 @@ impl Process {
             return Ok(());
         };
         let name = self.name().to_owned();
-        let acceptor = Arc::new(Acceptor::load(&peer.tls).map_err(|error| io::Error::other(error.with_ca_of("peer")))?);
-        self.counters.certificate("peer", acceptor.not_after());
+        let acceptor = Arc::new(Acceptor::load_for("peer", &peer.tls).map_err(io::Error::other)?);
+        certificates::measure(&self.counters, PEER, &acceptor);
         peer::listen(peer.listen, Arc::clone(&acceptor), name.clone(), self.messages.clone())?;
         tokio::spawn(peer::dial(peer, name, words));
         self.peer_acceptor = Some(acceptor);
@@ -213,15 +220,22 @@ impl Process {
         }
     }
 
-    /// Reads the certificates whose files have changed.
-    fn reload_changed_certificates(&self) {
-        if self.acceptor.changed() {
-            reload::certificates(&self.acceptor.reload(), &self.acceptor, &self.counters, "agent");
+    /// Reads the certificates whose files have changed, and logs what is wrong with those in force.
+    fn look_at_certificates(&mut self) {
+        let acceptors = [(Some(&self.acceptor), AGENT), (self.peer_acceptor.as_ref(), PEER)];
+        let mut findings = Vec::new();
+        for (acceptor, names) in acceptors {
+            let Some(acceptor) = acceptor else { continue };
+            if acceptor.changed() {
+                reload::certificates(&acceptor.reload(), acceptor, &self.counters, names);
+            }
+            findings.extend(acceptor.findings());
         }
-        if let Some(acceptor) = self.peer_acceptor.as_ref().filter(|acceptor| acceptor.changed()) {
-            let outcome = acceptor.reload().map_err(|error| error.with_ca_of("peer"));
-            reload::certificates(&outcome, acceptor, &self.counters, "peer");
+        if let Some(connector) = self.dialer.refresh() {
+            self.counters.certificate(CONTROL_CA, connector.authorities_not_after());
+            findings.extend(connector.findings());
         }
+        self.watch.look(findings, Instant::now());
     }
 
     async fn drain(&self) {

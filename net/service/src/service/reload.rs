@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::certificates::{AGENT, Names, measure};
 use crate::config::{self, AgentConfig, LoadError, Problems};
 use crate::driver::log;
 use crate::event::ServiceEvent;
@@ -17,7 +18,7 @@ pub(super) fn agent(path: &Path, config: &mut AgentConfig, acceptor: &Acceptor, 
         return false;
     };
     // All or nothing: with invalid certificates the rest of the file is not applied either.
-    if !certificates(&acceptor.replace(&new.tls), acceptor, counters, "agent") {
+    if !certificates(&acceptor.replace(&new.tls), acceptor, counters, AGENT) {
         return false;
     }
     restart_required(config.reload(new));
@@ -72,11 +73,11 @@ pub(super) fn certificates(
     outcome: &Result<bool, TlsError>,
     acceptor: &Acceptor,
     counters: &Counters,
-    whose: &str,
+    names: Names,
 ) -> bool {
     match outcome {
         Ok(true) => {
-            counters.certificate(whose, acceptor.not_after());
+            measure(counters, names, acceptor);
             log::event(&ServiceEvent::CertificatesReloaded);
         }
         Ok(false) => {}

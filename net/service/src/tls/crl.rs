@@ -46,7 +46,7 @@ impl Crls {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| fail(Problem::BadPem(files::describe(&e))))?;
         if ders.is_empty() {
-            return Err(fail(Problem::NoPem("X509 CRL")));
+            return Err(fail(files::no_pem("X509 CRL", pem)));
         }
         let mut lists = Vec::with_capacity(ders.len());
         for (index, der) in ders.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tandem_core::Fault;
 
+use super::keys::KEYS;
 use super::settings::CA;
 
 /// A problem of one file. The listener stays closed until it is fixed.
@@ -57,8 +58,13 @@ pub enum Problem {
     #[error("cannot be read: {0}")]
     Unreadable(#[source] io::Error),
     /// It contains no PEM block of the expected kind.
-    #[error("holds no PEM block \"{0}\"")]
-    NoPem(&'static str),
+    #[error("holds no PEM block \"{kind}\"{hint}")]
+    NoPem {
+        /// The kind.
+        kind: &'static str,
+        /// What it holds instead, if that is known.
+        hint: String,
+    },
     /// A PEM block is truncated or not base64.
     #[error("is damaged PEM: {0}")]
     BadPem(String),
@@ -77,8 +83,11 @@ pub enum Problem {
     #[error("the private key is encrypted; write it without a passphrase (openssl pkey) and mode 0600")]
     EncryptedKey,
     /// The crypto provider does not support this kind of key.
-    #[error("the private key cannot be used (RSA of 2048 to 8192 bits, ECDSA P-256 or P-384, or Ed25519 can): {0}")]
+    #[error("the private key cannot be used ({KEYS} can): {0}")]
     BadKey(String),
+    /// It is well-formed, but cannot serve now, or not for this purpose; nothing good is replaced by it.
+    #[error("{0}")]
+    Unfit(String),
     /// The key does not belong to the first certificate of the file.
     #[error("the private key does not belong to the first certificate in {}{}", certificate.display(), hint(*.position))]
     KeyMismatch {

@@ -63,12 +63,30 @@ pub(super) fn certificates(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| fail(Problem::BadPem(describe(&e))))?;
     if certificates.is_empty() {
-        return Err(fail(Problem::NoPem("CERTIFICATE")));
+        return Err(fail(no_pem("CERTIFICATE", pem)));
     }
     match certificates.iter().position(|der| x509::parse(der).is_none()) {
         Some(index) => Err(fail(Problem::BadCertificate(index + 1))),
         None => Ok(certificates),
     }
+}
+
+/// No PEM block of this kind, and what the file holds instead.
+pub(super) fn no_pem(kind: &'static str, bytes: &[u8]) -> Problem {
+    let text = String::from_utf8_lossy(bytes);
+    let first = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    let hint = match (bytes, first) {
+        ([], _) => "; it is empty".to_owned(),
+        (_, Some(other)) => format!("; it holds \"{other}\""),
+        // A SEQUENCE of DER.
+        ([0x30, 0x80..=0x84, ..], _) => {
+            "; it is DER or PKCS#12; convert it to PEM (openssl x509, pkey or pkcs12)".to_owned()
+        }
+        _ => String::new(),
+    };
+    Problem::NoPem { kind, hint }
 }
 
 /// Describes an error of PEM.
@@ -82,5 +100,16 @@ pub(super) fn describe(error: &PemError) -> String {
 }
 
 fn read(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|e| TlsError::new(role, path, Problem::Unreadable(e)))
+    let fail = |problem| TlsError::new(role, path, problem);
+    let bytes = fs::read(path).map_err(|e| fail(Problem::Unreadable(e)))?;
+    match bytes.as_slice() {
+        // Hidden first lines would make the second certificate the first.
+        [0xef, 0xbb, 0xbf, ..] => Err(fail(Problem::BadPem(
+            "it begins with a byte order mark (BOM), which hides its first line; write it without one".to_owned(),
+        ))),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Err(fail(Problem::BadPem("it is UTF-16 text; write it as ASCII".to_owned())))
+        }
+        _ => Ok(bytes),
+    }
 }

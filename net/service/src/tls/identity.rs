@@ -7,11 +7,12 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
+use rustls_pki_types::{PrivateKeyDer, UnixTime};
 use tandem_core::machine::Certificate;
 use x509_parser::certificate::X509Certificate;
 
+use super::dates::Dated;
 use super::error::{Problem, TlsError};
 use super::files::{self, Files};
 use super::settings::{CERTIFICATE, PRIVATE_KEY, Settings};
@@ -26,6 +27,8 @@ pub(super) struct Identity {
     key: Arc<CertifiedKey>,
     /// Of the first certificate.
     pub(super) facts: Certificate,
+    /// Of the whole chain.
+    pub(super) dates: Dated,
 }
 
 impl Identity {
@@ -54,9 +57,20 @@ impl Identity {
             return Err(TlsError::new(CERTIFICATE, &settings.certificate, problem));
         };
         Ok(Self {
+            dates: Dated::chain(CERTIFICATE, settings.certificate.clone(), &chain),
             key: Arc::new(CertifiedKey::new(chain, key)),
             facts,
         })
+    }
+}
+
+impl Identity {
+    /// The state of the chain, for the log line of a peer that refused it: what is wrong with it, or its end.
+    pub(super) fn state(&self, now: UnixTime) -> String {
+        match self.dates.findings(now).into_iter().find(|finding| finding.is_bad) {
+            Some(bad) => format!("here: {}", bad.what),
+            None => format!("here: {}, valid by our clock", self.dates.own()),
+        }
     }
 }
 
@@ -82,7 +96,7 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
         return Err(Problem::EncryptedKey);
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        PemError::NoItemsFound => Problem::NoPem("PRIVATE KEY"),
+        PemError::NoItemsFound => files::no_pem("PRIVATE KEY", pem),
         error => Problem::BadPem(files::describe(&error)),
     })
 }

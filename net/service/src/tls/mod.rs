@@ -6,9 +6,12 @@
 
 mod connector;
 mod crl;
+mod dates;
 mod error;
+mod explain;
 mod files;
 mod identity;
+mod keys;
 mod refusal;
 mod settings;
 mod v1;
@@ -20,12 +23,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls_pki_types::UnixTime;
 use tandem_core::machine::Certificate;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub use connector::Connector;
+pub use connector::{Connector, Current};
+pub use dates::Finding;
 pub use error::{Problem, TlsError};
 pub use refusal::{Cause, Refusal};
 pub use settings::Settings;
@@ -37,26 +42,49 @@ use verifier::{Verifier, Witness};
 /// The TLS server. It can load new certificates while it runs.
 #[derive(Debug)]
 pub struct Acceptor {
+    /// The section of the configuration that names the CAs.
+    section: &'static str,
     current: ArcSwap<Loaded>,
-    /// The state of the files at the last attempt to load them; see [`Self::changed`].
-    tried: Mutex<[u8; 32]>,
+    /// The last attempt to load the files; see [`Self::changed`].
+    tried: Mutex<Tried>,
+}
+
+#[derive(Debug, Default)]
+struct Tried {
+    /// The state of the files then.
+    digest: [u8; 32],
+    /// When a certificate that was not valid yet becomes valid, in seconds since 1970: then they are tried again.
+    again_unix_s: Option<i64>,
 }
 
 impl Acceptor {
     /// Reads all files. An error names the first file that cannot be used; without an acceptor there is no
     /// listener.
     pub fn load(settings: &Settings) -> Result<Self, TlsError> {
-        let files = Files::read(settings)?;
+        Self::load_for("tls", settings)
+    }
+
+    /// As [`Self::load`]; this section of the configuration names the CAs.
+    pub fn load_for(section: &'static str, settings: &Settings) -> Result<Self, TlsError> {
+        let named = |error: TlsError| error.with_ca_of(section);
+        let files = Files::read(settings).map_err(named)?;
         Ok(Self {
-            tried: Mutex::new(files.own_digest()),
-            current: ArcSwap::from_pointee(Loaded::new(settings, &files)?),
+            section,
+            tried: Mutex::new(Tried {
+                digest: files.own_digest(),
+                again_unix_s: None,
+            }),
+            current: ArcSwap::from_pointee(Loaded::new(section, settings, &files).map_err(named)?),
         })
     }
 
     /// Whether the files have changed since the last attempt to load them, so that invalid files are tried once. Reads the
     /// files (some kilobytes).
     pub fn changed(&self) -> bool {
-        Files::digest(&self.current.load().settings) != *self.tried()
+        let digest = Files::digest(&self.current.load().settings);
+        let tried = self.tried();
+        let begins = |at| UnixTime::now().as_secs().cast_signed() >= at;
+        digest != tried.digest || tried.again_unix_s.is_some_and(begins)
     }
 
     /// Loads the files again, for new handshakes; sessions stay. Returns whether anything has changed. After an error, the
@@ -66,23 +94,46 @@ impl Acceptor {
         self.replace(&settings)
     }
 
-    /// As [`Self::reload`], with other settings.
+    /// As [`Self::reload`], with other settings. Certificates that cannot serve now never replace those that can.
     pub fn replace(&self, settings: &Settings) -> Result<bool, TlsError> {
+        self.try_replace(settings)
+            .map_err(|error| error.with_ca_of(self.section))
+    }
+
+    fn try_replace(&self, settings: &Settings) -> Result<bool, TlsError> {
         // Held for the whole reload, so that two reloads cannot interleave.
         let mut tried = self.tried();
-        let files = Files::read(settings).inspect_err(|_| *tried = Files::digest(settings))?;
-        *tried = files.own_digest();
+        *tried = Tried::default();
+        let files = Files::read(settings).inspect_err(|_| tried.digest = Files::digest(settings))?;
+        tried.digest = files.own_digest();
         let current = self.current.load();
-        if current.digest == *tried && current.settings == *settings {
+        if current.digest == tried.digest && current.settings == *settings {
             return Ok(false);
         }
-        self.current.store(Arc::new(Loaded::new(settings, &files)?));
+        let (new, now) = (Loaded::new(self.section, settings, &files)?, UnixTime::now());
+        if let Some(worse) = worse(&current.findings(now), new.findings(now)) {
+            tried.again_unix_s = new.identity.dates.next_beginning(now);
+            return Err(worse.into_error());
+        }
+        self.current.store(Arc::new(new));
         Ok(true)
     }
 
-    /// When the own certificate expires, in seconds since 1970.
+    /// What is wrong, or soon will be, with the own chain and with the CAs of the peers.
+    pub fn findings(&self) -> Vec<Finding> {
+        let findings = self.current.load().findings(UnixTime::now());
+        let of = |finding: Finding| finding.with_ca_of(self.section);
+        findings.into_iter().map(of).collect()
+    }
+
+    /// When the first certificate of the own chain ends, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
-        self.certificate().not_after_unix_s
+        self.current.load().identity.dates.earliest_end()
+    }
+
+    /// When the first CA of the peers ends, in seconds since 1970.
+    pub fn authorities_not_after(&self) -> i64 {
+        self.current.load().verifier.dates.earliest_end()
     }
 
     /// The facts of the own certificate.
@@ -110,11 +161,12 @@ impl Acceptor {
             }
             return Err(refusal);
         }
-        let (config, witness) = self.current.load().server()?;
+        let loaded = self.current.load_full();
+        let (config, witness) = loaded.server()?;
         let stream = TlsAcceptor::from(config).accept(stream).await;
         let stream = stream.map_err(|error| {
             let refused = witness.refusal.get().cloned();
-            refused.unwrap_or_else(|| refusal::explain(&error))
+            refused.unwrap_or_else(|| refusal::explain(&error, || loaded.identity.state(UnixTime::now())))
         })?;
         let shown = stream.get_ref().1.peer_certificates();
         let der = shown.and_then(|chain| chain.first());
@@ -125,9 +177,17 @@ impl Acceptor {
         }
     }
 
-    fn tried(&self) -> std::sync::MutexGuard<'_, [u8; 32]> {
+    fn tried(&self) -> std::sync::MutexGuard<'_, Tried> {
         self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The finding that keeps new files from replacing the current ones: they are bad, and the current ones are not.
+fn worse(current: &[Finding], new: Vec<Finding>) -> Option<Finding> {
+    new.into_iter().find(|finding| {
+        let as_bad = |other: &Finding| other.is_bad && other.role == finding.role;
+        finding.is_bad && !current.iter().any(as_bad)
+    })
 }
 
 /// Sends an old peer the alert `protocol_version`, if that does not block; rustls would send `handshake_failure`.
@@ -150,14 +210,14 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(settings: &Settings, files: &Files) -> Result<Self, TlsError> {
+    fn new(section: &'static str, settings: &Settings, files: &Files) -> Result<Self, TlsError> {
         // By name: if another crate enables the second provider of rustls, the default panics.
         let provider = Arc::new(ring::default_provider());
         let loaded = Self {
             settings: settings.clone(),
             digest: files.own_digest(),
             identity: Arc::new(Identity::load(settings, files, &provider)?),
-            verifier: Arc::new(Verifier::load(settings, files, &provider)?),
+            verifier: Arc::new(Verifier::load(section, settings, files, &provider)?),
             provider,
         };
         loaded.server().map_err(|refusal| {
@@ -165,6 +225,12 @@ impl Loaded {
             TlsError::new(settings::CERTIFICATE, &settings.certificate, problem)
         })?;
         Ok(loaded)
+    }
+
+    fn findings(&self, now: UnixTime) -> Vec<Finding> {
+        let mut findings = self.identity.dates.findings(now);
+        findings.extend(self.verifier.dates.findings(now));
+        findings
     }
 
     /// One configuration per handshake, so that its verifier can record the reason of a refusal. The default of rustls

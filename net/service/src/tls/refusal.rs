@@ -5,6 +5,7 @@ use std::io;
 use rustls::{AlertDescription, Error, PeerIncompatible};
 use tandem_core::{CloseReason, CloseWhy, Fault};
 
+use super::keys::KEYS;
 use crate::proxy_protocol;
 
 /// Why a connection has no session.
@@ -114,11 +115,11 @@ pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
     }
 }
 
-/// Describes the failure of a handshake.
-pub(super) fn explain(error: &io::Error) -> Refusal {
+/// Describes the failure of a handshake. `own` describes the state of the own certificate.
+pub(super) fn explain(error: &io::Error, own: impl FnOnce() -> String) -> Refusal {
     let tls = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
     match (tls, error.kind()) {
-        (Some(error), _) => explain_tls(error),
+        (Some(error), _) => explain_tls(error, own),
         (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
             Refusal::new(Cause::Closed, "the peer closed the connection during the TLS handshake")
         }
@@ -132,12 +133,14 @@ pub(super) fn explain(error: &io::Error) -> Refusal {
 const TLS_1_2: u16 = 0x0303;
 const HTTP: &[&[u8]] = &[b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"CONNECT "];
 
-fn explain_tls(error: &Error) -> Refusal {
+fn explain_tls(error: &Error, own: impl FnOnce() -> String) -> Refusal {
     let of = |cause, what: String| Refusal::new(cause, what);
     match error {
         Error::NoCertificatesPresented => of(
             Cause::NoCertificate,
-            "the peer sent no certificate; a switch needs one signed by a CA in tls.ca".to_owned(),
+            format!(
+                "the peer sent no certificate; a switch needs one signed by a CA in tls.ca, with a kind of key that can be verified ({KEYS}): a key of another kind may be the reason why none was sent"
+            ),
         ),
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOffered
@@ -153,25 +156,41 @@ fn explain_tls(error: &Error) -> Refusal {
             | PeerIncompatible::NamedGroupsExtensionRequired),
         ) => of(
             Cause::OldTls,
-            format!("the peer offers TLS 1.2 without any of its modern ciphers (ECDHE with AES-GCM or ChaCha20; {why:?}); terminate TLS in HAProxy in front of it"),
+            format!(
+                "the peer offers TLS 1.2 without any of its modern ciphers (ECDHE with AES-GCM or ChaCha20; {why:?}); terminate TLS in HAProxy in front of it"
+            ),
         ),
-        Error::AlertReceived(AlertDescription::UnknownCA) => of(
-            Cause::RefusedByPeer,
-            "the peer does not know the CA of our certificate; give it the root of tls.certificate (a switch: ovs-pki has it in controllerca/cacert.pem; an agent, of its control node: [control] ca)".to_owned(),
-        ),
-        Error::AlertReceived(alert) => of(
-            Cause::RefusedByPeer,
-            format!("the peer refused the handshake with the alert {alert:?}"),
-        ),
+        Error::AlertReceived(alert) => of(Cause::RefusedByPeer, refused_by_peer(*alert, own)),
         Error::InvalidCertificate(why) => of(
             Cause::BadCertificate,
             format!("the peer did not prove that it has the key of its certificate: {why}"),
         ),
-        Error::InvalidMessage(why) => of(
-            Cause::NotTls,
-            format!("the peer violated the TLS protocol: {why:?}"),
-        ),
+        Error::InvalidMessage(why) => of(Cause::NotTls, format!("the peer violated the TLS protocol: {why:?}")),
         error => of(Cause::Handshake, format!("the TLS handshake failed: {error}")),
+    }
+}
+
+/// The alerts of OpenSSL: it sends `bad_certificate` for one that is not valid yet.
+fn refused_by_peer(alert: AlertDescription, own: impl FnOnce() -> String) -> String {
+    let clock = "compare the clock of the peer";
+    match alert {
+        AlertDescription::UnknownCA => format!(
+            "the peer does not know the CA of our certificate; give it the root of tls.certificate (a switch: ovs-pki has it in controllerca/cacert.pem; an agent, of its control node: [control] ca); {}",
+            own()
+        ),
+        AlertDescription::BadCertificate => format!(
+            "the peer refused our certificate as bad: it may find a date not yet valid ({clock}), or a signature wrong (it has another CA of the same name); {}",
+            own()
+        ),
+        AlertDescription::CertificateExpired => format!(
+            "the peer refused our certificate as expired: it or a CA above it has ended, or the clock is wrong ({clock}); {}",
+            own()
+        ),
+        AlertDescription::UnsupportedCertificate | AlertDescription::CertificateUnknown => format!(
+            "the peer refused our certificate with the alert {alert:?}: its kind of key or its extended key usage (serverAuth) does not suit the peer, or its dates do not ({clock}); {}",
+            own()
+        ),
+        alert => format!("the peer refused the handshake with the alert {alert:?}"),
     }
 }
 

@@ -13,7 +13,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::x509::X509Version;
 
 use super::crl::Crls;
+use super::dates::Dated;
 use super::error::{Problem, TlsError};
+use super::explain::{self, Judged};
 use super::files::{self, Files};
 use super::refusal::{Cause, Refusal};
 use super::settings::{CA, CRL, Settings};
@@ -28,10 +30,20 @@ pub(super) struct Verifier {
     allow_x509_v1: bool,
     pins: Vec<Fingerprint>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// The key of the configuration that names the file of the authorities.
+    ca: String,
+    /// Of the authorities.
+    pub(super) dates: Dated,
 }
 
 impl Verifier {
-    pub(super) fn load(settings: &Settings, files: &Files, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+    /// `section` of the configuration names the CAs.
+    pub(super) fn load(
+        section: &str,
+        settings: &Settings,
+        files: &Files,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
         let authorities = files::certificates(CA, &settings.ca, &files.ca)?;
         let algorithms = provider.signature_verification_algorithms;
         let crls = Crls::load(settings, files, &authorities, &algorithms)?;
@@ -51,6 +63,8 @@ impl Verifier {
             })?;
         Ok(Self {
             webpki,
+            ca: format!("{section}.{CA}"),
+            dates: Dated::authorities(CA, settings.ca.clone(), &authorities),
             authorities,
             crls,
             allow_x509_v1: settings.allow_x509_v1,
@@ -83,6 +97,7 @@ impl Verifier {
         if self.crls.revokes(certificate) {
             return Err((Cause::Revoked, "is revoked".to_owned()));
         }
+        explain::own_key(certificate)?;
         // A pin names one certificate, and replaces the checks of issuer, signature and dates.
         if self.pins.contains(&x509::fingerprint(der)) {
             return Ok(());
@@ -104,7 +119,16 @@ impl Verifier {
                 .webpki
                 .verify_client_cert(der, intermediates, now)
                 .map(|_| ())
-                .map_err(|error| explain(&error, certificate, now)),
+                .map_err(|error| {
+                    let judged = Judged {
+                        certificate,
+                        intermediates,
+                        authorities: &self.authorities,
+                        ca: &self.ca,
+                        now,
+                    };
+                    explain::explain(&error, &judged)
+                }),
         }
     }
 }
@@ -186,44 +210,5 @@ fn alert(cause: Cause) -> CertificateError {
         Cause::Revoked => CertificateError::Revoked,
         Cause::UnknownCa => CertificateError::UnknownIssuer,
         _ => CertificateError::BadEncoding,
-    }
-}
-
-/// The error of webpki as the end of a sentence.
-fn explain(error: &Error, certificate: &X509Certificate<'_>, now: UnixTime) -> (Cause, String) {
-    let issuer = certificate.issuer();
-    let Error::InvalidCertificate(error) = error else {
-        return (Cause::BadCertificate, format!("is refused: {error}"));
-    };
-    match error {
-        CertificateError::UnknownIssuer => (
-            Cause::UnknownCa,
-            format!(
-                "is issued by \"{issuer}\", which does not lead to a CA in tls.ca (ovs-pki: the agent's tls.ca is switchca/cacert.pem)"
-            ),
-        ),
-        // webpki tries each CA of that name.
-        CertificateError::BadSignature => (
-            Cause::UnknownCa,
-            format!("is issued by a different \"{issuer}\" than the CA of that name in tls.ca"),
-        ),
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => {
-            let what = x509::outside_validity(certificate, now);
-            let of_ca = || "is issued by a CA certificate outside its dates".to_owned();
-            (Cause::Expired, what.unwrap_or_else(of_ca))
-        }
-        CertificateError::Revoked => (Cause::Revoked, "is revoked, or an intermediate CA is".to_owned()),
-        CertificateError::UnknownRevocationStatus => (
-            Cause::Revoked,
-            format!("cannot be checked: no CRL of \"{issuer}\" is in tls.crl"),
-        ),
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => (
-            Cause::BadCertificate,
-            "or its CA is signed with an insecure algorithm (MD5, SHA-1); renew or pin it".to_owned(),
-        ),
-        error => (Cause::BadCertificate, format!("is refused: {error}")),
     }
 }

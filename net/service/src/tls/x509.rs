@@ -32,12 +32,13 @@ pub(super) fn facts(der: &[u8], parsed: &X509Certificate<'_>) -> Certificate {
     }
 }
 
-/// The first name of a certificate and its fingerprint, for messages.
+/// The first name of a certificate, its subject, fingerprint and end, for messages.
 pub(super) fn describe(der: &[u8], parsed: &X509Certificate<'_>) -> String {
-    let fingerprint = fingerprint(der);
+    let (fingerprint, subject) = (fingerprint(der), parsed.subject());
+    let ends = parsed.validity().not_after;
     match names(parsed).first() {
-        Some(name) => format!("the certificate \"{name}\" ({fingerprint})"),
-        None => format!("a certificate without a name ({fingerprint})"),
+        Some(name) => format!("the certificate \"{name}\" (subject {subject}, {fingerprint}, ends {ends})"),
+        None => format!("a certificate without a name (subject \"{subject}\", {fingerprint}, ends {ends})"),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use rustls::{CertificateError, Error};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
@@ -11,27 +11,35 @@ use tokio_rustls::client::TlsStream;
 use super::{no_tls, prepare};
 use crate::driver::stream::Secure;
 use crate::driver::uplink::Dialer;
-use crate::tls::{Connector, Settings, TlsError};
+use crate::tls::{Connector, Current, Settings, TlsError};
 
 /// Dials by TCP. With TLS, each handshake reads the files that are configured at that time, so new certificates need no
-/// reload.
+/// reload; files that are worse than those of the last handshake are ignored.
 #[derive(Clone, Debug)]
 pub struct TcpDialer {
     tls: Option<watch::Receiver<Settings>>,
+    current: Arc<Current>,
 }
 
 impl TcpDialer {
     /// Without TLS.
     pub fn in_clear() -> Self {
-        Self { tls: None }
+        let current = Arc::new(Current::new("control"));
+        Self { tls: None, current }
     }
 
     /// With TLS, if there are settings. The error names the first file that cannot be used.
     pub fn new(tls: Option<watch::Receiver<Settings>>) -> Result<Self, TlsError> {
+        let current = Arc::new(Current::new("control"));
         if let Some(settings) = &tls {
-            Connector::load(&settings.borrow()).map_err(|error| error.with_ca_of("control"))?;
+            current.load(&settings.borrow())?;
         }
-        Ok(Self { tls })
+        Ok(Self { tls, current })
+    }
+
+    /// Reads the files, if TLS is configured.
+    pub fn refresh(&self) -> Option<Arc<Connector>> {
+        self.current.load(&self.tls.as_ref()?.borrow()).ok()
     }
 }
 
@@ -44,9 +52,8 @@ impl Secure<TcpStream> for TcpDialer {
 
     async fn secure(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let settings = self.tls.as_ref().ok_or_else(no_tls)?;
-        let connector =
-            Connector::load(&settings.borrow()).map_err(|error| io::Error::other(error.with_ca_of("control")))?;
-        connector.connect(socket).await.map_err(explained)
+        let connector = self.current.load(&settings.borrow()).map_err(io::Error::other)?;
+        connector.connect(socket).await
     }
 }
 
@@ -57,16 +64,5 @@ impl Dialer for TcpDialer {
         let stream = TcpStream::connect(to).await?;
         prepare(&stream)?;
         Ok(stream)
-    }
-}
-
-/// A certificate signed by another CA may be a mistake of either end: the message names the local key.
-fn explained(error: io::Error) -> io::Error {
-    match error.get_ref().and_then(|it| it.downcast_ref()) {
-        // A CA of the same name with another key results in a bad signature.
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            io::Error::other("the certificate of the control node is not signed by a CA in control.ca")
-        }
-        _ => error,
     }
 }
