@@ -17,17 +17,20 @@ pub struct SessionAlarm {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
+    /// The database is clustered or behind a relay: a lock does not keep other agents from writing.
+    Unfenced,
     /// The server has no room: a lane of writes stopped.
     WritesStopped,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::WritesStopped];
+    pub const ALL: [Self; 2] = [Self::Unfenced, Self::WritesStopped];
 
     /// The label of a metric, and the text in JSON.
     pub const fn label(self) -> &'static str {
         match self {
+            Self::Unfenced => "unfenced",
             Self::WritesStopped => "writes_stopped",
         }
     }
@@ -35,6 +38,7 @@ impl AlarmKind {
     /// The words in a table for people.
     pub const fn title(self) -> &'static str {
         match self {
+            Self::Unfenced => "LOCK FENCES NOTHING",
             Self::WritesStopped => "WRITES STOPPED",
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
+use crate::status::ServerModel;
 use crate::text::{count, short};
 
 /// An event as a log shows it: a level, a word that an operator can search for, and the details (`Display`).
@@ -116,6 +117,11 @@ pub enum What {
         may_write: bool,
         /// The number of rows in `Manager`.
         managers: usize,
+    },
+    /// The lock of this server fences nothing: the session keeps reading, and writes nothing.
+    Unfenced {
+        /// The kind of the server.
+        model: ServerModel,
     },
     /// Another client stole the lock from us.
     Stolen,
@@ -350,6 +356,7 @@ impl LogEvent for What {
         Waiting,
         Locked,
         Lockless,
+        Unfenced,
         Stolen,
         Claimed,
         Read,
@@ -378,7 +385,9 @@ impl LogEvent for What {
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
-            Self::Lockless { may_write: false, .. } | Self::WritesStopped { .. } => Level::Error,
+            Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } | Self::WritesStopped { .. } => {
+                Level::Error
+            }
             Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
@@ -402,6 +411,7 @@ impl fmt::Display for What {
                 f,
                 "the switch knows no locks and has {managers} managers; not writing unless `sole_manager = true`"
             ),
+            Self::Unfenced { model } => write!(f, "{model}; not writing"),
             Self::Stolen => f.write_str("another client stole the lock; writes stopped"),
             Self::Claimed { rows } => write!(f, "{} repointed", count(*rows, "broadcast row", "broadcast rows")),
             Self::Read { local, remote } => {

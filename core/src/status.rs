@@ -223,6 +223,8 @@ pub enum Ownership {
     Lost,
     /// It writes without a lock: the switch knows none.
     Lockless,
+    /// It must not write, whatever the lock: an alarm has the reason.
+    Barred,
 }
 
 impl Ownership {
@@ -230,7 +232,7 @@ impl Ownership {
     pub const fn owns(self) -> bool {
         match self {
             Self::Held | Self::Lockless => true,
-            Self::Waiting | Self::Lost => false,
+            Self::Waiting | Self::Lost | Self::Barred => false,
         }
     }
 
@@ -241,6 +243,7 @@ impl Ownership {
             Self::Held => "held",
             Self::Lost => "lost",
             Self::Lockless => "lockless",
+            Self::Barred => "barred",
         }
     }
 }
@@ -248,6 +251,39 @@ impl Ownership {
 impl fmt::Display for Ownership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.label())
+    }
+}
+
+/// The kind of a database server, as `_Server.Database.model` names it. Locks belong to one server.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerModel {
+    /// The only server of its database: its lock fences.
+    Standalone,
+    /// One of several servers of a database, each of which grants its own locks.
+    Clustered,
+    /// It passes transactions on to another server, which knows nothing of its locks.
+    Relay,
+}
+
+impl ServerModel {
+    /// Whether a lock of this server keeps the clients of every other server from writing.
+    pub const fn fences(self) -> bool {
+        match self {
+            Self::Standalone => true,
+            Self::Clustered | Self::Relay => false,
+        }
+    }
+}
+
+impl fmt::Display for ServerModel {
+    /// Why its lock fences, or fences nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standalone => "the server is standalone: its lock fences",
+            Self::Clustered => "the database is clustered, and each server of the cluster grants its own lock",
+            Self::Relay => "the server is a relay, and the server behind it does not know its lock",
+        })
     }
 }
 
@@ -288,6 +324,7 @@ mod tests {
             Ownership::Held,
             Ownership::Lost,
             Ownership::Lockless,
+            Ownership::Barred,
         ] {
             assert_eq!(text(ownership), ownership.label());
         }

@@ -82,6 +82,7 @@ impl World {
             "monitor small",
             &json!({ "Physical_Switch": { Uuid(9).to_string(): row } }),
         );
+        world.answer("monitor server", &json!({}));
         world.answer("lock", &json!({ "locked": true }));
         world
     }
@@ -250,7 +251,7 @@ fn an_answer_to_nothing_is_logged_once_and_those_to_echoes_are_not() {
 fn a_second_answer_to_one_request_changes_nothing() {
     let mut world = World::new();
     world.answer("lock", &json!({ "locked": false }));
-    world.bytes(r#"{"id":2,"result":{"locked":true},"error":null}"#);
+    world.bytes(r#"{"id":3,"result":{"locked":true},"error":null}"#);
     world.work();
     assert_eq!(world.closed, None);
     assert_eq!(world.session.ownership(), Ownership::Waiting);

@@ -21,3 +21,6 @@ pub use framer::{Frame, FrameError, Framer};
 
 /// The database that a switch is managed through.
 pub(crate) const DATABASE: &str = "hardware_vtep";
+
+/// The database in which a server describes the databases that it serves (Open vSwitch 2.9, ovsdb-server(5)).
+pub(crate) const SERVER_DATABASE: &str = "_Server";

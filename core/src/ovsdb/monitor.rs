@@ -1,7 +1,7 @@
 //! The columns that we watch, and the requests for them.
 
-use super::DATABASE;
 use super::schema::{REQUIRED, Schema};
+use super::{DATABASE, SERVER_DATABASE};
 
 /// The monitors of a session; the name is the id on the wire.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -9,6 +9,8 @@ pub(crate) enum Monitor {
     /// Every table but those of unicast addresses, with the columns of schema 1.0 only: one unknown
     /// column fails a whole monitor.
     Small,
+    /// The kind of the server, from its own database `_Server` (Open vSwitch 2.9); an older server has none.
+    Server,
     /// The columns that the schema has beyond 1.0.
     Extras,
     /// `Ucast_Macs_Local`: what the switch learned.
@@ -22,6 +24,7 @@ impl Monitor {
     pub(crate) const fn id(self) -> &'static str {
         match self {
             Self::Small => "small",
+            Self::Server => "server",
             Self::Extras => "extras",
             Self::Local => "local",
             Self::Remote => "remote",
@@ -34,15 +37,24 @@ impl Monitor {
         let is = |monitor: &Self| {
             id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\"")) == Some(monitor.id().as_bytes())
         };
-        [Self::Small, Self::Extras, Self::Local, Self::Remote]
+        [Self::Small, Self::Server, Self::Extras, Self::Local, Self::Remote]
             .into_iter()
             .find(is)
+    }
+
+    /// The database that it watches.
+    const fn database(self) -> &'static str {
+        match self {
+            Self::Server => SERVER_DATABASE,
+            Self::Small | Self::Extras | Self::Local | Self::Remote => DATABASE,
+        }
     }
 
     /// The parameters of the request, for `monitor` and `monitor_cond` alike; `None` if there is nothing to watch.
     pub(crate) fn params(self, schema: &Schema) -> Option<Vec<u8>> {
         let tables: Vec<(&str, Vec<&str>)> = match self {
             Self::Small => required(|table| !table.starts_with("Ucast_")),
+            Self::Server => vec![("Database", vec!["name", "model"])],
             Self::Local => required(|table| table == "Ucast_Macs_Local"),
             Self::Remote => required(|table| table == "Ucast_Macs_Remote"),
             Self::Extras => [
@@ -65,7 +77,8 @@ impl Monitor {
             .iter()
             .map(|(table, names)| format!("\"{table}\":{}", columns(names)))
             .collect();
-        Some(format!("[\"{DATABASE}\",\"{}\",{{{}}}]", self.id(), tables.join(",")).into_bytes())
+        let (database, tables) = (self.database(), tables.join(","));
+        Some(format!("[\"{database}\",\"{}\",{{{tables}}}]", self.id()).into_bytes())
     }
 }
 
@@ -87,9 +100,15 @@ mod tests {
         };
         let ask = |monitor: Monitor| String::from_utf8(monitor.params(&schema).expect("parameters")).expect("text");
         insta::assert_snapshot!(
-            [Monitor::Small, Monitor::Extras, Monitor::Local, Monitor::Remote]
-                .map(ask)
-                .join("\n")
+            [
+                Monitor::Small,
+                Monitor::Server,
+                Monitor::Extras,
+                Monitor::Local,
+                Monitor::Remote
+            ]
+            .map(ask)
+            .join("\n")
         );
         assert_eq!(Monitor::Extras.params(&Schema::default()), None);
     }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::notation::{Atom, Map, Set};
 use crate::ids::{Mac, Uuid};
+use crate::status::ServerModel;
 
 /// A row of one of the `*_Macs_*` tables of unicast addresses.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,6 +106,28 @@ pub struct PhysicalPortRow {
     /// VLAN to `Logical_Switch`.
     #[serde(default)]
     pub(crate) vlan_bindings: Map<i64, Uuid>,
+}
+
+/// A row of `_Server.Database`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct DatabaseRow {
+    /// The name of the database.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// `standalone`, `clustered` or `relay`.
+    #[serde(default)]
+    pub(crate) model: String,
+}
+
+impl DatabaseRow {
+    /// The kind of its server. A kind that this program does not know counts as standalone: the server checks the lock.
+    pub(crate) fn server_model(&self) -> ServerModel {
+        match self.model.as_str() {
+            "clustered" => ServerModel::Clustered,
+            "relay" => ServerModel::Relay,
+            _ => ServerModel::Standalone,
+        }
+    }
 }
 
 /// A row of `Manager`.

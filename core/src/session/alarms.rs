@@ -5,12 +5,21 @@ use crate::alarm::{AlarmKind, SessionAlarm};
 use crate::text::count;
 
 impl Session {
-    /// Every fault that the session sees now, at a switch that it may write to.
+    /// Every fault that the session sees now.
     pub(super) fn alarms(&self) -> Vec<SessionAlarm> {
-        if self.lease.permit().is_none() {
-            return Vec::new();
-        }
-        self.stopped_lanes().collect()
+        let may_write = self.lease.permit().is_some();
+        let stopped = self.stopped_lanes().filter(|_| may_write);
+        self.unfenced().into_iter().chain(stopped).collect()
+    }
+
+    /// The server grants a lock that fences nothing.
+    fn unfenced(&self) -> Option<SessionAlarm> {
+        let model = self.replica.server_model.filter(|model| !model.fences())?;
+        Some(SessionAlarm {
+            kind: AlarmKind::Unfenced,
+            objects: 1,
+            detail: format!("{model}; not writing"),
+        })
     }
 
     /// Lanes for which the switch has no room.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::configuration::SessionOptions;
 use crate::ovsdb::transaction::Transaction;
 use crate::planted::Planted;
-use crate::status::Ownership;
+use crate::status::{Ownership, ServerModel};
 
 /// A session's request for the lock, and what became of it.
 #[derive(Clone, Debug)]
@@ -23,6 +23,10 @@ pub(super) struct Lease {
     fit: bool,
     /// The session is on its way out: it takes up no lock and writes nothing more.
     stopping: bool,
+    /// The kind of the server; `None` before it is known. A lock is held only where it fences.
+    model: Option<ServerModel>,
+    /// A lock that fences nothing was reported.
+    unfenced: bool,
     planted: Planted,
 }
 
@@ -54,6 +58,8 @@ pub(super) enum Change {
     Waiting,
     /// The lock is ours: writing begins.
     Held,
+    /// The lock of a server of this kind fences nothing: nothing is written.
+    Unfenced(ServerModel),
     /// The switch knows no locks, and nothing else writes to it: writing begins.
     Lockless,
     /// The switch knows no locks, and another manager may write to it: nothing is written.
@@ -83,6 +89,8 @@ impl Lease {
             state: State::Idle,
             fit,
             stopping: false,
+            model: None,
+            unfenced: false,
             planted: Planted::of(options),
         }
     }
@@ -94,6 +102,9 @@ impl Lease {
 
     /// The form in `status`.
     pub(super) fn ownership(&self) -> Ownership {
+        if self.is_barred() {
+            return Ownership::Barred;
+        }
         match self.state {
             State::Idle | State::Asked | State::Queued { .. } | State::Releasing => Ownership::Waiting,
             State::Granted | State::Held => Ownership::Held,
@@ -117,10 +128,18 @@ impl Lease {
 
     /// Whether another client writes while this session reads on.
     pub(super) fn is_watching(&self) -> bool {
+        if self.is_barred() {
+            return true;
+        }
         match self.state {
             State::Queued { .. } | State::Lockless { .. } => self.permit().is_none(),
             State::Idle | State::Asked | State::Granted | State::Held | State::Lost | State::Releasing => false,
         }
+    }
+
+    /// Whether the session must not write, whatever the lock.
+    fn is_barred(&self) -> bool {
+        self.model.is_some_and(|model| !model.fences())
     }
 
     /// Whether this session keeps others from the lock, or may soon.
@@ -154,7 +173,8 @@ impl Lease {
     /// Decides to ask for the lock. If the answer is true, send the request.
     #[must_use]
     pub(super) fn ask(&mut self) -> bool {
-        let asks = self.state == State::Idle && self.fit && !self.stopping;
+        let fences = self.model.is_none_or(ServerModel::fences);
+        let asks = self.state == State::Idle && self.fit && !self.stopping && fences;
         if asks {
             self.state = State::Asked;
         }
@@ -207,6 +227,11 @@ impl Lease {
         }
     }
 
+    /// The kind of the server is known.
+    pub(super) fn on_server_model(&mut self, model: ServerModel) {
+        self.model = Some(model);
+    }
+
     /// The switch knows no locks.
     pub(super) fn on_unsupported(&mut self) {
         self.state = State::Lockless { may_write: None };
@@ -215,6 +240,14 @@ impl Lease {
     /// The change since the last call, once the switch is known to be one of ours. Call it after every input.
     /// `sole_manager` answers whether nothing else can write to a switch without locks.
     pub(super) fn advance(&mut self, sole_manager: impl FnOnce() -> bool) -> Option<Change> {
+        match self.model {
+            None => return None,
+            Some(model) if !model.fences() => {
+                let reported = std::mem::replace(&mut self.unfenced, true);
+                return (!reported).then_some(Change::Unfenced(model));
+            }
+            Some(_) => {}
+        }
         match self.state {
             State::Queued { reported: false } => {
                 self.state = State::Queued { reported: true };
@@ -256,7 +289,9 @@ pub(super) mod tests {
     }
 
     fn lease() -> Lease {
-        Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true)
+        let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true);
+        lease.on_server_model(ServerModel::Standalone);
+        lease
     }
 
     fn held() -> Lease {
@@ -277,6 +312,34 @@ pub(super) mod tests {
         let permit = lease.permit().expect("a permit");
         let params = String::from_utf8(permit.transaction("c").into_params()).expect("text");
         assert!(params.contains(r#"{"op":"assert","lock":"tandem"}"#), "{params}");
+    }
+
+    #[test]
+    fn a_lock_permits_nothing_before_the_kind_of_the_server_is_known() {
+        let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true);
+        assert!(lease.ask());
+        lease.on_answer(true);
+        assert_eq!((lease.advance(|| true), lease.permit().is_none()), (None, true));
+        lease.on_server_model(ServerModel::Standalone);
+        assert_eq!(lease.advance(|| true), Some(Change::Held));
+    }
+
+    #[test]
+    fn the_lock_of_a_cluster_or_a_relay_permits_nothing_is_given_back_and_not_asked_for_again() {
+        for model in [ServerModel::Clustered, ServerModel::Relay] {
+            let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true);
+            assert!(lease.ask());
+            lease.on_answer(true);
+            lease.on_server_model(model);
+            assert_eq!(lease.advance(|| true), Some(Change::Unfenced(model)));
+            assert_eq!(lease.advance(|| true), None, "reported once");
+            assert!(lease.permit().is_none() && lease.is_watching() && lease.release());
+            lease.on_released();
+            assert!(!lease.ask());
+            lease.on_unsupported();
+            assert_eq!((lease.advance(|| true), lease.permit().is_none()), (None, true));
+            assert_eq!(lease.ownership(), Ownership::Barred);
+        }
     }
 
     #[test]

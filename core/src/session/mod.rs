@@ -156,6 +156,8 @@ impl Session {
         self.report(What::Opened { from });
         self.wire.ask_schema(now);
         self.wire.ask_small(now);
+        // Before the lock: the answer decides whether the lock is worth anything.
+        self.wire.ask_server(now);
         self.ask_lock(now);
     }
 

@@ -14,7 +14,7 @@ use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::reply::{self, Refusal};
 use crate::ovsdb::rpc::{self, Message};
 use crate::ovsdb::schema::Schema;
-use crate::status::{Ownership, Phase};
+use crate::status::{Ownership, Phase, ServerModel};
 use crate::time::Time;
 
 impl Session {
@@ -137,6 +137,11 @@ impl Session {
                 let schema = self.progress.schema().cloned().unwrap_or_default();
                 self.wire.ask_monitor(now, monitor, &schema, false);
             }
+            // A server before Open vSwitch 2.9 has no database of its own, and no cluster.
+            Asked::Monitor {
+                monitor: Monitor::Server,
+                ..
+            } => self.on_server_model(now),
             Asked::Lock if refusal.text.starts_with("unknown method") => self.lease.on_unsupported(),
             Asked::Write(batch) => self.on_rejected(now, batch, refusal),
             Asked::Unlock => self.on_released(now),
@@ -152,6 +157,15 @@ impl Session {
         self.lease.on_released();
         if self.progress.is_identified() {
             self.ask_lock(now);
+        }
+    }
+
+    /// The server has named its kind, or has none to name: then it is standalone.
+    fn on_server_model(&mut self, now: Time) {
+        let model = self.replica.server_model.unwrap_or(ServerModel::Standalone);
+        self.lease.on_server_model(model);
+        if !model.fences() {
+            self.release_lock(now);
         }
     }
 
@@ -180,6 +194,7 @@ impl Session {
     fn on_tables(&mut self, now: Time, monitor: Monitor) {
         match monitor {
             Monitor::Small => self.progress.on_small_read(),
+            Monitor::Server => self.on_server_model(now),
             Monitor::Extras => self.mark_all(),
             Monitor::Local | Monitor::Remote => {
                 if self.progress.on_unicast_read(monitor) {

@@ -140,6 +140,7 @@ impl Session {
         let sole_manager = || self.desired.sole_manager() || managers <= 1;
         match self.lease.advance(sole_manager) {
             None => {}
+            Some(Change::Unfenced(model)) => self.report(What::Unfenced { model }),
             Some(Change::Waiting) => self.report(What::Waiting),
             Some(Change::Held) => {
                 self.report(What::Locked);

@@ -212,19 +212,21 @@ fn pair(metrics: &mut Metrics, status: &AgentStatus) {
     );
 }
 
-/// The alarms of each switch: those of its leading session, and with a peer those of the pair. Every kind has a value.
+/// The alarms of each switch: those of its sessions, and with a peer those of the pair. Every kind has a value.
 fn alarms(metrics: &mut Metrics, status: &AgentStatus) {
     let with_peer = status.switches.iter().filter(|_| status.peer.is_some());
     let of_pair = with_peer.flat_map(|(name, switch)| {
         let raised = |alarm: &Alarm| f64::from(u8::from(switch.alarms.contains(alarm)));
         Alarm::ALL.map(|alarm| (alarm_labels(name, alarm.label()), raised(&alarm)))
     });
-    let objects = |session: &SessionStatus, kind: AlarmKind| {
-        let of_kind = session.alarms.iter().filter(|alarm| alarm.kind == kind);
+    let objects = |switch: &SwitchStatus, kind: AlarmKind| {
+        let alarms = switch.sessions.iter().flat_map(|session| &session.alarms);
+        let of_kind = alarms.filter(|alarm| alarm.kind == kind);
         of_kind.map(|alarm| alarm.objects).reduce(|sum, objects| sum + objects)
     };
-    let of_session = leading(status).flat_map(|(name, session)| {
-        let raised = |kind| f64::from(u8::from(objects(session, kind).is_some()));
+    let connected = || status.switches.iter().filter(|(_, switch)| !switch.sessions.is_empty());
+    let of_session = connected().flat_map(|(name, switch)| {
+        let raised = |kind| f64::from(u8::from(objects(switch, kind).is_some()));
         AlarmKind::ALL.map(|kind| (alarm_labels(name, kind.label()), raised(kind)))
     });
     metrics.gauges(
@@ -232,13 +234,13 @@ fn alarms(metrics: &mut Metrics, status: &AgentStatus) {
         "1 for each alarm of a switch",
         of_pair.chain(of_session),
     );
-    let concerned = leading(status).flat_map(|(name, session)| {
-        let value = |kind| objects(session, kind).unwrap_or(0) as f64;
+    let concerned = connected().flat_map(|(name, switch)| {
+        let value = |kind| objects(switch, kind).unwrap_or(0) as f64;
         AlarmKind::ALL.map(|kind| (alarm_labels(name, kind.label()), value(kind)))
     });
     metrics.gauges(
         "switch_alarm_objects",
-        "Objects that an alarm of the leading session concerns",
+        "Objects that an alarm of the sessions with a switch concerns",
         concerned,
     );
 }

@@ -52,6 +52,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tandem_core::status::ServerModel;
 use tandem_core::{CloseWhy, ConnId, Time, Uuid};
 
 pub use commit::RowChange;
@@ -158,6 +159,9 @@ pub struct Options {
     pub probe: Option<Duration>,
     /// Microseconds that it takes to render a row of a monitor's first reply. The real server takes about ten.
     pub dump_us_per_row: u64,
+    /// The kind of the server, as `_Server` names it; `None` for a server before Open vSwitch 2.9, which has no
+    /// `_Server`. Everything else stays that of a standalone server.
+    pub model: Option<ServerModel>,
     /// Whether commits are kept for [`Switch::take_commits`]; the caller must take them then.
     pub keeps_commits: bool,
 }
@@ -173,6 +177,7 @@ impl Options {
             client_uuids: false,
             probe: None,
             dump_us_per_row: 0,
+            model: Some(ServerModel::Standalone),
             keeps_commits: true,
         }
     }
@@ -243,10 +248,12 @@ impl Switch {
     pub fn with_options(seed: u64, options: Options) -> Self {
         let schema = Schema::of(options.schema);
         let mut uuids = UuidSource::new(seed);
+        let server_id = uuids.next();
+        let reserved = server::database(&schema, options.model, &mut uuids);
         Self {
             options,
-            server_id: uuids.next(),
-            reserved: server::database(&schema, &mut uuids),
+            server_id,
+            reserved,
             database: Database::new(schema),
             uuids,
             locks: Locks::default(),

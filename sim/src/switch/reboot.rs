@@ -57,7 +57,7 @@ impl Switch {
             self.forget_all_but_identity();
         }
         self.server_id = self.uuids.next();
-        self.reserved = server::database(&self.database.schema, &mut self.uuids);
+        self.reserved = server::database(&self.database.schema, self.options.model, &mut self.uuids);
     }
 
     fn forget_ephemeral(&mut self) {

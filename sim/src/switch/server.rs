@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tandem_core::status::ServerModel;
+
 use super::database::Database;
 use super::names::UuidSource;
 use super::row::Row;
@@ -18,7 +20,7 @@ pub(super) enum Served {
 }
 
 /// The database, with a row for the one that is served and a row for itself. Nothing ever changes it.
-pub(super) fn database(served: &Schema, uuids: &mut UuidSource) -> Database {
+pub(super) fn database(served: &Schema, model: Option<ServerModel>, uuids: &mut UuidSource) -> Database {
     let schema = Schema::of_the_server();
     let mut database = Database::new(Arc::clone(&schema));
     for table in schema.tables.values() {
@@ -27,7 +29,8 @@ pub(super) fn database(served: &Schema, uuids: &mut UuidSource) -> Database {
             let yes = || Datum::one(Atom::Boolean(true));
             let mut row = Row::new(table);
             row.set("name", text(schema.name));
-            row.set("model", text("standalone"));
+            let model = model.filter(|_| schema.name == served.name);
+            row.set("model", text(model.map_or("standalone", name)));
             row.set("connected", yes());
             row.set("leader", yes());
             row.set("schema", text(schema.text()));
@@ -37,6 +40,15 @@ pub(super) fn database(served: &Schema, uuids: &mut UuidSource) -> Database {
     }
     database.before.clear();
     database
+}
+
+/// The model as the real server writes it.
+fn name(model: ServerModel) -> &'static str {
+    match model {
+        ServerModel::Standalone => "standalone",
+        ServerModel::Clustered => "clustered",
+        ServerModel::Relay => "relay",
+    }
 }
 
 #[cfg(test)]

@@ -74,10 +74,16 @@ impl Switch {
     fn request(&mut self, conn: ConnId, id: Value, method: &str, params: Vec<Value>) {
         let result = match method {
             "echo" => Ok(Answer::Json(params.into())),
+            "list_dbs" if self.options.model.is_none() => Ok(Answer::Json(json!([DATABASE]))),
             "list_dbs" => Ok(Answer::Json(json!([DATABASE, RESERVED]))),
-            "get_schema" => served(method, &params).map(|served| Answer::Schema(self.schema_of(served))),
+            "get_schema" => self
+                .served(method, &params)
+                .map(|served| Answer::Schema(self.schema_of(served))),
             "get_server_id" => Ok(Answer::Json(json!(self.server_id))),
-            "transact" => match served(method, &params).and_then(|served| self.check_id(conn, &id, served, &params)) {
+            "transact" => match self
+                .served(method, &params)
+                .and_then(|served| self.check_id(conn, &id, served, &params))
+            {
                 Ok(served) => return self.transact(conn, id, served, params),
                 Err(refusal) => Err(refusal),
             },
@@ -132,6 +138,22 @@ impl Switch {
         }
     }
 
+    /// Which database a request names.
+    fn served(&self, method: &str, params: &[Value]) -> Result<Served, Refusal> {
+        match params.first().and_then(Value::as_str) {
+            Some(DATABASE) => Ok(Served::Switch),
+            Some(RESERVED) if self.options.model.is_some() => Ok(Served::Server),
+            Some(other) => {
+                let details = format!("{method} request specifies unknown database {other}");
+                Err(OpError::new("unknown database", details).at(&json!(params)).into())
+            }
+            None => Err(syntax(
+                params,
+                &format!("{method} request params must begin with <db-name>"),
+            )),
+        }
+    }
+
     fn schema_of(&self, served: Served) -> Arc<Schema> {
         Arc::clone(match served {
             Served::Switch => &self.database.schema,
@@ -159,7 +181,7 @@ impl Switch {
     }
 
     fn monitor(&mut self, conn: ConnId, method: &str, params: &[Value], flavour: Flavour) -> Result<Answer, Refusal> {
-        let served = served(method, params)?;
+        let served = self.served(method, params)?;
         let (id, requests) = match (params, flavour) {
             ([_, id, requests, ..], Flavour::Update) | ([_, id, requests], Flavour::Update2) => (id, requests),
             ([_, id, requests, last], Flavour::Update3) => {
@@ -269,21 +291,6 @@ fn reply(id: &Value, result: &impl Display) -> Vec<u8> {
     format!("{{\"id\":{id},\"result\":{result},\"error\":null}}").into_bytes()
 }
 
-fn served(method: &str, params: &[Value]) -> Result<Served, Refusal> {
-    match params.first().and_then(Value::as_str) {
-        Some(DATABASE) => Ok(Served::Switch),
-        Some(RESERVED) => Ok(Served::Server),
-        Some(other) => {
-            let details = format!("{method} request specifies unknown database {other}");
-            Err(OpError::new("unknown database", details).at(&json!(params)).into())
-        }
-        None => Err(syntax(
-            params,
-            &format!("{method} request params must begin with <db-name>"),
-        )),
-    }
-}
-
 fn check_transaction_id(json: &Value) -> Result<(), Refusal> {
     let text = json
         .as_str()
@@ -323,6 +330,18 @@ mod tests {
         assert_eq!(echo, json!({"id": echo["id"], "result": ["x"], "error": null}));
         let database = bench.ask(1, "get_schema", json!(["Open_vSwitch"]));
         assert_eq!(database["error"]["error"], "unknown database");
+    }
+
+    #[test]
+    fn a_server_before_open_vswitch_2_9_has_no_database_of_its_own() {
+        let mut options = Options::new(SchemaVersion::V1_3_0);
+        options.model = None;
+        let mut bench = Bench::with_options(options);
+        bench.connect(1);
+        assert_eq!(bench.ask(1, "list_dbs", json!([]))["result"], json!(["hardware_vtep"]));
+        let requests = json!({"Database": {"columns": ["name", "model"]}});
+        let reply = bench.ask(1, "monitor", json!(["_Server", "m", requests]));
+        assert_eq!(reply["error"]["error"], "unknown database");
     }
 
     #[test]

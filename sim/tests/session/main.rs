@@ -18,6 +18,7 @@ mod other_writers;
 mod ownership;
 mod retries;
 mod room;
+mod server_models;
 mod unplaced;
 mod vni;
 mod wire;

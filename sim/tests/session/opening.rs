@@ -31,7 +31,7 @@ fn left_by_the_other() -> World {
 fn the_first_flight_asks_for_schema_small_tables_and_lock_before_any_answer() {
     let mut world = World::new();
     let conn = world.connect(&some_networks().0);
-    assert_eq!(world.methods(conn), ["get_schema", "monitor", "lock"]);
+    assert_eq!(world.methods(conn), ["get_schema", "monitor", "monitor", "lock"]);
     let tables = &world.sent[&conn][1]["params"][2];
     assert!(tables.get("Mcast_Macs_Remote").is_some());
     let later = ["Ucast_Macs_Local", "Ucast_Macs_Remote"];

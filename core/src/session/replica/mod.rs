@@ -12,9 +12,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::ids::{Mac, Uuid};
+use crate::ovsdb::DATABASE;
 use crate::ovsdb::monitor::Monitor;
-use crate::ovsdb::rows::ManagerRow;
+use crate::ovsdb::rows::{DatabaseRow, ManagerRow};
 use crate::ovsdb::updates::{self, Change};
+use crate::status::ServerModel;
 use locators::Locators;
 use logical_switches::LogicalSwitches;
 use mcast::Mcast;
@@ -29,6 +31,8 @@ pub(in crate::session) struct Replica {
     pub(in crate::session) locators: Locators,
     pub(in crate::session) ports: Ports,
     pub(in crate::session) managers: BTreeMap<Uuid, ManagerRow>,
+    /// The kind of the server; `None` before it is known, and where the server has no `_Server`.
+    pub(in crate::session) server_model: Option<ServerModel>,
     pub(in crate::session) mcast_local: Mcast,
     pub(in crate::session) mcast_remote: Mcast,
     pub(in crate::session) ucast_local: Ucast,
@@ -43,6 +47,7 @@ impl Replica {
             locators: Locators::default(),
             ports: Ports::default(),
             managers: BTreeMap::new(),
+            server_model: None,
             mcast_local: Mcast::default(),
             mcast_remote: Mcast::default(),
             ucast_local: Ucast::default(),
@@ -77,6 +82,10 @@ impl Replica {
                 let change = updates::change(json)?;
                 let mut touch = |ls, mac: Option<Mac>| touched.extend(mac.map(|mac| Touched::Local(ls, mac)));
                 self.ucast_local.record(row, change, &mut touch);
+            }
+            (Monitor::Server, _) => {
+                let database = whole::<DatabaseRow>(json)?.filter(|database| database.name == DATABASE);
+                self.server_model = database.map(|database| database.server_model()).or(self.server_model);
             }
             (Monitor::Extras, b"Logical_Switch") => {
                 self.logical_switches.record_replication(row, whole(json)?, touched);

@@ -168,6 +168,11 @@ impl Wire {
         self.ask_monitor(now, Monitor::Small, &Schema::default(), false);
     }
 
+    /// Asks which kind of server it is.
+    pub(super) fn ask_server(&mut self, now: Time) {
+        self.ask_monitor(now, Monitor::Server, &Schema::default(), false);
+    }
+
     /// Asks for tables; for none if the schema has no such columns.
     pub(super) fn ask_monitor(&mut self, now: Time, monitor: Monitor, schema: &Schema, conditional: bool) {
         if let Some(params) = monitor.params(schema) {
