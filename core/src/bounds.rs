@@ -174,6 +174,9 @@ bounds! {
     /// Clients of a control node.
     pub const CLIENTS: usize = 4096;
 
+    /// Foreign tunnel ends of one client that `status` names.
+    pub const FOREIGN_NEXT_HOPS: usize = 16;
+
     /// Instances to which one client of a control node has subscribed.
     pub const SUBSCRIPTIONS_PER_CLIENT: usize = 1 << 14;
 

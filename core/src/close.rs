@@ -76,7 +76,8 @@ reasons! {
     DialFailed = "dial_failed", Some(Fault::Environment), "The dial failed: refused, timed out, or no route.";
     HandshakeFailed = "handshake_failed", Some(Fault::Environment), "TLS failed, or the stream was not negotiated in time.";
     Incompatible = "incompatible", Some(Fault::PeerIncompatible), "The peer lacks or refuses something that we need.";
-    WrongCertificate = "wrong_certificate", Some(Fault::PeerMisbehaved), "The certificate is not the one of the switch that the peer names.";
+    WrongCertificate = "wrong_certificate", Some(Fault::PeerMisbehaved), "The certificate is not one that the peer may present under the name that it gives.";
+    UnknownClient = "unknown_client", Some(Fault::Environment), "The inventory names no such client.";
     NameTaken = "name_taken", Some(Fault::PeerMisbehaved), "Another client of the same name is connected.";
     ProtocolError = "protocol_error", Some(Fault::PeerMisbehaved), "The peer broke the protocol.";
     NoAnswer = "no_answer", Some(Fault::PeerMisbehaved), "A request stayed without an answer until its deadline.";

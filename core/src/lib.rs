@@ -23,6 +23,7 @@ mod dirty_set;
 pub mod event;
 pub mod evpn;
 pub mod health;
+pub mod identity;
 pub mod ids;
 pub mod machine;
 #[cfg(feature = "mutants")]

@@ -123,6 +123,9 @@ pub struct Certificate {
     pub fingerprint: Fingerprint,
     /// The subject's common name and every DNS name of the subject's alternative names.
     pub names: Vec<String>,
+    /// The names that its holder may bear: the DNS names or, if there are none, the common name.
+    #[serde(default)]
+    pub identities: Vec<String>,
     /// Seconds since 1970 at which it ends.
     pub not_after_unix_s: i64,
 }

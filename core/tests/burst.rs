@@ -54,6 +54,7 @@ fn published(routes: u32) -> (Agent, usize) {
     let configured = Arc::new(configuration(&session));
     let options = Options {
         nodes: vec![([10, 0, 0, 5], 5269).into()],
+        certificates: Vec::new(),
         session,
         stale_hold: None,
         seed: 1,
@@ -65,6 +66,7 @@ fn published(routes: u32) -> (Agent, usize) {
         id,
         name: "control-1".into(),
         ours: true,
+        certificate: None,
     };
     sent(&mut agent, Input::Uplink(opened));
     sent(

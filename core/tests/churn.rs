@@ -9,7 +9,7 @@ use std::time::Duration;
 use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::contrail_schema::{instance, virtual_network};
-use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
+use tandem_core::control::{self, Access, ControlNode, Inventory, ListedClient, ServedSwitch};
 use tandem_core::evpn::{InstanceName, Key, NextHop, Path};
 use tandem_core::xmpp::Stanza;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Mac, Machine, Time, Uuid, Vni};
@@ -94,6 +94,20 @@ fn inventory() -> Inventory {
         revision: 1,
         networks: (0..NAMES.len()).map(|n| (Uuid(1 + n as u128), network(n))).collect(),
         switches: [("tor1".into(), served)].into(),
+        access: anything(),
+    }
+}
+
+/// Every client may publish every tunnel end.
+fn anything() -> Access {
+    let listed = ListedClient {
+        name: "*".into(),
+        certificates: Vec::new(),
+        next_hops: vec!["0.0.0.0/0".parse().expect("a prefix")],
+    };
+    Access {
+        listed: vec![listed],
+        ..Access::default()
     }
 }
 
@@ -104,6 +118,7 @@ impl World {
             now: Time::ORIGIN,
             uplinks: Uplinks::new(Options {
                 nodes,
+                certificates: Vec::new(),
                 session: options(),
                 stale_hold: None,
                 seed: 1,
@@ -139,6 +154,7 @@ impl World {
             conn,
             name: "agent-z".into(),
             address: (Ipv4Addr::LOCALHOST, 9).into(),
+            certificate: None,
         };
         self.to_node[n].push_back(ToNode::In(opened));
         for i in 0..NAMES.len() {
@@ -347,6 +363,7 @@ impl World {
                     conn,
                     name: "agent-a".into(),
                     address: (Ipv4Addr::LOCALHOST, 1).into(),
+                    certificate: None,
                 };
                 self.to_node[n].push_back(ToNode::In(opened));
                 self.log.push(format!("open {n} {id:?}"));
@@ -354,6 +371,7 @@ impl World {
                     id,
                     name: format!("control-{n}"),
                     ours: true,
+                    certificate: None,
                 });
             }
             90..=94 => self.configure(dice),
@@ -436,6 +454,7 @@ fn a_control_node_sends_no_end_while_an_agent_is_gone_again() {
             conn: ConnId(conn),
             name: name.into(),
             address,
+            certificate: None,
         }
     };
     let subscribe = Stanza::Subscribe {

@@ -29,6 +29,7 @@ impl Agent {
     fn new() -> Self {
         let options = Options {
             nodes: vec![([10, 0, 0, 5], 5269).into()],
+            certificates: Vec::new(),
             session: SessionOptions::new("agent-a", [10, 0, 0, 11].into()),
             stale_hold: None,
             seed: 1,
@@ -49,6 +50,7 @@ impl Agent {
             id: agent.session,
             name: "control-1".into(),
             ours: true,
+            certificate: None,
         });
         agent.outputs.clear();
         agent

@@ -33,6 +33,7 @@ impl Agent {
     fn new() -> Self {
         let options = Options {
             nodes: vec![([10, 0, 0, 5], 5269).into()],
+            certificates: Vec::new(),
             session: options(),
             stale_hold: None,
             seed: 1,
@@ -53,6 +54,7 @@ impl Agent {
             id: self.session,
             name: "control-1".into(),
             ours,
+            certificate: None,
         });
     }
 

@@ -32,6 +32,7 @@ impl Agent {
         let nodes = [PORT, PORT + 1].map(|port| ([10, 0, 0, 5], port).into());
         let options = Options {
             nodes: nodes.to_vec(),
+            certificates: Vec::new(),
             session: SessionOptions::new(AGENT, [10, 0, 0, 11].into()),
             stale_hold: None,
             seed: 1,
@@ -80,7 +81,13 @@ impl Agent {
     fn open(&mut self, node: usize) {
         let (id, ours) = (self.id(node), node == OURS);
         let name = ["ours", "foreign"][node].into();
-        self.handle(Input::Opened { id, name, ours });
+        let certificate = None;
+        self.handle(Input::Opened {
+            id,
+            name,
+            ours,
+            certificate,
+        });
     }
 
     fn close(&mut self, node: usize) {

@@ -156,6 +156,7 @@ mod tests {
     fn uplinks() -> Uplinks {
         Uplinks::new(Options {
             nodes: Vec::new(),
+            certificates: Vec::new(),
             session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
             stale_hold: None,
             seed: 1,

@@ -1,9 +1,10 @@
 //! One client: what it subscribed and published, and how far it has been sent routes and configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::access::NextHops;
 use super::client_name::ClientName;
 use super::feed::Feed;
 use super::publications::{Publications, Refusal};
@@ -11,6 +12,7 @@ use crate::bounds::{CLIENT_QUEUE_BYTES, DEFERRED_ROUTES, END_OF_RIB_QUIET, ROUTE
 use crate::dirty_set::DirtySet;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Mac;
+use crate::machine::Certificate;
 use crate::time::Time;
 
 /// A client whose stream is open.
@@ -18,6 +20,12 @@ use crate::time::Time;
 pub(super) struct Client {
     pub(super) name: ClientName,
     pub(super) address: SocketAddr,
+    /// `None` without TLS.
+    pub(super) certificate: Option<Certificate>,
+    /// The tunnel ends that it may publish. Publications with others wait until the inventory gives these to it.
+    pub(super) next_hops: NextHops,
+    /// The first tunnel ends that it published although they are not its own.
+    pub(super) foreign_next_hops: BTreeSet<Ipv4Addr>,
     pub(super) subscriptions: BTreeMap<InstanceName, Subscription>,
     /// Publications, in all subscriptions together.
     pub(super) routes: usize,
@@ -82,6 +90,9 @@ impl Client {
         Self {
             name,
             address,
+            certificate: None,
+            next_hops: NextHops::default(),
+            foreign_next_hops: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             routes: 0,
             publications: Publications::default(),
@@ -277,11 +288,7 @@ mod tests {
     use crate::ids::Vni;
 
     fn client() -> Client {
-        Client::new(
-            Time::ORIGIN,
-            "agent-a".into(),
-            (std::net::Ipv4Addr::LOCALHOST, 1).into(),
-        )
+        Client::new(Time::ORIGIN, "agent-a".into(), (Ipv4Addr::LOCALHOST, 1).into())
     }
 
     fn key(last: u8) -> Key {

@@ -1,9 +1,11 @@
 //! The inventory of a control node: networks, switches, and the clients that serve each switch.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::{Access, Grant, UnknownClients};
 use super::client_name::ClientName;
 use crate::configuration::{Network, Switch};
 use crate::contrail_schema::{instance, virtual_network};
@@ -19,6 +21,9 @@ pub struct Inventory {
     pub networks: BTreeMap<Uuid, Network>,
     /// The switches, by `Physical_Switch.name`.
     pub switches: BTreeMap<SwitchName, ServedSwitch>,
+    /// The other clients, and what certificates and tunnel ends belong to which client.
+    #[serde(default)]
+    pub access: Access,
 }
 
 /// A switch, and the clients that serve it.
@@ -57,6 +62,29 @@ impl Inventory {
         };
         let served = self.switches.iter().filter(move |(_, served)| serves(served));
         served.map(|(name, served)| (name, &served.switch))
+    }
+
+    /// What is given to a client that connects from an address; `None` if it is unknown, and refused. An agent publishes
+    /// the tunnel ends of its switches; another client publishes its own address, unless the list has others.
+    pub(super) fn grant(&self, client: &ClientName, address: IpAddr) -> Option<Grant> {
+        let mut grant = Grant::default();
+        let mut is_known = self.access.unknown == UnknownClients::Accept;
+        for served in self.switches.values() {
+            is_known |= served.tsns.contains(client);
+            if served.agents.contains(client) {
+                is_known = true;
+                served.switch.vtep.iter().for_each(|vtep| grant.next_hops.add(*vtep));
+            }
+        }
+        for listed in self.access.of(client) {
+            is_known = true;
+            grant.certificates.extend_from_slice(&listed.certificates);
+            grant.next_hops.add_prefixes(&listed.next_hops);
+        }
+        if grant.next_hops.is_empty() {
+            grant.next_hops.add_own(address);
+        }
+        is_known.then_some(grant)
     }
 
     /// Whether clients receive the same configuration of this inventory as of another one, but for its revision. Remote

@@ -14,6 +14,8 @@
 //!
 //! Each part has methods of its own. The functions that join parts stand here, and in `receive.rs` for what clients send.
 
+mod access;
+mod admission;
 mod best_path;
 mod broadcast;
 mod client;
@@ -42,6 +44,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use access::{Access, ListedClient, Prefix, PrefixError, UnknownClients};
 pub use best_path::Source;
 pub use client_name::ClientName;
 pub use event::Event;
@@ -57,11 +60,10 @@ use crate::bounds::{LOOKS_PER_STEP, SLOW_CLIENT, UNSENT_RETRACTS};
 use crate::close::{CloseCounts, CloseReason, CloseWhy};
 use crate::evpn::InstanceName;
 use crate::ids::ConnId;
-use crate::machine::Machine;
+use crate::machine::{Certificate, Machine};
 use crate::time::{Deadline, Time};
 use crate::xmpp::Stanza;
-use client::Client;
-use clients::{Admission, Clients};
+use clients::Clients;
 use fanout::Fanout;
 use graceful_restart::GracefulRestart;
 use messages::View;
@@ -79,6 +81,8 @@ pub enum Input {
         name: ClientName,
         /// The address that it dialled from.
         address: SocketAddr,
+        /// The certificate that it presented; `None` without TLS.
+        certificate: Option<Certificate>,
     },
     /// A client sent this.
     Stanza {
@@ -155,28 +159,6 @@ impl ControlNode {
         self.mutant
     }
 
-    fn on_opened(&mut self, now: Time, conn: ConnId, name: ClientName, address: SocketAddr) {
-        match self.clients.admission(&name, address) {
-            Admission::New => {}
-            Admission::Replaces(older) => {
-                let what = format!("the same client has connected again, from {address}");
-                self.close(older, CloseWhy::new(CloseReason::Replaced, what));
-            }
-            Admission::Refused(why) => {
-                self.closed.count(why.reason);
-                self.outputs.close(conn, why.clone());
-                return self.outputs.event(Event::ClientRefused {
-                    client: name,
-                    address,
-                    why,
-                });
-            }
-        }
-        self.graceful_restart.on_connected(now, &name);
-        self.clients.insert(conn, Client::new(now, name.clone(), address));
-        self.outputs.event(Event::ClientUp { client: name, address });
-    }
-
     fn on_sent(&mut self, now: Time, conn: ConnId, queued_bytes: usize) {
         if let Some(client) = self.clients.get_mut(conn) {
             client.queue.on_sent(queued_bytes);
@@ -224,6 +206,7 @@ impl ControlNode {
             switches: inventory.switches.len(),
             is_raised: is_first || offered > revision || inventory == before,
         });
+        self.configure_access(is_first);
         self.configure_instances(now, &before, &inventory);
         let is_connected = |name: &ClientName| self.clients.has(name);
         self.graceful_restart.expect(now, &inventory, is_connected);
@@ -274,7 +257,8 @@ impl ControlNode {
             if let Some((client, subscription)) = self.clients.subscriber(conn, name) {
                 let source = Source::Client(client.name.clone());
                 let paths = subscription.published.iter();
-                published.extend(paths.map(|(key, path)| (*key, source.clone(), Arc::clone(path))));
+                let given = paths.filter(|(key, path)| client.next_hops.foreign(key, path).is_none());
+                published.extend(given.map(|(key, path)| (*key, source.clone(), Arc::clone(path))));
             }
             if let Some(client) = self.clients.get_mut(conn) {
                 client.on_instance_configured(now, name);
@@ -409,7 +393,12 @@ impl Machine for ControlNode {
     fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         match input {
-            Input::Opened { conn, name, address } => self.on_opened(now, conn, name, address),
+            Input::Opened {
+                conn,
+                name,
+                address,
+                certificate,
+            } => self.on_opened(now, conn, name, address, certificate),
             Input::Stanza { conn, stanza } => self.on_stanza(now, conn, stanza),
             Input::Sent { conn, queued_bytes } => self.on_sent(now, conn, queued_bytes),
             Input::Closed { conn, why } => self.on_closed(conn, why),

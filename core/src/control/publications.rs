@@ -24,9 +24,11 @@ pub enum Refusal {
     DeferredRoutes,
     /// The collection is about another route than the publication before it, or has none before it.
     Unpaired,
+    /// The inventory does not give this tunnel end to the client.
+    ForeignNextHop,
     /// It breaks a rule of its own kind of route.
     Unreadable,
-    /// It asked for configuration a second time, or for that of something that is no virtual router.
+    /// It asked for configuration a second time, or for that of another client.
     Configuration,
 }
 
@@ -38,9 +40,10 @@ impl fmt::Display for Refusal {
             Self::NoMac => "routes to IP prefixes are not supported",
             Self::Routes => "the client has too many routes",
             Self::DeferredRoutes => "too many routes wait for the configuration of this instance",
+            Self::ForeignNextHop => "the inventory does not give this tunnel end to the client",
             Self::Unpaired => "publication and collection do not belong together",
             Self::Unreadable => "it cannot be read",
-            Self::Configuration => "only a virtual router may subscribe to configuration, and only once",
+            Self::Configuration => "a client may subscribe to its own configuration only, and only once",
         })
     }
 }

@@ -148,10 +148,19 @@ impl ControlNode {
         };
         network_of(&instance).clone_into(&mut path.virtual_network);
         let path = Arc::new(path);
+        if client.next_hops.foreign(&key, &path).is_some() {
+            self.withdraw(conn, &instance, key);
+        }
+        let Some(client) = self.clients.get_mut(conn) else {
+            return;
+        };
         if !client.publish(&instance, key, Arc::clone(&path)) {
             return;
         }
         let client = client.name.clone();
+        if self.refuse_foreign(conn, key, &path) {
+            return;
+        }
         if self.rib.is_configured(&instance) {
             let source = Source::Client(client);
             return self.rib.insert(&instance, key, source, path, &mut self.outputs);
@@ -185,7 +194,7 @@ impl ControlNode {
             return;
         };
         match subscribed_client(kind, name) {
-            Some(of) if client.configuration.is_none() => {
+            Some(of) if of == client.name.as_str() && client.configuration.is_none() => {
                 let mut feed = Feed::new(of, form);
                 // Before there is a configuration nothing is sent: a client that received none would delete what it has.
                 if self.is_configured {
@@ -197,7 +206,7 @@ impl ControlNode {
         }
     }
 
-    fn refuse(&mut self, conn: ConnId, refusal: Refusal, what: String) {
+    pub(super) fn refuse(&mut self, conn: ConnId, refusal: Refusal, what: String) {
         if let Some(client) = self.clients.get_mut(conn) {
             *client.refused.entry(refusal).or_default() += 1;
             let client = client.name.clone();

@@ -113,6 +113,7 @@ mod tests {
             revision: 1,
             networks: (0..30).map(|number| (Uuid(number.into()), network(number))).collect(),
             switches: switches.collect(),
+            ..Inventory::default()
         }
     }
 

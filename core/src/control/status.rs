@@ -48,6 +48,12 @@ pub struct ClientStatus {
     pub routes: usize,
     /// The number of its refused publications, by reason.
     pub refused: BTreeMap<Refusal, u64>,
+    /// The first tunnel ends that it published and that the inventory does not give to it.
+    #[serde(default)]
+    pub foreign_next_hops: BTreeSet<Ipv4Addr>,
+    /// The names in its certificate; empty without TLS.
+    #[serde(default)]
+    pub identities: Vec<String>,
     /// It has been sent everything that is configured; `None` if it did not subscribe to configuration.
     pub configured: Option<bool>,
     /// The first of its subscriptions, by name.
@@ -212,6 +218,12 @@ fn client_status(conn: ConnId, client: &Client) -> ClientStatus {
         queued_bytes: client.queue.bytes,
         routes: client.routes,
         refused: client.refused.clone(),
+        foreign_next_hops: client.foreign_next_hops.clone(),
+        identities: client
+            .certificate
+            .as_ref()
+            .map(|it| it.identities.clone())
+            .unwrap_or_default(),
         configured: client.configuration.as_ref().map(|feed| !feed.has_unsent()),
         subscriptions: subscriptions.collect(),
         subscriptions_total: client.subscriptions.len(),

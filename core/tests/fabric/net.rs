@@ -8,7 +8,7 @@ use std::time::Duration;
 use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Advert, Agent, Input, Output, PeerReport};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
-use tandem_core::control::{self, ControlNode, Inventory, ServedSwitch};
+use tandem_core::control::{self, Access, ControlNode, Inventory, ServedSwitch};
 use tandem_core::event::{LogEvent, Route};
 use tandem_core::health::Grade;
 use tandem_core::session::{Command, Notice};
@@ -76,6 +76,7 @@ impl AgentSide {
         };
         let options = Options {
             nodes: nodes.to_vec(),
+            certificates: Vec::new(),
             session,
             stale_hold,
             seed: 1,
@@ -466,13 +467,19 @@ impl Net {
         let conn = ConnId(self.conns);
         self.streams.insert(conn, (agent, node, id));
         let name = format!("control-{node}");
-        self.in_transit
-            .push_back(Letter::Agent(agent, Up::Opened { id, name, ours: true }));
+        let opened = Up::Opened {
+            id,
+            name,
+            ours: true,
+            certificate: None,
+        };
+        self.in_transit.push_back(Letter::Agent(agent, opened));
         let octet = u8::try_from(agent).expect("a small number");
         let opened = control::Input::Opened {
             conn,
             name: format!("agent-{agent}").as_str().into(),
             address: (Ipv4Addr::new(10, 0, 0, octet), 4000).into(),
+            certificate: None,
         };
         self.in_transit.push_back(Letter::Node(node, opened));
     }
@@ -550,6 +557,7 @@ fn first_inventory(agents: usize) -> Inventory {
         switches: switches
             .map(|(number, name)| ((*name).into(), switch(number)))
             .collect(),
+        access: Access::default(),
     }
 }
 

@@ -29,6 +29,9 @@ pub struct ControlOptions {
     pub switch: Vec<ServedSection>,
     /// `[log]`
     pub log: LogSection,
+    /// Further tables, such as `[[client]]`.
+    #[serde(flatten)]
+    pub more: toml::Table,
     /// The network namespace that it is in.
     #[serde(skip)]
     pub namespace: Option<String>,
@@ -90,6 +93,7 @@ impl ControlOptions {
             network: Vec::new(),
             switch: Vec::new(),
             log: LogSection { level: "debug".into() },
+            more: toml::Table::new(),
             namespace: None,
             tether: None,
         }

@@ -52,6 +52,8 @@ pub struct PairOptions {
     pub proxy_protocol: bool,
     /// Further keys of both agents' configuration.
     pub more: toml::Table,
+    /// Further tables of the control nodes' configuration.
+    pub control_more: toml::Table,
     /// Whether each agent lives in a network namespace of its own, behind a link that can be cut. Only inside
     /// [`netns::enter`].
     pub namespaces: bool,
@@ -82,6 +84,7 @@ impl PairOptions {
             keepalive: "10s".into(),
             proxy_protocol: false,
             more: toml::Table::new(),
+            control_more: toml::Table::new(),
             namespaces: false,
         }
     }
@@ -414,6 +417,7 @@ pub(super) fn control_node(
     node.control.listen = control_address(number, loopback);
     node.control.http.set_port(loopback.port(6652));
     node.network.clone_from(&options.networks);
+    node.more.clone_from(&options.control_more);
     let served = |number| ServedSection {
         switch: switch_section(options, number),
         agents: AGENTS.map(|(name, ..)| name.into()).into(),

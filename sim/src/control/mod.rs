@@ -150,6 +150,7 @@ impl ControlHost {
                         conn,
                         name: ClientName::from(peer),
                         address: line.from.into(),
+                        certificate: None,
                     });
                 }
                 stream::Output::Event(stream::Event::Received(stanza)) => {

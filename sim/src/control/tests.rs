@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
-use tandem_core::control::ServedSwitch;
+use tandem_core::control::{Access, ServedSwitch};
 use tandem_core::event::LogEvent;
 use tandem_core::health::Grade;
 use tandem_core::{Generation, Uuid, Vni};
@@ -36,6 +36,7 @@ fn inventory(revision: u64, vlans: std::ops::Range<u16>) -> Inventory {
         revision,
         networks: vlans.map(|vlan| (network(vlan), about(vlan))).collect(),
         switches: [("tor1".into(), served)].into(),
+        access: Access::default(),
     }
 }
 

@@ -131,6 +131,7 @@ impl Host {
         if !options.control_nodes.is_empty() {
             agent = agent.with_uplinks(agent::uplinks::Options {
                 nodes: options.control_nodes.iter().copied().map(Into::into).collect(),
+                certificates: Vec::new(),
                 session: configuration.session.clone(),
                 stale_hold: options.stale_hold,
                 seed,

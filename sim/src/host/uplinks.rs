@@ -99,7 +99,16 @@ impl Host {
                 Wanted::Close(_) => self.outputs.push_back(Output::Close { conn }),
                 Wanted::Event(StreamEvent::Opened { peer, ours }) => {
                     let name = peer.to_string();
-                    self.post_uplink(conn, Up::Opened { id, name, ours });
+                    let certificate = None;
+                    self.post_uplink(
+                        conn,
+                        Up::Opened {
+                            id,
+                            name,
+                            ours,
+                            certificate,
+                        },
+                    );
                 }
                 Wanted::Event(StreamEvent::Received(stanza)) => self.post_uplink(conn, Up::Received { id, stanza }),
                 Wanted::Event(StreamEvent::Ended { why }) => self.uplink_over(conn, why),

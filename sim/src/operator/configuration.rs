@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch, VlanId};
-use tandem_core::control::{Inventory, ServedSwitch};
+use tandem_core::control::{Access, Inventory, ListedClient, ServedSwitch};
 use tandem_core::ids::PortName;
 use tandem_core::{Mac, SwitchName, Uuid, Vni};
 
@@ -35,6 +35,19 @@ struct Wanted {
     network: Network,
     port: &'static str,
     vlan: VlanId,
+}
+
+/// Every vRouter may open a session, and publish its own address.
+fn vrouters() -> Access {
+    let vrouters = ListedClient {
+        name: "vrouter-*".into(),
+        certificates: Vec::new(),
+        next_hops: Vec::new(),
+    };
+    Access {
+        listed: vec![vrouters],
+        ..Access::default()
+    }
 }
 
 /// The name of a switch: 1 is `tor1`.
@@ -98,6 +111,7 @@ impl Intent {
             revision,
             networks: self.networks(),
             switches: self.switches().map(|(name, switch)| (name, served(switch))).collect(),
+            access: vrouters(),
         }
     }
 

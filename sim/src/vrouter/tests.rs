@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_core::Vni;
 use tandem_core::configuration::Network;
-use tandem_core::control::Inventory;
+use tandem_core::control::{Access, Inventory, UnknownClients};
 use tandem_core::event::LogEvent;
 
 use super::*;
@@ -40,6 +40,10 @@ fn inventory(revision: u64, macs: &[(Mac, Ipv4Addr)]) -> Inventory {
         revision,
         networks: [(NETWORK, network)].into(),
         switches: BTreeMap::new(),
+        access: Access {
+            unknown: UnknownClients::Accept,
+            ..Access::default()
+        },
     }
 }
 

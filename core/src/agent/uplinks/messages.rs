@@ -11,8 +11,9 @@ use super::What;
 use crate::agent::hold::Served;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::event::Route;
+use crate::identity::IdentityRule;
 use crate::ids::{Mac, Uuid};
-use crate::machine::CloseWhy;
+use crate::machine::{Certificate, CloseWhy};
 use crate::xmpp::Stanza;
 
 /// One dial of a control node, and the session that follows. Never used again.
@@ -25,6 +26,8 @@ pub struct UplinkId(pub u64);
 pub struct Options {
     /// The control nodes, the preferred first.
     pub nodes: Vec<SocketAddr>,
+    /// The certificates that control nodes may present; none means those that contain the name of the control node.
+    pub certificates: Vec<IdentityRule>,
     /// The options of sessions with switches; control nodes do not send them.
     pub session: SessionOptions,
     /// The time for which a copy of a route is held after the original went; `None` holds none.
@@ -44,6 +47,8 @@ pub enum Input {
         name: String,
         /// It is a Tandem control node.
         ours: bool,
+        /// The certificate that it presented; `None` without TLS.
+        certificate: Option<Certificate>,
     },
     /// The control node sent a stanza.
     Received {

@@ -36,8 +36,9 @@ use crate::bounds::ROUTES_PER_STEP;
 use crate::configuration::Configuration;
 use crate::event::Route;
 use crate::evpn::{InstanceName, Key};
+use crate::identity::{self, IdentityRule};
 use crate::ids::{Mac, Uuid};
-use crate::machine::{CloseWhy, Machine};
+use crate::machine::{Certificate, CloseReason, CloseWhy, Machine};
 use crate::time::{Deadline, Time};
 use complete::CompleteNetworks;
 use connections::Connections;
@@ -52,6 +53,8 @@ use uplink::Uplink;
 #[derive(Clone, Debug)]
 pub struct Uplinks {
     connections: Connections,
+    /// The certificates that control nodes may present; none means those that contain the name of the control node.
+    certificates: Vec<IdentityRule>,
     source: Source,
     configuration: Arc<Configuration>,
     instances: Instances,
@@ -75,6 +78,7 @@ impl Uplinks {
         Self {
             connections: Connections::new(&options.nodes, options.seed),
             publications: Publications::new(&options),
+            certificates: options.certificates,
             #[cfg(feature = "mutants")]
             mutant: options.session.mutant,
             source: Source::new(options.session),
@@ -137,7 +141,13 @@ impl Uplinks {
         self.mutant
     }
 
-    fn on_opened(&mut self, now: Time, id: UplinkId, name: String, ours: bool) {
+    fn on_opened(&mut self, now: Time, id: UplinkId, name: String, ours: bool, certificate: Option<&Certificate>) {
+        let checked = certificate.map_or(Ok(()), |shown| identity::check(&name, &self.certificates, shown));
+        if let Err(why) = checked {
+            let remedy = "issue a certificate with this name, or list others in `certificates` of `[control]`";
+            let why = CloseWhy::new(CloseReason::WrongCertificate, format!("{why}; {remedy}"));
+            return self.outputs.push_back(Output::Close { id, why });
+        }
         let Some(address) = self.connections.on_opened(now, id, name.clone(), ours) else {
             return;
         };
@@ -349,7 +359,12 @@ impl Machine for Uplinks {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         self.now = now;
         match input {
-            Input::Opened { id, name, ours } => self.on_opened(now, id, name, ours),
+            Input::Opened {
+                id,
+                name,
+                ours,
+                certificate,
+            } => self.on_opened(now, id, name, ours, certificate.as_ref()),
             Input::Received { id, stanza } => self.on_received(now, id, stanza),
             Input::Sent { id, queued_bytes } => {
                 if let Some((_, uplink)) = self.connections.uplink_mut(id) {

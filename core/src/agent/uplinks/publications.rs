@@ -279,6 +279,7 @@ mod tests {
     fn publications(stale_hold: Option<Duration>) -> Publications {
         Publications::new(&Options {
             nodes: Vec::new(),
+            certificates: Vec::new(),
             session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
             stale_hold,
             seed: 1,

@@ -1,5 +1,6 @@
 //! Whole conversations with a control node.
 
+mod access;
 mod configuration;
 mod graceful_restart;
 mod model;
@@ -100,10 +101,15 @@ impl World {
     }
 
     fn open_from(&mut self, conn: u64, name: &str, address: SocketAddr) {
+        self.open_with(conn, name, address, None);
+    }
+
+    fn open_with(&mut self, conn: u64, name: &str, address: SocketAddr, certificate: Option<Certificate>) {
         self.handle(Input::Opened {
             conn: ConnId(conn),
             name: name.into(),
             address,
+            certificate,
         });
     }
 
@@ -227,6 +233,19 @@ fn name(number: u8) -> &'static str {
     }
 }
 
+/// Every client may publish every tunnel end.
+fn anything() -> Access {
+    let listed = ListedClient {
+        name: "*".into(),
+        certificates: Vec::new(),
+        next_hops: vec!["0.0.0.0/0".parse().expect("a prefix")],
+    };
+    Access {
+        listed: vec![listed],
+        unknown: UnknownClients::Refuse,
+    }
+}
+
 /// One network for each number; and one switch, with a port in `blue`.
 fn inventory(revision: u64, numbers: &[u8]) -> Arc<Inventory> {
     let network = |number: &u8| {
@@ -250,5 +269,6 @@ fn inventory(revision: u64, numbers: &[u8]) -> Arc<Inventory> {
         revision,
         networks: numbers.iter().map(network).collect(),
         switches: BTreeMap::from([("tor1".into(), switch)]),
+        access: anything(),
     })
 }

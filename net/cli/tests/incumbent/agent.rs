@@ -255,6 +255,13 @@ name = "default-domain:demo:vn1"
 uuid = "6f1c0d0e-0000-4000-8000-000000000001"
 vni = 101
 
+[[client]]
+name = "{OTHER}"
+
+[[client]]
+name = "{TSN}"
+next_hops = ["10.84.5.11"]
+
 [[switch]]
 name = "bms-tor1"
 vtep = "10.10.10.20"

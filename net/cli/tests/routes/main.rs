@@ -5,6 +5,7 @@
 mod control_nodes_killed;
 mod failover;
 mod half_open;
+mod identity;
 mod operating;
 mod system;
 mod travel;

@@ -81,7 +81,7 @@ async fn open(to: SocketAddrV4, tls: Option<Option<Arc<Tls>>>) -> io::Result<Box
     Ok(match tls {
         None => Box::new(stream),
         Some(None) => return Err(io::Error::other("there is no certificate to show")),
-        Some(Some(tls)) => Box::new(tls.connector.connect(stream).await?),
+        Some(Some(tls)) => Box::new(tls.connector.connect(stream).await?.0),
     })
 }
 

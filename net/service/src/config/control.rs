@@ -7,8 +7,9 @@ use std::path::Path;
 
 use tandem_core::configuration::Switch;
 use tandem_core::contrail_schema::virtual_network;
-use tandem_core::control::{ClientName, Inventory, ServedSwitch, Size};
+use tandem_core::control::{ClientName, Inventory, ServedSwitch, Size, UnknownClients};
 
+use super::clients::{self, UNKNOWN_CLIENTS};
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::files::Files;
 use super::networks::Networks;
@@ -122,11 +123,15 @@ pub(super) fn read(
         served(table, vtep, switch, &mut seen, problems)
     });
     let place = root.place("switch");
+    let is_secure = node.as_ref().is_none_or(Node::is_secure);
+    let unknown = node.as_ref().and_then(|node| node.unknown_clients.clone());
+    let access = clients::read(&mut root, unknown, is_secure, problems);
     root.finish(problems);
     let inventory = Inventory {
         revision: revision?,
         networks: networks.complete,
         switches,
+        access,
     };
     for size in inventory.too_large() {
         problems.add(too_large(&root, place.clone().unwrap_or_default(), &size));
@@ -154,6 +159,13 @@ struct Node {
     listen: SocketAddr,
     http: Option<SocketAddr>,
     tls: Option<At<bool>>,
+    unknown_clients: Option<At<UnknownClients>>,
+}
+
+impl Node {
+    fn is_secure(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.value)
+    }
 }
 
 fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
@@ -162,6 +174,7 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
     let listen = table.optional(&LISTEN, problems);
     let http = table.optional(&HTTP, problems);
     let tls = table.optional(&TLS, problems);
+    let unknown_clients = table.optional(&UNKNOWN_CLIENTS, problems);
     table.finish(problems);
 
     let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT));
@@ -177,6 +190,7 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
         listen: or(listen, everywhere),
         http: or(http, local),
         tls,
+        unknown_clients,
     })
 }
 

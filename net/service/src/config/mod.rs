@@ -4,6 +4,7 @@
 //! so it can be tested and fuzzed without a disk. The tree is walked by hand and not by serde's derive,
 //! because serde stops at the first error and an operator wants to see them all.
 
+mod clients;
 mod common;
 mod control;
 mod failover;

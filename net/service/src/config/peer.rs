@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::clients::certificates;
 use super::common::{CERTIFICATE, PRIVATE_KEY, collide, resolve};
 use super::files::Files;
 use super::problem::Problems;
@@ -44,6 +45,7 @@ pub(super) fn read(
     let ca = table.required(&CA, problems);
     let certificate = table.optional(&CERTIFICATE, problems);
     let private_key = table.optional(&PRIVATE_KEY, problems);
+    let certificates = certificates(&mut table, true, problems);
     table.finish(problems);
 
     addresses(&table, (&listen, &connect), ports, problems);
@@ -59,6 +61,7 @@ pub(super) fn read(
     Some(Peer {
         listen: listen?.value,
         connect: connect?.value,
+        certificates,
         tls: Settings {
             certificate: certificate.unwrap_or_else(|| own.certificate.clone()),
             private_key: private_key.unwrap_or_else(|| own.private_key.clone()),

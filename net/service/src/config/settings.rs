@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tandem_core::agent::uplinks::Options;
 use tandem_core::configuration::Configuration;
+use tandem_core::identity::IdentityRule;
 
 use crate::probe::Probe;
 use crate::tls::Settings;
@@ -38,6 +39,8 @@ pub struct Peer {
     pub listen: SocketAddr,
     /// The address that the other agent listens at.
     pub connect: SocketAddr,
+    /// The certificates that the other agent may present; none means those that contain its name.
+    pub certificates: Vec<IdentityRule>,
     /// The certificates of both ends.
     pub tls: Settings,
 }
@@ -49,6 +52,8 @@ pub struct Uplinks {
     pub nodes: Vec<SocketAddr>,
     /// The CAs of their certificates; `None` connects without TLS.
     pub ca: Option<PathBuf>,
+    /// The certificates that control nodes may present; none means those that contain the name of the control node.
+    pub certificates: Vec<IdentityRule>,
 }
 
 /// The addresses that the agent listens on.
@@ -93,6 +98,7 @@ impl AgentConfig {
     pub fn uplink_options(&self, seed: u64) -> Option<Options> {
         Some(Options {
             nodes: self.uplinks.as_ref()?.nodes.clone(),
+            certificates: self.uplinks.as_ref()?.certificates.clone(),
             session: self.configuration.session.clone(),
             stale_hold: self.stale_hold,
             seed,

@@ -202,6 +202,7 @@ stale_hold = "0s"
 listen = "[::1]:6654"
 connect = "[::2]:6654"
 ca = "agent-ca.pem"
+certificates = ["name:agent-*", "sha256:0000000000000000000000000000000000000000000000000000000000000000"]
 certificate = "control-cert.pem"
 private_key = "control-key.pem"
 [tsn]

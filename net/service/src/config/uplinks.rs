@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::clients::certificates;
 use super::common::resolve;
 use super::files::Files;
 use super::problem::Problems;
@@ -38,6 +39,8 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
     let nodes = table.required_list(&NODES, NODES_MAX, problems);
     let tls = table.optional(&TLS, problems);
     let ca = table.optional(&CA, problems);
+    let is_secure = tls.as_ref().is_none_or(|tls| tls.value);
+    let certificates = certificates(&mut table, is_secure, problems);
     table.finish(problems);
 
     for name in ["network", "switch"] {
@@ -78,5 +81,6 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
     Some(Uplinks {
         nodes: nodes?.value.into_iter().map(|node| node.value).collect(),
         ca,
+        certificates,
     })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tandem_core::configuration::{CertificateRule, VlanId};
+use tandem_core::identity::IdentityRule;
 use tandem_core::ids::{Mac, Uuid, Vni};
 use toml::de::DeValue;
 
@@ -325,6 +326,14 @@ pub(super) fn certificate_rule(value: &DeValue<'_>) -> Result<CertificateRule, S
             .map_err(|why| format!("{why}")),
         None => Err(format!("{} must begin with `sha256:` or `name:`", shown(&rule))),
     }
+}
+
+/// A certificate that the holder of a name may present; `*` in a name stands for any text.
+pub(super) fn identity_rule(value: &DeValue<'_>) -> Result<IdentityRule, String> {
+    certificate_rule(value).map(|rule| match rule {
+        CertificateRule::Pinned(pin) => IdentityRule::Pinned(pin),
+        CertificateRule::Named(name) => IdentityRule::Named(name.as_str().into()),
+    })
 }
 
 /// The format of a line of the log.

@@ -197,10 +197,15 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
 
     fn on_stream(&mut self, id: UplinkId, notice: StreamNotice) -> Input {
         Input::Uplink(match notice {
-            StreamNotice::Opened { peer, ours } => uplinks::Input::Opened {
+            StreamNotice::Opened {
+                peer,
+                ours,
+                certificate,
+            } => uplinks::Input::Opened {
                 id,
                 name: peer.into(),
                 ours,
+                certificate,
             },
             StreamNotice::Received(stanza) => uplinks::Input::Received { id, stanza },
             StreamNotice::Sent => {

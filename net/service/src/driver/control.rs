@@ -148,7 +148,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
                 (socket, "the client"),
                 &*tls,
                 inbox,
-                Owner { sender, wrap },
+                Owner::new(sender, wrap),
             )
             .await;
         });
@@ -159,12 +159,17 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
             return;
         };
         match notice {
-            StreamNotice::Opened { peer, .. } => {
+            StreamNotice::Opened { peer, certificate, .. } => {
                 client.open = true;
                 self.half_open -= 1;
                 let address = client.from;
                 let name = ClientName::from(peer);
-                self.handle(Input::Opened { conn, name, address });
+                self.handle(Input::Opened {
+                    conn,
+                    name,
+                    address,
+                    certificate,
+                });
             }
             StreamNotice::Received(stanza) => self.handle(Input::Stanza { conn, stanza }),
             StreamNotice::Sent => {
@@ -217,6 +222,7 @@ mod tests {
     use std::io;
     use std::net::Ipv4Addr;
 
+    use tandem_core::machine::Certificate;
     use tandem_core::xmpp::stream::Output as Wanted;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -232,8 +238,8 @@ mod tests {
             false
         }
 
-        async fn secure(&self, socket: DuplexStream) -> io::Result<DuplexStream> {
-            Ok(socket)
+        async fn secure(&self, _: DuplexStream) -> io::Result<(DuplexStream, Certificate)> {
+            Err(io::Error::other("it is in the clear"))
         }
     }
 

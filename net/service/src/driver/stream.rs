@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tandem_core::machine::Certificate;
 use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{Event, Input, Output, Stream};
 use tandem_core::{CloseReason, CloseWhy, Machine};
@@ -23,15 +24,19 @@ pub trait Secure<S>: Send + Sync + 'static {
     /// Whether streams begin with TLS.
     fn is_secure(&self) -> bool;
 
-    /// The handshake, as the end that we are. Has no deadline of its own.
-    fn secure(&self, socket: S) -> impl Future<Output = io::Result<Self::Secured>> + Send;
+    /// The handshake, as the end that we are, and the certificate that the other end presented. Has no deadline of its own.
+    fn secure(&self, socket: S) -> impl Future<Output = io::Result<(Self::Secured, Certificate)>> + Send;
 }
 
 /// A notice of a stream's task to its owner.
 #[derive(Debug)]
 pub enum StreamNotice {
-    /// Both ends are open; the other calls itself this.
-    Opened { peer: Box<str>, ours: bool },
+    /// Both ends are open; the other calls itself this, and presented this certificate.
+    Opened {
+        peer: Box<str>,
+        ours: bool,
+        certificate: Option<Certificate>,
+    },
     /// A stanza arrived.
     Received(Stanza),
     /// The queue of stanzas to send has changed; its owner knows how long it is.
@@ -142,7 +147,7 @@ pub(super) async fn run<E: Env, S, T, M, F>(
     (socket, peer): (S, &'static str),
     tls: &T,
     mut inbox: Inbox,
-    owner: Owner<M, F>,
+    mut owner: Owner<M, F>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
     T: Secure<S>,
@@ -160,7 +165,8 @@ pub(super) async fn run<E: Env, S, T, M, F>(
         () = sleep(&env, wake) => Err(Input::Timeout),
     };
     match secured {
-        Ok(secured) => {
+        Ok((secured, certificate)) => {
+            owner.certificate = Some(certificate);
             stream.handle(env.now(), Input::TlsUp);
             let mut line = Line::new(secured, peer);
             talk(&env, &mut stream, &mut line, &mut inbox, &owner).await;
@@ -171,7 +177,7 @@ pub(super) async fn run<E: Env, S, T, M, F>(
             stream.handle(env.now(), input);
             while let Some(output) = stream.poll_output() {
                 if let Output::Event(event) = output {
-                    owner.notify(event.into()).await;
+                    owner.report(event).await;
                 }
             }
         }
@@ -250,7 +256,7 @@ async fn carry_out<S: AsyncRead + AsyncWrite, M, F: Fn(StreamNotice) -> M>(
                 if matches!(event, Event::Ended { .. }) {
                     pause = Some(Pause::Over);
                 }
-                owner.notify(event.into()).await;
+                owner.report(event).await;
             }
         }
     }
@@ -260,7 +266,7 @@ async fn carry_out<S: AsyncRead + AsyncWrite, M, F: Fn(StreamNotice) -> M>(
 async fn secure<S: AsyncRead + AsyncWrite + Unpin, T: Secure<S>>(
     line: Line<S>,
     tls: &T,
-) -> Result<T::Secured, CloseWhy> {
+) -> Result<(T::Secured, Certificate), CloseWhy> {
     let failed = |error: io::Error| {
         CloseWhy::new(
             CloseReason::HandshakeFailed,
@@ -304,23 +310,36 @@ fn abandoned() -> CloseWhy {
 /// Receives the notices of a stream's task.
 pub(super) struct Owner<M, F> {
     /// How messages reach it.
-    pub(super) sender: mpsc::Sender<M>,
+    sender: mpsc::Sender<M>,
     /// Makes one of its messages of a notice.
-    pub(super) wrap: F,
+    wrap: F,
+    /// The certificate that the other end presented, once TLS is up.
+    certificate: Option<Certificate>,
 }
 
 impl<M, F: Fn(StreamNotice) -> M> Owner<M, F> {
+    pub(super) fn new(sender: mpsc::Sender<M>, wrap: F) -> Self {
+        Self {
+            sender,
+            wrap,
+            certificate: None,
+        }
+    }
+
+    async fn report(&self, event: Event) {
+        self.notify(match event {
+            Event::Opened { peer, ours } => StreamNotice::Opened {
+                peer,
+                ours,
+                certificate: self.certificate.clone(),
+            },
+            Event::Received(stanza) => StreamNotice::Received(stanza),
+            Event::Ended { why } => StreamNotice::Ended(why),
+        })
+        .await;
+    }
+
     async fn notify(&self, notice: StreamNotice) {
         let _ = self.sender.send((self.wrap)(notice)).await;
-    }
-}
-
-impl From<Event> for StreamNotice {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Opened { peer, ours } => Self::Opened { peer, ours },
-            Event::Received(stanza) => Self::Received(stanza),
-            Event::Ended { why } => Self::Ended(why),
-        }
     }
 }

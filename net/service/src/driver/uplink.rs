@@ -58,7 +58,7 @@ pub(super) fn dial<E: Env, D: Dialer>(
             Ok(socket) => {
                 let stream = Stream::new(task.now(), options);
                 let peer = (socket, "the control node");
-                stream::run(task, stream, peer, &*dialer, inbox, Owner { sender: agent, wrap }).await;
+                stream::run(task, stream, peer, &*dialer, inbox, Owner::new(agent, wrap)).await;
             }
             Err(why) => drop(agent.send(wrap(StreamNotice::Ended(why))).await),
         }

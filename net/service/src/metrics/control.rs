@@ -87,6 +87,7 @@ fn label(refusal: Refusal) -> &'static str {
         Refusal::NoMac => "no_mac",
         Refusal::Routes => "routes",
         Refusal::DeferredRoutes => "deferred_routes",
+        Refusal::ForeignNextHop => "foreign_next_hop",
         Refusal::Unpaired => "unpaired",
         Refusal::Unreadable => "unreadable",
         Refusal::Configuration => "configuration",

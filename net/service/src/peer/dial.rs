@@ -62,11 +62,11 @@ pub(super) async fn open(
     let connector = tls.load(&peer.tls).map_err(|error| error.to_string())?;
     let stream = connect(peer.connect).await.map_err(|error| error.to_string())?;
     let stream = connector.connect(stream).await;
-    let stream = stream.map_err(|error| format!("the TLS handshake failed: {error}"))?;
+    let (stream, certificate) = stream.map_err(|error| format!("the TLS handshake failed: {error}"))?;
     let mut stream = BufReader::new(stream);
     line::write(&mut stream, &Hello::of(own)).await?;
     match line::read::<Hello>(&mut stream).await? {
-        Some(hello) => Ok((hello.admit(own)?, stream)),
+        Some(hello) => Ok((hello.admit(own, &certificate, &peer.certificates)?, stream)),
         None => Err("it closed the connection during the handshake; see the log of the peer".into()),
     }
 }

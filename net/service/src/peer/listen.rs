@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_core::agent::PeerReport;
+use tandem_core::identity::IdentityRule;
+use tandem_core::machine::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -17,6 +19,15 @@ use crate::driver::log::{self, DriverEvent};
 use crate::driver::message::Message;
 use crate::listen::{ListenOptions, Listener};
 use crate::tls::Acceptor;
+
+/// Our name, and the certificates that the peer may present.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    /// The name of this agent.
+    pub own: String,
+    /// None means those that contain the name of the peer.
+    pub peer: Vec<IdentityRule>,
+}
 
 /// The longest time that the peer may be silent.
 #[derive(Clone, Copy)]
@@ -32,14 +43,14 @@ const SILENCE: Silence = Silence {
     report: Duration::from_secs(10),
 };
 
-/// Opens the port, and passes each report to the agent, whose name is `own`, until the agent is gone. Returns the address.
+/// Opens the port, and passes each report of an admitted peer to the agent, until the agent is gone. Returns the address.
 ///
 /// # Errors
 /// The port cannot be opened.
 pub fn listen(
     address: SocketAddr,
     acceptor: Arc<Acceptor>,
-    own: String,
+    identities: Identities,
     agent: mpsc::Sender<Message>,
 ) -> io::Result<SocketAddr> {
     let options = ListenOptions {
@@ -50,11 +61,11 @@ pub fn listen(
     let listener = Listener::bind(address, acceptor, options)
         .map_err(|error| io::Error::new(error.kind(), format!("[peer] listen: {error}")))?;
     let address = listener.local_addr();
-    tokio::spawn(accept(listener, own, agent));
+    tokio::spawn(accept(listener, identities, agent));
     Ok(address)
 }
 
-async fn accept(mut listener: Listener, own: String, agent: mpsc::Sender<Message>) {
+async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sender<Message>) {
     let mut links = JoinSet::new();
     let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -71,10 +82,11 @@ async fn accept(mut listener: Listener, own: String, agent: mpsc::Sender<Message
         {
             oldest.abort();
         }
-        let (own, agent) = (own.clone(), agent.clone());
+        let (identities, agent) = (identities.clone(), agent.clone());
         by_age.push_back(links.spawn(async move {
             let from = accepted.peer.address;
-            if let Err(why) = receive(accepted.stream, SILENCE, &own, &agent).await {
+            let certificate = accepted.peer.certificate.as_ref();
+            if let Err(why) = receive(accepted.stream, SILENCE, (&identities, certificate), &agent).await {
                 log::event(&DriverEvent::PeerIgnored { from, why });
             }
         }));
@@ -85,7 +97,7 @@ async fn accept(mut listener: Listener, own: String, agent: mpsc::Sender<Message
 pub(super) async fn receive(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     silence: Silence,
-    own: &str,
+    (identities, certificate): (&Identities, Option<&Certificate>),
     agent: &mpsc::Sender<Message>,
 ) -> Result<(), String> {
     let mut stream = BufReader::new(stream);
@@ -94,8 +106,9 @@ pub(super) async fn receive(
             return Err("it closed the connection without sending anything".into());
         };
         // Our name and protocol go out even if we refuse the peer, so that both logs have the reason.
-        line::write(&mut stream, &Hello::of(own)).await?;
-        hello.admit(own)
+        line::write(&mut stream, &Hello::of(&identities.own)).await?;
+        let certificate = certificate.ok_or_else(|| "it presented no certificate".to_owned())?;
+        hello.admit(&identities.own, certificate, &identities.peer)
     });
     let silent = |limit: Duration| format!("it was silent for {limit:?}");
     opened.await.map_err(|_| silent(silence.opening))??;

@@ -14,9 +14,11 @@ mod tests;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tandem_core::identity::{self, IdentityRule};
+use tandem_core::machine::Certificate;
 
 pub use dial::dial;
-pub use listen::listen;
+pub use listen::{Identities, listen};
 
 /// The version of the protocol. A peer with another version is refused, and both ends log it.
 const PROTOCOL: u32 = 1;
@@ -54,7 +56,7 @@ impl Hello {
     }
 
     /// The name of the peer, or why the link is refused.
-    fn admit(self, own: &str) -> Result<String, String> {
+    fn admit(self, own: &str, certificate: &Certificate, rules: &[IdentityRule]) -> Result<String, String> {
         if self.protocol != PROTOCOL {
             Err(format!(
                 "its version of the link is {}, ours is {PROTOCOL}: both agents need the same version",
@@ -65,7 +67,12 @@ impl Hello {
                 "its name is {own}, too: it is this agent itself, or an agent with the same name"
             ))
         } else {
-            Ok(self.agent)
+            match identity::check(&self.agent, rules, certificate) {
+                Ok(()) => Ok(self.agent),
+                Err(why) => Err(format!(
+                    "{why}; issue a certificate with this name, or list others in `certificates` of `[peer]`"
+                )),
+            }
         }
     }
 }

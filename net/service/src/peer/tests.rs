@@ -8,9 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use serde_json::json;
 use tandem_core::agent::PeerReport;
 use tandem_core::health::Grade;
+use tandem_core::machine::Fingerprint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
+use super::dial::open;
 use super::listen::{Silence, receive};
 use super::*;
 use crate::config::Peer;
@@ -66,6 +68,7 @@ impl Authority {
         Peer {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             connect,
+            certificates: Vec::new(),
             tls: Settings {
                 certificate,
                 private_key,
@@ -80,11 +83,18 @@ impl Authority {
 
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
+fn identities(peer: &Peer) -> Identities {
+    Identities {
+        own: "agent-b".into(),
+        peer: peer.certificates.clone(),
+    }
+}
+
 /// Agent B listens; the messages that it receives.
 async fn listening(peer: &Peer) -> (SocketAddr, mpsc::Receiver<Message>) {
     let acceptor = Arc::new(Acceptor::load(&peer.tls).expect("certificates"));
     let (agent, received) = mpsc::channel(1);
-    let address = listen(peer.listen, acceptor, "agent-b".into(), agent).expect("a port");
+    let address = listen(peer.listen, acceptor, identities(peer), agent).expect("a port");
     (address, received)
 }
 
@@ -126,7 +136,7 @@ async fn reports_arrive_again_after_either_end_has_restarted() {
     let mut received = loop {
         let acceptor = Arc::new(Acceptor::load(&again.tls).expect("certificates"));
         let (agent, received) = mpsc::channel(1);
-        match listen(address, acceptor, "agent-b".into(), agent) {
+        match listen(address, acceptor, identities(&again), agent) {
             Ok(_) => break received,
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
@@ -150,12 +160,12 @@ async fn a_certificate_signed_by_another_ca_is_refused() {
     let (address, mut received) = listening(&authority.peer("agent-b", NOWHERE)).await;
     let stranger = Authority::new();
     let strangers = stranger.peer("agent-a", address);
-    let why = dial::open(&strangers, &Current::new("peer"), "agent-a").await.map(drop);
+    let why = open(&strangers, &Current::new("peer"), "agent-a").await.map(drop);
     assert!(why.expect_err("a refusal").starts_with("the TLS handshake failed: "));
     // It accepts our certificate, and we refuse its own.
     let mut half = strangers.clone();
     half.tls.ca = authority.ca();
-    assert!(dial::open(&half, &Current::new("peer"), "agent-a").await.is_err());
+    assert!(open(&half, &Current::new("peer"), "agent-a").await.is_err());
 
     let (sender, reports) = watch::channel(None);
     tokio::spawn(dial(authority.peer("agent-a", address), "agent-a".into(), reports));
@@ -169,12 +179,7 @@ async fn of_many_connections_the_newest_are_read() {
     let a = authority.peer("agent-a", address);
     let mut links = Vec::new();
     for _ in 0..CONNECTIONS + 2 {
-        links.push(
-            dial::open(&a, &Current::new("peer"), "agent-a")
-                .await
-                .expect("a link")
-                .1,
-        );
+        links.push(open(&a, &Current::new("peer"), "agent-a").await.expect("a link").1);
     }
     for link in &mut links[..2] {
         let closed = tokio::time::timeout(LONG, link.read_u8()).await.expect("it is closed");
@@ -190,7 +195,19 @@ async fn of_many_connections_the_newest_are_read() {
 async fn refused(sent: &[u8], silence: Silence) -> (String, String) {
     let (mut near, far) = tokio::io::duplex(64 << 10);
     let (agent, _received) = mpsc::channel(8);
-    let receiving = tokio::spawn(async move { receive(far, silence, "agent-b", &agent).await });
+    let receiving = tokio::spawn(async move {
+        let identities = Identities {
+            own: "agent-b".into(),
+            peer: Vec::new(),
+        };
+        let agent_a = Certificate {
+            fingerprint: Fingerprint([1; 32]),
+            names: Vec::new(),
+            identities: vec!["agent-a".into()],
+            not_after_unix_s: 0,
+        };
+        receive(far, silence, (&identities, Some(&agent_a)), &agent).await
+    });
     // The link may be refused before everything is sent.
     let _refused = near.write_all(sent).await;
     let why = tokio::time::timeout(LONG, receiving)
@@ -209,7 +226,7 @@ fn hello(protocol: u32, agent: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
     let good = hello(PROTOCOL, "agent-a");
-    let stories: [(Vec<u8>, &str); 6] = [
+    let stories: [(Vec<u8>, &str); 7] = [
         (
             b"GET / HTTP/1.1\r\n\r\n".into(),
             "it sent a line that does not belong to this protocol: ",
@@ -219,6 +236,10 @@ async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
             "its version of the link is 2, ours is 1",
         ),
         (hello(PROTOCOL, "agent-b"), "its name is agent-b, too"),
+        (
+            hello(PROTOCOL, "agent-c"),
+            "the certificate of agent-a (sha256:0101010101010101010101010101010101010101010101010101010101010101) does not contain the name agent-c",
+        ),
         (
             [good.clone(), b"{}\n".into()].concat(),
             "it sent a line that does not belong to this protocol: missing field",
@@ -266,4 +287,37 @@ async fn a_silent_client_is_disconnected() {
         refused(&hello(PROTOCOL, "agent-a"), report).await.0,
         "it was silent for 20ms"
     );
+}
+
+/// The error of a dial to an agent that presents the certificate of `agent-b`.
+async fn dialled(authority: &Authority, change: impl FnOnce(&mut Peer)) -> Option<String> {
+    let b = authority.peer("agent-b", NOWHERE);
+    let (address, _received) = listening(&b).await;
+    let mut a = authority.peer("agent-a", address);
+    change(&mut a);
+    open(&a, &Current::new("peer"), "agent-a").await.err()
+}
+
+#[tokio::test]
+async fn a_peer_with_the_certificate_of_another_name_is_refused_at_both_ends() {
+    let authority = Authority::new();
+    assert_eq!(dialled(&authority, |_| {}).await, None);
+    let only_c = |a: &mut Peer| a.certificates = vec![IdentityRule::Named("agent-c".into())];
+    let why = dialled(&authority, only_c).await.expect("a refusal");
+    assert!(
+        why.contains("is not one that agent-b may present: name:agent-c"),
+        "{why}"
+    );
+
+    // An agent of another pair gives the name of the peer.
+    let b = authority.peer("agent-b", NOWHERE);
+    let (address, mut received) = listening(&b).await;
+    let c = authority.peer("agent-c", address);
+    let (_, mut stream) = open(&c, &Current::new("peer"), "agent-a")
+        .await
+        .expect("it receives the name of agent-b");
+    let _refused = line::write(&mut stream, &report("agent-a")).await;
+    let ended = tokio::time::timeout(LONG, stream.read(&mut [0])).await;
+    assert!(!matches!(ended, Ok(Ok(1..)) | Err(_)), "the connection is closed");
+    assert!(received.try_recv().is_err(), "no report arrives");
 }

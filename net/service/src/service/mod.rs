@@ -154,7 +154,11 @@ impl Process {
         let name = self.name().to_owned();
         let acceptor = Arc::new(Acceptor::load_for("peer", &peer.tls).map_err(io::Error::other)?);
         certificates::measure(&self.counters, PEER, &acceptor);
-        peer::listen(peer.listen, Arc::clone(&acceptor), name.clone(), self.messages.clone())?;
+        let identities = peer::Identities {
+            own: name.clone(),
+            peer: peer.certificates.clone(),
+        };
+        peer::listen(peer.listen, Arc::clone(&acceptor), identities, self.messages.clone())?;
         tokio::spawn(peer::dial(peer, name, words));
         self.peer_acceptor = Some(acceptor);
         Ok(())

@@ -8,6 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tandem_core::machine::Certificate;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -90,19 +91,25 @@ impl Connector {
         self.dates.earliest_end()
     }
 
-    /// The handshake. Has no deadline of its own. An error is one sentence.
-    pub async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The handshake. Has no deadline of its own. Returns the stream and the facts of the peer's certificate. An error is
+    /// one sentence.
+    pub async fn connect(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Certificate)> {
         let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
         let (config, witness) = self.client().map_err(io::Error::other)?;
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        connected.map_err(|error| match witness.refusal.get() {
+        let stream = connected.map_err(|error| match witness.refusal.get() {
             Some(what) => io::Error::new(error.kind(), what.clone()),
             None if error.get_ref().is_some() => {
                 let what = refusal::explain(&error, || self.identity.state(UnixTime::now())).what;
                 io::Error::new(error.kind(), what)
             }
             None => error,
-        })
+        })?;
+        match x509::peer_facts(stream.get_ref().1) {
+            Some(certificate) => Ok((stream, certificate)),
+            // The verifier has parsed the same bytes.
+            None => Err(io::Error::other("the peer sent no certificate")),
+        }
     }
 
     /// One configuration per handshake, so that its verifier can record the reason of a refusal.

@@ -168,9 +168,7 @@ impl Acceptor {
             let refused = witness.refusal.get().cloned();
             refused.unwrap_or_else(|| refusal::explain(&error, || loaded.identity.state(UnixTime::now())))
         })?;
-        let shown = stream.get_ref().1.peer_certificates();
-        let der = shown.and_then(|chain| chain.first());
-        match der.and_then(|der| Some(x509::facts(der, &x509::parse(der)?))) {
+        match x509::peer_facts(stream.get_ref().1) {
             Some(facts) => Ok((stream, facts)),
             // The verifier has parsed the same bytes.
             None => Err(Refusal::new(Cause::NoCertificate, "the peer sent no certificate")),

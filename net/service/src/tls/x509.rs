@@ -1,7 +1,7 @@
 //! Names, dates and signatures of X.509 in DER.
 
-use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::{CommonState, SignatureScheme};
 use rustls_pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use sha2::{Digest, Sha256};
 use tandem_core::machine::{Certificate, Fingerprint};
@@ -28,8 +28,15 @@ pub(super) fn facts(der: &[u8], parsed: &X509Certificate<'_>) -> Certificate {
     Certificate {
         fingerprint: fingerprint(der),
         names: names(parsed),
+        identities: identities(parsed),
         not_after_unix_s: parsed.validity().not_after.timestamp(),
     }
+}
+
+/// The facts of the certificate that the other end of a TLS connection presented.
+pub(super) fn peer_facts(connection: &CommonState) -> Option<Certificate> {
+    let der = connection.peer_certificates()?.first()?;
+    Some(facts(der, &parse(der)?))
 }
 
 /// The first name of a certificate, its subject, fingerprint and end, for messages.
@@ -134,17 +141,38 @@ fn verifies(
 
 /// The common name, then every DNS name, each once.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let common = certificate.subject().iter_common_name();
-    names.extend(common.filter_map(|name| name.as_str().ok().map(str::to_owned)));
-    if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
-        for name in &alternative.value.general_names {
-            if let GeneralName::DNSName(name) = name
-                && !names.iter().any(|known| known == name)
-            {
-                names.push((*name).to_owned());
-            }
+    let mut names = common_names(certificate);
+    for name in dns_names(certificate) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names
+}
+
+/// The names that the holder of a certificate may bear: the DNS names or, if there are none, the common name.
+fn identities(certificate: &X509Certificate<'_>) -> Vec<String> {
+    match dns_names(certificate) {
+        names if names.is_empty() => common_names(certificate),
+        names => names,
+    }
+}
+
+fn common_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let common = certificate.subject().iter_common_name();
+    common
+        .filter_map(|name| name.as_str().ok().map(str::to_owned))
+        .collect()
+}
+
+fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = alternative.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    names.collect()
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tandem_core::machine::Certificate;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
@@ -50,7 +51,7 @@ impl Secure<TcpStream> for TcpDialer {
         self.tls.is_some()
     }
 
-    async fn secure(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn secure(&self, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, Certificate)> {
         let settings = self.tls.as_ref().ok_or_else(no_tls)?;
         let connector = self.current.load(&settings.borrow()).map_err(io::Error::other)?;
         connector.connect(socket).await

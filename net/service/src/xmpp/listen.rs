@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_core::machine::Certificate;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
@@ -71,12 +72,11 @@ impl Secure<TcpStream> for TcpAcceptor {
         self.0.is_some()
     }
 
-    async fn secure(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn secure(&self, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, Certificate)> {
         let acceptor = self.0.as_ref().ok_or_else(no_tls)?;
-        let (stream, _) = acceptor
+        acceptor
             .accept(socket)
             .await
-            .map_err(|refusal| io::Error::other(refusal.what))?;
-        Ok(stream)
+            .map_err(|refusal| io::Error::other(refusal.what))
     }
 }

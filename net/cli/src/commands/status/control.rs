@@ -96,11 +96,15 @@ fn clients(status: &ControlStatus) -> Vec<Vec<String>> {
             Some(false) => "being sent",
             None => "not requested",
         };
-        let refused: Vec<String> = client
+        let mut refused: Vec<String> = client
             .refused
             .iter()
             .map(|(why, count)| format!("{count}: {why}"))
             .collect();
+        if !client.foreign_next_hops.is_empty() {
+            let ends: Vec<String> = client.foreign_next_hops.iter().map(ToString::to_string).collect();
+            refused.push(format!("tunnel ends: {}", ends.join(", ")));
+        }
         rows.push(vec![
             clean(name.as_str()),
             client.address.to_string(),

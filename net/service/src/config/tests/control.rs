@@ -2,6 +2,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
+use tandem_core::control::UnknownClients;
 
 use super::{BOOK, Folder, LEAST, block};
 use crate::config::{AgentConfig, Config, ControlConfig, Problem, Problems, parse, parse_any, parse_control};
@@ -78,6 +79,35 @@ fn invalid_agents_and_services_nodes_are_refused_in_place() {
         ),
         ("revision = 1", "revision = 0"),
     ]));
+}
+
+/// The example, with the clients of the reference.
+fn with_clients() -> String {
+    let section = REFERENCE.split_once("## `[[client]]`").expect("a section").1;
+    format!("{}\n{}", example(), block(section, "```toml"))
+}
+
+#[test]
+fn clients_have_names_certificates_and_tunnel_ends() {
+    let access = parsed(&with_clients()).expect("a configuration").inventory.access;
+    assert_snapshot!(format!("{access:#?}"));
+    let accepting = changed(
+        example(),
+        &[("[control]\n", "[control]\nunknown_clients = \"accept\"\n")],
+    );
+    let access = parsed(&accepting).expect("a configuration").inventory.access;
+    assert_eq!((access.unknown, access.listed.len()), (UnknownClients::Accept, 0));
+}
+
+#[test]
+fn invalid_clients_are_refused_in_place() {
+    let client = "[[client]]\nname = \"vrouter *\"\ncertificates = [\"agent\", \"name:\"]\nnext_hops = [\"10.0.1.0/16\"]\n\n[inventory]";
+    assert_snapshot!(report(&[
+        ("[control]\n", "[control]\nunknown_clients = \"maybe\"\n"),
+        ("[inventory]", client),
+    ]));
+    let text = "control = { name = \"c\", tls = false }\ninventory = { revision = 7 }\n[[client]]\nname = \"a\"\ncertificates = [\"name:a\"]";
+    assert_snapshot!(parsed(text).expect_err("a problem").render(false));
 }
 
 #[test]
@@ -258,8 +288,9 @@ fn every_table_refuses_unknown_keys_and_the_reference_has_the_known_ones() {
         "[tls]\n",
         "[inventory]\n",
         "[[switch]]\nname = \"tor1\"\n",
+        "[[client]]\nname = \"vrouter-*\"\n",
     ] {
-        let text = changed(example(), &[(table, &format!("{table}zzz = 1\n"))]);
+        let text = changed(&with_clients(), &[(table, &format!("{table}zzz = 1\n"))]);
         problems.push((REFERENCE, problem(parsed(&text).expect_err("a problem"))));
     }
     for (book, problem) in problems {

@@ -95,7 +95,9 @@ fn agent() -> ClientStatus {
         address: ([10, 0, 0, 11], 40001).into(),
         queued_bytes: 0,
         routes: 502,
-        refused: BTreeMap::from([(Refusal::NoMac, 3), (Refusal::NextHops, 1)]),
+        refused: BTreeMap::from([(Refusal::NoMac, 3), (Refusal::ForeignNextHop, 1)]),
+        foreign_next_hops: [[10, 0, 9, 9].into()].into(),
+        identities: vec!["agent-a".into()],
         configured: Some(true),
         subscriptions: BTreeMap::from([
             (BLUE.into(), subscription(502, true)),
@@ -112,6 +114,8 @@ fn services_node() -> ClientStatus {
         queued_bytes: 1234,
         routes: 0,
         refused: BTreeMap::new(),
+        foreign_next_hops: [].into(),
+        identities: vec!["tsn-a".into()],
         configured: None,
         subscriptions: BTreeMap::from([(
             BLUE.into(),
