@@ -120,6 +120,9 @@ bounds! {
     /// Time that a drain waits until every proxy has fetched the agent check.
     pub const ANNOUNCE: Duration = Duration::from_secs(5);
 
+    /// Time for which a fit agent undoes a drain at a proxy that may hold one, from the first answer that the proxy fetched.
+    pub const UNDO_DRAIN: Duration = Duration::from_secs(60);
+
     /// Time that a drain takes to close its sessions, once every proxy has fetched the agent check.
     pub const DRAIN: Duration = Duration::from_secs(5);
 

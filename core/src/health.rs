@@ -1,8 +1,13 @@
 //! The grade that the agent announces to proxies.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+#[cfg(doc)]
+use crate::bounds::UNDO_DRAIN;
+use crate::time::Time;
 
 /// The fitness of the agent to own a switch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -23,19 +28,6 @@ pub enum Grade {
 impl Grade {
     /// Every grade.
     pub const ALL: [Self; 5] = [Self::Fit, Self::Alone, Self::Isolated, Self::Unfit, Self::Draining];
-
-    /// The line that HAProxy's `agent-check` reads, without its end.
-    ///
-    /// `drain` is sticky and only `ready` undoes it, so a fit agent always sends both words. Percentages below
-    /// 100 are a trap: of a weight of 1 they round to 0.
-    pub const fn agent_check_text(self) -> &'static str {
-        match self {
-            // A switch must have a manager even when both are isolated.
-            Self::Fit | Self::Alone => "ready up 100%",
-            Self::Unfit => "down",
-            Self::Draining | Self::Isolated => "drain",
-        }
-    }
 
     /// Whether an agent of this grade takes the lock of a switch that comes to it.
     pub(crate) const fn may_own(self) -> bool {
@@ -66,6 +58,53 @@ impl fmt::Display for Grade {
     }
 }
 
+/// Whether a proxy may hold a drain of this agent, or of an earlier process of it.
+///
+/// For HAProxy, `drain` is sticky: the order of an administrator, which only `ready` undoes. But `ready` also undoes what
+/// an operator has set (`maint`, `drain`), so an agent answers `ready` only as long as it may have a drain of its own to
+/// undo: for [`UNDO_DRAIN`], because one proxy may poll for several of its servers, and one answer undoes one of them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Undo {
+    /// It may, and has fetched no answer since that undoes it.
+    #[default]
+    Due,
+    /// It has fetched one; others undo the drain until then.
+    Until(Time),
+    /// Everything is undone.
+    Done,
+}
+
+impl Undo {
+    /// The line that HAProxy's `agent-check` reads, without its end.
+    ///
+    /// Percentages below 100 are a trap: of a weight of 1 they round to 0.
+    pub fn agent_check_text(&mut self, now: Time, grade: Grade) -> &'static str {
+        match (grade, &self) {
+            (Grade::Unfit, _) => "down",
+            (Grade::Draining | Grade::Isolated, _) => {
+                *self = Self::Due;
+                "drain"
+            }
+            // A switch must have a manager even when both are isolated.
+            (Grade::Fit | Grade::Alone, Self::Until(end)) if now >= *end => {
+                *self = Self::Done;
+                "up 100%"
+            }
+            (Grade::Fit | Grade::Alone, Self::Due | Self::Until(_)) => "ready up 100%",
+            (Grade::Fit | Grade::Alone, Self::Done) => "up 100%",
+        }
+    }
+
+    /// The proxy has fetched the answer of this grade. A drain is undone for this long from then, as a rule [`UNDO_DRAIN`].
+    pub fn fetched(&mut self, now: Time, grade: Grade, lasts: Duration) {
+        match (grade, &self) {
+            (Grade::Fit | Grade::Alone, Self::Due) => *self = Self::Until(now + lasts),
+            (Grade::Fit | Grade::Alone, Self::Until(_) | Self::Done)
+            | (Grade::Unfit | Grade::Draining | Grade::Isolated, _) => {}
+        }
+    }
+}
+
 /// The lack that isolates an agent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Isolation {
@@ -87,11 +126,37 @@ impl fmt::Display for Isolation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::UNDO_DRAIN;
+
+    fn second(n: u64) -> Time {
+        Time::from_micros(n * 1_000_000)
+    }
 
     #[test]
-    fn only_ready_up_100_undoes_a_drain_so_an_agent_that_takes_switches_always_says_it() {
-        let texts = ["ready up 100%", "ready up 100%", "drain", "down", "drain"];
-        assert_eq!(Grade::ALL.map(Grade::agent_check_text), texts);
+    fn a_new_agent_undoes_a_drain_for_a_minute_and_then_leaves_the_state_to_the_operator() {
+        let mut undo = Undo::default();
+        assert_eq!(undo.agent_check_text(second(0), Grade::Unfit), "down");
+        undo.fetched(second(0), Grade::Unfit, UNDO_DRAIN);
+        assert_eq!(undo.agent_check_text(second(500), Grade::Fit), "ready up 100%");
+        undo.fetched(second(500), Grade::Fit, UNDO_DRAIN);
+        assert_eq!(undo.agent_check_text(second(559), Grade::Alone), "ready up 100%");
+        undo.fetched(second(559), Grade::Alone, UNDO_DRAIN);
+        assert_eq!(undo.agent_check_text(second(560), Grade::Fit), "up 100%");
+        assert_eq!(undo.agent_check_text(second(560), Grade::Unfit), "down");
+        assert_eq!(undo.agent_check_text(second(561), Grade::Fit), "up 100%");
+    }
+
+    #[test]
+    fn a_drain_of_its_own_is_undone_however_late_the_proxy_polls_again() {
+        for grade in [Grade::Draining, Grade::Isolated] {
+            let mut undo = Undo::Done;
+            // The answer may reach the proxy without an acknowledgement.
+            assert_eq!(undo.agent_check_text(second(1), grade), "drain");
+            assert_eq!(undo.agent_check_text(second(9999), Grade::Fit), "ready up 100%");
+            undo.fetched(second(9999), Grade::Fit, UNDO_DRAIN);
+            assert_eq!(undo.agent_check_text(second(10_058), Grade::Fit), "ready up 100%");
+            assert_eq!(undo.agent_check_text(second(10_059), Grade::Fit), "up 100%");
+        }
     }
 
     #[test]

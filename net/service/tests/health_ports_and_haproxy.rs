@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tokio::net::{TcpListener, UnixStream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_follows_the_grade_and_sees_a_wedged_worker() {
-    let worker = Arc::new(Worker(Mutex::new(Some(Grade::Fit))));
+    let worker = Arc::new(Worker::new(Some(Grade::Fit)));
     let announcements = Arc::new(Announcements::default());
     let (health, agent_check) = (listen().await, listen().await);
     let proxy = Proxy::start(port(&health), port(&agent_check));
@@ -45,13 +46,56 @@ async fn haproxy_follows_the_grade_and_sees_a_wedged_worker() {
     proxy.until("DOWN").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_takes_a_fit_agent_out_of_the_proxy_is_not_overruled_and_its_own_drain_is_undone() {
+    let worker = Arc::new(Worker::new(Some(Grade::Fit)));
+    let announcements = Arc::new(Announcements::undoing_for(Duration::ZERO));
+    let (health, agent_check) = (listen().await, listen().await);
+    let proxy = Proxy::start(port(&health), port(&agent_check));
+    tokio::spawn(serve_echo(health, Arc::clone(&worker)));
+    tokio::spawn(serve_agent_check(
+        agent_check,
+        Arc::clone(&worker),
+        Arc::clone(&announcements),
+    ));
+    proxy.until("UP").await;
+    worker.polled(5).await;
+
+    for state in ["maint", "drain"] {
+        proxy.order(&format!("set server ovsdb/a state {state}")).await;
+        proxy.until(&state.to_uppercase()).await;
+        worker.polled(10).await;
+        proxy.until(&state.to_uppercase()).await;
+        proxy.order("set server ovsdb/a state ready").await;
+        proxy.until("UP").await;
+    }
+
+    worker.set(Some(Grade::Isolated));
+    proxy.until("DRAIN").await;
+    worker.set(Some(Grade::Fit));
+    proxy.until("UP").await;
+}
+
 /// The longest that anything here may take; nothing waits for it unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `None` is wedged.
-struct Worker(Mutex<Option<Grade>>);
+/// Its grade, `None` if it is wedged, and how often it was asked.
+struct Worker(Mutex<Option<Grade>>, AtomicUsize);
 
 impl Worker {
+    fn new(grade: Option<Grade>) -> Self {
+        Self(Mutex::new(grade), AtomicUsize::new(0))
+    }
+
+    /// Waits for this many further checks.
+    async fn polled(&self, times: usize) {
+        let (started, before) = (Instant::now(), self.1.load(Ordering::Relaxed));
+        while self.1.load(Ordering::Relaxed) < before + times {
+            assert!(started.elapsed() < PATIENCE, "the proxy should poll");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn set(&self, grade: Option<Grade>) {
         *self.0.lock().expect("not poisoned") = grade;
     }
@@ -59,6 +103,7 @@ impl Worker {
 
 impl Pulse for Worker {
     fn grade(&self) -> Option<Grade> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         *self.0.lock().expect("not poisoned")
     }
 }
@@ -130,6 +175,17 @@ listen ovsdb
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("the proxy should show {expected}, but shows {shown}");
+    }
+
+    /// Gives an order of an administrator.
+    async fn order(&self, line: &str) {
+        let socket = self.folder.path().join("stats.sock");
+        let mut stats = UnixStream::connect(socket).await.expect("the socket of the proxy");
+        let line = format!("{line}\n");
+        stats.write_all(line.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stats.read_to_string(&mut answer).await.expect("an answer");
+        assert_eq!(answer.trim(), "", "{line}");
     }
 
     /// The column `status` of the only server; `None` while the proxy starts.

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tandem_core::Time;
-use tandem_core::health::Grade;
+use tandem_core::bounds::UNDO_DRAIN;
+use tandem_core::health::{Grade, Undo};
 
 /// A proxy that has not asked for this long asks no more.
 const POLLS: Duration = Duration::from_secs(60);
@@ -22,22 +23,33 @@ pub(super) struct Announcements {
 struct Proxy {
     polled: Time,
     fetched: Option<Grade>,
+    undo: Undo,
 }
 
 impl Announcements {
     /// A proxy asks.
     pub(super) fn polled(&mut self, now: Time, from: Ipv4Addr) {
+        self.proxy(now, from);
+    }
+
+    /// A proxy asks, and fetches the answer of this grade.
+    pub(super) fn fetch(&mut self, now: Time, from: Ipv4Addr, grade: Grade) -> &'static str {
+        let proxy = self.proxy(now, from);
+        proxy.fetched = Some(grade);
+        let text = proxy.undo.agent_check_text(now, grade);
+        proxy.undo.fetched(now, grade, UNDO_DRAIN);
+        text
+    }
+
+    fn proxy(&mut self, now: Time, from: Ipv4Addr) -> &mut Proxy {
         let fresh = Proxy {
             polled: now,
             fetched: None,
+            undo: Undo::default(),
         };
-        self.proxies.entry(from).or_insert(fresh).polled = now;
-    }
-
-    /// A proxy has asked, and was fetched this.
-    pub(super) fn fetched(&mut self, now: Time, from: Ipv4Addr, grade: Grade) {
-        let fetched = Some(grade);
-        self.proxies.insert(from, Proxy { polled: now, fetched });
+        let proxy = self.proxies.entry(from).or_insert(fresh);
+        proxy.polled = now;
+        proxy
     }
 
     /// From now on, waits until every proxy has fetched this grade.
@@ -75,12 +87,12 @@ mod tests {
     fn every_proxy_that_polled_in_the_last_minute_must_fetch_the_grade() {
         let mut announcements = Announcements::default();
         for proxy in [ONE, OTHER] {
-            announcements.fetched(second(0), proxy, Grade::Fit);
+            announcements.fetch(second(0), proxy, Grade::Fit);
         }
         announcements.begin(second(60), Grade::Draining);
-        announcements.fetched(second(61), ONE, Grade::Draining);
+        announcements.fetch(second(61), ONE, Grade::Draining);
         assert!(!announcements.take_announced(), "the other does not know");
-        announcements.fetched(second(62), OTHER, Grade::Draining);
+        announcements.fetch(second(62), OTHER, Grade::Draining);
         assert!(announcements.take_announced());
         assert!(!announcements.take_announced(), "once");
     }
@@ -88,7 +100,7 @@ mod tests {
     #[test]
     fn a_drain_waits_for_a_proxy_that_polls_unseen_and_not_for_one_that_is_gone() {
         let mut announcements = Announcements::default();
-        announcements.fetched(second(0), ONE, Grade::Fit);
+        announcements.fetch(second(0), ONE, Grade::Fit);
         let mut gone = announcements.clone();
         gone.begin(second(61), Grade::Draining);
         assert!(gone.take_announced());

@@ -189,9 +189,9 @@ impl Host {
             CheckKind::Tls if !self.listening => Outcome::Refused,
             CheckKind::Tls => self.listener.checked(),
             CheckKind::Agent => {
-                self.announcements.fetched(now, from, grade);
+                let text = self.announcements.fetch(now, from, grade);
                 self.check_announced();
-                Outcome::AgentCheck(grade.agent_check_text().into())
+                Outcome::AgentCheck(text.into())
             }
         }
     }

@@ -35,8 +35,7 @@ async fn answer(
     announcements: &Announcements,
 ) -> std::io::Result<()> {
     let grade = grade(pulse);
-    announcements.polled(peer, Instant::now());
-    let line = format!("{}\n", grade.agent_check_text());
+    let line = format!("{}\n", announcements.polled(peer, grade, Instant::now()));
     stream.write_all(line.as_bytes()).await?;
     stream.shutdown().await?;
     // The peer closes once it has read the line: only then has it received the grade. Its own bytes must be read, because

@@ -201,7 +201,7 @@ async fn a_drain_reports_the_proxies_that_did_not_poll_in_time() {
 fn a_proxy_that_has_not_polled_for_a_minute_is_not_waited_for() {
     let announcements = Announcements::default();
     let (proxy, start) = (IpAddr::V4(Ipv4Addr::LOCALHOST), Instant::now());
-    announcements.polled(proxy, start);
+    announcements.polled(proxy, Grade::Fit, start);
     announcements.fetched(proxy, Grade::Fit, start);
     assert_eq!(
         announcements.pending(Grade::Draining, start + Duration::from_secs(60)),
@@ -219,7 +219,7 @@ fn the_memory_of_proxies_is_bounded_and_forgets_the_least_recent() {
     let start = Instant::now();
     let address = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n));
     for n in 0..1000 {
-        announcements.polled(address(n), start + Duration::from_millis(n.into()));
+        announcements.polled(address(n), Grade::Fit, start + Duration::from_millis(n.into()));
     }
     let known = announcements.pending(Grade::Fit, start + Duration::from_secs(2));
     assert_eq!(known.len(), 256);
