@@ -213,8 +213,10 @@ pub enum What {
         /// The content, for people; the text comes from the peer.
         what: String,
     },
-    /// The session is to end in an orderly manner.
+    /// The agent drains: the session is to end in an orderly manner.
     Draining,
+    /// The other agent of the pair is to have the switch: the session is to end in an orderly manner.
+    HandingOver,
     /// The end.
     Closed {
         /// Why it ended.
@@ -374,6 +376,7 @@ impl LogEvent for What {
         Echoed,
         Ignored,
         Draining,
+        HandingOver,
         Closed
     );
 
@@ -391,7 +394,7 @@ impl LogEvent for What {
             Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
-            Self::Retracted { .. } | Self::Draining | Self::WritesResumed { .. } => Level::Info,
+            Self::Retracted { .. } | Self::Draining | Self::HandingOver | Self::WritesResumed { .. } => Level::Info,
         }
     }
 }
@@ -452,6 +455,9 @@ impl fmt::Display for What {
             Self::Echoed => f.write_str("nothing received for an interval; echo sent"),
             Self::Ignored { what } => write!(f, "{what} (the peer misbehaved)"),
             Self::Draining => f.write_str("waiting for the answers to its writes, then releasing the lock"),
+            Self::HandingOver => {
+                f.write_str("releasing the lock for the other agent of the pair, once writes are answered")
+            }
             Self::Closed { why } => write!(f, "{why}"),
         }
     }

@@ -106,7 +106,8 @@ impl Undo {
 }
 
 /// The lack that isolates an agent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// No session with any control node is open.
     NoControlNode,

@@ -170,6 +170,9 @@ pub struct SessionStatus {
     pub alarms: Vec<SessionAlarm>,
     /// Echoes of ours that stayed without any byte for a whole interval.
     pub keepalive_misses: u64,
+    /// Warnings and errors of this session, by their words in the log, which summarises them.
+    #[serde(default)]
+    pub warnings: BTreeMap<String, u64>,
     /// The time since the connection was accepted, in milliseconds.
     pub age_ms: f64,
     /// When each step of the takeover was reached, in milliseconds since the connection was accepted.

@@ -1,10 +1,22 @@
 //! Text for a line of a log: that of a peer, made fit for it, and counted nouns.
 
-/// Characters that are kept: a name or a complaint, not a dump.
+/// Characters of a name that are kept.
 const CHARACTERS: usize = 200;
+
+/// Characters of an error that are kept: those of a database name the rows last.
+const REASON_CHARACTERS: usize = 800;
 
 /// On one line, without control characters, and not longer than a reader likes.
 pub(crate) fn short(text: &str) -> String {
+    shortened(text, CHARACTERS)
+}
+
+/// The same for the error of a peer, which names the culprit at its end.
+pub(crate) fn reason(text: &str) -> String {
+    shortened(text, REASON_CHARACTERS)
+}
+
+fn shortened(text: &str, characters: usize) -> String {
     let shown = |c: char| {
         if c.is_control() {
             c.escape_debug().to_string()
@@ -12,8 +24,8 @@ pub(crate) fn short(text: &str) -> String {
             c.into()
         }
     };
-    let mut short: String = text.chars().take(CHARACTERS).map(shown).collect();
-    if text.chars().nth(CHARACTERS).is_some() {
+    let mut short: String = text.chars().take(characters).map(shown).collect();
+    if text.chars().nth(characters).is_some() {
         short.push_str(" ...");
     }
     short

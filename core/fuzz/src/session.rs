@@ -146,6 +146,7 @@ impl World {
             b'f' => self.command(Command::Fit),
             b'p' => self.command(Command::Probe),
             b'd' => self.command(Command::Drain),
+            b'H' => self.command(Command::HandOver),
             b'q' => self.command(Command::Close(CloseWhy::new(
                 CloseReason::PeerClosed,
                 "closed by the script",

@@ -192,7 +192,8 @@ mod tests {
             match command {
                 Command::Import { macs, .. } => Some((conn.0, Ok(macs.len()))),
                 Command::RoutesComplete { complete, .. } => Some((conn.0, Err(complete))),
-                Command::Configure { .. } | Command::Fit | Command::Probe | Command::Drain | Command::Close(_) => None,
+                Command::Configure { .. } | Command::Fit | Command::Probe => None,
+                Command::Drain | Command::HandOver | Command::Close(_) => None,
             }
         });
         sent.collect()

@@ -98,7 +98,7 @@ impl Agent {
                 .map(|name| pair.may_hand_over(now, name))
                 .collect();
             if may_go.contains(&true) {
-                let command = Command::Drain;
+                let command = Command::HandOver;
                 self.outputs.push_back(Output::Command { conn, command });
             }
         }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::text::short;
+use crate::text::reason;
 
 /// The kinds of failure that are distinguished, because each is handled in its own way.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Serialize)]
@@ -47,7 +47,7 @@ impl Refusal {
             Some(details) => format!("{error}: {details}"),
             None => error.into(),
         };
-        let text = short(&text);
+        let text = reason(&text);
         Self { failure, text }
     }
 }
@@ -153,5 +153,17 @@ mod tests {
         let text = refused(br#"{"details":"no database named x","error":"unknown database","syntax":"[]"}"#).text;
         assert_eq!(text, "unknown database: no database named x");
         assert_eq!(refused(b"7").text, "7");
+    }
+
+    #[test]
+    fn the_row_that_an_index_refuses_is_not_cut_off() {
+        let row = "6f1c0d0e-0000-4000-8000-000000000009";
+        let details = format!(
+            "Transaction causes multiple rows in \\\"Logical_Switch\\\" table to have identical values (5001) for index on \
+             column \\\"tunnel_key\\\".  First row, with UUID 6f1c0d0e-0000-4000-8000-000000000001, existed in the database \
+             before this transaction and was not modified by the transaction.  Second row, with UUID {row}, was inserted."
+        );
+        let text = refused(format!(r#"{{"error":"constraint violation","details":"{details}"}}"#).as_bytes()).text;
+        assert!(text.contains(row), "{text}");
     }
 }

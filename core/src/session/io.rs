@@ -56,8 +56,10 @@ pub enum Command {
     Fit,
     /// Show that the line is alive: another connection claims to be this switch.
     Probe,
-    /// Let writes settle, release the lock, and close.
+    /// The agent drains: let writes settle, release the lock, and close.
     Drain,
+    /// The same, for the other agent of the pair is to have the switch.
+    HandOver,
     /// Close now.
     Close(CloseWhy),
 }

@@ -178,6 +178,10 @@ impl Session {
                 self.lease.stop();
                 self.report(What::Draining);
             }
+            Command::HandOver => {
+                self.lease.stop();
+                self.report(What::HandingOver);
+            }
             Command::Close(why) => self.close(why),
         }
     }
@@ -229,6 +233,7 @@ impl Session {
 
     /// Reports something for logs, checks and metrics.
     fn report(&mut self, what: What) {
+        self.stats.count(&what);
         let (conn, generation) = (self.id.conn, self.id.generation);
         self.wire.report(Event { conn, generation, what });
     }

@@ -1,6 +1,8 @@
 //! The counts and times of a session. They are shown, and decide nothing.
 
-use crate::event::{Lane, Object};
+use std::collections::BTreeMap;
+
+use crate::event::{Lane, Level, LogEvent, Object, What};
 use crate::status::Takeover;
 use crate::time::Time;
 
@@ -11,6 +13,8 @@ pub(super) struct Stats {
     reached: [Option<Time>; 6],
     rows_written: usize,
     broadcast_rows: usize,
+    /// Warnings and errors, by their words.
+    warnings: BTreeMap<&'static str, u64>,
 }
 
 /// The steps of a takeover.
@@ -30,6 +34,19 @@ impl Stats {
         if let Some(reached) = self.reached.get_mut(milestone as usize) {
             reached.get_or_insert(now);
         }
+    }
+
+    /// An event is reported. Warnings and errors are counted, because the log summarises those that are many.
+    pub(super) fn count(&mut self, event: &What) {
+        if event.level() >= Level::Warn {
+            *self.warnings.entry(event.word()).or_default() += 1;
+        }
+    }
+
+    /// Warnings and errors so far, by their words.
+    pub(super) fn warnings(&self) -> BTreeMap<String, u64> {
+        let counts = self.warnings.iter();
+        counts.map(|(word, count)| ((*word).to_owned(), *count)).collect()
     }
 
     /// The switch acknowledged a transaction.

@@ -32,6 +32,7 @@ impl Session {
             alarms: self.alarms(),
             keepalive_misses: self.wire.misses(),
             age_ms: now.since(self.id.accepted_at).as_secs_f64() * 1000.0,
+            warnings: self.stats.warnings(),
             takeover_ms: self.stats.takeover(self.id.accepted_at),
         }
     }

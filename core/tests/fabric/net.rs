@@ -109,7 +109,7 @@ impl AgentSide {
                 sent.complete = complete;
                 sent.macs_when_complete = sent.macs.clone();
             }
-            Command::Drain => sent.drained = true,
+            Command::Drain | Command::HandOver => sent.drained = true,
             Command::Probe => sent.doubted = true,
             // A session drops the routes of networks that it has left.
             Command::Configure { configuration, .. } => {

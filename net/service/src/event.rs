@@ -4,11 +4,21 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
 use tandem_core::event::{Level, LogEvent};
 use tandem_core::log_words;
 
 /// Words of the log target `tandem::tls`, whose lines have fields of their own.
 pub const TLS_WORDS: &[&str] = &[HANDSHAKE_REFUSED, CRL_OUTDATED];
+
+/// The target of the lines of all events.
+pub(crate) const TARGET: &str = "tandem";
+
+/// Words of the log about itself.
+pub const LOG_WORDS: &[&str] = &[LOG_LINES_LOST];
+
+/// The reader of the log stalled, and lines found no room.
+pub(crate) const LOG_LINES_LOST: &str = "LogLinesLost";
 
 /// A connection ended before or in its TLS handshake.
 pub(crate) const HANDSHAKE_REFUSED: &str = "HandshakeRefused";
@@ -17,7 +27,8 @@ pub(crate) const HANDSHAKE_REFUSED: &str = "HandshakeRefused";
 pub(crate) const CRL_OUTDATED: &str = "CrlOutdated";
 
 /// Something that happened to an agent or a control node as a process.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "word")]
 pub enum ServiceEvent {
     /// The agent runs, and serves no switch before it has received its configuration.
     AwaitingConfiguration { agent: String, nodes: Vec<SocketAddr> },

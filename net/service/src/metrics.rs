@@ -16,8 +16,8 @@ use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, Alarm, SessionStatus, SwitchStatus, UplinkStatus};
 use tandem_core::{CloseCounts, CloseReason, SwitchName};
 
-use crate::listen;
 use crate::tls::Cause;
+use crate::{listen, logging};
 
 /// Counts of what happens outside the worker, and is not in the status.
 #[derive(Debug, Default)]
@@ -146,6 +146,22 @@ fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
         "Connections that were refused before they had a session",
         refused,
     );
+
+    let counts = logging::counts();
+    for (name, help, count) in [
+        (
+            "log_lines_left_out",
+            "Lines that were summarised because there were many of their kind",
+            counts.left_out,
+        ),
+        (
+            "log_lines_dropped",
+            "Lines that were lost because the reader of the log stalled",
+            counts.dropped,
+        ),
+    ] {
+        metrics.counters(name, help, [(vec![], count)]);
+    }
 
     let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let certificates = counters.certificates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -367,6 +383,17 @@ fn switches(metrics: &mut Metrics, status: &AgentStatus) {
         "switch_keepalive_misses",
         "Echoes sent because no byte was received for an interval; reset with each session",
         misses,
+    );
+    let warnings = leading(status).flat_map(|(name, session)| {
+        session.warnings.iter().map(|(word, count)| {
+            let labels = vec![("switch", name.to_string()), ("word", word.clone())];
+            (labels, *count)
+        })
+    });
+    metrics.counters(
+        "switch_warnings",
+        "Warnings and errors of a session by the word in the log, which summarises them; reset with each session",
+        warnings,
     );
 }
 

@@ -60,6 +60,7 @@ fn troubled() -> SessionStatus {
             objects: 17,
             detail: "unicast: 17 objects wait for room: I/O error: no space".into(),
         }],
+        warnings: [("Quarantined".to_owned(), 2), ("TransactionRejected".to_owned(), 11)].into(),
         blocked: vec![(
             "logical switch Contrail-red".into(),
             "VNI 5002 still belongs to Contrail-blue".into(),
@@ -120,6 +121,7 @@ fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
         quarantine: vec![],
         alarms: vec![],
         keepalive_misses: 0,
+        warnings: [].into(),
         age_ms: 5000.0,
         takeover_ms: Takeover {
             tls: Some(11.0),

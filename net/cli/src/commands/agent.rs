@@ -32,9 +32,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let Some(config) = read(config::load(&args.config), output)? else {
         return Ok(Exit::Environment);
     };
-    let started = logging::init(config.log)
+    let started = logging::init(config.log, Some(("agent", &config.configuration.session.agent)))
         .map_err(|error| error.to_string())
-        .and_then(|()| {
+        .and_then(|_logging| {
             let acceptor = Acceptor::load(&config.tls).map_err(|error| error.to_string())?;
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
             runtime

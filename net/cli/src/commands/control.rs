@@ -33,9 +33,9 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let Some(config) = read(config::load_control(&args.config), output)? else {
         return Ok(Exit::Environment);
     };
-    let started = logging::init(config.log)
+    let started = logging::init(config.log, Some(("control_node", &config.name)))
         .map_err(|error| error.to_string())
-        .and_then(|()| {
+        .and_then(|_logging| {
             let acceptor = config.tls.as_ref().map(Acceptor::load).transpose();
             let acceptor = acceptor.map_err(|error| error.to_string())?.map(Arc::new);
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;

@@ -94,10 +94,10 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         format: LogFormat::Text,
         level: tracing::Level::INFO,
     };
-    let started = logging::init(log)
+    let started = logging::init(log, None)
         .map_err(|error| error.to_string())
-        .and_then(|()| tls(args))
-        .and_then(|tls| {
+        .and_then(|logging| Ok((logging, tls(args)?)))
+        .and_then(|(_logging, tls)| {
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
             runtime.block_on(serve(args, tls))
         });

@@ -6,7 +6,7 @@ use tandem_core::event::LogEvent;
 use tandem_core::{agent, control, event};
 use tandem_lab::actor::Note;
 use tandem_net::driver::log::DriverEvent;
-use tandem_net::event::{ServiceEvent, TLS_WORDS};
+use tandem_net::event::{LOG_WORDS, ServiceEvent, TLS_WORDS};
 use tandem_sim::{device, host, proxy, thief, vip, world};
 
 /// An event type and its words.
@@ -29,10 +29,11 @@ pub(crate) const OF_SIM: [Words; 7] = [
     ("the world", world::log::WorldEvent::WORDS),
 ];
 
-pub(crate) const OF_NET: [Words; 3] = [
+pub(crate) const OF_NET: [Words; 4] = [
     ("a driver", DriverEvent::WORDS),
     ("a process", ServiceEvent::WORDS),
     ("TLS", TLS_WORDS),
+    ("the log", LOG_WORDS),
 ];
 
 /// `tandem switch` logs these, and the words of a switch.

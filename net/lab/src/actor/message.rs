@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddrV4;
 
+use serde::Serialize;
 use tandem_core::event::{Level, LogEvent};
 use tandem_core::{ConnId, log_words};
 use tandem_sim::socket::{Input, Outcome};
@@ -29,7 +30,8 @@ pub(super) enum Message<C> {
 }
 
 /// An event of the sockets that is no input of the actor.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "word")]
 pub enum Note {
     /// Connections are accepted at `bound`, which differs from `at` where `at` has port 0.
     Bound { at: SocketAddrV4, bound: SocketAddrV4 },

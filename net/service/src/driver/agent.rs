@@ -269,7 +269,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     }
                 }
                 Output::Graded { grade, isolation } => {
-                    log::event(&DriverEvent::Graded(grade, isolation));
+                    log::event(&DriverEvent::Graded { grade, isolation });
                     self.grade.send_replace(grade);
                 }
                 Output::SendPeer(report) => drop(self.reports.send_replace(Some(report))),

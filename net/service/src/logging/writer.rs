@@ -1,0 +1,193 @@
+//! Writing that never makes a worker wait: lines go into a queue with a bound, and a thread of its own writes them.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Bytes that may wait to be written. A quarter is for warnings and errors only.
+pub(super) const QUEUE_BYTES: usize = 4 << 20;
+
+/// The interval at which the writer looks for summaries that are due.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The pause when the output takes nothing at the moment.
+const FULL: Duration = Duration::from_millis(10);
+
+/// The lines that wait, and those that found no room.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// Not reported yet.
+    dropped: u64,
+    dropped_in_total: u64,
+    closed: bool,
+    ended: bool,
+}
+
+/// What the writer takes at a time.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    /// Lines behind these bytes that were dropped.
+    pub(super) dropped: u64,
+    /// Nothing follows.
+    pub(super) last: bool,
+}
+
+impl Queue {
+    /// Adds a line, or drops it; never waits for the output.
+    pub(super) fn push(&self, line: &str, is_important: bool) {
+        let room = if is_important { QUEUE_BYTES } else { QUEUE_BYTES / 4 * 3 };
+        let mut waiting = self.waiting();
+        if waiting.bytes.len() + line.len() > room {
+            waiting.dropped += 1;
+            waiting.dropped_in_total += 1;
+        } else {
+            waiting.bytes.extend_from_slice(line.as_bytes());
+            self.changed.notify_all();
+        }
+    }
+
+    /// Lines that were dropped since the process began.
+    pub(super) fn dropped_in_total(&self) -> u64 {
+        self.waiting().dropped_in_total
+    }
+
+    /// Takes what waits, at the latest after a while.
+    pub(super) fn take(&self, patience: Duration) -> Batch {
+        let idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && waiting.dropped == 0 && !waiting.closed;
+        let waited = self.changed.wait_timeout_while(self.waiting(), patience, idle);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        Batch {
+            bytes: std::mem::take(&mut waiting.bytes),
+            dropped: std::mem::take(&mut waiting.dropped),
+            last: waiting.closed,
+        }
+    }
+
+    /// The process ends: waits until everything is written, but not for an output that takes nothing.
+    pub(super) fn close(&self, patience: Duration) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        self.changed.notify_all();
+        let ended = self
+            .changed
+            .wait_timeout_while(waiting, patience, |waiting| !waiting.ended);
+        drop(ended);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.waiting().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Starts the thread that writes. `complete` adds the lines that are due to a batch.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(super) fn start(
+    queue: Arc<Queue>,
+    mut output: impl Write + Send + 'static,
+    complete: impl Fn(&mut Batch) + Send + 'static,
+) -> io::Result<()> {
+    let write = move || {
+        loop {
+            let mut batch = queue.take(LOOK);
+            complete(&mut batch);
+            write_all(&mut output, &batch.bytes);
+            if batch.last {
+                return queue.end();
+            }
+        }
+    };
+    thread::Builder::new().name("log".into()).spawn(write).map(drop)
+}
+
+/// As [`Write::write_all`], also to an output that another program has made non-blocking.
+fn write_all(output: &mut impl Write, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(length) if length > 0 => bytes = bytes.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL),
+            // No reader is left: there is no place to report it to.
+            Ok(_) | Err(_) => return,
+        }
+    }
+    let _ = output.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Takes nothing until it is allowed to.
+    struct Stalled {
+        allowed: mpsc::Receiver<()>,
+        written: mpsc::Sender<String>,
+    }
+
+    impl Write for Stalled {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.allowed.recv();
+            let _ = self.written.send(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stalls_costs_lines_and_not_time_and_the_lost_ones_are_reported_in_order() {
+        let queue = Arc::new(Queue::default());
+        let (allow, allowed) = mpsc::channel();
+        let (written, writes) = mpsc::channel();
+        let report = |batch: &mut Batch| {
+            if batch.dropped > 0 {
+                batch.bytes.extend(format!("{} lost\n", batch.dropped).bytes());
+            }
+        };
+        start(Arc::clone(&queue), Stalled { allowed, written }, report).expect("a thread");
+        queue.push("first\n", false);
+        while !queue.waiting().bytes.is_empty() {
+            thread::yield_now();
+        }
+        let line = format!("{}\n", "x".repeat(1023));
+        let fit = QUEUE_BYTES / 4 * 3 / line.len();
+        (0..fit + 50).for_each(|_| queue.push(&line, false));
+        assert_eq!(queue.dropped_in_total(), 50);
+        queue.push("an error\n", true);
+        assert_eq!(queue.dropped_in_total(), 50, "a quarter is kept for it");
+        drop(allow);
+        queue.close(Duration::from_secs(60));
+        let text: String = writes.try_iter().collect();
+        assert!(text.starts_with("first\nxxx") && text.ends_with("x\nan error\n50 lost\n"));
+        assert_eq!(text.lines().count(), 1 + fit + 2);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_reader_that_stalls() {
+        let queue = Arc::new(Queue::default());
+        let (_allow, allowed) = mpsc::channel();
+        let (written, _writes) = mpsc::channel();
+        start(Arc::clone(&queue), Stalled { allowed, written }, |_| {}).expect("a thread");
+        queue.push("a line\n", true);
+        queue.close(Duration::from_millis(1));
+    }
+}
