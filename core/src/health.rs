@@ -15,7 +15,8 @@ use crate::time::Time;
 pub enum Grade {
     /// Ready for switches.
     Fit,
-    /// No control node is left, or the services node is dead, and the other agent of the pair is fit: no new switches.
+    /// No control node is left whose configuration is not ignored, or the services node is dead, and the other agent of the
+    /// pair is fit: no new switches.
     Isolated,
     /// The same, and no other agent could take a switch.
     Alone,
@@ -111,6 +112,8 @@ impl Undo {
 pub enum Isolation {
     /// No session with any control node is open.
     NoControlNode,
+    /// Sessions with control nodes are open, and the configuration of none of them is in force: they are outdated.
+    NotConfigured,
     /// The services node failed its probes.
     DeadServicesNode,
 }
@@ -119,6 +122,7 @@ impl fmt::Display for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoControlNode => "no control node",
+            Self::NotConfigured => "no control node configures the agent",
             Self::DeadServicesNode => "the services node is dead",
         })
     }

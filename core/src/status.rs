@@ -60,6 +60,9 @@ pub struct UplinkStatus {
     /// That configuration has differed from the one in force for five seconds.
     #[serde(default)]
     pub disagrees: bool,
+    /// Why its configuration is ignored, if it is.
+    #[serde(default)]
+    pub ignored: Option<Ignored>,
     /// Dials and sessions that failed since the last session opened.
     pub failures: u32,
     /// Subscribed instances.
@@ -73,6 +76,16 @@ pub struct UplinkStatus {
     /// Unusable routes that it sent in this session, by reason.
     #[serde(default)]
     pub routes_unusable: BTreeMap<Unusable, u64>,
+}
+
+/// Why the configuration of a control node is ignored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignored {
+    /// Its revision is lower than the one in force.
+    Outdated,
+    /// It is larger than an agent accepts.
+    TooLarge,
 }
 
 /// The other agent of the pair, as it reports itself.

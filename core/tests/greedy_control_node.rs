@@ -8,9 +8,10 @@ use tandem_core::agent::uplinks::{Input, Options, Output, UplinkId, Uplinks, Wha
 use tandem_core::bounds::{GRAPH_BYTES, ROUTES_PER_CONTROL_NODE, UNUSABLE_NAMED};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::evpn::{InstanceName, Key, NextHop, Path, Unusable};
+use tandem_core::status::Ignored;
 use tandem_core::xmpp::graph::{Change, Node, NodeId};
 use tandem_core::xmpp::{Element, Stanza};
-use tandem_core::{Fault, Mac, Machine, Time, Uuid, Vni};
+use tandem_core::{Mac, Machine, Time, Uuid, Vni};
 
 const NETWORK: Uuid = Uuid(1);
 const VTEP: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
@@ -158,9 +159,9 @@ fn routes_of_no_use_are_all_counted_and_the_first_of_them_named() {
 }
 
 #[test]
-fn a_configuration_without_end_ends_the_session_and_changes_nothing() {
+fn a_configuration_without_end_is_ignored_and_the_session_stays() {
     let mut agent = Agent::new();
-    let property = Element::leaf("description", "x".repeat(1 << 20));
+    let property = Element::leaf("display-name", "x".repeat(1 << 20));
     for number in 0..=(GRAPH_BYTES >> 20) {
         let node = Node {
             id: NodeId::new("physical-router", format!("default-global-system-config:tor{number}")),
@@ -168,12 +169,10 @@ fn a_configuration_without_end_ends_the_session_and_changes_nothing() {
         };
         agent.receive(Stanza::Configuration(vec![Change::UpdateNode(node)]));
     }
-    let [Output::Close { id, why }] = agent.outputs.as_slice() else {
+    let [Output::Event(What::ConfigurationTooLarge { .. })] = agent.outputs.as_slice() else {
         panic!("{:?}", agent.outputs.len());
     };
-    assert_eq!(*id, agent.session);
-    assert_eq!(why.fault, Some(Fault::PeerMisbehaved));
-    assert_eq!(why.detail, "it sent more than 128 MiB of configuration");
+    assert_eq!(agent.uplinks.status()[0].ignored, Some(Ignored::TooLarge));
     // The same node again and again counts once.
     let mut agent = Agent::new();
     for _ in 0..=(GRAPH_BYTES >> 20) {

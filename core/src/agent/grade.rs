@@ -10,8 +10,10 @@ pub(super) struct Grading {
     grade: Grade,
     /// The services node passed its probes, or failed them; `None` before the first probe.
     tsn_alive: Option<bool>,
-    /// Since when no session with a control node is open.
-    without_uplinks: Option<Time>,
+    /// Since when no control node configures the agent.
+    unled: Option<Time>,
+    /// No session with a control node is open.
+    without_uplinks: bool,
 }
 
 /// The other facts that the grade depends on.
@@ -19,6 +21,8 @@ pub(super) struct Grading {
 pub(super) struct Facts {
     /// A session with some control node is open, or none is configured.
     pub(super) uplink_is_up: bool,
+    /// The configuration of some control node with a session is in force, or none is configured.
+    pub(super) configured: bool,
     /// The configuration is complete.
     pub(super) complete: bool,
     /// The agent drains.
@@ -33,7 +37,8 @@ impl Grading {
         Self {
             grade: Grade::Unfit,
             tsn_alive: None,
-            without_uplinks: None,
+            unled: None,
+            without_uplinks: false,
         }
     }
 
@@ -47,10 +52,10 @@ impl Grading {
         self.tsn_alive
     }
 
-    /// Whether the agent could take a switch: it is fit, and has a control node at this moment. So when both agents lose
-    /// their control nodes at one time, neither takes the other for fit until that notices.
+    /// Whether the agent could take a switch: it is fit, and a control node configures it at this moment. So when both agents
+    /// lose their control nodes at one time, neither takes the other for fit until that notices.
     pub(super) fn is_ready(&self) -> bool {
-        self.grade == Grade::Fit && self.without_uplinks.is_none()
+        self.grade == Grade::Fit && self.unled.is_none()
     }
 
     /// The services node passed its probes, or failed them.
@@ -60,9 +65,10 @@ impl Grading {
 
     /// Grades the agent anew. Returns the grade before, if it is another one now.
     pub(super) fn update(&mut self, now: Time, facts: Facts) -> Option<Grade> {
-        self.without_uplinks = match facts.uplink_is_up {
+        self.without_uplinks = !facts.uplink_is_up;
+        self.unled = match facts.uplink_is_up && facts.configured {
             true => None,
-            false => self.without_uplinks.or(Some(now)),
+            false => self.unled.or(Some(now)),
         };
         let grade = if facts.draining {
             Grade::Draining
@@ -85,14 +91,17 @@ impl Grading {
         if self.tsn_alive == Some(false) {
             Some(Isolation::DeadServicesNode)
         } else {
-            let cut = self.without_uplinks.is_some_and(for_long);
-            cut.then_some(Isolation::NoControlNode)
+            let lack = match self.without_uplinks {
+                true => Isolation::NoControlNode,
+                false => Isolation::NotConfigured,
+            };
+            self.unled.is_some_and(for_long).then_some(lack)
         }
     }
 
     /// When the grade may change although nothing happens.
     pub(super) fn due(&self) -> Option<Time> {
-        let isolated = self.without_uplinks.map(|since| since + ISOLATED_AFTER);
+        let isolated = self.unled.map(|since| since + ISOLATED_AFTER);
         isolated.filter(|_| self.grade == Grade::Fit)
     }
 }
@@ -104,6 +113,7 @@ mod tests {
 
     const WELL: Facts = Facts {
         uplink_is_up: true,
+        configured: true,
         complete: true,
         draining: false,
         peer_is_ready: true,
@@ -153,6 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_ignores_every_control_node_is_not_fit_after_a_while() {
+        let ignored = Facts {
+            configured: false,
+            ..WELL
+        };
+        let mut grading = fit();
+        assert_eq!(grading.update(Time::ORIGIN, ignored), None);
+        assert!(!grading.is_ready());
+        let due = Time::ORIGIN + ISOLATED_AFTER;
+        assert_eq!(grading.due(), Some(due));
+        assert_eq!(graded(grading.clone(), due, ignored), Grade::Isolated);
+        assert_eq!(grading.isolation(due), Some(Isolation::NotConfigured));
+        assert_eq!(graded(grading, due, WELL), Grade::Fit);
+    }
+
+    #[test]
     fn an_agent_whose_services_node_is_dead_is_isolated_at_once() {
         let mut grading = fit();
         grading.on_tsn(false);
@@ -176,10 +202,12 @@ mod tests {
                 let mut grading = Grading {
                     grade: from,
                     tsn_alive: Some(bits & 2 == 0),
-                    without_uplinks: None,
+                    unled: None,
+                    without_uplinks: false,
                 };
                 let facts = Facts {
                     uplink_is_up: true,
+                    configured: true,
                     complete: bits & 4 != 0,
                     draining: bits & 8 != 0,
                     peer_is_ready: bits & 1 != 0,

@@ -33,6 +33,8 @@ pub(super) struct Client {
     pub(super) refused: BTreeMap<Refusal, u64>,
     /// The feed of its configuration, if it subscribed to it.
     pub(super) configuration: Option<Feed>,
+    /// The revision that was in force at the client when it subscribed to its configuration.
+    pub(super) in_force: Option<u64>,
     /// Subscribed instances in which routes may be left to send.
     pub(super) pending: DirtySet<InstanceName>,
     /// Routes that it holds of subscriptions that it ended. They are retracted before any other route is sent, for it may
@@ -98,6 +100,7 @@ impl Client {
             publications: Publications::default(),
             refused: BTreeMap::new(),
             configuration: None,
+            in_force: None,
             pending: DirtySet::default(),
             unsubscribing: BTreeMap::new(),
             owes_end_of_rib: false,
@@ -105,6 +108,11 @@ impl Client {
             queue: Queue::default(),
             alarm: None,
         }
+    }
+
+    /// The higher revision in force at the client, for which it ignores this one.
+    pub(super) fn ignores(&self, revision: u64) -> Option<u64> {
+        self.in_force.filter(|in_force| *in_force > revision)
     }
 
     /// Its alarm went off. Answers whether it has taken nothing of a full queue for too long.

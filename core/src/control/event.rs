@@ -123,6 +123,15 @@ pub enum Event {
         /// Some switch is to be served by it.
         serves_any: bool,
     },
+    /// A client has a higher revision in force, and ignores the configuration.
+    RevisionIgnored {
+        /// The name that the client gave.
+        client: ClientName,
+        /// The revision of the inventory.
+        revision: u64,
+        /// The revision in force at the client.
+        in_force: u64,
+    },
     /// The agents that own a switch in a network: exactly one should.
     SwitchOwner {
         /// `Physical_Switch.name`.
@@ -149,6 +158,7 @@ impl LogEvent for Event {
         Configured,
         InventoryOutdated,
         ConfigurationSent,
+        RevisionIgnored,
         SwitchOwner
     );
 
@@ -156,7 +166,7 @@ impl LogEvent for Event {
         match self {
             Self::Reflected { .. } | Self::RouteRemoved { .. } | Self::Deferred { .. } => Level::Debug,
             Self::ClientDown { why, .. } | Self::ClientRefused { why, .. } => Level::of_close(why),
-            Self::RouteRefused { .. } | Self::InventoryOutdated { .. } => Level::Warn,
+            Self::RouteRefused { .. } | Self::InventoryOutdated { .. } | Self::RevisionIgnored { .. } => Level::Warn,
             Self::ConfigurationSent { serves_any: false, .. } | Self::Configured { is_raised: false, .. } => {
                 Level::Warn
             }
@@ -229,6 +239,15 @@ impl fmt::Display for Event {
                 let but = if *serves_any { "" } else { ", which serves no switch" };
                 write!(f, "revision {revision} to {}{but}", name(client))
             }
+            Self::RevisionIgnored {
+                client,
+                revision,
+                in_force,
+            } => write!(
+                f,
+                "revision {revision} is ignored by {}: revision {in_force} is in force there",
+                name(client)
+            ),
             Self::SwitchOwner {
                 switch,
                 network,

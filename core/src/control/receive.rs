@@ -37,9 +37,15 @@ impl ControlNode {
                 associate,
                 node,
             } => self.on_collection(conn, instance, associate, &node),
-            Stanza::SubscribeConfiguration { kind, name, compact } => {
+            Stanza::SubscribeConfiguration {
+                kind,
+                name,
+                compact,
+                in_force,
+            } => {
                 let form = if compact { Form::Compact } else { Form::Full };
                 self.on_subscribe_configuration(conn, &kind, &name, form);
+                self.note_in_force(conn, in_force);
             }
             // No routes wait to be swept here, so the end-of-RIB of a client changes nothing.
             Stanza::EndOfRib => {}
@@ -203,6 +209,25 @@ impl ControlNode {
                 client.configuration = Some(feed);
             }
             Some(_) | None => self.refuse(conn, Refusal::Configuration, short(&format!("{kind} {name}"))),
+        }
+    }
+
+    /// A client has this revision in force: it ignores a lower one.
+    fn note_in_force(&mut self, conn: ConnId, in_force: Option<u64>) {
+        let Some(client) = self.clients.get_mut(conn) else {
+            return;
+        };
+        client.in_force = in_force;
+        let revision = self.inventory.revision;
+        if self.is_configured
+            && let Some(in_force) = client.ignores(revision)
+        {
+            let client = client.name.clone();
+            self.outputs.event(Event::RevisionIgnored {
+                client,
+                revision,
+                in_force,
+            });
         }
     }
 

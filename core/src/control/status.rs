@@ -56,6 +56,9 @@ pub struct ClientStatus {
     pub identities: Vec<String>,
     /// It has been sent everything that is configured; `None` if it did not subscribe to configuration.
     pub configured: Option<bool>,
+    /// It ignores the configuration because this higher revision is in force there.
+    #[serde(default)]
+    pub ignores_for: Option<u64>,
     /// The first of its subscriptions, by name.
     pub subscriptions: BTreeMap<InstanceName, SubscriptionStatus>,
     /// The number of all.
@@ -190,7 +193,7 @@ impl ControlNode {
         ControlStatus {
             revision: inventory.revision,
             clients: clients
-                .map(|(conn, client)| (client.name.clone(), client_status(conn, client)))
+                .map(|(conn, client)| (client.name.clone(), client_status(conn, client, inventory.revision)))
                 .collect(),
             networks: instances
                 .map(|(name, instance)| (name.clone(), network_status(instance)))
@@ -201,7 +204,7 @@ impl ControlNode {
     }
 }
 
-fn client_status(conn: ConnId, client: &Client) -> ClientStatus {
+fn client_status(conn: ConnId, client: &Client, revision: u64) -> ClientStatus {
     let subscriptions = client.subscriptions.iter().take(STATUS_ENTRIES);
     let subscriptions = subscriptions.map(|(name, subscription)| {
         let status = SubscriptionStatus {
@@ -224,6 +227,7 @@ fn client_status(conn: ConnId, client: &Client) -> ClientStatus {
             .as_ref()
             .map(|it| it.identities.clone())
             .unwrap_or_default(),
+        ignores_for: client.ignores(revision),
         configured: client.configuration.as_ref().map(|feed| !feed.has_unsent()),
         subscriptions: subscriptions.collect(),
         subscriptions_total: client.subscriptions.len(),

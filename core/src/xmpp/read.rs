@@ -111,13 +111,15 @@ fn read_iq(iq: Cursor<'_>) -> Result<Stanza, Trouble> {
         (Channel::Routes, "collection") => read_collection(action),
         (Channel::Configuration, "subscribe") => {
             let node = node(action)?;
+            let options = action.child("options");
             let (kind, name) = node
                 .split_once(':')
                 .ok_or_else(|| malformed("a subscription to nothing"))?;
             Ok(Stanza::SubscribeConfiguration {
                 kind: kind.into(),
                 name: name.into(),
-                compact: action.child("options").is_some_and(|it| ours(it, COMPACT).is_some()),
+                compact: options.is_some_and(|it| ours(it, COMPACT).is_some()),
+                in_force: options.and_then(|it| ours(it, REVISION)).map(number).transpose()?,
             })
         }
         (Channel::Routes | Channel::Configuration, other) => {
@@ -308,6 +310,9 @@ pub(super) const SUBSCRIPTION: &str = "subscription";
 
 /// Extension of ours, in the options of a subscription to configuration: VLANs may be properties of their port.
 pub(super) const COMPACT: &str = "compact";
+
+/// Extension of ours, there too: the revision in force at the agent.
+pub(super) const REVISION: &str = "revision";
 
 /// Extension of ours, among the items of an instance: the number of the subscription in which every route has been sent.
 pub(super) const END: &str = "end-of-rib";

@@ -48,6 +48,8 @@ pub enum Stanza {
         name: Box<str>,
         /// Extension of ours, that only a Tandem control node receives: VLANs are properties of their port.
         compact: bool,
+        /// Extension of ours: the revision that is in force at the agent. A control node with a lower one is ignored.
+        in_force: Option<u64>,
     },
     /// Control node: routes of an instance, of which all that share a path may share a message.
     Items {

@@ -7,7 +7,7 @@ use crate::xmpp::element::Element;
 use crate::xmpp::entry;
 use crate::xmpp::graph::{Change, Link, Node, NodeId};
 use crate::xmpp::markup::{attribute, escape, named, push, text_leaf};
-use crate::xmpp::read::{COMPACT, END, END_OF_RIB, SUBSCRIPTION};
+use crate::xmpp::read::{COMPACT, END, END_OF_RIB, REVISION, SUBSCRIPTION};
 use crate::xmpp::stanza::Stanza;
 use crate::xmpp::{CONTROL_NODE, OURS, PUBSUB};
 
@@ -75,9 +75,12 @@ impl Writer {
                 associate,
                 node,
             } => self.write_collection(out, instance, *associate, node),
-            Stanza::SubscribeConfiguration { kind, name, compact } => {
-                self.write_subscribe_configuration(out, kind, name, *compact);
-            }
+            Stanza::SubscribeConfiguration {
+                kind,
+                name,
+                compact,
+                in_force,
+            } => self.write_subscribe_configuration(out, (kind, name), *compact, *in_force),
             Stanza::Items { instance, items } => self.write_items(out, instance, items, |out, (key, path)| {
                 push(out, format_args!("<item id=\"{key}\">"));
                 entry::write(out, key, path);
@@ -124,7 +127,13 @@ impl Writer {
         out.push_str(" /></collection></pubsub></iq>");
     }
 
-    fn write_subscribe_configuration(&self, out: &mut String, kind: &str, name: &str, compact: bool) {
+    fn write_subscribe_configuration(
+        &self,
+        out: &mut String,
+        (kind, name): (&str, &str),
+        compact: bool,
+        in_force: Option<u64>,
+    ) {
         let Self {
             from,
             to_configuration: to,
@@ -135,11 +144,15 @@ impl Writer {
             format_args!("<iq type=\"set\" from=\"{from}\" to=\"{to}\"><pubsub xmlns=\"{PUBSUB}\"><subscribe"),
         );
         attribute(out, "node", &[kind, ":", name]);
-        if compact {
-            push(
-                out,
-                format_args!("><options><{COMPACT} xmlns=\"{OURS}\" /></options></subscribe>"),
-            );
+        if compact || in_force.is_some() {
+            out.push_str("><options>");
+            if compact {
+                push(out, format_args!("<{COMPACT} xmlns=\"{OURS}\" />"));
+            }
+            if let Some(revision) = in_force {
+                write_number(out, REVISION, revision);
+            }
+            out.push_str("</options></subscribe>");
         } else {
             out.push_str(" />");
         }

@@ -82,6 +82,7 @@ fn an_agent_subscribes_and_unsubscribes() {
                 kind: "virtual-router".into(),
                 name: "default-global-system-config:tor-agent-1".into(),
                 compact: false,
+                in_force: None,
             },
             Stanza::EndOfRib,
         ]
@@ -94,11 +95,12 @@ fn an_agent_of_ours_asks_for_the_compact_form_of_its_configuration() {
         kind: "virtual-router".into(),
         name: "default-global-system-config:agent-a".into(),
         compact: true,
+        in_force: Some(5),
     };
     let mut out = String::new();
     Writer::of_agent("agent-a").write(&subscribe, &mut out);
     let expected = "<subscribe node=\"virtual-router:default-global-system-config:agent-a\">\
-                    <options><compact xmlns=\"urn:tandem:2\" /></options></subscribe>";
+                    <options><compact xmlns=\"urn:tandem:2\" /><revision xmlns=\"urn:tandem:2\">5</revision></options></subscribe>";
     assert!(out.contains(expected), "{out}");
     assert_eq!(read(out.as_bytes()), Ok(vec![subscribe]));
 }

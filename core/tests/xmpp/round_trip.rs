@@ -143,10 +143,13 @@ fn stanza() -> impl Strategy<Value = Stanza> {
             associate,
             node: key.node(),
         }),
-        ("[a-z-]{1,9}", name(), any::<bool>()).prop_map(|(kind, name, compact)| Stanza::SubscribeConfiguration {
-            kind: kind.into(),
-            name: name.into(),
-            compact
+        ("[a-z-]{1,9}", name(), any::<bool>(), any::<Option<u64>>()).prop_map(|(kind, name, compact, in_force)| {
+            Stanza::SubscribeConfiguration {
+                kind: kind.into(),
+                name: name.into(),
+                compact,
+                in_force,
+            }
         }),
         (name(), vec((key(), path(0..3)), 1..4)).prop_map(|(instance, items)| Stanza::Items {
             instance: instance.into(),

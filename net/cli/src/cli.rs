@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{Exit, Output, agent, check, completions, control, demo, lab, man, pki, sim, status, switch};
+use crate::commands::{
+    Exit, Output, agent, check, completions, control, demo, inventory, lab, man, pki, sim, status, switch,
+};
 
 /// A highly available ToR agent that manages switches through OVSDB
 #[derive(Debug, Parser)]
@@ -31,6 +33,7 @@ enum Command {
     Completions(completions::Args),
     Control(control::Args),
     Demo(demo::Args),
+    Inventory(inventory::Args),
     #[command(hide = true)]
     Lab(lab::Args),
     Man(man::Args),
@@ -68,6 +71,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Completions(args) => completions::run(args, Cli::command(), output),
         Command::Control(args) => control::run(args, output),
         Command::Demo(args) => demo::run(args, output),
+        Command::Inventory(args) => inventory::run(args, output),
         Command::Lab(args) => lab::run(args, output),
         Command::Man(args) => man::run(args, Cli::command(), output),
         Command::Pki(args) => pki::run(args, output),

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod driver;
+pub mod durable;
 pub mod event;
 pub mod health;
 pub mod http;

@@ -130,7 +130,7 @@ impl fmt::Display for What {
                 in_force,
             } => write!(
                 f,
-                "{} sends revision {revision}, and {in_force} is in force",
+                "{}: revision {revision} ignored: revision {in_force} is in force",
                 short(name)
             ),
             Self::Contradicted { name, revision } => {

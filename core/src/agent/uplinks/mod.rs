@@ -121,6 +121,11 @@ impl Uplinks {
         self.connections.uplinks().next().is_some()
     }
 
+    /// Whether the configuration of some control node with a session is in force.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.source.is_any_in_force()
+    }
+
     /// Whether some control node has been sent everything that we publish.
     pub(crate) fn has_sent_all(&self, now: Time) -> bool {
         self.connections.uplinks().any(|uplink| uplink.has_sent_all(now))

@@ -17,6 +17,7 @@ use crate::agent::graph::virtual_router;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::contrail_schema::property::REVISION;
 use crate::machine::{CloseReason, CloseWhy};
+use crate::status::Ignored;
 use crate::time::Time;
 use crate::xmpp::Stanza;
 use crate::xmpp::graph::{Change, NodeId};
@@ -29,6 +30,8 @@ pub(super) struct Source {
     providers: BTreeMap<UplinkId, Provider>,
     /// The one whose configuration is, or will be, in force.
     followed: Option<UplinkId>,
+    /// Of those, the one that was reported: its configuration is in force.
+    announced: Option<UplinkId>,
     /// Of the configuration in force, if a revision came with it.
     revision: Option<u64>,
     configuration: Option<Arc<Configuration>>,
@@ -41,6 +44,7 @@ impl Source {
             session,
             providers: BTreeMap::new(),
             followed: None,
+            announced: None,
             revision: None,
             configuration: None,
         }
@@ -51,9 +55,27 @@ impl Source {
         self.revision
     }
 
-    /// Whether the configuration of this session is in force, or is about to be.
-    pub(super) fn is_followed(&self, id: Option<UplinkId>) -> bool {
-        id.is_some() && self.followed == id
+    /// Whether the configuration of this session is in force.
+    pub(super) fn is_in_force(&self, id: Option<UplinkId>) -> bool {
+        id.is_some_and(|id| self.is_followed(id) && self.providers.get(&id).is_some_and(|it| it.snapshot().is_some()))
+    }
+
+    /// Whether the configuration of some session is in force. A control node of another make is trusted to send it: it
+    /// marks no end, and its revision cannot be lower.
+    pub(super) fn is_any_in_force(&self) -> bool {
+        let followed = self.followed.and_then(|id| self.providers.get(&id));
+        followed.is_some_and(|it| !it.is_ours() || it.snapshot().is_some())
+    }
+
+    /// Why the configuration of this session is ignored, if it is.
+    pub(super) fn ignored(&self, id: Option<UplinkId>) -> Option<Ignored> {
+        let provider = self.providers.get(&id?)?;
+        let outdated = self.is_outdated(provider).then_some(Ignored::Outdated);
+        provider.exceeds().then_some(Ignored::TooLarge).or(outdated)
+    }
+
+    fn is_followed(&self, id: UplinkId) -> bool {
+        self.followed == Some(id)
     }
 
     /// The revision that this session sent, and whether that has differed from what is in force for long enough to be
@@ -163,7 +185,7 @@ impl Source {
         let provider = &self.providers[&id];
         if self.is_outdated(provider) {
             self.followed.take_if(|followed| *followed == id);
-        } else if self.is_followed(Some(id)) || self.is_better(provider) {
+        } else if self.is_followed(id) || self.is_better(provider) {
             self.follow(id, outputs);
         }
         self.choose(now, connections, outputs);
@@ -173,22 +195,28 @@ impl Source {
         let compact = provider.is_ours();
         self.providers.insert(id, provider);
         let NodeId { kind, name } = self.own_node();
-        let stanza = Stanza::SubscribeConfiguration { kind, name, compact };
+        let stanza = Stanza::SubscribeConfiguration {
+            kind,
+            name,
+            compact,
+            in_force: self.revision.filter(|_| compact),
+        };
         outputs.push_back(Output::SendStanza { id, stanza });
     }
 
-    /// From now on the configuration of this control node is in force: what it has sent, and what it will send.
+    /// From now on the configuration of this control node is in force: what it has sent, and what it will send. It is
+    /// reported when there is something: what it sends may turn out to be outdated.
     fn follow(&mut self, id: UplinkId, outputs: &mut VecDeque<Output>) {
         let Some(provider) = self.providers.get(&id) else {
             return;
         };
         let (name, snapshot) = (provider.name().to_owned(), provider.snapshot().cloned());
-        if self.followed.replace(id) != Some(id) {
+        self.followed = Some(id);
+        let Some(snapshot) = snapshot else { return };
+        if self.announced.replace(id) != Some(id) {
             outputs.push_back(Output::Event(What::ConfiguredBy { name: name.clone() }));
         }
-        if let Some(snapshot) = snapshot {
-            self.put_in_force(name, snapshot, outputs);
-        }
+        self.put_in_force(name, snapshot, outputs);
     }
 
     fn put_in_force(&mut self, name: String, snapshot: Snapshot, outputs: &mut VecDeque<Output>) {
@@ -359,33 +387,65 @@ mod tests {
     #[test]
     fn every_tandem_control_node_is_asked_and_the_first_is_followed() {
         let (mut both, acts) = Both::new([true, true]);
-        assert_eq!(acts, [Act::Ask(1), Act::Ask(2), follow(1)]);
+        assert_eq!(acts, [Act::Ask(1), Act::Ask(2)]);
         assert_eq!(both.choose(), [], "it is asked once");
+        assert_eq!(both.send(1, 5), [follow(1), Act::Configure]);
     }
 
     #[test]
     fn a_control_node_of_another_make_is_asked_when_no_other_is_left() {
         let (mut both, acts) = Both::new([false, true]);
-        assert_eq!(acts, [Act::Ask(2), follow(2)]);
-        assert_eq!(both.close(2), [Act::Ask(1), follow(1)]);
+        assert_eq!(acts, [Act::Ask(2)]);
+        assert_eq!(both.close(2), [Act::Ask(1)]);
     }
 
     #[test]
     fn a_higher_revision_is_followed_at_once_and_a_lower_never() {
         let (mut both, _) = Both::new([true, true]);
-        assert_eq!(both.send(1, 5), [Act::Configure]);
+        assert_eq!(both.send(1, 5), [follow(1), Act::Configure]);
         assert_eq!(both.send(2, 6), [follow(2), Act::Configure]);
         assert_eq!(both.send(1, 4), []);
         assert_eq!(both.source.revision(), Some(6));
-        assert!(both.source.is_followed(Some(UplinkId(2))));
+        assert!(both.source.is_in_force(Some(UplinkId(2))));
+    }
+
+    #[test]
+    fn a_control_node_with_a_lower_revision_is_never_reported_as_the_source() {
+        let (mut both, _) = Both::new([true, true]);
+        both.send(1, 5);
+        assert_eq!([both.close(2), both.close(1)], [[], []]);
+        both.connections
+            .on_opened(Time::ORIGIN, UplinkId(1), "control-1".into(), true);
+        both.connections.dial(Time::ORIGIN, &mut VecDeque::new());
+        let mut outputs = VecDeque::new();
+        let asked = both.source.own_node();
+        both.source.ask(
+            UplinkId(9),
+            Provider::new(Time::ORIGIN, "control-1".into(), true),
+            &mut outputs,
+        );
+        both.source.follow(UplinkId(9), &mut outputs);
+        let stanza = Stanza::SubscribeConfiguration {
+            kind: asked.kind,
+            name: asked.name,
+            compact: true,
+            in_force: Some(5),
+        };
+        assert!(
+            matches!(&outputs.make_contiguous()[..], [Output::SendStanza { stanza: sent, .. }] if *sent == stanza),
+            "{outputs:?}"
+        );
+        assert_eq!(both.send(9, 3), []);
+        assert!(!both.source.is_any_in_force() && !both.source.is_in_force(Some(UplinkId(9))));
     }
 
     #[test]
     fn too_much_configuration_is_ignored_and_the_session_stays() {
         let (mut both, _) = Both::new([true, true]);
         both.send(1, 5);
-        assert_eq!(both.send_too_much(1, 6), [Act::Ignore, follow(2)]);
-        assert_eq!(both.send(2, 5), [Act::Configure]);
+        assert_eq!(both.send_too_much(1, 6), [Act::Ignore]);
+        assert_eq!(both.source.ignored(Some(UplinkId(1))), Some(Ignored::TooLarge));
+        assert_eq!(both.send(2, 5), [follow(2), Act::Configure]);
         assert_eq!(both.send_too_much(2, 6), [Act::Ignore]);
         assert_eq!(both.source.revision(), Some(5), "what is in force stays");
         assert_eq!(both.send(1, 6), [], "that is the same revision");
@@ -403,6 +463,7 @@ mod tests {
         both.send(2, 6);
         assert_eq!(both.close(2), []);
         assert_eq!((both.source.revision(), both.source.followed), (Some(6), None));
+        assert_eq!(both.source.ignored(Some(UplinkId(1))), Some(Ignored::Outdated));
         assert_eq!(both.send(1, 6), [follow(1), Act::Configure]);
     }
 }

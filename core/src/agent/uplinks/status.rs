@@ -42,7 +42,8 @@ fn slot(address: SocketAddr, failures: u32, uplink: Option<&Uplink>, source: &So
     UplinkStatus {
         address,
         name: uplink.map(|it| it.name().to_owned()),
-        configures: source.is_followed(id),
+        configures: source.is_in_force(id),
+        ignored: source.ignored(id),
         revision,
         disagrees,
         failures,

@@ -229,6 +229,7 @@ fn a_client_receives_no_configuration_of_another() {
             kind,
             name: name.into(),
             compact: true,
+            in_force: None,
         },
     );
     world.run_to_rest();

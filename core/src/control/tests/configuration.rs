@@ -24,6 +24,7 @@ fn ask_in_form(name: &str, compact: bool) -> Stanza {
         kind: "virtual-router".into(),
         name: format!("{GLOBAL}:{name}").into(),
         compact,
+        in_force: None,
     }
 }
 

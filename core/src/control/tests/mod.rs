@@ -5,6 +5,7 @@ mod configuration;
 mod graceful_restart;
 mod model;
 mod pace;
+mod revision;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};

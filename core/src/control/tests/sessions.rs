@@ -148,6 +148,7 @@ fn a_refused_publication_is_counted_and_ends_nothing() {
         kind: kind.into(),
         name: format!("{GLOBAL}:agent-a").into(),
         compact: false,
+        in_force: None,
     };
     world.send(1, configuration("virtual-machine"));
     world.send(1, configuration("virtual-router"));

@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod control;
 pub mod demo;
+pub mod inventory;
 pub mod lab;
 pub mod man;
 pub mod pki;

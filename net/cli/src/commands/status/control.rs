@@ -92,6 +92,7 @@ fn clients(status: &ControlStatus) -> Vec<Vec<String>> {
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, client) in &status.clients {
         let configuration = match client.configured {
+            _ if client.ignores_for.is_some() => "IGNORED",
             Some(true) => "sent",
             Some(false) => "being sent",
             None => "not requested",

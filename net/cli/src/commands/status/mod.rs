@@ -91,17 +91,26 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     Ok(Exit::Good)
 }
 
+/// What a running agent or control node answers; an error is a sentence for a person.
+pub(super) fn ask(url: &str, path: &str) -> Result<Vec<u8>, String> {
+    get(&fetch::server(url)?, path)
+}
+
+fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| format!("cannot start: {why}"))?;
+    runtime.block_on(fetch::get(server, path))
+}
+
 /// Asks; an error is a sentence for a person.
 fn status(args: &Args) -> Result<Status, String> {
     let server = match &args.config {
         Some(path) => configured(path)?,
         None => fetch::server(&args.url)?,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|why| format!("cannot start: {why}"))?;
-    let body = runtime.block_on(fetch::get(&server, "/status"))?;
+    let body = get(&server, "/status")?;
     Status::parse(&body)
         .map_err(|why| format!("what http://{server}/status answers is no status of an agent or control node: {why}"))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tandem_core::status::{AgentStatus, Alarm, SessionStatus};
+use tandem_core::status::{AgentStatus, Alarm, Ignored, SessionStatus};
 
 use crate::commands::count;
 use tandem_net::metrics::phases;
@@ -70,6 +70,19 @@ fn head(status: &AgentStatus) -> String {
         Some(_) => line(&mut text, "peer: SILENT"),
         None => {}
     }
+    for node in &status.control_nodes {
+        let name = clean(node.name.as_deref().unwrap_or_default());
+        let revision = |revision: Option<u64>| revision.map(|it| it.to_string()).unwrap_or_default();
+        let (theirs, ours) = (revision(node.revision), revision(status.revision));
+        match node.ignored {
+            Some(Ignored::Outdated) => {
+                let what = format!("REVISION {theirs} IGNORED: revision {ours} is in force");
+                line(&mut text, &format!("{name}: {what}"));
+            }
+            Some(Ignored::TooLarge) => line(&mut text, &format!("{name}: CONFIGURATION TOO LARGE, and ignored")),
+            None => {}
+        }
+    }
     for (name, switch) in &status.switches {
         for alarm in &switch.alarms {
             let what = match alarm {
@@ -104,11 +117,18 @@ fn control_nodes(status: &AgentStatus) -> String {
     for node in &status.control_nodes {
         let name = node.name.as_deref().map_or_else(|| "no session".into(), clean);
         let configures = if node.configures { "yes" } else { "no" };
-        let revision = match (node.revision, node.disagrees) {
-            (Some(revision), false) => revision.to_string(),
-            (Some(revision), true) => format!("{revision} DISAGREES"),
-            (None, false) => "-".into(),
-            (None, true) => "DISAGREES".into(),
+        let remark = match node.ignored {
+            Some(Ignored::Outdated) => " IGNORED",
+            Some(Ignored::TooLarge) => " TOO LARGE",
+            None if node.disagrees => " DISAGREES",
+            None => "",
+        };
+        let revision = node.revision.map(|revision| revision.to_string());
+        let revision = match (revision, remark.trim_start()) {
+            (None, "") => "-".into(),
+            (revision, _) => format!("{}{remark}", revision.unwrap_or_default())
+                .trim_start()
+                .to_owned(),
         };
         let mut row = vec![node.address.to_string(), name, configures.into(), revision];
         let counts = [

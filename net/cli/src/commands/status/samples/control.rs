@@ -99,6 +99,7 @@ fn agent() -> ClientStatus {
         foreign_next_hops: [[10, 0, 9, 9].into()].into(),
         identities: vec!["agent-a".into()],
         configured: Some(true),
+        ignores_for: None,
         subscriptions: BTreeMap::from([
             (BLUE.into(), subscription(502, true)),
             (RED.into(), subscription(0, false)),
@@ -117,6 +118,7 @@ fn services_node() -> ClientStatus {
         foreign_next_hops: [].into(),
         identities: vec!["tsn-a".into()],
         configured: None,
+        ignores_for: None,
         subscriptions: BTreeMap::from([(
             BLUE.into(),
             SubscriptionStatus {

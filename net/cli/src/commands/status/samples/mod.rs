@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use tandem_core::CloseCounts;
 use tandem_core::evpn::Unusable;
 use tandem_core::health::Grade;
-use tandem_core::status::{AgentStatus, PeerStatus, UplinkStatus};
+use tandem_core::status::{AgentStatus, Ignored, PeerStatus, UplinkStatus};
 
 pub(crate) use agent::busy;
 
@@ -39,6 +39,7 @@ pub(crate) fn led() -> AgentStatus {
         configures: false,
         revision: None,
         disagrees: false,
+        ignored: None,
         failures: 0,
         instances: 0,
         instances_complete: 0,
@@ -62,6 +63,7 @@ pub(crate) fn led() -> AgentStatus {
             name: Some("control-2".into()),
             revision: Some(6),
             disagrees: true,
+            ignored: Some(Ignored::Outdated),
             ..node(6)
         },
         UplinkStatus { failures: 4, ..node(7) },
