@@ -11,12 +11,12 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 use tandem_benches::raw::Client;
 use tandem_benches::{Turns, server};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
-use tandem_core::session::{Notice, Opening, Session};
+use tandem_core::session::{Command, Notice, Opening, Session};
 use tandem_core::{ConnId, Generation, Mac, Peer, Uuid, Vni};
 use tandem_lab::Scratch;
 use tandem_lab::switch::remote_mac;
 use tandem_net::driver::env::{Env, TokioEnv};
-use tandem_net::driver::message::Message;
+use tandem_net::driver::message::{Message, SessionMessage};
 use tandem_net::driver::session;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -89,7 +89,9 @@ fn agent(scratch: &Scratch, configuration: &Arc<Configuration>) -> Duration {
             fit: true,
         };
         let session = Box::new(Session::new(env.now(), opening));
-        let (_orders, receiver) = mpsc::unbounded_channel();
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let cleared = orders.send(SessionMessage::Command(Command::Clear));
+        cleared.expect("the session takes it when it runs");
         let (sender, mut messages) = mpsc::channel(1024);
         let run = tokio::spawn(session::run(env, session, stream, receiver, sender));
         loop {

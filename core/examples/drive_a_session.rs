@@ -1,7 +1,7 @@
 //! Drives a session with a switch by hand: no socket, no clock, no thread. Run it with
 //! `cargo run -p tandem-core --example drive_a_session`.
 //!
-//! A switch has connected. It answers three requests, and it gives us the lock. Then it goes silent: the session sends an
+//! A switch has connected. It answers four requests, and it gives us the lock. Then it goes silent: the session sends an
 //! echo after ten seconds, and closes after twenty. A driver does the same with a socket and a real clock.
 #![allow(clippy::print_stdout, reason = "printing is all that it does")]
 
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tandem_core::configuration::{Configuration, SessionOptions, Switch};
 use tandem_core::event::LogEvent;
 use tandem_core::ovsdb::schema::REQUIRED;
-use tandem_core::session::{Input, Opening, Output, Session};
+use tandem_core::session::{Command, Input, Opening, Output, Session};
 use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,6 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut now = Time::ORIGIN;
     let mut session = Session::new(now, opening);
     let mut answers = drain(now, &mut session);
+    // An agent does so when it knows no other switch of this name.
+    session.handle(now, Input::Command(Command::Clear));
     loop {
         let input = if answers.is_empty() {
             // Nothing to read: wait until the session wants to be woken. Time is a number, so this takes no time.

@@ -19,18 +19,21 @@ pub struct SessionAlarm {
 pub enum AlarmKind {
     /// The database is clustered or behind a relay: a lock does not keep other agents from writing.
     Unfenced,
+    /// Another switch has the same name and is programmed instead.
+    Duplicate,
     /// The server has no room: a lane of writes stopped.
     WritesStopped,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Unfenced, Self::WritesStopped];
+    pub const ALL: [Self; 3] = [Self::Unfenced, Self::Duplicate, Self::WritesStopped];
 
     /// The label of a metric, and the text in JSON.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Unfenced => "unfenced",
+            Self::Duplicate => "duplicate",
             Self::WritesStopped => "writes_stopped",
         }
     }
@@ -39,6 +42,7 @@ impl AlarmKind {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Unfenced => "LOCK FENCES NOTHING",
+            Self::Duplicate => "TWO SWITCHES WITH THIS NAME",
             Self::WritesStopped => "WRITES STOPPED",
         }
     }

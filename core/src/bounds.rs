@@ -111,6 +111,13 @@ bounds! {
     /// Time to answer the probe of a doubted connection.
     pub const PROBE_ANSWER: Duration = Duration::from_secs(1);
 
+    /// Time that a session waits for its clearance while another session with a switch of its name does not show whether
+    /// it is alive.
+    pub const CLEARANCE: Duration = Duration::from_secs(3);
+
+    /// Pause between two log lines about the same two switches of one name.
+    pub const DUPLICATE_PAUSE: Duration = Duration::from_secs(60);
+
     /// Time for which a connection may hold or await the lock before it names a configured switch.
     pub const NAMELESS_LOCK: Duration = Duration::from_secs(2);
 

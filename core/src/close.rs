@@ -78,6 +78,7 @@ reasons! {
     Incompatible = "incompatible", Some(Fault::PeerIncompatible), "The peer lacks or refuses something that we need.";
     WrongCertificate = "wrong_certificate", Some(Fault::PeerMisbehaved), "The certificate is not one that the peer may present under the name that it gives.";
     UnknownClient = "unknown_client", Some(Fault::Environment), "The inventory names no such client.";
+    Duplicate = "duplicate", Some(Fault::Environment), "Another switch has the same name, and is programmed instead.";
     NameTaken = "name_taken", Some(Fault::PeerMisbehaved), "Another client of the same name is connected.";
     ProtocolError = "protocol_error", Some(Fault::PeerMisbehaved), "The peer broke the protocol.";
     NoAnswer = "no_answer", Some(Fault::PeerMisbehaved), "A request stayed without an answer until its deadline.";

@@ -31,6 +31,7 @@ pub mod mutant;
 pub mod ovsdb;
 pub mod session;
 pub mod status;
+pub mod switch_identity;
 mod text;
 mod time;
 pub mod xmpp;

@@ -11,6 +11,7 @@ use crate::close::CloseCounts;
 use crate::evpn::Unusable;
 use crate::health::Grade;
 use crate::ids::{ConnId, Generation, SwitchName};
+use crate::machine::Fingerprint;
 
 /// An agent, as `/status` serves it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +159,9 @@ pub struct SessionStatus {
     pub generation: Generation,
     /// The address of the switch.
     pub from: SocketAddr,
+    /// The fingerprint of the switch's certificate, where the configuration ties none to its name; `None` without TLS.
+    #[serde(default)]
+    pub unbound_certificate: Option<Fingerprint>,
     /// Its phase.
     pub phase: Phase,
     /// Whether it may write.

@@ -10,7 +10,7 @@ use tandem_core::bounds::{AUDIT_ROWS_PER_STEP, DUMP_ANSWER, NAMELESS, REQUEST_AN
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::machine::{CloseWhy, Fault};
 use tandem_core::ovsdb::schema::REQUIRED;
-use tandem_core::session::{Command, Input, Opening, Output, Session};
+use tandem_core::session::{Command, Input, Notice, Opening, Output, Session};
 use tandem_core::status::Ownership;
 use tandem_core::{ConnId, Generation, Machine, Peer, Time, Uuid, Vni};
 
@@ -117,14 +117,17 @@ impl World {
     }
 
     fn drain(&mut self) {
-        let mut answers = Vec::new();
+        let (mut answers, mut identified) = (Vec::new(), false);
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Send(bytes) => answers.extend(self.sent(&bytes)),
                 Output::Close(why) => self.closed = Some(why),
-                Output::Notify(_) => {}
+                Output::Notify(notice) => identified |= matches!(notice, Notice::Identified { .. }),
                 Output::Event(event) => self.log.push(event.what.to_string()),
             }
+        }
+        if identified {
+            self.handle(Input::Command(Command::Clear));
         }
         for answer in answers {
             self.bytes(answer);

@@ -10,6 +10,7 @@ use tandem_core::bounds::{ROUTES_PER_STEP, SEQUENCE_MEMORY};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::event::Route;
 use tandem_core::session::Notice;
+use tandem_core::switch_identity::SwitchRow;
 use tandem_core::{CloseReason, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
 const NETWORK: Uuid = Uuid(1);
@@ -101,9 +102,9 @@ fn published(routes: u32) -> (Agent, usize) {
         )
     };
     notify(Notice::Identified {
-        switches: vec!["tor1".into()],
+        switches: [("tor1".into(), SwitchRow::default())].into(),
     });
-    notify(Notice::MayWrite);
+    notify(Notice::MayWrite { locked: true });
     let mut published = 0;
     for number in 0..routes {
         let [a, b, c, d] = number.to_be_bytes();

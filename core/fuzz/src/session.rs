@@ -57,6 +57,8 @@ struct World {
     /// The session received a line that the switch did not send, so that their states may differ.
     lied: bool,
     thief: bool,
+    /// The session has identified its switch, and is to be cleared.
+    identified: bool,
     /// The session has reported its end.
     closed: bool,
     /// The connection is gone.
@@ -115,6 +117,7 @@ impl World {
             lock,
             lied: false,
             thief: false,
+            identified: false,
             closed: false,
             over: false,
             exported: BTreeSet::new(),
@@ -144,7 +147,7 @@ impl World {
                 });
             }
             b'f' => self.command(Command::Fit),
-            b'p' => self.command(Command::Probe),
+            b'p' => self.command(Command::Probe(1)),
             b'd' => self.command(Command::Drain),
             b'H' => self.command(Command::HandOver),
             b'q' => self.command(Command::Close(CloseWhy::new(
@@ -328,6 +331,9 @@ impl World {
                 }
             }
         }
+        if std::mem::take(&mut self.identified) && !self.over {
+            self.handle(Input::Command(Command::Clear));
+        }
         assert_eq!(self.session.exported(), self.exported.len());
         if self.session.ownership() == Ownership::Lockless {
             assert!(self.lied || !self.has_locks, "the switch knows locks");
@@ -355,8 +361,9 @@ impl World {
                 self.exported.clear();
                 self.closed = true;
             }
-            Notice::Identified { .. } | Notice::Unidentified { .. } => {}
-            Notice::MayWrite | Notice::Read | Notice::Audited => {}
+            Notice::Identified { .. } => self.identified = true,
+            Notice::Unidentified { .. } | Notice::Alive { .. } => {}
+            Notice::MayWrite { .. } | Notice::Read | Notice::Audited => {}
         }
     }
 

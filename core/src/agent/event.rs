@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Level, LogEvent};
 use crate::ids::SwitchName;
 use crate::log_words;
+use crate::switch_identity::SwitchIdentity;
 use crate::text::short;
 
 /// An event about the peer agent.
@@ -39,6 +40,15 @@ pub enum What {
         /// The fingerprint of the peer's.
         theirs: String,
     },
+    /// Two switches have one name; only one of them is programmed.
+    Duplicate {
+        /// `Physical_Switch.name` of both.
+        switch: SwitchName,
+        /// The one that is programmed.
+        kept: Box<SwitchIdentity>,
+        /// The one that is not.
+        barred: Box<SwitchIdentity>,
+    },
     /// They have the same configuration again.
     Agreed {
         /// `Physical_Switch.name`.
@@ -47,10 +57,11 @@ pub enum What {
 }
 
 impl LogEvent for What {
-    log_words!(PeerUp, PeerDown, Mastership, Disagreed, Agreed);
+    log_words!(PeerUp, PeerDown, Mastership, Duplicate, Disagreed, Agreed);
 
     fn level(&self) -> Level {
         match self {
+            Self::Duplicate { .. } => Level::Error,
             Self::PeerDown { .. } | Self::Disagreed { .. } => Level::Warn,
             Self::Mastership { owners, .. } if owners.len() != 1 => Level::Warn,
             Self::PeerUp { .. } | Self::Mastership { .. } | Self::Agreed { .. } => Level::Info,
@@ -64,6 +75,12 @@ impl fmt::Display for What {
         match self {
             Self::PeerUp { agent } => write!(f, "{} sends reports", short(agent)),
             Self::PeerDown { agent } => write!(f, "no report from {} for 3 s", short(agent)),
+            Self::Duplicate { switch, kept, barred } => {
+                write!(
+                    f,
+                    "two switches are named {switch}: {kept} is programmed, {barred} is not"
+                )
+            }
             Self::Mastership { switch, owners } => {
                 let owners: Vec<String> = owners.iter().map(|owner| short(owner)).collect();
                 match owners.as_slice() {

@@ -132,6 +132,8 @@ pub enum Why {
     MoreWork,
     /// An uplink has its reason.
     Uplink(uplinks::Why),
+    /// A session has waited long enough for its clearance.
+    ClearanceDue,
     /// The grade may change, or a report to the peer agent is due.
     GradeDue,
 }

@@ -7,6 +7,7 @@
 //! `drain` how it goes. This file joins the parts; the joints of routes are in `routes`, those of the pair in `peer`.
 
 mod adverts;
+mod clearance;
 mod drain;
 mod event;
 mod exports;
@@ -32,10 +33,11 @@ use crate::bounds::NAMELESS_CONNECTIONS;
 use crate::close::CloseCounts;
 use crate::configuration::Configuration;
 use crate::health::Grade;
-use crate::ids::{ConnId, Generation, SwitchName};
+use crate::ids::{ConnId, Generation, SwitchName, Uuid};
 use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
 use crate::session::{Command, Notice, Opening, Session};
 use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus};
+use crate::switch_identity::SwitchRow;
 use crate::time::{Deadline, Time};
 pub use adverts::Advert;
 use drain::{Drain, Step};
@@ -71,6 +73,8 @@ pub struct Agent {
     /// `None`: this agent has no peer agent.
     pair: Option<Pair>,
     drain: Drain,
+    /// The rows of two switches of one name, the programmed one first, and when that was reported last.
+    duplicates: BTreeMap<SwitchName, (Time, [Uuid; 2])>,
     /// The sessions that ended.
     closed: CloseCounts,
     /// The service of the switches, as last sent to the uplinks.
@@ -100,6 +104,7 @@ impl Agent {
             grading: Grading::new(),
             pair: None,
             drain: Drain::default(),
+            duplicates: BTreeMap::new(),
             closed: CloseCounts::default(),
             served: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -229,9 +234,10 @@ impl Agent {
     /// A session notified us. A late notice of an old session touches nothing but what that session exported.
     fn on_notice(&mut self, now: Time, conn: ConnId, generation: Generation, notice: Notice) {
         match notice {
-            Notice::Identified { switches } => self.on_identified(conn, switches),
+            Notice::Identified { switches } => self.on_identified(now, conn, switches),
             Notice::Unidentified { named } => self.sessions.on_unidentified(conn, named),
-            Notice::MayWrite => self.on_may_write(conn),
+            Notice::MayWrite { locked } => self.on_may_write(conn, locked),
+            Notice::Alive { probe } => self.on_alive(now, conn, probe),
             Notice::Read => self.on_read(conn, generation),
             Notice::Audited => {
                 self.sessions.on_audited(conn);
@@ -253,25 +259,27 @@ impl Agent {
                 self.imports.on_closed(conn);
                 let served = self.sessions.on_closed(conn);
                 self.roles.update(&served, &self.sessions);
+                self.clear_waiting(now);
             }
         }
     }
 
     /// A switch has named itself.
-    fn on_identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) {
+    fn on_identified(&mut self, now: Time, conn: ConnId, switches: BTreeMap<SwitchName, SwitchRow>) {
         let before = self.sessions.on_identified(conn, switches);
         self.roles.update(&before, &self.sessions);
         self.update_roles(conn);
         self.update_networks(conn);
+        self.clear(now, conn);
     }
 
     /// A session may write from now on. A rival that still claims the same switch must show that its line is alive.
-    fn on_may_write(&mut self, conn: ConnId) {
-        self.sessions.on_may_write(conn);
+    fn on_may_write(&mut self, conn: ConnId, locked: bool) {
+        self.sessions.on_may_write(conn, locked);
         self.update_roles(conn);
         let owners = self.sessions.rivals(conn).filter(|(_, known)| known.is_owner());
         let owners: Vec<ConnId> = owners.map(|(conn, _)| conn).collect();
-        self.probe(owners);
+        self.challenge(owners);
     }
 
     /// A session has read everything. An older rival must show that its line is alive; not earlier, because a server that
@@ -282,14 +290,7 @@ impl Agent {
             .rivals(conn)
             .filter(|(_, known)| known.generation() < generation);
         let older: Vec<ConnId> = older.map(|(conn, _)| conn).collect();
-        self.probe(older);
-    }
-
-    /// Sessions must show that their lines are alive.
-    fn probe(&mut self, conns: Vec<ConnId>) {
-        for conn in conns {
-            self.command(conn, Command::Probe);
-        }
+        self.challenge(older);
     }
 
     /// A session is not what it was to its switches.
@@ -323,6 +324,9 @@ impl Agent {
         let step = self.drain.on_timeout(now);
         self.take_drain_step(now, step);
         self.check_uplinks(now);
+        if self.sessions.clearance_due().is_some_and(|due| due <= now) {
+            self.clear_waiting(now);
+        }
     }
 
     fn take_drain_step(&mut self, now: Time, step: Option<Step>) {
@@ -400,7 +404,12 @@ impl Machine for Agent {
     }
 
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
-        let deadlines = [self.drain.deadline(), self.routes_due(), self.grade_due()];
+        let clearance = self.sessions.clearance_due();
+        let clearance = clearance.map(|at| Deadline {
+            at,
+            why: Why::ClearanceDue,
+        });
+        let deadlines = [self.drain.deadline(), self.routes_due(), self.grade_due(), clearance];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }
@@ -426,7 +435,7 @@ mod tests {
             while let Some(output) = agent.poll_output() {
                 if let Output::Command {
                     conn,
-                    command: Command::Probe,
+                    command: Command::Probe(_),
                 } = output
                 {
                     proving.push(conn.0);
@@ -452,7 +461,7 @@ mod tests {
             };
             assert!(proving(connected).is_empty());
             let identified = Notice::Identified {
-                switches: vec![switch.into()],
+                switches: [(switch.into(), SwitchRow::default())].into(),
             };
             assert!(proving(notified(conn, identified)).is_empty());
         }

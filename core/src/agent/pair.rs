@@ -222,6 +222,7 @@ mod tests {
             owned,
             audited: false,
             configuration: configuration.into(),
+            ..SwitchRole::default()
         };
         PeerReport {
             agent: "agent-b".into(),

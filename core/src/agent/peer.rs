@@ -40,11 +40,10 @@ impl Agent {
             // Every local session that still claims the switch must show that its line is alive.
             let claims =
                 |(_, known): &(ConnId, &super::SessionRecord)| known.is_owner() && known.served().contains(&name);
-            for (conn, _) in self.sessions.iter().filter(claims) {
-                let command = Command::Probe;
-                self.outputs.push_back(Output::Command { conn, command });
-            }
+            let claiming = self.sessions.iter().filter(claims).map(|(conn, _)| conn).collect();
+            self.challenge(claiming);
         }
+        self.on_peer_identities(now);
         self.roles.mark();
     }
 
@@ -53,6 +52,7 @@ impl Agent {
         if let Some(PeerReport { agent, .. }) = self.pair.as_mut().and_then(|pair| pair.expire(now)) {
             self.outputs.push_back(Output::Pair(What::PeerDown { agent }));
             self.roles.mark();
+            self.clear_waiting(now);
         }
         let was_ready = self.grading.is_ready();
         let facts = Facts {

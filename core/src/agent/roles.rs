@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sessions::Sessions;
 use crate::configuration::{Configuration, fingerprint};
 use crate::ids::SwitchName;
+use crate::switch_identity::SwitchIdentity;
 
 /// The role of an agent for a switch. The names on the peer link are those of its protocol 1.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,12 @@ pub struct SwitchRole {
     pub audited: bool,
     /// Of what is configured for the switch: [`fingerprint`].
     pub configuration: String,
+    /// The switch as the session sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SwitchIdentity>,
+    /// The session has shown that its line is alive, beside another one with a switch of the same name.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub proven: bool,
 }
 
 /// The role at each configured switch.
@@ -87,6 +94,8 @@ impl Roles {
             };
             role.owned = latest.map_or(0, |known| known.owned());
             role.audited = latest.is_some_and(|known| known.is_audited());
+            role.identity = latest.and_then(|known| known.identities().get(name).cloned());
+            role.proven = latest.is_some_and(|known| known.is_proven());
         }
         self.mark();
     }
@@ -107,6 +116,11 @@ impl Roles {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -115,6 +129,7 @@ mod tests {
     use crate::configuration::{SessionOptions, Switch};
     use crate::ids::{ConnId, Generation};
     use crate::machine::Peer;
+    use crate::switch_identity::SwitchRow;
 
     fn configured(sessions: &Sessions) -> Roles {
         let configuration = Configuration {
@@ -143,9 +158,9 @@ mod tests {
         };
         sessions.open(ConnId(1), peer);
         assert_eq!(role(&sessions), Role::Absent, "the switch has not named itself");
-        sessions.on_identified(ConnId(1), vec!["tor1".into()]);
+        sessions.on_identified(ConnId(1), [("tor1".into(), SwitchRow::default())].into());
         assert_eq!(role(&sessions), Role::Standby);
-        sessions.on_may_write(ConnId(1));
+        sessions.on_may_write(ConnId(1), true);
         assert_eq!(role(&sessions), Role::Active);
         sessions.on_closed(ConnId(1));
         assert_eq!(role(&sessions), Role::Absent);
@@ -160,8 +175,8 @@ mod tests {
             certificate: None,
         };
         sessions.open(ConnId(1), peer);
-        sessions.on_identified(ConnId(1), vec!["tor1".into()]);
-        sessions.on_may_write(ConnId(1));
+        sessions.on_identified(ConnId(1), [("tor1".into(), SwitchRow::default())].into());
+        sessions.on_may_write(ConnId(1), true);
         assert_eq!(configured(&sessions).by_switch()[&"tor1".into()].role, Role::Active);
     }
 
@@ -181,6 +196,7 @@ mod tests {
             owned: 3,
             audited: true,
             configuration: "x".into(),
+            ..SwitchRole::default()
         };
         let json = serde_json::to_string(&role).expect("JSON");
         assert_eq!(

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bounds::NAMELESS_CONNECTIONS;
 use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::Peer;
+use crate::switch_identity::{SwitchIdentity, SwitchRow};
+use crate::time::Time;
 
 /// Every session that has not ended.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub(super) struct Sessions {
     generation: Generation,
     /// The number of sessions that have been allowed to write so far.
     owners: u64,
+    /// The number of probes so far.
+    probes: u64,
     /// Nameless sessions that were sent a close, and have not closed yet.
     evicting: BTreeSet<ConnId>,
 }
@@ -29,8 +33,30 @@ pub(super) struct SessionRecord {
     named: Vec<SwitchName>,
     /// Its place in the order in which sessions were allowed to write; 0 if it never was.
     owned: u64,
+    /// It holds the lock of its server.
+    holds_lock: bool,
     /// Nothing differs any more from the desired state.
     audited: bool,
+    /// The switches as the session sees them.
+    identities: BTreeMap<SwitchName, SwitchIdentity>,
+    clearance: Clearance,
+    /// The last probe, while its answer is awaited.
+    probe: Option<u64>,
+    /// It has shown that its line is alive, beside another session with a switch of the same name.
+    proven: bool,
+}
+
+/// Whether a session may write as far as its agent is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Clearance {
+    /// It has not identified its switch.
+    Pending,
+    /// Another session must show whether its line is alive, until then.
+    Awaited(Time),
+    /// Another switch of this name is programmed.
+    Barred,
+    /// It may.
+    Cleared,
 }
 
 impl SessionRecord {
@@ -64,6 +90,36 @@ impl SessionRecord {
         self.owned > 0
     }
 
+    /// Whether it holds the lock of its server.
+    pub(super) fn holds_lock(&self) -> bool {
+        self.holds_lock
+    }
+
+    /// The switches as the session sees them.
+    pub(super) fn identities(&self) -> &BTreeMap<SwitchName, SwitchIdentity> {
+        &self.identities
+    }
+
+    /// Whether it may write.
+    pub(super) fn clearance(&self) -> Clearance {
+        self.clearance
+    }
+
+    /// Whether it has waited long enough for its clearance.
+    pub(super) fn is_overdue(&self, now: Time) -> bool {
+        matches!(self.clearance, Clearance::Awaited(until) if until <= now)
+    }
+
+    /// The number of the last probe, while its answer is awaited.
+    pub(super) fn probe(&self) -> Option<u64> {
+        self.probe
+    }
+
+    /// Whether it has shown that its line is alive, beside another session with a switch of the same name.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
     /// Whether nothing differs any more from the desired state.
     pub(super) fn is_audited(&self) -> bool {
         self.audited
@@ -77,6 +133,7 @@ impl Sessions {
             by_conn: BTreeMap::new(),
             generation,
             owners: 0,
+            probes: 0,
             evicting: BTreeSet::new(),
         }
     }
@@ -90,7 +147,12 @@ impl Sessions {
             served: BTreeSet::new(),
             named: Vec::new(),
             owned: 0,
+            holds_lock: false,
             audited: false,
+            identities: BTreeMap::new(),
+            clearance: Clearance::Pending,
+            probe: None,
+            proven: false,
         };
         self.by_conn.insert(conn, known);
         self.generation
@@ -110,12 +172,20 @@ impl Sessions {
     }
 
     /// The database named configured switches. Returns those that the session served before.
-    pub(super) fn on_identified(&mut self, conn: ConnId, switches: Vec<SwitchName>) -> BTreeSet<SwitchName> {
-        let known = self.by_conn.get_mut(&conn);
-        let served = switches.into_iter().collect();
-        known
-            .map(|known| std::mem::replace(&mut known.served, served))
-            .unwrap_or_default()
+    pub(super) fn on_identified(
+        &mut self,
+        conn: ConnId,
+        switches: BTreeMap<SwitchName, SwitchRow>,
+    ) -> BTreeSet<SwitchName> {
+        let Some(known) = self.by_conn.get_mut(&conn) else {
+            return BTreeSet::new();
+        };
+        let from = known.peer.origin();
+        let certificate = known.peer.certificate.as_ref().map(|shown| shown.fingerprint);
+        let served = switches.keys().cloned().collect();
+        let identity = |row| SwitchIdentity { row, from, certificate };
+        known.identities = switches.into_iter().map(|(name, row)| (name, identity(row))).collect();
+        std::mem::replace(&mut known.served, served)
     }
 
     /// The database names no configured switch.
@@ -126,11 +196,51 @@ impl Sessions {
     }
 
     /// A session may write from now on.
-    pub(super) fn on_may_write(&mut self, conn: ConnId) {
+    pub(super) fn on_may_write(&mut self, conn: ConnId, holds_lock: bool) {
         self.owners += 1;
         if let Some(known) = self.by_conn.get_mut(&conn) {
             known.owned = self.owners;
+            known.holds_lock = holds_lock;
         }
+    }
+
+    /// Whether a session may write is decided.
+    pub(super) fn set_clearance(&mut self, conn: ConnId, clearance: Clearance) {
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.clearance = clearance;
+        }
+    }
+
+    /// A session has shown that its line is alive, beside another one with a switch of the same name.
+    pub(super) fn set_proven(&mut self, conn: ConnId) {
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.proven = true;
+        }
+    }
+
+    /// A session is to be probed. Returns the number of the probe.
+    pub(super) fn next_probe(&mut self, conn: ConnId) -> u64 {
+        self.probes += 1;
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.probe = Some(self.probes);
+        }
+        self.probes
+    }
+
+    /// The last probe of a session was answered.
+    pub(super) fn take_probe(&mut self, conn: ConnId) {
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.probe = None;
+        }
+    }
+
+    /// When the first session has waited long enough for its clearance.
+    pub(super) fn clearance_due(&self) -> Option<Time> {
+        let awaited = self.by_conn.values().filter_map(|known| match known.clearance {
+            Clearance::Awaited(until) => Some(until),
+            Clearance::Pending | Clearance::Barred | Clearance::Cleared => None,
+        });
+        awaited.min()
     }
 
     /// A session has written everything that it can.
@@ -195,7 +305,7 @@ mod tests {
         let mut sessions = Sessions::new(Generation(7));
         for (conn, switch) in (1..).map(ConnId).zip(switches) {
             sessions.open(conn, peer());
-            sessions.on_identified(conn, vec![(*switch).into()]);
+            sessions.on_identified(conn, [((*switch).into(), SwitchRow::default())].into());
         }
         sessions
     }
@@ -210,9 +320,9 @@ mod tests {
         let mut sessions = sessions(&["tor1", "tor1", "tor2"]);
         let latest = |sessions: &Sessions| sessions.latest(&"tor1".into()).map(|known| known.generation.0);
         assert_eq!(latest(&sessions), Some(9));
-        sessions.on_may_write(ConnId(1));
+        sessions.on_may_write(ConnId(1), true);
         assert_eq!(latest(&sessions), Some(8));
-        sessions.on_may_write(ConnId(2));
+        sessions.on_may_write(ConnId(2), true);
         assert_eq!(latest(&sessions), Some(9));
         sessions.on_closed(ConnId(2));
         assert_eq!(latest(&sessions), Some(8));

@@ -9,7 +9,11 @@ impl Session {
     pub(super) fn alarms(&self) -> Vec<SessionAlarm> {
         let may_write = self.lease.permit().is_some();
         let stopped = self.stopped_lanes().filter(|_| may_write);
-        self.unfenced().into_iter().chain(stopped).collect()
+        self.unfenced()
+            .into_iter()
+            .chain(self.duplicate())
+            .chain(stopped)
+            .collect()
     }
 
     /// The server grants a lock that fences nothing.
@@ -19,6 +23,16 @@ impl Session {
             kind: AlarmKind::Unfenced,
             objects: 1,
             detail: format!("{model}; not writing"),
+        })
+    }
+
+    /// Another switch of this name is programmed.
+    fn duplicate(&self) -> Option<SessionAlarm> {
+        let detail = self.barred.clone()?;
+        Some(SessionAlarm {
+            kind: AlarmKind::Duplicate,
+            objects: 1,
+            detail,
         })
     }
 

@@ -54,8 +54,12 @@ pub enum Command {
     },
     /// This agent is fit to own a switch.
     Fit,
-    /// Show that the line is alive: another connection claims to be this switch.
-    Probe,
+    /// The switch is the only one of its name, as far as the agent knows: the session may write.
+    Clear,
+    /// Another switch of this name is programmed: the session writes nothing. A sentence for the operator.
+    Bar(String),
+    /// Show that the line is alive: another connection claims to be this switch. The number comes back with the answer.
+    Probe(u64),
     /// The agent drains: let writes settle, release the lock, and close.
     Drain,
     /// The same, for the other agent of the pair is to have the switch.

@@ -27,6 +27,7 @@ pub(super) struct Lease {
     model: Option<ServerModel>,
     /// A lock that fences nothing was reported.
     unfenced: bool,
+    clearance: Clearance,
     planted: Planted,
 }
 
@@ -49,6 +50,14 @@ enum State {
     Releasing,
     /// The switch knows no locks. Whether we write without one, as reported last.
     Lockless { may_write: Option<bool> },
+}
+
+/// Whether the agent has cleared the session: its switch is the only one of its name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Clearance {
+    Awaited,
+    Cleared,
+    Barred,
 }
 
 /// A change of the lease that others act on.
@@ -91,6 +100,7 @@ impl Lease {
             stopping: false,
             model: None,
             unfenced: false,
+            clearance: Clearance::Awaited,
             planted: Planted::of(options),
         }
     }
@@ -139,7 +149,7 @@ impl Lease {
 
     /// Whether the session must not write, whatever the lock.
     fn is_barred(&self) -> bool {
-        self.model.is_some_and(|model| !model.fences())
+        self.model.is_some_and(|model| !model.fences()) || self.clearance == Clearance::Barred
     }
 
     /// Whether this session keeps others from the lock, or may soon.
@@ -227,6 +237,16 @@ impl Lease {
         }
     }
 
+    /// The agent knows no other switch of this name.
+    pub(super) fn clear(&mut self) {
+        self.clearance = Clearance::Cleared;
+    }
+
+    /// Another switch of this name is programmed: a lock that comes is not used.
+    pub(super) fn bar(&mut self) {
+        self.clearance = Clearance::Barred;
+    }
+
     /// The kind of the server is known.
     pub(super) fn on_server_model(&mut self, model: ServerModel) {
         self.model = Some(model);
@@ -253,6 +273,7 @@ impl Lease {
                 self.state = State::Queued { reported: true };
                 Some(Change::Waiting)
             }
+            State::Granted | State::Lockless { .. } if self.clearance != Clearance::Cleared => None,
             State::Granted if !self.stopping => {
                 self.state = State::Held;
                 Some(Change::Held)
@@ -291,6 +312,7 @@ pub(super) mod tests {
     fn lease() -> Lease {
         let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true);
         lease.on_server_model(ServerModel::Standalone);
+        lease.clear();
         lease
     }
 
@@ -319,8 +341,23 @@ pub(super) mod tests {
         let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true);
         assert!(lease.ask());
         lease.on_answer(true);
+        lease.clear();
         assert_eq!((lease.advance(|| true), lease.permit().is_none()), (None, true));
         lease.on_server_model(ServerModel::Standalone);
+        assert_eq!(lease.advance(|| true), Some(Change::Held));
+    }
+
+    #[test]
+    fn a_lock_permits_nothing_before_the_agent_has_cleared_the_session() {
+        let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), true);
+        lease.on_server_model(ServerModel::Standalone);
+        assert!(lease.ask());
+        lease.on_answer(true);
+        assert_eq!((lease.advance(|| true), lease.ownership()), (None, Ownership::Held));
+        lease.bar();
+        assert_eq!((lease.advance(|| true), lease.ownership()), (None, Ownership::Barred));
+        assert!(lease.permit().is_none() && lease.is_watching());
+        lease.clear();
         assert_eq!(lease.advance(|| true), Some(Change::Held));
     }
 

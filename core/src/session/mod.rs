@@ -37,7 +37,7 @@ mod update_exports;
 mod wire;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::configuration::Configuration;
@@ -45,6 +45,7 @@ use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
 use crate::status::{Ownership, Phase};
+use crate::switch_identity::SwitchRow;
 use crate::time::{Deadline, Time};
 use desired::Desired;
 use exporter::Exporter;
@@ -69,6 +70,10 @@ pub struct Session {
     exporter: Exporter,
     progress: Progress,
     stats: Stats,
+    /// The switches as the agent was notified of them last.
+    rows: BTreeMap<SwitchName, SwitchRow>,
+    /// Why the agent has barred the session, for the operator.
+    barred: Option<String>,
     /// The time of the last input: work that is left is due since then.
     now: Time,
 }
@@ -95,6 +100,8 @@ impl Session {
             reconciler: Reconciler::default(),
             progress: Progress::new(),
             stats: Stats::default(),
+            rows: BTreeMap::new(),
+            barred: None,
             id: SessionId {
                 conn: opening.conn,
                 generation: opening.generation,
@@ -173,7 +180,12 @@ impl Session {
                 self.lease.become_fit();
                 self.ask_lock(now);
             }
-            Command::Probe => self.wire.probe(now),
+            Command::Clear => {
+                self.barred = None;
+                self.lease.clear();
+            }
+            Command::Bar(why) => self.bar(why),
+            Command::Probe(number) => self.wire.probe(now, number),
             Command::Drain => {
                 self.lease.stop();
                 self.report(What::Draining);
@@ -184,6 +196,15 @@ impl Session {
             }
             Command::Close(why) => self.close(why),
         }
+    }
+
+    /// Another switch of this name is programmed. A session that writes already ends: the agent clears no newer one.
+    fn bar(&mut self, why: String) {
+        if self.lease.permit().is_some() {
+            return self.close(CloseWhy::new(CloseReason::Duplicate, why));
+        }
+        self.lease.bar();
+        self.barred = Some(why);
     }
 
     fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {

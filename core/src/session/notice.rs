@@ -3,17 +3,21 @@
 //! Events of the same moment go to logs, checks and metrics. A notice is made for the agent, so that a log word can
 //! change without changing what an agent does.
 
+use std::collections::BTreeMap;
+
 use crate::close::CloseReason;
 use crate::event::Route;
 use crate::ids::SwitchName;
+use crate::switch_identity::SwitchRow;
 
 /// Something in a session that its agent acts on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Notice {
-    /// The database named these switches, all of them configured.
+    /// The database named these switches, all of them configured; or what it has of them changed. The session writes
+    /// nothing before the agent has cleared it.
     Identified {
         /// The switches.
-        switches: Vec<SwitchName>,
+        switches: BTreeMap<SwitchName, SwitchRow>,
     },
     /// The database names no configured switch.
     Unidentified {
@@ -21,7 +25,15 @@ pub enum Notice {
         named: Vec<SwitchName>,
     },
     /// The session may write from now on.
-    MayWrite,
+    MayWrite {
+        /// It holds the lock; the switch may know none.
+        locked: bool,
+    },
+    /// The switch has answered a probe of the agent.
+    Alive {
+        /// The number of the probe.
+        probe: u64,
+    },
     /// Every table was read.
     Read,
     /// After a takeover, what can be written has been written.

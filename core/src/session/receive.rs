@@ -118,6 +118,7 @@ impl Session {
                 Err(error) => self.close(unreadable("lock", &error)),
             },
             Asked::Unlock => self.on_released(now),
+            Asked::Probe(probe) => self.wire.notify(Notice::Alive { probe }),
             Asked::Write(batch) => match reply::transacted(json) {
                 Ok(Ok(())) => self.on_applied(batch),
                 Ok(Err(refusal)) => self.on_rejected(now, batch, &refusal),
@@ -145,6 +146,8 @@ impl Session {
             Asked::Lock if refusal.text.starts_with("unknown method") => self.lease.on_unsupported(),
             Asked::Write(batch) => self.on_rejected(now, batch, refusal),
             Asked::Unlock => self.on_released(now),
+            // An error is an answer, too.
+            Asked::Probe(probe) => self.wire.notify(Notice::Alive { probe }),
             Asked::Schema | Asked::Monitor { .. } | Asked::Lock => {
                 let what = format!("it refuses {}: {}", asked.name(), refusal.text);
                 self.close(CloseWhy::new(CloseReason::Incompatible, what));

@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::bounds::STATUS_ENTRIES;
+use crate::machine::Fingerprint;
 use crate::status::SessionStatus;
 use crate::time::Time;
 
@@ -19,6 +20,7 @@ impl Session {
             conn: self.id.conn,
             generation: self.id.generation,
             from: self.id.peer.origin(),
+            unbound_certificate: self.unbound_certificate(),
             phase: self.phase(),
             ownership: self.ownership(),
             schema: schema.unwrap_or_default(),
@@ -35,6 +37,15 @@ impl Session {
             warnings: self.stats.warnings(),
             takeover_ms: self.stats.takeover(self.id.accepted_at),
         }
+    }
+
+    /// The certificate of the switch, if another one of the CA would do as well.
+    fn unbound_certificate(&self) -> Option<Fingerprint> {
+        let switches = &self.desired.configuration().switches;
+        let mut served = self.desired.served().iter().filter_map(|name| switches.get(name));
+        let is_unbound = served.any(|switch| switch.certificate.is_none());
+        let shown = self.id.peer.certificate.as_ref().filter(|_| is_unbound);
+        shown.map(|shown| shown.fingerprint)
     }
 
     /// Ports that are configured and not there.

@@ -1,6 +1,6 @@
 //! The steps that follow every input: from bytes to rows, from rows to differences, from differences to transactions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::lease::Change;
@@ -11,6 +11,7 @@ use crate::bounds::{AUDIT_ROWS_PER_STEP, NAMELESS, NAMELESS_LOCK, STATUS_ENTRIES
 use crate::event::{Lane, Object, What};
 use crate::ids::{Mac, SwitchName};
 use crate::machine::{CloseReason, CloseWhy};
+use crate::switch_identity::SwitchRow;
 use crate::text::short;
 use crate::time::{Deadline, Time};
 
@@ -71,15 +72,25 @@ impl Session {
         if served.is_empty() {
             return self.on_unidentified(now);
         }
-        let served_switches = switches().filter(|switch| served.contains(&switch.name));
-        let tunnel_ips: Vec<Ipv4Addr> = served_switches
-            .flat_map(|switch| switch.tunnel_ips.iter().copied())
+        let rows = self.replica.ports.rows();
+        let rows = rows.filter(|(_, switch)| served.contains(&switch.name));
+        let rows: BTreeMap<SwitchName, SwitchRow> = rows
+            .map(|(row, switch)| {
+                let tunnel_ips = switch.tunnel_ips.clone();
+                (switch.name.clone(), SwitchRow { row, tunnel_ips })
+            })
             .collect();
+        let tunnel_ips: Vec<Ipv4Addr> = rows.values().flat_map(|row| row.tunnel_ips.clone()).collect();
         let new = served != *self.desired.served();
         let changed = self.desired.serve(served, tunnel_ips.into_iter());
         self.progress.on_identified();
         if new {
             self.on_identified(now);
+        }
+        if rows != self.rows {
+            self.rows = rows;
+            let switches = self.rows.clone();
+            self.wire.notify(Notice::Identified { switches });
         }
         match changed {
             Some(changed) => self.mark_changed(changed),
@@ -93,11 +104,7 @@ impl Session {
         let switches: Vec<SwitchName> = self.desired.served().iter().cloned().collect();
         let schema = self.progress.schema().map(|schema| schema.version.clone());
         let schema = schema.unwrap_or_default();
-        let notice = Notice::Identified {
-            switches: switches.clone(),
-        };
         self.report(What::Identified { switches, schema });
-        self.wire.notify(notice);
         self.ask_lock(now);
     }
 
@@ -144,10 +151,10 @@ impl Session {
             Some(Change::Waiting) => self.report(What::Waiting),
             Some(Change::Held) => {
                 self.report(What::Locked);
-                self.begin_claim(now);
+                self.begin_claim(now, true);
             }
             Some(Change::Lockless) => {
-                self.begin_claim(now);
+                self.begin_claim(now, false);
                 let may_write = true;
                 self.report(What::Lockless { may_write, managers });
             }
@@ -163,8 +170,8 @@ impl Session {
     }
 
     /// From now on this session writes, from the broadcast rows on.
-    fn begin_claim(&mut self, now: Time) {
-        self.wire.notify(Notice::MayWrite);
+    fn begin_claim(&mut self, now: Time, locked: bool) {
+        self.wire.notify(Notice::MayWrite { locked });
         if self.progress.begin_claim() {
             self.stats.reach(Milestone::MayWrite, now);
             self.reconciler.mark(Object::Manager, Cause::Ours);

@@ -13,6 +13,7 @@ use tandem_core::event::{LogEvent, Route};
 use tandem_core::health::Grade;
 use tandem_core::session::{Command, Notice};
 use tandem_core::status::AgentStatus;
+use tandem_core::switch_identity::SwitchRow;
 use tandem_core::xmpp::Stanza;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
@@ -110,7 +111,7 @@ impl AgentSide {
                 sent.macs_when_complete = sent.macs.clone();
             }
             Command::Drain | Command::HandOver => sent.drained = true,
-            Command::Probe => sent.doubted = true,
+            Command::Probe(_) => sent.doubted = true,
             // A session drops the routes of networks that it has left.
             Command::Configure { configuration, .. } => {
                 let switch = self.sessions.iter().find(|(_, it)| **it == conn);
@@ -221,9 +222,9 @@ impl Net {
             },
         );
         self.agents[agent].sessions.insert(switch, conn);
-        let switches = vec![SWITCHES[switch].into()];
+        let switches = [(SWITCHES[switch].into(), SwitchRow::default())].into();
         self.notify(agent, switch, Notice::Identified { switches });
-        self.notify(agent, switch, Notice::MayWrite);
+        self.notify(agent, switch, Notice::MayWrite { locked: true });
     }
 
     pub(crate) fn learn(&mut self, agent: usize, switch: usize, mac: Mac) {

@@ -170,6 +170,7 @@ impl Agent {
         };
         let session = Box::new(Session::new(env.now(), opening));
         let (messages, received) = mpsc::unbounded_channel();
+        assert!(messages.send(SessionMessage::Command(Command::Clear)).is_ok());
         let (notices, inbox) = mpsc::channel(INBOX);
         let session = tokio::spawn(session::run(env, session, switch.clone(), received, notices));
         Self {

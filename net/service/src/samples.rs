@@ -109,6 +109,7 @@ fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
         conn: ConnId(number.into()),
         generation: Generation(number.into()),
         from: ([10, 0, 1, number], 40000 + u16::from(number)).into(),
+        unbound_certificate: None,
         phase,
         ownership,
         schema: "1.7.0".into(),

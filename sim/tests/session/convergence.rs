@@ -186,7 +186,7 @@ impl Run {
             Action::Connect(agent_b, wish) => self.connect(agent_b, &wish),
             Action::Open(agent_b, complete, fit, wish) => self.open(agent_b, &wish, complete, fit),
             Action::Drain(pick) => self.command(pick, Command::Drain),
-            Action::Probe(pick) => self.command(pick, Command::Probe),
+            Action::Probe(pick) => self.command(pick, Command::Probe(1)),
             Action::Fit(pick) => self.command(pick, Command::Fit),
             Action::Disconnect(pick) => {
                 if let Some(conn) = self.conn(pick) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_core::agent::{Agent, Input, Output};
+use tandem_core::agent::{Agent, Input, Output, What};
 use tandem_core::configuration::{Configuration, Switch as SwitchConfiguration};
 use tandem_core::event::Event;
 use tandem_core::health::Grade;
@@ -23,6 +23,8 @@ pub(crate) struct Fleet {
     pub(crate) grades: Vec<Grade>,
     pub(crate) refused: Vec<CloseWhy>,
     pub(crate) drained: usize,
+    /// The events of the agent about its switches.
+    pub(crate) reports: Vec<What>,
     homes: BTreeMap<ConnId, &'static str>,
     connections: u64,
 }
@@ -37,6 +39,7 @@ impl Fleet {
             grades: Vec::new(),
             refused: Vec::new(),
             drained: 0,
+            reports: Vec::new(),
             homes: BTreeMap::new(),
             connections: 0,
         }
@@ -60,6 +63,7 @@ impl Fleet {
 
     pub(crate) fn add_world(&mut self, name: &'static str, mut world: World) -> &mut World {
         world.now = self.now;
+        world.clears = false;
         self.worlds.insert(name, world);
         self.worlds.get_mut(name).expect("just added")
     }
@@ -174,7 +178,8 @@ impl Fleet {
                 }
                 Output::Graded { grade, .. } => self.grades.push(grade),
                 Output::Drained => self.drained += 1,
-                Output::SendPeer(_) | Output::Pair(_) => panic!("it has no peer"),
+                Output::Pair(what) => self.reports.push(what),
+                Output::SendPeer(_) => panic!("it has no peer"),
                 Output::Dial { .. } | Output::SendStanza { .. } | Output::CloseUplink { .. } | Output::Event(_) => {
                     panic!("it has no control nodes")
                 }

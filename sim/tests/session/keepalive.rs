@@ -219,7 +219,7 @@ fn an_agent_that_was_itself_asleep_gives_the_switch_time_to_answer() {
 fn a_doubted_line_has_one_second_to_show_that_it_is_alive() {
     let (mut world, conn) = gone_silent(None);
     world.pass(100 * SECOND);
-    world.command(conn, Command::Probe);
+    world.command(conn, Command::Probe(1));
     world.pass(SECOND - MILLISECOND);
     assert!(world.is_open(conn));
     world.pass(MILLISECOND);
@@ -231,7 +231,7 @@ fn a_doubted_line_that_is_alive_stays() {
     let mut world = World::new();
     let conn = world.manage(&wanted(None).0);
     world.pass(100 * SECOND);
-    world.command(conn, Command::Probe);
+    world.command(conn, Command::Probe(1));
     world.pass(100 * SECOND);
     assert!(world.is_open(conn));
 }

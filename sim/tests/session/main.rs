@@ -13,6 +13,7 @@ mod fleet;
 mod hostile;
 mod keepalive;
 mod locators;
+mod names;
 mod opening;
 mod other_writers;
 mod ownership;

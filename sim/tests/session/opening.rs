@@ -117,7 +117,7 @@ fn nothing_that_arrives_after_the_end_does_anything() {
         Input::Closed(CloseWhy::new(CloseReason::PeerClosed, "cut again")),
         Input::Bytes(b"{\"id\":\"echo\",\"method\":\"echo\",\"params\":[]}".to_vec()),
         Input::Timeout,
-        Input::Command(Command::Probe),
+        Input::Command(Command::Probe(1)),
         Input::Command(Command::Drain),
     ] {
         session.handle(world.now + 100 * SECOND, input.clone());

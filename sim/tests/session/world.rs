@@ -32,6 +32,8 @@ pub(crate) struct World {
     /// Everything that each session ever sent, message by message.
     pub(crate) sent: BTreeMap<ConnId, Vec<Value>>,
     connections: u64,
+    /// There is no agent: each session is cleared when it has identified its switch.
+    pub(crate) clears: bool,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             to_session: BTreeMap::new(),
             sent: BTreeMap::new(),
             connections: 0,
+            clears: true,
         }
     }
 
@@ -249,6 +252,7 @@ impl World {
     }
 
     fn drain_session(&mut self, conn: ConnId) {
+        let mut identified = false;
         while let Some(output) = self.sessions.get_mut(&conn).and_then(Session::poll_output) {
             match output {
                 Output::Send(bytes) => {
@@ -260,12 +264,16 @@ impl World {
                 }
                 Output::Close(_) => self.cut(conn),
                 Output::Notify(notice) => {
+                    identified |= matches!(notice, Notice::Identified { .. });
                     let generation = self.sessions.get(&conn).map(Session::generation);
                     self.notices
                         .extend(generation.map(|generation| (conn, generation, notice)));
                 }
                 Output::Event(event) => self.events.push(event),
             }
+        }
+        if identified && self.clears {
+            self.command(conn, Command::Clear);
         }
     }
 

@@ -49,6 +49,11 @@ impl Ports {
         self.switches.values()
     }
 
+    /// Every switch in the database, with its row.
+    pub(in crate::session) fn rows(&self) -> impl Iterator<Item = (Uuid, &PhysicalSwitch)> + '_ {
+        self.switches.iter().map(|(row, switch)| (*row, switch))
+    }
+
     /// A port of a switch.
     pub(in crate::session) fn find(&self, switch: &SwitchName, port: &PortName) -> Option<(Uuid, &Port)> {
         let row = self.by_name.get(&(switch.clone(), port.clone()))?;

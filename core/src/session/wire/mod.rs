@@ -206,9 +206,9 @@ impl Wire {
     }
 
     /// Another connection claims to be this switch: the line has to show that it is alive.
-    pub(super) fn probe(&mut self, now: Time) {
+    pub(super) fn probe(&mut self, now: Time, number: u64) {
         self.keepalive.probe(now);
-        self.send(rpc::ECHO.to_vec());
+        self.ask(now, Asked::Probe(number), "echo", b"[]");
     }
 
     /// T of the keepalive changed in the configuration.

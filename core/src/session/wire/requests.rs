@@ -20,6 +20,8 @@ pub(in crate::session) enum Asked {
     Lock,
     /// `unlock`.
     Unlock,
+    /// An `echo` that the agent wants, with the number that it gave.
+    Probe(u64),
     /// `transact`.
     Write(Batch),
 }
@@ -32,6 +34,7 @@ impl Asked {
             Self::Monitor { monitor, .. } => format!("monitor of the {} tables", monitor.id()),
             Self::Lock => "lock".into(),
             Self::Unlock => "unlock".into(),
+            Self::Probe(_) => "echo".into(),
             Self::Write(batch) => format!("transact ({}, {} rows)", batch.lane, batch.rows),
         }
     }

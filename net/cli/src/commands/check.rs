@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use tandem_core::SwitchName;
 use tandem_core::configuration::{Network, Switch};
 
 use super::{Exit, Output, count};
@@ -50,6 +51,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
                     let verdict = Verdict {
                         kind,
                         warnings: warnings.into_iter().map(text).collect(),
+                        hints: unbound_certificates(&config).into_iter().collect(),
                         error: bad.first().map(|bad| text(bad)),
                         ..Verdict::default()
                     };
@@ -104,6 +106,9 @@ struct Verdict {
     /// What is right, but not for long.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// What would be better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -149,7 +154,9 @@ fn report(args: &Args, config: &Config, findings: &[Finding], output: &mut Outpu
     if findings.iter().any(|finding| finding.is_bad) {
         return Ok(());
     }
-    writeln!(output.out, "{file} is right: {}", summary(config))
+    writeln!(output.out, "{file} is right: {}", summary(config))?;
+    let hint = unbound_certificates(config);
+    hint.map_or(Ok(()), |hint| writeln!(output.out, "hint: {hint}"))
 }
 
 /// Whether the process could start with the certificates, and what is wrong, or soon will be, with them.
@@ -175,6 +182,27 @@ fn certificates(config: &Config) -> Result<Vec<Finding>, TlsError> {
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert(finding.to_string()));
     Ok(findings)
+}
+
+/// The switches to whose names no certificate is tied.
+fn unbound_certificates(config: &Config) -> Option<String> {
+    let switches: Vec<(&SwitchName, &Switch)> = match config {
+        Config::Agent(agent) => agent.configuration.switches.iter().collect(),
+        Config::Control(control) => {
+            let switches = control.inventory.switches.iter();
+            switches.map(|(name, served)| (name, &served.switch)).collect()
+        }
+    };
+    let unbound = switches.iter().filter(|(_, switch)| switch.certificate.is_none());
+    let names: Vec<&str> = unbound.map(|(name, _)| name.as_str()).collect();
+    let first = names.first()?;
+    let which = match names.len() {
+        1 => format!("{first} has"),
+        total => format!("{total} switches ({first} ...) have"),
+    };
+    Some(format!(
+        "{which} no `certificate`: each holder of a certificate of the CA can take the name; `tandem status` shows the line to add"
+    ))
 }
 
 fn kind(config: &Config) -> &'static str {
@@ -244,6 +272,18 @@ network = [ { name = "blue", uuid = "6f1c0d0e-0000-4000-8000-000000000001", vni 
 switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue" } ] } ]
 "#;
 
+    const HINT: &str = "hint: tor1 has no `certificate`: each holder of a certificate of the CA can take the name; `tandem status` shows the line to add\n";
+
+    #[test]
+    fn a_file_whose_switches_have_certificates_needs_no_hint() {
+        let bound = RIGHT.replace(
+            "name = \"tor1\",",
+            "name = \"tor1\", certificate = \"name:tor1.example\",",
+        );
+        let (exit, out, _) = check(Some(&bound), false);
+        assert_eq!((exit, out.lines().count()), (Exit::Good, 1), "{out}");
+    }
+
     /// Runs the command in a folder with the file; the folder's name in the output is `DIR`.
     fn check(config: Option<&str>, json: bool) -> (Exit, String, String) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -274,7 +314,7 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
             (exit, out.as_str(), err.as_str()),
             (
                 Exit::Good,
-                "DIR/agent.toml is right: agent agent-a, 1 network with 1 remote MAC, 1 switch with 1 port binding\n",
+                format!("DIR/agent.toml is right: agent agent-a, 1 network with 1 remote MAC, 1 switch with 1 port binding\n{HINT}").as_str(),
                 ""
             )
         );
@@ -282,7 +322,10 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
             check(Some(RIGHT), true),
             (
                 Exit::Good,
-                "{\"ok\":true,\"kind\":\"agent\",\"problems\":[]}\n".into(),
+                format!(
+                    "{{\"ok\":true,\"kind\":\"agent\",\"problems\":[],\"hints\":[\"{}\"]}}\n",
+                    HINT.trim_start_matches("hint: ").trim_end()
+                ),
                 String::new()
             )
         );
@@ -299,9 +342,15 @@ switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { 
 "#;
         let (exit, out, _) = check(Some(control), false);
         let right = "control node control-1, revision 7, 1 network with 0 remote MACs, 1 switch with 1 port binding, 2 agents\n";
-        assert_eq!((exit, out), (Exit::Good, format!("DIR/agent.toml is right: {right}")));
+        assert_eq!(
+            (exit, out),
+            (Exit::Good, format!("DIR/agent.toml is right: {right}{HINT}"))
+        );
         let (_, out, _) = check(Some(control), true);
-        assert_eq!(out, "{\"ok\":true,\"kind\":\"control node\",\"problems\":[]}\n");
+        assert!(
+            out.starts_with("{\"ok\":true,\"kind\":\"control node\",\"problems\":[],\"hints\":[\"tor1 has no"),
+            "{out}"
+        );
 
         let own = RIGHT.split_inclusive('\n').take(4).collect::<String>();
         let led = format!("{own}control = {{ nodes = [\"10.0.0.5\", \"10.0.0.6\"], ca = \"pki/agent-ca.pem\" }}\n");

@@ -1,11 +1,17 @@
 //! The status of an agent, for a person.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use tandem_core::status::{AgentStatus, Alarm, Ignored, SessionStatus};
 
+use tandem_core::machine::Fingerprint;
+
 use crate::commands::count;
 use tandem_net::metrics::phases;
+
+/// Certificates that are not bound to the name of their switch: more are not shown.
+const UNBOUND_SHOWN: usize = 5;
 
 /// The whole page, with a line break at its end.
 pub(super) fn render(status: &AgentStatus) -> String {
@@ -24,6 +30,7 @@ pub(super) fn render(status: &AgentStatus) -> String {
         page.push_str(&aligned(&takeovers));
     }
     page.push_str(&reasons(status));
+    page.push_str(&unbound_certificates(status));
     if !status.unidentified.is_empty() {
         page.push_str("\nConnections that have named no configured switch\n");
         for connection in &status.unidentified {
@@ -202,6 +209,27 @@ fn takeovers(status: &AgentStatus) -> Vec<Vec<String>> {
     rows
 }
 
+/// The switches whose names any switch of the CA could take, and the line that ends it.
+fn unbound_certificates(status: &AgentStatus) -> String {
+    let unbound = sessions(status).filter_map(|(name, session)| Some((name, session.unbound_certificate?)));
+    let unbound: BTreeMap<String, Fingerprint> = unbound.collect();
+    let mut text = String::new();
+    if !unbound.is_empty() {
+        line(
+            &mut text,
+            "\nTo adopt the certificate of a switch, add the line to its `[[switch]]`",
+        );
+    }
+    for (name, fingerprint) in unbound.iter().take(UNBOUND_SHOWN) {
+        line(&mut text, &format!("  {name}: certificate = \"{fingerprint}\""));
+    }
+    let rest = unbound.len().saturating_sub(UNBOUND_SHOWN);
+    if rest > 0 {
+        line(&mut text, &format!("  and {rest} more, which `--json` shows"));
+    }
+    text
+}
+
 /// Why something is blocked or in quarantine.
 fn reasons(status: &AgentStatus) -> String {
     let mut text = String::new();
@@ -288,6 +316,19 @@ mod tests {
     #[test]
     fn a_busy_agent_shows_switches_takeovers_and_reasons() {
         insta::assert_snapshot!(render(&samples::busy()));
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_bound_to_its_switch_is_shown_with_the_line_that_binds_it() {
+        let mut status = samples::busy();
+        let tor1 = status.switches.get_mut(&"tor1".into()).expect("tor1");
+        tor1.sessions[0].unbound_certificate = Some(Fingerprint([0xab; 32]));
+        let page = render(&status);
+        let fingerprint = format!("sha256:{}", "ab".repeat(32));
+        assert!(
+            page.contains(&format!("  tor1: certificate = \"{fingerprint}\"\n")),
+            "{page}"
+        );
     }
 
     #[test]
