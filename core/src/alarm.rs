@@ -21,19 +21,27 @@ pub enum AlarmKind {
     Unfenced,
     /// Another switch has the same name and is programmed instead.
     Duplicate,
+    /// Its own tunnel ends are not the configured one.
+    WrongTunnelEnd,
     /// The server has no room: a lane of writes stopped.
     WritesStopped,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Unfenced, Self::Duplicate, Self::WritesStopped];
+    pub const ALL: [Self; 4] = [
+        Self::Unfenced,
+        Self::Duplicate,
+        Self::WrongTunnelEnd,
+        Self::WritesStopped,
+    ];
 
     /// The label of a metric, and the text in JSON.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Unfenced => "unfenced",
             Self::Duplicate => "duplicate",
+            Self::WrongTunnelEnd => "wrong_tunnel_end",
             Self::WritesStopped => "writes_stopped",
         }
     }
@@ -43,6 +51,7 @@ impl AlarmKind {
         match self {
             Self::Unfenced => "LOCK FENCES NOTHING",
             Self::Duplicate => "TWO SWITCHES WITH THIS NAME",
+            Self::WrongTunnelEnd => "WRONG TUNNEL END",
             Self::WritesStopped => "WRITES STOPPED",
         }
     }

@@ -9,7 +9,7 @@ use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
 use crate::status::ServerModel;
-use crate::text::{count, short};
+use crate::text::{addresses, count, short};
 
 /// An event as a log shows it: a level, a word that an operator can search for, and the details (`Display`).
 ///
@@ -122,6 +122,20 @@ pub enum What {
     Unfenced {
         /// The kind of the server.
         model: ServerModel,
+    },
+    /// The switch's own tunnel ends are not the configured one.
+    TunnelEndWrong {
+        /// `Physical_Switch.name`.
+        switch: SwitchName,
+        /// The configured tunnel end.
+        vtep: Ipv4Addr,
+        /// `Physical_Switch.tunnel_ips`.
+        tunnel_ips: Vec<Ipv4Addr>,
+    },
+    /// The switch has the configured tunnel end again.
+    TunnelEndRight {
+        /// `Physical_Switch.name`.
+        switch: SwitchName,
     },
     /// Another client stole the lock from us.
     Stolen,
@@ -359,6 +373,8 @@ impl LogEvent for What {
         Locked,
         Lockless,
         Unfenced,
+        TunnelEndWrong,
+        TunnelEndRight,
         Stolen,
         Claimed,
         Read,
@@ -388,6 +404,8 @@ impl LogEvent for What {
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
+            Self::TunnelEndWrong { .. } => Level::Warn,
+            Self::TunnelEndRight { .. } => Level::Info,
             Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } | Self::WritesStopped { .. } => {
                 Level::Error
             }
@@ -415,6 +433,18 @@ impl fmt::Display for What {
                 "the switch knows no locks and has {managers} managers; not writing unless `sole_manager = true`"
             ),
             Self::Unfenced { model } => write!(f, "{model}; not writing"),
+            Self::TunnelEndWrong {
+                switch,
+                vtep,
+                tunnel_ips,
+            } => {
+                let ends = addresses(tunnel_ips);
+                write!(
+                    f,
+                    "{switch} has tunnel_ips {ends}, and vtep {vtep} is configured: no other switch reaches it"
+                )
+            }
+            Self::TunnelEndRight { switch } => write!(f, "{switch} has the configured tunnel end"),
             Self::Stolen => f.write_str("another client stole the lock; writes stopped"),
             Self::Claimed { rows } => write!(f, "{} repointed", count(*rows, "broadcast row", "broadcast rows")),
             Self::Read { local, remote } => {

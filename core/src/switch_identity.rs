@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Uuid;
 use crate::machine::Fingerprint;
+use crate::text::addresses;
 
 /// The row of a switch in `Physical_Switch`.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -41,13 +42,7 @@ impl SwitchRow {
 
 impl fmt::Display for SwitchIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ends: Vec<String> = self.row.tunnel_ips.iter().take(8).map(Ipv4Addr::to_string).collect();
-        let ends = if ends.is_empty() {
-            "none".into()
-        } else {
-            ends.join(", ")
-        };
-        write!(f, "{} (tunnel_ips {ends}, ", self.from)?;
+        write!(f, "{} (tunnel_ips {}, ", self.from, addresses(&self.row.tunnel_ips))?;
         match &self.certificate {
             Some(fingerprint) => write!(f, "certificate {fingerprint})"),
             None => f.write_str("no certificate)"),

@@ -1,5 +1,7 @@
 //! Text for a line of a log: that of a peer, made fit for it, and counted nouns.
 
+use std::net::Ipv4Addr;
+
 /// Characters of a name that are kept.
 const CHARACTERS: usize = 200;
 
@@ -34,6 +36,17 @@ fn shortened(text: &str, characters: usize) -> String {
 /// `1 row`, `2 rows`.
 pub(crate) fn count(number: usize, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
+}
+
+/// The first of several addresses, or that there is none.
+pub(crate) fn addresses(addresses: &[Ipv4Addr]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = addresses.iter().take(SHOWN).map(Ipv4Addr::to_string).collect();
+    if shown.is_empty() {
+        "none".into()
+    } else {
+        shown.join(", ")
+    }
 }
 
 #[cfg(test)]

@@ -136,6 +136,10 @@ pub struct SwitchStatus {
     pub fingerprint: String,
     /// For each network, the agents that claim its broadcasts. One each is right.
     pub owners: BTreeMap<Uuid, Vec<ClientName>>,
+    /// For each network without an owner, the agents of the switch that publish a broadcast route at a tunnel end that no
+    /// switch of theirs has, and that tunnel end: the switch is configured with a wrong `vtep`, or has wrong `tunnel_ips`.
+    #[serde(default)]
+    pub elsewhere: BTreeMap<Uuid, Vec<(ClientName, Ipv4Addr)>>,
 }
 
 impl ControlNode {
@@ -181,12 +185,17 @@ impl ControlNode {
             ports: served.switch.ports.clone(),
             fingerprint: fingerprint(&served.switch, &inventory.networks),
             owners: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
         };
         let switches = inventory.switches.iter();
         let mut switches: BTreeMap<_, _> = switches.map(|(name, served)| (name.clone(), switch(served))).collect();
         for (name, network, owners) in self.rib.switch_owners().owners() {
             if let Some(switch) = switches.get_mut(name) {
                 switch.owners.insert(network, owners.to_vec());
+                let elsewhere = self.claims_elsewhere(network, &switch.agents);
+                if owners.is_empty() && !elsewhere.is_empty() {
+                    switch.elsewhere.insert(network, elsewhere);
+                }
             }
         }
         let instances = self.rib.instances();
@@ -201,6 +210,30 @@ impl ControlNode {
             switches,
             closed: self.closed.clone(),
         }
+    }
+}
+
+impl ControlNode {
+    /// The agents that publish a broadcast route in a network at a tunnel end that is not theirs.
+    fn claims_elsewhere(&self, network: Uuid, agents: &[ClientName]) -> Vec<(ClientName, Ipv4Addr)> {
+        let clients = self.clients.iter().map(|(_, client)| client);
+        let clients = clients.filter(|client| !client.foreign_next_hops.is_empty() && agents.contains(&client.name));
+        let mut claims = Vec::new();
+        for client in clients {
+            for (name, subscription) in &client.subscriptions {
+                if self
+                    .rib
+                    .get(name)
+                    .is_none_or(|instance| instance.network != Some(network))
+                {
+                    continue;
+                }
+                let broadcasts = subscription.published.iter().filter(|(key, _)| key.mac.is_broadcast());
+                let ends = broadcasts.filter_map(|(key, path)| client.next_hops.foreign(key, path));
+                claims.extend(ends.take(STATUS_ENTRIES).map(|end| (client.name.clone(), end)));
+            }
+        }
+        claims
     }
 }
 

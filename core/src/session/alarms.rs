@@ -2,18 +2,15 @@
 
 use super::Session;
 use crate::alarm::{AlarmKind, SessionAlarm};
-use crate::text::count;
+use crate::text::{addresses, count};
 
 impl Session {
     /// Every fault that the session sees now.
     pub(super) fn alarms(&self) -> Vec<SessionAlarm> {
         let may_write = self.lease.permit().is_some();
         let stopped = self.stopped_lanes().filter(|_| may_write);
-        self.unfenced()
-            .into_iter()
-            .chain(self.duplicate())
-            .chain(stopped)
-            .collect()
+        let found = self.unfenced().into_iter().chain(self.duplicate());
+        found.chain(self.wrong_tunnel_ends()).chain(stopped).collect()
     }
 
     /// The server grants a lock that fences nothing.
@@ -33,6 +30,19 @@ impl Session {
             kind: AlarmKind::Duplicate,
             objects: 1,
             detail,
+        })
+    }
+
+    /// Switches whose own tunnel ends are not the configured one.
+    fn wrong_tunnel_ends(&self) -> impl Iterator<Item = SessionAlarm> + '_ {
+        self.tunnel_ends.wrong().map(|(name, wrong)| SessionAlarm {
+            kind: AlarmKind::WrongTunnelEnd,
+            objects: 1,
+            detail: format!(
+                "{name} has tunnel_ips {}, and vtep {} is configured",
+                addresses(&wrong.tunnel_ips),
+                wrong.vtep
+            ),
         })
     }
 

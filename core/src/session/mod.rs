@@ -33,6 +33,7 @@ mod replica;
 mod stats;
 mod status;
 mod steps;
+mod tunnel_ends;
 mod update_exports;
 mod wire;
 mod write;
@@ -56,6 +57,7 @@ use progress::Progress;
 use reconciler::Reconciler;
 use replica::Replica;
 use stats::{Milestone, Stats};
+use tunnel_ends::TunnelEnds;
 use wire::Wire;
 
 /// A session with a switch.
@@ -72,6 +74,7 @@ pub struct Session {
     stats: Stats,
     /// The switches as the agent was notified of them last.
     rows: BTreeMap<SwitchName, SwitchRow>,
+    tunnel_ends: TunnelEnds,
     /// Why the agent has barred the session, for the operator.
     barred: Option<String>,
     /// The time of the last input: work that is left is due since then.
@@ -101,6 +104,7 @@ impl Session {
             progress: Progress::new(),
             stats: Stats::default(),
             rows: BTreeMap::new(),
+            tunnel_ends: TunnelEnds::default(),
             barred: None,
             id: SessionId {
                 conn: opening.conn,

@@ -87,6 +87,10 @@ impl Session {
         if new {
             self.on_identified(now);
         }
+        let configured = &self.desired.configuration().switches;
+        for what in self.tunnel_ends.compare(&rows, configured) {
+            self.report(what);
+        }
         if rows != self.rows {
             self.rows = rows;
             let switches = self.rows.clone();

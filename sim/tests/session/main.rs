@@ -20,6 +20,7 @@ mod ownership;
 mod retries;
 mod room;
 mod server_models;
+mod tunnel_ends;
 mod unplaced;
 mod vni;
 mod wire;

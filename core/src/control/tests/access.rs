@@ -172,6 +172,22 @@ fn a_broadcast_route_of_a_foreign_switch_shows_no_owner() {
 }
 
 #[test]
+fn an_agent_at_another_tunnel_end_is_named_where_its_switch_has_no_owner() {
+    let mut world = world();
+    world.open_with(1, "agent-a", from(1), certificate("agent-a", 1));
+    world.subscribe(1, 1);
+    world.publish(1, 1, Key::of_broadcast(vni(), address(12)), path(12));
+    let elsewhere = |world: &World| {
+        let switches = world.node.status().switches;
+        let elsewhere = switches.into_values().flat_map(|it| it.elsewhere);
+        elsewhere.flat_map(|(_, claims)| claims).collect::<Vec<_>>()
+    };
+    assert_eq!(elsewhere(&world), [(ClientName::from("agent-a"), address(12))]);
+    world.publish(1, 1, Key::of_broadcast(vni(), address(11)), path(11));
+    assert!(elsewhere(&world).is_empty(), "it owns the switch");
+}
+
+#[test]
 fn a_publication_waits_until_the_inventory_gives_its_tunnel_end_to_the_client() {
     let moved = |it: &mut Inventory| {
         let switch = it.switches.values_mut().next().expect("tor1");

@@ -1,10 +1,11 @@
 //! The status of a control node, for a person.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use tandem_core::configuration::VlanId;
 use tandem_core::contrail_schema::{network_name, network_of};
-use tandem_core::control::{ClientName, ControlStatus, NetworkStatus, PathStatus, RouteStatus};
+use tandem_core::control::{ClientName, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SwitchStatus};
 use tandem_core::evpn::InstanceName;
 use tandem_core::ids::{PortName, Uuid};
 
@@ -51,7 +52,11 @@ fn shown(instance: &InstanceName) -> String {
 fn head(status: &ControlStatus) -> String {
     let owned = |wrong: fn(&Vec<ClientName>) -> bool| {
         let switches = status.switches.values();
-        switches.filter(|switch| switch.owners.values().any(wrong)).count()
+        let is_wrong = |switch: &SwitchStatus| {
+            let mut networks = switch.owners.iter();
+            networks.any(|(network, owners)| wrong(owners) && !switch.elsewhere.contains_key(network))
+        };
+        switches.filter(|switch| is_wrong(switch)).count()
     };
     let (without, several) = (owned(Vec::is_empty), owned(|owners| owners.len() > 1));
     let mut text = format!(
@@ -61,7 +66,13 @@ fn head(status: &ControlStatus) -> String {
         count(status.networks.len(), "network", "networks"),
         count(status.switches.len(), "switch", "switches"),
     );
-    for (switches, what) in [(without, "without an owner"), (several, "with several owners")] {
+    let elsewhere = status.switches.values().filter(|switch| !switch.elsewhere.is_empty());
+    let wrong = [
+        (without, "without an owner"),
+        (several, "with several owners"),
+        (elsewhere.count(), "at a wrong tunnel end"),
+    ];
+    for (switches, what) in wrong {
         if switches > 0 {
             text.push_str(&format!(", {switches} {what}"));
         }
@@ -71,11 +82,12 @@ fn head(status: &ControlStatus) -> String {
 }
 
 /// The owner of a switch in one network: exactly one agent, where all is well.
-fn owner(owners: &[ClientName]) -> String {
-    match owners {
-        [] => "NONE".into(),
-        [one] => clean(one.as_str()),
-        several => format!("SEVERAL: {}", list(several)),
+fn owner(owners: &[ClientName], elsewhere: &[(ClientName, Ipv4Addr)]) -> String {
+    match (owners, elsewhere) {
+        ([], [(agent, end), ..]) => format!("{} AT WRONG TUNNEL END {end}", clean(agent.as_str())),
+        ([], []) => "NONE".into(),
+        ([one], _) => clean(one.as_str()),
+        (several, _) => format!("SEVERAL: {}", list(several)),
     }
 }
 
@@ -146,7 +158,8 @@ fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<S
             rows.push([&head[..], &["none".into(), "-".into()]].concat());
         }
         for (network, owners) in &switch.owners {
-            rows.push([&head[..], &[network_shown(*network, names), owner(owners)]].concat());
+            let elsewhere = switch.elsewhere.get(network).map(Vec::as_slice).unwrap_or_default();
+            rows.push([&head[..], &[network_shown(*network, names), owner(owners, elsewhere)]].concat());
         }
     }
     rows

@@ -141,6 +141,7 @@ fn switch(number: u8, vlans: &[(u16, u128)], owners: &[(u128, &[&str])]) -> Swit
         tsns: clients(&["tsn-a"]),
         ports: BTreeMap::from([("eth1".into(), vlans)]),
         fingerprint: format!("812d249470fb7c9{number}"),
+        elsewhere: BTreeMap::new(),
         owners: owners
             .iter()
             .map(|(network, names)| (Uuid(*network), clients(names)))

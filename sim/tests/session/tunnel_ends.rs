@@ -1,0 +1,59 @@
+//! A switch whose own tunnel ends are not the configured one is managed, and that is reported.
+
+use std::net::Ipv4Addr;
+
+use serde_json::json;
+use tandem_core::ConnId;
+use tandem_core::alarm::AlarmKind;
+use tandem_core::event::{LogEvent, What};
+
+use crate::contents::found;
+use crate::world::{TUNNEL_IP, Wanted, World, mac, vtep};
+
+fn world() -> (World, ConnId) {
+    let mut world = World::new();
+    let conn = world.manage(
+        &Wanted::new()
+            .network(1, 5001)
+            .mac(1, mac(1), vtep(1))
+            .mac(1, mac(2), vtep(2))
+            .0,
+    );
+    (world, conn)
+}
+
+/// The switch has another tunnel end from now on. Answers the words about it.
+fn moved(world: &mut World, to: Ipv4Addr) -> Vec<&'static str> {
+    world.events.clear();
+    let row = json!({"tunnel_ips": to.to_string()});
+    world.edit(json!([{"op": "update", "table": "Physical_Switch", "where": [], "row": row}]));
+    world.run();
+    let words = world.events.iter().map(|event| event.what.word());
+    words.filter(|word| word.starts_with("TunnelEnd")).collect()
+}
+
+fn alarms(world: &World, conn: ConnId) -> Vec<AlarmKind> {
+    world.status(conn).alarms.iter().map(|alarm| alarm.kind).collect()
+}
+
+#[test]
+fn a_switch_that_moves_away_from_its_configured_tunnel_end_and_back_is_reported_each_time() {
+    let (mut world, conn) = world();
+    assert!(!world.happened(|what| matches!(what, What::TunnelEndWrong { .. })));
+    assert_eq!(moved(&mut world, vtep(3)), ["TunnelEndWrong"]);
+    assert_eq!(alarms(&world, conn), [AlarmKind::WrongTunnelEnd]);
+    assert_eq!(moved(&mut world, TUNNEL_IP), ["TunnelEndRight"]);
+    assert_eq!(alarms(&world, conn), []);
+}
+
+#[test]
+fn macs_behind_the_new_tunnel_end_of_a_switch_are_removed_from_it() {
+    let (mut world, _) = world();
+    assert_eq!(found(&world.switch).remote.len(), 2);
+    moved(&mut world, vtep(1));
+    assert_eq!(
+        found(&world.switch).remote.len(),
+        1,
+        "the switch would send them into a tunnel to itself"
+    );
+}
