@@ -178,7 +178,7 @@ bounds! {
     /// Time to open a stream, and time of each step of TLS.
     pub const NEGOTIATION: Duration = Duration::from_secs(15);
 
-    /// Connections of a control node whose stream is not open yet; the newest beyond that is closed at once.
+    /// Connections of a control node whose stream is not open yet; beyond that the oldest is closed for a new one.
     pub const HALF_OPEN_STREAMS: usize = 256;
 
     /// Clients of a control node.

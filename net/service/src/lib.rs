@@ -1,6 +1,7 @@
 //! Runs the machines of `tandem_core` on real sockets, clocks and files: the processes behind `tandem agent` and
 //! `tandem control`.
 
+mod admission;
 pub mod config;
 pub mod driver;
 pub mod durable;

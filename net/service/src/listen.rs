@@ -2,21 +2,24 @@
 
 mod refusals;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tandem_core::Peer;
+use tandem_core::{Peer, Time};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::server::TlsStream;
 
 pub use refusals::Counters;
 
+use crate::admission::{Admission, Number, Places, Verdict};
+use crate::driver::env::{Env, TokioEnv};
 use crate::proxy_protocol::{self, HeaderError};
 use crate::tls::{Acceptor, Cause, Refusal};
 use refusals::Refusals;
@@ -28,8 +31,11 @@ pub struct ListenOptions {
     pub proxy_protocol: bool,
     /// The time from accept to the end of the handshake.
     pub handshake_deadline: Duration,
-    /// The number of connections in the handshake. Beyond it, the newest is closed at once.
+    /// The number of connections in the handshake. Beyond it, the oldest that is silent is closed for a new one.
     pub half_open_max: usize,
+    /// For how long a connection is kept that sends nothing, when there are so many. One that has sent something is kept
+    /// for half of the handshake's time.
+    pub silence: Duration,
     /// Silence after which the kernel probes a connection; it gives up after three more of these.
     pub tcp_keepalive: Duration,
     /// The longest time that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
@@ -41,7 +47,8 @@ impl Default for ListenOptions {
         Self {
             proxy_protocol: false,
             handshake_deadline: Duration::from_secs(10),
-            half_open_max: 256,
+            half_open_max: 512,
+            silence: Duration::from_millis(500),
             tcp_keepalive: Duration::from_secs(10),
             tcp_user_timeout: Duration::from_secs(20),
         }
@@ -76,11 +83,13 @@ impl Listener {
         let listener =
             open(address).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
         let address = listener.local_addr()?;
-        // A finished handshake counts as half-open until `accept` returns it.
         let (sender, accepted) = mpsc::channel(1);
         let refusals = Refusals::default();
         let counters = Arc::clone(&refusals.counters);
+        let places = Places::new(options.half_open_max, options.silence, options.handshake_deadline / 2);
         let door = Door {
+            admission: Mutex::new(Admission::new(places)),
+            env: TokioEnv::begin(),
             acceptor,
             options,
             refusals,
@@ -135,27 +144,24 @@ struct Door {
     options: ListenOptions,
     refusals: Refusals,
     sender: mpsc::Sender<Accepted>,
+    env: TokioEnv,
+    admission: Mutex<Admission>,
 }
 
 async fn serve(listener: TcpListener, door: Arc<Door>) {
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(1);
-    // Dropped together with this future, which ends all handshakes.
-    let mut handshakes = JoinSet::new();
+    let mut handshakes = Handshakes::default();
     let mut pause = SHORTEST;
     loop {
-        let accepted = listener.accept().await;
-        while handshakes.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = handshakes.one_less(&door) => continue,
+        };
         match accepted {
-            Ok((stream, address)) if handshakes.len() < door.options.half_open_max => {
+            Ok((stream, address)) => {
                 pause = SHORTEST;
-                let door = Arc::clone(&door);
-                handshakes.spawn(async move { door.admit(stream, address).await });
-            }
-            Ok((_, address)) => {
-                let max = door.options.half_open_max;
-                let what = format!("{max} handshakes are in progress; the newest connection is closed");
-                door.refusals.note(address, &Refusal::new(Cause::HalfOpen, what));
+                handshakes.begin(&door, stream, address).await;
             }
             // Mostly EMFILE: the connection stays in the backlog, so an immediate retry would spin.
             Err(error) => {
@@ -169,12 +175,76 @@ async fn serve(listener: TcpListener, door: Arc<Door>) {
     }
 }
 
+/// The handshakes of a port. Dropping it ends all of them.
+#[derive(Default)]
+struct Handshakes {
+    tasks: JoinSet<()>,
+    by_number: BTreeMap<Number, (AbortHandle, SocketAddr)>,
+}
+
+impl Handshakes {
+    /// Begins a handshake when there is a place for it, perhaps that of another.
+    async fn begin(&mut self, door: &Arc<Door>, stream: TcpStream, address: SocketAddr) {
+        let (number, instead_of) = loop {
+            // Also verified connections that nothing has taken yet are bounded.
+            let may_arrive = self.tasks.len() < door.options.half_open_max * 2;
+            let until = match may_arrive.then(|| door.admission().arrive(door.env.now(), address.ip())) {
+                Some(Verdict::Admitted { number, instead_of }) => break (number, instead_of),
+                Some(Verdict::Wait { until }) => Some(until),
+                None => None,
+            };
+            tokio::select! {
+                () = wait(&door.env, until) => {}
+                () = self.one_less(door) => {}
+            }
+        };
+        if let Some((handshake, address)) = instead_of.and_then(|number| self.by_number.remove(&number)) {
+            handshake.abort();
+            let max = door.options.half_open_max;
+            let what = format!("{max} handshakes are in progress; this one is closed for a newer connection");
+            door.refusals.note(address, &Refusal::new(Cause::HalfOpen, what));
+        }
+        let door = Arc::clone(door);
+        let handshake = self.tasks.spawn(async move {
+            door.admit(stream, address, number).await;
+            door.admission().leave(number);
+        });
+        self.by_number.insert(number, (handshake, address));
+    }
+
+    /// Waits until a handshake is over.
+    async fn one_less(&mut self, door: &Door) {
+        if self.tasks.join_next().await.is_none() {
+            return std::future::pending().await;
+        }
+        self.by_number.retain(|number, (handshake, _)| {
+            let is_open = !handshake.is_finished();
+            if !is_open {
+                door.admission().leave(*number);
+            }
+            is_open
+        });
+    }
+}
+
+/// Waits until then, or for ever.
+async fn wait(env: &TokioEnv, until: Option<Time>) {
+    match until {
+        Some(until) => env.sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Door {
-    async fn admit(&self, stream: TcpStream, address: SocketAddr) {
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn admit(&self, stream: TcpStream, address: SocketAddr, number: Number) {
         let accepted_at = Instant::now();
         let deadline = accepted_at + self.options.handshake_deadline;
         let mut waits_for = "anything";
-        let handshake = self.handshake(stream, address, &mut waits_for);
+        let handshake = self.handshake(stream, (address, number), &mut waits_for);
         let result = timeout_at(deadline, handshake).await.unwrap_or_else(|_| {
             let what = format!(
                 "the handshake took longer than {:?}; waited for {waits_for}",
@@ -185,6 +255,7 @@ impl Door {
         match result {
             Ok((stream, peer)) => {
                 let tls = accepted_at.elapsed();
+                self.admission().prove(number);
                 self.refusals.counters.count_accepted();
                 let accepted = Accepted {
                     stream,
@@ -202,11 +273,14 @@ impl Door {
     async fn handshake(
         &self,
         mut stream: TcpStream,
-        address: SocketAddr,
+        (address, number): (SocketAddr, Number),
         waits_for: &mut &'static str,
     ) -> Result<(TlsStream<TcpStream>, Peer), Refusal> {
         prepare(&stream, &self.options)
             .map_err(|error| Refusal::new(Cause::Closed, format!("the connection failed immediately: {error}")))?;
+        // Fails as the first read does.
+        let _ = stream.readable().await;
+        self.admission().sent(number);
         let mut proxied = None;
         if self.options.proxy_protocol {
             *waits_for = "the PROXY header";

@@ -1,6 +1,6 @@
 //! The accept loop of the small ports: bounded in connections and in the time that each may take.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
+use crate::admission::{Admission, Number, Places, Verdict};
+use crate::driver::env::{Env, TokioEnv};
 use crate::driver::log;
 use crate::event::ServiceEvent;
 
@@ -32,19 +34,29 @@ pub(crate) async fn serve<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let env = TokioEnv::begin();
     let mut connections = JoinSet::new();
-    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    let mut by_number: BTreeMap<Number, AbortHandle> = BTreeMap::new();
+    // No connection of these ports takes long: an old one is closed at once for a new one.
+    let mut admission = Admission::new(Places {
+        reserved: 0,
+        of_one_address: limits.connections,
+        ..Places::new(limits.connections, Duration::ZERO, Duration::ZERO)
+    });
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    by_age.retain(|connection| !connection.is_finished());
-                    if by_age.len() >= limits.connections && let Some(oldest) = by_age.pop_front() {
+                    // With places for which nothing is kept, nothing ever waits.
+                    let Verdict::Admitted { number, instead_of } = admission.arrive(env.now(), peer.ip()) else {
+                        continue;
+                    };
+                    if let Some((_, oldest)) = instead_of.and_then(|old| by_number.remove_entry(&old)) {
                         debug!(port, "too many connections: the oldest is closed");
                         oldest.abort();
                     }
                     let handled = tokio::time::timeout(limits.time, handle(stream, peer));
-                    by_age.push_back(connections.spawn(async move {
+                    by_number.insert(number, connections.spawn(async move {
                         if handled.await.is_err() {
                             debug!(port, %peer, "the connection took too long and is closed");
                         }
@@ -56,7 +68,13 @@ pub(crate) async fn serve<F>(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            Some(_) = connections.join_next() => by_number.retain(|number, connection| {
+                let is_open = !connection.is_finished();
+                if !is_open {
+                    admission.leave(*number);
+                }
+                is_open
+            }),
         }
     }
 }

@@ -42,7 +42,8 @@ fn handshakes_that_trickle_end_at_their_deadline_and_a_switch_still_gets_in() {
     }
     let line = rig.line(&[
         "WARN",
-        "HandshakeRefused: the handshake took longer than 10s; waited for TLS",
+        "HandshakeRefused: ",
+        "the handshake took longer than 10s; waited for TLS",
     ]);
     println!("{line}");
     rig.assert_undisturbed();
@@ -54,12 +55,11 @@ fn a_thousand_idle_connections_disturb_no_session() {
     let idle: Vec<TcpStream> = (0..1000).map(|_| rig.dial()).collect();
     println!("{}", rig.line(&["WARN", "HandshakeRefused: ", "half_open"]));
     rig.assert_undisturbed();
+    // The door is open for a switch all the time.
+    let mut switch = rig.peer();
+    switch.send("no OVSDB");
+    switch.hung_up();
     drop(idle);
-    // The door is open again as soon as they are gone.
-    let credentials = rig.stage.pki.issue("bad").expect("a certificate");
-    rig.stage
-        .wait("an open door", || rig.peer_as(&credentials).ok())
-        .expect("an open door");
     rig.assert_undisturbed();
 }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tandem_core::bounds::{HALF_OPEN_STREAMS, PACKED_BYTES};
 use tandem_core::control::{ClientName, ControlNode, ControlStatus, Input, Inventory, Output};
 use tandem_core::xmpp::stream::{Role, Stream, StreamOptions};
-use tandem_core::{CloseReason, CloseWhy, ConnId, Machine};
+use tandem_core::{CloseReason, CloseWhy, ConnId, Machine, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,6 +17,7 @@ use super::line::sleep;
 use super::log::{self, DriverEvent};
 use super::panic_guard::PanicGuard;
 use super::stream::{self, Outbox, Owner, Secure, StreamNotice};
+use crate::admission::{Admission, Number, Places, Verdict};
 
 /// A connection, perhaps of an agent.
 #[derive(Debug)]
@@ -48,8 +50,8 @@ pub struct Driver<E: Env, T> {
     messages: mpsc::Receiver<Message>,
     back: mpsc::Sender<Message>,
     clients: BTreeMap<ConnId, Client>,
-    /// How many of them have not opened their stream.
-    half_open: usize,
+    /// Those that have not opened their stream.
+    admission: Admission,
     /// Those to which a stanza was just sent.
     sent_to: BTreeSet<ConnId>,
     next_conn: u64,
@@ -58,9 +60,13 @@ pub struct Driver<E: Env, T> {
 struct Client {
     from: SocketAddr,
     outbox: Outbox,
+    number: Number,
     /// Its stream is open: the control node has an entry for it.
     open: bool,
 }
+
+/// For how long a stream may be opened when there are so many that one has to be closed for a new one.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// Messages that may wait for the control node.
 const MESSAGES: usize = 1024;
@@ -77,7 +83,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
             messages,
             back: back.clone(),
             clients: BTreeMap::new(),
-            half_open: 0,
+            admission: Admission::new(Places::new(HALF_OPEN_STREAMS, OPENING, OPENING)),
             sent_to: BTreeSet::new(),
             next_conn: 1,
         };
@@ -90,10 +96,13 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         T: Secure<S>,
     {
+        let mut held = None;
         loop {
             let wake = self.node.poll_timeout().map(|deadline| deadline.at);
+            let room = held.as_ref().map(|(until, _)| *until);
             tokio::select! {
-                Some(arrived) = arrivals.recv() => self.on_arrival(arrived),
+                Some(arrived) = arrivals.recv(), if held.is_none() => held = self.on_arrival(arrived),
+                () = sleep(&self.env, room), if held.is_some() => {}
                 message = self.messages.recv() => match message {
                     Some(Message::Stream(conn, notice)) => self.on_stream(conn, notice),
                     Some(Message::Configure(inventory)) => self.handle(Input::Configure(inventory)),
@@ -102,6 +111,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
                 },
                 () = sleep(&self.env, wake) => self.handle(Input::Timeout),
             }
+            held = held.and_then(|(_, arrived)| self.on_arrival(arrived));
             // Stanzas that were just sent are in no socket yet, and count as queued all the same.
             for conn in std::mem::take(&mut self.sent_to) {
                 self.on_stream(conn, StreamNotice::Sent);
@@ -109,26 +119,40 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         }
     }
 
-    fn on_arrival<S>(&mut self, Arrived { socket, from }: Arrived<S>)
+    /// A connection arrives. Answers it, and how long it has to wait, if there is no place for it yet.
+    fn on_arrival<S>(&mut self, arrived: Arrived<S>) -> Option<(Time, Arrived<S>)>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         T: Secure<S>,
     {
-        if self.half_open >= HALF_OPEN_STREAMS {
-            let what = format!("{HALF_OPEN_STREAMS} streams are being opened already");
-            let why = CloseWhy::new(CloseReason::TooMany, what);
-            return log::event(&DriverEvent::StreamEnded { from, why });
+        let (number, instead_of) = match self.admission.arrive(self.env.now(), arrived.from.ip()) {
+            Verdict::Admitted { number, instead_of } => (number, instead_of),
+            Verdict::Wait { until } => return Some((until, arrived)),
+        };
+        if let Some(client) = instead_of.and_then(|old| self.clients.values().find(|it| it.number == old)) {
+            let what =
+                format!("{HALF_OPEN_STREAMS} streams are being opened; this one is closed for a newer connection");
+            client.outbox.close(CloseWhy::new(CloseReason::TooMany, what));
         }
+        self.open(arrived, number);
+        None
+    }
+
+    fn open<S>(&mut self, Arrived { socket, from }: Arrived<S>, number: Number)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T: Secure<S>,
+    {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let (outbox, inbox) = stream::queue(PACKED_BYTES);
         let client = Client {
             from,
             outbox,
+            number,
             open: false,
         };
         self.clients.insert(conn, client);
-        self.half_open += 1;
         let wrap = move |notice| Message::Stream(conn, notice);
         let last_message = move || {
             wrap(StreamNotice::Ended(CloseWhy::new(
@@ -161,7 +185,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         match notice {
             StreamNotice::Opened { peer, certificate, .. } => {
                 client.open = true;
-                self.half_open -= 1;
+                self.admission.prove(client.number);
                 let address = client.from;
                 let name = ClientName::from(peer);
                 self.handle(Input::Opened {
@@ -178,11 +202,11 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
             }
             StreamNotice::Ended(why) => {
                 let (from, open) = (client.from, client.open);
+                self.admission.leave(client.number);
                 self.clients.remove(&conn);
                 if open {
                     self.handle(Input::Closed { conn, why });
                 } else {
-                    self.half_open -= 1;
                     log::event(&DriverEvent::StreamEnded { from, why });
                 }
             }
@@ -299,20 +323,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_that_send_nothing_are_bounded_in_number() {
+    async fn connections_that_send_nothing_are_bounded_in_number_and_none_of_them_keeps_a_client_out() {
         let node = Node::start();
         let mut silent = Vec::new();
-        for _ in 0..HALF_OPEN_STREAMS {
+        for _ in 0..HALF_OPEN_STREAMS * 2 {
             silent.push(node.connect().await);
         }
-        let mut one_more = node.connect().await;
-        assert_eq!(one_more.read(&mut [0]).await.expect("the end"), 0);
-
-        for (number, socket) in silent.iter_mut().enumerate().take(2) {
-            open(socket, &format!("agent-{number}")).await;
-        }
-        assert_eq!(node.clients().await, ["agent-0", "agent-1"]);
-        let mut late = node.connect().await;
-        assert!(!open(&mut late, "agent-2").await.is_empty(), "there is room again");
+        let mut agent = node.connect().await;
+        assert!(
+            !open(&mut agent, "agent-1").await.is_empty(),
+            "it gets the place of another"
+        );
+        assert_eq!(node.clients().await, ["agent-1"]);
+        // The oldest is closed: orderly, before its stream was open.
+        let mut rest = Vec::new();
+        silent[0].read_to_end(&mut rest).await.expect("the end");
     }
 }

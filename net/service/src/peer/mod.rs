@@ -30,7 +30,7 @@ const LINE_BYTES: usize = 4 << 20;
 const CONNECTIONS: usize = 4;
 
 /// Handshakes at once.
-const HANDSHAKES: usize = 16;
+const HANDSHAKES: usize = 64;
 
 /// The time from the dial to the first line of the peer.
 const OPENING: Duration = Duration::from_secs(5);
