@@ -130,6 +130,9 @@ bounds! {
     /// Time for which a fit agent undoes a drain at a proxy that may hold one, from the first answer that the proxy fetched.
     pub const UNDO_DRAIN: Duration = Duration::from_secs(60);
 
+    /// Time that a switch which an operator moves has to reach the other agent, once it was released.
+    pub const MOVE: Duration = Duration::from_secs(10);
+
     /// Time that a drain takes to close its sessions, once every proxy has fetched the agent check.
     pub const DRAIN: Duration = Duration::from_secs(5);
 

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn the_book_shows_every_change_of_grade() {
         let mut transitions: Vec<Transition> = Vec::new();
-        for from in [Grade::Unfit, Grade::Fit, Grade::Isolated, Grade::Alone] {
+        for from in [Grade::Unfit, Grade::Fit, Grade::Isolated, Grade::Alone, Grade::Draining] {
             for bits in 0..16u8 {
                 let mut grading = Grading {
                     grade: from,
@@ -217,11 +217,12 @@ mod tests {
                 }
                 let to = grading.grade();
                 let on = match to {
+                    Grade::Fit | Grade::Isolated | Grade::Alone if from == Grade::Draining => "an order to resume",
                     Grade::Fit if from == Grade::Unfit => "the configuration is complete",
                     Grade::Fit => "the loss is over",
                     Grade::Isolated => "a loss, and the peer is fit",
                     Grade::Alone => "a loss, and the peer is not fit",
-                    Grade::Draining => "SIGTERM",
+                    Grade::Draining => "SIGTERM, or an order",
                     Grade::Unfit => "never",
                 };
                 let transition = (from.to_string(), on, to.to_string());

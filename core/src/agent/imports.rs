@@ -192,7 +192,12 @@ mod tests {
             match command {
                 Command::Import { macs, .. } => Some((conn.0, Ok(macs.len()))),
                 Command::RoutesComplete { complete, .. } => Some((conn.0, Err(complete))),
-                Command::Configure { .. } | Command::Clear | Command::Bar(_) | Command::Fit | Command::Probe(_) => None,
+                Command::Configure { .. }
+                | Command::Clear
+                | Command::Bar(_)
+                | Command::Fit
+                | Command::Probe(_)
+                | Command::Retry => None,
                 Command::Drain | Command::HandOver | Command::Close(_) => None,
             }
         });

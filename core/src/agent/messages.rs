@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::event;
+use super::order::{Answer, Order, OrderId};
 use super::pair::PeerReport;
 use super::uplinks::{self, UplinkId};
 use crate::configuration::Configuration;
@@ -54,6 +55,13 @@ pub enum Input {
     Tsn {
         /// It passed enough probes in a row.
         alive: bool,
+    },
+    /// An operator gives an order.
+    Order {
+        /// Its number, for the answer; never used again.
+        id: OrderId,
+        /// The order.
+        order: Order,
     },
     /// The time that `poll_timeout` named has come.
     Timeout,
@@ -117,6 +125,13 @@ pub enum Output {
         /// The lack that isolates the agent; `None` unless it is isolated or alone.
         isolation: Option<Isolation>,
     },
+    /// The answer to an order.
+    Ordered {
+        /// The number of the order.
+        id: OrderId,
+        /// The answer.
+        answer: Answer,
+    },
     /// Every session has ended: the process may exit.
     Drained,
 }
@@ -126,6 +141,8 @@ pub enum Output {
 pub enum Why {
     /// Some proxy did not poll in time: drain all the same.
     AnnounceOverdue,
+    /// A switch that moves has not reached the other agent.
+    MoveOverdue,
     /// The drain took too long.
     DrainOverdue,
     /// Sessions have yet to be sent routes.

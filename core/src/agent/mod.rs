@@ -16,7 +16,10 @@ mod grade;
 mod graph;
 mod hold;
 mod imports;
+mod leave;
 mod messages;
+mod order;
+mod orders;
 mod pair;
 mod peer;
 mod probe;
@@ -48,7 +51,9 @@ use grade::Grading;
 pub(crate) use graph::Graph as ReceivedGraph;
 pub use hold::Served;
 use imports::Imports;
+use leave::Leave;
 pub use messages::{Input, Output, Why};
+pub use order::{Answer, Order, OrderId};
 use pair::Pair;
 pub use pair::PeerReport;
 pub use probe::Streak;
@@ -75,6 +80,8 @@ pub struct Agent {
     drain: Drain,
     /// The rows of two switches of one name, the programmed one first, and when that was reported last.
     duplicates: BTreeMap<SwitchName, (Time, [Uuid; 2])>,
+    /// Switches that leave by order.
+    leave: Leave,
     /// The sessions that ended.
     closed: CloseCounts,
     /// The service of the switches, as last sent to the uplinks.
@@ -105,6 +112,7 @@ impl Agent {
             pair: None,
             drain: Drain::default(),
             duplicates: BTreeMap::new(),
+            leave: Leave::default(),
             closed: CloseCounts::default(),
             served: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -318,6 +326,15 @@ impl Agent {
     fn on_announced(&mut self, now: Time) {
         let step = self.drain.on_announced(now);
         self.take_drain_step(now, step);
+        self.on_leave_announced(now);
+    }
+
+    fn begin_drain(&mut self, now: Time) {
+        self.drain.begin(now);
+        // The grade is the same, and the proxies have fetched it.
+        if self.leave.is_announced() {
+            self.on_announced(now);
+        }
     }
 
     fn on_timeout(&mut self, now: Time) {
@@ -386,13 +403,15 @@ impl Machine for Agent {
                 configuration,
                 complete,
             } => self.configure(now, configuration, complete),
-            Input::Drain => self.drain.begin(now),
+            Input::Drain => self.begin_drain(now),
             Input::Announced => self.on_announced(now),
             Input::Uplink(input) => self.on_uplink(now, input),
             Input::Peer(report) => self.on_report(now, report),
             Input::Tsn { alive } => self.grading.on_tsn(alive),
+            Input::Order { id, order } => self.on_order(now, id, order),
             Input::Timeout => self.on_timeout(now),
         }
+        self.check_leave(now);
         self.send_imports();
         self.update_grade(now);
         self.update_peer(now);
@@ -409,7 +428,14 @@ impl Machine for Agent {
             at,
             why: Why::ClearanceDue,
         });
-        let deadlines = [self.drain.deadline(), self.routes_due(), self.grade_due(), clearance];
+        let leave = self.leave.deadline();
+        let deadlines = [
+            self.drain.deadline(),
+            leave,
+            self.routes_due(),
+            self.grade_due(),
+            clearance,
+        ];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }

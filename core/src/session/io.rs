@@ -60,6 +60,8 @@ pub enum Command {
     Bar(String),
     /// Show that the line is alive: another connection claims to be this switch. The number comes back with the answer.
     Probe(u64),
+    /// Try everything now that the switch rejected, or that waits.
+    Retry,
     /// The agent drains: let writes settle, release the lock, and close.
     Drain,
     /// The same, for the other agent of the pair is to have the switch.

@@ -190,6 +190,7 @@ impl Session {
             }
             Command::Bar(why) => self.bar(why),
             Command::Probe(number) => self.wire.probe(now, number),
+            Command::Retry => self.reconciler.retry_all(),
             Command::Drain => {
                 self.lease.stop();
                 self.report(What::Draining);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    Exit, Output, agent, check, completions, control, demo, inventory, lab, man, pki, sim, status, switch,
+    Exit, Output, agent, check, completions, control, ctl, demo, inventory, lab, man, pki, sim, status, switch,
 };
 
 /// A highly available ToR agent that manages switches through OVSDB
@@ -32,6 +32,7 @@ enum Command {
     Check(check::Args),
     Completions(completions::Args),
     Control(control::Args),
+    Ctl(ctl::Args),
     Demo(demo::Args),
     Inventory(inventory::Args),
     #[command(hide = true)]
@@ -70,6 +71,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> io::Result<Exit> {
         Command::Check(args) => check::run(args, output),
         Command::Completions(args) => completions::run(args, Cli::command(), output),
         Command::Control(args) => control::run(args, output),
+        Command::Ctl(args) => ctl::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Inventory(args) => inventory::run(args, output),
         Command::Lab(args) => lab::run(args, output),

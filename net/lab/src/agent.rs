@@ -69,6 +69,8 @@ pub struct ListenSection {
     pub agent_check: SocketAddr,
     /// `/status` and `/metrics`.
     pub http: SocketAddr,
+    /// The socket for orders.
+    pub orders: PathBuf,
     /// Whether the proxy sends a PROXY header.
     pub proxy_protocol: bool,
 }
@@ -195,6 +197,7 @@ impl AgentOptions {
                 health: (address, 6650).into(),
                 agent_check: (address, 6651).into(),
                 http: (address, 6652).into(),
+                orders: credentials.certificate.with_file_name(format!("{name}.sock")),
                 proxy_protocol: false,
             },
             tls: TlsSection {

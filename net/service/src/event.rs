@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use tandem_core::agent::Answer;
 use tandem_core::event::{Level, LogEvent};
 use tandem_core::log_words;
 
@@ -52,6 +53,10 @@ pub enum ServiceEvent {
     CertificateEnding { what: String },
     /// A certificate that is in force cannot serve: it has ended, is not valid yet, or is of the wrong kind.
     CertificateUnfit { what: String },
+    /// An operator gave an order: over the socket, with the number of the user.
+    Ordered { order: String, user: u32, answer: Answer },
+    /// A signal changed the level of the log.
+    LogLevelChanged { directives: String },
     /// These proxies did not fetch the agent check of a draining agent in time.
     AnnouncementMissed { proxies: String, after: Duration },
     /// A port cannot accept a connection, for lack of file descriptors as a rule.
@@ -71,6 +76,8 @@ impl LogEvent for ServiceEvent {
         CertificatesRejected,
         CertificateEnding,
         CertificateUnfit,
+        Ordered,
+        LogLevelChanged,
         AnnouncementMissed,
         AcceptFailed,
         Stopped
@@ -82,6 +89,8 @@ impl LogEvent for ServiceEvent {
             | Self::Serving { .. }
             | Self::Reloaded { .. }
             | Self::CertificatesReloaded
+            | Self::Ordered { .. }
+            | Self::LogLevelChanged { .. }
             | Self::Stopped { .. } => Level::Info,
             Self::RestartRequired { .. }
             | Self::CertificatesRejected { .. }
@@ -106,6 +115,11 @@ impl fmt::Display for ServiceEvent {
             Self::CertificatesReloaded => f.write_str("open sessions keep the old certificates"),
             Self::CertificatesRejected { problem } => write!(f, "{problem}; nothing is changed"),
             Self::CertificateEnding { what } | Self::CertificateUnfit { what } => f.write_str(what),
+            Self::Ordered { order, user, answer } => {
+                let outcome = if answer.ok { "done" } else { "refused" };
+                write!(f, "{order} by user {user}: {outcome}: {}", answer.text)
+            }
+            Self::LogLevelChanged { directives } => write!(f, "SIGUSR1: the log has {directives}"),
             Self::AnnouncementMissed { proxies, after } => {
                 write!(f, "{proxies} did not poll within {after:?}; continuing")
             }

@@ -11,6 +11,7 @@ pub mod http;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod orders;
 pub mod peer;
 mod ports;
 pub mod probe;

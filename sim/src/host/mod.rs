@@ -381,7 +381,7 @@ impl Host {
                     self.outputs.push_back(Output::Multicast { data });
                 }
                 // The checks find lasting disagreement by the state of the switches.
-                agent::Output::Pair(_) => {}
+                agent::Output::Pair(_) | agent::Output::Ordered { .. } => {}
                 agent::Output::Graded { grade, .. } => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }

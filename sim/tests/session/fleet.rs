@@ -178,6 +178,7 @@ impl Fleet {
                 }
                 Output::Graded { grade, .. } => self.grades.push(grade),
                 Output::Drained => self.drained += 1,
+                Output::Ordered { .. } => {}
                 Output::Pair(what) => self.reports.push(what),
                 Output::SendPeer(_) => panic!("it has no peer"),
                 Output::Dial { .. } | Output::SendStanza { .. } | Output::CloseUplink { .. } | Output::Event(_) => {

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod check;
 pub mod completions;
 pub mod control;
+pub mod ctl;
 pub mod demo;
 pub mod inventory;
 pub mod lab;

@@ -11,6 +11,7 @@ mod hung;
 mod kill;
 mod link;
 mod one_writer;
+mod orders;
 mod pair;
 mod proxy;
 mod reload;

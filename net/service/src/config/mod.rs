@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 pub use control::ControlConfig;
 pub use files::{Disk, FILE_BYTES_MAX, Files};
 pub use problem::{Location, Problem, Problems, Source};
-pub use settings::{AgentConfig, CONTROL_PORT, Listen, Log, LogFormat, Peer, Uplinks};
+pub use settings::{AgentConfig, CONTROL_PORT, Listen, Log, LogFormat, Orders, Peer, Uplinks};
 
 use table::Document;
 

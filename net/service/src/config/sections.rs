@@ -10,7 +10,7 @@ use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, 
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::files::Files;
 use super::problem::{Problems, Source};
-use super::settings::{AgentConfig, Listen};
+use super::settings::{AgentConfig, Listen, Orders};
 use super::table::{At, Document, Key, Table};
 use super::values;
 use super::{failover, networks, peer, probe, switches, uplinks};
@@ -57,6 +57,12 @@ const AGENT_CHECK: Key<Option<SocketAddr>> = Key {
     read: values::socket_or_off,
     example: r#""0.0.0.0:6651""#,
     what: "the address of HAProxy's agent-check, or `\"off\"`",
+};
+const ORDERS: Key<Orders> = Key {
+    name: "orders",
+    read: values::orders,
+    example: r#""/run/tandem/agent/agent-a.sock""#,
+    what: "the local socket for `tandem ctl`, or `\"off\"`",
 };
 const PROXY_PROTOCOL: Key<bool> = Key {
     name: "proxy_protocol",
@@ -227,6 +233,7 @@ fn listen(root: &mut Table<'_>, problems: &mut Problems) -> Option<Listen> {
     let health = table.optional(&HEALTH, problems);
     let agent_check = table.optional(&AGENT_CHECK, problems);
     let http = table.optional(&HTTP, problems);
+    let orders = table.optional(&ORDERS, problems);
     let proxy_protocol = table.optional(&PROXY_PROTOCOL, problems);
     table.finish(problems);
 
@@ -245,6 +252,7 @@ fn listen(root: &mut Table<'_>, problems: &mut Problems) -> Option<Listen> {
         health: or(health, beside(6650)),
         agent_check: or(agent_check, beside(6651)),
         http: or(http, local),
+        orders: or(orders, Orders::Default),
         proxy_protocol: or(proxy_protocol, false),
     })
 }

@@ -67,8 +67,22 @@ pub struct Listen {
     pub agent_check: Option<SocketAddr>,
     /// `/status` and `/metrics`; `None` is off.
     pub http: Option<SocketAddr>,
+    /// The local socket for orders of an operator.
+    pub orders: Orders,
     /// `ovsdb` requires a PROXY protocol v2 header; otherwise it refuses one.
     pub proxy_protocol: bool,
+}
+
+/// Where an agent takes orders of an operator.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Orders {
+    /// In the runtime directory of its unit, under its name; nowhere without such a directory.
+    #[default]
+    Default,
+    /// Nowhere.
+    Off,
+    /// At this socket.
+    At(PathBuf),
 }
 
 /// The options of the log.

@@ -180,6 +180,7 @@ ovsdb = "[::1]:7640"
 health = "[::1]:7650"
 agent_check = "[::1]:7651"
 http = "[::1]:7652"
+orders = "/run/tandem/other.sock"
 proxy_protocol = true
 [tls]
 certificate = "agent-cert.pem"

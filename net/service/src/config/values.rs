@@ -9,7 +9,7 @@ use tandem_core::identity::IdentityRule;
 use tandem_core::ids::{Mac, Uuid, Vni};
 use toml::de::DeValue;
 
-use super::settings::{CONTROL_PORT, LogFormat};
+use super::settings::{CONTROL_PORT, LogFormat, Orders};
 use super::table::kind;
 use crate::probe::Url;
 
@@ -184,6 +184,21 @@ pub(super) fn socket_or_off(value: &DeValue<'_>) -> Result<Option<SocketAddr>, S
     match quoted(value)? {
         "off" => Ok(None),
         _ => socket(value).map(Some).map_err(|why| format!("{why}, or `off`")),
+    }
+}
+
+/// The absolute path of a socket, or `off`.
+pub(super) fn orders(value: &DeValue<'_>) -> Result<Orders, String> {
+    // `sun_path` has 108 bytes.
+    const PATH_BYTES_MAX: usize = 100;
+    match quoted(value)? {
+        "off" => Ok(Orders::Off),
+        path if !path.starts_with('/') || path.ends_with('/') => Err(format!(
+            "{} must be the absolute path of a socket, or `off`",
+            shown(path)
+        )),
+        path if path.len() > PATH_BYTES_MAX => Err(format!("the path of a socket has at most {PATH_BYTES_MAX} bytes")),
+        path => Ok(Orders::At(path.into())),
     }
 }
 

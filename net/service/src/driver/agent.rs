@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tandem_core::agent::uplinks::{self, UplinkId};
-use tandem_core::agent::{Agent, Input, Output, PeerReport};
+use tandem_core::agent::{Agent, Answer, Input, OrderId, Output, PeerReport};
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
 use tandem_core::machine::{CloseReason, CloseWhy};
@@ -52,6 +52,9 @@ pub struct Driver<E: Env, S, D> {
     sent_to: BTreeSet<UplinkId>,
     arriving: Option<(ConnId, S)>,
     next_conn: u64,
+    /// Orders that await their answers.
+    orders: BTreeMap<OrderId, oneshot::Sender<Answer>>,
+    orders_so_far: u64,
 }
 
 /// Messages that may wait for the agent.
@@ -75,6 +78,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             sent_to: BTreeSet::new(),
             arriving: None,
             next_conn: 1,
+            orders: BTreeMap::new(),
+            orders_so_far: 0,
             env,
         };
         (driver, back, graded)
@@ -184,6 +189,12 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             },
             Message::Drain => Input::Drain,
             Message::Announced => Input::Announced,
+            Message::Order(order, answer) => {
+                let id = OrderId(self.orders_so_far);
+                self.orders_so_far += 1;
+                self.orders.insert(id, answer);
+                Input::Order { id, order }
+            }
             Message::Status(answer) => {
                 self.gather(answer);
                 return None;
@@ -275,6 +286,10 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 Output::SendPeer(report) => drop(self.reports.send_replace(Some(report))),
                 Output::Event(what) => log::event(&what),
                 Output::Pair(what) => log::event(&what),
+                Output::Ordered { id, answer } => {
+                    // An operator who has gone needs no answer.
+                    let _ = self.orders.remove(&id).map(|awaits| awaits.send(answer));
+                }
                 Output::Drained => drained = true,
             }
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tandem_core::agent::PeerReport;
 use tandem_core::agent::uplinks::UplinkId;
+use tandem_core::agent::{Answer, Order, PeerReport};
 use tandem_core::configuration::Configuration;
 use tandem_core::session::{Command, Notice};
 use tandem_core::status::{AgentStatus, SessionStatus};
@@ -39,6 +39,8 @@ pub enum Message {
     Drain,
     /// Every proxy has fetched the word that this agent drains.
     Announced,
+    /// An order of an operator.
+    Order(Order, oneshot::Sender<Answer>),
     /// A request for the status.
     Status(oneshot::Sender<AgentStatus>),
     /// The sessions have answered that request.

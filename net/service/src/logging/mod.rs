@@ -19,7 +19,7 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 
 pub use journal::Counts;
-pub use level::set as set_level;
+pub use level::{set as set_level, toggle as toggle_debug};
 
 use crate::config::Log;
 use format::Format;
@@ -152,6 +152,6 @@ mod tests {
 
     #[test]
     fn the_level_of_a_process_that_does_not_log_cannot_be_changed() {
-        assert!(!set_level(Level::DEBUG));
+        assert_eq!(set_level(Some(Level::DEBUG)), None);
     }
 }

@@ -9,7 +9,7 @@ use tandem_core::control::ControlStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use super::certificates::{self, CONTROL};
-use super::{CERTIFICATES, Signals, ports, reload, watchdog};
+use super::{CERTIFICATES, Signals, log_debug_lines, ports, reload, watchdog};
 use crate::config::{self, ControlConfig};
 use crate::driver::control::{Driver, Message};
 use crate::driver::env::TokioEnv;
@@ -73,6 +73,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
             },
             _ = signals.drain.recv() => stop(&messages).await,
             _ = signals.interrupt.recv() => stop(&messages).await,
+            _ = signals.log.recv() => log_debug_lines(),
         }
     }
     accepting.abort();

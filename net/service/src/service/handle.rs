@@ -1,5 +1,6 @@
 //! The ports' access to the agent's task.
 
+use tandem_core::agent::{Answer, Order};
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -9,6 +10,7 @@ use crate::driver::message::Message;
 use crate::driver::steps::Steps;
 use crate::health::{Pulse, STEP};
 use crate::http::StatusSource;
+use crate::orders::Obeys;
 
 /// Observes the agent's task, or asks it; the caller sets the deadline.
 #[derive(Debug)]
@@ -23,6 +25,14 @@ impl Pulse for Handle {
         let gone = self.grade.has_changed().is_err();
         let hangs = self.steps.longest() >= STEP;
         (!gone && !hangs).then(|| *self.grade.borrow())
+    }
+}
+
+impl Obeys for Handle {
+    async fn obey(&self, order: Order) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(Message::Order(order, answer)).await.ok()?;
+        answered.await.ok()
     }
 }
 

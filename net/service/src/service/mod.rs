@@ -30,6 +30,7 @@ use crate::driver::message::Message;
 use crate::event::ServiceEvent;
 use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
+use crate::logging;
 use crate::metrics::Counters;
 use crate::peer;
 use crate::tls::{Acceptor, Settings};
@@ -94,6 +95,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
             _ = look.tick() => process.look_at_certificates(),
             _ = signals.drain.recv() => process.drain().await,
             _ = signals.interrupt.recv() => process.drain().await,
+            _ = signals.log.recv() => log_debug_lines(),
         }
     }
     log::event(&ServiceEvent::Stopped {
@@ -142,6 +144,7 @@ impl Process {
         ports::open_health(&self.config.listen, handle, &announcements)?;
         ports::open_http("[listen] http", self.config.listen.http, handle, &self.counters)?;
         certificates::measure(&self.counters, AGENT, &self.acceptor);
+        ports::open_orders(&self.config.listen.orders, self.name(), handle)?;
         tokio::spawn(announce(handle.grade.clone(), announcements, self.messages.clone()));
         Ok(())
     }
@@ -275,38 +278,58 @@ fn generation_at(since_1970: Duration) -> Generation {
     Generation(u64::try_from(since_1970.as_micros()).unwrap_or_default())
 }
 
+/// Signals that end a process unless they are caught, and have no meaning here: USR2, STKFLT, IO, PWR, the timers, and
+/// those of real time.
+const IGNORED: [i32; 7] = [12, 14, 16, 26, 27, 29, 30];
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+
+/// SIGUSR1: debug lines on, or off again.
+fn log_debug_lines() {
+    if let Some(directives) = logging::toggle_debug() {
+        log::event(&ServiceEvent::LogLevelChanged { directives });
+    }
+}
+
 struct Signals {
     reload: Signal,
     drain: Signal,
     interrupt: Signal,
+    log: Signal,
 }
 
 impl Signals {
     fn catch() -> io::Result<Self> {
+        for number in IGNORED.into_iter().chain(REAL_TIME) {
+            // Caught for as long as the process runs.
+            drop(signal(SignalKind::from_raw(number))?);
+        }
         Ok(Self {
             reload: signal(SignalKind::hangup())?,
             drain: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            log: signal(SignalKind::user_defined1())?,
         })
     }
 }
 
-/// When the agent drains, waits until each proxy has polled it.
+/// Whenever the agent drains, waits until each proxy has polled it.
 async fn announce(
     mut grade: watch::Receiver<Grade>,
     announcements: Arc<Announcements>,
     messages: mpsc::Sender<Message>,
 ) {
-    if grade.wait_for(|grade| *grade == Grade::Draining).await.is_err() {
-        return;
+    while grade.wait_for(|grade| *grade == Grade::Draining).await.is_ok() {
+        if let Err(pending) = announcements.wait_for(Grade::Draining, FETCHED).await {
+            log::event(&ServiceEvent::AnnouncementMissed {
+                proxies: format!("{pending:?}"),
+                after: FETCHED,
+            });
+        }
+        let _ = messages.send(Message::Announced).await;
+        if grade.wait_for(|grade| *grade != Grade::Draining).await.is_err() {
+            return;
+        }
     }
-    if let Err(pending) = announcements.wait_for(Grade::Draining, FETCHED).await {
-        log::event(&ServiceEvent::AnnouncementMissed {
-            proxies: format!("{pending:?}"),
-            after: FETCHED,
-        });
-    }
-    let _ = messages.send(Message::Announced).await;
 }
 
 #[cfg(test)]

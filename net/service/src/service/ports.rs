@@ -5,10 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::handle::Handle;
-use crate::config::Listen;
+use crate::config::{Listen, Orders};
 use crate::health::{self, Announcements};
 use crate::http::{self, StatusSource};
 use crate::metrics::Counters;
+use crate::orders;
 
 /// Opens the health port and the agent check, if configured. The error names the port.
 pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, announcements: &Arc<Announcements>) -> io::Result<()> {
@@ -27,6 +28,23 @@ pub(super) fn open_http(
     if let Some(port) = bind(key, http)? {
         let port = tokio::net::TcpListener::from_std(port)?;
         tokio::spawn(http::serve(port, Arc::clone(source), Arc::clone(counters)));
+    }
+    Ok(())
+}
+
+/// Opens the socket for orders, if configured, or if systemd gave the process a runtime directory. The error names the key.
+pub(super) fn open_orders(configured: &Orders, agent: &str, handle: &Arc<Handle>) -> io::Result<()> {
+    let path = match configured {
+        Orders::At(path) => Some(path.clone()),
+        Orders::Off => None,
+        Orders::Default => orders::default_path(agent, std::env::var("RUNTIME_DIRECTORY").ok().as_deref()),
+    };
+    if let Some(path) = path {
+        let named = |error: io::Error| {
+            let at = path.display();
+            io::Error::new(error.kind(), format!("[listen] orders at {at}: {error}"))
+        };
+        tokio::spawn(orders::serve(orders::bind(&path).map_err(named)?, Arc::clone(handle)));
     }
     Ok(())
 }

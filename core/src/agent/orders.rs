@@ -1,0 +1,167 @@
+//! The agent carries out the orders of an operator.
+
+use super::leave::{Scope, Step};
+use super::order::{Answer, Order, OrderId};
+use super::{Agent, Output, Role, SessionRecord};
+use crate::health::Grade;
+use crate::ids::{ConnId, SwitchName};
+use crate::session::Command;
+use crate::time::Time;
+
+impl Agent {
+    /// An operator gave an order. Its answer may follow later.
+    pub(super) fn on_order(&mut self, now: Time, id: OrderId, order: Order) {
+        let answer = match order {
+            _ if self.drain.is_on() => Some(Answer::refused("the agent is stopping")),
+            Order::Drain => Some(self.leave_all(now)),
+            Order::Resume => Some(self.resume()),
+            Order::Release { switch } => self.release(now, id, switch).err(),
+            Order::Retry { switch } => Some(self.retry(switch)),
+        };
+        if let Some(answer) = answer {
+            self.outputs.push_back(Output::Ordered { id, answer });
+        }
+    }
+
+    /// Every proxy knows that the agent takes no switches: those that are to leave leave.
+    pub(super) fn on_leave_announced(&mut self, now: Time) {
+        if let Some(scope) = self.leave.on_announced(now) {
+            self.release_sessions(&scope);
+        }
+    }
+
+    /// Time has passed, or the other agent has sent a report.
+    pub(super) fn check_leave(&mut self, now: Time) {
+        match self.leave.on_timeout(now) {
+            Some(Step::Release(scope)) => self.release_sessions(&scope),
+            Some(Step::Missed(switch, id)) => {
+                let text = format!("{switch} did not connect to the other agent in time; this agent takes it again");
+                let answer = Answer::refused(text);
+                self.outputs.push_back(Output::Ordered { id, answer });
+            }
+            None => self.conclude_move(now),
+        }
+    }
+
+    /// The other agent owns the switch that moved.
+    fn conclude_move(&mut self, now: Time) {
+        let Some(switch) = self.leave.moving() else { return };
+        let Some((_, theirs)) = self.pair.as_ref().and_then(|pair| pair.fresh(now)) else {
+            return;
+        };
+        let owned = theirs
+            .switches
+            .get(switch)
+            .is_some_and(|role| role.role == Role::Active);
+        let agent = theirs.agent.clone();
+        if let Some((switch, id)) = owned.then(|| self.leave.end()).flatten() {
+            let answer = Answer::done(format!("{switch} moved to {agent}"));
+            self.outputs.push_back(Output::Ordered { id, answer });
+        }
+    }
+
+    fn leave_all(&mut self, now: Time) -> Answer {
+        if self.grade() == Grade::Unfit {
+            return Answer::refused("the agent has no complete configuration yet, and owns no switch");
+        }
+        if self.leave.is_all() {
+            return Answer::done("the agent drains already, or has drained");
+        }
+        if let Some((switch, id)) = self.leave.end() {
+            let answer = Answer::done(format!("{switch} leaves with all others"));
+            self.outputs.push_back(Output::Ordered { id, answer });
+        }
+        self.leave.begin(now, Scope::All);
+        let switches = self
+            .roles
+            .by_switch()
+            .values()
+            .filter(|role| role.role == Role::Active)
+            .count();
+        let warning = match self.pair.as_ref().is_some_and(|pair| pair.is_ready(now)) {
+            true => "",
+            false => "; no other agent is known to be fit, so switches may have no owner until then",
+        };
+        Answer::done(format!(
+            "draining: {switches} owned switches are released; `tandem ctl resume` takes switches again{warning}"
+        ))
+    }
+
+    fn resume(&mut self) -> Answer {
+        if !self.leave.is_on() {
+            return Answer::done("the agent takes switches already");
+        }
+        if let Some((switch, id)) = self.leave.end() {
+            let answer = Answer::refused(format!("the move of {switch} was interrupted"));
+            self.outputs.push_back(Output::Ordered { id, answer });
+        }
+        Answer::done("the agent takes switches again")
+    }
+
+    /// The answer follows when the switch has moved; the error is an answer at once.
+    fn release(&mut self, now: Time, id: OrderId, switch: SwitchName) -> Result<(), Answer> {
+        self.configured(&switch)?;
+        let Some(pair) = &self.pair else {
+            let why = "this agent has no link to the other agent ([peer]), so it is not known whether that is fit";
+            return Err(Answer::refused(why));
+        };
+        if !pair.is_ready(now) {
+            return Err(Answer::refused(format!("the other agent is not fit to take {switch}")));
+        }
+        if self.leave.is_on() {
+            return Err(Answer::refused("the agent drains, or moves a switch, at this moment"));
+        }
+        if self.sessions_with(&switch).is_empty() {
+            return Err(Answer::refused(format!("{switch} has no session with this agent")));
+        }
+        self.leave.begin(now, Scope::One(switch, id));
+        Ok(())
+    }
+
+    fn retry(&mut self, switch: Option<SwitchName>) -> Answer {
+        let conns = match &switch {
+            Some(switch) => match self.configured(switch) {
+                Ok(()) => self.sessions_with(switch),
+                Err(answer) => return answer,
+            },
+            None => self.sessions.iter().map(|(conn, _)| conn).collect(),
+        };
+        let of = switch.map(|switch| format!(" with {switch}")).unwrap_or_default();
+        if conns.is_empty() {
+            return Answer::refused(format!("this agent has no session{of}"));
+        }
+        self.command_these(&conns, || Command::Retry);
+        Answer::done(match conns.len() {
+            1 => format!("1 session{of} tries everything again now"),
+            count => format!("{count} sessions{of} try everything again now"),
+        })
+    }
+
+    fn configured(&self, switch: &SwitchName) -> Result<(), Answer> {
+        match self.configuration.switches.contains_key(switch) {
+            true => Ok(()),
+            false => Err(Answer::refused(format!("{switch} is not configured at this agent"))),
+        }
+    }
+
+    fn release_sessions(&mut self, scope: &Scope) {
+        match scope {
+            Scope::All => self.command_all(|| Command::HandOver),
+            Scope::One(switch, _) => {
+                let conns = self.sessions_with(switch);
+                self.command_these(&conns, || Command::HandOver);
+            }
+        }
+    }
+
+    fn sessions_with(&self, switch: &SwitchName) -> Vec<ConnId> {
+        let serves = |(_, known): &(ConnId, &SessionRecord)| known.served().contains(switch);
+        self.sessions.iter().filter(serves).map(|(conn, _)| conn).collect()
+    }
+
+    fn command_these(&mut self, conns: &[ConnId], command: impl Fn() -> Command) {
+        for conn in conns {
+            self.command(*conn, command());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `tandem ctl`: orders to a running agent.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tandem_core::SwitchName;
+use tandem_core::agent::Answer;
+use tandem_net::config;
+use tandem_net::orders::{Request, default_path};
+
+use super::{Exit, Output};
+
+/// Gives an order to a running agent: log level, drain and resume, move a switch, retry
+///
+/// The agent takes orders at a local socket: `[listen] orders`, or NAME.sock in its runtime directory. Only root and the
+/// user of the agent may connect.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem ctl --config /etc/tandem/agent.toml release tor1
+  tandem ctl --socket /run/tandem/agent/agent-a.sock log-level debug
+
+Exit codes: 0 done, 1 the agent refused, 2 no agent answered")]
+pub struct Args {
+    /// The socket of the agent
+    #[arg(long, value_name = "PATH", required_unless_present = "config")]
+    socket: Option<PathBuf>,
+    /// Take the socket from this configuration file
+    #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    order: Order,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Order {
+    /// Logs from this level on, until the next order or restart; without a level, as configured
+    LogLevel {
+        /// error, warn, info, debug or trace
+        level: Option<String>,
+    },
+    /// Hands every switch to the other agent and takes none, until `resume`; the process stays
+    Drain,
+    /// Takes switches again
+    Resume,
+    /// Moves one switch to the other agent, which must be fit; waits until it is there
+    Release {
+        /// The name of the switch
+        switch: String,
+    },
+    /// Tries everything now that switches rejected
+    Retry {
+        /// The name of the switch; all without one
+        switch: Option<String>,
+    },
+}
+
+/// The directory that the packaged unit of an agent has.
+const RUNTIME_DIRECTORY: &str = "/run/tandem/agent";
+
+/// Longer than an agent takes for any order.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// Runs the command.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
+    let asked = socket(args).and_then(|socket| ask(&socket, &request(&args.order)));
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(why) => return output.refuse(why),
+    };
+    match (args.json, answer.ok) {
+        (true, _) => output.json(&answer)?,
+        (false, true) => writeln!(output.out, "{}", answer.text)?,
+        (false, false) => writeln!(output.err, "{}", answer.text)?,
+    }
+    Ok(if answer.ok { Exit::Good } else { Exit::Failed })
+}
+
+fn request(order: &Order) -> Request {
+    let name = |switch: &String| SwitchName::from(switch.as_str());
+    match order {
+        Order::LogLevel { level } => Request::LogLevel { level: level.clone() },
+        Order::Drain => Request::Drain {},
+        Order::Resume => Request::Resume {},
+        Order::Release { switch } => Request::Release { switch: name(switch) },
+        Order::Retry { switch } => Request::Retry {
+            switch: switch.as_ref().map(name),
+        },
+    }
+}
+
+fn socket(args: &Args) -> Result<PathBuf, String> {
+    let Some(file) = &args.config else {
+        return args
+            .socket
+            .clone()
+            .ok_or_else(|| "--socket or --config is required".into());
+    };
+    let agent = config::load(file).map_err(|why| why.to_string())?;
+    let name = &agent.configuration.session.agent;
+    let socket = match agent.listen.orders {
+        config::Orders::At(path) => Some(path),
+        config::Orders::Off => None,
+        config::Orders::Default => default_path(name, Some(RUNTIME_DIRECTORY)),
+    };
+    socket.ok_or_else(|| format!("{} has `orders = \"off\"`: this agent takes no orders", file.display()))
+}
+
+/// Sends one order, and waits for its answer.
+fn ask(socket: &Path, request: &Request) -> Result<Answer, String> {
+    let failed = |why: io::Error| format!("no answer from {}: {why}", socket.display());
+    let exchange = || {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut line = serde_json::to_string(request)?;
+        line.push('\n');
+        stream.write_all(line.as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
+    };
+    exchange().map_err(failed)
+}
