@@ -25,15 +25,21 @@ pub enum AlarmKind {
     WrongTunnelEnd,
     /// The server has no room: a lane of writes stopped.
     WritesStopped,
+    /// A table is at its limit.
+    TableFull,
+    /// Another program undoes what was written.
+    OtherWriter,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Unfenced,
         Self::Duplicate,
         Self::WrongTunnelEnd,
         Self::WritesStopped,
+        Self::TableFull,
+        Self::OtherWriter,
     ];
 
     /// The label of a metric, and the text in JSON.
@@ -43,6 +49,8 @@ impl AlarmKind {
             Self::Duplicate => "duplicate",
             Self::WrongTunnelEnd => "wrong_tunnel_end",
             Self::WritesStopped => "writes_stopped",
+            Self::TableFull => "table_full",
+            Self::OtherWriter => "other_writer",
         }
     }
 
@@ -53,6 +61,8 @@ impl AlarmKind {
             Self::Duplicate => "TWO SWITCHES WITH THIS NAME",
             Self::WrongTunnelEnd => "WRONG TUNNEL END",
             Self::WritesStopped => "WRITES STOPPED",
+            Self::TableFull => "TABLE FULL",
+            Self::OtherWriter => "ANOTHER PROGRAM WRITES HERE",
         }
     }
 }

@@ -60,6 +60,9 @@ bounds! {
     /// Rows of one switch's database.
     pub const ROWS: usize = 1 << 20;
 
+    /// Remote MACs up to which a switch is programmed: with more, a dump could exceed `MESSAGE_BYTES` at the next takeover.
+    pub const PROGRAMMED_ROWS: usize = 500_000;
+
     /// Bytes of complete messages that one step of a session processes, so that other sessions do not wait.
     pub const WORK_BYTES_PER_STEP: usize = 128 << 10;
 
@@ -98,6 +101,21 @@ bounds! {
 
     /// Longest pause of a lane between two probes for room.
     pub const ROOM_PROBE_LONGEST: Duration = Duration::from_secs(60);
+
+    /// Pause before an object is repaired for the second time; it doubles with each repair. The first is made at once.
+    pub const REPAIR_FIRST: Duration = Duration::from_millis(100);
+
+    /// Longest pause between two repairs of an object.
+    pub const REPAIR_LONGEST: Duration = Duration::from_secs(10);
+
+    /// Repairs of an object after which another program counts as fighting for it.
+    pub const FIGHT_REPAIRS: u32 = 3;
+
+    /// Time without a repair after which the repairs of an object are forgotten.
+    pub const FIGHT_QUIET: Duration = Duration::from_secs(60);
+
+    /// Time between two log lines about the fights over the objects of a switch.
+    pub const FIGHT_LINE: Duration = Duration::from_secs(60);
 
     /// Silence of the server while it renders a dump.
     pub const DUMP_SILENCE: Duration = Duration::from_secs(60);

@@ -192,6 +192,18 @@ pub enum What {
         /// The error as the switch sent it.
         reason: String,
     },
+    /// A table is at its limit: what does not fit waits.
+    TableFull {
+        /// The name of the table.
+        table: String,
+        /// Whose limit, and how many rows.
+        limit: String,
+    },
+    /// Nothing waits for room in a table any more.
+    TableHasRoom {
+        /// The name of the table.
+        table: String,
+    },
     /// The server has room again.
     WritesResumed {
         /// The lane.
@@ -208,6 +220,17 @@ pub enum What {
     Repaired {
         /// Which object.
         object: Object,
+    },
+    /// Another client changes objects as often as they are repaired: another program writes to the switch.
+    Contested {
+        /// The number of objects.
+        objects: usize,
+        /// Repairs since the last such event.
+        repairs: usize,
+        /// One of the objects.
+        object: Object,
+        /// What the other client wrote.
+        found: String,
     },
     /// Another client had bound a port and VLAN of ours to a logical switch of its own; that binding was replaced.
     BindingReplaced {
@@ -386,8 +409,11 @@ impl LogEvent for What {
         TransactionRejected,
         WritesStopped,
         WritesResumed,
+        TableFull,
+        TableHasRoom,
         Quarantined,
         Repaired,
+        Contested,
         BindingReplaced,
         Echoed,
         Ignored,
@@ -404,15 +430,15 @@ impl LogEvent for What {
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
-            Self::TunnelEndWrong { .. } => Level::Warn,
+            Self::TunnelEndWrong { .. } | Self::Contested { .. } => Level::Warn,
             Self::TunnelEndRight { .. } => Level::Info,
-            Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } | Self::WritesStopped { .. } => {
-                Level::Error
-            }
+            Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } => Level::Error,
+            Self::WritesStopped { .. } | Self::TableFull { .. } => Level::Error,
             Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
             Self::Retracted { .. } | Self::Draining | Self::HandingOver | Self::WritesResumed { .. } => Level::Info,
+            Self::TableHasRoom { .. } => Level::Info,
         }
     }
 }
@@ -469,9 +495,26 @@ impl fmt::Display for What {
                     "{lane}: the switch has no room, and is probed with single transactions: {reason}"
                 )
             }
+            Self::TableFull { table, limit } => write!(f, "{table} is at {limit}; what does not fit waits"),
+            Self::TableHasRoom { table } => write!(f, "nothing waits for room in {table} any more"),
             Self::WritesResumed { lane } => write!(f, "{lane}: the switch has room again"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "{object} was changed by another client, and is as desired again"),
+            Self::Contested {
+                objects,
+                repairs,
+                object,
+                found,
+            } => {
+                let (objects, repairs) = (
+                    count(*objects, "object", "objects"),
+                    count(*repairs, "repair", "repairs"),
+                );
+                write!(
+                    f,
+                    "another program writes to the switch: {objects} changed again and again, {repairs}; found last: {object} {found}"
+                )
+            }
             Self::BindingReplaced {
                 switch,
                 port,

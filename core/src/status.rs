@@ -185,6 +185,9 @@ pub struct SessionStatus {
     /// The faults that need an operator.
     #[serde(default)]
     pub alarms: Vec<SessionAlarm>,
+    /// Repairs of objects that other clients had changed.
+    #[serde(default)]
+    pub repairs: u64,
     /// Echoes of ours that stayed without any byte for a whole interval.
     pub keepalive_misses: u64,
     /// Warnings and errors of this session, by their words in the log, which summarises them.

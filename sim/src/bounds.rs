@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::operator::firmware::HOSTS;
-use crate::plan::{Plan, Scheduled, Span, Topology};
+use crate::plan::{Kind, Plan, Scheduled, Span, Topology};
 use crate::socket::CheckKind;
 
 /// What a kernel takes for the first retries of a SYN that was lost: 1 s + 2 s + 4 s.
@@ -117,10 +117,22 @@ pub fn dumps(plan: &Plan) -> Duration {
     Duration::from_micros(plan.switch.dump_us_per_row.into()) * rows * clients
 }
 
-/// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, and the retries of one that
-/// lost a race.
+/// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, the retries of one that lost a
+/// race, and the pause before the repair of one that is edited again and again.
 pub fn broadcast(plan: &Plan) -> Duration {
-    round_trip(plan) * 20 + dumps(plan) + RETRIES + SECOND
+    round_trip(plan) * 20 + dumps(plan) + RETRIES + repairs(plan) + SECOND
+}
+
+/// The longest pause before a repair, if every edit of the plan is one of the same object.
+fn repairs(plan: &Plan) -> Duration {
+    let edits = plan.faults.iter().filter(|it| it.fault.kind() == Kind::Edit).count();
+    let doublings = u32::try_from(edits.saturating_sub(1).min(16)).unwrap_or_default();
+    let pause = tandem_core::bounds::REPAIR_FIRST * 2u32.pow(doublings);
+    if edits < 2 {
+        Duration::ZERO
+    } else {
+        pause.min(tandem_core::bounds::REPAIR_LONGEST)
+    }
 }
 
 /// S4: from the lock, or a change, to tables that are right: S2, then all differences, one change after the other; with

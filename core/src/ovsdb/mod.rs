@@ -8,6 +8,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod framer;
+pub(crate) mod limits;
 pub(crate) mod monitor;
 pub(crate) mod notation;
 pub(crate) mod reply;

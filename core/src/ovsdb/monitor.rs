@@ -97,6 +97,7 @@ mod tests {
             version: "1.7.0".into(),
             locator_tunnel_key: true,
             replication_mode: true,
+            ..Schema::default()
         };
         let ask = |monitor: Monitor| String::from_utf8(monitor.params(&schema).expect("parameters")).expect("text");
         insta::assert_snapshot!(

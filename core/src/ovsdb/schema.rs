@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::limits::Limits;
 use crate::text::short;
 
 /// The tables without which a switch cannot be managed, and the columns of schema 1.0 that we read.
@@ -31,6 +32,8 @@ pub(crate) struct Schema {
     pub(crate) locator_tunnel_key: bool,
     /// `Logical_Switch.replication_mode`, since 1.6.
     pub(crate) replication_mode: bool,
+    /// The limits of tables.
+    pub(crate) limits: Limits,
 }
 
 impl Schema {
@@ -52,6 +55,7 @@ impl Schema {
         Ok(Self {
             locator_tunnel_key: has("Physical_Locator", "tunnel_key"),
             replication_mode: has("Logical_Switch", "replication_mode"),
+            limits: Limits::new(|table| text.tables.get(table)?.max_rows),
             version: short(&text.version),
         })
     }
@@ -67,6 +71,8 @@ struct Text {
 #[derive(Deserialize)]
 struct Table {
     columns: BTreeMap<String, IgnoredAny>,
+    #[serde(default, rename = "maxRows")]
+    max_rows: Option<usize>,
 }
 
 #[cfg(test)]

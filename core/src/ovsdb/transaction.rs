@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use super::DATABASE;
+use super::limits::{Limited, Rows};
 use crate::ids::{Mac, Uuid, Vni};
 
 /// A row that an operation refers to.
@@ -57,6 +58,7 @@ pub(crate) struct Transaction {
     vnis: Vec<Vni>,
     locators: BTreeMap<Ipv4Addr, Ref>,
     locator_sets: BTreeMap<Ipv4Addr, Ref>,
+    inserts: Rows,
 }
 
 impl Transaction {
@@ -69,6 +71,7 @@ impl Transaction {
             vnis: Vec::new(),
             locators: BTreeMap::new(),
             locator_sets: BTreeMap::new(),
+            inserts: Rows::default(),
         };
         if let Some(lock) = lock {
             this.operation("assert");
@@ -86,6 +89,16 @@ impl Transaction {
     /// Rows that the transaction writes, without the locators and sets that it needs for them.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Rows that the transaction inserts.
+    pub(crate) fn inserts(&self) -> Rows {
+        self.inserts
+    }
+
+    /// Whether the transaction creates the locator of a tunnel end, or refers to it already.
+    pub(crate) fn refers_to(&self, vtep: Ipv4Addr) -> bool {
+        self.locators.contains_key(&vtep)
     }
 
     /// The tunnel ends that this transaction creates locators for.
@@ -116,6 +129,7 @@ impl Transaction {
         let reference = match found {
             Some(row) => Ref::Row(row),
             None => {
+                self.inserts.count(Limited::Locator);
                 let name = self.insert("Physical_Locator");
                 let _ = write!(
                     self.text,
@@ -146,6 +160,7 @@ impl Transaction {
     pub(crate) fn insert_logical_switch(&mut self, name: &str, vni: Vni, replication_mode: bool) -> Ref {
         self.rows += 1;
         self.vnis.push(vni);
+        self.inserts.count(Limited::LogicalSwitch);
         let reference = self.insert("Logical_Switch");
         self.text.push_str("{\"name\":");
         self.string(name);
@@ -178,6 +193,7 @@ impl Transaction {
     /// Inserts the broadcast row of a logical switch.
     pub(crate) fn insert_broadcast(&mut self, logical_switch: Ref, locator_set: Ref) {
         self.rows += 1;
+        self.inserts.count(Limited::Broadcast);
         self.insert("Mcast_Macs_Remote");
         self.text.push_str("{\"MAC\":\"unknown-dst\",\"logical_switch\":");
         self.reference(logical_switch);
@@ -197,6 +213,7 @@ impl Transaction {
     /// Inserts the row of a MAC that lives behind another tunnel end.
     pub(crate) fn insert_ucast(&mut self, mac: Mac, logical_switch: Uuid, locator: Ref) {
         self.rows += 1;
+        self.inserts.count(Limited::Unicast);
         self.operation("insert");
         let _ = write!(
             self.text,

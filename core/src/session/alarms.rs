@@ -2,13 +2,13 @@
 
 use super::Session;
 use crate::alarm::{AlarmKind, SessionAlarm};
-use crate::text::{addresses, count};
+use crate::text::addresses;
 
 impl Session {
     /// Every fault that the session sees now.
     pub(super) fn alarms(&self) -> Vec<SessionAlarm> {
         let may_write = self.lease.permit().is_some();
-        let stopped = self.stopped_lanes().filter(|_| may_write);
+        let stopped = self.write_faults().filter(|_| may_write);
         let found = self.unfenced().into_iter().chain(self.duplicate());
         found.chain(self.wrong_tunnel_ends()).chain(stopped).collect()
     }
@@ -43,19 +43,6 @@ impl Session {
                 addresses(&wrong.tunnel_ips),
                 wrong.vtep
             ),
-        })
-    }
-
-    /// Lanes for which the switch has no room.
-    fn stopped_lanes(&self) -> impl Iterator<Item = SessionAlarm> + '_ {
-        self.reconciler.stopped().map(|(lane, reason)| {
-            let objects = self.reconciler.due(lane);
-            let waiting = count(objects, "object waits", "objects wait");
-            SessionAlarm {
-                kind: AlarmKind::WritesStopped,
-                objects,
-                detail: format!("{lane}: {waiting} for room: {reason}"),
-            }
         })
     }
 }

@@ -21,6 +21,7 @@
 mod alarms;
 mod desired;
 mod exporter;
+mod found;
 mod io;
 mod lease;
 mod mark;
@@ -37,6 +38,7 @@ mod tunnel_ends;
 mod update_exports;
 mod wire;
 mod write;
+mod write_faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -15,6 +15,7 @@ pub(super) struct Stats {
     broadcast_rows: usize,
     /// Warnings and errors, by their words.
     warnings: BTreeMap<&'static str, u64>,
+    repairs: u64,
 }
 
 /// The steps of a takeover.
@@ -55,6 +56,16 @@ impl Stats {
         if lane == Lane::Broadcast {
             self.broadcast_rows += objects.len();
         }
+    }
+
+    /// An object that another client had changed is being repaired.
+    pub(super) fn count_repair(&mut self) {
+        self.repairs += 1;
+    }
+
+    /// Repairs of what other clients changed.
+    pub(super) fn repairs(&self) -> u64 {
+        self.repairs
     }
 
     /// Rows that the switch acknowledged.

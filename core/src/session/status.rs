@@ -32,6 +32,7 @@ impl Session {
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),
             quarantine: quarantined.take(STATUS_ENTRIES).collect(),
             alarms: self.alarms(),
+            repairs: self.stats.repairs(),
             keepalive_misses: self.wire.misses(),
             age_ms: now.since(self.id.accepted_at).as_secs_f64() * 1000.0,
             warnings: self.stats.warnings(),

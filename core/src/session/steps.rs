@@ -11,6 +11,7 @@ use crate::bounds::{AUDIT_ROWS_PER_STEP, NAMELESS, NAMELESS_LOCK, STATUS_ENTRIES
 use crate::event::{Lane, Object, What};
 use crate::ids::{Mac, SwitchName};
 use crate::machine::{CloseReason, CloseWhy};
+use crate::status::Phase;
 use crate::switch_identity::SwitchRow;
 use crate::text::short;
 use crate::time::{Deadline, Time};
@@ -178,6 +179,7 @@ impl Session {
         self.wire.notify(Notice::MayWrite { locked });
         if self.progress.begin_claim() {
             self.stats.reach(Milestone::MayWrite, now);
+            self.reconciler.begin_takeover();
             self.reconciler.mark(Object::Manager, Cause::Ours);
             self.mark_all();
         }
@@ -242,13 +244,17 @@ impl Session {
         }
     }
 
-    /// The takeover is over when every table was compared and nothing is left to write.
+    /// The takeover is over when every table was compared and what was found to differ is written: whatever else is due
+    /// since then. A switch that is always busy would never be audited.
     fn conclude_audit(&mut self, now: Time) {
         if self.reconciler.is_compared() {
             self.progress.on_compared();
+            if self.phase() == Phase::Synced {
+                self.reconciler.on_compared();
+            }
         }
-        let quiet = self.reconciler.is_idle() && self.wire.writes() == 0 && !self.exporter.has_placeable();
-        if quiet && self.lease.permit().is_some() && self.progress.conclude_audit() {
+        let is_written = self.reconciler.is_takeover_written() && !self.exporter.has_placeable();
+        if is_written && self.lease.permit().is_some() && self.progress.conclude_audit() {
             self.stats.reach(Milestone::Audited, now);
             let (rows_written, left) = (self.stats.rows_written(), self.reconciler.left());
             self.report(What::Audited { rows_written, left });

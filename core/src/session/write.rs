@@ -1,11 +1,14 @@
 //! Differences become transactions: lane by lane, in batches, with a bounded number on the wire.
 
 use super::Session;
+use super::found::found;
 use super::lease::Permit;
-use super::plan::{self, Batch, View};
-use super::reconciler::{Cause, Rejected};
+use super::plan::{self, Batch, Step, View};
+use super::reconciler::{Candidate, Cause, FightLine, Rejected};
+use super::replica::Replica;
 use crate::bounds::LOOKS_PER_STEP;
-use crate::event::{Lane, What};
+use crate::event::{Lane, Object, What};
+use crate::ovsdb::limits::{Limit, Limited, Limits, Rows};
 use crate::ovsdb::reply::{Failure, Refusal};
 use crate::time::Time;
 
@@ -14,6 +17,7 @@ impl Session {
     pub(super) fn write(&mut self, now: Time) {
         let Some(permit) = self.lease.permit() else { return };
         self.reconciler.retry(now);
+        self.follow_limits();
         let mut looks = LOOKS_PER_STEP;
         for lane in Lane::ALL {
             while looks > 0 && self.has_turn(lane) {
@@ -24,7 +28,8 @@ impl Session {
 
     /// Whether there is something to write at once.
     pub(super) fn can_write(&self) -> bool {
-        Lane::ALL.into_iter().any(|lane| self.has_turn(lane)) && self.lease.permit().is_some()
+        let has_work = Lane::ALL.into_iter().any(|lane| self.has_turn(lane)) || self.has_room_for_waiting();
+        has_work && self.lease.permit().is_some()
     }
 
     fn has_turn(&self, lane: Lane) -> bool {
@@ -46,9 +51,16 @@ impl Session {
             let Some(candidate) = next else { break };
             *looks -= 1;
             let repairs = candidate.cause == Cause::Theirs && self.progress.is_audited();
+            let candidate = if repairs {
+                self.postpone(now, permit, lane, candidate)
+            } else {
+                Some(candidate)
+            };
+            let Some(candidate) = candidate else { continue };
             let step = plan::object(&self.view(now), lane, &candidate.object, &mut transaction);
+            let whole = matches!(step, Step::Write { whole: true, .. });
             if let Some((object, reports)) = self.reconciler.file(lane, candidate, step) {
-                let repaired = repairs.then(|| What::Repaired { object: object.clone() });
+                let repaired = (repairs && whole).then(|| self.repaired(now, &object));
                 notes.extend(reports.into_iter().chain(repaired));
                 objects.push(object);
             }
@@ -64,13 +76,67 @@ impl Session {
             rows: transaction.rows(),
             creates: transaction.created_locators().collect(),
             gives: transaction.given_vnis().collect(),
+            inserts: transaction.inserts(),
             notes,
         };
         self.reconciler.sent(&batch);
         self.wire.transact(now, permit, batch, transaction);
     }
 
+    /// An object that another client keeps changing is repaired later, if it differs at all. Answers it if it is to be
+    /// planned now.
+    fn postpone(&mut self, now: Time, permit: &Permit, lane: Lane, candidate: Candidate) -> Option<Candidate> {
+        let Some(until) = self.reconciler.repair_until(now, &candidate) else {
+            return Some(candidate);
+        };
+        let step = plan::object(&self.view(now), lane, &candidate.object, &mut permit.transaction(""));
+        if !matches!(step, Step::Write { .. }) {
+            return Some(candidate);
+        }
+        self.reconciler.postpone(lane, candidate, until);
+        None
+    }
+
+    /// An object that another client changed is being repaired. Answers the event to report when that is applied.
+    fn repaired(&mut self, now: Time, object: &Object) -> What {
+        let found = found(&self.replica, object);
+        self.stats.count_repair();
+        if let Some(FightLine { objects, repairs }) = self.reconciler.repaired(now, object, found.clone()) {
+            let object = object.clone();
+            self.report(What::Contested {
+                objects,
+                repairs,
+                object,
+                found,
+            });
+        }
+        What::Repaired { object: object.clone() }
+    }
+
+    /// What waited for room in a table is planned when there is some.
+    fn follow_limits(&mut self) {
+        let (replica, inserts) = (&self.replica, self.reconciler.underway().all_inserts());
+        let changes = self
+            .reconciler
+            .follow_limits(|table, limit| room(replica, &inserts, table, limit));
+        for (table, limit) in changes.full {
+            let (table, limit) = (table.name().to_owned(), limit.to_string());
+            self.report(What::TableFull { table, limit });
+        }
+        for (table, _) in changes.free {
+            let table = table.name().to_owned();
+            self.report(What::TableHasRoom { table });
+        }
+    }
+
+    fn has_room_for_waiting(&self) -> bool {
+        let inserts = self.reconciler.underway().all_inserts();
+        let mut full = self.reconciler.full_tables();
+        full.any(|(table, limit, _)| room(&self.replica, &inserts, table, limit) > 0)
+    }
+
     fn view(&self, now: Time) -> View<'_> {
+        static NO_LIMITS: Limits = Limits::NONE;
         View {
             now,
             replica: &self.replica,
@@ -78,6 +144,7 @@ impl Session {
             underway: self.reconciler.underway(),
             tables_read: self.progress.tables_read(),
             replication_mode: self.progress.schema().is_some_and(|schema| schema.replication_mode),
+            limits: self.progress.schema().map_or(&NO_LIMITS, |schema| &schema.limits),
         }
     }
 
@@ -123,4 +190,9 @@ impl Session {
             Rejected::Stopped { first: false } => {}
         }
     }
+}
+
+/// Rows that a table still takes beyond those that are there and on the wire.
+fn room(replica: &Replica, inserts: &Rows, table: Limited, limit: Limit) -> usize {
+    limit.rows.saturating_sub(replica.count(table) + inserts.of(table))
 }

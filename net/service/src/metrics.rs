@@ -378,6 +378,12 @@ fn switches(metrics: &mut Metrics, status: &AgentStatus) {
     );
     rows(metrics, status);
     objects(metrics, status);
+    let repairs = leading(status).map(|(name, session)| (switch(name), session.repairs));
+    metrics.counters(
+        "switch_repairs",
+        "Repairs of objects that another client had changed; reset with each session",
+        repairs,
+    );
     let misses = leading(status).map(|(name, session)| (switch(name), session.keepalive_misses));
     metrics.counters(
         "switch_keepalive_misses",

@@ -55,6 +55,7 @@ fn troubled() -> SessionStatus {
         pending: 2,
         in_flight: 1,
         keepalive_misses: 3,
+        repairs: 5,
         alarms: vec![SessionAlarm {
             kind: AlarmKind::WritesStopped,
             objects: 17,
@@ -121,6 +122,7 @@ fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
         blocked: vec![],
         quarantine: vec![],
         alarms: vec![],
+        repairs: 0,
         keepalive_misses: 0,
         warnings: [].into(),
         age_ms: 5000.0,

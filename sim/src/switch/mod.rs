@@ -148,6 +148,8 @@ pub enum Why {
 pub struct Options {
     /// Its schema.
     pub schema: SchemaVersion,
+    /// Limits of tables beyond those of the schema (`maxRows`).
+    pub max_rows: Vec<(&'static str, usize)>,
     /// Whether it knows `lock`, `steal` and `unlock`.
     pub locks: bool,
     /// Whether it knows `monitor_cond`, `monitor_cond_change` and `monitor_cond_since` (Open vSwitch 2.6 and 2.12).
@@ -172,6 +174,7 @@ impl Options {
     pub fn new(schema: SchemaVersion) -> Self {
         Self {
             schema,
+            max_rows: Vec::new(),
             locks: true,
             monitor_cond: true,
             client_uuids: false,
@@ -246,7 +249,7 @@ impl Switch {
 
     /// A switch with an empty database, of another kind than the usual.
     pub fn with_options(seed: u64, options: Options) -> Self {
-        let schema = Schema::of(options.schema);
+        let schema = Schema::limited(options.schema, &options.max_rows);
         let mut uuids = UuidSource::new(seed);
         let server_id = uuids.next();
         let reserved = server::database(&schema, options.model, &mut uuids);

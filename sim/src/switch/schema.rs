@@ -39,6 +39,20 @@ impl Schema {
         known.unwrap_or_else(|| Arc::new(Self::new(version)))
     }
 
+    /// The same, with limits of some tables.
+    pub(super) fn limited(version: SchemaVersion, max_rows: &[(&'static str, usize)]) -> Arc<Self> {
+        if max_rows.is_empty() {
+            return Self::of(version);
+        }
+        let mut schema = Self::new(version);
+        for (table, rows) in max_rows {
+            if let Some(table) = schema.tables.get_mut(table) {
+                table.max_rows = Some(*rows);
+            }
+        }
+        Arc::new(schema)
+    }
+
     /// The schema of the database in which a server describes itself (Open vSwitch, ovsdb-server(5)).
     pub(super) fn of_the_server() -> Arc<Self> {
         static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {

@@ -214,7 +214,7 @@ fn a_row_that_another_client_deletes_or_repoints_is_put_back() {
         ops::set("s", "l"),
         {"op": "update", "table": "Mcast_Macs_Remote", "where": [["_uuid", "==", row]], "row": {"locator_set": ops::named("s")}},
     ]));
-    world.run();
+    world.pass(SECOND);
     assert_as_wanted(&world, &configuration);
     assert_eq!(world.count(|what| matches!(what, What::Repaired { .. })), 2);
 }

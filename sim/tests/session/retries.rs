@@ -394,7 +394,7 @@ fn a_row_that_another_client_keeps_deleting_is_put_back_each_time() {
     for _ in 0..5 {
         let row = find_remote(&world, &mac(1).to_string())[0];
         world.edit(json!([ops::delete("Ucast_Macs_Remote", row)]));
-        world.run();
+        world.pass(10 * SECOND);
     }
     assert_as_wanted(&world, &macs(3).0);
     assert_eq!(world.count(|what| matches!(what, What::Repaired { .. })), 5);

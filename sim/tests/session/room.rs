@@ -7,6 +7,7 @@ use tandem_core::ConnId;
 use tandem_core::alarm::AlarmKind;
 use tandem_core::event::{Lane, What};
 use tandem_core::session::Command;
+use tandem_sim::switch::{Options, SchemaVersion};
 
 use crate::contents::{assert_as_wanted, found};
 use crate::wire::{SECOND, mentions};
@@ -118,4 +119,62 @@ fn a_row_that_the_switch_has_no_room_for_does_not_keep_the_others_waiting() {
     };
     world.pass_refusing(conn, Duration::from_secs(30), refuse);
     assert_eq!(found(&world.switch).remote.len(), 299);
+}
+
+/// A switch whose table takes so many rows.
+fn limited(table: &'static str, rows: usize) -> World {
+    let mut options = Options::new(SchemaVersion::V1_7_0);
+    options.max_rows.push((table, rows));
+    World::with(options)
+}
+
+#[test]
+fn a_table_at_its_limit_takes_what_fits_and_the_rest_waits_without_a_refusal() {
+    let mut world = limited("Ucast_Macs_Remote", 1234);
+    let conn = world.manage(&macs(2000).0);
+    assert_eq!(found(&world.switch).remote.len(), 1234);
+    let status = world.status(conn);
+    let [alarm] = status.alarms.as_slice() else {
+        panic!("{:?}", status.alarms)
+    };
+    assert_eq!((alarm.kind, alarm.objects), (AlarmKind::TableFull, 766));
+    assert_eq!((status.pending, status.quarantine), (766, vec![]));
+    assert!(world.happened(|what| matches!(what, What::Audited { left: 766, .. })));
+    assert_eq!(world.count(|what| matches!(what, What::TransactionRejected { .. })), 0);
+    assert_eq!(world.count(|what| matches!(what, What::TableFull { .. })), 1);
+}
+
+#[test]
+fn as_many_rows_as_go_make_room_for_others() {
+    let mut world = limited("Ucast_Macs_Remote", 100);
+    let conn = world.manage(&macs(150).0);
+    // The first thirty go, of those that wait thirty come.
+    let mut wanted = macs(150);
+    let network = wanted.0.networks.values_mut().next().expect("a network");
+    network.remote_macs.retain(|it, _| *it >= mac(30));
+    world.configure(conn, &wanted.0);
+    assert_eq!(found(&world.switch).remote.len(), 100);
+    assert_eq!(world.status(conn).alarms[0].objects, 20);
+    let network = wanted.0.networks.values_mut().next().expect("a network");
+    network.remote_macs.retain(|it, _| *it >= mac(50));
+    world.configure(conn, &wanted.0);
+    assert_as_wanted(&world, &wanted.0);
+    assert_eq!(world.status(conn).alarms, []);
+    assert!(world.happened(|what| matches!(what, What::TableHasRoom { .. })));
+}
+
+#[test]
+fn limits_of_logical_switches_and_locators_are_kept_as_well() {
+    let wanted = Wanted::new().network(1, 5001).macs(1, 8).network(2, 5002).macs(2, 8);
+    for (table, rows) in [("Logical_Switch", 1), ("Mcast_Macs_Remote", 1), ("Physical_Locator", 3)] {
+        let mut world = limited(table, rows);
+        let conn = world.manage(&wanted.0);
+        assert_eq!(world.switch.rows(table).count(), rows, "{table}");
+        assert_eq!(world.status(conn).alarms[0].kind, AlarmKind::TableFull, "{table}");
+        assert_eq!(
+            world.count(|what| matches!(what, What::TransactionRejected { .. })),
+            0,
+            "{table}"
+        );
+    }
 }

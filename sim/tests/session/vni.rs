@@ -203,7 +203,7 @@ fn a_vni_that_another_client_changes_is_put_back() {
             json!([{"op": "update", "table": "Logical_Switch", "where": [["name", "==", name(1)]],
             "row": {"tunnel_key": value}}]),
         );
-        world.run();
+        world.pass(SECOND);
         assert_as_wanted(&world, &networks(&[(1, 5001), (2, 5002)]).0);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Step, View};
 use crate::ids::Uuid;
+use crate::ovsdb::limits::Limited;
 use crate::ovsdb::rows::MacText;
 use crate::ovsdb::transaction::{MacTable, Ref, Transaction};
 
@@ -24,6 +25,9 @@ pub(super) fn broadcast(view: &View, network: Uuid, transaction: &mut Transactio
         return Step::Wait(on);
     }
     let Some(((kept, right), duplicates)) = rows.split_first() else {
+        if let Err(on) = view.room(Limited::Broadcast, transaction) {
+            return Step::Wait(on);
+        }
         return match view.broadcast_set(transaction) {
             Ok(set) => {
                 transaction.insert_broadcast(Ref::Row(row), set);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Step, View};
 use crate::ids::{Uuid, Vni};
+use crate::ovsdb::limits::Limited;
 use crate::ovsdb::transaction::{MacTable, Transaction};
 use crate::session::reconciler::Wait;
 use crate::session::replica::mcast::Mcast;
@@ -27,9 +28,12 @@ fn create(view: &View, network: Uuid, vni: Vni, transaction: &mut Transaction) -
     if let Some(on) = vni_taken(view, vni, None, transaction) {
         return Step::Wait(on);
     }
+    if let Err(on) = view.room(Limited::LogicalSwitch, transaction) {
+        return Step::Wait(on);
+    }
     let options = view.desired.options();
     // Where there is no room for both, the broadcast row follows when the logical switch is there.
-    let with_broadcast = view.rows_left(transaction) > 1;
+    let with_broadcast = view.rows_left(transaction) > 1 && view.room(Limited::Broadcast, transaction).is_ok();
     if with_broadcast && let Err(on) = view.locator(options.tsn, transaction) {
         return Step::Wait(on);
     }

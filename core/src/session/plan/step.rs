@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::event::{Lane, Object, What};
 use crate::ids::Vni;
+use crate::ovsdb::limits::Rows;
 use crate::session::reconciler::Wait;
 
 /// The result of planning an object.
@@ -49,6 +50,8 @@ pub(in crate::session) struct Batch {
     pub(in crate::session) creates: Vec<Ipv4Addr>,
     /// VNIs that it gives to logical switches.
     pub(in crate::session) gives: Vec<Vni>,
+    /// Rows that it inserts.
+    pub(in crate::session) inserts: Rows,
     /// The events to report when it is applied.
     pub(in crate::session) notes: Vec<What>,
 }

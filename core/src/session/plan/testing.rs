@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Step, View};
 use crate::configuration::{Configuration, Network, SessionOptions, Switch};
 use crate::ids::{Mac, Uuid, Vni};
+use crate::ovsdb::limits::Limits;
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::transaction::Transaction;
 use crate::session::desired::Desired;
@@ -90,6 +91,7 @@ impl Scene {
             underway: &self.underway,
             tables_read: true,
             replication_mode: true,
+            limits: &Limits::default(),
         };
         let mut transaction = Transaction::new(None, "");
         let step = plan(&view, &mut transaction);

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{Step, View};
 use crate::ids::{Mac, Uuid};
+use crate::ovsdb::limits::Limited;
 use crate::ovsdb::transaction::{MacTable, Transaction};
 use crate::session::desired::Desired;
 use crate::session::reconciler::Wait;
@@ -46,6 +47,7 @@ pub(super) fn unicast(view: &View, network: Uuid, mac: Mac, deleting: bool, tran
     rows.sort_by_key(|(row, found)| (*found != Some(vtep), !canonical(*row), *row));
     match rows.split_first() {
         Some(((_, found), duplicates)) if *found == Some(vtep) => delete(view, duplicates, transaction),
+        None if let Err(on) = view.room(Limited::Unicast, transaction) => Step::Wait(on),
         kept => match (view.locator(vtep, transaction), kept) {
             (Err(on), _) => Step::Wait(on),
             (Ok(locator), None) => {

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::event::Lane;
+use crate::ovsdb::limits::{Limited, Limits};
 use crate::ovsdb::transaction::{Ref, Transaction};
 use crate::session::desired::Desired;
 use crate::session::reconciler::{Underway, Wait};
@@ -20,6 +21,8 @@ pub(in crate::session) struct View<'a> {
     pub(in crate::session) tables_read: bool,
     /// The schema has `Logical_Switch.replication_mode`.
     pub(in crate::session) replication_mode: bool,
+    /// The limits of tables.
+    pub(in crate::session) limits: &'a Limits,
 }
 
 impl View<'_> {
@@ -29,7 +32,22 @@ impl View<'_> {
         if found.is_none() && self.underway.creates(vtep) {
             return Err(Wait::Locator(vtep));
         }
+        if found.is_none() && !transaction.refers_to(vtep) {
+            self.room(Limited::Locator, transaction)?;
+        }
         Ok(transaction.locator(vtep, found))
+    }
+
+    /// Whether a table takes another row beyond those that are there, on the wire and in this transaction.
+    pub(super) fn room(&self, table: Limited, transaction: &Transaction) -> Result<(), Wait> {
+        let Some(limit) = self.limits.of(table) else {
+            return Ok(());
+        };
+        let inserted = self.underway.inserts(table) + transaction.inserts().of(table);
+        if self.replica.count(table) + inserted < limit.rows {
+            return Ok(());
+        }
+        Err(Wait::Full { table, limit })
     }
 
     /// A locator set with the services node of this agent, made once in a transaction.

@@ -22,6 +22,16 @@ pub(in crate::session) struct Ledger {
     retries: BTreeSet<(Time, Object)>,
     in_flight: usize,
     parts_so_far: u64,
+    /// Of a takeover: objects that were marked before everything was compared.
+    inherited: Inherited,
+    compared: bool,
+}
+
+/// Objects of a takeover that are to be planned or are on the wire.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Inherited {
+    due: [usize; Lane::ALL.len()],
+    in_flight: usize,
 }
 
 /// Why an object may differ.
@@ -40,6 +50,7 @@ pub(in crate::session) struct Candidate {
     pub(in crate::session) object: Object,
     pub(in crate::session) cause: Cause,
     attempts: u32,
+    inherited: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,6 +59,8 @@ struct Entry {
     cause: Cause,
     /// The number of its rejections while it stood alone in a transaction, since it was last applied.
     attempts: u32,
+    /// It was marked before everything was compared.
+    inherited: bool,
 }
 
 /// The state of an object.
@@ -76,10 +89,29 @@ impl Ledger {
     /// One in flight is planned again when its answer comes, and one that keeps failing when its time comes.
     pub(super) fn mark(&mut self, object: Object, cause: Cause) {
         let Some(entry) = self.entries.get_mut(&object) else {
-            return self.place_due(object, cause, 0);
+            let inherited = !self.compared;
+            return self.place_due(Candidate {
+                object,
+                cause,
+                attempts: 0,
+                inherited,
+            });
         };
+        if !self.compared && !entry.inherited {
+            entry.inherited = true;
+            self.inherited
+                .count(&entry.state)
+                .into_iter()
+                .for_each(|count| *count += 1);
+        }
         match &mut entry.state {
-            State::InFlight { dirty } => *dirty = true,
+            // The rest of what is written in parts is ours, whatever the answer to the first part changed.
+            State::InFlight { dirty: true } => {}
+            State::InFlight { dirty } => {
+                *dirty = true;
+                entry.cause = cause;
+                entry.stays_inherited(&mut self.inherited, !self.compared);
+            }
             State::Split { .. } | State::BackOff { .. } | State::Quarantined { .. } => {}
             State::Due { lane } if *lane == object.lane() => {}
             State::Due { .. } | State::Waiting { .. } => self.look_again(object),
@@ -112,7 +144,7 @@ impl Ledger {
 
     /// A taken object is planned later after all.
     pub(super) fn put_back(&mut self, candidate: Candidate) {
-        self.place_due(candidate.object, candidate.cause, candidate.attempts);
+        self.place_due(candidate);
     }
 
     /// A taken object is not desired any more, and what is not desired goes last.
@@ -126,8 +158,16 @@ impl Ledger {
         self.place(candidate, State::Waiting { lane, on });
     }
 
+    /// A taken object is left alone until then.
+    pub(super) fn postpone(&mut self, candidate: Candidate, lane: Lane, until: Time) {
+        self.place(candidate, State::BackOff { lane, until });
+    }
+
     /// A taken object is on the wire. `whole`: the transaction writes all of it.
-    pub(super) fn sent(&mut self, candidate: Candidate, whole: bool) {
+    pub(super) fn sent(&mut self, mut candidate: Candidate, whole: bool) {
+        if !whole {
+            candidate.cause = Cause::Ours;
+        }
         self.place(candidate, State::InFlight { dirty: !whole });
     }
 
@@ -137,7 +177,13 @@ impl Ledger {
             if let Some(entry) = self.remove(&object)
                 && entry.state == (State::InFlight { dirty: true })
             {
-                self.place_due(object, Cause::Ours, 0);
+                let (cause, attempts, inherited) = (entry.cause, 0, entry.inherited);
+                self.place_due(Candidate {
+                    object,
+                    cause,
+                    attempts,
+                    inherited,
+                });
             }
         }
     }
@@ -183,6 +229,19 @@ impl Ledger {
         }
     }
 
+    /// An event that objects wait on has happened for so many of them.
+    pub(super) fn release_some(&mut self, on: &Wait, objects: usize) {
+        let waiting = self.waiting.get(on).into_iter().flatten();
+        for object in waiting.take(objects).cloned().collect::<Vec<_>>() {
+            self.look_again(object);
+        }
+    }
+
+    /// Objects that wait on an event.
+    pub(super) fn waiting_on(&self, on: &Wait) -> usize {
+        self.waiting.get(on).map_or(0, BTreeSet::len)
+    }
+
     /// Objects whose time has come are tried again, each alone: no other is to fail with it.
     pub(super) fn retry(&mut self, now: Time) {
         while let Some((_, object)) = self.retries.first().filter(|(until, _)| *until <= now) {
@@ -195,10 +254,41 @@ impl Ledger {
     pub(super) fn retry_all(&mut self) {
         while let Some((_, object)) = self.retries.first() {
             let object = object.clone();
-            self.remove(&object);
-            self.place_due(object, Cause::Ours, 0);
+            let inherited = self.remove(&object).is_some_and(|entry| entry.inherited);
+            let (cause, attempts) = (Cause::Ours, 0);
+            self.place_due(Candidate {
+                object,
+                cause,
+                attempts,
+                inherited,
+            });
         }
         self.release(|_| true);
+    }
+
+    /// A takeover begins: everything is compared, for the first time or once more.
+    pub(super) fn begin_takeover(&mut self) {
+        self.compared = false;
+    }
+
+    /// Whether everything was compared since the takeover began.
+    pub(super) fn is_compared(&self) -> bool {
+        self.compared
+    }
+
+    /// Everything was compared: what is marked from now on does not belong to the takeover.
+    pub(super) fn on_compared(&mut self) {
+        self.compared = true;
+    }
+
+    /// Whether no object of the takeover is on the wire.
+    pub(super) fn inherited_answered(&self) -> bool {
+        self.inherited.in_flight == 0
+    }
+
+    /// Whether no object of the takeover is to be planned in a lane.
+    pub(super) fn inherited_planned(&self, lane: Lane) -> bool {
+        self.inherited.due.get(lane as usize).is_none_or(|due| *due == 0)
     }
 
     /// Whether a lane has nothing to plan.
@@ -262,23 +352,30 @@ impl Ledger {
 
     /// An object whose time has come: alone if it failed before, otherwise with its lane.
     fn look_again(&mut self, object: Object) {
-        let Some(Entry { state, cause, attempts }) = self.remove(&object) else {
+        let Some(Entry {
+            state,
+            cause,
+            attempts,
+            inherited,
+        }) = self.remove(&object)
+        else {
             return;
         };
-        let (State::Waiting { lane, .. } | State::BackOff { lane, .. } | State::Quarantined { lane, .. }) = state
-        else {
-            return self.place_due(object, cause, attempts);
-        };
-        if attempts == 0 {
-            return self.place_due(object, cause, attempts);
-        }
-        let alone = Candidate {
+        let candidate = Candidate {
             object,
             cause,
             attempts,
+            inherited,
         };
+        let (State::Waiting { lane, .. } | State::BackOff { lane, .. } | State::Quarantined { lane, .. }) = state
+        else {
+            return self.place_due(candidate);
+        };
+        if attempts == 0 {
+            return self.place_due(candidate);
+        }
         let part = self.next_part();
-        self.place(alone, State::Split { lane, part });
+        self.place(candidate, State::Split { lane, part });
     }
 
     /// Objects of a rejected transaction are tried apart from all others.
@@ -297,21 +394,22 @@ impl Ledger {
     }
 
     fn take_one(&mut self, object: Object) -> Option<Candidate> {
-        let Entry { cause, attempts, .. } = self.remove(&object)?;
+        let Entry {
+            cause,
+            attempts,
+            inherited,
+            ..
+        } = self.remove(&object)?;
         Some(Candidate {
             object,
             cause,
             attempts,
+            inherited,
         })
     }
 
-    fn place_due(&mut self, object: Object, cause: Cause, attempts: u32) {
-        let lane = object.lane();
-        let candidate = Candidate {
-            object,
-            cause,
-            attempts,
-        };
+    fn place_due(&mut self, candidate: Candidate) {
+        let lane = candidate.object.lane();
         self.place(candidate, State::Due { lane });
     }
 
@@ -321,6 +419,7 @@ impl Ledger {
             object,
             cause,
             attempts,
+            inherited,
         } = candidate;
         debug_assert!(!self.entries.contains_key(&object), "it was taken before");
         match &state {
@@ -340,13 +439,26 @@ impl Ledger {
                 self.retries.insert((*until, object.clone()));
             }
         }
-        let entry = Entry { state, cause, attempts };
+        if inherited && let Some(count) = self.inherited.count(&state) {
+            *count += 1;
+        }
+        let entry = Entry {
+            state,
+            cause,
+            attempts,
+            inherited,
+        };
         self.entries.insert(object, entry);
     }
 
     /// Removes an object from the map and from the index of its state.
     fn remove(&mut self, object: &Object) -> Option<Entry> {
         let entry = self.entries.remove(object)?;
+        if entry.inherited
+            && let Some(count) = self.inherited.count(&entry.state)
+        {
+            *count -= 1;
+        }
         match &entry.state {
             State::Due { lane } => {
                 if let Some(due) = self.due.get_mut(*lane as usize) {
@@ -361,6 +473,27 @@ impl Ledger {
             }
         }
         Some(entry)
+    }
+}
+
+impl Entry {
+    /// An object on the wire is marked again: the takeover does not wait for more than the present answer.
+    fn stays_inherited(&mut self, counts: &mut Inherited, stays: bool) {
+        if self.inherited && !stays {
+            self.inherited = false;
+            counts.in_flight -= 1;
+        }
+    }
+}
+
+impl Inherited {
+    /// The count that an object of a takeover in this state belongs to.
+    fn count(&mut self, state: &State) -> Option<&mut usize> {
+        match state {
+            State::Due { lane } | State::Split { lane, .. } => self.due.get_mut(*lane as usize),
+            State::InFlight { .. } => Some(&mut self.in_flight),
+            State::Waiting { .. } | State::BackOff { .. } | State::Quarantined { .. } => None,
+        }
     }
 }
 

@@ -4,21 +4,25 @@
 //! anything may be written, by the [`lease`](super::lease).
 
 mod audit_cursor;
+mod fights;
 mod ledger;
 mod pace;
 mod underway;
 mod wait;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::Why;
 use super::plan::{Batch, Step};
 use crate::event::{Lane, Object, What};
 use crate::ids::{Mac, Uuid, Vni};
+use crate::ovsdb::limits::{Limit, Limited, Rows};
 use crate::ovsdb::reply::{Failure, Refusal};
 use crate::time::{Deadline, Time};
 use audit_cursor::AuditCursor;
 pub(super) use audit_cursor::Stop;
+pub(super) use fights::{Fight, FightLine, Fights};
 use ledger::Ledger;
 pub(super) use ledger::{Candidate, Cause};
 use pace::Pace;
@@ -33,8 +37,18 @@ pub(super) struct Reconciler {
     underway: Underway,
     /// The pace of each lane, by its place in [`Lane::ALL`].
     paces: [Pace; Lane::ALL.len()],
+    fights: Fights,
+    /// Tables at their limit, as reported last.
+    full: BTreeSet<(Limited, Limit)>,
     /// Everything may differ, and was not marked yet.
     all_due: bool,
+}
+
+/// Tables that reached their limit, and that have room again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Fullness {
+    pub(super) full: Vec<(Limited, Limit)>,
+    pub(super) free: Vec<(Limited, Limit)>,
 }
 
 /// The consequence of a rejected transaction.
@@ -103,6 +117,37 @@ impl Reconciler {
         self.ledger.release(happened);
     }
 
+    /// A table at its limit may have room again: as many objects are planned. `room` answers the rows that it takes.
+    /// Answers the tables that are full from now on, and those that are not any more.
+    pub(super) fn follow_limits(&mut self, room: impl Fn(Limited, Limit) -> usize) -> Fullness {
+        for (table, limit) in self.full() {
+            self.ledger
+                .release_some(&Wait::Full { table, limit }, room(table, limit));
+        }
+        let full = self.full();
+        let before = std::mem::replace(&mut self.full, full);
+        Fullness {
+            full: self.full.difference(&before).copied().collect(),
+            free: before.difference(&self.full).copied().collect(),
+        }
+    }
+
+    fn full(&self) -> BTreeSet<(Limited, Limit)> {
+        let full = self.ledger.waits().filter_map(|on| match on {
+            Wait::Full { table, limit } => Some((*table, *limit)),
+            Wait::Locator(_) | Wait::Vni { .. } | Wait::VniInFlight(_) => None,
+            Wait::Incomplete | Wait::Bound | Wait::LocalMacs { .. } => None,
+        });
+        full.collect()
+    }
+
+    /// Tables at their limit, and the number of objects that wait for each.
+    pub(super) fn full_tables(&self) -> impl Iterator<Item = (Limited, Limit, usize)> + '_ {
+        let count = |table, limit| self.ledger.waiting_on(&Wait::Full { table, limit });
+        let full = self.full().into_iter();
+        full.map(move |(table, limit)| (table, limit, count(table, limit)))
+    }
+
     /// The desired state changed: what failed and what waited may succeed now.
     pub(super) fn retry_all(&mut self) {
         self.ledger.retry_all();
@@ -111,6 +156,7 @@ impl Reconciler {
     /// Time has passed: what was left alone for a while is tried again.
     pub(super) fn retry(&mut self, now: Time) {
         self.ledger.retry(now);
+        self.fights.forget(now);
         self.paces.iter_mut().for_each(|pace| pace.resume(now));
     }
 
@@ -165,6 +211,26 @@ impl Reconciler {
         self.ledger.put_back(candidate);
     }
 
+    /// Until when an object that another client keeps changing is not to be repaired again.
+    pub(super) fn repair_until(&self, now: Time, candidate: &Candidate) -> Option<Time> {
+        self.fights.until(now, &candidate.object)
+    }
+
+    /// A taken object is repaired later.
+    pub(super) fn postpone(&mut self, lane: Lane, candidate: Candidate, until: Time) {
+        self.ledger.postpone(candidate, lane, until);
+    }
+
+    /// An object is being repaired; `found` is what another client wrote. Answers the line for the log that is due.
+    pub(super) fn repaired(&mut self, now: Time, object: &Object, found: String) -> Option<FightLine> {
+        self.fights.repaired(now, object, found)
+    }
+
+    /// The objects that another client fights over.
+    pub(super) fn fights(&self) -> impl Iterator<Item = (&Object, &Fight)> + '_ {
+        self.fights.all()
+    }
+
     /// Files what planning an object came to. If it stands in the transaction now, answers it, and what to report when
     /// the transaction is applied.
     pub(super) fn file(&mut self, lane: Lane, candidate: Candidate, step: Step) -> Option<(Object, Vec<What>)> {
@@ -203,6 +269,7 @@ impl Reconciler {
     /// A transaction is on the wire.
     pub(super) fn sent(&mut self, batch: &Batch) {
         self.underway.sent(&batch.creates, &batch.gives);
+        self.underway.sent_inserts(&batch.inserts);
     }
 
     /// A transaction was applied. Answers whether its lane has its full speed back with that.
@@ -211,7 +278,7 @@ impl Reconciler {
             self.underway.manager_done();
         }
         self.ledger.applied(batch.objects);
-        self.answered(&batch.creates, &batch.gives);
+        self.answered(&batch.creates, &batch.gives, &batch.inserts);
         self.paces.get_mut(batch.lane as usize).is_some_and(Pace::applied)
     }
 
@@ -227,7 +294,7 @@ impl Reconciler {
                 Rejected::Objects(quarantined.into_iter().collect())
             }
         };
-        self.answered(&batch.creates, &batch.gives);
+        self.answered(&batch.creates, &batch.gives, &batch.inserts);
         rejected
     }
 
@@ -247,15 +314,16 @@ impl Reconciler {
     }
 
     /// Locators that a transaction was creating and VNIs that it gave are there now, or will not come from it.
-    fn answered(&mut self, creates: &[Ipv4Addr], gives: &[Vni]) {
+    fn answered(&mut self, creates: &[Ipv4Addr], gives: &[Vni], inserts: &Rows) {
         self.underway.answered(creates, gives);
+        self.underway.answered_inserts(inserts);
         if creates.is_empty() && gives.is_empty() {
             return;
         }
         self.ledger.release(|on| match on {
             Wait::Locator(vtep) => creates.contains(vtep),
             Wait::VniInFlight(vni) => gives.contains(vni),
-            Wait::Vni { .. } | Wait::Incomplete | Wait::Bound | Wait::LocalMacs { .. } => false,
+            Wait::Vni { .. } | Wait::Full { .. } | Wait::Incomplete | Wait::Bound | Wait::LocalMacs { .. } => false,
         });
     }
 
@@ -264,16 +332,28 @@ impl Reconciler {
         self.is_done(Lane::Broadcast) && !self.ledger.awaits_locator(Lane::Broadcast)
     }
 
-    /// Whether there is nothing to compare and nothing to plan.
-    pub(super) fn is_idle(&self) -> bool {
-        self.audit.is_done() && Lane::ALL.into_iter().all(|lane| self.is_done(lane))
+    /// A takeover begins: everything is compared, for the first time or once more.
+    pub(super) fn begin_takeover(&mut self) {
+        self.ledger.begin_takeover();
+    }
+
+    /// Everything was compared: what is marked from now on does not belong to the takeover.
+    pub(super) fn on_compared(&mut self) {
+        self.ledger.on_compared();
+    }
+
+    /// Whether everything that the takeover found to differ has been written, or cannot be written for now.
+    pub(super) fn is_takeover_written(&self) -> bool {
+        let is_planned = |lane| self.ledger.inherited_planned(lane) || self.pace(lane).stop().is_some();
+        self.ledger.is_compared() && self.ledger.inherited_answered() && Lane::ALL.into_iter().all(is_planned)
     }
 
     /// When an object that failed is tried again, or a lane that stopped probes.
     pub(super) fn retry_deadline(&self) -> Option<Deadline<Why>> {
         let stopped = Lane::ALL.into_iter().filter(|lane| !self.ledger.is_empty(*lane));
         let probes = stopped.filter_map(|lane| self.pace(lane).probe_at());
-        let at = probes.chain(self.ledger.next_retry()).min()?;
+        let others = [self.ledger.next_retry(), self.fights.deadline()];
+        let at = probes.chain(others.into_iter().flatten()).min()?;
         let why = Why::RetryDue;
         Some(Deadline { at, why })
     }
@@ -282,7 +362,8 @@ impl Reconciler {
     pub(super) fn grace_deadline(&self) -> Option<Deadline<Why>> {
         let until = self.ledger.waits().filter_map(|on| match on {
             Wait::LocalMacs { until } => Some(*until),
-            Wait::Locator(_) | Wait::Vni { .. } | Wait::VniInFlight(_) | Wait::Incomplete | Wait::Bound => None,
+            Wait::Locator(_) | Wait::Vni { .. } | Wait::VniInFlight(_) | Wait::Full { .. } => None,
+            Wait::Incomplete | Wait::Bound => None,
         });
         let at = until.min()?;
         let why = Why::LocalMacsDue;
@@ -333,6 +414,7 @@ mod tests {
             rows: 1,
             creates: vec![vtep],
             gives: Vec::new(),
+            inserts: Rows::default(),
             notes: Vec::new(),
         }
     }

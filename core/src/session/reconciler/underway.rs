@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::ids::{Uuid, Vni};
+use crate::ovsdb::limits::{Limited, Rows};
 use crate::time::Time;
 
 /// Facts that outlive the plan of one object.
@@ -11,6 +12,7 @@ use crate::time::Time;
 pub(in crate::session) struct Underway {
     creating: BTreeSet<Ipv4Addr>,
     giving: BTreeSet<Vni>,
+    inserts: Rows,
     retiring: BTreeMap<Uuid, Time>,
     manager_done: bool,
 }
@@ -24,6 +26,24 @@ impl Underway {
     /// Whether a transaction on the wire gives a VNI to a logical switch.
     pub(in crate::session) fn gives(&self, vni: Vni) -> bool {
         self.giving.contains(&vni)
+    }
+
+    /// Rows of a table that transactions on the wire insert. A row counts twice from its update to the answer.
+    pub(in crate::session) fn inserts(&self, table: Limited) -> usize {
+        self.inserts.of(table)
+    }
+
+    /// The same, of every table.
+    pub(in crate::session) fn all_inserts(&self) -> Rows {
+        self.inserts
+    }
+
+    pub(super) fn sent_inserts(&mut self, inserts: &Rows) {
+        self.inserts.add(inserts);
+    }
+
+    pub(super) fn answered_inserts(&mut self, inserts: &Rows) {
+        self.inserts.subtract(inserts);
     }
 
     /// Until when the switch may take back what it learned in a network whose logical switch is to go.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use crate::ids::{Uuid, Vni};
+use crate::ovsdb::limits::{Limit, Limited};
 use crate::time::Time;
 
 /// An event that an object waits on.
@@ -15,6 +16,8 @@ pub(in crate::session) enum Wait {
     Vni { tunnel_key: i64, holder: Uuid },
     /// A transaction on the wire gives the VNI to another logical switch.
     VniInFlight(Vni),
+    /// The table is at its limit.
+    Full { table: Limited, limit: Limit },
     /// Nothing is deleted before everything that could desire it is known.
     Incomplete,
     /// Ports are still bound to the logical switch.
@@ -31,6 +34,7 @@ impl fmt::Display for Wait {
                 write!(f, "VNI {tunnel_key} is still in use by logical switch {holder}")
             }
             Self::VniInFlight(vni) => write!(f, "another transaction is giving VNI {vni} to a logical switch"),
+            Self::Full { table, limit } => write!(f, "{} is at {limit}", table.name()),
             Self::Incomplete => f.write_str("not deleted before configuration and routes are complete"),
             Self::Bound => f.write_str("ports are still bound to it"),
             Self::LocalMacs { .. } => f.write_str("the switch has not yet taken back the MACs that it learned"),

@@ -25,6 +25,11 @@ impl Locators {
         self.rows.len() + self.keyed.len() + self.sets.len()
     }
 
+    /// Rows of `Physical_Locator`.
+    pub(in crate::session) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The locator of a tunnel end that we may refer to.
     pub(in crate::session) fn find(&self, vtep: Ipv4Addr) -> Option<Uuid> {
         let rows = self.by_vtep.get(&vtep)?;

@@ -46,6 +46,11 @@ impl LogicalSwitches {
         self.rows.len() + self.source_node.len()
     }
 
+    /// Rows of the table.
+    pub(in crate::session) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// A row.
     pub(in crate::session) fn row(&self, row: Uuid) -> Option<&Entry> {
         self.rows.get(&row)

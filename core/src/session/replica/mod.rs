@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::ids::{Mac, Uuid};
 use crate::ovsdb::DATABASE;
+use crate::ovsdb::limits::Limited;
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::rows::{DatabaseRow, ManagerRow};
 use crate::ovsdb::updates::{self, Change};
@@ -61,6 +62,16 @@ impl Replica {
         let broadcast = self.mcast_local.count() + self.mcast_remote.count();
         let others = self.logical_switches.count() + self.locators.count() + self.ports.count();
         macs + broadcast + others + self.managers.len()
+    }
+
+    /// Rows in a table into which we insert.
+    pub(in crate::session) fn count(&self, table: Limited) -> usize {
+        match table {
+            Limited::LogicalSwitch => self.logical_switches.rows(),
+            Limited::Broadcast => self.mcast_remote.count(),
+            Limited::Locator => self.locators.rows(),
+            Limited::Unicast => self.ucast_remote.count(),
+        }
     }
 
     /// Records one row's change; `json` is what [`updates::change`] reads.

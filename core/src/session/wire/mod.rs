@@ -293,6 +293,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::ovsdb::limits::Rows;
     use crate::session::lease::tests::permit;
 
     fn wire() -> Wire {
@@ -306,6 +307,7 @@ mod tests {
             rows: 1,
             creates: Vec::new(),
             gives: Vec::new(),
+            inserts: Rows::default(),
             notes: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ impl Ledger {
                 object: object.clone(),
                 cause: entry.cause,
                 attempts: entry.attempts,
+                inherited: entry.inherited,
             };
             expected.place(candidate, entry.state.clone());
         }
@@ -21,6 +22,7 @@ impl Ledger {
         assert_eq!(self.waiting, expected.waiting);
         assert_eq!(self.retries, expected.retries);
         assert_eq!(self.in_flight, expected.in_flight);
+        assert_eq!(self.inherited, expected.inherited);
     }
 
     /// Puts the due objects of a lane on the wire.
@@ -131,7 +133,7 @@ fn what_changes_while_it_is_in_flight_is_planned_again_when_its_answer_comes() {
     assert!(ledger.is_empty(Lane::Broadcast));
     ledger.applied(batch);
     let due = ledger.take(Lane::Broadcast, None).expect("an object");
-    assert_eq!((due.object, due.cause), (network(0), Cause::Ours));
+    assert_eq!((due.object, due.cause), (network(0), Cause::Theirs));
     assert_eq!(ledger.take(Lane::Broadcast, None), None);
 }
 
@@ -195,6 +197,7 @@ enum Happening {
     Release(bool),
     Retry(u64),
     RetryAll,
+    Compared,
 }
 
 /// The outcome of a taken object.
@@ -239,6 +242,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(Happening::Release),
         1 => (0u64..90).prop_map(Happening::Retry),
         1 => Just(Happening::RetryAll),
+        1 => Just(Happening::Compared),
     ]
 }
 
@@ -283,6 +287,7 @@ impl World {
                 self.ledger.retry(self.now);
             }
             Happening::RetryAll => self.ledger.retry_all(),
+            Happening::Compared => self.ledger.on_compared(),
         }
     }
 
@@ -333,4 +338,20 @@ proptest! {
         }).sum();
         prop_assert!(world.ledger.entries.is_empty(), "{due} were planned");
     }
+}
+
+#[test]
+fn a_takeover_waits_for_what_was_marked_before_everything_was_compared_and_for_nothing_else() {
+    let lane = Lane::Broadcast;
+    let mut ledger = marked([network(0), network(1)]);
+    ledger.on_compared();
+    ledger.mark(network(2), Cause::Ours);
+    assert!(!ledger.inherited_planned(lane));
+    let batch = ledger.send_all(lane);
+    assert!(ledger.inherited_planned(lane) && !ledger.inherited_answered());
+    // One of them changes again on the wire: that is new.
+    ledger.mark(network(0), Cause::Theirs);
+    ledger.applied(batch);
+    assert!(ledger.inherited_answered() && ledger.inherited_planned(lane));
+    assert!(!ledger.is_empty(lane), "the new change is still to be planned");
 }
