@@ -45,6 +45,12 @@ macro_rules! value {
 }
 
 bounds! {
+    /// Bytes of one JSON value before the schema of a switch is known; a schema has some 30 KiB.
+    pub const SCHEMA_BYTES: usize = 1 << 20;
+
+    /// Bytes that all connections together may have sent which have not named a configured switch.
+    pub const UNIDENTIFIED_BYTES: usize = 64 << 20;
+
     /// Bytes of one JSON value from a switch that has not been identified yet.
     pub const OPENING_MESSAGE_BYTES: usize = 16 << 20;
 

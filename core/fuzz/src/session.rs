@@ -362,7 +362,7 @@ impl World {
                 self.closed = true;
             }
             Notice::Identified { .. } => self.identified = true,
-            Notice::Unidentified { .. } | Notice::Alive { .. } => {}
+            Notice::Unidentified { .. } | Notice::Alive { .. } | Notice::Received { .. } => {}
             Notice::MayWrite { .. } | Notice::Read | Notice::Audited => {}
         }
     }

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::bounds::NAMELESS_CONNECTIONS;
+use crate::bounds::{NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
 use crate::close::CloseCounts;
 use crate::configuration::Configuration;
 use crate::health::Grade;
@@ -239,11 +239,22 @@ impl Agent {
         self.outputs.push_back(Output::Open { conn, session });
     }
 
+    /// What connections without a switch have sent together is bounded.
+    fn on_received(&mut self, conn: ConnId, bytes: usize) {
+        if let Some((conn, bytes)) = self.sessions.on_received(conn, bytes) {
+            let what = format!(
+                "connections that name no configured switch sent more than {UNIDENTIFIED_BYTES} bytes, and this one most: {bytes}"
+            );
+            self.command(conn, Command::Close(CloseWhy::new(CloseReason::BoundExceeded, what)));
+        }
+    }
+
     /// A session notified us. A late notice of an old session touches nothing but what that session exported.
     fn on_notice(&mut self, now: Time, conn: ConnId, generation: Generation, notice: Notice) {
         match notice {
             Notice::Identified { switches } => self.on_identified(now, conn, switches),
             Notice::Unidentified { named } => self.sessions.on_unidentified(conn, named),
+            Notice::Received { bytes } => self.on_received(conn, bytes),
             Notice::MayWrite { locked } => self.on_may_write(conn, locked),
             Notice::Alive { probe } => self.on_alive(now, conn, probe),
             Notice::Read => self.on_read(conn, generation),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bounds::NAMELESS_CONNECTIONS;
+use crate::bounds::{NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
 use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::Peer;
 use crate::switch_identity::{SwitchIdentity, SwitchRow};
@@ -29,6 +29,8 @@ pub(super) struct SessionRecord {
     peer: Peer,
     /// The configured switches at the other end; a session without any is nameless.
     served: BTreeSet<SwitchName>,
+    /// Bytes that it has received without a switch.
+    received_bytes: usize,
     /// The switches that the database names instead.
     named: Vec<SwitchName>,
     /// Its place in the order in which sessions were allowed to write; 0 if it never was.
@@ -145,6 +147,7 @@ impl Sessions {
             generation: self.generation,
             peer,
             served: BTreeSet::new(),
+            received_bytes: 0,
             named: Vec::new(),
             owned: 0,
             holds_lock: false,
@@ -169,6 +172,24 @@ impl Sessions {
         let conn = *open.next()?.0;
         self.evicting.insert(conn);
         Some(conn)
+    }
+
+    /// A nameless session has received so many bytes. If all of them have received too many, the one with most, which is to
+    /// be closed, and its number; of equal ones the newest.
+    pub(super) fn on_received(&mut self, conn: ConnId, bytes: usize) -> Option<(ConnId, usize)> {
+        self.by_conn.get_mut(&conn)?.received_bytes = bytes;
+        let open = || {
+            let nameless = self.by_conn.iter().filter(|(_, known)| known.served.is_empty());
+            nameless.filter(|(conn, _)| !self.evicting.contains(conn))
+        };
+        if open().map(|(_, known)| known.received_bytes).sum::<usize>() <= UNIDENTIFIED_BYTES {
+            return None;
+        }
+        let (conn, bytes) = open()
+            .map(|(conn, known)| (*conn, known.received_bytes))
+            .max_by_key(|(conn, bytes)| (*bytes, *conn))?;
+        self.evicting.insert(conn);
+        Some((conn, bytes))
     }
 
     /// The database named configured switches. Returns those that the session served before.
@@ -352,5 +373,35 @@ mod tests {
         assert_eq!([(); 2].map(|()| sessions.evict()), [Some(ConnId(2)), Some(ConnId(3))]);
         sessions.on_closed(ConnId(2));
         assert_eq!(sessions.evict(), None);
+    }
+
+    #[test]
+    fn nameless_sessions_share_one_budget_and_the_one_with_most_bytes_goes() {
+        let mut sessions = sessions(&["tor1"]);
+        for conn in 2..6 {
+            sessions.open(ConnId(conn), peer());
+        }
+        let quarter = UNIDENTIFIED_BYTES / 4;
+        assert_eq!(
+            sessions.on_received(ConnId(1), 2 * UNIDENTIFIED_BYTES),
+            None,
+            "it has a switch"
+        );
+        for conn in 2..6 {
+            assert_eq!(sessions.on_received(ConnId(conn), quarter), None);
+        }
+        assert_eq!(
+            sessions.on_received(ConnId(2), quarter + 1),
+            Some((ConnId(2), quarter + 1))
+        );
+        assert_eq!(
+            sessions.on_received(ConnId(3), quarter + 1),
+            None,
+            "one was closed for that"
+        );
+        sessions.on_closed(ConnId(2));
+        assert_eq!(sessions.on_received(ConnId(9), 1), None, "an ended session");
+        let more = sessions.on_received(ConnId(4), 2 * quarter);
+        assert_eq!(more, Some((ConnId(4), 2 * quarter)));
     }
 }

@@ -62,6 +62,9 @@ use stats::{Milestone, Stats};
 use tunnel_ends::TunnelEnds;
 use wire::Wire;
 
+/// Bytes of a session without a switch after which its agent learns of them.
+const RECEIVED_STEP_BYTES: usize = 64 << 10;
+
 /// A session with a switch.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -214,6 +217,18 @@ impl Session {
         self.barred = Some(why);
     }
 
+    /// Until the session has a switch, its agent learns how much was received.
+    fn on_bytes(&mut self, now: Time, bytes: &[u8]) {
+        let before = self.wire.received_bytes();
+        if let Err(why) = self.wire.on_bytes(now, bytes) {
+            return self.close(why);
+        }
+        let bytes = self.wire.received_bytes();
+        if self.served().is_empty() && before / RECEIVED_STEP_BYTES != bytes / RECEIVED_STEP_BYTES {
+            self.wire.notify(Notice::Received { bytes });
+        }
+    }
+
     fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
         // The whole session was built on these: which lock it asks for, and which rows are ours.
         let (old, new) = (self.desired.options(), &configuration.session);
@@ -279,11 +294,7 @@ impl Machine for Session {
             return;
         }
         match input {
-            Input::Bytes(bytes) => {
-                if let Err(why) = self.wire.on_bytes(now, &bytes) {
-                    self.close(why);
-                }
-            }
+            Input::Bytes(bytes) => self.on_bytes(now, &bytes),
             Input::Sent { queued_bytes } => self.wire.on_sent(queued_bytes),
             Input::Closed(why) => drop(self.end(&why)),
             Input::Timeout => self.on_timeout(now),

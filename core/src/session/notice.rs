@@ -24,6 +24,11 @@ pub enum Notice {
         /// The names that it has, a bounded number of them.
         named: Vec<SwitchName>,
     },
+    /// The session has no switch yet, and has received so many bytes.
+    Received {
+        /// All of them.
+        bytes: usize,
+    },
     /// The session may write from now on.
     MayWrite {
         /// It holds the lock; the switch may know none.

@@ -107,6 +107,7 @@ impl Session {
         match asked {
             Asked::Schema => match Schema::read(json) {
                 Ok(schema) => {
+                    self.wire.on_schema();
                     self.wire.ask_monitor(now, Monitor::Extras, &schema, false);
                     self.progress.on_schema(schema);
                 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::bounds::{BACKLOG_BYTES, MESSAGE_BYTES, OPENING_MESSAGE_BYTES};
+use crate::bounds::{BACKLOG_BYTES, MESSAGE_BYTES, OPENING_MESSAGE_BYTES, SCHEMA_BYTES};
 use crate::ids::Uuid;
 use crate::machine::{CloseReason, CloseWhy};
 use crate::ovsdb::monitor::Monitor;
@@ -52,11 +52,16 @@ pub(in crate::session) struct Row<'a> {
 impl Backlog {
     pub(super) fn new() -> Self {
         Self {
-            framer: Framer::new(OPENING_MESSAGE_BYTES),
+            framer: Framer::new(SCHEMA_BYTES),
             messages: VecDeque::new(),
             messages_bytes: 0,
             reading: None,
         }
+    }
+
+    /// Messages may be as large as a dump of the small tables from now on.
+    pub(super) fn accept_small_dumps(&mut self) {
+        self.framer.set_limit_bytes(OPENING_MESSAGE_BYTES);
     }
 
     /// Messages may be as large as a dump of the unicast tables from now on.

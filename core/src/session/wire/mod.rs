@@ -37,6 +37,8 @@ pub(super) struct Wire {
     backlog: Backlog,
     requests: Requests,
     keepalive: Keepalive,
+    /// Bytes that were received.
+    received_bytes: usize,
     /// Bytes that the driver has not sent yet, as it reported last.
     queued_bytes: usize,
     /// Bytes of answers to the switch's own requests that may still be among them.
@@ -53,6 +55,7 @@ impl Wire {
             backlog: Backlog::new(),
             requests: Requests::default(),
             keepalive: Keepalive::new(now, options.keepalive),
+            received_bytes: 0,
             queued_bytes: 0,
             answers_bytes: 0,
             ignored: false,
@@ -63,6 +66,7 @@ impl Wire {
 
     /// Bytes arrived: the line is alive, the switch's requests are answered at once, and the rest waits for its turn.
     pub(super) fn on_bytes(&mut self, now: Time, bytes: &[u8]) -> Result<(), CloseWhy> {
+        self.received_bytes += bytes.len();
         self.backlog.push(bytes);
         let mut messages = 0;
         while let Some((frame, message)) = self.backlog.next_frame().map_err(protocol_error)? {
@@ -161,6 +165,16 @@ impl Wire {
     pub(super) fn ask_schema(&mut self, now: Time) {
         let params = format!("[\"{DATABASE}\"]");
         self.ask(now, Asked::Schema, "get_schema", params.as_bytes());
+    }
+
+    /// The schema is known: the small tables may follow.
+    pub(super) fn on_schema(&mut self) {
+        self.backlog.accept_small_dumps();
+    }
+
+    /// Bytes that were received so far.
+    pub(super) fn received_bytes(&self) -> usize {
+        self.received_bytes
     }
 
     /// Asks for the small tables, with the columns that every schema has.

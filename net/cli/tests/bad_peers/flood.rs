@@ -20,10 +20,42 @@ fn a_message_of_200_mb_is_cut_off_at_the_bound() {
     println!("cut off after {} MiB", sent / MIB);
     println!(
         "{}",
-        rig.line(&["WARN", "Closed: a message of more than 16777216 bytes"])
+        rig.line(&["WARN", "Closed: a message of more than 1048576 bytes"])
     );
     assert!(sent < 200 * MIB, "all of it was taken");
     rig.assert_undisturbed();
+}
+
+#[test]
+fn what_connections_without_a_name_send_is_bounded_for_all_of_them_together() {
+    let rig = Rig::new("0s");
+    let part = vec![b'a'; 15 * MIB];
+    let mut peers = Vec::new();
+    for _ in 0..80 {
+        let mut peer = rig.peer();
+        peer.send(crate::talk::schema());
+        peer.send(r#"{"id":1,"result":{"Physical_Switch":{"x":{"new":{"name":""#);
+        peer.send(&part);
+        peers.push(peer);
+    }
+    let words = "connections that name no configured switch sent more than 67108864 bytes, and this one most";
+    println!("{}", rig.line(&["WARN", "Closed: ", words]));
+    let (now, peak) = rig.agent.process.memory_kib().expect("memory");
+    println!(
+        "with {} MiB sent: {} MiB, at most {} MiB",
+        80 * 15,
+        now >> 10,
+        peak >> 10
+    );
+    rig.assert_undisturbed();
+    drop(peers);
+    let gone = || {
+        let status = rig.agent.status().ok()?;
+        status["unidentified"].as_array()?.is_empty().then_some(())
+    };
+    rig.stage.wait("no nameless connection", gone).expect("all gone");
+    let (now, _) = rig.agent.process.memory_kib().expect("memory");
+    println!("without them: {} MiB", now >> 10);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_name_that_is_not_configured_gets_no_lock_and_one_line_however_it_is_written
 }
 
 /// The answer to `get_schema`, with every column that an agent requires.
-fn schema() -> String {
+pub(crate) fn schema() -> String {
     let tables = REQUIRED.iter().map(|(table, columns)| {
         let columns = columns.iter().map(|column| format!(r#""{column}":{{}}"#));
         let columns = columns.collect::<Vec<_>>().join(",");
