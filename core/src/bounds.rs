@@ -294,4 +294,16 @@ bounds! {
 
     /// Time without a control node after which an agent is isolated: the first dials come sooner.
     pub const ISOLATED_AFTER: Duration = Duration::from_secs(3);
+
+    /// TLS handshakes with switches that fail, without one that succeeds, before an agent without sessions is isolated.
+    pub const HANDSHAKE_FAILURES: u32 = 3;
+
+    /// Time over which they fail before that.
+    pub const HANDSHAKE_FAILURES_FOR: Duration = Duration::from_secs(3);
+
+    /// Pause before such an agent is tried again; it doubles with each trial that fails.
+    pub const HANDSHAKE_PAUSE_FIRST: Duration = Duration::from_secs(30);
+
+    /// The longest such pause.
+    pub const HANDSHAKE_PAUSE_LONGEST: Duration = Duration::from_secs(300);
 }

@@ -116,6 +116,8 @@ pub enum Isolation {
     NotConfigured,
     /// The services node failed its probes.
     DeadServicesNode,
+    /// TLS handshakes with switches keep failing, and no session serves a switch.
+    FailingHandshakes,
 }
 
 impl fmt::Display for Isolation {
@@ -124,6 +126,7 @@ impl fmt::Display for Isolation {
             Self::NoControlNode => "no control node",
             Self::NotConfigured => "no control node configures the agent",
             Self::DeadServicesNode => "the services node is dead",
+            Self::FailingHandshakes => "TLS handshakes with switches keep failing",
         })
     }
 }

@@ -44,6 +44,25 @@ fn late_writes_of_an_old_owner_arrive_at_the_switch_and_are_refused() {
     assert!(refused > 0, "none arrived");
 }
 
+/// Least connections would send each switch that dials to the agent that has none.
+#[test]
+fn an_agent_whose_handshakes_keep_failing_attracts_no_switch_and_returns() {
+    let file = folder().join("tls-attracts-switches.toml");
+    let plan = Plan::parse(&std::fs::read_to_string(file).expect("a scenario")).expect("a plan");
+    let (mut failed, mut grades) = (0, Vec::new());
+    let report = Run::new(&plan, Detail::Outcome).finish(|entry| {
+        let is_failed = entry.event.word() == "HandshakeFailed";
+        failed += usize::from(is_failed);
+        if entry.event.word() == "Graded" {
+            grades.push(entry.event.to_string());
+        }
+    });
+    assert!(report.ok(), "{report:?}");
+    assert!(grades.iter().any(|grade| grade.contains("isolated")), "{grades:?}");
+    assert!(grades.last().is_some_and(|grade| grade.contains("fit")), "{grades:?}");
+    assert!((3..40).contains(&failed), "{failed} handshakes failed in eight minutes");
+}
+
 #[test]
 fn every_kind_of_fault_and_every_edit_occurs_in_a_scenario() {
     let plans: Vec<Plan> = scenarios().iter().flat_map(|(_, text)| Plan::parse(text)).collect();

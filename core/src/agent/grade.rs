@@ -1,5 +1,6 @@
 //! The fitness of the agent to own a switch.
 
+use super::handshakes::Handshakes;
 use crate::bounds::ISOLATED_AFTER;
 use crate::health::{Grade, Isolation};
 use crate::time::Time;
@@ -14,6 +15,7 @@ pub(super) struct Grading {
     unled: Option<Time>,
     /// No session with a control node is open.
     without_uplinks: bool,
+    handshakes: Handshakes,
 }
 
 /// The other facts that the grade depends on.
@@ -39,6 +41,7 @@ impl Grading {
             tsn_alive: None,
             unled: None,
             without_uplinks: false,
+            handshakes: Handshakes::default(),
         }
     }
 
@@ -61,6 +64,19 @@ impl Grading {
     /// The services node passed its probes, or failed them.
     pub(super) fn on_tsn(&mut self, alive: bool) {
         self.tsn_alive = Some(alive);
+    }
+
+    /// A handshake with a switch failed for a reason that may be this agent's. Another session serves a switch, or none.
+    pub(super) fn on_handshake_failed(&mut self, now: Time, any_served: bool) {
+        match any_served {
+            true => self.handshakes.on_success(),
+            false => self.handshakes.on_failed(now),
+        }
+    }
+
+    /// A handshake with a switch succeeded.
+    pub(super) fn on_handshake(&mut self) {
+        self.handshakes.on_success();
     }
 
     /// Grades the agent anew. Returns the grade before, if it is another one now.
@@ -95,14 +111,21 @@ impl Grading {
                 true => Isolation::NoControlNode,
                 false => Isolation::NotConfigured,
             };
-            self.unled.is_some_and(for_long).then_some(lack)
+            let failing = self
+                .handshakes
+                .keep_failing(now)
+                .then_some(Isolation::FailingHandshakes);
+            self.unled.is_some_and(for_long).then_some(lack).or(failing)
         }
     }
 
     /// When the grade may change although nothing happens.
     pub(super) fn due(&self) -> Option<Time> {
         let isolated = self.unled.map(|since| since + ISOLATED_AFTER);
-        isolated.filter(|_| self.grade == Grade::Fit)
+        let isolated = isolated.filter(|_| self.grade == Grade::Fit);
+        let is_isolated = matches!(self.grade, Grade::Isolated | Grade::Alone);
+        let trial = self.handshakes.trial_at().filter(|_| is_isolated);
+        [isolated, trial].into_iter().flatten().min()
     }
 }
 
@@ -189,6 +212,31 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_whose_handshakes_keep_failing_is_isolated_until_its_next_trial() {
+        let mut grading = fit();
+        let at = |seconds| Time::ORIGIN + std::time::Duration::from_secs(seconds);
+        for second in 0..9 {
+            grading.on_handshake_failed(at(second), true);
+        }
+        assert_eq!(graded(grading.clone(), at(9), WELL), Grade::Fit, "a session works");
+        for second in 10..20 {
+            grading.on_handshake_failed(at(second), false);
+        }
+        let alone = Facts {
+            peer_is_ready: false,
+            ..WELL
+        };
+        assert_eq!(graded(grading.clone(), at(20), alone), Grade::Alone);
+        assert_eq!(grading.update(at(20), WELL), Some(Grade::Fit));
+        assert_eq!((grading.grade(), grading.is_ready()), (Grade::Isolated, false));
+        assert_eq!(grading.isolation(at(20)), Some(Isolation::FailingHandshakes));
+        let trial = grading.due().expect("a trial");
+        assert_eq!(graded(grading.clone(), trial, WELL), Grade::Fit);
+        grading.on_handshake();
+        assert_eq!(graded(grading, at(20), WELL), Grade::Fit);
+    }
+
+    #[test]
     fn a_drain_outweighs_everything() {
         let draining = Facts { draining: true, ..CUT };
         assert_eq!(graded(fit(), Time::ORIGIN, draining), Grade::Draining);
@@ -204,6 +252,7 @@ mod tests {
                     tsn_alive: Some(bits & 2 == 0),
                     unled: None,
                     without_uplinks: false,
+                    handshakes: Handshakes::default(),
                 };
                 let facts = Facts {
                     uplink_is_up: true,

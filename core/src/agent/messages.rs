@@ -27,6 +27,9 @@ pub enum Input {
         /// When the connection was accepted, before the handshake.
         accepted_at: Time,
     },
+    /// A TLS handshake with a switch failed for a reason that may be this agent's: one end refused the certificate of the other,
+    /// or broke it off. Several at one time may count as one.
+    HandshakeFailed,
     /// A session notifies its agent.
     Session {
         /// The connection of the session.

@@ -14,6 +14,7 @@ mod exports;
 mod fabric;
 mod grade;
 mod graph;
+mod handshakes;
 mod hold;
 mod imports;
 mod leave;
@@ -224,6 +225,7 @@ impl Agent {
             let what = format!("it names no configured switch, and neither do {NAMELESS_CONNECTIONS} others");
             self.command(conn, Command::Close(CloseWhy::new(CloseReason::TooMany, what)));
         }
+        self.grading.on_handshake();
         let generation = self.sessions.open(conn, peer.clone());
         self.imports.on_opened(conn);
         let opening = Opening {
@@ -405,6 +407,10 @@ impl Machine for Agent {
                 peer,
                 accepted_at,
             } => self.on_connected(now, conn, peer, accepted_at),
+            Input::HandshakeFailed => {
+                let any_served = self.sessions.iter().any(|(_, known)| !known.served().is_empty());
+                self.grading.on_handshake_failed(now, any_served);
+            }
             Input::Session {
                 conn,
                 generation,

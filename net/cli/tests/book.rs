@@ -315,7 +315,7 @@ fn every_configuration_of_the_book_is_right() {
             let block = block.replace("\"sha256:...\"", &format!("\"sha256:{}\"", "0".repeat(64)));
             let part: toml::Table =
                 toml::from_str(&block).unwrap_or_else(|error| panic!("{}: {error}\n{block}", page.display()));
-            let example = if part.contains_key("inventory") {
+            let example = if part.contains_key("inventory") || part.contains_key("client") {
                 &of_control_nodes
             } else {
                 &of_agents

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tandem_core::{Peer, Time};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::server::TlsStream;
@@ -74,6 +74,7 @@ pub struct Listener {
     accepted: mpsc::Receiver<Accepted>,
     address: SocketAddr,
     counters: Arc<Counters>,
+    failed: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -87,6 +88,7 @@ impl Listener {
         let refusals = Refusals::default();
         let counters = Arc::clone(&refusals.counters);
         let places = Places::new(options.half_open_max, options.silence, options.handshake_deadline / 2);
+        let failed = refusals.failed.subscribe();
         let door = Door {
             admission: Mutex::new(Admission::new(places)),
             env: TokioEnv::begin(),
@@ -100,6 +102,7 @@ impl Listener {
             accepted,
             address,
             counters,
+            failed,
             task,
         })
     }
@@ -112,6 +115,11 @@ impl Listener {
     /// The bound address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Changes with each handshake that failed for a reason that may be ours.
+    pub fn failed(&self) -> watch::Receiver<u64> {
+        self.failed.clone()
     }
 
     /// Counters of accepted and refused connections.

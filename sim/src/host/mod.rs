@@ -264,9 +264,17 @@ impl Host {
                 self.mailbox.post(Lane::Arrivals, Letter::Agent(connected));
             }
             Step::Failed(why) => {
+                self.on_failed_handshake(&why);
                 self.outputs.push_back(Output::Close { conn });
                 self.report(Event::HandshakeFailed { conn, why });
             }
+        }
+    }
+
+    fn on_failed_handshake(&mut self, why: &CloseWhy) {
+        if why.reason == CloseReason::HandshakeFailed {
+            let failed = Letter::Agent(agent::Input::HandshakeFailed);
+            self.mailbox.post(Lane::Arrivals, failed);
         }
     }
 
@@ -296,6 +304,7 @@ impl Host {
             return;
         }
         if let Some(why) = self.listener.ended(conn) {
+            self.on_failed_handshake(&why);
             self.alarms.set(conn, None);
             if !lost {
                 self.outputs.push_back(Output::Close { conn });

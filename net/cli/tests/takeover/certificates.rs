@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tandem_lab::agent::Agent;
 use tandem_lab::pair::Pair;
 use tandem_lab::pki::Credentials;
+use tandem_lab::pki::Pki;
 use tandem_lab::switch::remote_mac;
 
 use crate::pair::{LONG, audited, audited_by, between, delete_remote_mac, remote, session, start, wait, with_macs};
@@ -56,6 +57,35 @@ fn renewed_certificates_serve_new_handshakes_and_open_sessions_stay() {
     });
     audited_by(&pair, owner, "tor1");
     assert_eq!(writers(&pair, 0), [owner]);
+}
+
+/// The certificates of the switches are of another authority than the agent knows.
+#[test]
+fn an_agent_whose_handshakes_keep_failing_leaves_switches_to_its_peer_until_one_succeeds() {
+    let mut options = with_macs(1);
+    options.peer = true;
+    let pair = start(&options);
+    let owner = audited(&pair, "tor1");
+    let agent = &pair.agents[1 - owner];
+    let others = Pki::new(pair.scratch.folder("others").expect("a folder")).expect("an authority");
+    let stranger = Credentials {
+        ca: pair.pki.ca(),
+        ..others.issue("tor2").expect("a certificate")
+    };
+    let grade = || agent.status().ok().map(|status| status["grade"].clone());
+    wait(&pair, "an isolated agent", || {
+        served(agent, &stranger);
+        (grade()? == "isolated").then_some(())
+    });
+    let reason = "Graded: isolated (TLS handshakes with switches keep failing)";
+    assert!(agent.log().iter().any(|line| line.contains(reason)), "{reason}");
+    audited_by(&pair, owner, "tor1");
+
+    let known = pair.pki.issue("tor3").expect("a certificate");
+    wait(&pair, "a fit agent", || {
+        served(agent, &known);
+        (grade()? == "fit").then_some(())
+    });
 }
 
 /// The other agent goes, and the proxy makes the switch dial again.

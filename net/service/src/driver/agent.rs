@@ -183,6 +183,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             Message::Uplink(id, notice) => self.on_stream(id, notice),
             Message::Peer(word) => Input::Peer(word),
             Message::Tsn { alive } => Input::Tsn { alive },
+            Message::HandshakeFailed => Input::HandshakeFailed,
             Message::Configure(configuration) => Input::Configure {
                 configuration,
                 complete: true,

@@ -33,6 +33,8 @@ pub enum Message {
         /// It passed.
         alive: bool,
     },
+    /// A TLS handshake with a switch failed for a reason that may be ours.
+    HandshakeFailed,
     /// A new configuration.
     Configure(Arc<Configuration>),
     /// Drain: release the switches, and end.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 use crate::event::HANDSHAKE_REFUSED;
 use crate::tls::{Cause, Refusal};
 
@@ -50,6 +52,8 @@ const CAUSES: usize = Cause::ALL.len();
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     pub(super) counters: Arc<Counters>,
+    /// Handshakes that failed for a reason that may be ours. Several at one time may be received as one.
+    pub(super) failed: watch::Sender<u64>,
 }
 
 impl Refusals {
@@ -57,6 +61,9 @@ impl Refusals {
     pub(super) fn note(&self, address: SocketAddr, refusal: &Refusal) {
         let (word, cause, what) = (HANDSHAKE_REFUSED, refusal.cause, &refusal.what);
         self.counters.of(cause).fetch_add(1, Ordering::Relaxed);
+        if cause.may_be_ours() {
+            self.failed.send_modify(|failed| *failed += 1);
+        }
         match cause.fault() {
             None => tracing::debug!(
                 target: "tandem::tls", word, peer = %address, cause = cause.label(), "{word}: connection refused: {what}"

@@ -203,6 +203,7 @@ impl Process {
         };
         let listener = Listener::bind(self.config.listen.ovsdb, Arc::clone(&self.acceptor), options)?;
         self.counters.opened(listener.counters());
+        tokio::spawn(notify_failed(listener.failed(), self.messages.clone()));
         tokio::spawn(accept(listener, self.env, arrivals));
         log::event(&ServiceEvent::Serving {
             what: "agent",
@@ -256,6 +257,15 @@ impl Process {
 }
 
 /// Accepts switches until the agent is gone.
+/// Notifies the agent of failed handshakes, until the listener or the agent is gone.
+async fn notify_failed(mut failed: watch::Receiver<u64>, agent: mpsc::Sender<Message>) {
+    while failed.changed().await.is_ok() {
+        if agent.send(Message::HandshakeFailed).await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn accept(mut listener: Listener, env: TokioEnv, arrivals: mpsc::Sender<Arrived<TlsStream<TcpStream>>>) {
     while let Some(accepted) = listener.accept().await {
         let arrived = Arrived {

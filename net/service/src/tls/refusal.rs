@@ -88,6 +88,31 @@ causes! {
     Accept = "accept", Some(Fault::Environment);
 }
 
+impl Cause {
+    /// Whether the cause may be our certificate, our CAs, our clock or our settings. The others come from clients that are no
+    /// switches, or from a network that delivers nothing.
+    pub fn may_be_ours(self) -> bool {
+        match self {
+            Self::ProxyUnexpected
+            | Self::OldTls
+            | Self::UnknownCa
+            | Self::Expired
+            | Self::Revoked
+            | Self::BadCertificate
+            | Self::RefusedByPeer
+            | Self::Closed
+            | Self::Handshake => true,
+            Self::Probe
+            | Self::NotTls
+            | Self::ProxyRequired
+            | Self::NoCertificate
+            | Self::Deadline
+            | Self::HalfOpen
+            | Self::Accept => false,
+        }
+    }
+}
+
 /// Checks the first bytes of a connection; `None` if they can be TLS.
 ///
 /// `head` is the result of one peek at the socket, usually a whole ClientHello.
