@@ -1,5 +1,7 @@
 //! `tandem check`: whether a configuration file is right.
 
+mod plan;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +11,8 @@ use serde::Serialize;
 use tandem_core::SwitchName;
 use tandem_core::configuration::{Network, Switch};
 
-use super::{Exit, Output, count};
+use super::{Exit, Output, count, status};
+use plan::Plan;
 use tandem_net::config::{self, Config, LoadError, Problem};
 use tandem_net::tls::{Acceptor, Connector, Finding, TlsError};
 
@@ -21,11 +24,16 @@ use tandem_net::tls::{Acceptor, Connector, Finding, TlsError};
 Examples:
   tandem check /etc/tandem/agent.toml
   tandem check /etc/tandem/control.toml
+  tandem check /etc/tandem/control.toml --against http://127.0.0.1:6653
 
 Exit codes: 0 the file is right, 1 it is wrong, 2 it cannot be read")]
 pub struct Args {
     /// The configuration file of an agent or of a control node
     file: PathBuf,
+    /// Print what the file of a control node would change on each switch, compared with what is in force at this running
+    /// control node
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -41,15 +49,21 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             let kind = Some(kind(&config));
             match certificates(&config) {
                 Ok(findings) => {
+                    let plan = match args.against.as_deref().map(|url| plan(&config, url)).transpose() {
+                        Ok(plan) => plan,
+                        Err(why) => return output.refuse(why),
+                    };
                     let is_bad = findings.iter().any(|finding| finding.is_bad);
                     let exit = if is_bad { Exit::Failed } else { Exit::Good };
                     if !args.json {
                         report(args, &config, &findings, output)?;
+                        plan.iter().try_for_each(|plan| write!(output.out, "{plan}"))?;
                     }
                     let text = |finding: &Finding| finding.to_string();
                     let (bad, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_bad);
                     let verdict = Verdict {
                         kind,
+                        plan,
                         warnings: warnings.into_iter().map(text).collect(),
                         hints: unbound_certificates(&config).into_iter().collect(),
                         error: bad.first().map(|bad| text(bad)),
@@ -90,6 +104,14 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     Ok(exit)
 }
 
+/// What the file would change, compared with a running control node; an error is a sentence for a person.
+fn plan(config: &Config, url: &str) -> Result<Plan, String> {
+    match config {
+        Config::Agent(_) => Err("`--against` compares the file of a control node; this one is of an agent".into()),
+        Config::Control(control) => Ok(Plan::new(&control.inventory, &status::control_node(url)?)),
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
     ok: bool,
@@ -103,6 +125,9 @@ struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     problems: Vec<Mistake>,
+    /// What the file would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Plan>,
     /// What is right, but not for long.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -298,7 +323,15 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
             err: &mut err,
             colour: false,
         };
-        let exit = run(&Args { file, json }, &mut output).expect("written");
+        let exit = run(
+            &Args {
+                file,
+                against: None,
+                json,
+            },
+            &mut output,
+        )
+        .expect("written");
         let text = |bytes| {
             String::from_utf8(bytes)
                 .expect("text")

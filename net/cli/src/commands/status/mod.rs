@@ -3,7 +3,7 @@
 mod control;
 mod fetch;
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 mod table;
 
 use std::io;
@@ -94,6 +94,15 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
 /// What a running agent or control node answers; an error is a sentence for a person.
 pub(super) fn ask(url: &str, path: &str) -> Result<Vec<u8>, String> {
     get(&fetch::server(url)?, path)
+}
+
+/// The status of a running control node.
+pub(super) fn control_node(url: &str) -> Result<ControlStatus, String> {
+    match Status::parse(&ask(url, "/status")?) {
+        Ok(Status::Control(status)) => Ok(status),
+        Ok(Status::Agent(_)) => Err(format!("{url} is an agent; name a control node")),
+        Err(why) => Err(format!("what {url} answers is no status of a control node: {why}")),
+    }
 }
 
 fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
