@@ -292,6 +292,9 @@ bounds! {
     /// Time for which a fault between the two agents of a pair must last before it is an alarm: longer than a takeover.
     pub const ALARM_AFTER: Duration = Duration::from_secs(5);
 
+    /// Time without a session with any control node, after its start, after which an agent uses its remembered configuration.
+    pub const RECALL_AFTER: Duration = Duration::from_secs(10);
+
     /// Time without a control node after which an agent is isolated: the first dials come sooner.
     pub const ISOLATED_AFTER: Duration = Duration::from_secs(3);
 

@@ -31,7 +31,7 @@ impl Grade {
     pub const ALL: [Self; 5] = [Self::Fit, Self::Alone, Self::Isolated, Self::Unfit, Self::Draining];
 
     /// Whether an agent of this grade takes the lock of a switch that comes to it.
-    pub(crate) const fn may_own(self) -> bool {
+    pub const fn may_own(self) -> bool {
         match self {
             Self::Fit | Self::Isolated | Self::Alone => true,
             Self::Unfit | Self::Draining => false,

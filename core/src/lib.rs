@@ -29,6 +29,7 @@ pub mod machine;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod ovsdb;
+pub mod remembered;
 pub mod session;
 pub mod status;
 pub mod switch_identity;

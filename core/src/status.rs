@@ -31,6 +31,9 @@ pub struct AgentStatus {
     /// The revision of the configuration in force; `None` before one arrived, or if it comes from a file.
     #[serde(default)]
     pub revision: Option<u64>,
+    /// That configuration is the one that the agent remembered from its last life.
+    #[serde(default)]
+    pub remembered: bool,
     /// The other agent of the pair; `None` if this one knows of no other.
     #[serde(default)]
     pub peer: Option<PeerStatus>,

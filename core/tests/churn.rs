@@ -226,7 +226,7 @@ impl World {
                         self.complete.remove(&network);
                     }
                 }
-                Output::Configure { .. } | Output::Event(_) => {}
+                Output::Configure { .. } | Output::Event(_) | Output::Remember { .. } => {}
             }
         }
         for network in &self.complete {

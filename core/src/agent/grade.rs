@@ -25,7 +25,7 @@ pub(super) struct Facts {
     pub(super) uplink_is_up: bool,
     /// The configuration of some control node with a session is in force, or none is configured.
     pub(super) configured: bool,
-    /// The configuration is complete.
+    /// The configuration is complete, or remembered.
     pub(super) complete: bool,
     /// The agent drains.
     pub(super) draining: bool,

@@ -117,6 +117,13 @@ pub enum Output {
     },
     /// Something happened between the agent and its control nodes.
     Event(uplinks::What),
+    /// Keep this configuration on disk, for the next life of this agent.
+    Remember {
+        /// The configuration.
+        configuration: Arc<Configuration>,
+        /// Its revision, if one came with it.
+        revision: Option<u64>,
+    },
     /// Send a report to the peer agent.
     SendPeer(PeerReport),
     /// Something is wrong between the two agents of the pair, or right again.

@@ -169,6 +169,7 @@ impl Agent {
             grade: self.grade(),
             control_nodes: uplinks.map(Uplinks::status).unwrap_or_default(),
             revision: uplinks.and_then(Uplinks::revision),
+            remembered: uplinks.is_some_and(Uplinks::is_remembered),
             peer: self.pair.as_ref().map(Pair::status),
             switches: self.switches_status(sessions),
             unidentified: self.unidentified_status(),

@@ -58,7 +58,7 @@ impl Agent {
         let facts = Facts {
             uplink_is_up: self.uplinks.as_ref().is_none_or(Uplinks::any_up),
             configured: self.uplinks.as_ref().is_none_or(Uplinks::is_configured),
-            complete: self.complete,
+            complete: self.complete || self.uplinks.as_ref().is_some_and(Uplinks::is_remembered),
             draining: self.drain.is_on() || self.leave.is_on(),
             peer_is_ready: self.pair.as_ref().is_some_and(|pair| pair.is_ready(now)),
         };

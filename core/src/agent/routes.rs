@@ -22,6 +22,13 @@ impl Agent {
                 Up::SendStanza { id, stanza } => self.outputs.push_back(Output::SendStanza { id, stanza }),
                 Up::Close { id, why } => self.outputs.push_back(Output::CloseUplink { id, why }),
                 Up::Event(what) => self.outputs.push_back(Output::Event(what)),
+                Up::Remember {
+                    configuration,
+                    revision,
+                } => self.outputs.push_back(Output::Remember {
+                    configuration,
+                    revision,
+                }),
                 Up::Imported { network, mac, .. } => self.imports.mark(network, mac),
                 Up::RoutesComplete { network, complete } => {
                     self.imports.on_complete(network, complete, &mut self.outputs);

@@ -100,6 +100,9 @@ pub struct UplinkSection {
     pub nodes: Vec<SocketAddr>,
     /// The CA of their certificates.
     pub ca: PathBuf,
+    /// The folder in which the agent remembers its configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
 }
 
 /// `[peer]`

@@ -29,6 +29,8 @@ pub struct PairOptions {
     pub switches: u8,
     /// How many control nodes; with none, the agents read networks and switches from their own files.
     pub control_nodes: u8,
+    /// Whether the agents remember their configuration from control nodes.
+    pub remember: bool,
     /// Whether the agents have a link to each other.
     pub peer: bool,
     /// Whether relays stand between each agent and its control nodes, and between the proxy and its port for switches.
@@ -67,6 +69,7 @@ impl PairOptions {
             serves: true,
             switches: 1,
             control_nodes: 0,
+            remember: false,
             peer: false,
             relays: false,
             schema: Schema::default(),
@@ -377,6 +380,7 @@ pub(super) fn agent(options: &PairOptions, index: usize, loopback: &Loopback, pk
         agent.control = Some(UplinkSection {
             nodes: nodes.map(|number| control_address(number, loopback)).collect(),
             ca: agent.tls.ca.clone(),
+            state: options.remember.then(|| ".".into()),
         });
         return Ok(agent);
     }

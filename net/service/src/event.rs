@@ -57,6 +57,10 @@ pub enum ServiceEvent {
     Ordered { order: String, user: u32, answer: Answer },
     /// A signal changed the level of the log.
     LogLevelChanged { directives: String },
+    /// The file of the remembered configuration cannot be used; it is ignored.
+    MemoryUnusable { file: String, problem: String },
+    /// The configuration cannot be kept on disk.
+    MemoryFailed { file: String, problem: String },
     /// These proxies did not fetch the agent check of a draining agent in time.
     AnnouncementMissed { proxies: String, after: Duration },
     /// A port cannot accept a connection, for lack of file descriptors as a rule.
@@ -78,6 +82,8 @@ impl LogEvent for ServiceEvent {
         CertificateUnfit,
         Ordered,
         LogLevelChanged,
+        MemoryUnusable,
+        MemoryFailed,
         AnnouncementMissed,
         AcceptFailed,
         Stopped
@@ -95,6 +101,8 @@ impl LogEvent for ServiceEvent {
             Self::RestartRequired { .. }
             | Self::CertificatesRejected { .. }
             | Self::CertificateEnding { .. }
+            | Self::MemoryUnusable { .. }
+            | Self::MemoryFailed { .. }
             | Self::AnnouncementMissed { .. }
             | Self::AcceptFailed { .. } => Level::Warn,
             Self::ReloadFailed { .. } | Self::CertificateUnfit { .. } => Level::Error,
@@ -120,6 +128,10 @@ impl fmt::Display for ServiceEvent {
                 write!(f, "{order} by user {user}: {outcome}: {}", answer.text)
             }
             Self::LogLevelChanged { directives } => write!(f, "SIGUSR1: the log has {directives}"),
+            Self::MemoryUnusable { file, problem } => write!(f, "{file}: {problem}; it is ignored"),
+            Self::MemoryFailed { file, problem } => {
+                write!(f, "{file}: {problem}; after a restart the agent needs a control node")
+            }
             Self::AnnouncementMissed { proxies, after } => {
                 write!(f, "{proxies} did not poll within {after:?}; continuing")
             }

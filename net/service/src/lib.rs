@@ -10,6 +10,7 @@ pub mod health;
 pub mod http;
 pub mod listen;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod orders;
 pub mod peer;

@@ -198,6 +198,13 @@ fn agent(metrics: &mut Metrics, status: &AgentStatus) {
     if alive.is_some() {
         metrics.gauges("tsn_up", "Whether the services node passes its probes", alive);
     }
+    if !status.control_nodes.is_empty() {
+        metrics.gauges(
+            "configuration_remembered",
+            "Whether the configuration in force is the one that the agent remembered from before its start",
+            [(vec![], f64::from(u8::from(status.remembered)))],
+        );
+    }
     let revision = status.revision.map(|revision| (vec![], revision as f64));
     if revision.is_some() {
         metrics.gauges(

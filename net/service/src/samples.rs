@@ -31,6 +31,7 @@ pub(crate) fn busy() -> AgentStatus {
     AgentStatus {
         control_nodes: Vec::new(),
         revision: None,
+        remembered: false,
         peer: Some(PeerStatus {
             agent: Some("agent-b".into()),
             grade: Some(Grade::Fit),

@@ -391,6 +391,8 @@ impl Host {
                 }
                 // The checks find lasting disagreement by the state of the switches.
                 agent::Output::Pair(_) | agent::Output::Ordered { .. } => {}
+                // A host of the simulated world has no disk for it.
+                agent::Output::Remember { .. } => {}
                 agent::Output::Graded { grade, .. } => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }

@@ -181,7 +181,11 @@ impl Fleet {
                 Output::Ordered { .. } => {}
                 Output::Pair(what) => self.reports.push(what),
                 Output::SendPeer(_) => panic!("it has no peer"),
-                Output::Dial { .. } | Output::SendStanza { .. } | Output::CloseUplink { .. } | Output::Event(_) => {
+                Output::Dial { .. }
+                | Output::SendStanza { .. }
+                | Output::CloseUplink { .. }
+                | Output::Event(_)
+                | Output::Remember { .. } => {
                     panic!("it has no control nodes")
                 }
             }

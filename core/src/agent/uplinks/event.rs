@@ -57,6 +57,11 @@ pub enum What {
         /// The name that the control node gave.
         name: String,
     },
+    /// No control node was reached since the start: the remembered configuration is in force.
+    Recalled {
+        /// Its revision, if one came with it.
+        revision: Option<u64>,
+    },
     /// Something in the configuration cannot be read; the rest is in force.
     Unreadable {
         /// The fault, for people; the text comes from the control node.
@@ -90,6 +95,7 @@ impl LogEvent for What {
         RevisionOutdated,
         Contradicted,
         ConfigurationTooLarge,
+        Recalled,
         Unreadable,
         Imported,
         Unusable
@@ -102,6 +108,7 @@ impl LogEvent for What {
             Self::RevisionOutdated { .. }
             | Self::Contradicted { .. }
             | Self::ConfigurationTooLarge { .. }
+            | Self::Recalled { .. }
             | Self::Unreadable { .. }
             | Self::Unusable { .. } => Level::Warn,
             Self::UplinkDown { why, .. } => Level::of_close(why),
@@ -146,6 +153,13 @@ impl fmt::Display for What {
                 short(name),
                 GRAPH_BYTES >> 20
             ),
+            Self::Recalled { revision } => {
+                let revision = revision.map(|it| format!(", revision {it},")).unwrap_or_default();
+                write!(
+                    f,
+                    "no control node was reached: the remembered configuration{revision} is in force, and deletes nothing"
+                )
+            }
             Self::Unreadable { what } => f.write_str(&short(what)),
             Self::Imported {
                 network,

@@ -89,6 +89,8 @@ pub enum Input {
     Served(BTreeMap<Ipv4Addr, Served>),
     /// Our sessions are about to end. How the switches are served until then.
     Releasing(BTreeMap<Ipv4Addr, Served>),
+    /// The last complete configuration of an earlier life of this agent, and its revision.
+    Remembered(Arc<Configuration>, Option<u64>),
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -152,6 +154,13 @@ pub enum Output {
         configuration: Arc<Configuration>,
         /// The configuration is complete: rows that it does not desire may be deleted.
         complete: bool,
+    },
+    /// This configuration is to be kept on disk: it is complete, and a control node sent it.
+    Remember {
+        /// The configuration.
+        configuration: Arc<Configuration>,
+        /// Its revision, if one came with it.
+        revision: Option<u64>,
     },
     /// Something happened.
     Event(What),

@@ -126,6 +126,11 @@ impl Uplinks {
         self.source.is_any_in_force()
     }
 
+    /// Whether the configuration in force is a remembered one.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.source.is_remembered()
+    }
+
     /// Whether some control node has been sent everything that we publish.
     pub(crate) fn has_sent_all(&self, now: Time) -> bool {
         self.connections.uplinks().any(|uplink| uplink.has_sent_all(now))
@@ -386,6 +391,10 @@ impl Machine for Uplinks {
             }
             Input::Served(served) => self.on_served(now, served),
             Input::Releasing(served) => self.on_releasing(now, served),
+            Input::Remembered(configuration, revision) => {
+                let content = (configuration, revision);
+                self.source.on_remembered(now, content, &self.connections);
+            }
             Input::Timeout => self.on_timeout(now),
         }
         self.connections.dial(now, &mut self.outputs);

@@ -14,6 +14,7 @@ use super::connections::Connections;
 use super::provider::{Provider, Snapshot};
 use super::{Output, UplinkId, What};
 use crate::agent::graph::virtual_router;
+use crate::bounds::RECALL_AFTER;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::contrail_schema::property::REVISION;
 use crate::machine::{CloseReason, CloseWhy};
@@ -35,6 +36,16 @@ pub(super) struct Source {
     /// Of the configuration in force, if a revision came with it.
     revision: Option<u64>,
     configuration: Option<Arc<Configuration>>,
+    memory: Memory,
+}
+
+/// The configuration of an earlier life of this agent.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    content: Option<(Arc<Configuration>, Option<u64>)>,
+    /// When it is to be in force: no session with a control node is open, and nothing is in force.
+    recall_at: Option<Time>,
+    is_in_force: bool,
 }
 
 impl Source {
@@ -47,7 +58,24 @@ impl Source {
             announced: None,
             revision: None,
             configuration: None,
+            memory: Memory::default(),
         }
+    }
+
+    /// The configuration of an earlier life of this agent, for the time when no control node can be reached.
+    pub(super) fn on_remembered(
+        &mut self,
+        now: Time,
+        content: (Arc<Configuration>, Option<u64>),
+        connections: &Connections,
+    ) {
+        self.memory.content = Some(content);
+        self.plan_recall(now, connections);
+    }
+
+    /// Whether a remembered configuration is in force.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.memory.is_in_force
     }
 
     /// Of the configuration in force, if a revision came with it.
@@ -91,7 +119,8 @@ impl Source {
     /// When silence means that everything was sent, or when a difference is to be reported.
     pub(super) fn due(&self) -> Option<Time> {
         let providers = self.providers.values();
-        providers.flat_map(|it| [it.quiet_at(), it.report_at()]).flatten().min()
+        let due = providers.flat_map(|it| [it.quiet_at(), it.report_at()]).flatten();
+        due.chain(self.memory.recall_at).min()
     }
 
     /// Asks every Tandem control node, and if none is left to follow, one of another make.
@@ -110,7 +139,31 @@ impl Source {
         {
             self.follow(best, outputs);
         }
+        self.plan_recall(now, connections);
         self.compare(now, outputs);
+    }
+
+    fn plan_recall(&mut self, now: Time, connections: &Connections) {
+        let is_empty = self.memory.content.is_some() && self.configuration.is_none();
+        let waits = is_empty && connections.uplinks().next().is_none();
+        let at = self.memory.recall_at.or(Some(now + RECALL_AFTER));
+        self.memory.recall_at = at.filter(|_| waits);
+    }
+
+    /// No control node could be reached: what is remembered is in force, and deletes nothing, because it may be outdated.
+    fn recall(&mut self, outputs: &mut VecDeque<Output>) {
+        self.memory.recall_at = None;
+        let Some((configuration, revision)) = self.memory.content.take() else {
+            return;
+        };
+        self.configuration = Some(Arc::clone(&configuration));
+        self.revision = revision;
+        self.memory.is_in_force = true;
+        outputs.push_back(Output::Event(What::Recalled { revision }));
+        outputs.push_back(Output::Configure {
+            configuration,
+            complete: false,
+        });
     }
 
     /// A session ended.
@@ -170,6 +223,9 @@ impl Source {
         let quiet = self.providers.iter().filter(|(_, provider)| is_quiet(provider));
         for id in quiet.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.on_end(now, id, connections, outputs);
+        }
+        if self.memory.recall_at.is_some_and(|at| at <= now) {
+            self.recall(outputs);
         }
         if self.due().is_some_and(|due| due <= now) {
             self.compare(now, outputs);
@@ -231,7 +287,13 @@ impl Source {
             let revision = known;
             outputs.push_back(Output::Event(What::Contradicted { name, revision }));
         }
+        let is_news = !is_same || revision != self.revision;
         self.revision = revision.or(self.revision);
+        self.memory = Memory::default();
+        outputs.extend(is_news.then(|| Output::Remember {
+            configuration: Arc::clone(&configuration),
+            revision,
+        }));
         outputs.extend(
             problems
                 .into_iter()
@@ -312,14 +374,17 @@ mod tests {
     }
 
     fn acts(outputs: VecDeque<Output>) -> Vec<Act> {
-        let acts = outputs.into_iter().map(|output| match output {
-            Output::SendStanza { id, .. } => Act::Ask(id.0),
-            Output::Event(What::ConfiguredBy { name }) => Act::Follow(name),
-            Output::Configure { .. } => Act::Configure,
-            Output::Event(What::ConfigurationTooLarge { .. }) => Act::Ignore,
-            Output::Close { id, .. } => Act::Close(id.0),
-            other @ (Output::Dial { .. } | Output::Event(_)) => panic!("{other:?}"),
-            other @ (Output::Imported { .. } | Output::RoutesComplete { .. }) => panic!("{other:?}"),
+        let acts = outputs.into_iter().filter_map(|output| {
+            Some(match output {
+                Output::SendStanza { id, .. } => Act::Ask(id.0),
+                Output::Event(What::ConfiguredBy { name }) => Act::Follow(name),
+                Output::Configure { .. } => Act::Configure,
+                Output::Event(What::ConfigurationTooLarge { .. }) => Act::Ignore,
+                Output::Close { id, .. } => Act::Close(id.0),
+                Output::Remember { .. } => return None,
+                other @ (Output::Dial { .. } | Output::Event(_)) => panic!("{other:?}"),
+                other @ (Output::Imported { .. } | Output::RoutesComplete { .. }) => panic!("{other:?}"),
+            })
         });
         acts.collect()
     }
@@ -437,6 +502,72 @@ mod tests {
         );
         assert_eq!(both.send(9, 3), []);
         assert!(!both.source.is_any_in_force() && !both.source.is_in_force(Some(UplinkId(9))));
+    }
+
+    /// A source that remembers revision 5, and none of its control nodes can be reached.
+    fn alone() -> (Source, Connections) {
+        let nodes: [SocketAddr; 1] = [(Ipv4Addr::LOCALHOST, 1).into()];
+        let mut connections = Connections::new(&nodes, 1);
+        connections.dial(Time::ORIGIN, &mut VecDeque::new());
+        let session = SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST);
+        let mut source = Source::new(session.clone());
+        let configuration = Configuration {
+            session,
+            networks: BTreeMap::new(),
+            switches: BTreeMap::new(),
+        };
+        source.on_remembered(Time::ORIGIN, (Arc::new(configuration), Some(5)), &connections);
+        (source, connections)
+    }
+
+    fn recalled(source: &mut Source, connections: &Connections, now: Time) -> Vec<Output> {
+        let mut outputs = VecDeque::new();
+        source.on_timeout(now, connections, &mut outputs);
+        outputs.into()
+    }
+
+    #[test]
+    fn what_is_remembered_is_in_force_and_incomplete_when_no_control_node_is_reached() {
+        let (mut source, connections) = alone();
+        let due = Time::ORIGIN + RECALL_AFTER;
+        assert_eq!(source.due(), Some(due));
+        let outputs = recalled(&mut source, &connections, due);
+        let [
+            Output::Event(What::Recalled { revision: Some(5) }),
+            Output::Configure { complete: false, .. },
+        ] = &outputs[..]
+        else {
+            panic!("{outputs:?}");
+        };
+        assert!(source.is_remembered() && !source.is_any_in_force());
+        assert_eq!((source.revision(), source.due()), (Some(5), None));
+    }
+
+    #[test]
+    fn a_control_node_takes_over_from_what_is_remembered_and_one_with_a_lower_revision_does_not() {
+        for (revision, takes_over) in [(4, false), (5, true), (6, true)] {
+            let (mut source, mut connections) = alone();
+            recalled(&mut source, &connections, Time::ORIGIN + RECALL_AFTER);
+            connections.on_opened(Time::ORIGIN, UplinkId(1), "control-1".into(), true);
+            let mut outputs = VecDeque::new();
+            source.choose(Time::ORIGIN, &connections, &mut outputs);
+            let mut both = Both { source, connections };
+            let acts = both.send(1, revision);
+            assert_eq!(acts.contains(&Act::Configure), takes_over, "{revision}: {acts:?}");
+            assert_eq!(both.source.is_remembered(), !takes_over, "{revision}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_opens_in_time_keeps_what_is_remembered_from_being_used() {
+        let (mut source, mut connections) = alone();
+        connections.on_opened(Time::ORIGIN, UplinkId(1), "control-1".into(), true);
+        source.choose(Time::ORIGIN, &connections, &mut VecDeque::new());
+        assert_eq!(source.due(), None);
+        connections.on_closed(Time::ORIGIN, UplinkId(1), CloseReason::ConnectionLost);
+        source.on_closed(UplinkId(1));
+        source.choose(Time::ORIGIN, &connections, &mut VecDeque::new());
+        assert_eq!(source.due(), Some(Time::ORIGIN + RECALL_AFTER));
     }
 
     #[test]

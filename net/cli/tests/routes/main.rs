@@ -7,6 +7,7 @@ mod failover;
 mod half_open;
 mod identity;
 mod operating;
+mod remembered;
 mod silent;
 mod system;
 mod travel;

@@ -48,7 +48,7 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
     }
     for agent in &pair.agents {
         assert_ne!(
-            agent.lines(&["RevisionOutdated", "sends revision 1, and 2 is in force"]),
+            agent.lines(&["RevisionOutdated", "revision 1 ignored: revision 2 is in force"]),
             [] as [&str; 0]
         );
     }

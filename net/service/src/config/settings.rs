@@ -52,6 +52,10 @@ pub struct Uplinks {
     pub nodes: Vec<SocketAddr>,
     /// The CAs of their certificates; `None` connects without TLS.
     pub ca: Option<PathBuf>,
+    /// Whether the agent remembers its configuration on disk.
+    pub remember: bool,
+    /// The folder for it; `None` is the state directory of the service, if it has one.
+    pub state: Option<PathBuf>,
     /// The certificates that control nodes may present; none means those that contain the name of the control node.
     pub certificates: Vec<IdentityRule>,
 }

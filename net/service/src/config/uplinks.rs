@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::clients::certificates;
-use super::common::resolve;
+use super::common::{or, resolve};
 use super::files::Files;
 use super::problem::Problems;
 use super::settings::Uplinks;
@@ -30,6 +30,19 @@ const CA: Key<PathBuf> = Key {
     what: "a PEM file with the CAs that sign the certificates of control nodes",
 };
 
+const REMEMBER: Key<bool> = Key {
+    name: "remember",
+    read: values::boolean,
+    example: "true",
+    what: "whether the agent keeps its last complete configuration on disk, for a start without control nodes",
+};
+const STATE: Key<PathBuf> = Key {
+    name: "state",
+    read: values::path,
+    example: r#""/var/lib/tandem/agent""#,
+    what: "the folder in which the agent keeps its configuration",
+};
+
 /// The longest list of control nodes. An agent has sessions with two of them at a time.
 const NODES_MAX: usize = 16;
 
@@ -40,6 +53,8 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
     let tls = table.optional(&TLS, problems);
     let ca = table.optional(&CA, problems);
     let is_secure = tls.as_ref().is_none_or(|tls| tls.value);
+    let remember = table.optional(&REMEMBER, problems);
+    let state = table.optional(&STATE, problems);
     let certificates = certificates(&mut table, is_secure, problems);
     table.finish(problems);
 
@@ -81,6 +96,8 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &dyn Files, problem
     Some(Uplinks {
         nodes: nodes?.value.into_iter().map(|node| node.value).collect(),
         ca,
+        remember: or(remember, true),
+        state: state.map(|at| base.join(at.value)),
         certificates,
     })
 }

@@ -23,6 +23,7 @@ use super::session;
 use super::steps::{Pace, Steps};
 use super::stream::{self, Outbox, StreamNotice};
 use super::uplink::{self, Dialer};
+use crate::memory::Keeper;
 
 /// A connection that is ready for bytes.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Driver<E: Env, S, D> {
     /// Orders that await their answers.
     orders: BTreeMap<OrderId, oneshot::Sender<Answer>>,
     orders_so_far: u64,
+    /// Keeps the configuration from control nodes on disk.
+    keeper: Keeper,
 }
 
 /// Messages that may wait for the agent.
@@ -80,9 +83,17 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             next_conn: 1,
             orders: BTreeMap::new(),
             orders_so_far: 0,
+            keeper: Keeper::default(),
             env,
         };
         (driver, back, graded)
+    }
+
+    /// The same, with a place for the configuration from control nodes.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: Keeper) -> Self {
+        self.keeper = keeper;
+        self
     }
 
     /// The reports for the other agent of the pair.
@@ -188,6 +199,9 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                 configuration,
                 complete: true,
             },
+            Message::Remembered(configuration, revision) => {
+                Input::Uplink(uplinks::Input::Remembered(configuration, revision))
+            }
             Message::Drain => Input::Drain,
             Message::Announced => Input::Announced,
             Message::Order(order, answer) => {
@@ -284,6 +298,10 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     log::event(&DriverEvent::Graded { grade, isolation });
                     self.grade.send_replace(grade);
                 }
+                Output::Remember {
+                    configuration,
+                    revision,
+                } => self.keeper.hand_over(configuration, revision),
                 Output::SendPeer(report) => drop(self.reports.send_replace(Some(report))),
                 Output::Event(what) => log::event(&what),
                 Output::Pair(what) => log::event(&what),

@@ -37,6 +37,8 @@ pub enum Message {
     HandshakeFailed,
     /// A new configuration.
     Configure(Arc<Configuration>),
+    /// The configuration of the last life of this agent, and its revision.
+    Remembered(Arc<Configuration>, Option<u64>),
     /// Drain: release the switches, and end.
     Drain,
     /// Every proxy has fetched the word that this agent drains.

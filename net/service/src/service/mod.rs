@@ -31,6 +31,7 @@ use crate::event::ServiceEvent;
 use crate::health::Announcements;
 use crate::listen::{ListenOptions, Listener};
 use crate::logging;
+use crate::memory::Memory;
 use crate::metrics::Counters;
 use crate::peer;
 use crate::tls::{Acceptor, Settings};
@@ -54,6 +55,11 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
     let uplink_tls = config.uplink_tls().map(watch::Sender::new);
     let dialer = TcpDialer::new(uplink_tls.as_ref().map(watch::Sender::subscribe)).map_err(io::Error::other)?;
     let (driver, messages, mut grade) = Driver::new(env, machine(&config), dialer.clone());
+    let memory = config.uplinks.as_ref().and_then(Memory::of);
+    let driver = match &memory {
+        Some(memory) => driver.with_keeper(memory.clone().keep(log::event)),
+        None => driver,
+    };
     let words = driver.reports();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle {
@@ -79,7 +85,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
     let mut running = tokio::spawn(driver.run(arriving));
     process.open_peer(words)?;
     process.start_probe();
-    process.configure().await;
+    process.configure(memory).await;
     tokio::spawn(watchdog::feed(handle));
     let mut look = tokio::time::interval(CERTIFICATES);
     loop {
@@ -88,7 +94,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
                 ended.map_err(io::Error::other)?;
                 break;
             }
-            Ok(_) = grade.wait_for(|grade| *grade == Grade::Fit), if process.arrivals.is_some() => {
+            Ok(_) = grade.wait_for(|grade| grade.may_own()), if process.arrivals.is_some() => {
                 process.open_to_switches()?;
             }
             _ = signals.reload.recv() => process.reload().await,
@@ -133,7 +139,7 @@ struct Process {
     watch: certificates::Watch,
     counters: Arc<Counters>,
     messages: mpsc::Sender<Message>,
-    /// Until the agent has been fit: before that no session could claim a switch, so none is accepted.
+    /// Until the agent is configured: before that no session could claim a switch, so none is accepted.
     arrivals: Option<mpsc::Sender<Arrived<TlsStream<TcpStream>>>>,
 }
 
@@ -174,9 +180,15 @@ impl Process {
     }
 
     /// Sends the agent its configuration, unless control nodes do.
-    async fn configure(&self) {
+    async fn configure(&self, memory: Option<Memory>) {
         match &self.config.uplinks {
             Some(uplinks) => {
+                let read = memory.map(|memory| memory.read(&self.config.configuration.session));
+                let (content, event) = read.unwrap_or_default();
+                event.iter().for_each(log::event);
+                if let Some((configuration, revision)) = content {
+                    let _ = self.messages.send(Message::Remembered(configuration, revision)).await;
+                }
                 log::event(&ServiceEvent::AwaitingConfiguration {
                     agent: self.name().to_owned(),
                     nodes: uplinks.nodes.clone(),

@@ -71,6 +71,9 @@ fn head(status: &AgentStatus) -> String {
     if let Some(revision) = status.revision {
         text.push_str(&format!(", revision {revision}"));
     }
+    if status.remembered {
+        text.push_str(", REMEMBERED: no control node was reached since the start");
+    }
     text.push('\n');
     match status.peer.as_ref().map(|peer| (&peer.agent, peer.grade)) {
         Some((Some(agent), Some(grade))) => line(&mut text, &format!("peer {}: {grade}", clean(agent))),

@@ -23,6 +23,7 @@ pub(crate) fn idle() -> AgentStatus {
         agent: "agent-b".into(),
         tsn: Ipv4Addr::new(10, 0, 0, 12),
         tsn_alive: None,
+        remembered: false,
         grade: Grade::Unfit,
         switches: BTreeMap::new(),
         unidentified: vec![],
