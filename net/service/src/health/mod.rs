@@ -1,10 +1,12 @@
 //! The two ports that a proxy polls: an echo that proves that the worker runs, and the agent check.
 //!
-//! Both check the worker itself. A worker that stays in one step for [`STEP`] hangs, and counts as unfit.
+//! Both check the worker itself. A worker that two looks in a row find in the same step after [`STEP`] hangs, and counts as
+//! unfit.
 
 mod agent_check;
 mod announcements;
 mod echo;
+mod looks;
 mod thread;
 
 #[cfg(test)]
@@ -17,6 +19,7 @@ use tandem_core::health::Grade;
 pub use agent_check::serve_agent_check;
 pub use announcements::Announcements;
 pub use echo::serve_echo;
+pub use looks::Looks;
 pub use thread::serve_on_a_thread;
 
 use crate::ports::Limits;
@@ -28,9 +31,13 @@ pub trait Pulse: Send + Sync + 'static {
     fn grade(&self) -> Option<Grade>;
 }
 
-/// The longest time that a step of the worker may take; steps are designed to take a few milliseconds. A proxy that polls every 200 ms
-/// then detects a hang within 500 ms.
+/// The longest time that a step of the worker may take; steps are designed to take a few milliseconds. A look that finds a
+/// longer one is late. The second late look has to come as much later: a proxy that polls every 200 ms detects a hang
+/// within a second.
 pub const STEP: Duration = Duration::from_millis(250);
+
+/// A step that takes that long is a hang at the first look.
+pub const HANG: Duration = Duration::from_secs(1);
 
 /// A check takes milliseconds; a client that stays longer is no proxy.
 const LIMITS: Limits = Limits {

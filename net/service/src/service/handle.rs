@@ -1,5 +1,7 @@
 //! The ports' access to the agent's task.
 
+use std::time::Instant;
+
 use tandem_core::agent::{Answer, Order};
 use tandem_core::health::Grade;
 use tandem_core::status::AgentStatus;
@@ -8,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::driver::env::TokioEnv;
 use crate::driver::message::Message;
 use crate::driver::steps::Steps;
-use crate::health::{Pulse, STEP};
+use crate::health::{Looks, Pulse};
 use crate::http::StatusSource;
 use crate::orders::Obeys;
 
@@ -18,12 +20,13 @@ pub(super) struct Handle {
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) grade: watch::Receiver<Grade>,
     pub(super) steps: Steps<TokioEnv>,
+    pub(super) looks: Looks,
 }
 
 impl Pulse for Handle {
     fn grade(&self) -> Option<Grade> {
         let gone = self.grade.has_changed().is_err();
-        let hangs = self.steps.longest() >= STEP;
+        let hangs = self.looks.find_hang(Instant::now(), self.steps.longest());
         (!gone && !hangs).then(|| *self.grade.borrow())
     }
 }

@@ -28,7 +28,7 @@ use crate::driver::env::TokioEnv;
 use crate::driver::log;
 use crate::driver::message::Message;
 use crate::event::ServiceEvent;
-use crate::health::Announcements;
+use crate::health::{Announcements, Looks};
 use crate::listen::{ListenOptions, Listener};
 use crate::logging;
 use crate::memory::Memory;
@@ -66,6 +66,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         messages: messages.clone(),
         grade: grade.clone(),
         steps: driver.steps(),
+        looks: Looks::default(),
     });
     let (arrivals, arriving) = mpsc::channel(1);
     let mut process = Process {
