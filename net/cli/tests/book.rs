@@ -1,6 +1,8 @@
 //! The book is true: its links lead somewhere, its configurations load, its walk works when pasted.
 #![allow(clippy::print_stderr, reason = "findings are for the reader of the output")]
 
+#[path = "book/alerts.rs"]
+mod alerts;
 #[path = "book/anchors.rs"]
 mod anchors;
 #[path = "book/failovers.rs"]
@@ -294,7 +296,8 @@ fn served() -> BTreeSet<String> {
     let counters = Counters::default();
     counters.certificate("agent", 0);
     let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text")
-        + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text");
+        + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text")
+        + &metrics::process().expect("text");
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.map(|line| match line.split_once(' ').expect("name and type") {
         (name, "counter") => format!("{name}_total"),

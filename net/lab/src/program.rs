@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ovsdb-client", "openvswitch-common"),
     ("ovsdb-server", "openvswitch-common"),
     ("ovsdb-tool", "openvswitch-common"),
+    ("promtool", "prometheus"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
     ("vtep-ctl", "openvswitch-vtep"),

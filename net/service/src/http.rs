@@ -128,7 +128,8 @@ async fn health<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
 
 async fn scrape<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     let status = ask(&*shared.source).await;
-    match metrics::render(status.as_ref(), &shared.counters, SystemTime::now()) {
+    let rendered = metrics::render(status.as_ref(), &shared.counters, SystemTime::now());
+    match metrics::process().and_then(|process| Ok(process + &rendered?)) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(CONTENT_TYPE, kind)], text).into_response()

@@ -1,6 +1,7 @@
 //! Metrics for Prometheus, computed from the status at each scrape.
 
 mod control;
+mod process;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,8 @@ use tandem_core::alarm::AlarmKind;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, Alarm, SessionStatus, SwitchStatus, UplinkStatus};
 use tandem_core::{CloseCounts, CloseReason, SwitchName};
+
+pub use process::process;
 
 use crate::tls::Cause;
 use crate::{listen, logging};
@@ -48,7 +51,9 @@ pub fn render(status: Option<&impl Measured>, counters: &Counters, now: SystemTi
     let mut metrics = Metrics(Registry::with_prefix("tandem"));
     let up = [(vec![], if status.is_some() { 1.0 } else { 0.0 })];
     metrics.gauges("worker_up", "Whether the worker that handles the sessions answers", up);
-    process(&mut metrics, counters, now);
+    let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    metrics.gauges("build_info", "The version of this program", [(build, 1.0)]);
+    ports(&mut metrics, counters, now);
     if let Some(status) = status {
         status.measure(&mut metrics);
     }
@@ -129,7 +134,7 @@ impl EncodeMetric for Counts {
     }
 }
 
-fn process(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
+fn ports(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
     let listener = counters.listener.get();
     let accepted = listener.map_or(0, |listener| listener.accepted());
     metrics.counters(
