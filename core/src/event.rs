@@ -506,13 +506,10 @@ impl fmt::Display for What {
                 object,
                 found,
             } => {
-                let (objects, repairs) = (
-                    count(*objects, "object", "objects"),
-                    count(*repairs, "repair", "repairs"),
-                );
+                let counts = contested(*objects, *repairs);
                 write!(
                     f,
-                    "another program writes to the switch: {objects} changed again and again, {repairs}; found last: {object} {found}"
+                    "another program writes to the switch: {counts}; found last: {object} {found}"
                 )
             }
             Self::BindingReplaced {
@@ -534,6 +531,14 @@ impl fmt::Display for What {
             Self::Closed { why } => write!(f, "{why}"),
         }
     }
+}
+
+fn contested(objects: usize, repairs: usize) -> String {
+    let repairs = count(repairs, "repair", "repairs");
+    format!(
+        "{} changed again and again, {repairs}",
+        count(objects, "object", "objects")
+    )
 }
 
 fn names(switches: &[SwitchName]) -> String {
