@@ -117,10 +117,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn a_url_and_a_configuration_exclude_each_other() {
-        let both = Cli::try_parse_from(["tandem", "status", "http://127.0.0.1:1", "--config", "f"]);
-        assert_eq!(both.expect_err("refused").exit_code(), 2);
-    }
 }

@@ -27,9 +27,28 @@ use crate::{listen, logging};
 pub struct Counters {
     listener: OnceLock<Arc<listen::Counters>>,
     certificates: Mutex<BTreeMap<String, i64>>,
+    configuration: Mutex<Option<Reload>>,
+}
+
+/// The last time that the configuration file was read.
+#[derive(Clone, Copy, Debug)]
+struct Reload {
+    is_successful: bool,
+    /// The last success.
+    applied_at: SystemTime,
 }
 
 impl Counters {
+    /// Records that the configuration file was read, at the start or again, and whether it was applied.
+    pub fn reloaded(&self, is_successful: bool, now: SystemTime) {
+        let mut last = self.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.map_or(now, |last| last.applied_at);
+        *last = Some(Reload {
+            is_successful,
+            applied_at: if is_successful { now } else { before },
+        });
+    }
+
     /// Reads the counters of this listener from now on. The port stays open: a second call changes nothing.
     pub fn opened(&self, listener: Arc<listen::Counters>) {
         let _ = self.listener.set(listener);
@@ -166,6 +185,26 @@ fn ports(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
         ),
     ] {
         metrics.counters(name, help, [(vec![], count)]);
+    }
+
+    let last = counters.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Reload {
+        is_successful,
+        applied_at,
+    }) = *last
+    {
+        let is_successful = f64::from(u8::from(is_successful));
+        metrics.gauges(
+            "config_last_reload_successful",
+            "Whether the configuration file was applied when it was last read",
+            [(vec![], is_successful)],
+        );
+        let applied_at = applied_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        metrics.gauges(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration file was last applied, in seconds since 1970",
+            [(vec![], applied_at)],
+        );
     }
 
     let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -527,6 +566,8 @@ mod tests {
     fn a_busy_agent_as_prometheus_text() {
         let counters = Counters::default();
         counters.certificate("agent", 86_400 * 40);
+        counters.reloaded(true, UNIX_EPOCH + Duration::from_secs(86_400));
+        counters.reloaded(false, UNIX_EPOCH + Duration::from_secs(86_400 * 2));
         let now = UNIX_EPOCH + Duration::from_secs(86_400 * 10);
         insta::assert_snapshot!(render(Some(&samples::busy()), &counters, now).expect("text"));
     }

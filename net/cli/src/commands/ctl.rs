@@ -104,12 +104,13 @@ fn socket(args: &Args) -> Result<PathBuf, String> {
             .clone()
             .ok_or_else(|| "--socket or --config is required".into());
     };
-    let agent = config::load(file).map_err(|why| why.to_string())?;
-    let name = &agent.configuration.session.agent;
-    let socket = match agent.listen.orders {
-        config::Orders::At(path) => Some(path),
-        config::Orders::Off => None,
-        config::Orders::Default => default_path(name, Some(RUNTIME_DIRECTORY)),
+    let bytes = std::fs::read(file).map_err(|why| format!("cannot read {}: {why}", file.display()))?;
+    let ends = config::ends(file, &bytes).map_err(|problems| problems.to_string())?;
+    let socket = match (ends.orders, ends.name) {
+        (config::Orders::At(path), _) => Some(path),
+        (config::Orders::Off, _) => None,
+        (config::Orders::Default, Some(name)) => default_path(&name, Some(RUNTIME_DIRECTORY)),
+        (config::Orders::Default, None) => return Err(format!("{} names no agent", file.display())),
     };
     socket.ok_or_else(|| format!("{} has `orders = \"off\"`: this agent takes no orders", file.display()))
 }

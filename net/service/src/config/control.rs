@@ -40,7 +40,7 @@ pub struct ControlConfig {
 }
 
 /// The default port of the status; it differs from an agent's, so that both can run on one host.
-const HTTP_PORT: u16 = 6653;
+pub(super) const HTTP_PORT: u16 = 6653;
 
 /// Agents of one switch, and its services nodes: a pair.
 const SERVANTS_MAX: usize = 2;

@@ -7,6 +7,7 @@
 mod clients;
 mod common;
 mod control;
+mod ends;
 mod failover;
 mod files;
 mod macs;
@@ -29,6 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use control::ControlConfig;
+pub use ends::Ends;
 pub use files::{Disk, FILE_BYTES_MAX, Files};
 pub use problem::{Location, Problem, Problems, Source};
 pub use settings::{AgentConfig, CONTROL_PORT, Listen, Log, LogFormat, Orders, Peer, Uplinks};
@@ -139,6 +141,23 @@ pub fn parse_any(path: &Path, bytes: &[u8], files: &dyn Files) -> Result<Config,
             false => sections::read(document, source, base, files, problems).map(|it| Config::Agent(Box::new(it))),
         },
     )
+}
+
+/// Reads what the tools need that ask a running process, whatever else is wrong with the file: that may be why they are
+/// called.
+///
+/// # Errors
+/// These keys themselves cannot be read.
+pub fn ends(path: &Path, bytes: &[u8]) -> Result<Ends, Problems> {
+    let mut problems = Problems::default();
+    let Some(source) = Source::of_file(path, bytes, &mut problems) else {
+        return Err(problems);
+    };
+    // What the parser recovers of a file with syntax errors is enough here.
+    let document = Document::parse(&source, &mut Problems::default());
+    let is_of_control_node = is_of_control_node(&document, &source);
+    let ends = ends::read(&mut document.root(&source), is_of_control_node, &mut problems);
+    if problems.is_empty() { Ok(ends) } else { Err(problems) }
 }
 
 /// Both kinds have `[control]`; only the file of an agent has `[agent]` and `[listen]`.

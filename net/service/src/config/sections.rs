@@ -16,12 +16,14 @@ use super::values;
 use super::{failover, networks, peer, probe, switches, uplinks};
 use crate::tls::Settings;
 
-const NAME: Key<String> = Key {
+pub(super) const NAME: Key<String> = Key {
     name: "name",
     read: values::text,
     example: r#""agent-a""#,
     what: "the name of this agent in logs, in `status` and in the switch's database",
 };
+/// The default port of the status of an agent.
+pub(super) const AGENT_HTTP_PORT: u16 = 6652;
 const TSN_IP: Key<Ipv4Addr> = Key {
     name: "tsn_ip",
     read: values::tunnel_end,
@@ -58,7 +60,7 @@ const AGENT_CHECK: Key<Option<SocketAddr>> = Key {
     example: r#""0.0.0.0:6651""#,
     what: "the address of HAProxy's agent-check, or `\"off\"`",
 };
-const ORDERS: Key<Orders> = Key {
+pub(super) const ORDERS: Key<Orders> = Key {
     name: "orders",
     read: values::orders,
     example: r#""/run/tandem/agent/agent-a.sock""#,
@@ -239,7 +241,7 @@ fn listen(root: &mut Table<'_>, problems: &mut Problems) -> Option<Listen> {
 
     let ovsdb = ovsdb?;
     let beside = |port| Some(SocketAddr::new(ovsdb.value.ip(), port));
-    let local = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 6652)));
+    let local = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, AGENT_HTTP_PORT)));
     let listeners = [
         Listener::new("ovsdb", Some(&ovsdb), None),
         Listener::new("health", health.as_ref(), beside(6650)),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tandem_core::control::ControlStatus;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +29,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle(messages.clone()));
     let counters = Arc::new(Counters::default());
+    counters.reloaded(true, SystemTime::now());
     ports::open_http("[control] http", config.http, &handle, &counters)?;
     let listener = xmpp::open(config.listen)
         .map_err(|error| io::Error::new(error.kind(), format!("[control] listen: {error}")))?;
@@ -58,8 +59,12 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
                 break;
             }
             _ = signals.reload.recv() => {
-                let Some(new) = reload::read(config::load_control(&path)) else { continue };
-                if !take_over(&mut config, new, acceptor.as_deref(), &counters) {
+                watchdog::reloading();
+                let new = reload::read(config::load_control(&path));
+                let is_successful = new.is_some_and(|new| take_over(&mut config, new, acceptor.as_deref(), &counters));
+                counters.reloaded(is_successful, SystemTime::now());
+                watchdog::reloaded(is_successful);
+                if !is_successful {
                     continue;
                 }
                 log::event(&reload::done(&path));

@@ -147,6 +147,7 @@ struct Process {
 impl Process {
     /// Opens the ports for proxies, status and metrics.
     fn open_ports(&self, handle: &Arc<Handle>) -> io::Result<()> {
+        self.counters.reloaded(true, SystemTime::now());
         let announcements = Arc::new(Announcements::default());
         ports::open_health(&self.config.listen, handle, &announcements)?;
         ports::open_http("[listen] http", self.config.listen.http, handle, &self.counters)?;
@@ -229,7 +230,11 @@ impl Process {
 
     /// Reads the configuration file again. An invalid file changes nothing.
     async fn reload(&mut self) {
-        if !reload::agent(&self.path, &mut self.config, &self.acceptor, &self.counters) {
+        watchdog::reloading();
+        let is_successful = reload::agent(&self.path, &mut self.config, &self.acceptor, &self.counters);
+        self.counters.reloaded(is_successful, SystemTime::now());
+        watchdog::reloaded(is_successful);
+        if !is_successful {
             return;
         }
         if let (Some(current), Some(new)) = (&self.uplink_tls, self.config.uplink_tls()) {

@@ -5,10 +5,12 @@ mod fetch;
 #[cfg(test)]
 pub(super) mod samples;
 mod table;
+mod trouble;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -16,31 +18,77 @@ use tandem_core::control::ControlStatus;
 use tandem_core::status::AgentStatus;
 
 use super::{Exit, Output};
-use tandem_net::config::{self, Config, Disk, Files};
+use tandem_net::config::{self, Disk, Files};
 
 /// Shows the status of a running agent or control node: owners, pending work, quarantine, paths
 ///
 /// It asks over HTTP, at the address of `[listen] http` of an agent or `[control] http` of a control node.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   tandem status
   tandem status --config /etc/tandem/agent.toml
   tandem status --config /etc/tandem/control.toml
+  tandem status --config /etc/tandem/agent.toml tor17
+  tandem status --problems --check
+  tandem status --wait synced --timeout 60s
   tandem status http://127.0.0.1:6653 --json
 
-Exit codes: 0 it answered, 2 it did not. A switch without a session is no failure:
-in a pair, one agent waits.")]
+Exit codes: 0 it answered, 2 it did not; 1 with --check if something is wrong, or with --wait
+if the time is over. A switch without a session is no failure: in a pair, one agent waits.")]
 pub struct Args {
-    /// The address at which the agent or control node serves its status
-    #[arg(default_value = "http://127.0.0.1:6652", conflicts_with = "config")]
-    url: String,
+    /// The address at which the agent or control node serves its status (default http://127.0.0.1:6652), or switches to
+    /// show instead of all
+    #[arg(value_name = "URL or SWITCH")]
+    subjects: Vec<String>,
     /// Take the address from this configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Show only switches with problems
+    #[arg(long)]
+    problems: bool,
+    /// Exit with 1 if anything is wrong
+    #[arg(long)]
+    check: bool,
+    /// Wait until the shown sessions are synced and have nothing to write
+    #[arg(long, value_name = "STATE")]
+    wait: Option<Wait>,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Wait {
+    /// Each session has read everything, and differs from the configuration nowhere.
+    Synced,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text).parse();
+    number
+        .map(Duration::from_secs)
+        .map_err(|_| "write a number of seconds, such as 30s".to_owned())
+}
+
+impl Args {
+    /// A subject with a colon is an address.
+    fn url(&self) -> Option<&str> {
+        self.subjects
+            .iter()
+            .map(String::as_str)
+            .find(|subject| subject.contains(':'))
+    }
+
+    /// The switches to show; none means all.
+    fn switches(&self) -> Vec<&str> {
+        let subjects = self.subjects.iter().map(String::as_str);
+        subjects.filter(|subject| !subject.contains(':')).collect()
+    }
 }
 
 /// What answers.
@@ -72,24 +120,59 @@ impl Status {
     }
 }
 
+/// Where an agent serves its status by default.
+const DEFAULT_URL: &str = "http://127.0.0.1:6652";
+
 /// Runs the command.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    match status(args) {
-        Ok(status) if args.json => output.json(&status)?,
-        Ok(status) => write!(output.out, "{}", status.render())?,
-        Err(why) => {
-            writeln!(output.err, "{why}")?;
-            if args.json {
-                output.json(&serde_json::json!({ "error": why }))?;
+    let deadline = Instant::now() + args.timeout;
+    loop {
+        let mut status = match status(args) {
+            Ok(status) => status,
+            Err(why) => {
+                writeln!(output.err, "{why}")?;
+                if args.json {
+                    output.json(&serde_json::json!({ "error": why }))?;
+                }
+                return Ok(Exit::Environment);
             }
-            return Ok(Exit::Environment);
+        };
+        if let Err(why) = status.select(&args.switches()) {
+            return output.refuse(why);
         }
+        let pending = args.wait.map(|Wait::Synced| status.unsynced()).unwrap_or_default();
+        if !pending.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_AGAIN);
+            continue;
+        }
+        let is_wrong = args.check && status.is_wrong();
+        if args.problems {
+            status.keep_problems();
+        }
+        match args.json {
+            true => output.json(&status)?,
+            false => write!(output.out, "{}", status.render())?,
+        }
+        if !pending.is_empty() {
+            writeln!(
+                output.err,
+                "not synced after {} s: {}",
+                args.timeout.as_secs(),
+                pending.join(", ")
+            )?;
+        }
+        return Ok(match is_wrong || !pending.is_empty() {
+            true => Exit::Failed,
+            false => Exit::Good,
+        });
     }
-    Ok(Exit::Good)
 }
+
+/// How often a waiting command asks.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a running agent or control node answers; an error is a sentence for a person.
 pub(super) fn ask(url: &str, path: &str) -> Result<Vec<u8>, String> {
@@ -115,9 +198,10 @@ fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
 
 /// Asks; an error is a sentence for a person.
 fn status(args: &Args) -> Result<Status, String> {
-    let server = match &args.config {
-        Some(path) => configured(path)?,
-        None => fetch::server(&args.url)?,
+    let server = match (&args.config, args.url()) {
+        (Some(_), Some(url)) => return Err(format!("`{url}` and `--config` exclude each other")),
+        (Some(path), None) => configured(path)?,
+        (None, url) => fetch::server(url.unwrap_or(DEFAULT_URL))?,
     };
     let body = get(&server, "/status")?;
     Status::parse(&body)
@@ -129,22 +213,9 @@ fn configured(path: &Path) -> Result<String, String> {
     let bytes = Disk
         .read(path)
         .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
-    let config = config::parse_any(path, &bytes, &Untouched).map_err(|problems| problems.to_string())?;
-    let (http, kind) = match config {
-        Config::Agent(agent) => (agent.listen.http, "agent"),
-        Config::Control(control) => (control.http, "control node"),
-    };
+    let config::Ends { http, kind, .. } = config::ends(path, &bytes).map_err(|problems| problems.to_string())?;
     let http = http.ok_or_else(|| format!("{} has `http = \"off\"`: this {kind} serves no status", path.display()))?;
     Ok(reachable(http).to_string())
-}
-
-/// A user of `status` need not be allowed to read the private key.
-struct Untouched;
-
-impl Files for Untouched {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(Vec::new())
-    }
 }
 
 /// A server that listens on every address is asked on loopback.
@@ -201,9 +272,14 @@ mod tests {
             colour: false,
         };
         let args = Args {
-            url: url.into(),
+            subjects: [url]
+                .iter()
+                .filter(|url| !url.is_empty())
+                .map(|&url| url.into())
+                .collect(),
             config,
             json,
+            ..Args::default()
         };
         let exit = run(&args, &mut output).expect("written");
         let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -290,6 +366,64 @@ mod tests {
             err.contains("is no status of an agent or control node: missing field"),
             "{err}"
         );
+    }
+
+    #[test]
+    fn a_url_and_a_configuration_exclude_each_other() {
+        let (exit, _, err) = run_status("http://127.0.0.1:1", Some("f".into()), false);
+        assert_eq!(exit, Exit::Environment);
+        assert!(err.contains("exclude each other"), "{err}");
+    }
+
+    #[test]
+    fn a_file_with_mistakes_elsewhere_still_names_the_address() {
+        let (_runtime, address) = agent(Some(samples::busy()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("agent.toml");
+        let mistakes = "[agent]\nnmae = 7\ntsn_ip = \"no\"\n[[switch]]\nname = 3\n";
+        std::fs::write(&file, format!("[listen]\nhttp = \"{address}\"\n{mistakes}")).expect("written");
+        let (exit, _, err) = run_status("", Some(file), false);
+        assert_eq!((exit, err.as_str()), (Exit::Good, ""));
+    }
+
+    #[test]
+    fn one_switch_or_those_with_problems_are_shown_and_checked() {
+        let (_runtime, address) = agent(Some(samples::busy()));
+        let run = |subjects: &[&str], change: fn(&mut Args)| {
+            let mut args = Args {
+                subjects: [
+                    &[address.to_string()][..],
+                    &subjects.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
+                ]
+                .concat(),
+                ..Args::default()
+            };
+            change(&mut args);
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut output = Output {
+                out: &mut out,
+                err: &mut err,
+                colour: false,
+            };
+            let exit = run(&args, &mut output).expect("written");
+            let text = |bytes| String::from_utf8(bytes).expect("text");
+            (exit, text(out), text(err))
+        };
+        let (exit, out, _) = run(&["tor3"], |_| {});
+        assert!(
+            exit == Exit::Good && out.contains("tor3") && !out.contains("tor1"),
+            "{out}"
+        );
+        assert_eq!(run(&["tor9"], |_| {}).0, Exit::Environment);
+        let (exit, out, _) = run(&[], |args| (args.problems, args.check) = (true, true));
+        assert_eq!(exit, Exit::Failed);
+        assert!(
+            out.contains("tor1") && out.contains("tor4") && !out.contains("tor3"),
+            "{out}"
+        );
+        assert_eq!(run(&["tor3"], |args| args.check = true).0, Exit::Good);
+        let (exit, _, err) = run(&["tor3"], |args| args.wait = Some(Wait::Synced));
+        assert_eq!((exit, err.as_str()), (Exit::Failed, "not synced after 0 s: tor3\n"));
     }
 
     #[test]

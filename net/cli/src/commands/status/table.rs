@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use tandem_core::status::{AgentStatus, Alarm, Ignored, SessionStatus};
+use tandem_core::SwitchName;
+use tandem_core::status::{AgentStatus, Alarm, Ignored, SessionStatus, SwitchStatus};
 
 use tandem_core::machine::Fingerprint;
 
+use super::trouble::{Trouble, natural};
 use crate::commands::count;
 use tandem_net::metrics::phases;
 
@@ -74,6 +76,10 @@ fn head(status: &AgentStatus) -> String {
     if status.remembered {
         text.push_str(", REMEMBERED: no control node was reached since the start");
     }
+    let trouble = Trouble::of_all(status);
+    if !trouble.is_none() {
+        text.push_str(&format!(", {}", trouble.text()));
+    }
     text.push('\n');
     match status.peer.as_ref().map(|peer| (&peer.agent, peer.grade)) {
         Some((Some(agent), Some(grade))) => line(&mut text, &format!("peer {}: {grade}", clean(agent))),
@@ -93,7 +99,7 @@ fn head(status: &AgentStatus) -> String {
             None => {}
         }
     }
-    for (name, switch) in &status.switches {
+    for (name, switch) in in_order(status) {
         for alarm in &switch.alarms {
             let what = match alarm {
                 Alarm::Ownerless => "NO OWNER",
@@ -172,7 +178,7 @@ fn switches(status: &AgentStatus) -> String {
         "MISSES",
     ];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    for (name, switch) in &status.switches {
+    for (name, switch) in in_order(status) {
         let name = clean(name.as_str());
         if switch.sessions.is_empty() {
             rows.push(vec![name.clone(), "no session".into()]);
@@ -250,10 +256,16 @@ fn reasons(status: &AgentStatus) -> String {
 }
 
 fn sessions(status: &AgentStatus) -> impl Iterator<Item = (String, &SessionStatus)> {
-    status
-        .switches
-        .iter()
+    in_order(status)
+        .into_iter()
         .flat_map(|(name, switch)| switch.sessions.iter().map(|session| (clean(name.as_str()), session)))
+}
+
+/// The switches in the order of their names for people.
+fn in_order(status: &AgentStatus) -> Vec<(&SwitchName, &SwitchStatus)> {
+    let mut switches: Vec<_> = status.switches.iter().collect();
+    switches.sort_by_key(|(name, _)| natural(name));
+    switches
 }
 
 /// Columns two blanks apart; numbers end where their title ends.

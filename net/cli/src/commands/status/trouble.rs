@@ -1,0 +1,159 @@
+//! What is wrong, in the status of an agent or a control node.
+
+use tandem_core::SwitchName;
+use tandem_core::control;
+use tandem_core::health::Grade;
+use tandem_core::status::{AgentStatus, Phase, SessionStatus, SwitchStatus};
+
+use super::Status;
+use crate::commands::count;
+
+/// The number of faults of switches.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Trouble {
+    alarms: usize,
+    blocked: usize,
+    quarantined: usize,
+}
+
+impl Trouble {
+    /// Of one switch.
+    pub(super) fn of(switch: &SwitchStatus) -> Self {
+        let of_sessions = |count: fn(&SessionStatus) -> usize| switch.sessions.iter().map(count).sum::<usize>();
+        Self {
+            alarms: switch.alarms.len() + of_sessions(|it| it.alarms.len()),
+            blocked: of_sessions(|it| it.blocked.len()),
+            quarantined: of_sessions(|it| it.quarantine.len()),
+        }
+    }
+
+    /// Of every switch.
+    pub(super) fn of_all(status: &AgentStatus) -> Self {
+        let switches = status.switches.values().map(Self::of);
+        switches.fold(Self::default(), |sum, it| Self {
+            alarms: sum.alarms + it.alarms,
+            blocked: sum.blocked + it.blocked,
+            quarantined: sum.quarantined + it.quarantined,
+        })
+    }
+
+    pub(super) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// As a part of the first line.
+    pub(super) fn text(self) -> String {
+        let parts = [
+            (self.alarms, "alarm", "alarms"),
+            (self.blocked, "blocked object", "blocked objects"),
+            (self.quarantined, "object in quarantine", "objects in quarantine"),
+        ];
+        let parts = parts.into_iter().filter(|(number, ..)| *number > 0);
+        let parts: Vec<String> = parts.map(|(number, one, many)| count(number, one, many)).collect();
+        parts.join(", ")
+    }
+}
+
+/// The order of names for people: `tor2` before `tor10`.
+pub(super) fn natural(name: &SwitchName) -> Vec<(String, u128)> {
+    let mut parts = vec![(String::new(), 0_u128)];
+    let mut in_number = false;
+    for c in name.as_str().chars() {
+        if let Some(digit) = c.to_digit(10) {
+            in_number = true;
+            if let Some((_, number)) = parts.last_mut() {
+                *number = number.saturating_mul(10).saturating_add(digit.into());
+            }
+            continue;
+        }
+        if std::mem::take(&mut in_number) {
+            parts.push((String::new(), 0));
+        }
+        if let Some((text, _)) = parts.last_mut() {
+            text.push(c);
+        }
+    }
+    parts
+}
+
+/// An agent is wrong, apart from its switches.
+fn is_agent_wrong(status: &AgentStatus) -> bool {
+    let grade = match status.grade {
+        Grade::Fit => false,
+        Grade::Alone | Grade::Isolated | Grade::Unfit | Grade::Draining => true,
+    };
+    let is_silent = status.peer.as_ref().is_some_and(|peer| peer.agent.is_none());
+    let nodes = &status.control_nodes;
+    let is_ignored = nodes
+        .iter()
+        .any(|node| node.ignored.is_some() || node.disagrees || node.name.is_none());
+    grade || status.tsn_alive == Some(false) || is_silent || is_ignored
+}
+
+/// A network without an owner, or with several, or with one at another tunnel end.
+fn is_owned_wrongly(switch: &control::SwitchStatus) -> bool {
+    !switch.elsewhere.is_empty() || switch.owners.values().any(|owners| owners.len() != 1)
+}
+
+impl Status {
+    /// Keeps these switches; none means all. The error names one that is not there.
+    pub(super) fn select(&mut self, names: &[&str]) -> Result<(), String> {
+        let known = |name: &SwitchName| names.is_empty() || names.contains(&name.as_str());
+        let missing = match self {
+            Self::Agent(status) => {
+                status.switches.retain(|name, _| known(name));
+                names
+                    .iter()
+                    .find(|name| !status.switches.contains_key(&SwitchName::from(**name)))
+            }
+            Self::Control(status) => {
+                status.switches.retain(|name, _| known(name));
+                names
+                    .iter()
+                    .find(|name| !status.switches.contains_key(&SwitchName::from(**name)))
+            }
+        };
+        missing.map_or(Ok(()), |name| Err(format!("no switch {name} is configured there")))
+    }
+
+    /// Keeps the switches with problems.
+    pub(super) fn keep_problems(&mut self) {
+        match self {
+            Self::Agent(status) => status.switches.retain(|_, switch| !Trouble::of(switch).is_none()),
+            Self::Control(status) => status.switches.retain(|_, switch| is_owned_wrongly(switch)),
+        }
+    }
+
+    /// Whether anything is wrong.
+    pub(super) fn is_wrong(&self) -> bool {
+        match self {
+            Self::Agent(status) => is_agent_wrong(status) || !Trouble::of_all(status).is_none(),
+            Self::Control(status) => status.switches.values().any(is_owned_wrongly),
+        }
+    }
+
+    /// The switches whose sessions have something to do yet.
+    pub(super) fn unsynced(&self) -> Vec<String> {
+        let Self::Agent(status) = self else { return Vec::new() };
+        let busy = status.switches.iter().filter(|(_, switch)| {
+            let is_busy = |it: &SessionStatus| it.phase != Phase::Synced || it.pending + it.in_flight > 0;
+            switch.sessions.iter().any(is_busy)
+        });
+        busy.map(|(name, _)| name.to_string()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_their_numbers() {
+        let mut names: Vec<SwitchName> = ["tor10", "tor2", "b1-r2", "b1-r10", "tor02x", "tor"]
+            .map(SwitchName::from)
+            .into();
+        names.sort_by_key(natural);
+        let names: Vec<&str> = names.iter().map(SwitchName::as_str).collect();
+        assert_eq!(names, ["b1-r2", "b1-r10", "tor", "tor2", "tor02x", "tor10"]);
+    }
+}
