@@ -23,6 +23,8 @@ pub enum AlarmKind {
     Duplicate,
     /// Its own tunnel ends are not the configured one.
     WrongTunnelEnd,
+    /// The switch reports a fault of itself or of a port.
+    SwitchFault,
     /// The server has no room: a lane of writes stopped.
     WritesStopped,
     /// A table is at its limit.
@@ -33,10 +35,11 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Unfenced,
         Self::Duplicate,
         Self::WrongTunnelEnd,
+        Self::SwitchFault,
         Self::WritesStopped,
         Self::TableFull,
         Self::OtherWriter,
@@ -48,6 +51,7 @@ impl AlarmKind {
             Self::Unfenced => "unfenced",
             Self::Duplicate => "duplicate",
             Self::WrongTunnelEnd => "wrong_tunnel_end",
+            Self::SwitchFault => "switch_fault",
             Self::WritesStopped => "writes_stopped",
             Self::TableFull => "table_full",
             Self::OtherWriter => "other_writer",
@@ -60,6 +64,7 @@ impl AlarmKind {
             Self::Unfenced => "LOCK FENCES NOTHING",
             Self::Duplicate => "TWO SWITCHES WITH THIS NAME",
             Self::WrongTunnelEnd => "WRONG TUNNEL END",
+            Self::SwitchFault => "THE SWITCH REPORTS FAULTS",
             Self::WritesStopped => "WRITES STOPPED",
             Self::TableFull => "TABLE FULL",
             Self::OtherWriter => "ANOTHER PROGRAM WRITES HERE",

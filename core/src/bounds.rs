@@ -166,6 +166,9 @@ bounds! {
     /// Connections of one agent that have not named a configured switch.
     pub const NAMELESS_CONNECTIONS: usize = 256;
 
+    /// Faults of a switch or a port that are kept.
+    pub const FAULTS_PER_ROW: usize = 16;
+
     /// Entries of a list in `status`.
     pub const STATUS_ENTRIES: usize = 100;
 

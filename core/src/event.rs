@@ -137,6 +137,15 @@ pub enum What {
         /// `Physical_Switch.name`.
         switch: SwitchName,
     },
+    /// The switch reports other faults than before, of itself or of a port; none when they are over.
+    SwitchFaults {
+        /// `Physical_Switch.name`.
+        switch: SwitchName,
+        /// `Physical_Port.name`; `None` for the whole switch.
+        port: Option<PortName>,
+        /// `switch_fault_status` or `port_fault_status`.
+        faults: Vec<String>,
+    },
     /// Another client stole the lock from us.
     Stolen,
     /// Every broadcast row that was there names our services node now. `rows` were changed for that.
@@ -398,6 +407,7 @@ impl LogEvent for What {
         Unfenced,
         TunnelEndWrong,
         TunnelEndRight,
+        SwitchFaults,
         Stolen,
         Claimed,
         Read,
@@ -430,7 +440,8 @@ impl LogEvent for What {
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
-            Self::TunnelEndWrong { .. } | Self::Contested { .. } => Level::Warn,
+            Self::SwitchFaults { faults, .. } if faults.is_empty() => Level::Info,
+            Self::TunnelEndWrong { .. } | Self::Contested { .. } | Self::SwitchFaults { .. } => Level::Warn,
             Self::TunnelEndRight { .. } => Level::Info,
             Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } => Level::Error,
             Self::WritesStopped { .. } | Self::TableFull { .. } => Level::Error,
@@ -471,6 +482,15 @@ impl fmt::Display for What {
                 )
             }
             Self::TunnelEndRight { switch } => write!(f, "{switch} has the configured tunnel end"),
+            Self::SwitchFaults { switch, port, faults } => {
+                if let Some(port) = port {
+                    write!(f, "port {port} of ")?;
+                }
+                match faults.as_slice() {
+                    [] => write!(f, "{switch}: no fault any more"),
+                    faults => write!(f, "{switch}: {}", faults.join(", ")),
+                }
+            }
             Self::Stolen => f.write_str("another client stole the lock; writes stopped"),
             Self::Claimed { rows } => write!(f, "{} repointed", count(*rows, "broadcast row", "broadcast rows")),
             Self::Read { local, remote } => {

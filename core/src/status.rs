@@ -10,7 +10,7 @@ use crate::alarm::SessionAlarm;
 use crate::close::CloseCounts;
 use crate::evpn::Unusable;
 use crate::health::Grade;
-use crate::ids::{ConnId, Generation, SwitchName};
+use crate::ids::{ConnId, Generation, PortName, SwitchName};
 use crate::machine::Fingerprint;
 
 /// An agent, as `/status` serves it.
@@ -185,6 +185,9 @@ pub struct SessionStatus {
     pub blocked: Vec<(String, String)>,
     /// Objects that keep failing: (object, reason).
     pub quarantine: Vec<(String, String)>,
+    /// The faults that the switch reports of itself and of its ports, bounded.
+    #[serde(default)]
+    pub faults: Vec<SwitchFault>,
     /// The faults that need an operator.
     #[serde(default)]
     pub alarms: Vec<SessionAlarm>,
@@ -200,6 +203,27 @@ pub struct SessionStatus {
     pub age_ms: f64,
     /// When each step of the takeover was reached, in milliseconds since the connection was accepted.
     pub takeover_ms: Takeover,
+}
+
+/// A fault that a switch reports in its database.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct SwitchFault {
+    /// The switch.
+    pub switch: SwitchName,
+    /// The port; `None` for a fault of the whole switch.
+    pub port: Option<PortName>,
+    /// The fault as the switch names it, such as `mac_table_exhaustion`.
+    pub fault: String,
+}
+
+impl fmt::Display for SwitchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { switch, port, fault } = self;
+        match port {
+            Some(port) => write!(f, "port {port} of {switch}: {fault}"),
+            None => write!(f, "{switch}: {fault}"),
+        }
+    }
 }
 
 /// The phase of a session: its knowledge of the switch.

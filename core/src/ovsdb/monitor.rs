@@ -62,6 +62,10 @@ impl Monitor {
                     .locator_tunnel_key
                     .then(|| ("Physical_Locator", vec!["tunnel_key"])),
                 schema
+                    .switch_faults
+                    .then(|| ("Physical_Switch", vec!["switch_fault_status"])),
+                schema.port_faults.then(|| ("Physical_Port", vec!["port_fault_status"])),
+                schema
                     .replication_mode
                     .then(|| ("Logical_Switch", vec!["replication_mode"])),
             ]
@@ -96,6 +100,8 @@ mod tests {
         let schema = Schema {
             version: "1.7.0".into(),
             locator_tunnel_key: true,
+            switch_faults: true,
+            port_faults: true,
             replication_mode: true,
             ..Schema::default()
         };

@@ -108,6 +108,17 @@ pub struct PhysicalPortRow {
     pub(crate) vlan_bindings: Map<i64, Uuid>,
 }
 
+/// The faults in a row of `Physical_Switch` or of `Physical_Port`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct FaultRow {
+    /// `Physical_Switch.switch_fault_status`.
+    #[serde(default, rename = "switch_fault_status")]
+    pub(crate) switch: Set<String>,
+    /// `Physical_Port.port_fault_status`.
+    #[serde(default, rename = "port_fault_status")]
+    pub(crate) port: Set<String>,
+}
+
 /// A row of `_Server.Database`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct DatabaseRow {

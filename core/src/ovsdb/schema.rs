@@ -30,6 +30,10 @@ pub(crate) struct Schema {
     pub(crate) version: String,
     /// `Physical_Locator.tunnel_key`, since 1.5.
     pub(crate) locator_tunnel_key: bool,
+    /// `Physical_Switch.switch_fault_status`, since 1.1.
+    pub(crate) switch_faults: bool,
+    /// `Physical_Port.port_fault_status`, since 1.1.
+    pub(crate) port_faults: bool,
     /// `Logical_Switch.replication_mode`, since 1.6.
     pub(crate) replication_mode: bool,
     /// The limits of tables.
@@ -54,6 +58,8 @@ impl Schema {
         }
         Ok(Self {
             locator_tunnel_key: has("Physical_Locator", "tunnel_key"),
+            switch_faults: has("Physical_Switch", "switch_fault_status"),
+            port_faults: has("Physical_Port", "port_fault_status"),
             replication_mode: has("Logical_Switch", "replication_mode"),
             limits: Limits::new(|table| text.tables.get(table)?.max_rows),
             version: short(&text.version),

@@ -4,13 +4,17 @@ use super::Session;
 use crate::alarm::{AlarmKind, SessionAlarm};
 use crate::text::addresses;
 
+/// Faults of the switch that an alarm names.
+const FAULTS_SHOWN: usize = 10;
+
 impl Session {
     /// Every fault that the session sees now.
     pub(super) fn alarms(&self) -> Vec<SessionAlarm> {
         let may_write = self.lease.permit().is_some();
         let stopped = self.write_faults().filter(|_| may_write);
         let found = self.unfenced().into_iter().chain(self.duplicate());
-        found.chain(self.wrong_tunnel_ends()).chain(stopped).collect()
+        let found = found.chain(self.wrong_tunnel_ends()).chain(self.switch_faults());
+        found.chain(stopped).collect()
     }
 
     /// The server grants a lock that fences nothing.
@@ -43,6 +47,23 @@ impl Session {
                 addresses(&wrong.tunnel_ips),
                 wrong.vtep
             ),
+        })
+    }
+
+    /// Faults that the switch reports.
+    fn switch_faults(&self) -> Option<SessionAlarm> {
+        let faults = self.faults.status();
+        let mut detail: Vec<String> = faults.map(|fault| fault.to_string()).collect();
+        let objects = detail.len();
+        detail.truncate(FAULTS_SHOWN);
+        let more = objects - detail.len();
+        if more > 0 {
+            detail.push(format!("and {more} more"));
+        }
+        (objects > 0).then(|| SessionAlarm {
+            kind: AlarmKind::SwitchFault,
+            objects,
+            detail: detail.join("; "),
         })
     }
 }

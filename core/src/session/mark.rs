@@ -97,7 +97,11 @@ impl Session {
                 }
                 self.reconciler.release(|on| *on == Wait::Bound);
             }
-            Touched::Ports => self.reconciler.release(|on| *on == Wait::Bound),
+            Touched::Ports => {
+                self.faults.mark();
+                self.reconciler.release(|on| *on == Wait::Bound);
+            }
+            Touched::Faults => self.faults.mark(),
             Touched::Manager => {}
         }
     }

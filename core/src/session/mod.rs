@@ -21,6 +21,7 @@
 mod alarms;
 mod desired;
 mod exporter;
+mod faults;
 mod found;
 mod io;
 mod lease;
@@ -52,6 +53,7 @@ use crate::switch_identity::SwitchRow;
 use crate::time::{Deadline, Time};
 use desired::Desired;
 use exporter::Exporter;
+use faults::Faults;
 pub use io::{Command, Input, Opening, Output, Why};
 use lease::Lease;
 pub use notice::Notice;
@@ -80,6 +82,7 @@ pub struct Session {
     /// The switches as the agent was notified of them last.
     rows: BTreeMap<SwitchName, SwitchRow>,
     tunnel_ends: TunnelEnds,
+    faults: Faults,
     /// Why the agent has barred the session, for the operator.
     barred: Option<String>,
     /// The time of the last input: work that is left is due since then.
@@ -110,6 +113,7 @@ impl Session {
             stats: Stats::default(),
             rows: BTreeMap::new(),
             tunnel_ends: TunnelEnds::default(),
+            faults: Faults::default(),
             barred: None,
             id: SessionId {
                 conn: opening.conn,

@@ -31,6 +31,7 @@ impl Session {
             in_flight: self.in_flight(),
             blocked: no_port.chain(waiting).take(STATUS_ENTRIES).collect(),
             quarantine: quarantined.take(STATUS_ENTRIES).collect(),
+            faults: self.faults.status().take(STATUS_ENTRIES).collect(),
             alarms: self.alarms(),
             repairs: self.stats.repairs(),
             keepalive_misses: self.wire.misses(),

@@ -19,11 +19,13 @@ use crate::time::{Deadline, Time};
 impl Session {
     /// Goes on after an input, with a bounded amount of work. Every step sees what the steps before it have left.
     pub(super) fn advance(&mut self, now: Time) {
-        const STEPS: [fn(&mut Session, Time); 11] = [
+        const STEPS: [fn(&mut Session, Time); 12] = [
             // First, because everything else depends on what the switch sent.
             Session::process_backlog,
             // Before the lease: a lock is worth nothing before the switch is known to be one of ours.
             Session::identify,
+            // After the switch is known by its name, and its ports by theirs.
+            Session::report_faults,
             // Before the audit: from here on it exports, too.
             Session::follow_lease,
             // Before writing: it marks what differs.
@@ -141,6 +143,17 @@ impl Session {
         let shown = self.id.peer.certificate.as_ref();
         let shown = shown.map_or_else(|| "none".into(), |shown| shown.fingerprint.to_string());
         format!("it calls itself {name}, but its certificate ({shown}) is not the one configured for it")
+    }
+
+    /// Reports the faults that the switch has of itself or of its ports, and their ends.
+    fn report_faults(&mut self, _now: Time) {
+        if !self.progress.is_identified() {
+            return;
+        }
+        let served = self.desired.served();
+        for what in self.faults.compare(&self.replica, |name| served.contains(name)) {
+            self.report(what);
+        }
     }
 
     /// Acts on a change of the lease.

@@ -301,6 +301,26 @@ fn alarms(metrics: &mut Metrics, status: &AgentStatus) {
         "1 for each alarm of a switch",
         of_pair.chain(of_session),
     );
+    let faults = leading(status).flat_map(|(name, session)| {
+        session
+            .faults
+            .iter()
+            .filter(move |fault| fault.switch == *name)
+            .map(|fault| {
+                let port = fault.port.as_ref().map(ToString::to_string).unwrap_or_default();
+                let labels = vec![
+                    ("switch", name.to_string()),
+                    ("port", port),
+                    ("fault", fault.fault.clone()),
+                ];
+                (labels, 1.0)
+            })
+    });
+    metrics.gauges(
+        "switch_fault",
+        "1 for each fault that a switch reports of itself or of a port",
+        faults,
+    );
     let concerned = connected().flat_map(|(name, switch)| {
         let value = |kind| objects(switch, kind).unwrap_or(0) as f64;
         AlarmKind::ALL.map(|kind| (alarm_labels(name, kind.label()), value(kind)))

@@ -10,6 +10,7 @@ mod contents;
 mod convergence;
 mod deletion;
 mod export;
+mod faults;
 mod fights;
 mod fleet;
 mod hostile;

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::bounds::FAULTS_PER_ROW;
 use crate::ids::{Mac, Uuid};
 use crate::ovsdb::DATABASE;
 use crate::ovsdb::limits::Limited;
 use crate::ovsdb::monitor::Monitor;
-use crate::ovsdb::rows::{DatabaseRow, ManagerRow};
+use crate::ovsdb::rows::{DatabaseRow, FaultRow, ManagerRow};
 use crate::ovsdb::updates::{self, Change};
 use crate::status::ServerModel;
+use crate::text::short;
 use locators::Locators;
 use logical_switches::LogicalSwitches;
 use mcast::Mcast;
@@ -34,6 +36,8 @@ pub(in crate::session) struct Replica {
     pub(in crate::session) managers: BTreeMap<Uuid, ManagerRow>,
     /// The kind of the server; `None` before it is known, and where the server has no `_Server`.
     pub(in crate::session) server_model: Option<ServerModel>,
+    /// The faults that rows of `Physical_Switch` and `Physical_Port` report, where there are any.
+    pub(in crate::session) faults: BTreeMap<Uuid, Vec<String>>,
     pub(in crate::session) mcast_local: Mcast,
     pub(in crate::session) mcast_remote: Mcast,
     pub(in crate::session) ucast_local: Ucast,
@@ -49,6 +53,7 @@ impl Replica {
             ports: Ports::default(),
             managers: BTreeMap::new(),
             server_model: None,
+            faults: BTreeMap::new(),
             mcast_local: Mcast::default(),
             mcast_remote: Mcast::default(),
             ucast_local: Ucast::default(),
@@ -61,7 +66,7 @@ impl Replica {
         let macs = self.ucast_local.count() + self.ucast_remote.count();
         let broadcast = self.mcast_local.count() + self.mcast_remote.count();
         let others = self.logical_switches.count() + self.locators.count() + self.ports.count();
-        macs + broadcast + others + self.managers.len()
+        macs + broadcast + others + self.managers.len() + self.faults.len()
     }
 
     /// Rows in a table into which we insert.
@@ -97,6 +102,9 @@ impl Replica {
             (Monitor::Server, _) => {
                 let database = whole::<DatabaseRow>(json)?.filter(|database| database.name == DATABASE);
                 self.server_model = database.map(|database| database.server_model()).or(self.server_model);
+            }
+            (Monitor::Extras, b"Physical_Switch" | b"Physical_Port") => {
+                self.record_faults(row, whole(json)?, touched);
             }
             (Monitor::Extras, b"Logical_Switch") => {
                 self.logical_switches.record_replication(row, whole(json)?, touched);
@@ -135,6 +143,21 @@ impl Replica {
             (Monitor::Small | Monitor::Extras, _) => {}
         }
         Ok(())
+    }
+}
+
+impl Replica {
+    fn record_faults(&mut self, row: Uuid, columns: Option<FaultRow>, touched: &mut Vec<Touched>) {
+        let faults = columns.map(|columns| columns.switch.0.into_iter().chain(columns.port.0));
+        let mut faults: Vec<String> = faults.into_iter().flatten().map(|fault| short(&fault)).collect();
+        faults.truncate(FAULTS_PER_ROW);
+        let before = match faults.is_empty() {
+            true => self.faults.remove(&row),
+            false => self.faults.insert(row, faults.clone()),
+        };
+        if before.unwrap_or_default() != faults {
+            touched.push(Touched::Faults);
+        }
     }
 }
 

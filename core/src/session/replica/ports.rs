@@ -60,6 +60,11 @@ impl Ports {
         self.rows.get(row).map(|port| (*row, port))
     }
 
+    /// Every port of every switch by its names, with its row.
+    pub(in crate::session) fn named(&self) -> impl Iterator<Item = (&(SwitchName, PortName), Uuid)> + '_ {
+        self.by_name.iter().map(|(names, row)| (names, *row))
+    }
+
     /// The names of every port of every switch.
     pub(in crate::session) fn names(&self) -> impl Iterator<Item = &(SwitchName, PortName)> + '_ {
         self.by_name.keys()

@@ -23,6 +23,8 @@ pub(in crate::session) enum Touched {
     Port(Uuid),
     /// Switches or ports came, went or were renamed.
     Ports,
+    /// A switch or a port reports other faults.
+    Faults,
     /// A `Manager` row.
     Manager,
 }
