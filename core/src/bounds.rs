@@ -135,6 +135,9 @@ bounds! {
     /// Time to answer the probe of a doubted connection.
     pub const PROBE_ANSWER: Duration = Duration::from_secs(1);
 
+    /// Pause before a lock that the switch has refused is requested again.
+    pub const LOCK_RETRY: Duration = Duration::from_secs(1);
+
     /// Time that a session waits for its clearance while another session with a switch of its name does not show whether
     /// it is alive.
     pub const CLEARANCE: Duration = Duration::from_secs(3);

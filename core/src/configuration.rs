@@ -49,7 +49,7 @@ pub struct SessionOptions {
 /// The values for a `Manager` row.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct ManagerTimers {
-    /// The row to set, by its target; `None` means the only row there is.
+    /// The row to set, by its target; `None` means the only row whose target the switch dials.
     pub target: Option<String>,
     /// `Manager.max_backoff` in milliseconds; 1000 at least.
     pub max_backoff_ms: u32,

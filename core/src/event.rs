@@ -252,6 +252,20 @@ pub enum What {
         /// The logical switch that it was bound to.
         foreign: LogicalSwitchName,
     },
+    /// A logical switch that is not ours has the VNI of a network, whose own logical switch waits for it.
+    VniTaken {
+        /// The network.
+        network: Uuid,
+        /// Its VNI.
+        vni: i64,
+        /// `Logical_Switch.name` of the one that has it.
+        foreign: LogicalSwitchName,
+    },
+    /// The switch refuses the lock, as a standby does: the session reads, and asks again.
+    LockRefused {
+        /// The error as the switch sent it.
+        text: String,
+    },
     /// Nothing was received for an interval; an echo is on its way.
     Echoed,
     /// The peer sent something that means nothing to us; the first of its kind in this session.
@@ -425,6 +439,8 @@ impl LogEvent for What {
         Repaired,
         Contested,
         BindingReplaced,
+        VniTaken,
+        LockRefused,
         Echoed,
         Ignored,
         Draining,
@@ -439,6 +455,7 @@ impl LogEvent for What {
             | Self::TransactionRejected { .. }
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
+            Self::VniTaken { .. } | Self::LockRefused { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
             Self::SwitchFaults { faults, .. } if faults.is_empty() => Level::Info,
             Self::TunnelEndWrong { .. } | Self::Contested { .. } | Self::SwitchFaults { .. } => Level::Warn,
@@ -542,6 +559,12 @@ impl fmt::Display for What {
                 "VLAN {vlan} of port {port} of {switch} was bound to {foreign}, which is not ours; replaced as configured",
                 foreign = short(foreign.as_str())
             ),
+            Self::VniTaken { network, vni, foreign } => write!(
+                f,
+                "VNI {vni} of {network} is in use by logical switch {}, which is not ours; remove it, or change one VNI",
+                short(foreign.as_str())
+            ),
+            Self::LockRefused { text } => write!(f, "{text}; reading on, and asking again each second"),
             Self::Echoed => f.write_str("nothing received for an interval; echo sent"),
             Self::Ignored { what } => write!(f, "{what} (the peer misbehaved)"),
             Self::Draining => f.write_str("waiting for the answers to its writes, then releasing the lock"),

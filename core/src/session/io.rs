@@ -100,6 +100,8 @@ pub enum Why {
     RetryDue,
     /// The switch had its time for taking its own MACs back.
     LocalMacsDue,
+    /// The switch has refused the lock and is asked again.
+    LockDue,
     /// A connection without a name must release the lock.
     NamelessLock,
     /// A connection without a name was open long enough.

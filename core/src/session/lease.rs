@@ -13,6 +13,7 @@ use crate::configuration::SessionOptions;
 use crate::ovsdb::transaction::Transaction;
 use crate::planted::Planted;
 use crate::status::{Ownership, ServerModel};
+use crate::time::Time;
 
 /// A session's request for the lock, and what became of it.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ enum State {
     Lost,
     /// It was given back; no answer yet.
     Releasing,
+    /// The switch refused the request, as a standby does that is read-only. It is asked again then.
+    Refused { until: Time },
     /// The switch knows no locks. Whether we write without one, as reported last.
     Lockless { may_write: Option<bool> },
 }
@@ -116,7 +119,9 @@ impl Lease {
             return Ownership::Barred;
         }
         match self.state {
-            State::Idle | State::Asked | State::Queued { .. } | State::Releasing => Ownership::Waiting,
+            State::Idle | State::Asked | State::Queued { .. } | State::Refused { .. } | State::Releasing => {
+                Ownership::Waiting
+            }
             State::Granted | State::Held => Ownership::Held,
             State::Lost => Ownership::Lost,
             State::Lockless { .. } => Ownership::Lockless,
@@ -131,7 +136,7 @@ impl Lease {
             State::Lockless { may_write: Some(true) } => None,
             State::Queued { reported: true } if planted!(self.planted, WrittenWithoutLock) => None,
             State::Idle | State::Asked | State::Queued { .. } | State::Granted => return None,
-            State::Lost | State::Releasing | State::Lockless { .. } => return None,
+            State::Lost | State::Releasing | State::Refused { .. } | State::Lockless { .. } => return None,
         };
         (!self.stopping).then_some(Permit { lock })
     }
@@ -142,7 +147,7 @@ impl Lease {
             return true;
         }
         match self.state {
-            State::Queued { .. } | State::Lockless { .. } => self.permit().is_none(),
+            State::Queued { .. } | State::Refused { .. } | State::Lockless { .. } => self.permit().is_none(),
             State::Idle | State::Asked | State::Granted | State::Held | State::Lost | State::Releasing => false,
         }
     }
@@ -162,7 +167,10 @@ impl Lease {
 
     /// Whether there is nothing to give back, and no answer to that is awaited.
     pub(super) fn is_free(&self) -> bool {
-        matches!(self.state, State::Idle | State::Lost | State::Lockless { .. })
+        matches!(
+            self.state,
+            State::Idle | State::Lost | State::Refused { .. } | State::Lockless { .. }
+        )
     }
 
     /// Whether [`stop`](Self::stop) was called.
@@ -184,7 +192,8 @@ impl Lease {
     #[must_use]
     pub(super) fn ask(&mut self) -> bool {
         let fences = self.model.is_none_or(ServerModel::fences);
-        let asks = self.state == State::Idle && self.fit && !self.stopping && fences;
+        let is_idle = matches!(self.state, State::Idle | State::Refused { .. });
+        let asks = is_idle && self.fit && !self.stopping && fences;
         if asks {
             self.state = State::Asked;
         }
@@ -252,6 +261,22 @@ impl Lease {
         self.model = Some(model);
     }
 
+    /// The switch refused the request: it is asked again at this time.
+    pub(super) fn on_refused(&mut self, until: Time) {
+        if self.state == State::Asked {
+            self.state = State::Refused { until };
+        }
+    }
+
+    /// When the switch is asked again.
+    pub(super) fn asks_again(&self) -> Option<Time> {
+        match self.state {
+            State::Refused { until } if !self.stopping => Some(until),
+            State::Refused { .. } | State::Idle | State::Asked | State::Queued { .. } | State::Granted => None,
+            State::Held | State::Lost | State::Releasing | State::Lockless { .. } => None,
+        }
+    }
+
     /// The switch knows no locks.
     pub(super) fn on_unsupported(&mut self) {
         self.state = State::Lockless { may_write: None };
@@ -291,7 +316,7 @@ impl Lease {
                 }
             }
             State::Idle | State::Asked | State::Queued { .. } | State::Granted => None,
-            State::Held | State::Lost | State::Releasing => None,
+            State::Held | State::Lost | State::Refused { .. } | State::Releasing => None,
         }
     }
 }
@@ -415,6 +440,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_lock_that_is_refused_is_asked_for_again() {
+        let mut lease = lease();
+        assert!(lease.ask());
+        lease.on_refused(Time::ORIGIN);
+        assert_eq!((lease.asks_again(), lease.advance(|| true)), (Some(Time::ORIGIN), None));
+        assert!(lease.is_watching() && lease.is_free() && lease.permit().is_none());
+        assert!(lease.ask() && lease.asks_again().is_none());
+        lease.on_answer(true);
+        assert_eq!(lease.advance(|| true), Some(Change::Held));
+    }
+
+    #[test]
     fn an_agent_that_is_not_fit_does_not_ask() {
         let mut lease = Lease::new(&SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST), false);
         assert!(!lease.ask());
@@ -444,7 +481,7 @@ pub(super) mod tests {
     #[test]
     fn the_book_shows_every_change_of_the_lease() {
         type Input = (&'static str, fn(&mut Lease));
-        const INPUTS: [Input; 9] = [
+        const INPUTS: [Input; 10] = [
             ("the session requests the lock", |it| {
                 let _ = it.ask();
             }),
@@ -461,6 +498,7 @@ pub(super) mod tests {
                 let _ = it.release();
             }),
             ("the switch confirms it", Lease::on_released),
+            ("the switch refuses it", |it| it.on_refused(Time::ORIGIN)),
             ("the switch knows no locks", |it| {
                 if it.state == State::Asked {
                     it.on_unsupported();

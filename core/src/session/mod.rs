@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
-use crate::ids::{ConnId, Generation, SwitchName};
+use crate::ids::{ConnId, Generation, SwitchName, Uuid};
 use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
 use crate::status::{Ownership, Phase};
 use crate::switch_identity::SwitchRow;
@@ -83,6 +83,10 @@ pub struct Session {
     rows: BTreeMap<SwitchName, SwitchRow>,
     tunnel_ends: TunnelEnds,
     faults: Faults,
+    /// For each network whose VNI a foreign logical switch has, the row of that one, as reported last.
+    vni_taken: BTreeMap<Uuid, Uuid>,
+    /// Why the switch refuses the lock, as reported last.
+    lock_refused: Option<String>,
     /// Why the agent has barred the session, for the operator.
     barred: Option<String>,
     /// The time of the last input: work that is left is due since then.
@@ -114,6 +118,8 @@ impl Session {
             rows: BTreeMap::new(),
             tunnel_ends: TunnelEnds::default(),
             faults: Faults::default(),
+            vni_taken: BTreeMap::new(),
+            lock_refused: None,
             barred: None,
             id: SessionId {
                 conn: opening.conn,
@@ -252,6 +258,9 @@ impl Session {
             Ok(false) => {}
             Err(why) => return self.close(why),
         }
+        if self.asks_lock_again().is_some_and(|due| due.at <= now) {
+            self.ask_lock(now);
+        }
         self.check_nameless(now);
     }
 
@@ -322,6 +331,7 @@ impl Machine for Session {
             self.reconciler.retry_deadline().filter(|_| may_write),
             self.reconciler.grace_deadline(),
             self.nameless_deadline(),
+            self.asks_lock_again(),
         ])
     }
 }

@@ -6,7 +6,7 @@ use super::Notice;
 use super::Session;
 use super::stats::Milestone;
 use super::wire::{Asked, Reading, Work, bound_exceeded, protocol_error};
-use crate::bounds::{ROWS, WORK_BYTES_PER_STEP};
+use crate::bounds::{LOCK_RETRY, ROWS, WORK_BYTES_PER_STEP};
 use crate::event::What;
 use crate::machine::{CloseReason, CloseWhy};
 use crate::ovsdb::Frame;
@@ -145,14 +145,25 @@ impl Session {
                 ..
             } => self.on_server_model(now),
             Asked::Lock if refusal.text.starts_with("unknown method") => self.lease.on_unsupported(),
+            Asked::Lock => self.on_lock_refused(now, &refusal.text),
             Asked::Write(batch) => self.on_rejected(now, batch, refusal),
             Asked::Unlock => self.on_released(now),
             // An error is an answer, too.
             Asked::Probe(probe) => self.wire.notify(Notice::Alive { probe }),
-            Asked::Schema | Asked::Monitor { .. } | Asked::Lock => {
+            Asked::Schema | Asked::Monitor { .. } => {
                 let what = format!("it refuses {}: {}", asked.name(), refusal.text);
                 self.close(CloseWhy::new(CloseReason::Incompatible, what));
             }
+        }
+    }
+
+    /// The switch refuses the lock: it may be a standby, which is read-only until it is promoted. The session reads on.
+    fn on_lock_refused(&mut self, now: Time, text: &str) {
+        self.lease.on_refused(now + LOCK_RETRY);
+        if self.lock_refused.as_deref() != Some(text) {
+            self.lock_refused = Some(text.to_owned());
+            let text = text.to_owned();
+            self.report(What::LockRefused { text });
         }
     }
 

@@ -1,9 +1,11 @@
 //! A session as `tandem status` shows it.
 
 use super::Session;
+use super::reconciler::Wait;
 use crate::bounds::STATUS_ENTRIES;
 use crate::machine::Fingerprint;
 use crate::status::SessionStatus;
+use crate::text::short;
 use crate::time::Time;
 
 impl Session {
@@ -11,7 +13,7 @@ impl Session {
     pub fn status(&self, now: Time) -> SessionStatus {
         let no_port = self.missing_ports();
         let waiting = self.reconciler.waiting();
-        let waiting = waiting.map(|(object, on)| (object.to_string(), on.to_string()));
+        let waiting = waiting.map(|(object, on)| (object.to_string(), self.reason(on)));
         let quarantined = self.reconciler.quarantined();
         let quarantined = quarantined.map(|(object, reason)| (object.to_string(), reason.into()));
         let schema = self.progress.schema().map(|schema| schema.version.clone());
@@ -39,6 +41,22 @@ impl Session {
             warnings: self.stats.warnings(),
             takeover_ms: self.stats.takeover(self.id.accepted_at),
         }
+    }
+
+    /// What an object waits for. Tools of the switch know a logical switch by its name, and not by its row.
+    fn reason(&self, on: &Wait) -> String {
+        if let Wait::Vni { tunnel_key, holder } = on
+            && let Some(entry) = self.replica.logical_switches.row(*holder)
+        {
+            let foreign = if entry.network.is_none() {
+                ", which is not ours"
+            } else {
+                ""
+            };
+            let name = short(entry.name.as_str());
+            return format!("VNI {tunnel_key} is still in use by logical switch {name}{foreign}");
+        }
+        on.to_string()
     }
 
     /// The certificate of the switch, if another one of the CA would do as well.

@@ -296,6 +296,13 @@ impl Session {
         }
     }
 
+    /// When to ask for the lock again that the switch has refused; a nameless connection does not.
+    pub(super) fn asks_lock_again(&self) -> Option<Deadline<Why>> {
+        let at = self.lease.asks_again().filter(|_| self.progress.is_identified())?;
+        let why = Why::LockDue;
+        Some(Deadline { at, why })
+    }
+
     /// Gives the lock back, or leaves the queue for it.
     pub(super) fn release_lock(&mut self, now: Time) {
         if self.lease.release() {

@@ -4,7 +4,7 @@ use super::Session;
 use super::found::found;
 use super::lease::Permit;
 use super::plan::{self, Batch, Step, View};
-use super::reconciler::{Candidate, Cause, FightLine, Rejected};
+use super::reconciler::{Candidate, Cause, FightLine, Rejected, Wait};
 use super::replica::Replica;
 use crate::bounds::LOOKS_PER_STEP;
 use crate::event::{Lane, Object, What};
@@ -59,6 +59,7 @@ impl Session {
             let Some(candidate) = candidate else { continue };
             let step = plan::object(&self.view(now), lane, &candidate.object, &mut transaction);
             let whole = matches!(step, Step::Write { whole: true, .. });
+            self.report_vni_taken(&candidate.object, &step);
             if let Some((object, reports)) = self.reconciler.file(lane, candidate, step) {
                 let repaired = (repairs && whole).then(|| self.repaired(now, &object));
                 notes.extend(reports.into_iter().chain(repaired));
@@ -133,6 +134,30 @@ impl Session {
         let inserts = self.reconciler.underway().all_inserts();
         let mut full = self.reconciler.full_tables();
         full.any(|(table, limit, _)| room(&self.replica, &inserts, table, limit) > 0)
+    }
+
+    /// A logical switch of another controller has the VNI of a network: that is reported once, for the network waits until
+    /// an operator removes one of them.
+    fn report_vni_taken(&mut self, object: &Object, step: &Step) {
+        let Object::LogicalSwitch(network) = *object else {
+            return;
+        };
+        let Step::Wait(Wait::Vni { tunnel_key, holder }) = *step else {
+            self.vni_taken.remove(&network);
+            return;
+        };
+        let entry = self.replica.logical_switches.row(holder);
+        let Some(entry) = entry.filter(|entry| entry.network.is_none()) else {
+            return;
+        };
+        let foreign = entry.name.clone();
+        if self.vni_taken.insert(network, holder) != Some(holder) {
+            self.report(What::VniTaken {
+                network,
+                vni: tunnel_key,
+                foreign,
+            });
+        }
     }
 
     fn view(&self, now: Time) -> View<'_> {

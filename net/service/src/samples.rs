@@ -88,7 +88,6 @@ fn switch(sessions: Vec<SessionStatus>, exported: usize) -> SwitchStatus {
         sessions,
         exported,
         fingerprint: "812d249470fb7c92".into(),
-        faults: vec![],
         alarms: vec![],
     }
 }
@@ -123,6 +122,7 @@ fn session(number: u8, phase: Phase, ownership: Ownership) -> SessionStatus {
         in_flight: 0,
         blocked: vec![],
         quarantine: vec![],
+        faults: vec![],
         alarms: vec![],
         repairs: 0,
         keepalive_misses: 0,

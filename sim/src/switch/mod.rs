@@ -164,6 +164,8 @@ pub struct Options {
     /// The kind of the server, as `_Server` names it; `None` for a server before Open vSwitch 2.9, which has no
     /// `_Server`. Everything else stays that of a standalone server.
     pub model: Option<ServerModel>,
+    /// Whether it follows another server and is read-only: it refuses locks. See [`Switch::promote`].
+    pub standby: bool,
     /// Whether commits are kept for [`Switch::take_commits`]; the caller must take them then.
     pub keeps_commits: bool,
 }
@@ -181,6 +183,7 @@ impl Options {
             probe: None,
             dump_us_per_row: 0,
             model: Some(ServerModel::Standalone),
+            standby: false,
             keeps_commits: true,
         }
     }
@@ -245,6 +248,11 @@ impl Switch {
     /// A switch with an empty database. The seed decides every uuid that the switch makes.
     pub fn new(seed: u64, schema: SchemaVersion) -> Self {
         Self::with_options(seed, Options::new(schema))
+    }
+
+    /// A standby is the active server from now on. The real server closes its connections then; the caller does so here.
+    pub fn promote(&mut self) {
+        self.options.standby = false;
     }
 
     /// A switch with an empty database, of another kind than the usual.

@@ -94,6 +94,7 @@ impl Switch {
                 self.change_condition(conn, &params).map(Answer::Json)
             }
             "monitor_cancel" => self.cancel_monitor(conn, &params).map(Answer::Json),
+            "lock" | "steal" | "unlock" if self.options.standby => Err(Refusal::Text(READ_ONLY)),
             "lock" if self.options.locks => self.lock(conn, method, &params, Mode::Lock).map(Answer::Json),
             "steal" if self.options.locks => self.lock(conn, method, &params, Mode::Steal).map(Answer::Json),
             "unlock" if self.options.locks => self.unlock(conn, method, &params).map(Answer::Json),
@@ -279,6 +280,9 @@ impl Switch {
         Ok(json!({}))
     }
 }
+
+/// What a read-only server answers to requests for locks.
+const READ_ONLY: &str = "lock and unlock methods not allowed, DB server is read only.";
 
 const MEMBERS: [&str; 5] = ["method", "params", "id", "result", "error"];
 

@@ -113,8 +113,8 @@ fn a_vni_that_a_foreign_logical_switch_holds_is_waited_for_and_status_shows_it()
         found(&world.switch).logical_switches.contains_key(&name(2)),
         "nothing else is delayed"
     );
-    let why = format!("VNI 5001 is still in use by logical switch {theirs}");
-    assert!(world.status(conn).blocked.iter().any(|(_, reason)| *reason == why));
+    let why = "VNI 5001 is still in use by logical switch theirs, which is not ours";
+    assert!(world.status(conn).blocked.iter().any(|(_, reason)| reason == why));
     world.edit(json!([
         {"op": "delete", "table": "Mcast_Macs_Remote", "where": [["logical_switch", "==", ops::uuid(theirs)]]},
         ops::delete("Logical_Switch", theirs),
@@ -226,4 +226,14 @@ fn a_logical_switch_that_another_client_replaces_in_one_transaction_stays_ours()
         assert_as_wanted(&world, &wanted.0);
     }
     assert!(!world.words().contains(&"TransactionRejected"));
+}
+
+#[test]
+fn a_foreign_logical_switch_that_has_a_vni_is_reported_once() {
+    let mut world = World::new();
+    leave_behind(&mut world, "theirs", 5001, vtep(9), &[]);
+    world.manage(&networks(&[(1, 5001)]).0);
+    world.pass(5 * SECOND);
+    let taken = world.words().into_iter().filter(|word| *word == "VniTaken");
+    assert_eq!(taken.count(), 1);
 }

@@ -29,15 +29,24 @@ pub(super) fn manager(view: &View, transaction: &mut Transaction) -> Step {
     Step::WRITE
 }
 
-/// The row with the configured target, or the only one there is.
+/// The row with the configured target, or the only one whose target the switch dials: tools connect to the others.
 fn manager_row<'a>(view: &View<'a>, target: Option<&str>) -> Option<(Uuid, &'a ManagerRow)> {
     let managers = &view.replica.managers;
     let row = match target {
         Some(target) => managers.iter().find(|(_, row)| row.target == target),
-        None if managers.len() == 1 => managers.first_key_value(),
-        None => None,
+        None => {
+            let mut dialled = managers.iter().filter(|(_, row)| is_dialled(&row.target));
+            dialled.next().filter(|_| dialled.next().is_none())
+        }
     };
     row.map(|(uuid, row)| (*uuid, row))
+}
+
+/// Whether the switch dials a target; it listens at `ptcp:`, `pssl:` and `punix:`.
+fn is_dialled(target: &str) -> bool {
+    ["ssl:", "tcp:", "unix:"]
+        .iter()
+        .any(|scheme| target.starts_with(scheme))
 }
 
 #[cfg(test)]
@@ -55,6 +64,17 @@ mod tests {
             text.contains("inactivity_probe") && !text.contains("max_backoff"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn rows_at_which_the_switch_listens_for_tools_do_not_count() {
+        let mut scene = Scene::with_logical_switch();
+        scene.manager_row(1, "ptcp:6632:192.0.2.1", None);
+        scene.manager_row(2, "ssl:192.0.2.2:6640", None);
+        scene.manager_row(3, "punix:/run/tools", None);
+        let (step, text) = scene.plan(manager);
+        assert_eq!(step, Step::WRITE);
+        assert!(text.contains(&Uuid(2).to_string()), "{text}");
     }
 
     #[test]
