@@ -103,6 +103,7 @@ fn health_and_metrics_are_served_by_control_nodes_as_by_agents() {
         ] {
             assert!(metrics.contains(line), "{line} in {metrics}");
         }
+        assert!(!metrics.contains("tandem_accepted_connections_total 0\n"), "{metrics}");
         assert_eq!(node.http("/health").expect("its health"), "fit\n");
     }
     let metrics = pair.agents[0].http("/metrics").expect("metrics");

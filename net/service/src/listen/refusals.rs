@@ -36,8 +36,12 @@ impl Counters {
         Arc::new(counters)
     }
 
-    pub(super) fn count_accepted(&self) {
+    pub(crate) fn count_accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refused(&self, cause: Cause) {
+        self.of(cause).fetch_add(1, Ordering::Relaxed);
     }
 
     fn of(&self, cause: Cause) -> &AtomicU64 {
@@ -60,7 +64,7 @@ impl Refusals {
     /// Logs one line, `warn` with a fault and `debug` for a probe.
     pub(super) fn note(&self, address: SocketAddr, refusal: &Refusal) {
         let (word, cause, what) = (HANDSHAKE_REFUSED, refusal.cause, &refusal.what);
-        self.counters.of(cause).fetch_add(1, Ordering::Relaxed);
+        self.counters.count_refused(cause);
         if cause.may_be_ours() {
             self.failed.send_modify(|failed| *failed += 1);
         }

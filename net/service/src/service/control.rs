@@ -25,11 +25,13 @@ use crate::xmpp::{self, TcpAcceptor};
 /// # Errors
 /// A port cannot be opened, or the control node's task panicked.
 pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<Acceptor>>) -> io::Result<()> {
-    let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, TcpAcceptor(acceptor.clone()));
+    let secure = TcpAcceptor::new(acceptor.clone());
+    let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, secure.clone());
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle(messages.clone()));
     let counters = Arc::new(Counters::default());
     counters.reloaded(true, SystemTime::now());
+    counters.opened(secure.counters());
     ports::open_http("[control] http", config.http, &handle, &counters)?;
     let listener = xmpp::open(config.listen)
         .map_err(|error| io::Error::new(error.kind(), format!("[control] listen: {error}")))?;
@@ -39,7 +41,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     let _ = messages
         .send(Message::Configure(Arc::new(config.inventory.clone())))
         .await;
-    let accepting = tokio::spawn(xmpp::accept(listener, arrivals));
+    let accepting = tokio::spawn(xmpp::accept(listener, arrivals, secure));
     if let Some(acceptor) = &acceptor {
         certificates::measure(&counters, CONTROL, acceptor);
     }

@@ -15,7 +15,8 @@ use crate::driver::control::Arrived;
 use crate::driver::log;
 use crate::driver::stream::Secure;
 use crate::event::ServiceEvent;
-use crate::tls::Acceptor;
+use crate::listen::Counters;
+use crate::tls::{Acceptor, Cause};
 
 /// Connections that may wait in the kernel: all agents may connect at once.
 const BACKLOG_CONNECTIONS: u32 = 1024;
@@ -37,8 +38,9 @@ pub fn open(address: SocketAddr) -> io::Result<TcpListener> {
     listen().map_err(|error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
-/// Passes each connection to the control node, until that is gone.
-pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStream>>) {
+/// Passes each connection to the control node, until that is gone. Connections count when they are accepted, or with TLS
+/// after the handshake.
+pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStream>>, acceptor: TcpAcceptor) {
     loop {
         let accepted = match listener.accept().await {
             Ok((socket, from)) => prepare(&socket).map(|()| Arrived { socket, from }),
@@ -49,34 +51,62 @@ pub async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrived<TcpStr
         };
         match accepted {
             Ok(arrived) => {
+                if !acceptor.is_secure() {
+                    acceptor.counters.count_accepted();
+                }
                 if arrivals.send(arrived).await.is_err() {
                     return;
                 }
             }
-            Err(error) => log::event(&ServiceEvent::AcceptFailed {
-                port: "listen",
-                problem: error.to_string(),
-            }),
+            Err(error) => {
+                acceptor.counters.count_refused(Cause::Accept);
+                log::event(&ServiceEvent::AcceptFailed {
+                    port: "listen",
+                    problem: error.to_string(),
+                });
+            }
         }
     }
 }
 
 /// The server end of TLS on accepted connections, if configured.
-#[derive(Debug)]
-pub struct TcpAcceptor(pub Option<Arc<Acceptor>>);
+#[derive(Clone, Debug)]
+pub struct TcpAcceptor {
+    acceptor: Option<Arc<Acceptor>>,
+    counters: Arc<Counters>,
+}
+
+impl TcpAcceptor {
+    /// Counts every connection from now on.
+    pub fn new(acceptor: Option<Arc<Acceptor>>) -> Self {
+        let counters = Arc::default();
+        Self { acceptor, counters }
+    }
+
+    /// Counters of accepted and refused connections.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+}
 
 impl Secure<TcpStream> for TcpAcceptor {
     type Secured = TlsStream<TcpStream>;
 
     fn is_secure(&self) -> bool {
-        self.0.is_some()
+        self.acceptor.is_some()
     }
 
     async fn secure(&self, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, Certificate)> {
-        let acceptor = self.0.as_ref().ok_or_else(no_tls)?;
-        acceptor
-            .accept(socket)
-            .await
-            .map_err(|refusal| io::Error::other(refusal.what))
+        let acceptor = self.acceptor.as_ref().ok_or_else(no_tls)?;
+        match acceptor.accept(socket).await {
+            Ok(secured) => {
+                self.counters.count_accepted();
+                Ok(secured)
+            }
+            Err(refusal) => {
+                self.counters.count_refused(refusal.cause);
+                Err(io::Error::other(refusal.what))
+            }
+        }
     }
 }
