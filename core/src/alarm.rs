@@ -31,6 +31,8 @@ pub enum AlarmKind {
     TableFull,
     /// Another program undoes what was written.
     OtherWriter,
+    /// Too many deletions at once wait for an operator.
+    DeletionsWithheld,
 }
 
 impl AlarmKind {
@@ -43,6 +45,7 @@ impl AlarmKind {
         Self::WritesStopped,
         Self::TableFull,
         Self::OtherWriter,
+        Self::DeletionsWithheld,
     ];
 
     /// The label of a metric, and the text in JSON.
@@ -55,6 +58,7 @@ impl AlarmKind {
             Self::WritesStopped => "writes_stopped",
             Self::TableFull => "table_full",
             Self::OtherWriter => "other_writer",
+            Self::DeletionsWithheld => "deletions_withheld",
         }
     }
 
@@ -68,6 +72,7 @@ impl AlarmKind {
             Self::WritesStopped => "WRITES STOPPED",
             Self::TableFull => "TABLE FULL",
             Self::OtherWriter => "ANOTHER PROGRAM WRITES HERE",
+            Self::DeletionsWithheld => "DELETIONS WITHHELD",
         }
     }
 }

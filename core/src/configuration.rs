@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::brake::Brake;
 use crate::contrail_schema::LOGICAL_SWITCH_PREFIX;
 use crate::ids::{LogicalSwitchName, Mac, PortName, SwitchName, Uuid, Vni};
 use crate::machine::{Certificate, Fingerprint};
@@ -36,6 +37,9 @@ pub struct SessionOptions {
     pub keepalive: Option<Duration>,
     /// The time that a switch has to remove its own local MACs before a logical switch is deleted over them.
     pub local_macs_grace: Duration,
+    /// The bounds above which deletions wait for an operator; `None` deletes everything at once.
+    #[serde(default)]
+    pub brake: Option<Brake>,
     /// The values for the switch's `Manager` row where no operator has set it; `None` leaves the row alone.
     pub manager: Option<ManagerTimers>,
     /// Routes come from control nodes: no remote MAC is deleted before those of its network are complete.
@@ -145,6 +149,7 @@ impl SessionOptions {
             logical_switch_prefix: LOGICAL_SWITCH_PREFIX.into(),
             keepalive: Some(Duration::from_secs(10)),
             local_macs_grace: Self::LOCAL_MACS_GRACE,
+            brake: None,
             manager: Some(ManagerTimers {
                 target: None,
                 max_backoff_ms: 1000,

@@ -230,6 +230,27 @@ pub enum What {
         /// Which object.
         object: Object,
     },
+    /// A configuration no longer desires this, in a switch that was read before.
+    Reconfigured {
+        /// Bindings that go, beyond those that are bound anew.
+        bindings: usize,
+        /// Logical switches that go.
+        logical_switches: usize,
+        /// Remote MACs that go.
+        macs: usize,
+    },
+    /// A configuration would delete too much at once: the deletions wait for an operator.
+    DeletionsWithheld {
+        /// Rows that would be deleted.
+        deletions: usize,
+        /// All rows of ours.
+        of: usize,
+    },
+    /// An operator confirmed the deletions.
+    DeletionsConfirmed {
+        /// Rows that are deleted.
+        deletions: usize,
+    },
     /// Another client changes objects as often as they are repaired: another program writes to the switch.
     Contested {
         /// The number of objects.
@@ -438,6 +459,9 @@ impl LogEvent for What {
         Quarantined,
         Repaired,
         Contested,
+        Reconfigured,
+        DeletionsWithheld,
+        DeletionsConfirmed,
         BindingReplaced,
         VniTaken,
         LockRefused,
@@ -461,7 +485,8 @@ impl LogEvent for What {
             Self::TunnelEndWrong { .. } | Self::Contested { .. } | Self::SwitchFaults { .. } => Level::Warn,
             Self::TunnelEndRight { .. } => Level::Info,
             Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } => Level::Error,
-            Self::WritesStopped { .. } | Self::TableFull { .. } => Level::Error,
+            Self::WritesStopped { .. } | Self::TableFull { .. } | Self::DeletionsWithheld { .. } => Level::Error,
+            Self::Reconfigured { .. } | Self::DeletionsConfirmed { .. } => Level::Info,
             Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,
@@ -537,6 +562,30 @@ impl fmt::Display for What {
             Self::WritesResumed { lane } => write!(f, "{lane}: the switch has room again"),
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "{object} was changed by another client, and is as desired again"),
+            Self::Reconfigured {
+                bindings,
+                logical_switches,
+                macs,
+            } => {
+                let bindings = count(*bindings, "binding", "bindings");
+                let logical_switches = count(*logical_switches, "logical switch", "logical switches");
+                write!(
+                    f,
+                    "{bindings}, {logical_switches} and {} go",
+                    count(*macs, "MAC", "MACs")
+                )
+            }
+            Self::DeletionsWithheld { deletions, of } => write!(
+                f,
+                "the configuration lost {deletions} of {of} rows: they stay until `tandem ctl confirm`; all else goes on"
+            ),
+            Self::DeletionsConfirmed { deletions } => {
+                write!(
+                    f,
+                    "{} confirmed by the operator",
+                    count(*deletions, "deletion", "deletions")
+                )
+            }
             Self::Contested {
                 objects,
                 repairs,

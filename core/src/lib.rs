@@ -13,6 +13,7 @@ mod planted;
 pub mod agent;
 pub mod alarm;
 pub mod bounds;
+pub mod brake;
 mod close;
 pub mod configuration;
 pub mod contrail_schema;

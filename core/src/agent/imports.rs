@@ -197,6 +197,7 @@ mod tests {
                 | Command::Bar(_)
                 | Command::Fit
                 | Command::Probe(_)
+                | Command::Confirm
                 | Command::Retry => None,
                 Command::Drain | Command::HandOver | Command::Close(_) => None,
             }

@@ -16,6 +16,11 @@ pub enum Order {
         /// The switch.
         switch: SwitchName,
     },
+    /// Delete what is withheld because it is too much at once.
+    Confirm {
+        /// The switch; `None` is every switch.
+        switch: Option<SwitchName>,
+    },
     /// Try the objects in quarantine now.
     Retry {
         /// The switch; `None` is every switch.

@@ -16,7 +16,16 @@ impl Agent {
             Order::Drain => Some(self.leave_all(now)),
             Order::Resume => Some(self.resume()),
             Order::Release { switch } => self.release(now, id, switch).err(),
-            Order::Retry { switch } => Some(self.retry(switch)),
+            Order::Retry { switch } => Some(self.order_sessions(
+                switch,
+                || Command::Retry,
+                ["tries everything again now", "try everything again now"],
+            )),
+            Order::Confirm { switch } => Some(self.order_sessions(
+                switch,
+                || Command::Confirm,
+                ["deletes what was withheld", "delete what was withheld"],
+            )),
         };
         if let Some(answer) = answer {
             self.outputs.push_back(Output::Ordered { id, answer });
@@ -118,7 +127,9 @@ impl Agent {
         Ok(())
     }
 
-    fn retry(&mut self, switch: Option<SwitchName>) -> Answer {
+    /// The sessions with one switch, or with all, receive a command; `done` is what one of them, or
+    /// several, do then.
+    fn order_sessions(&mut self, switch: Option<SwitchName>, command: impl Fn() -> Command, done: [&str; 2]) -> Answer {
         let conns = match &switch {
             Some(switch) => match self.configured(switch) {
                 Ok(()) => self.sessions_with(switch),
@@ -130,10 +141,11 @@ impl Agent {
         if conns.is_empty() {
             return Answer::refused(format!("this agent has no session{of}"));
         }
-        self.command_these(&conns, || Command::Retry);
+        self.command_these(&conns, command);
+        let [one, several] = done;
         Answer::done(match conns.len() {
-            1 => format!("1 session{of} tries everything again now"),
-            count => format!("{count} sessions{of} try everything again now"),
+            1 => format!("1 session{of} {one}"),
+            count => format!("{count} sessions{of} {several}"),
         })
     }
 

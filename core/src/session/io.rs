@@ -62,6 +62,8 @@ pub enum Command {
     Probe(u64),
     /// Try everything now that the switch rejected, or that waits.
     Retry,
+    /// The operator confirms the deletions that are withheld.
+    Confirm,
     /// The agent drains: let writes settle, release the lock, and close.
     Drain,
     /// The same, for the other agent of the pair is to have the switch.

@@ -19,6 +19,7 @@
 //! one object come from a function of `plan`, which changes nothing.
 
 mod alarms;
+mod brake;
 mod desired;
 mod exporter;
 mod faults;
@@ -51,6 +52,7 @@ use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
 use crate::status::{Ownership, Phase};
 use crate::switch_identity::SwitchRow;
 use crate::time::{Deadline, Time};
+use brake::Withheld;
 use desired::Desired;
 use exporter::Exporter;
 use faults::Faults;
@@ -89,6 +91,7 @@ pub struct Session {
     lock_refused: Option<String>,
     /// Why the agent has barred the session, for the operator.
     barred: Option<String>,
+    withheld: Withheld,
     /// The time of the last input: work that is left is due since then.
     now: Time,
 }
@@ -114,6 +117,7 @@ impl Session {
             exporter: Exporter::new(options),
             reconciler: Reconciler::default(),
             progress: Progress::new(),
+            withheld: Withheld::default(),
             stats: Stats::default(),
             rows: BTreeMap::new(),
             tunnel_ends: TunnelEnds::default(),
@@ -205,6 +209,7 @@ impl Session {
             }
             Command::Bar(why) => self.bar(why),
             Command::Probe(number) => self.wire.probe(now, number),
+            Command::Confirm => self.confirm(),
             Command::Retry => self.reconciler.retry_all(),
             Command::Drain => {
                 self.lease.stop();

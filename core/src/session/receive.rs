@@ -217,6 +217,7 @@ impl Session {
                     let (local, remote) = (self.replica.ucast_local.count(), self.replica.ucast_remote.count());
                     self.report(What::Read { local, remote });
                     self.wire.notify(Notice::Read);
+                    self.apply_brake();
                     self.mark_all();
                 }
             }

@@ -99,6 +99,10 @@ impl Session {
             let switches = self.rows.clone();
             self.wire.notify(Notice::Identified { switches });
         }
+        if self.progress.tables_read() && !new {
+            self.report_reconfigured();
+        }
+        self.apply_brake();
         match changed {
             Some(changed) => self.mark_changed(changed),
             None => self.mark_all(),

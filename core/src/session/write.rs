@@ -169,6 +169,7 @@ impl Session {
             underway: self.reconciler.underway(),
             tables_read: self.progress.tables_read(),
             replication_mode: self.progress.schema().is_some_and(|schema| schema.replication_mode),
+            withheld: self.is_withheld(),
             limits: self.progress.schema().map_or(&NO_LIMITS, |schema| &schema.limits),
         }
     }

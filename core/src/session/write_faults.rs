@@ -1,6 +1,7 @@
 //! Alarms of what keeps a session that may write from writing everything.
 
 use super::Session;
+use super::brake::Withheld;
 use crate::alarm::{AlarmKind, SessionAlarm};
 use crate::text::count;
 
@@ -8,7 +9,7 @@ impl Session {
     /// Faults that keep a session that may write from writing everything.
     pub(super) fn write_faults(&self) -> impl Iterator<Item = SessionAlarm> + '_ {
         let room = self.stopped_lanes().chain(self.full_tables());
-        room.chain(self.other_writer())
+        room.chain(self.other_writer()).chain(self.withheld_deletions())
     }
 
     /// Objects that another client fights over; the one that was repaired most often is named.
@@ -20,6 +21,19 @@ impl Session {
             kind: AlarmKind::OtherWriter,
             objects,
             detail: format!("{object} was repaired {repairs}; found {} last", fight.found),
+        })
+    }
+
+    /// Deletions that wait for an operator.
+    fn withheld_deletions(&self) -> Option<SessionAlarm> {
+        let Withheld::Deletions(surplus) = self.withheld else {
+            return None;
+        };
+        let (objects, of) = (surplus.deletions(), surplus.of());
+        Some(SessionAlarm {
+            kind: AlarmKind::DeletionsWithheld,
+            objects,
+            detail: format!("the configuration lost {objects} of {of} rows; `tandem ctl confirm` deletes them"),
         })
     }
 

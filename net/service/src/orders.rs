@@ -40,6 +40,12 @@ pub enum Request {
         /// The switch.
         switch: SwitchName,
     },
+    /// Delete what is withheld.
+    Confirm {
+        /// The switch; without one, all.
+        #[serde(default)]
+        switch: Option<SwitchName>,
+    },
     /// Try objects in quarantine now.
     Retry {
         /// The switch; without one, all.
@@ -173,6 +179,7 @@ async fn obey(request: Request, agent: &impl Obeys) -> Answer {
         Request::Drain {} => Order::Drain,
         Request::Resume {} => Order::Resume,
         Request::Release { switch } => Order::Release { switch },
+        Request::Confirm { switch } => Order::Confirm { switch },
         Request::Retry { switch } => Order::Retry { switch },
     };
     let gone = || Answer::refused("the worker has ended");

@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod bindings;
 mod book;
+mod brake;
 mod broadcast;
 mod busy;
 mod contents;

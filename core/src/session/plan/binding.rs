@@ -29,11 +29,20 @@ pub(super) fn port(view: &View, switch: &SwitchName, port: &PortName, transactio
         planted!(view.desired, ForeignBindingDeleted) || view.replica.logical_switches.network(*row).is_some()
     };
     // A logical switch that is still to come may wait for the VNI of one that can only go when this VLAN lets go.
-    let awaits = |vlan: &VlanId| desired.get(vlan).is_none_or(Option::is_none);
+    let awaits = |vlan: &VlanId| match desired.get(vlan) {
+        Some(row) => row.is_none(),
+        None => !view.withheld,
+    };
     let stale = found.iter().filter(|(vlan, row)| awaits(vlan) && ours(row));
     let stale: Vec<VlanId> = stale.map(|(vlan, _)| *vlan).collect();
     if bind.is_empty() && stale.is_empty() {
-        return Step::Right;
+        let surplus = |(vlan, row): (&VlanId, &Uuid)| !desired.contains_key(vlan) && ours(row);
+        let withheld = view.withheld && found.iter().any(surplus);
+        return if withheld {
+            Step::Wait(Wait::Withheld)
+        } else {
+            Step::Right
+        };
     }
     let complete = view.desired.is_configuration_complete();
     if bind.is_empty() && !complete {

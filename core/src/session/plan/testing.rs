@@ -91,6 +91,7 @@ impl Scene {
             underway: &self.underway,
             tables_read: true,
             replication_mode: true,
+            withheld: false,
             limits: &Limits::default(),
         };
         let mut transaction = Transaction::new(None, "");

@@ -21,6 +21,8 @@ pub(in crate::session) struct View<'a> {
     pub(in crate::session) tables_read: bool,
     /// The schema has `Logical_Switch.replication_mode`.
     pub(in crate::session) replication_mode: bool,
+    /// Deletions wait for an operator.
+    pub(in crate::session) withheld: bool,
     /// The limits of tables.
     pub(in crate::session) limits: &'a Limits,
 }

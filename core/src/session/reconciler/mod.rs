@@ -136,7 +136,7 @@ impl Reconciler {
         let full = self.ledger.waits().filter_map(|on| match on {
             Wait::Full { table, limit } => Some((*table, *limit)),
             Wait::Locator(_) | Wait::Vni { .. } | Wait::VniInFlight(_) => None,
-            Wait::Incomplete | Wait::Bound | Wait::LocalMacs { .. } => None,
+            Wait::Incomplete | Wait::Withheld | Wait::Bound | Wait::LocalMacs { .. } => None,
         });
         full.collect()
     }
@@ -260,7 +260,7 @@ impl Reconciler {
     fn file_retirement(&mut self, lane: Lane, network: Uuid, step: &Step) {
         match step {
             Step::Wait(Wait::LocalMacs { until }) => self.underway.retire(network, *until),
-            Step::Wait(Wait::Incomplete | Wait::Bound) | Step::Delete => {}
+            Step::Wait(Wait::Incomplete | Wait::Withheld | Wait::Bound) | Step::Delete => {}
             Step::Write { .. } if lane == Lane::Deletions => {}
             Step::Wait(_) | Step::Right | Step::Write { .. } => self.underway.keep(network),
         }
@@ -323,7 +323,8 @@ impl Reconciler {
         self.ledger.release(|on| match on {
             Wait::Locator(vtep) => creates.contains(vtep),
             Wait::VniInFlight(vni) => gives.contains(vni),
-            Wait::Vni { .. } | Wait::Full { .. } | Wait::Incomplete | Wait::Bound | Wait::LocalMacs { .. } => false,
+            Wait::Vni { .. } | Wait::Full { .. } | Wait::Incomplete | Wait::Withheld => false,
+            Wait::Bound | Wait::LocalMacs { .. } => false,
         });
     }
 
@@ -363,7 +364,7 @@ impl Reconciler {
         let until = self.ledger.waits().filter_map(|on| match on {
             Wait::LocalMacs { until } => Some(*until),
             Wait::Locator(_) | Wait::Vni { .. } | Wait::VniInFlight(_) | Wait::Full { .. } => None,
-            Wait::Incomplete | Wait::Bound => None,
+            Wait::Incomplete | Wait::Withheld | Wait::Bound => None,
         });
         let at = until.min()?;
         let why = Why::LocalMacsDue;

@@ -20,6 +20,8 @@ pub(in crate::session) enum Wait {
     Full { table: Limited, limit: Limit },
     /// Nothing is deleted before everything that could desire it is known.
     Incomplete,
+    /// Too many deletions at once: an operator has to confirm them.
+    Withheld,
     /// Ports are still bound to the logical switch.
     Bound,
     /// The switch has until then to take back the MACs that it learned in the logical switch.
@@ -36,6 +38,7 @@ impl fmt::Display for Wait {
             Self::VniInFlight(vni) => write!(f, "another transaction is giving VNI {vni} to a logical switch"),
             Self::Full { table, limit } => write!(f, "{} is at {limit}", table.name()),
             Self::Incomplete => f.write_str("not deleted before configuration and routes are complete"),
+            Self::Withheld => f.write_str("too many deletions at once: withheld until `tandem ctl confirm`"),
             Self::Bound => f.write_str("ports are still bound to it"),
             Self::LocalMacs { .. } => f.write_str("the switch has not yet taken back the MACs that it learned"),
         }

@@ -53,6 +53,11 @@ enum Order {
         /// The name of the switch
         switch: String,
     },
+    /// Deletes what is withheld because a configuration lost too much at once
+    Confirm {
+        /// The name of the switch; all without one
+        switch: Option<String>,
+    },
     /// Tries everything now that switches rejected
     Retry {
         /// The name of the switch; all without one
@@ -91,6 +96,9 @@ fn request(order: &Order) -> Request {
         Order::Drain => Request::Drain {},
         Order::Resume => Request::Resume {},
         Order::Release { switch } => Request::Release { switch: name(switch) },
+        Order::Confirm { switch } => Request::Confirm {
+            switch: switch.as_ref().map(name),
+        },
         Order::Retry { switch } => Request::Retry {
             switch: switch.as_ref().map(name),
         },

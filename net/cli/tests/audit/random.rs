@@ -32,6 +32,8 @@ fn any_dirty_database_becomes_the_desired_state_and_foreign_rows_survive_untouch
     options.more = toml::toml! {
         [audit]
         local_macs_grace = "50ms"
+        [brake]
+        rows = 0
         [log]
         level = "debug"
     };

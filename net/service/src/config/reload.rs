@@ -36,6 +36,7 @@ impl AgentConfig {
             waiting.extend([
                 keep(&mut ours.keepalive, theirs.keepalive, "[keepalive]"),
                 keep(&mut ours.local_macs_grace, theirs.local_macs_grace, "[audit]"),
+                keep(&mut ours.brake, theirs.brake, "[brake]"),
                 keep(&mut ours.manager, theirs.manager, "[manager]"),
             ]);
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use tandem_core::brake::Brake;
 use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, SessionOptions};
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
@@ -83,6 +84,18 @@ const LOCAL_MACS_GRACE: Key<Duration> = Key {
     read: values::duration,
     example: r#""15s""#,
     what: "how long a switch has to remove its own MACs before a logical switch is deleted",
+};
+const BRAKE_PERCENT: Key<usize> = Key {
+    name: "percent",
+    read: values::percent,
+    example: "30",
+    what: "the part of the rows above which deletions wait for `tandem ctl confirm`; 0 is off",
+};
+const BRAKE_ROWS: Key<usize> = Key {
+    name: "rows",
+    read: values::count,
+    example: "20",
+    what: "the number of rows above which deletions wait for `tandem ctl confirm`; 0 is off",
 };
 const SET: Key<bool> = Key {
     name: "set",
@@ -170,6 +183,7 @@ fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<(Range<usize
         table.finish(problems);
         grace
     });
+    let brake = brake(root, problems);
     let manager = manager(root, problems);
     let mut agent = root.required_section("agent", "`name` and `tsn_ip`", problems)?;
     let name = agent.required(&NAME, problems);
@@ -185,6 +199,7 @@ fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<(Range<usize
         logical_switch_prefix: or(prefix, default.logical_switch_prefix),
         keepalive: or(keepalive.flatten(), default.keepalive),
         local_macs_grace: or(audit.flatten(), default.local_macs_grace),
+        brake,
         manager: match manager {
             Some(Some(manager)) => Some(manager),
             Some(None) => None,
@@ -193,6 +208,17 @@ fn session(root: &mut Table<'_>, problems: &mut Problems) -> Option<(Range<usize
         ..default
     };
     Some((name.span, options))
+}
+
+/// The brake on deletions; `None` if one of its bounds is 0.
+fn brake(root: &mut Table<'_>, problems: &mut Problems) -> Option<Brake> {
+    let mut brake = Brake::DEFAULT;
+    if let Some(mut table) = root.section("brake", problems) {
+        brake.percent = or(table.optional(&BRAKE_PERCENT, problems), brake.percent);
+        brake.rows = or(table.optional(&BRAKE_ROWS, problems), brake.rows);
+        table.finish(problems);
+    }
+    Some(brake).filter(|brake| brake.percent > 0 && brake.rows > 0)
 }
 
 /// `None` without a section, `Some(None)` if the section leaves the row as it is.

@@ -197,6 +197,9 @@ max_backoff = "2s"
 inactivity_probe = "0s"
 [audit]
 local_macs_grace = "1m"
+[brake]
+percent = 50
+rows = 100
 [failover]
 stale_hold = "0s"
 [peer]

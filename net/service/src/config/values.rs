@@ -320,6 +320,21 @@ pub(super) fn vlan(value: &DeValue<'_>) -> Result<VlanId, String> {
         .ok_or_else(|| format!("{number} must be between 0 (untagged) and 4095"))
 }
 
+/// A number, or 0.
+pub(super) fn count(value: &DeValue<'_>) -> Result<usize, String> {
+    let number = integer(value)?;
+    usize::try_from(number).map_err(|_| format!("{number} must be at least 0"))
+}
+
+/// A part of a hundred.
+pub(super) fn percent(value: &DeValue<'_>) -> Result<usize, String> {
+    let percent = count(value)?;
+    if percent > 100 {
+        return Err(format!("{percent} must be between 0 and 100"));
+    }
+    Ok(percent)
+}
+
 /// A number of rows, at least one.
 pub(super) fn rows(value: &DeValue<'_>) -> Result<usize, String> {
     let number = integer(value)?;
