@@ -37,7 +37,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Unfenced,
         Self::Duplicate,
         Self::WrongTunnelEnd,
