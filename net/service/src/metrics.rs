@@ -2,6 +2,7 @@
 
 mod control;
 mod process;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +10,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tandem_core::alarm::AlarmKind;
 use tandem_core::health::Grade;
@@ -18,6 +17,7 @@ use tandem_core::status::{AgentStatus, Alarm, SessionStatus, SwitchStatus, Uplin
 use tandem_core::{CloseCounts, CloseReason, SwitchName};
 
 pub use process::process;
+pub use values::{Labels, Metrics};
 
 use crate::tls::Cause;
 use crate::{listen, logging};
@@ -96,60 +96,6 @@ impl Measured for AgentStatus {
         switches(metrics, self);
         takeovers(metrics, self);
         closed(metrics, [("ovsdb", &self.closed), ("xmpp", &self.closed_uplinks)]);
-    }
-}
-
-/// The labels of a value: name and value of each.
-pub type Labels = Vec<(&'static str, String)>;
-
-/// The metrics of one scrape.
-#[derive(Debug)]
-pub struct Metrics(Registry);
-
-impl Metrics {
-    /// Adds values that may go up and down.
-    pub(crate) fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
-        self.0.register(name, help, Gauges(values.into_iter().collect()));
-    }
-
-    /// Adds values that only grow. The encoder appends `_total` to the name.
-    pub(crate) fn counters(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, u64)>) {
-        self.0.register(name, help, Counts(values.into_iter().collect()));
-    }
-}
-
-/// Values that were computed before, in their order of output.
-#[derive(Debug)]
-struct Gauges(Vec<(Labels, f64)>);
-
-#[derive(Debug)]
-struct Counts(Vec<(Labels, u64)>);
-
-impl EncodeMetric for Gauges {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(labels, value)| match labels.as_slice() {
-            [] => encoder.encode_gauge(value),
-            labels => encoder.encode_family(&labels)?.encode_gauge(value),
-        })
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Gauge
-    }
-}
-
-impl EncodeMetric for Counts {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(labels, value)| match labels.as_slice() {
-            [] => encoder.encode_counter::<NoLabelSet, _, u64>(value, None),
-            labels => encoder
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, _, u64>(value, None),
-        })
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
     }
 }
 

@@ -1,0 +1,61 @@
+//! Values that were computed before, as the encoder takes them.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+/// The labels of a value: name and value of each.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// The metrics of one scrape.
+#[derive(Debug)]
+pub struct Metrics(pub(super) Registry);
+
+impl Metrics {
+    /// Adds values that may go up and down.
+    pub(crate) fn gauges(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, f64)>) {
+        self.0.register(name, help, Gauges(values.into_iter().collect()));
+    }
+
+    /// Adds values that only grow. The encoder appends `_total` to the name.
+    pub(crate) fn counters(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (Labels, u64)>) {
+        self.0.register(name, help, Counts(values.into_iter().collect()));
+    }
+}
+
+/// Values that were computed before, in their order of output.
+#[derive(Debug)]
+struct Gauges(Vec<(Labels, f64)>);
+
+#[derive(Debug)]
+struct Counts(Vec<(Labels, u64)>);
+
+impl EncodeMetric for Gauges {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(labels, value)| match labels.as_slice() {
+            [] => encoder.encode_gauge(value),
+            labels => encoder.encode_family(&labels)?.encode_gauge(value),
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
+impl EncodeMetric for Counts {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(labels, value)| match labels.as_slice() {
+            [] => encoder.encode_counter::<NoLabelSet, _, u64>(value, None),
+            labels => encoder
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(value, None),
+        })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
