@@ -101,11 +101,16 @@ impl Fabric {
         }
     }
 
-    /// The MACs of a network that have a stale path.
-    pub fn stale_macs(&self, network: Uuid) -> Vec<Mac> {
-        let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
-        let stale = macs.filter(|(_, paths)| paths.values().any(|entry| entry.stale));
-        stale.map(|((_, mac), _)| *mac).collect()
+    /// Looks at some MACs of a network, from this one on. Returns how many, those that have a stale path, and the next to look
+    /// at.
+    pub fn stale_macs(&self, network: Uuid, from: Mac, at_most: usize) -> (usize, Vec<Mac>, Option<Mac>) {
+        let mut macs = self.macs.range((network, from)..=(network, Mac::BROADCAST));
+        let looked: Vec<_> = macs.by_ref().take(at_most).collect();
+        let stale = looked
+            .iter()
+            .filter(|(_, paths)| paths.values().any(|entry| entry.stale));
+        let stale = stale.map(|((_, mac), _)| *mac).collect();
+        (looked.len(), stale, macs.next().map(|((_, mac), _)| *mac))
     }
 
     /// Removes the stale paths of a MAC: every path that still exists was sent again.
@@ -231,7 +236,7 @@ mod tests {
         fabric
             .insert(0, NETWORK, key(), path(1, 100, 1))
             .expect("there is room");
-        assert_eq!(fabric.stale_macs(NETWORK), [other.mac]);
+        assert_eq!(fabric.stale_macs(NETWORK, Mac([0; 6]), 10).1, [other.mac]);
         fabric.sweep(NETWORK, other.mac);
         assert_eq!(fabric.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
     }

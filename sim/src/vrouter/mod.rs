@@ -242,7 +242,7 @@ impl VRouter {
     fn sweep(&mut self) {
         let complete = self.networks.values().filter(|network| self.is_complete(**network));
         for network in complete.copied().collect::<Vec<_>>() {
-            for mac in self.fabric.stale_macs(network) {
+            for mac in self.fabric.stale_macs(network, Mac([0; 6]), usize::MAX).1 {
                 self.change(network, mac, |fabric| fabric.sweep(network, mac));
             }
         }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use super::adverts::Advert;
 use super::fabric::{Fabric, ReceivedPath};
 use super::hold::{Changed, Served};
-use crate::bounds::ROUTES_PER_STEP;
+use crate::bounds::{LOOKS_PER_STEP, ROUTES_PER_STEP};
 use crate::configuration::Configuration;
 use crate::event::Route;
 use crate::evpn::{InstanceName, Key};
@@ -60,6 +60,10 @@ pub struct Uplinks {
     instances: Instances,
     fabric: Fabric,
     complete: CompleteNetworks,
+    /// Complete networks in which something stale may be left, and the next MAC to look at.
+    sweeping: BTreeMap<Uuid, Mac>,
+    /// MACs that this step may still look at for that.
+    looks: usize,
     publications: Publications,
     now: Time,
     outputs: VecDeque<Output>,
@@ -86,6 +90,8 @@ impl Uplinks {
             instances: Instances::default(),
             fabric: Fabric::default(),
             complete: CompleteNetworks::default(),
+            sweeping: BTreeMap::new(),
+            looks: 0,
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
         }
@@ -258,6 +264,7 @@ impl Uplinks {
         if any {
             self.update_complete();
         }
+        self.sweep_more();
         self.source.on_timeout(now, &self.connections, &mut self.outputs);
         let changed = self.publications.expire(now);
         self.on_held(changed);
@@ -368,6 +375,7 @@ impl Machine for Uplinks {
     fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         self.now = now;
+        self.looks = LOOKS_PER_STEP;
         match input {
             Input::Opened {
                 id,
@@ -408,7 +416,8 @@ impl Machine for Uplinks {
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
         let uplinks = || self.connections.uplinks();
         let deadline = |why| move |at| Deadline { at, why };
-        let more = uplinks().any(Uplink::can_publish).then_some(self.now);
+        let has_more = uplinks().any(Uplink::can_publish) || !self.sweeping.is_empty();
+        let more = has_more.then_some(self.now);
         let quiet = uplinks().filter_map(|uplink| uplink.subscriptions().quiet_at()).min();
         let deadlines = [
             more.map(deadline(Why::MoreWork)),

@@ -26,10 +26,40 @@ impl Uplinks {
         }
     }
 
+    /// What is stale in a network goes: a bounded number of its MACs at once, the others in later steps.
     pub(super) fn sweep_network(&mut self, network: Uuid) {
-        for mac in self.fabric.stale_macs(network) {
+        self.sweeping.insert(network, Mac([0; 6]));
+        self.sweep_some(network);
+    }
+
+    /// Goes on with the networks in which something stale may be left.
+    pub(super) fn sweep_more(&mut self) {
+        while self.looks > 0
+            && let Some((network, _)) = self.sweeping.first_key_value()
+        {
+            let network = *network;
+            match self.is_complete(network) {
+                true => self.sweep_some(network),
+                // It is swept anew when it is complete again.
+                false => drop(self.sweeping.remove(&network)),
+            }
+        }
+    }
+
+    fn sweep_some(&mut self, network: Uuid) {
+        let Some(from) = self.sweeping.get(&network).filter(|_| self.looks > 0) else {
+            return;
+        };
+        let (looked, stale, next) = self.fabric.stale_macs(network, *from, self.looks);
+        // A network without MACs costs a look, too.
+        self.looks = self.looks.saturating_sub(looked.max(1));
+        for mac in stale {
             self.sweep(network, mac);
         }
+        match next {
+            Some(next) => self.sweeping.insert(network, next),
+            None => self.sweeping.remove(&network),
+        };
     }
 
     /// Our route of a MAC changed: the path that we presumed for it goes, if its network is complete.
