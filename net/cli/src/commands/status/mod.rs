@@ -1,5 +1,6 @@
 //! `tandem status`: shows the status of a running agent or control node.
 
+mod answer;
 mod control;
 mod fetch;
 #[cfg(test)]
@@ -12,12 +13,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use tandem_core::control::ControlStatus;
-use tandem_core::status::AgentStatus;
 
 use super::{Exit, Output};
+use answer::Status;
 use tandem_net::config::{self, Disk, Files};
 
 /// Shows the status of a running agent or control node: owners, pending work, quarantine, paths
@@ -91,31 +90,11 @@ impl Args {
     }
 }
 
-/// What answers.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-enum Status {
-    Agent(AgentStatus),
-    Control(ControlStatus),
-}
-
 impl Status {
     fn render(&self) -> String {
         match self {
             Self::Agent(status) => table::render(status),
             Self::Control(status) => control::render(status),
-        }
-    }
-
-    /// Only a control node has clients.
-    fn parse(json: &[u8]) -> serde_json::Result<Self> {
-        #[derive(Deserialize)]
-        struct Head {
-            clients: Option<IgnoredAny>,
-        }
-        match serde_json::from_slice::<Head>(json)?.clients {
-            None => serde_json::from_slice(json).map(Self::Agent),
-            Some(_) => serde_json::from_slice(json).map(Self::Control),
         }
     }
 }
@@ -233,6 +212,8 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use tokio::net::TcpListener;
+
+    use tandem_core::status::AgentStatus;
 
     use super::*;
     use tandem_net::http::{StatusSource, serve};

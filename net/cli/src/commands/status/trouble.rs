@@ -5,7 +5,7 @@ use tandem_core::control;
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, Phase, SessionStatus, SwitchStatus};
 
-use super::Status;
+use super::answer::Status;
 use crate::commands::count;
 
 /// The number of faults of switches.
