@@ -1,7 +1,7 @@
 //! Alarms of what keeps a session that may write from writing everything.
 
 use super::Session;
-use super::brake::Withheld;
+use super::surplus::Withheld;
 use crate::alarm::{AlarmKind, SessionAlarm};
 use crate::text::count;
 
