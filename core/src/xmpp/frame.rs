@@ -19,6 +19,8 @@ pub enum Frame<'a> {
     Proceed,
     /// An `iq` or a `message`, from its first byte to its last.
     Stanza(&'a [u8]),
+    /// The peer is about to end the stream, and gives the condition (RFC 6120, section 4.9.3).
+    Error(Box<str>),
     /// The end. Whatever follows is nothing.
     End,
 }

@@ -34,6 +34,12 @@ pub const KEEPALIVE_BYTES: [u8; 2] = [0xC8, 0x80];
 /// The approximate size of a stanza with one route, in bytes.
 const STANZA_BYTES: usize = 1 << 10;
 
+/// The namespace of the conditions with which an end closes a stream.
+const ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+
+/// The condition of a stream that another one with the same name replaces, or keeps out.
+const CONFLICT: &str = "conflict";
+
 /// Which end of a stream this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
@@ -318,6 +324,14 @@ impl Stream {
                     "the peer requires TLS, which is not configured here",
                 )));
             }
+            (_, Frame::Error(condition)) => {
+                let why = match &*condition {
+                    CONFLICT => "another client with the same name is connected",
+                    other => other,
+                };
+                let why = format!("the peer ended the stream: {why}");
+                return Err(Some(CloseWhy::new(CloseReason::PeerClosed, why)));
+            }
             (_, Frame::End) => {
                 return Err(Some(CloseWhy::new(
                     CloseReason::PeerClosed,
@@ -454,6 +468,10 @@ impl Stream {
         }
         self.flush();
         if self.phase == Phase::Established {
+            // The only reason that a client cannot find out by itself.
+            if matches!(why.reason, CloseReason::Replaced | CloseReason::NameTaken) {
+                self.send(format!("<stream:error><{CONFLICT} xmlns='{ERRORS}'/></stream:error>"));
+            }
             self.send(*b"</stream:stream>");
         }
         self.outputs.push_back(Output::Close(why.clone()));
@@ -530,6 +548,7 @@ fn frame_name(frame: &Frame<'_>) -> &'static str {
         Frame::StartTls => "TLS is asked for",
         Frame::Proceed => "TLS is granted",
         Frame::Stanza(_) => "a stanza",
+        Frame::Error(_) => "an error",
         Frame::End => "the end",
     }
 }

@@ -58,8 +58,7 @@ pub(super) fn negotiation(bytes: &[u8]) -> Result<Frame<'static>, FrameError> {
         "proceed" => Ok(Frame::Proceed),
         "stream:error" => {
             let condition = element.children().next().map_or("no reason", Cursor::name);
-            let what = format!("the peer gives up: {}", short(condition));
-            Err(FrameError::Unexpected { what })
+            Ok(Frame::Error(short(condition).into()))
         }
         other => {
             let what = format!("an unknown element, `{}`", short(other));

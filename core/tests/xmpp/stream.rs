@@ -450,6 +450,29 @@ fn a_close_sends_what_is_left_and_ends_the_stream() {
 }
 
 #[test]
+fn a_client_receives_that_another_one_has_its_name() {
+    for reason in [CloseReason::Replaced, CloseReason::NameTaken] {
+        let mut server = End::established(Role::Server);
+        let did = server.feed(Input::Close(CloseWhy::new(reason, "why")));
+        let sent: Vec<&String> = did.iter().filter(|did| did.contains("stream:error")).collect();
+        assert_eq!(sent.len(), 1, "{did:?}");
+    }
+    let mut client = End::established(Role::Client);
+    let error = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+    let did = client.bytes(error);
+    assert!(
+        ending(&did).contains("another client with the same name is connected"),
+        "{did:?}"
+    );
+    let mut client = End::established(Role::Client);
+    let did = client.bytes("<stream:error><system-shutdown/></stream:error>");
+    assert!(
+        ending(&did).contains("the peer ended the stream: system-shutdown"),
+        "{did:?}"
+    );
+}
+
+#[test]
 fn both_ways_to_lose_the_peer_are_reported_once() {
     let mut server = End::established(Role::Server);
     let did = server.bytes(END);

@@ -64,7 +64,7 @@ impl Hello {
             ))
         } else if self.agent == own {
             Err(format!(
-                "its name is {own}, too: it is this agent itself, or an agent with the same name"
+                "it is called {own}, too: it is this agent itself, or another one with the same name"
             ))
         } else {
             match identity::check(&self.agent, rules, certificate) {

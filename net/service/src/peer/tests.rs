@@ -235,7 +235,7 @@ async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
             hello(PROTOCOL + 1, "agent-a"),
             "its version of the link is 2, ours is 1",
         ),
-        (hello(PROTOCOL, "agent-b"), "its name is agent-b, too"),
+        (hello(PROTOCOL, "agent-b"), "it is called agent-b, too"),
         (
             hello(PROTOCOL, "agent-c"),
             "the certificate of agent-a (sha256:0101010101010101010101010101010101010101010101010101010101010101) does not contain the name agent-c",
