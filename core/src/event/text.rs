@@ -111,7 +111,7 @@ impl What {
             }
             Self::DeletionsWithheld { deletions, of } => write!(
                 f,
-                "the configuration lost {deletions} of {of} rows: they stay until `tandem ctl confirm`; all else goes on"
+                "the configuration lost {deletions} of {of} rows: they stay until `tandem confirm`; all else goes on"
             ),
             Self::DeletionsConfirmed { deletions } => {
                 write!(

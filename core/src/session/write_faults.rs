@@ -33,7 +33,7 @@ impl Session {
         Some(SessionAlarm {
             kind: AlarmKind::DeletionsWithheld,
             objects,
-            detail: format!("the configuration lost {objects} of {of} rows; `tandem ctl confirm` deletes them"),
+            detail: format!("the configuration lost {objects} of {of} rows; `tandem confirm` deletes them"),
         })
     }
 

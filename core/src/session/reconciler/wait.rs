@@ -38,7 +38,7 @@ impl fmt::Display for Wait {
             Self::VniInFlight(vni) => write!(f, "another transaction is giving VNI {vni} to a logical switch"),
             Self::Full { table, limit } => write!(f, "{} is at {limit}", table.name()),
             Self::Incomplete => f.write_str("not deleted before configuration and routes are complete"),
-            Self::Withheld => f.write_str("too many deletions at once: withheld until `tandem ctl confirm`"),
+            Self::Withheld => f.write_str("too many deletions at once: withheld until `tandem confirm`"),
             Self::Bound => f.write_str("ports are still bound to it"),
             Self::LocalMacs { .. } => f.write_str("the switch has not yet taken back the MACs that it learned"),
         }

@@ -24,6 +24,33 @@ Examples:
 
 Exit codes: 0 done, 1 the agent refused, 2 no agent answered")]
 pub struct Args {
+    #[command(flatten)]
+    agent: Agent,
+    #[command(subcommand)]
+    order: Order,
+}
+
+/// Confirms deletions that are withheld because a configuration lost too much at once
+///
+/// `tandem status` shows how many each switch has. Deletions that a later change adds are withheld anew. The agent takes the
+/// order at its socket, as it does those of `tandem ctl`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tandem confirm --config /etc/tandem/agent.toml
+  tandem confirm --config /etc/tandem/agent.toml tor1
+
+Exit codes: 0 done, 1 the agent refused, 2 no agent answered")]
+pub struct ConfirmArgs {
+    #[command(flatten)]
+    agent: Agent,
+    /// The name of the switch; all without one
+    switch: Option<String>,
+}
+
+/// The agent that an order is for, and the form of its answer.
+#[derive(Debug, clap::Args)]
+struct Agent {
     /// The socket of the agent
     #[arg(long, value_name = "PATH", required_unless_present = "config")]
     socket: Option<PathBuf>,
@@ -33,8 +60,6 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    #[command(subcommand)]
-    order: Order,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -52,11 +77,6 @@ enum Order {
     Release {
         /// The name of the switch
         switch: String,
-    },
-    /// Deletes what is withheld because a configuration lost too much at once
-    Confirm {
-        /// The name of the switch; all without one
-        switch: Option<String>,
     },
     /// Tries everything now that switches rejected
     Retry {
@@ -76,12 +96,26 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
-    let asked = socket(args).and_then(|socket| ask(&socket, &request(&args.order)));
+    give(&args.agent, &request(&args.order), output)
+}
+
+/// Runs `tandem confirm`.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn confirm(args: &ConfirmArgs, output: &mut Output<'_>) -> io::Result<Exit> {
+    let switch = args.switch.as_deref().map(SwitchName::from);
+    give(&args.agent, &Request::Confirm { switch }, output)
+}
+
+/// Gives an order, and prints the answer.
+fn give(agent: &Agent, order: &Request, output: &mut Output<'_>) -> io::Result<Exit> {
+    let asked = socket(agent).and_then(|socket| ask(&socket, order));
     let answer = match asked {
         Ok(answer) => answer,
         Err(why) => return output.refuse(why),
     };
-    match (args.json, answer.ok) {
+    match (agent.json, answer.ok) {
         (true, _) => output.json(&answer)?,
         (false, true) => writeln!(output.out, "{}", answer.text)?,
         (false, false) => writeln!(output.err, "{}", answer.text)?,
@@ -96,18 +130,15 @@ fn request(order: &Order) -> Request {
         Order::Drain => Request::Drain {},
         Order::Resume => Request::Resume {},
         Order::Release { switch } => Request::Release { switch: name(switch) },
-        Order::Confirm { switch } => Request::Confirm {
-            switch: switch.as_ref().map(name),
-        },
         Order::Retry { switch } => Request::Retry {
             switch: switch.as_ref().map(name),
         },
     }
 }
 
-fn socket(args: &Args) -> Result<PathBuf, String> {
-    let Some(file) = &args.config else {
-        return args
+fn socket(agent: &Agent) -> Result<PathBuf, String> {
+    let Some(file) = &agent.config else {
+        return agent
             .socket
             .clone()
             .ok_or_else(|| "--socket or --config is required".into());

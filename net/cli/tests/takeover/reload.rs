@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again, and only differences reach the switch.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::SystemTime;
 
 use tandem_lab::agent::{AgentOptions, NetworkSection, PortSection, RemoteMac};
@@ -169,6 +170,37 @@ fn ports(bindings: &[(&str, u16, &str)]) -> Vec<PortSection> {
         network: (*network).into(),
     };
     bindings.iter().map(section).collect()
+}
+
+#[test]
+fn a_file_that_lost_most_macs_deletes_them_when_an_operator_confirms_and_not_before() {
+    let mut pair = start(&with_macs(100));
+    let owner = audited(&pair, "tor1");
+    reload(&mut pair, |options| {
+        options.network[0] = network(1, options.network[0].vni, 5)
+    });
+    let agent = &pair.agents[owner];
+    wait(&pair, "a line about deletions", || {
+        agent.lines(&["ERROR", "DeletionsWithheld", "tor1"]).pop()
+    });
+    // A change that arrives after it: rows that are not withheld would be gone by then.
+    wait(&pair, "the new rows", || {
+        (remote(&pair.switches[0]).len() >= 105).then_some(())
+    });
+    delete_remote_mac(&pair.switches[0], &remote_mac(10_003));
+    wait(&pair, "the row to be put back", || {
+        (remote(&pair.switches[0]).len() == 105).then_some(())
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["confirm", "tor1", "--socket"])
+        .arg(&agent.options().listen.orders)
+        .output()
+        .expect("tandem confirm runs");
+    assert!(output.status.success(), "{output:?}");
+    wait(&pair, "the deletions", || {
+        (remote(&pair.switches[0]).len() == 5).then_some(())
+    });
+    assert_eq!(agent.lines(&["DeletionsConfirmed"]).len(), 1);
 }
 
 #[test]

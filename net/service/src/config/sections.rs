@@ -89,13 +89,13 @@ const BRAKE_PERCENT: Key<usize> = Key {
     name: "percent",
     read: values::percent,
     example: "30",
-    what: "the part of the rows above which deletions wait for `tandem ctl confirm`; 0 is off",
+    what: "the part of the rows above which deletions wait for `tandem confirm`; 0 is off",
 };
 const BRAKE_ROWS: Key<usize> = Key {
     name: "rows",
     read: values::count,
     example: "20",
-    what: "the number of rows above which deletions wait for `tandem ctl confirm`; 0 is off",
+    what: "the number of rows above which deletions wait for `tandem confirm`; 0 is off",
 };
 const SET: Key<bool> = Key {
     name: "set",
