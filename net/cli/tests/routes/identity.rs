@@ -16,6 +16,7 @@ fn stranger(pair: &Pair, scratch: &Scratch, part: u8, name: &str, credentials: C
     let address = pair.loopback.address(part);
     let mut options = AgentOptions::new(name, address, Ipv4Addr::new(10, 0, 0, 99), credentials);
     options.control.clone_from(&pair.agents[0].options().control);
+    options.listen.orders = scratch.path().join(format!("{part}.sock"));
     Agent::start(scratch, Path::new(env!("CARGO_BIN_EXE_tandem")), options).expect("an agent")
 }
 
