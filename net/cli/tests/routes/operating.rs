@@ -57,13 +57,15 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
 #[test]
 fn a_certificate_that_moved_is_shown_to_control_nodes_after_a_reload() {
     let mut pair = start();
-    let moved = pair.pki.issue("moved").expect("a certificate");
     let mut options = pair.agents[0].options().clone();
-    let old = std::mem::replace(&mut options.tls.certificate, moved.certificate);
-    options.tls.private_key = moved.private_key;
+    // The same name, and another key: the files of the old one are gone.
+    let issued = pair.pki.issue("agent-a").expect("a certificate");
+    let moved = ["cert", "key"].map(|part| issued.ca.with_file_name(format!("moved-{part}.pem")));
+    std::fs::rename(issued.certificate, &moved[0]).expect("moved");
+    std::fs::rename(issued.private_key, &moved[1]).expect("moved");
+    [options.tls.certificate, options.tls.private_key] = moved;
     pair.agents[0].reload(options).expect("reloaded");
     wait(&pair, "the reload", || pair.agents[0].lines(&["Reloaded: "]).pop());
-    std::fs::remove_file(old).expect("removed");
     pair.control_nodes[0].restart().expect("a control node");
     wait(&pair, "the agent at the control node", || {
         pair.control_nodes[0].status().ok()?["clients"].get("agent-a").map(drop)
