@@ -19,6 +19,7 @@ use tandem_core::status::AgentStatus;
 use tokio::net::TcpListener;
 use tracing::debug;
 
+use crate::logging;
 use crate::metrics::{self, Counters, Measured};
 use crate::ports::{self, Limits};
 
@@ -112,7 +113,10 @@ impl<S> Clone for Shared<S> {
 }
 
 async fn status<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
-    match ask(&*shared.source).await {
+    let status = ask(&*shared.source).await;
+    // The log has a line for each change that a status shows.
+    logging::flush().await;
+    match status {
         Some(status) => Json(status).into_response(),
         None => no_answer(),
     }

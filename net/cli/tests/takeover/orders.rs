@@ -71,7 +71,9 @@ fn an_operator_moves_one_switch_and_takes_an_agent_out_of_service_and_back() {
         done(&pair, owner, &["retry", "tor1"]),
         "1 session with tor1 tries everything again now\n"
     );
-    assert!(!pair.agents[owner].lines(&["Ordered", "\"retry\"", "done"]).is_empty());
+    wait(&pair, "a line about the order", || {
+        pair.agents[owner].lines(&["Ordered", "\"retry\"", "done"]).pop()
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::env::{self, VarError};
 use std::io::{self, IsTerminal};
 use std::os::linux::fs::MetadataExt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing::dispatcher::SetGlobalDefaultError;
 use tracing_subscriber::Registry;
@@ -53,6 +54,9 @@ impl Drop for Logging {
     }
 }
 
+/// The longest time that an answer waits for the log.
+const FLUSH: Duration = Duration::from_millis(100);
+
 static JOURNAL: OnceLock<Arc<Journal>> = OnceLock::new();
 
 /// Starts logging for the whole process. `RUST_LOG` overrides the level of the configuration. JSON objects have a field
@@ -86,6 +90,14 @@ pub fn init(log: Log, process: Option<(&'static str, &str)>) -> Result<Logging, 
 /// The lines that this process has not written.
 pub fn counts() -> Counts {
     JOURNAL.get().map(|journal| journal.counts()).unwrap_or_default()
+}
+
+/// Waits until every line so far is written, but not for a reader of the log that stalls.
+pub(crate) async fn flush() {
+    if let Some(journal) = JOURNAL.get() {
+        let flushed = tokio::task::spawn_blocking(|| journal.queue().flush(FLUSH));
+        let _ = flushed.await;
+    }
 }
 
 /// Whether stderr is the stream of the journal that systemd has announced (`systemd.exec(5)`).

@@ -27,6 +27,8 @@ struct Waiting {
     /// Not reported yet.
     dropped: u64,
     dropped_in_total: u64,
+    /// The writer has taken bytes that are not written yet.
+    writing: bool,
     closed: bool,
     ended: bool,
 }
@@ -65,11 +67,25 @@ impl Queue {
         let idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && waiting.dropped == 0 && !waiting.closed;
         let waited = self.changed.wait_timeout_while(self.waiting(), patience, idle);
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting.writing = !waiting.bytes.is_empty();
         Batch {
             bytes: std::mem::take(&mut waiting.bytes),
             dropped: std::mem::take(&mut waiting.dropped),
             last: waiting.closed,
         }
+    }
+
+    /// What was taken is written.
+    fn written(&self) {
+        self.waiting().writing = false;
+        self.changed.notify_all();
+    }
+
+    /// Waits until every line so far is written, but not for an output that takes nothing.
+    pub(super) fn flush(&self, patience: Duration) {
+        let unwritten = |waiting: &mut Waiting| (waiting.writing || !waiting.bytes.is_empty()) && !waiting.ended;
+        let flushed = self.changed.wait_timeout_while(self.waiting(), patience, unwritten);
+        drop(flushed);
     }
 
     /// The process ends: waits until everything is written, but not for an output that takes nothing.
@@ -107,6 +123,7 @@ pub(super) fn start(
             let mut batch = queue.take(LOOK);
             complete(&mut batch);
             write_all(&mut output, &batch.bytes);
+            queue.written();
             if batch.last {
                 return queue.end();
             }
@@ -134,6 +151,29 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn a_flush_waits_for_every_line_and_not_for_an_output_that_takes_nothing() {
+        let queue = Arc::new(Queue::default());
+        queue.push("a line\n", false);
+        queue.flush(Duration::ZERO);
+        let (sender, written) = mpsc::channel();
+        struct Output(mpsc::Sender<Vec<u8>>);
+        impl Write for Output {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_vec()).expect("received");
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        start(Arc::clone(&queue), Output(sender), |_| ()).expect("a thread");
+        queue.flush(Duration::from_secs(60));
+        assert_eq!(written.try_recv(), Ok(b"a line\n".to_vec()));
+        queue.close(Duration::from_secs(60));
+    }
 
     /// Takes nothing until it is allowed to.
     struct Stalled {
