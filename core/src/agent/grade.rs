@@ -16,6 +16,8 @@ pub(super) struct Grading {
     /// No session with a control node is open.
     without_uplinks: bool,
     handshakes: Handshakes,
+    /// When the next trial of handshakes begins; `None` once it has begun.
+    trial: Option<Time>,
 }
 
 /// The other facts that the grade depends on.
@@ -42,6 +44,7 @@ impl Grading {
             unled: None,
             without_uplinks: false,
             handshakes: Handshakes::default(),
+            trial: None,
         }
     }
 
@@ -82,6 +85,7 @@ impl Grading {
     /// Grades the agent anew. Returns the grade before, if it is another one now.
     pub(super) fn update(&mut self, now: Time, facts: Facts) -> Option<Grade> {
         self.without_uplinks = !facts.uplink_is_up;
+        self.trial = self.handshakes.trial_at().filter(|at| now < *at);
         self.unled = match facts.uplink_is_up && facts.configured {
             true => None,
             false => self.unled.or(Some(now)),
@@ -123,9 +127,7 @@ impl Grading {
     pub(super) fn due(&self) -> Option<Time> {
         let isolated = self.unled.map(|since| since + ISOLATED_AFTER);
         let isolated = isolated.filter(|_| self.grade == Grade::Fit);
-        let is_isolated = matches!(self.grade, Grade::Isolated | Grade::Alone);
-        let trial = self.handshakes.trial_at().filter(|_| is_isolated);
-        [isolated, trial].into_iter().flatten().min()
+        [isolated, self.trial].into_iter().flatten().min()
     }
 }
 
@@ -237,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_that_has_begun_is_no_deadline_while_another_loss_isolates_the_agent() {
+        let mut grading = fit();
+        let at = |seconds| Time::ORIGIN + std::time::Duration::from_secs(seconds);
+        (0..10).for_each(|second| grading.on_handshake_failed(at(second), false));
+        grading.update(at(10), WELL);
+        let trial = grading.due().expect("a trial");
+        grading.on_tsn(false);
+        assert_eq!(graded(grading.clone(), trial, WELL), Grade::Isolated);
+        grading.update(trial, WELL);
+        assert_eq!(grading.due(), None);
+    }
+
+    #[test]
     fn a_drain_outweighs_everything() {
         let draining = Facts { draining: true, ..CUT };
         assert_eq!(graded(fit(), Time::ORIGIN, draining), Grade::Draining);
@@ -253,6 +268,7 @@ mod tests {
                     unled: None,
                     without_uplinks: false,
                     handshakes: Handshakes::default(),
+                    trial: None,
                 };
                 let facts = Facts {
                     uplink_is_up: true,
