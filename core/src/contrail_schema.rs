@@ -88,7 +88,7 @@ pub mod property {
     /// On a `physical-router`: no other manager writes to the switch.
     pub const SOLE_MANAGER: &str = "tandem-sole-manager";
     /// On a `physical-interface`, to an agent that asked for it: VLANs of the port and their networks, in the form of
-    /// [`super::listed_vlan`]. It takes the place of the nodes between the port and its networks.
+    /// `listed_vlan`. It takes the place of the nodes between the port and its networks.
     pub const VLANS: &str = "tandem-vlans";
     /// On a `physical-router`: rows that one transaction may touch.
     pub const ROWS_PER_TRANSACTION: &str = "tandem-rows-per-transaction";
