@@ -93,6 +93,7 @@ fn an_agent_that_receives_nothing_for_two_intervals_gives_its_session_up() {
             wait(&pair, "its routes to be retracted", || {
                 logged(&pair.agents[owner], "Retracted").pop()
             });
+            assert_eq!(logged(&pair.agents[owner], "Retracted").len(), 1);
             assert_eq!((sessions(&pair, owner, "tor1").len(), exported(&pair, owner)), (0, 0));
             audited_by(&pair, 1 - owner, "tor1");
             assert_eq!(exported(&pair, 1 - owner), 1);
