@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Exit, Output};
+use crate::memory;
 use tandem_net::config::{self, LoadError};
 use tandem_net::tls::Acceptor;
 use tandem_net::{logging, service};
@@ -35,6 +36,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let started = logging::init(config.log, Some(("agent", &config.configuration.session.agent)))
         .map_err(|error| error.to_string())
         .and_then(|_logging| {
+            memory::return_when_free().map_err(|error| error.to_string())?;
             let acceptor = Acceptor::load(&config.tls).map_err(|error| error.to_string())?;
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
             runtime

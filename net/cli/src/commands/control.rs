@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::agent::read;
 use super::{Exit, Output};
+use crate::memory;
 use tandem_net::config;
 use tandem_net::tls::Acceptor;
 use tandem_net::{logging, service};
@@ -36,6 +37,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let started = logging::init(config.log, Some(("control_node", &config.name)))
         .map_err(|error| error.to_string())
         .and_then(|_logging| {
+            memory::return_when_free().map_err(|error| error.to_string())?;
             let acceptor = config.tls.as_ref().map(Acceptor::load).transpose();
             let acceptor = acceptor.map_err(|error| error.to_string())?.map(Arc::new);
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
