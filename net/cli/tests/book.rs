@@ -295,7 +295,7 @@ fn served() -> BTreeSet<String> {
     .expect("a status");
     let counters = Counters::default();
     counters.certificate("agent", 0);
-    counters.reloaded(true, SystemTime::UNIX_EPOCH);
+    counters.reloaded(Ok(vec![]), SystemTime::UNIX_EPOCH);
     let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text")
         + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text")
         + &metrics::process().expect("text");

@@ -22,6 +22,7 @@ use tracing::debug;
 use crate::logging;
 use crate::metrics::{self, Counters, Measured};
 use crate::ports::{self, Limits};
+use crate::process::ProcessStatus;
 
 /// The source of the status: the worker that handles the sessions.
 pub trait StatusSource: Send + Sync + 'static {
@@ -36,11 +37,20 @@ pub trait StatusSource: Send + Sync + 'static {
 pub trait Status: Measured + Serialize + Send {
     /// Whether the process can do its work, and the word for its state.
     fn health(&self) -> (bool, String);
+
+    /// What is not yet as configured.
+    fn pending(&self) -> usize;
 }
 
 impl Status for AgentStatus {
     fn health(&self) -> (bool, String) {
         (self.grade == Grade::Fit, self.grade.to_string())
+    }
+
+    /// Objects of switches.
+    fn pending(&self) -> usize {
+        let sessions = self.switches.values().flat_map(|switch| &switch.sessions);
+        sessions.map(|session| session.pending + session.in_flight).sum()
     }
 }
 
@@ -48,6 +58,12 @@ impl Status for ControlStatus {
     /// A control node that answers is healthy: it does not start without an inventory.
     fn health(&self) -> (bool, String) {
         (true, Grade::Fit.to_string())
+    }
+
+    /// Clients.
+    fn pending(&self) -> usize {
+        let clients = self.clients.values();
+        clients.filter(|client| client.configured == Some(false)).count()
     }
 }
 
@@ -112,12 +128,24 @@ impl<S> Clone for Shared<S> {
     }
 }
 
+/// One object: the process, and its machine.
+#[derive(Serialize)]
+struct Served<S> {
+    #[serde(flatten)]
+    process: ProcessStatus,
+    #[serde(flatten)]
+    status: S,
+}
+
 async fn status<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     let status = ask(&*shared.source).await;
     // The log has a line for each change that a status shows.
     logging::flush().await;
     match status {
-        Some(status) => Json(status).into_response(),
+        Some(status) => {
+            let process = shared.counters.process(status.pending(), SystemTime::now());
+            Json(Served { process, status }).into_response()
+        }
         None => no_answer(),
     }
 }
@@ -203,6 +231,10 @@ mod tests {
         assert_eq!(line, "HTTP/1.1 200 OK");
         let status: AgentStatus = serde_json::from_str(&body).expect("a status");
         assert_eq!(status, samples::busy());
+        let process: ProcessStatus = serde_json::from_str(&body).expect("a process");
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!((process.format, process.version.as_str()), (1, version));
+        assert!(process.now_unix_s > 1.7e9 && process.reload.is_none(), "{process:?}");
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ pub mod orders;
 pub mod peer;
 mod ports;
 pub mod probe;
+pub mod process;
 pub mod proxy_protocol;
 #[cfg(test)]
 mod samples;

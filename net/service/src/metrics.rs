@@ -19,34 +19,39 @@ use tandem_core::{CloseCounts, CloseReason, SwitchName};
 pub use process::process;
 pub use values::{Labels, Metrics};
 
+use crate::process::{Outcome, ProcessStatus, Reload};
 use crate::tls::Cause;
 use crate::{listen, logging};
 
 /// Counts of what happens outside the worker, and is not in the status.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// The name of the process.
+    name: Box<str>,
     listener: OnceLock<Arc<listen::Counters>>,
     certificates: Mutex<BTreeMap<String, i64>>,
     configuration: Mutex<Option<Reload>>,
 }
 
-/// The last time that the configuration file was read.
-#[derive(Clone, Copy, Debug)]
-struct Reload {
-    is_successful: bool,
-    /// The last success.
-    applied_at: SystemTime,
-}
-
 impl Counters {
-    /// Records that the configuration file was read, at the start or again, and whether it was applied.
-    pub fn reloaded(&self, is_successful: bool, now: SystemTime) {
+    /// Those of a process of this name.
+    pub fn of(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Records that the configuration file was read, at the start or again.
+    pub fn reloaded(&self, outcome: Outcome, now: SystemTime) {
         let mut last = self.configuration.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.map_or(now, |last| last.applied_at);
-        *last = Some(Reload {
-            is_successful,
-            applied_at: if is_successful { now } else { before },
-        });
+        *last = Some(Reload::next(last.take(), outcome, now));
+    }
+
+    /// The status of this process. `pending` is what is not yet as configured.
+    pub fn process(&self, pending: usize, now: SystemTime) -> ProcessStatus {
+        let last = self.configuration.lock().unwrap_or_else(PoisonError::into_inner);
+        ProcessStatus::of(&self.name, last.as_ref(), pending, now)
     }
 
     /// Reads the counters of this listener from now on. The port stays open: a second call changes nothing.
@@ -134,22 +139,17 @@ fn ports(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
     }
 
     let last = counters.configuration.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(Reload {
-        is_successful,
-        applied_at,
-    }) = *last
-    {
-        let is_successful = f64::from(u8::from(is_successful));
+    if let Some(reload) = &*last {
+        let is_successful = f64::from(u8::from(reload.is_successful()));
         metrics.gauges(
             "config_last_reload_successful",
             "Whether the configuration file was applied when it was last read",
             [(vec![], is_successful)],
         );
-        let applied_at = applied_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         metrics.gauges(
             "config_last_reload_success_timestamp_seconds",
             "When the configuration file was last applied, in seconds since 1970",
-            [(vec![], applied_at)],
+            [(vec![], reload.applied_unix_s())],
         );
     }
 
@@ -532,8 +532,8 @@ mod tests {
     fn a_busy_agent_as_prometheus_text() {
         let counters = Counters::default();
         counters.certificate("agent", 86_400 * 40);
-        counters.reloaded(true, UNIX_EPOCH + Duration::from_secs(86_400));
-        counters.reloaded(false, UNIX_EPOCH + Duration::from_secs(86_400 * 2));
+        counters.reloaded(Ok(vec![]), UNIX_EPOCH + Duration::from_secs(86_400));
+        counters.reloaded(Err(vec![]), UNIX_EPOCH + Duration::from_secs(86_400 * 2));
         let now = UNIX_EPOCH + Duration::from_secs(86_400 * 10);
         insta::assert_snapshot!(render(Some(&samples::busy()), &counters, now).expect("text"));
     }

@@ -22,6 +22,13 @@ fn a_new_inventory_reaches_switches_at_once_and_a_bad_one_changes_nothing() {
             .lines(&["ReloadFailed: 1 problem; nothing is changed"])
             .pop()
     });
+    let status = wait(&pair, "the reload in the status", || {
+        let status = pair.control_nodes[0].status().ok()?;
+        (status["reload"]["successful"] == false).then_some(status)
+    });
+    assert_eq!((&status["format"], &status["name"]), (&json!(1), &json!("control-1")));
+    let problem = status["reload"]["problems"][0].as_str().expect("a problem");
+    assert!(problem.contains("control.toml:"), "{problem}");
 
     // Every agent follows the newer revision, and names the other control node until it has caught up.
     let disagrees = |pair: &Pair, agent: usize| -> Option<Vec<bool>> {

@@ -17,6 +17,7 @@ use crate::driver::log;
 use crate::event::ServiceEvent;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
+use crate::process::Outcome;
 use crate::tls::Acceptor;
 use crate::xmpp::{self, TcpAcceptor};
 
@@ -29,8 +30,8 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, secure.clone());
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle(messages.clone()));
-    let counters = Arc::new(Counters::default());
-    counters.reloaded(true, SystemTime::now());
+    let counters = Arc::new(Counters::of(&config.name));
+    counters.reloaded(Ok(Vec::new()), SystemTime::now());
     counters.opened(secure.counters());
     ports::open_http("[control] http", config.http, &handle, &counters)?;
     let listener = xmpp::open(config.listen)
@@ -63,8 +64,9 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
             _ = signals.reload.recv() => {
                 watchdog::reloading();
                 let new = reload::read(config::load_control(&path));
-                let is_successful = new.is_some_and(|new| take_over(&mut config, new, acceptor.as_deref(), &counters));
-                counters.reloaded(is_successful, SystemTime::now());
+                let outcome = new.and_then(|new| take_over(&mut config, new, acceptor.as_deref(), &counters));
+                let is_successful = outcome.is_ok();
+                counters.reloaded(outcome, SystemTime::now());
                 watchdog::reloaded(is_successful);
                 if !is_successful {
                     continue;
@@ -74,7 +76,8 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
             }
             _ = look.tick() => if let Some(acceptor) = acceptor.as_deref() {
                 if acceptor.changed() {
-                    reload::certificates(&acceptor.reload(), acceptor, &counters, CONTROL);
+                    // The log has the reason; the old ones stay in force.
+                    let _ = reload::certificates(&acceptor.reload(), acceptor, &counters, CONTROL);
                 }
                 watch.look(acceptor.findings(), Instant::now());
             },
@@ -96,14 +99,16 @@ async fn stop(messages: &mpsc::Sender<Message>) {
 }
 
 /// Applies what can change without a restart; with invalid certificates, nothing.
-fn take_over(config: &mut ControlConfig, new: ControlConfig, acceptor: Option<&Acceptor>, counters: &Counters) -> bool {
-    if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls)
-        && !reload::certificates(&acceptor.replace(tls), acceptor, counters, CONTROL)
-    {
-        return false;
+fn take_over(
+    config: &mut ControlConfig,
+    new: ControlConfig,
+    acceptor: Option<&Acceptor>,
+    counters: &Counters,
+) -> Outcome {
+    if let (Some(acceptor), Some(tls)) = (acceptor, &new.tls) {
+        reload::certificates(&acceptor.replace(tls), acceptor, counters, CONTROL)?;
     }
-    reload::restart_required(config.reload(new));
-    true
+    Ok(reload::restart_required(config.reload(new)))
 }
 
 /// Asks the control node's task; the caller sets the deadline.

@@ -69,6 +69,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         looks: Looks::default(),
     });
     let (arrivals, arriving) = mpsc::channel(1);
+    let counters = Arc::new(Counters::of(&config.configuration.session.agent));
     let mut process = Process {
         path,
         config,
@@ -78,7 +79,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         uplink_tls,
         dialer,
         watch: certificates::Watch::default(),
-        counters: Arc::new(Counters::default()),
+        counters,
         messages,
         arrivals: Some(arrivals),
     };
@@ -147,7 +148,7 @@ struct Process {
 impl Process {
     /// Opens the ports for proxies, status and metrics.
     fn open_ports(&self, handle: &Arc<Handle>) -> io::Result<()> {
-        self.counters.reloaded(true, SystemTime::now());
+        self.counters.reloaded(Ok(Vec::new()), SystemTime::now());
         let announcements = Arc::new(Announcements::default());
         ports::open_health(&self.config.listen, handle, &announcements)?;
         ports::open_http("[listen] http", self.config.listen.http, handle, &self.counters)?;
@@ -231,8 +232,9 @@ impl Process {
     /// Reads the configuration file again. An invalid file changes nothing.
     async fn reload(&mut self) {
         watchdog::reloading();
-        let is_successful = reload::agent(&self.path, &mut self.config, &self.acceptor, &self.counters);
-        self.counters.reloaded(is_successful, SystemTime::now());
+        let outcome = reload::agent(&self.path, &mut self.config, &self.acceptor, &self.counters);
+        let is_successful = outcome.is_ok();
+        self.counters.reloaded(outcome, SystemTime::now());
         watchdog::reloaded(is_successful);
         if !is_successful {
             return;
@@ -253,7 +255,8 @@ impl Process {
         for (acceptor, names) in acceptors {
             let Some(acceptor) = acceptor else { continue };
             if acceptor.changed() {
-                reload::certificates(&acceptor.reload(), acceptor, &self.counters, names);
+                // The log has the reason; the old ones stay in force.
+                let _ = reload::certificates(&acceptor.reload(), acceptor, &self.counters, names);
             }
             findings.extend(acceptor.findings());
         }

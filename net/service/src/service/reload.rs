@@ -7,23 +7,20 @@ use crate::config::{self, AgentConfig, LoadError, Problems};
 use crate::driver::log;
 use crate::event::ServiceEvent;
 use crate::metrics::Counters;
+use crate::process::Outcome;
 use crate::tls::{Acceptor, TlsError};
 
 /// Problems of a file that the log names one by one.
 const PROBLEMS: usize = 10;
 
-/// Reads the file of a running agent again. Returns whether it was applied to `config`.
-pub(super) fn agent(path: &Path, config: &mut AgentConfig, acceptor: &Acceptor, counters: &Counters) -> bool {
-    let Some(new) = read(config::load(path)) else {
-        return false;
-    };
+/// Reads the file of a running agent again, and applies it to `config`.
+pub(super) fn agent(path: &Path, config: &mut AgentConfig, acceptor: &Acceptor, counters: &Counters) -> Outcome {
+    let new = read(config::load(path))?;
     // All or nothing: with invalid certificates the rest of the file is not applied either.
-    if !certificates(&acceptor.replace(&new.tls), acceptor, counters, AGENT) {
-        return false;
-    }
-    restart_required(config.reload(new));
+    certificates(&acceptor.replace(&new.tls), acceptor, counters, AGENT)?;
+    let keys = restart_required(config.reload(new));
     log::event(&done(path));
-    true
+    Ok(keys)
 }
 
 /// The event of a file that was read again.
@@ -33,57 +30,63 @@ pub(super) fn done(path: &Path) -> ServiceEvent {
     }
 }
 
-/// Logs the keys that changed and that a reload does not reach.
-pub(super) fn restart_required(keys: impl IntoIterator<Item = impl ToString>) {
-    for key in keys {
-        log::event(&ServiceEvent::RestartRequired { key: key.to_string() });
+/// Logs the keys that changed and that a reload does not reach, and returns them.
+pub(super) fn restart_required(keys: Vec<&'static str>) -> Vec<String> {
+    let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+    for key in &keys {
+        log::event(&ServiceEvent::RestartRequired { key: key.clone() });
     }
+    keys
 }
 
-/// The new configuration; its problems are logged.
-pub(super) fn read<T>(loaded: Result<T, LoadError>) -> Option<T> {
-    match loaded {
-        Ok(read) => return Some(read),
-        Err(LoadError::Wrong(problems)) => complain(&problems),
-        Err(problem @ LoadError::Unreadable { .. }) => {
-            failed(format!("{problem}; nothing is changed"));
-        }
+/// The new configuration. Its problems are logged, and returned.
+pub(super) fn read<T>(loaded: Result<T, LoadError>) -> Result<T, Vec<String>> {
+    let problems = match loaded {
+        Ok(read) => return Ok(read),
+        Err(LoadError::Wrong(problems)) => texts(&problems),
+        Err(problem @ LoadError::Unreadable { .. }) => vec![format!("{problem}; nothing is changed")],
+    };
+    for problem in &problems {
+        let problem = problem.clone();
+        log::event(&ServiceEvent::ReloadFailed { problem });
     }
-    None
+    Err(problems)
 }
 
-fn complain(problems: &Problems) {
-    for problem in problems.iter().take(PROBLEMS) {
+/// The first problems, and their number.
+fn texts(problems: &Problems) -> Vec<String> {
+    let first = problems.iter().take(PROBLEMS).map(|problem| {
         let (file, at, message) = (problem.file(), problem.location(), problem.message());
-        failed(format!("{file}:{}:{}: {message}", at.line, at.column));
-    }
+        format!("{file}:{}:{}: {message}", at.line, at.column)
+    });
     let count = match problems.count() {
         1 => "1 problem".to_owned(),
         count => format!("{count} problems"),
     };
-    failed(format!("{count}; nothing is changed; `tandem check` shows them"));
+    let count = format!("{count}; nothing is changed; `tandem check` shows them");
+    first.chain([count]).collect()
 }
 
-fn failed(problem: String) {
-    log::event(&ServiceEvent::ReloadFailed { problem });
-}
-
-/// Logs the outcome of a reload of certificates. Returns whether they are valid.
+/// Logs the outcome of a reload of certificates. The error is what is wrong with them.
 pub(super) fn certificates(
     outcome: &Result<bool, TlsError>,
     acceptor: &Acceptor,
     counters: &Counters,
     names: Names,
-) -> bool {
+) -> Result<(), Vec<String>> {
     match outcome {
         Ok(true) => {
             measure(counters, names, acceptor);
             log::event(&ServiceEvent::CertificatesReloaded);
         }
         Ok(false) => {}
-        Err(problem) => log::event(&ServiceEvent::CertificatesRejected {
-            problem: problem.to_string(),
-        }),
+        Err(problem) => {
+            let problem = problem.to_string();
+            log::event(&ServiceEvent::CertificatesRejected {
+                problem: problem.clone(),
+            });
+            return Err(vec![format!("{problem}; nothing is changed")]);
+        }
     }
-    outcome.is_ok()
+    Ok(())
 }

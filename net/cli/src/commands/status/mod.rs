@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tandem_core::control::ControlStatus;
 
 use super::{Exit, Output};
-use answer::Status;
+use answer::{Answer, Status};
 use tandem_net::config::{self, Disk, Files};
 
 /// Shows the status of a running agent or control node: owners, pending work, quarantine, paths
@@ -109,8 +109,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:6652";
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let deadline = Instant::now() + args.timeout;
     loop {
-        let mut status = match status(args) {
-            Ok(status) => status,
+        let mut answer = match status(args) {
+            Ok(answer) => answer,
             Err(why) => {
                 writeln!(output.err, "{why}")?;
                 if args.json {
@@ -119,6 +119,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
                 return Ok(Exit::Environment);
             }
         };
+        let status = &mut answer.status;
         if let Err(why) = status.select(&args.switches()) {
             return output.refuse(why);
         }
@@ -132,8 +133,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
             status.keep_problems();
         }
         match args.json {
-            true => output.json(&status)?,
-            false => write!(output.out, "{}", status.render())?,
+            true => output.json(&answer)?,
+            false => write!(output.out, "{}", answer.status.render())?,
         }
         if !pending.is_empty() {
             writeln!(
@@ -160,10 +161,10 @@ pub(super) fn ask(url: &str, path: &str) -> Result<Vec<u8>, String> {
 
 /// The status of a running control node.
 pub(super) fn control_node(url: &str) -> Result<ControlStatus, String> {
-    match Status::parse(&ask(url, "/status")?) {
+    match Answer::parse(&ask(url, "/status")?).map(|answer| answer.status) {
         Ok(Status::Control(status)) => Ok(status),
         Ok(Status::Agent(_)) => Err(format!("{url} is an agent; name a control node")),
-        Err(why) => Err(format!("what {url} answers is no status of a control node: {why}")),
+        Err(why) => Err(format!("what {url} answers cannot be read: {why}")),
     }
 }
 
@@ -176,15 +177,14 @@ fn get(server: &str, path: &str) -> Result<Vec<u8>, String> {
 }
 
 /// Asks; an error is a sentence for a person.
-fn status(args: &Args) -> Result<Status, String> {
+fn status(args: &Args) -> Result<Answer, String> {
     let server = match (&args.config, args.url()) {
         (Some(_), Some(url)) => return Err(format!("`{url}` and `--config` exclude each other")),
         (Some(path), None) => configured(path)?,
         (None, url) => fetch::server(url.unwrap_or(DEFAULT_URL))?,
     };
     let body = get(&server, "/status")?;
-    Status::parse(&body)
-        .map_err(|why| format!("what http://{server}/status answers is no status of an agent or control node: {why}"))
+    Answer::parse(&body).map_err(|why| format!("what http://{server}/status answers cannot be read: {why}"))
 }
 
 /// The address in a configuration file.
@@ -347,6 +347,15 @@ mod tests {
             err.contains("is no status of an agent or control node: missing field"),
             "{err}"
         );
+    }
+
+    #[test]
+    fn a_status_of_a_later_format_is_refused_with_the_version_that_reads_it() {
+        let address = server_of(r#"{"format":2,"version":"9.1.0","clients":[]}"#.into());
+        let (exit, _, err) = run_status(&address.to_string(), None, false);
+        assert_eq!(exit, Exit::Environment);
+        let why = "it has format 2, and this program reads formats up to 1; use `tandem` of version 9.1.0\n";
+        assert!(err.ends_with(why), "{err}");
     }
 
     #[test]
