@@ -49,6 +49,9 @@ pub struct ControlSection {
     pub listen: SocketAddr,
     /// `/status` and `/metrics`.
     pub http: SocketAddr,
+    /// The local socket for orders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orders: Option<PathBuf>,
 }
 
 /// `[inventory]`
@@ -83,6 +86,7 @@ impl ControlOptions {
                 name: name.into(),
                 listen: (address, 6653).into(),
                 http: (address, 6652).into(),
+                orders: None,
             },
             tls: TlsSection {
                 certificate: credentials.certificate,

@@ -67,14 +67,14 @@ const TIME: Duration = Duration::from_secs(30);
 /// Bytes of one order.
 const LINE_BYTES_MAX: u64 = 4096;
 
-/// The socket that `tandem ctl` connects to without an argument: that of an agent whose unit is the packaged one.
-pub fn default_path(agent: &str, runtime_directory: Option<&str>) -> Option<PathBuf> {
+/// The socket of an agent or a control node of this name whose unit has a runtime directory.
+pub fn default_path(name: &str, runtime_directory: Option<&str>) -> Option<PathBuf> {
     // systemd lists several directories with colons.
     let folder = runtime_directory?
         .split(':')
         .next()
         .filter(|folder| !folder.is_empty())?;
-    Some(Path::new(folder).join(format!("{}.sock", agent.replace('/', "_"))))
+    Some(Path::new(folder).join(format!("{}.sock", name.replace('/', "_"))))
 }
 
 /// Opens the socket. It replaces one of a process that has ended.
@@ -150,7 +150,7 @@ async fn converse(mut stream: UnixStream, agent: &impl Obeys) -> io::Result<()> 
             Ok(request) => {
                 let order = serde_json::to_string(&request).unwrap_or_default();
                 let obeyed = timeout(TIME, obey(request, agent)).await;
-                let answer = obeyed.unwrap_or_else(|_| Answer::refused("the agent does not answer"));
+                let answer = obeyed.unwrap_or_else(|_| Answer::refused("the worker does not answer"));
                 log::event(&ServiceEvent::Ordered {
                     order,
                     user,
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_socket_is_in_the_runtime_directory_under_the_agents_name() {
+    fn the_default_socket_is_in_the_runtime_directory_under_the_name_of_the_process() {
         let path = |folder| default_path("agent-a", folder).map(|path| path.display().to_string());
         assert_eq!(
             path(Some("/run/tandem/agent:/run/other")),

@@ -1,4 +1,4 @@
-//! `tandem ctl`: orders to a running agent.
+//! `tandem ctl`: orders to a running agent or control node.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -15,12 +15,13 @@ use super::{Exit, Output};
 /// Gives an order to a running agent: log level, drain and resume, move a switch, retry
 ///
 /// The agent takes orders at a local socket: `[listen] orders`, or NAME.sock in its runtime directory. Only root and the
-/// user of the agent may connect.
+/// user of the agent may connect. A control node has such a socket, too (`[control] orders`), and takes `log-level`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tandem ctl --config /etc/tandem/agent.toml release tor1
   tandem ctl --socket /run/tandem/agent/agent-a.sock log-level debug
+  tandem ctl --config /etc/tandem/control.toml log-level debug
 
 Exit codes: 0 done, 1 the agent refused, 2 no agent answered")]
 pub struct Args {
@@ -51,7 +52,7 @@ pub struct ConfirmArgs {
 /// The agent that an order is for, and the form of its answer.
 #[derive(Debug, clap::Args)]
 struct Agent {
-    /// The socket of the agent
+    /// The socket of the agent or control node
     #[arg(long, value_name = "PATH", required_unless_present = "config")]
     socket: Option<PathBuf>,
     /// Take the socket from this configuration file
@@ -85,8 +86,9 @@ enum Order {
     },
 }
 
-/// The directory that the packaged unit of an agent has.
-const RUNTIME_DIRECTORY: &str = "/run/tandem/agent";
+/// The runtime directories of the packaged units.
+const AGENT_DIRECTORY: &str = "/run/tandem/agent";
+const CONTROL_DIRECTORY: &str = "/run/tandem/control";
 
 /// Longer than an agent takes for any order.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -145,13 +147,23 @@ fn socket(agent: &Agent) -> Result<PathBuf, String> {
     };
     let bytes = std::fs::read(file).map_err(|why| format!("cannot read {}: {why}", file.display()))?;
     let ends = config::ends(file, &bytes).map_err(|problems| problems.to_string())?;
+    let directory = match ends.kind {
+        "agent" => AGENT_DIRECTORY,
+        _ => CONTROL_DIRECTORY,
+    };
     let socket = match (ends.orders, ends.name) {
         (config::Orders::At(path), _) => Some(path),
         (config::Orders::Off, _) => None,
-        (config::Orders::Default, Some(name)) => default_path(&name, Some(RUNTIME_DIRECTORY)),
-        (config::Orders::Default, None) => return Err(format!("{} names no agent", file.display())),
+        (config::Orders::Default, Some(name)) => default_path(&name, Some(directory)),
+        (config::Orders::Default, None) => return Err(format!("{} has no name", file.display())),
     };
-    socket.ok_or_else(|| format!("{} has `orders = \"off\"`: this agent takes no orders", file.display()))
+    socket.ok_or_else(|| {
+        format!(
+            "{} has `orders = \"off\"`: this {} takes no orders",
+            file.display(),
+            ends.kind
+        )
+    })
 }
 
 /// Sends one order, and waits for its answer.

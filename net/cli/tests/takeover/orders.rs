@@ -1,12 +1,15 @@
-//! Orders of an operator to running agents, with `tandem ctl`.
+//! Orders of an operator to running agents and control nodes, with `tandem ctl`.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
+use tandem_lab::control::{ControlNode, ControlOptions};
 use tandem_lab::pair::Pair;
+use tandem_lab::{Loopback, Pki, Scratch};
 
-use crate::pair::{audited, audited_by, options, start, wait};
+use crate::pair::{LONG, audited, audited_by, options, start, wait};
 
 fn socket(pair: &Pair, agent: usize) -> PathBuf {
     pair.agents[agent].options().listen.orders.clone()
@@ -92,4 +95,37 @@ fn the_log_level_changes_while_the_agent_runs_and_unknown_signals_do_not_end_it(
     std::fs::remove_file(socket(&pair, 0)).expect("removed");
     assert_eq!(ctl(&pair, 0, &["resume"]).status.code(), Some(2));
     assert_eq!(agent.process.exited(), None);
+}
+
+#[test]
+fn a_control_node_takes_log_levels_at_a_socket_of_its_own_and_refuses_what_is_for_agents() {
+    let scratch = Scratch::new().expect("a folder");
+    let loopback = Loopback::claim().expect("an address");
+    let pki = Pki::new(scratch.folder("pki").expect("a folder")).expect("an authority");
+    let credentials = pki.issue("control-1").expect("a certificate");
+    let socket = scratch.path().join("control-1.sock");
+    let mut options = ControlOptions::new("control-1", loopback.address(5), credentials);
+    options.control.orders = Some(socket.clone());
+    let binary = Path::new(env!("CARGO_BIN_EXE_tandem"));
+    let node = ControlNode::start(&scratch, binary, options).expect("a control node");
+    let there = || socket.exists().then_some(());
+    scratch.wait_until("its socket", LONG, there).expect("a socket");
+    let mode = socket.metadata().expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let ctl = |order: &[&str]| {
+        let mut command = Command::new(binary);
+        command.args(["ctl", "--config"]).arg(node.file()).args(order);
+        command.output().expect("tandem ctl runs")
+    };
+    let done = ctl(&["log-level", "trace"]);
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "the log has WARN,tandem=TRACE\n");
+    let refused = ctl(&["release", "tor1"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let why = "this is a control node: it takes `log-level` alone; give the order to an agent\n";
+    assert_eq!(String::from_utf8_lossy(&refused.stderr), why);
+    let logged = || node.lines(&["Ordered", "log-level", "done"]).pop();
+    scratch
+        .wait_until("a line about the order", LONG, logged)
+        .expect("a line");
 }

@@ -15,11 +15,11 @@ use super::files::Files;
 use super::networks::Networks;
 use super::problem::{Problem, Problems, Source};
 use super::reload::keep;
-use super::settings::{CONTROL_PORT, Log};
+use super::settings::{CONTROL_PORT, Log, Orders};
 use super::switches::VTEP;
 use super::table::{At, Document, Key, Table};
 use super::uplinks::TLS;
-use super::{networks, switches, values};
+use super::{networks, sections, switches, values};
 use crate::tls::Settings;
 
 /// Everything that `tandem control` reads from its file.
@@ -33,6 +33,8 @@ pub struct ControlConfig {
     pub tls: Option<Settings>,
     /// `/status` and `/metrics`; `None` is off.
     pub http: Option<SocketAddr>,
+    /// The local socket for orders of an operator.
+    pub orders: Orders,
     /// The options of the log.
     pub log: Log,
     /// The configuration that it sends to agents.
@@ -45,11 +47,15 @@ pub(super) const HTTP_PORT: u16 = 6653;
 /// Agents of one switch, and its services nodes: a pair.
 const SERVANTS_MAX: usize = 2;
 
-const NAME: Key<String> = Key {
+pub(super) const NAME: Key<String> = Key {
     name: "name",
     read: values::peer_name,
     example: r#""control-1""#,
     what: "the name of this control node in logs and in `status`, here and at agents",
+};
+pub(super) const ORDERS: Key<Orders> = Key {
+    example: r#""/run/tandem/control/control-1.sock""#,
+    ..sections::ORDERS
 };
 const LISTEN: Key<SocketAddr> = Key {
     name: "listen",
@@ -88,6 +94,7 @@ impl ControlConfig {
             keep(&mut self.name, old.name, "[control] name"),
             keep(&mut self.listen, old.listen, "[control] listen"),
             keep(&mut self.http, old.http, "[control] http"),
+            keep(&mut self.orders, old.orders, "[control] orders"),
             tls,
             keep(&mut self.log, old.log, "[log]"),
         ]
@@ -142,6 +149,7 @@ pub(super) fn read(
         listen: node.listen,
         tls,
         http: node.http,
+        orders: node.orders,
         log,
         inventory,
     })
@@ -158,6 +166,7 @@ struct Node {
     name: String,
     listen: SocketAddr,
     http: Option<SocketAddr>,
+    orders: Orders,
     tls: Option<At<bool>>,
     unknown_clients: Option<At<UnknownClients>>,
 }
@@ -173,6 +182,7 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
     let name = table.required(&NAME, problems);
     let listen = table.optional(&LISTEN, problems);
     let http = table.optional(&HTTP, problems);
+    let orders = table.optional(&ORDERS, problems);
     let tls = table.optional(&TLS, problems);
     let unknown_clients = table.optional(&UNKNOWN_CLIENTS, problems);
     table.finish(problems);
@@ -189,6 +199,7 @@ fn node(root: &mut Table<'_>, problems: &mut Problems) -> Option<Node> {
         name,
         listen: or(listen, everywhere),
         http: or(http, local),
+        orders: or(orders, Orders::Default),
         tls,
         unknown_clients,
     })

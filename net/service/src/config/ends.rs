@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::common::{HTTP, or};
-use super::control::HTTP_PORT;
+use super::control::{self, HTTP_PORT};
 use super::problem::Problems;
 use super::sections::{AGENT_HTTP_PORT, NAME, ORDERS};
 use super::settings::Orders;
@@ -14,35 +14,52 @@ use super::table::Table;
 pub struct Ends {
     /// `agent` or `control node`.
     pub kind: &'static str,
-    /// The name of an agent.
+    /// Its name.
     pub name: Option<String>,
     /// Where the status is served; `None` is off.
     pub http: Option<SocketAddr>,
-    /// Where an agent takes orders.
+    /// Where it takes orders.
     pub orders: Orders,
 }
 
 /// Reads them. Problems are those of these keys alone.
 pub(super) fn read(root: &mut Table<'_>, is_of_control_node: bool, problems: &mut Problems) -> Ends {
-    let (kind, section, port) = match is_of_control_node {
-        true => ("control node", "control", HTTP_PORT),
-        false => ("agent", "listen", AGENT_HTTP_PORT),
-    };
-    let local = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let mut ends = Ends {
-        kind,
-        name: None,
-        http: local,
-        orders: Orders::Default,
-    };
-    if let Some(mut table) = root.section(section, problems) {
-        ends.http = or(table.optional(&HTTP, problems), local);
-        if !is_of_control_node {
-            ends.orders = or(table.optional(&ORDERS, problems), Orders::Default);
-        }
+    match is_of_control_node {
+        true => of_control_node(root, problems),
+        false => of_agent(root, problems),
     }
-    if !is_of_control_node && let Some(mut table) = root.section("agent", problems) {
+}
+
+fn of_control_node(root: &mut Table<'_>, problems: &mut Problems) -> Ends {
+    let mut ends = Ends::new("control node", HTTP_PORT);
+    if let Some(mut table) = root.section("control", problems) {
+        ends.name = table.optional(&control::NAME, problems).map(|at| at.value);
+        ends.http = or(table.optional(&HTTP, problems), ends.http);
+        ends.orders = or(table.optional(&control::ORDERS, problems), Orders::Default);
+    }
+    ends
+}
+
+fn of_agent(root: &mut Table<'_>, problems: &mut Problems) -> Ends {
+    let mut ends = Ends::new("agent", AGENT_HTTP_PORT);
+    if let Some(mut table) = root.section("listen", problems) {
+        ends.http = or(table.optional(&HTTP, problems), ends.http);
+        ends.orders = or(table.optional(&ORDERS, problems), Orders::Default);
+    }
+    if let Some(mut table) = root.section("agent", problems) {
         ends.name = table.optional(&NAME, problems).map(|at| at.value);
     }
     ends
+}
+
+impl Ends {
+    /// With the defaults of every key.
+    fn new(kind: &'static str, port: u16) -> Self {
+        Self {
+            kind,
+            name: None,
+            http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            orders: Orders::Default,
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use tandem_core::agent::{Answer, Order};
 use tandem_core::control::ControlStatus;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,6 +18,7 @@ use crate::driver::log;
 use crate::event::ServiceEvent;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
+use crate::orders::Obeys;
 use crate::process::Outcome;
 use crate::tls::Acceptor;
 use crate::xmpp::{self, TcpAcceptor};
@@ -34,6 +36,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
     counters.reloaded(Ok(Vec::new()), SystemTime::now());
     counters.opened(secure.counters());
     ports::open_http("[control] http", config.http, &handle, &counters)?;
+    ports::open_orders("[control] orders", &config.orders, &config.name, &handle)?;
     let listener = xmpp::open(config.listen)
         .map_err(|error| io::Error::new(error.kind(), format!("[control] listen: {error}")))?;
     let (arrivals, arriving) = mpsc::channel(1);
@@ -113,6 +116,14 @@ fn take_over(
 
 /// Asks the control node's task; the caller sets the deadline.
 struct Handle(mpsc::Sender<Message>);
+
+impl Obeys for Handle {
+    /// Its orders are those of every process: none is left for the control node itself.
+    async fn obey(&self, _: Order) -> Option<Answer> {
+        let why = "this is a control node: it takes `log-level` alone; give the order to an agent";
+        Some(Answer::refused(why))
+    }
+}
 
 impl StatusSource for Handle {
     type Status = ControlStatus;

@@ -153,7 +153,7 @@ impl Process {
         ports::open_health(&self.config.listen, handle, &announcements)?;
         ports::open_http("[listen] http", self.config.listen.http, handle, &self.counters)?;
         certificates::measure(&self.counters, AGENT, &self.acceptor);
-        ports::open_orders(&self.config.listen.orders, self.name(), handle)?;
+        ports::open_orders("[listen] orders", &self.config.listen.orders, self.name(), handle)?;
         tokio::spawn(announce(handle.grade.clone(), announcements, self.messages.clone()));
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::config::{Listen, Orders};
 use crate::health::{self, Announcements};
 use crate::http::{self, StatusSource};
 use crate::metrics::Counters;
-use crate::orders;
+use crate::orders::{self, Obeys};
 
 /// Opens the health port and the agent check, if configured. The error names the port.
 pub(super) fn open_health(listen: &Listen, handle: &Arc<Handle>, announcements: &Arc<Announcements>) -> io::Result<()> {
@@ -32,17 +32,18 @@ pub(super) fn open_http(
     Ok(())
 }
 
-/// Opens the socket for orders, if configured, or if systemd gave the process a runtime directory. The error names the key.
-pub(super) fn open_orders(configured: &Orders, agent: &str, handle: &Arc<Handle>) -> io::Result<()> {
+/// Opens the socket for orders, if configured, or if systemd gave the process a runtime directory. The error names the key
+/// that the caller passes.
+pub(super) fn open_orders(key: &str, configured: &Orders, name: &str, handle: &Arc<impl Obeys>) -> io::Result<()> {
     let path = match configured {
         Orders::At(path) => Some(path.clone()),
         Orders::Off => None,
-        Orders::Default => orders::default_path(agent, std::env::var("RUNTIME_DIRECTORY").ok().as_deref()),
+        Orders::Default => orders::default_path(name, std::env::var("RUNTIME_DIRECTORY").ok().as_deref()),
     };
     if let Some(path) = path {
         let named = |error: io::Error| {
             let at = path.display();
-            io::Error::new(error.kind(), format!("[listen] orders at {at}: {error}"))
+            io::Error::new(error.kind(), format!("{key} at {at}: {error}"))
         };
         tokio::spawn(orders::serve(orders::bind(&path).map_err(named)?, Arc::clone(handle)));
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tandem_core::control::UnknownClients;
 
 use super::{BOOK, Folder, LEAST, block};
-use crate::config::{AgentConfig, Config, ControlConfig, Problem, Problems, parse, parse_any, parse_control};
+use crate::config::{AgentConfig, Config, ControlConfig, Orders, Problem, Problems, parse, parse_any, parse_control};
 
 const REFERENCE: &str = include_str!("../../../../../docs/src/control-configuration.md");
 
@@ -54,6 +54,7 @@ fn omitted_keys_have_the_defaults_of_the_reference() {
     assert_eq!(config.listen, "0.0.0.0:5269".parse().expect("an address"));
     assert_eq!(config.http, Some("127.0.0.1:6653".parse().expect("an address")));
     assert_eq!(config.tls, None);
+    assert_eq!(config.orders, Orders::Default);
     assert_eq!(config.inventory.revision, 7);
 }
 
