@@ -1,12 +1,14 @@
 //! Deletions that a configuration no longer desires, and whether they are withheld.
 //!
-//! They are counted when the configuration changes and when the tables were read: what is there and not desired, among
-//! all that is ours. If there are too many, they wait for an operator, while everything else goes on.
+//! They are counted when the configuration changes, when the tables were read, when the session may write, and when none of
+//! them is left: what is there and not desired, among all that is ours. If there are too many, they wait for an operator,
+//! while everything else goes on.
 
 use super::Session;
 use super::reconciler::Wait;
 use super::surplus::{Surplus, Withheld};
 use crate::event::What;
+use crate::time::Time;
 
 impl Session {
     /// The configuration changed, or tables were read: are there too many deletions?
@@ -39,9 +41,33 @@ impl Session {
         uncounted || matches!(self.withheld, Withheld::Deletions(_))
     }
 
+    /// The rows that were withheld may be gone: another client can remove them as well.
+    pub(super) fn end_brake(&mut self, _now: Time) {
+        if self.lease.permit().is_none() || !self.reconciler.is_compared() || self.reconciler.has_anything_due() {
+            return;
+        }
+        let waiting = self.reconciler.waiting_on(&Wait::Withheld);
+        let before = std::mem::replace(&mut self.waiting_for_operator, waiting);
+        if before > 0 && waiting == 0 && matches!(self.withheld, Withheld::Deletions(_)) {
+            self.apply_brake();
+        }
+    }
+
+    /// Another configuration follows: what an operator has confirmed is what is left of the deletions of this one.
+    pub(super) fn narrow_confirmation(&mut self) {
+        if let Withheld::Confirmed(_) = self.withheld {
+            self.withheld = match Surplus::count(&self.replica, &self.desired).deletions() {
+                0 => Withheld::Nothing,
+                left => Withheld::Confirmed(left),
+            };
+        }
+    }
+
     /// An operator confirms the deletions that are withheld. Those that a later change adds are not meant.
     pub(super) fn confirm(&mut self) {
-        if let Withheld::Deletions(surplus) = self.withheld {
+        if let Withheld::Deletions(surplus) = self.withheld
+            && self.lease.permit().is_some()
+        {
             let deletions = surplus.deletions();
             self.withheld = Withheld::Confirmed(deletions);
             self.report(What::DeletionsConfirmed { deletions });

@@ -93,6 +93,8 @@ pub struct Session {
     /// Why the agent has barred the session, for the operator.
     barred: Option<String>,
     withheld: Withheld,
+    /// Objects that waited for an operator when nothing was due last.
+    waiting_for_operator: usize,
     /// The time of the last input: work that is left is due since then.
     now: Time,
 }
@@ -119,6 +121,7 @@ impl Session {
             reconciler: Reconciler::default(),
             progress: Progress::new(),
             withheld: Withheld::default(),
+            waiting_for_operator: 0,
             stats: Stats::default(),
             rows: BTreeMap::new(),
             tunnel_ends: TunnelEnds::default(),
@@ -253,6 +256,7 @@ impl Session {
             return self.close(CloseWhy::new(CloseReason::Reconfigured, what));
         }
         self.wire.set_keepalive(new.keepalive);
+        self.narrow_confirmation();
         self.desired.configure(configuration, complete);
         self.reconciler.retry_all();
     }

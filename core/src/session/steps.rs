@@ -19,7 +19,7 @@ use crate::time::{Deadline, Time};
 impl Session {
     /// Goes on after an input, with a bounded amount of work. Every step sees what the steps before it have left.
     pub(super) fn advance(&mut self, now: Time) {
-        const STEPS: [fn(&mut Session, Time); 12] = [
+        const STEPS: [fn(&mut Session, Time); 13] = [
             // First, because everything else depends on what the switch sent.
             Session::process_backlog,
             // Before the lease: a lock is worth nothing before the switch is known to be one of ours.
@@ -36,6 +36,8 @@ impl Session {
             Session::end_grace,
             // Before the unicast tables are asked for, so that the broadcast rows go first.
             Session::write,
+            // After writing: only now it is known whether anything waits.
+            Session::end_brake,
             // After writing: only now it is known whether a broadcast row is left to send.
             Session::conclude_claim,
             // After the broadcast rows: a server that renders a dump answers nothing else meanwhile.
@@ -197,6 +199,10 @@ impl Session {
         if self.progress.begin_claim() {
             self.stats.reach(Milestone::MayWrite, now);
             self.reconciler.begin_takeover();
+            // The former owner may have deleted what this session withheld.
+            if self.progress.tables_read() {
+                self.apply_brake();
+            }
             self.reconciler.mark(Object::Manager, Cause::Ours);
             self.mark_all();
         }

@@ -75,7 +75,9 @@ impl Surplus {
                 surplus.macs += undesired_macs(replica, desired, network, row);
             }
         }
-        surplus.of += replica.ucast_remote.count();
+        let foreign = replica.logical_switches.foreign();
+        let foreign = foreign.map(|row| replica.ucast_remote.rows_in(row).count());
+        surplus.of += replica.ucast_remote.count().saturating_sub(foreign.sum());
         surplus
     }
 }

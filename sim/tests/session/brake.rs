@@ -7,8 +7,8 @@ use tandem_core::configuration::Configuration;
 use tandem_core::event::What;
 use tandem_core::session::Command;
 
-use crate::contents::{assert_as_wanted, found};
-use crate::world::{Wanted, World};
+use crate::contents::{assert_as_wanted, found, ours};
+use crate::world::{Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, ops, vtep};
 
 fn braked(mut wanted: Wanted) -> Configuration {
     wanted.0.session.brake = Some(Brake::DEFAULT);
@@ -93,6 +93,108 @@ fn a_takeover_withholds_as_well_and_a_confirmation_does_not_cover_a_later_loss()
     world.configure(conn, &braked(Wanted::new()));
     assert_eq!(withheld(&world, conn), Some(102));
     assert_as_wanted(&world, &without_the_second());
+}
+
+#[test]
+fn a_confirmation_that_was_carried_out_covers_no_later_loss_that_is_smaller() {
+    let with = |networks: &[(u32, u32)]| {
+        let all = networks.iter();
+        braked(all.fold(Wanted::new(), |wanted, (n, macs)| {
+            wanted.network(*n, 5000 + n).macs(*n, *macs)
+        }))
+    };
+    let mut world = World::new();
+    let conn = world.manage(&with(&[(1, 100), (2, 90), (3, 80)]));
+    world.configure(conn, &with(&[(1, 100)]));
+    world.command(conn, Command::Confirm);
+    world.run();
+    let left = with(&[(1, 100)]);
+    assert_as_wanted(&world, &left);
+    world.configure(conn, &with(&[(1, 10)]));
+    assert_eq!(withheld(&world, conn), Some(90));
+    assert_as_wanted(&world, &left);
+}
+
+#[test]
+fn rows_that_are_not_ours_do_not_make_a_loss_smaller() {
+    let mut world = World::new();
+    let theirs: Vec<_> = (0..900).map(|n| (mac(n).to_string(), vtep(1))).collect();
+    leave_behind(&mut world, "theirs", 7001, vtep(2), &theirs);
+    let conn = world.manage(&whole());
+    world.configure(conn, &braked(Wanted::new()));
+    assert_eq!(withheld(&world, conn), Some(194));
+    assert_eq!(ours(&found(&world.switch)).remote.len(), 190);
+}
+
+#[test]
+fn networks_that_were_made_anew_with_the_same_vnis_take_no_port_off_the_old_ones_before_they_are_confirmed() {
+    let with = |first: u32| {
+        let networks = (0..12).fold(Wanted::new(), |wanted, n| {
+            let vlan = u16::try_from(n).expect("small") + 10;
+            wanted
+                .unbound(first + n, 5000 + n)
+                .macs(first + n, 3)
+                .bind("eth1", vlan, first + n)
+        });
+        braked(networks)
+    };
+    let mut world = World::new();
+    let conn = world.manage(&with(100));
+    world.configure(conn, &with(200));
+    assert_as_wanted(&world, &with(100));
+    assert_eq!(withheld(&world, conn), Some(48));
+    world.command(conn, Command::Confirm);
+    world.run();
+    assert_as_wanted(&world, &with(200));
+}
+
+#[test]
+fn the_alarm_ends_when_what_was_withheld_is_gone() {
+    let mut world = World::new();
+    let conn = world.manage(&whole());
+    world.configure(conn, &without_the_second());
+    assert_eq!(withheld(&world, conn), Some(92));
+    let lost = find_logical_switch(&world, &name(2)).expect("a logical switch");
+    let eth1 = crate::world::find_port(&world, "eth1").expect("a port");
+    let of = |table: &str| serde_json::json!({"op": "delete", "table": table, "where": [["logical_switch", "==", ops::uuid(lost)]]});
+    let unbind = serde_json::json!({"op": "mutate", "table": "Physical_Port", "where": [["_uuid", "==", ops::uuid(eth1)]],
+        "mutations": [["vlan_bindings", "delete", ["set", [2]]]]});
+    world.edit(serde_json::json!([
+        unbind,
+        of("Ucast_Macs_Remote"),
+        of("Mcast_Macs_Remote"),
+        ops::delete("Logical_Switch", lost)
+    ]));
+    world.run();
+    assert_as_wanted(&world, &without_the_second());
+    assert_eq!(withheld(&world, conn), None);
+    // A small loss is none that waits.
+    let few = braked(Wanted::new().network(1, 5001).macs(1, 100));
+    world.configure(conn, &few);
+    assert_as_wanted(&world, &few);
+}
+
+#[test]
+fn a_standby_that_takes_over_withholds_what_is_there_then() {
+    let mut world = World::new();
+    let owner = world.manage(&whole());
+    let standby = world.manage(&Wanted(whole()).agent_b().0);
+    for (conn, mut configuration) in [
+        (owner, without_the_second()),
+        (standby, Wanted(without_the_second()).agent_b().0),
+    ] {
+        configuration.session.brake = Some(Brake::DEFAULT);
+        world.configure(conn, &configuration);
+    }
+    world.command(owner, Command::Confirm);
+    world.run();
+    assert!(find_remote(&world, &mac(89).to_string()).len() == 1);
+    world.disconnect(owner);
+    world.run();
+    assert_eq!(withheld(&world, standby), None);
+    let less = Wanted(braked(Wanted::new().network(1, 5001).macs(1, 95))).agent_b().0;
+    world.configure(standby, &less);
+    assert_as_wanted(&world, &less);
 }
 
 #[test]

@@ -29,14 +29,12 @@ pub(super) fn port(view: &View, switch: &SwitchName, port: &PortName, transactio
         planted!(view.desired, ForeignBindingDeleted) || view.replica.logical_switches.network(*row).is_some()
     };
     // A logical switch that is still to come may wait for the VNI of one that can only go when this VLAN lets go.
-    let awaits = |vlan: &VlanId| match desired.get(vlan) {
-        Some(row) => row.is_none(),
-        None => !view.withheld,
-    };
+    // While that deletion is withheld, it would wait in vain, and the VLAN would belong to none of the two.
+    let awaits = |vlan: &VlanId| !view.withheld && desired.get(vlan).is_none_or(Option::is_none);
     let stale = found.iter().filter(|(vlan, row)| awaits(vlan) && ours(row));
     let stale: Vec<VlanId> = stale.map(|(vlan, _)| *vlan).collect();
     if bind.is_empty() && stale.is_empty() {
-        let surplus = |(vlan, row): (&VlanId, &Uuid)| !desired.contains_key(vlan) && ours(row);
+        let surplus = |(vlan, row): (&VlanId, &Uuid)| desired.get(vlan).is_none_or(Option::is_none) && ours(row);
         let withheld = view.withheld && found.iter().any(surplus);
         return if withheld {
             Step::Wait(Wait::Withheld)

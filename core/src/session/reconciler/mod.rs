@@ -387,6 +387,16 @@ impl Reconciler {
         Lane::ALL.into_iter().filter_map(stop)
     }
 
+    /// Whether any object is to be planned.
+    pub(super) fn has_anything_due(&self) -> bool {
+        Lane::ALL.into_iter().any(|lane| !self.ledger.is_empty(lane))
+    }
+
+    /// Objects that wait on this.
+    pub(super) fn waiting_on(&self, on: &Wait) -> usize {
+        self.ledger.waiting_on(on)
+    }
+
     /// Objects of a lane that are to be planned.
     pub(super) fn due(&self, lane: Lane) -> usize {
         self.ledger.due(lane)

@@ -71,6 +71,12 @@ impl LogicalSwitches {
         self.by_network.keys().copied()
     }
 
+    /// The rows of other clients.
+    pub(in crate::session) fn foreign(&self) -> impl Iterator<Item = Uuid> + '_ {
+        let foreign = self.rows.iter().filter(|(_, entry)| entry.network.is_none());
+        foreign.map(|(row, _)| *row)
+    }
+
     /// A row other than `except` that has a VNI.
     pub(in crate::session) fn holder(&self, tunnel_key: i64, except: Option<Uuid>) -> Option<Uuid> {
         let rows = self.by_tunnel_key.get(&tunnel_key)?;
