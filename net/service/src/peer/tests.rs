@@ -1,3 +1,5 @@
+mod previous;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,11 +10,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use serde_json::json;
 use tandem_core::agent::PeerReport;
 use tandem_core::health::Grade;
-use tandem_core::machine::Fingerprint;
+use tandem_core::identity::IdentityRule;
+use tandem_core::machine::{Certificate, Fingerprint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
 use super::dial::open;
+use super::hello::VERSIONS;
 use super::listen::{Silence, receive};
 use super::*;
 use crate::config::Peer;
@@ -191,6 +195,15 @@ async fn of_many_connections_the_newest_are_read() {
     }
 }
 
+fn agent_a() -> Certificate {
+    Certificate {
+        fingerprint: Fingerprint([1; 32]),
+        names: Vec::new(),
+        identities: vec!["agent-a".into()],
+        not_after_unix_s: 0,
+    }
+}
+
 /// The error of a link that receives these bytes, and the answer.
 async fn refused(sent: &[u8], silence: Silence) -> (String, String) {
     let (mut near, far) = tokio::io::duplex(64 << 10);
@@ -200,13 +213,7 @@ async fn refused(sent: &[u8], silence: Silence) -> (String, String) {
             own: "agent-b".into(),
             peer: Vec::new(),
         };
-        let agent_a = Certificate {
-            fingerprint: Fingerprint([1; 32]),
-            names: Vec::new(),
-            identities: vec!["agent-a".into()],
-            not_after_unix_s: 0,
-        };
-        receive(far, silence, (&identities, Some(&agent_a)), &agent).await
+        receive(far, silence, (&identities, Some(&agent_a())), &agent).await
     });
     // The link may be refused before everything is sent.
     let _refused = near.write_all(sent).await;
@@ -225,19 +232,19 @@ fn hello(protocol: u32, agent: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
-    let good = hello(PROTOCOL, "agent-a");
+    let good = hello(VERSIONS.0, "agent-a");
     let stories: [(Vec<u8>, &str); 7] = [
         (
             b"GET / HTTP/1.1\r\n\r\n".into(),
             "it sent a line that does not belong to this protocol: ",
         ),
         (
-            hello(PROTOCOL + 1, "agent-a"),
-            "its version of the link is 2, ours is 1",
+            hello(VERSIONS.1 + 1, "agent-a"),
+            "agent-a has version 2 of the link at least, and this agent 1 at most: upgrade this agent",
         ),
-        (hello(PROTOCOL, "agent-b"), "it is called agent-b, too"),
+        (hello(VERSIONS.0, "agent-b"), "it is called agent-b, too"),
         (
-            hello(PROTOCOL, "agent-c"),
+            hello(VERSIONS.0, "agent-c"),
             "the certificate of agent-a (sha256:0101010101010101010101010101010101010101010101010101010101010101) does not contain the name agent-c",
         ),
         (
@@ -260,8 +267,8 @@ async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_agent_with_another_protocol_receives_ours() {
-    let (_, answer) = refused(&hello(PROTOCOL + 1, "agent-a"), PATIENT).await;
+async fn an_agent_without_a_common_version_receives_ours() {
+    let (_, answer) = refused(&hello(VERSIONS.1 + 1, "agent-a"), PATIENT).await;
     assert_eq!(answer.into_bytes(), hello_of("agent-b"));
 }
 
@@ -284,7 +291,7 @@ async fn a_silent_client_is_disconnected() {
         ..PATIENT
     };
     assert_eq!(
-        refused(&hello(PROTOCOL, "agent-a"), report).await.0,
+        refused(&hello(VERSIONS.0, "agent-a"), report).await.0,
         "it was silent for 20ms"
     );
 }
