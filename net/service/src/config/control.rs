@@ -12,6 +12,7 @@ use tandem_core::control::{ClientName, Inventory, ServedSwitch, Size, UnknownCli
 use super::clients::{self, UNKNOWN_CLIENTS};
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::files::Files;
+use super::format::FORMAT;
 use super::networks::Networks;
 use super::problem::{Problem, Problems, Source};
 use super::reload::keep;
@@ -113,6 +114,7 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> Option<ControlConfig> {
     let mut root = document.root(source);
+    root.place(FORMAT.name);
     let node = node(&mut root, problems);
     let tls = settings(
         &mut root,

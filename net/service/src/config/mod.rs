@@ -10,6 +10,7 @@ mod control;
 mod ends;
 mod failover;
 mod files;
+mod format;
 mod macs;
 mod networks;
 mod peer;
@@ -177,7 +178,7 @@ fn parse_with<T>(
         return Err(problems);
     };
     let document = Document::parse(&source, &mut problems);
-    if problems.is_empty() {
+    if problems.is_empty() && format::is_readable(&document, &source, &mut problems) {
         let base = path.parent().unwrap_or_else(|| Path::new(""));
         let config = read(&document, &source, base, &mut problems);
         if let Some(config) = config.filter(|_| problems.is_empty()) {

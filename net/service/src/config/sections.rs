@@ -10,6 +10,7 @@ use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, 
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::files::Files;
+use super::format::FORMAT;
 use super::problem::{Problems, Source};
 use super::settings::{AgentConfig, Listen, Orders};
 use super::table::{At, Document, Key, Table};
@@ -130,6 +131,7 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> Option<AgentConfig> {
     let mut root = document.root(source);
+    root.place(FORMAT.name);
     let session = session(&mut root, problems);
     let listen = listen(&mut root, problems);
     let tls = tls(&mut root, base, files, problems);

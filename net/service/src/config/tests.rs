@@ -1,5 +1,6 @@
 mod control;
 mod pair;
+mod previous;
 
 use std::collections::BTreeMap;
 use std::io;
