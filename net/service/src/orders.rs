@@ -54,6 +54,24 @@ pub enum Request {
     },
 }
 
+/// The format of orders, which an order may name (`format`); one that names none has the first. It grows when an order of an
+/// older `tandem ctl` would mean something else. An answer has the format of its order.
+const FORMAT: u64 = 1;
+
+impl Request {
+    /// Reads an order; the error is the answer. A member that is not known is an error: half an order is none.
+    fn read(line: &[u8]) -> Result<Self, String> {
+        let not_an_order = |error: serde_json::Error| format!("not an order: {error}");
+        let mut members: serde_json::Map<_, _> = serde_json::from_slice(line).map_err(not_an_order)?;
+        match members.remove("format").map(|format| (format.as_u64(), format)) {
+            None | Some((Some(FORMAT), _)) => serde_json::from_value(members.into()).map_err(not_an_order),
+            Some((_, other)) => Err(format!(
+                "the order has format {other}, and this agent reads format {FORMAT}: use the `tandem` of the agent's version"
+            )),
+        }
+    }
+}
+
 /// Carries orders out.
 pub(crate) trait Obeys: Send + Sync + 'static {
     /// The answer; `None` if the worker is gone.
@@ -144,9 +162,9 @@ async fn converse(mut stream: UnixStream, agent: &impl Obeys) -> io::Result<()> 
         if read.map_err(io::Error::from)?? == 0 {
             return Ok(());
         }
-        let answer = match serde_json::from_slice::<Request>(&line) {
+        let answer = match Request::read(&line) {
             _ if !is_allowed => Answer::refused("only root and the user of the process may give orders"),
-            Err(error) => Answer::refused(format!("not an order: {error}")),
+            Err(why) => Answer::refused(why),
             Ok(request) => {
                 let order = serde_json::to_string(&request).unwrap_or_default();
                 let obeyed = timeout(TIME, obey(request, agent)).await;
@@ -231,6 +249,38 @@ mod tests {
             texts,
             ["Drain", "Release { switch: \"tor1\" }", "Retry { switch: None }"]
         );
+    }
+
+    /// What `tandem ctl` of the previous version sent, each line followed by the answer of an agent of that version.
+    const PREVIOUS: &str = include_str!("../tests/previous/orders.txt");
+
+    #[tokio::test]
+    async fn orders_and_answers_are_those_of_the_previous_version() {
+        let lines: Vec<&str> = PREVIOUS.lines().collect();
+        let orders: Vec<&str> = lines.iter().step_by(2).copied().collect();
+        assert_eq!(orders.len(), 7);
+        for order in &orders {
+            let request = Request::read(order.as_bytes()).expect("an order");
+            let sent = serde_json::to_string(&request).expect("JSON");
+            assert_eq!(sent, **order, "an agent of the previous version reads it");
+        }
+        for answer in lines.iter().skip(1).step_by(2) {
+            let read: Answer = serde_json::from_str(answer).expect("an answer");
+            let sent = serde_json::to_string(&read).expect("JSON");
+            assert_eq!(sent, **answer, "a `tandem ctl` of the previous version reads it");
+        }
+        let answers = answers(&format!("{}\n", orders.join("\n"))).await;
+        assert_eq!(answers.len(), orders.len());
+        let refused = answers.iter().filter(|answer| answer.text.contains("not an order"));
+        assert_eq!(refused.count(), 0, "{answers:?}");
+    }
+
+    #[tokio::test]
+    async fn an_order_of_a_later_format_is_refused_for_that() {
+        let lines = "{\"format\":1,\"order\":\"drain\"}\n{\"format\":2,\"order\":\"drain\",\"new\":1}\n";
+        let texts: Vec<String> = answers(lines).await.into_iter().map(|answer| answer.text).collect();
+        let later = "the order has format 2, and this agent reads format 1: use the `tandem` of the agent's version";
+        assert_eq!(texts, ["Drain", later]);
     }
 
     #[tokio::test]
