@@ -4,6 +4,8 @@ mod answer;
 mod control;
 mod fetch;
 #[cfg(test)]
+mod previous;
+#[cfg(test)]
 pub(super) mod samples;
 mod table;
 mod trouble;
