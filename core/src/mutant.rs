@@ -24,7 +24,7 @@ macro_rules! mutants {
                 match self { $(Self::$mutant => $name,)* }
             }
 
-            /// The check that must find it: "S1" to "S8", "sequence", or "L" for convergence once the faults are over.
+            /// The check that must find it: "S1" to "S9", "sequence", or "L" for convergence once the faults are over.
             pub const fn caught_by(self) -> &'static str {
                 match self { $(Self::$mutant => $check,)* }
             }
@@ -94,6 +94,10 @@ mutants! {
         "Routes to the switch's own tunnel end are programmed like any other.";
     SlowClientDelaysAll = "slow-client-delays-all", "S3",
         "A control node sends to no client while one client does not take its data.";
+    NameNotChecked = "name-not-checked", "S9",
+        "A control node admits any valid certificate under any name: another node takes the place of an agent.";
+    TunnelEndNotChecked = "tunnel-end-not-checked", "S9",
+        "A client may publish any tunnel end: it draws the frames of others to itself.";
 }
 
 impl fmt::Display for Mutant {

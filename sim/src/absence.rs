@@ -98,7 +98,8 @@ impl Absences {
                 }
             }
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
-            ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
+            ActorEvent::VRouter(_) | ActorEvent::Vip(_) => {}
+            ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
     }
 

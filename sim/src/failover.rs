@@ -89,7 +89,7 @@ impl Stopwatch {
                 self.switches.values_mut().for_each(|watch| watch.right = None);
             }
             ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
-            ActorEvent::VRouter(_) | ActorEvent::Thief(_) => {}
+            ActorEvent::VRouter(_) | ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
         if let ActorEvent::World(WorldEvent::FaultBegins { fault, .. }) = &entry.event
             && let Some(scheduled) = world.plan().fault(*fault)

@@ -10,6 +10,7 @@ pub mod control;
 pub mod device;
 pub mod failover;
 pub mod host;
+pub mod intruder;
 pub mod kernel;
 pub mod link;
 pub mod model;

@@ -68,6 +68,8 @@ fn story(mutant: Mutant) -> Story {
         Mutant::SweptBeforeComplete => an_agent_loses_its_control_nodes,
         Mutant::OwnEndProgrammed => macs_travel,
         Mutant::SlowClientDelaysAll => one_agent_reads_slowly,
+        Mutant::NameNotChecked => a_name_is_taken_at_a_control_node,
+        Mutant::TunnelEndNotChecked => a_client_publishes_foreign_tunnel_ends,
     }
 }
 
@@ -300,6 +302,20 @@ fn macs_travel(mutant: Option<Mutant>) -> bool {
 
 fn one_agent_reads_slowly(mutant: Option<Mutant>) -> bool {
     goes_wrong(mutant, include_str!("../../scenarios/one-agent-reads-slowly.toml"))
+}
+
+fn a_name_is_taken_at_a_control_node(mutant: Option<Mutant>) -> bool {
+    goes_wrong(
+        mutant,
+        include_str!("../../scenarios/name-taken-at-a-control-node.toml"),
+    )
+}
+
+fn a_client_publishes_foreign_tunnel_ends(mutant: Option<Mutant>) -> bool {
+    goes_wrong(
+        mutant,
+        include_str!("../../scenarios/foreign-tunnel-end-published.toml"),
+    )
 }
 
 /// Each agent in its turn, so that the owner is among them.

@@ -48,7 +48,8 @@ impl Check for Keepalive {
             }
             ActorEvent::World(_) => self.update_running(world),
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) => {}
-            ActorEvent::Control(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
+            ActorEvent::Control(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) => {}
+            ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
     }
 

@@ -23,7 +23,7 @@ impl Late {
                 self.update_with(world, Some((&entry.node, name)));
             }
             ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::Switch(_) | ActorEvent::VRouter(_) => {}
-            ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
+            ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ mod broadcast;
 mod contract;
 mod copies;
 mod foreign;
+mod identity;
 mod keepalive;
 mod late;
 mod lock;
@@ -66,6 +67,7 @@ pub struct Judges {
     missing: missing::Missing,
     copies: copies::Copies,
     foreign: foreign::Foreign,
+    identity: identity::Identity,
     loudness: loudness::Loudness,
 }
 
@@ -100,7 +102,7 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 12] = [
+        let checks: [&dyn Check; 13] = [
             &self.lock,
             &self.broadcast,
             &self.routes,
@@ -112,6 +114,7 @@ impl Judges {
             &self.missing,
             &self.copies,
             &self.foreign,
+            &self.identity,
             &self.loudness,
         ];
         checks.iter().filter_map(|check| check.due()).min()
@@ -123,7 +126,7 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 12] = [
+        let checks: [&mut dyn Check; 13] = [
             &mut self.lock,
             &mut self.broadcast,
             &mut self.routes,
@@ -135,6 +138,7 @@ impl Judges {
             &mut self.missing,
             &mut self.copies,
             &mut self.foreign,
+            &mut self.identity,
             &mut self.loudness,
         ];
         let scene = Scene {

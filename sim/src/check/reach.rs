@@ -64,6 +64,6 @@ fn moves_ways(what: &ActorEvent) -> bool {
             matches!(what, NodeEvent::ClientUp { .. } | NodeEvent::ClientDown { .. })
         }
         ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::Switch(_) => false,
-        ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => false,
+        ActorEvent::Proxy(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::Intruder(_) => false,
     }
 }

@@ -38,7 +38,8 @@ impl Check for Sequence {
                 self.imported(&entry.node, (*network, *mac), world, found);
             }
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
-            ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::VRouter(_) | ActorEvent::World(_) => {}
+            ActorEvent::Vip(_) | ActorEvent::VRouter(_) | ActorEvent::World(_) => {}
+            ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
     }
 }

@@ -40,7 +40,7 @@ impl Steady {
                 matches!(event, device::Event::LockPassed { .. } | device::Event::Booted { .. })
             }
             ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => false,
-            ActorEvent::VRouter(_) | ActorEvent::Thief(_) => false,
+            ActorEvent::VRouter(_) | ActorEvent::Thief(_) | ActorEvent::Intruder(_) => false,
         };
         if changes {
             self.update(world);

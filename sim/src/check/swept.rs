@@ -69,7 +69,7 @@ impl Check for Swept {
                 }
             }
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
-            ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::VRouter(_) => {}
+            ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::Intruder(_) | ActorEvent::VRouter(_) => {}
         }
     }
 

@@ -33,7 +33,8 @@ impl Check for Tables {
         match &entry.event {
             ActorEvent::Switch(_) => drop(self.compared.remove(&*entry.node)),
             ActorEvent::Agent(_) | ActorEvent::Control(_) | ActorEvent::World(_) => self.compared.clear(),
-            ActorEvent::Proxy(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) => {}
+            ActorEvent::Proxy(_) | ActorEvent::VRouter(_) | ActorEvent::Vip(_) => {}
+            ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
     }
 

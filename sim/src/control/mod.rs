@@ -8,10 +8,11 @@ mod event;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use tandem_core::control::{self, ClientName, ControlNode, Inventory};
+use tandem_core::machine::Certificate;
 use tandem_core::xmpp::Stanza;
 use tandem_core::xmpp::stream::{self, Role, Stream, StreamOptions};
 use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Machine, Time};
@@ -26,6 +27,8 @@ pub struct Options {
     pub name: String,
     /// Where agents connect.
     pub listen: SocketAddrV4,
+    /// The certificates of clients by address: streams are in the clear.
+    pub certificates: Arc<BTreeMap<Ipv4Addr, Certificate>>,
     /// A planted bug.
     #[cfg(feature = "mutants")]
     pub mutant: Option<tandem_core::mutant::Mutant>,
@@ -150,7 +153,7 @@ impl ControlHost {
                         conn,
                         name: ClientName::from(peer),
                         address: line.from.into(),
-                        certificate: None,
+                        certificate: self.options.certificates.get(line.from.ip()).cloned(),
                     });
                 }
                 stream::Output::Event(stream::Event::Received(stanza)) => {

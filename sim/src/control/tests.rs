@@ -81,6 +81,7 @@ impl Wire {
         let options = Options {
             name: "control-1".into(),
             listen: NODE,
+            certificates: Default::default(),
             #[cfg(feature = "mutants")]
             mutant: None,
         };

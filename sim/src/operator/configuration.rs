@@ -37,15 +37,18 @@ struct Wanted {
     vlan: VlanId,
 }
 
-/// Every vRouter may open a session, and publish its own address.
-fn vrouters() -> Access {
-    let vrouters = ListedClient {
-        name: "vrouter-*".into(),
+/// A client besides agents and vRouters that the inventory lists.
+pub const GUEST: &str = "guest";
+
+/// Every vRouter and the guest may open a session, and publish their own address.
+fn access() -> Access {
+    let listed = ["vrouter-*", GUEST].map(|name| ListedClient {
+        name: name.into(),
         certificates: Vec::new(),
         next_hops: Vec::new(),
-    };
+    });
     Access {
-        listed: vec![vrouters],
+        listed: listed.into(),
         ..Access::default()
     }
 }
@@ -111,7 +114,7 @@ impl Intent {
             revision,
             networks: self.networks(),
             switches: self.switches().map(|(name, switch)| (name, served(switch))).collect(),
-            access: vrouters(),
+            access: access(),
         }
     }
 

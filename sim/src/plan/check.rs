@@ -5,7 +5,9 @@ use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
 /// The names that [`super::Judgement`] may use: the checks of a run, and `error` for an event of that level.
-pub const JUDGED: [&str; 11] = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L", "sequence", "error"];
+pub const JUDGED: [&str; 12] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "L", "sequence", "error",
+];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].
 const SCHEMAS: [&str; 10] = [
@@ -259,7 +261,7 @@ impl Plan {
             Fault::Crash { .. } | Fault::PowerLoss { .. } | Fault::Pause { .. } | Fault::Drain { .. } => {}
             Fault::Cut { .. } | Fault::Isolate { .. } | Fault::Jam { .. } | Fault::Reset { .. } => {}
             Fault::Reload { .. } | Fault::Reboot { .. } | Fault::Edit { .. } | Fault::Steal { .. } => {}
-            Fault::Tls { .. } | Fault::TsnDeath { .. } => {}
+            Fault::Tls { .. } | Fault::TsnDeath { .. } | Fault::Intrude { .. } => {}
             Fault::Configure {
                 what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind,
             } => {}
@@ -338,7 +340,7 @@ mod tests {
             "[switch]\nschema = \"1.8.0\"\nmax_backoff = \"1500us\"\n",
             "[proxy]\ncheck = \"agent\"\nfall = 0\n",
             "[topology]\nswitches = 6\nnetworks = 1000\nremote_macs = 100000\n",
-            "[judgement]\nexcuse = [\"S2\", \"S9\"]\n",
+            "[judgement]\nexcuse = [\"S2\", \"S12\"]\n",
             "[judgement]\nexcuse = [\"S2\"]\nmust_fail = \"S2\"\nconverge = \"1ms\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"crash\"\nnode = \"agent-c\"\n",
             "[[fault]]\nat = \"1s\"\nkind = \"drain\"\nagent = \"tor1\"\n",

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{
-    Agent, Configure, Edit, Fault, Judgement, Kind, Network, Plan, Proxy, Role, Scheduled, Span, Switch, TlsFault,
-    Topology, Workload,
+    Agent, Configure, Edit, Fault, Intrusion, Judgement, Kind, Network, Plan, Proxy, Role, Scheduled, Span, Switch,
+    TlsFault, Topology, Workload,
 };
 use crate::socket::CheckKind;
 
@@ -191,6 +191,7 @@ impl fmt::Display for Fault {
             Self::Tls { agent, how } => write!(f, "{kind} of {agent} {how}"),
             Self::Drift { node, ppm } => write!(f, "{kind} {node} by {ppm} ppm"),
             Self::Configure { what } => write!(f, "{kind}: {what}"),
+            Self::Intrude { control, how } => write!(f, "{kind} at {control}: {how}"),
         }
     }
 }
@@ -201,6 +202,16 @@ impl fmt::Display for TlsFault {
             Self::Refused => "refused",
             Self::Stalled => "stalled",
             Self::Slow => "slow",
+        })
+    }
+}
+
+impl fmt::Display for Intrusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TakenName => "taken name",
+            Self::UnknownName => "unknown name",
+            Self::ForeignTunnelEnd => "foreign tunnel end",
         })
     }
 }

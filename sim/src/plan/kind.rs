@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Configure, Edit, Fault, TlsFault};
+use super::{Configure, Edit, Fault, Intrusion, TlsFault};
 
 /// A kind of [`Fault`].
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -26,11 +26,12 @@ pub enum Kind {
     Drift,
     TsnDeath,
     Configure,
+    Intrude,
 }
 
 impl Kind {
     /// Each of them, once.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Crash,
         Self::PowerLoss,
         Self::Pause,
@@ -50,6 +51,7 @@ impl Kind {
         Self::Drift,
         Self::TsnDeath,
         Self::Configure,
+        Self::Intrude,
     ];
 
     /// As a plan writes it, such as `power_loss`.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Drift => "drift",
             Self::TsnDeath => "tsn_death",
             Self::Configure => "configure",
+            Self::Intrude => "intrude",
         }
     }
 
@@ -95,7 +98,8 @@ impl Kind {
             | Self::Steal
             | Self::Tls
             | Self::Drift
-            | Self::TsnDeath => false,
+            | Self::TsnDeath
+            | Self::Intrude => false,
         }
     }
 }
@@ -129,6 +133,7 @@ impl Fault {
             Self::Drift { .. } => Kind::Drift,
             Self::TsnDeath { .. } => Kind::TsnDeath,
             Self::Configure { .. } => Kind::Configure,
+            Self::Intrude { .. } => Kind::Intrude,
         }
     }
 }
@@ -136,6 +141,11 @@ impl Fault {
 impl TlsFault {
     /// Each of them, once.
     pub const ALL: [Self; 3] = [Self::Refused, Self::Stalled, Self::Slow];
+}
+
+impl Intrusion {
+    /// Each of them, once.
+    pub const ALL: [Self; 3] = [Self::TakenName, Self::UnknownName, Self::ForeignTunnelEnd];
 }
 
 impl Edit {

@@ -244,6 +244,8 @@ pub enum Fault {
     TsnDeath { agent: String },
     /// The operator changes the configuration of all agents, or of all control nodes, one after the other.
     Configure { what: Configure },
+    /// A node with a certificate of its own opens sessions with a control node, and publishes routes that lead frames away.
+    Intrude { control: String, how: Intrusion },
 }
 
 /// The fault of TLS.
@@ -253,6 +255,18 @@ pub enum TlsFault {
     Refused,
     Stalled,
     Slow,
+}
+
+/// What an intruder at a control node pretends to be.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intrusion {
+    /// It uses the names of the agents and vRouters, one after the other.
+    TakenName,
+    /// It uses a name that no inventory contains.
+    UnknownName,
+    /// The inventory lists it, and it publishes tunnel ends of others.
+    ForeignTunnelEnd,
 }
 
 /// What people do to a database by hand.

@@ -112,6 +112,7 @@ impl Fault {
             Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => {
                 vec![(agent, Some(Role::Agent))]
             }
+            Self::Intrude { control, .. } => vec![(control, Some(Role::Control))],
             Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
         }
     }
@@ -129,6 +130,7 @@ impl Fault {
             Self::Reload { proxy } => vec![proxy],
             Self::Reboot { switch, .. } | Self::Edit { switch, .. } | Self::Steal { switch } => vec![switch],
             Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => vec![agent],
+            Self::Intrude { control, .. } => vec![control],
             Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
         }
     }

@@ -87,6 +87,7 @@ impl Wire {
         let options = control::Options {
             name: format!("control-{}", number + 1),
             listen: node(u8::try_from(number + 1).expect("few")),
+            certificates: Default::default(),
             #[cfg(feature = "mutants")]
             mutant: None,
         };

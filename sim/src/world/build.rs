@@ -7,6 +7,7 @@
 //! thief     10.0.3.1        dials the switches' port 6632
 //! control   10.0.4.1 ...    nodes; agents and vRouters dial their port 5269
 //! vRouters  10.0.5.1 ...
+//! intruder  10.0.6.1        dials control nodes, in worlds with such faults
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +42,8 @@ use crate::vrouter::{self, VRouter};
 
 /// What the switches dial.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
+/// Where intrusions come from.
+const INTRUDER: Ipv4Addr = Ipv4Addr::new(10, 0, 6, 1);
 const OVSDB: u16 = 6640;
 const HEALTH: u16 = 6650;
 const AGENT_CHECK: u16 = 6651;
@@ -153,6 +156,10 @@ impl World {
             );
         }
         self.add_node(Kind::Thief, "thief".into(), Ipv4Addr::new(10, 0, 3, 1), USER_TIMEOUT);
+        let faults = &self.plan.faults;
+        if faults.iter().any(|it| it.fault.kind() == crate::plan::Kind::Intrude) {
+            self.add_node(Kind::Intruder, "intruder".into(), INTRUDER, USER_TIMEOUT);
+        }
     }
 
     fn add_node(&mut self, kind: Kind, name: String, address: Ipv4Addr, user_timeout: Duration) {
@@ -215,6 +222,7 @@ impl World {
                 self.send_settings(host);
             }
             Kind::Thief => self.set_program(host, Process::Thief(Box::new(Thief::new("tandem")))),
+            Kind::Intruder => self.set_program(host, Process::Intruder(Box::default())),
         }
         if life > 1 {
             let node = self.name_of(host);
@@ -329,6 +337,7 @@ impl World {
         let options = control::Options {
             name: Role::Control.node(number),
             listen: control_port(number),
+            certificates: self.certificates(),
             #[cfg(feature = "mutants")]
             mutant: self.plan.mutant,
         };
@@ -473,7 +482,7 @@ fn control_address(number: usize) -> Ipv4Addr {
     numbered([10, 0, 4], number + 1)
 }
 
-fn control_port(number: usize) -> SocketAddrV4 {
+pub(super) fn control_port(number: usize) -> SocketAddrV4 {
     SocketAddrV4::new(control_address(number), XMPP)
 }
 

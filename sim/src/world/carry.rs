@@ -137,7 +137,8 @@ impl World {
                 }
             }
             ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
-            ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::Thief(_) | ActorEvent::World(_) => {}
+            ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::World(_) => {}
+            ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
         }
         self.log(Some(host), event);
     }

@@ -14,7 +14,7 @@ use crate::{device, host, proxy, thief, vip, vrouter};
 
 /// Whether a fault begins or ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Turn {
+pub(super) enum Turn {
     Begins,
     Ends,
 }
@@ -86,6 +86,7 @@ impl World {
                 self.change_intent(|intent, random| intent.change(*what, random));
                 self.reconfigure();
             }
+            Fault::Intrude { control, how } => self.intrude(control, *how, turn),
         }
         // Whatever it was, a health check may see it.
         self.wake_checks();
@@ -287,7 +288,7 @@ impl World {
                 let command = vrouter::Command::Subscribe(self.instances());
                 self.deliver(host, Part::Program, NodeInput::VRouter(command));
             }
-            Kind::Switch(_) | Kind::Control(_) | Kind::Thief => {}
+            Kind::Switch(_) | Kind::Control(_) | Kind::Thief | Kind::Intruder => {}
         }
     }
 

@@ -63,7 +63,7 @@ impl World {
                 core.extend(candidates.get(self.scheduling.random_range(0..candidates.len())));
             }
         }
-        core.extend(self.node("thief"));
+        core.extend([self.node("thief"), self.node("intruder")].into_iter().flatten());
         core
     }
 
@@ -84,7 +84,8 @@ impl World {
             Some(Kind::Proxy(_)) => true,
             Some(Kind::Agent(_)) => !(probes || checks),
             // Streams have a hold timer at either end.
-            Some(Kind::Switch(_) | Kind::Control(_) | Kind::VRouter(_) | Kind::Thief) | None => false,
+            Some(Kind::Switch(_) | Kind::Control(_) | Kind::VRouter(_)) => false,
+            Some(Kind::Thief | Kind::Intruder) | None => false,
         }
     }
 

@@ -11,7 +11,7 @@ use tandem_core::event::{Level, LogEvent};
 use tandem_core::log_words;
 use tandem_core::status::{Ownership, Phase};
 
-use crate::{control, device, host, proxy, thief, vip, vrouter};
+use crate::{control, device, host, intruder, proxy, thief, vip, vrouter};
 
 /// One line of the log. Its number is its place in the log, from 1 on.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +42,7 @@ pub enum ActorEvent {
     VRouter(vrouter::Event),
     Vip(vip::Event),
     Thief(thief::Event),
+    Intruder(intruder::Event),
     World(WorldEvent),
 }
 
@@ -85,7 +86,7 @@ pub struct SessionState {
 }
 
 impl LogEvent for ActorEvent {
-    log_words!(; Agent, Switch, Proxy, Control, VRouter, Vip, Thief, World);
+    log_words!(; Agent, Switch, Proxy, Control, VRouter, Vip, Thief, Intruder, World);
 
     fn level(&self) -> Level {
         match self {
@@ -96,6 +97,7 @@ impl LogEvent for ActorEvent {
             Self::VRouter(event) => event.level(),
             Self::Vip(event) => event.level(),
             Self::Thief(event) => event.level(),
+            Self::Intruder(event) => event.level(),
             Self::World(event) => event.level(),
         }
     }
@@ -115,6 +117,7 @@ impl fmt::Display for ActorEvent {
             Self::VRouter(event) => event.fmt(f),
             Self::Vip(event) => event.fmt(f),
             Self::Thief(event) => event.fmt(f),
+            Self::Intruder(event) => event.fmt(f),
             Self::World(event) => event.fmt(f),
         }
     }

@@ -12,6 +12,7 @@ mod checking;
 mod clock;
 mod fault;
 mod heal;
+mod identity;
 pub mod log;
 mod node;
 mod planned;

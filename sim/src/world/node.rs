@@ -46,6 +46,7 @@ pub(super) enum Kind {
     Control(usize),
     VRouter(usize),
     Thief,
+    Intruder,
 }
 
 /// How many faults hold a node in each grip: they overlap.

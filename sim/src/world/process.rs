@@ -8,6 +8,7 @@ use super::log::ActorEvent;
 use crate::control::{self, ControlHost};
 use crate::device::{self, Device};
 use crate::host::{self, Host};
+use crate::intruder::Intruder;
 use crate::link::Arrival;
 use crate::proxy::{self, Proxy};
 use crate::socket::{self, Input, Outcome, Output};
@@ -25,6 +26,7 @@ pub(super) enum Process {
     VRouter(Box<VRouter>),
     Vip(Box<Vip>),
     Thief(Box<Thief>),
+    Intruder(Box<Intruder>),
 }
 
 /// An input of an actor of any kind.
@@ -40,6 +42,7 @@ pub(super) enum NodeInput {
     VRouter(vrouter::Command),
     Vip(vip::Command),
     Thief(crate::thief::Command),
+    Intruder(crate::intruder::Command),
 }
 
 impl Process {
@@ -53,6 +56,7 @@ impl Process {
             (Self::VRouter(actor), NodeInput::VRouter(command)) => actor.handle(now, Input::Command(command)),
             (Self::Vip(actor), NodeInput::Vip(command)) => actor.handle(now, Input::Command(command)),
             (Self::Thief(actor), NodeInput::Thief(command)) => actor.handle(now, Input::Command(command)),
+            (Self::Intruder(actor), NodeInput::Intruder(command)) => actor.handle(now, Input::Command(command)),
             (Self::Switch(actor), input) => common(actor.as_mut(), now, input),
             (Self::Agent(actor), input) => common(actor.as_mut(), now, input),
             (Self::Proxy(actor), input) => common(actor.as_mut(), now, input),
@@ -60,6 +64,7 @@ impl Process {
             (Self::VRouter(actor), input) => common(actor.as_mut(), now, input),
             (Self::Vip(actor), input) => common(actor.as_mut(), now, input),
             (Self::Thief(actor), input) => common(actor.as_mut(), now, input),
+            (Self::Intruder(actor), input) => common(actor.as_mut(), now, input),
         }
     }
 
@@ -73,6 +78,7 @@ impl Process {
             Self::VRouter(actor) => actor.poll_output().map(|output| output.map(ActorEvent::VRouter)),
             Self::Vip(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Vip)),
             Self::Thief(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Thief)),
+            Self::Intruder(actor) => actor.poll_output().map(|output| output.map(ActorEvent::Intruder)),
         }
     }
 
@@ -89,6 +95,7 @@ impl Process {
             Self::VRouter(actor) => at(actor.poll_timeout()),
             Self::Vip(actor) => at(actor.poll_timeout()),
             Self::Thief(actor) => at(actor.poll_timeout()),
+            Self::Intruder(actor) => at(actor.poll_timeout()),
         }
     }
 
@@ -97,7 +104,7 @@ impl Process {
         match self {
             Self::Agent(host) => host.health(now, kind, from),
             Self::Switch(_) | Self::Proxy(_) | Self::Control(_) => Outcome::Passed,
-            Self::VRouter(_) | Self::Vip(_) | Self::Thief(_) => Outcome::Passed,
+            Self::VRouter(_) | Self::Vip(_) | Self::Thief(_) | Self::Intruder(_) => Outcome::Passed,
         }
     }
 }
@@ -109,6 +116,7 @@ fn common<C, A: socket::Actor<Command = C>>(actor: &mut A, now: Time, input: Nod
         NodeInput::Checked { check, outcome } => actor.handle(now, Input::Checked { check, outcome }),
         NodeInput::Timeout => actor.handle(now, Input::Timeout),
         NodeInput::Switch(_) | NodeInput::Agent(_) | NodeInput::Proxy(_) => {}
-        NodeInput::Control(_) | NodeInput::VRouter(_) | NodeInput::Vip(_) | NodeInput::Thief(_) => {}
+        NodeInput::Control(_) | NodeInput::VRouter(_) | NodeInput::Vip(_) => {}
+        NodeInput::Thief(_) | NodeInput::Intruder(_) => {}
     }
 }

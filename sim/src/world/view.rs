@@ -178,7 +178,7 @@ impl World {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Agent(agent) => Some(agent),
             Process::Switch(_) | Process::Proxy(_) | Process::Control(_) => None,
-            Process::VRouter(_) | Process::Vip(_) | Process::Thief(_) => None,
+            Process::VRouter(_) | Process::Vip(_) | Process::Thief(_) | Process::Intruder(_) => None,
         }
     }
 
@@ -199,7 +199,7 @@ impl World {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Proxy(proxy) => Some(proxy),
             Process::Switch(_) | Process::Agent(_) | Process::Control(_) => None,
-            Process::VRouter(_) | Process::Vip(_) | Process::Thief(_) => None,
+            Process::VRouter(_) | Process::Vip(_) | Process::Thief(_) | Process::Intruder(_) => None,
         }
     }
 }

@@ -183,7 +183,8 @@ impl World {
                 let command = control::Command::Configure(inventory);
                 self.deliver(host, Part::Program, NodeInput::Control(command));
             }
-            Kind::Switch(_) | Kind::Proxy(_) | Kind::VRouter(_) | Kind::Thief => {}
+            Kind::Switch(_) | Kind::Proxy(_) | Kind::VRouter(_) => {}
+            Kind::Thief | Kind::Intruder => {}
         }
     }
 }

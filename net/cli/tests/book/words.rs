@@ -7,7 +7,7 @@ use tandem_core::{agent, control, event};
 use tandem_lab::actor::Note;
 use tandem_net::driver::log::DriverEvent;
 use tandem_net::event::{LOG_WORDS, ServiceEvent, TLS_WORDS};
-use tandem_sim::{device, host, proxy, thief, vip, world};
+use tandem_sim::{device, host, intruder, proxy, thief, vip, world};
 
 /// An event type and its words.
 pub(crate) type Words = (&'static str, &'static [&'static str]);
@@ -19,13 +19,14 @@ pub(crate) const OF_CORE: [Words; 4] = [
     ("a control node", control::Event::WORDS),
 ];
 
-pub(crate) const OF_SIM: [Words; 7] = [
+pub(crate) const OF_SIM: [Words; 8] = [
     ("an agent host", host::Event::WORDS),
     ("a control host", tandem_sim::control::Event::WORDS),
     ("a switch", device::Event::WORDS),
     ("a proxy", proxy::Event::WORDS),
     ("a virtual IP", vip::Event::WORDS),
     ("a lock stealer", thief::Event::WORDS),
+    ("an intruder", intruder::Event::WORDS),
     ("the world", world::log::WorldEvent::WORDS),
 ];
 

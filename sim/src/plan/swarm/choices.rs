@@ -1,6 +1,6 @@
 //! What can be drawn.
 
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::plan::Span;
@@ -9,6 +9,13 @@ use crate::plan::Span;
 pub(super) struct Choices(pub(super) ChaCha8Rng);
 
 impl Choices {
+    /// The choices of a seed, from one of its streams.
+    pub(super) fn of(seed: u64, stream: u64) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(stream);
+        Self(generator)
+    }
+
     /// Any of `least` to `most`, both included, with the same chance.
     pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
         let width = u128::from(most.saturating_sub(least)) + 1;

@@ -1,7 +1,7 @@
 //! Faults, and their times.
 
 use super::choices::Choices;
-use crate::plan::{Configure, Edit, Fault, Kind, Plan, Role, Scheduled, Span, TlsFault};
+use crate::plan::{Configure, Edit, Fault, Intrusion, Kind, Plan, Role, Scheduled, Span, TlsFault};
 use crate::socket::CheckKind;
 
 /// The faults of a plan, 5 to 30 of them and a burst or two more, in order of time.
@@ -182,6 +182,8 @@ fn is_possible(plan: &Plan, kind: Kind) -> bool {
         | Kind::Drift
         | Kind::TsnDeath
         | Kind::Configure => true,
+        // It has a stream of choices of its own: `identity`.
+        Kind::Intrude => false,
     }
 }
 
@@ -257,7 +259,8 @@ fn may_outlast(plan: &Plan, fault: &Fault) -> bool {
         | Fault::Steal { .. }
         | Fault::Tls { .. }
         | Fault::TsnDeath { .. }
-        | Fault::Configure { .. } => false,
+        | Fault::Configure { .. }
+        | Fault::Intrude { .. } => false,
     }
 }
 
@@ -339,6 +342,10 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         Kind::Configure => Fault::Configure {
             what: configuration(plan, choices),
         },
+        Kind::Intrude => with_role(plan, Role::Control, choices, |control| Fault::Intrude {
+            control,
+            how: Intrusion::TakenName,
+        }),
     }
 }
 

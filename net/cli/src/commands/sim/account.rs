@@ -182,7 +182,8 @@ fn faults(plan: &Plan, entries: &[Entry], now: Time) -> Vec<Lasted> {
             | ActorEvent::Control(_)
             | ActorEvent::VRouter(_)
             | ActorEvent::Vip(_)
-            | ActorEvent::Thief(_) => {}
+            | ActorEvent::Thief(_)
+            | ActorEvent::Intruder(_) => {}
         }
     }
     let counts = |fault: &Lasted| fault.to.is_none_or(|to| now.since(to) <= RECENT);

@@ -180,6 +180,8 @@ mod hunt {
             Mutant::CopyOutlivesWithdrawal => include_str!("../../../../../scenarios/withdrawal-ends-the-copy.toml"),
             Mutant::TunnelEndNotExported => include_str!("../../../../../scenarios/locator-changes.toml"),
             Mutant::SlowClientDelaysAll => include_str!("../../../../../scenarios/one-agent-reads-slowly.toml"),
+            Mutant::NameNotChecked => include_str!("../../../../../scenarios/name-taken-at-a-control-node.toml"),
+            Mutant::TunnelEndNotChecked => include_str!("../../../../../scenarios/foreign-tunnel-end-published.toml"),
             _ => return None,
         };
         let plan = Plan::parse(text).ok()?;
