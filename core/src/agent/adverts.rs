@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::fabric::ReceivedPath;
-use crate::bounds::SEQUENCE_MEMORY;
+use crate::bounds::{LOOKS_PER_STEP, SEQUENCE_MEMORY};
 use crate::event::Route;
 use crate::ids::{Mac, Uuid};
 use crate::time::Time;
@@ -26,7 +26,7 @@ pub struct Advert {
     pub sequence: u32,
 }
 
-/// Sequences that expire within this time are forgotten in one step.
+/// Sequences that expire within this time are forgotten together.
 const FORGET_TOGETHER: Duration = Duration::from_secs(1);
 
 /// Every MAC that is advertised, and the sequences of paths that went lately.
@@ -121,14 +121,14 @@ impl Adverts {
         self.current.get(&(network, mac)).copied()
     }
 
-    /// Everything that is advertised.
-    pub(super) fn all(&self) -> impl Iterator<Item = (Uuid, Mac)> {
-        self.current.keys().copied()
+    /// The MACs that are advertised, from one of them on.
+    pub(super) fn from(&self, first: (Uuid, Mac)) -> impl Iterator<Item = (Uuid, Mac)> {
+        self.current.range(first..).map(|(mac, _)| *mac)
     }
 
-    /// The MACs of a network that are advertised.
-    pub(super) fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
-        let current = self.current.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
+    /// The MACs of a network that are advertised, from one of them on.
+    pub(super) fn of_network(&self, network: Uuid, first: Mac) -> impl Iterator<Item = Mac> {
+        let current = self.current.range((network, first)..=(network, Mac::BROADCAST));
         current.map(|((_, mac), _)| *mac)
     }
 
@@ -137,9 +137,12 @@ impl Adverts {
         self.expires_at.first().map(|(at, _)| *at + FORGET_TOGETHER)
     }
 
-    /// Forgets the sequences that have been remembered for long enough.
+    /// Forgets some of the sequences that have been remembered for long enough.
     pub(super) fn expire(&mut self, now: Time) {
-        while let Some((_, route)) = self.expires_at.first().copied().filter(|(at, _)| *at <= now) {
+        for _ in 0..LOOKS_PER_STEP {
+            let Some((_, route)) = self.expires_at.first().copied().filter(|(at, _)| *at <= now) else {
+                return;
+            };
             self.expires_at.pop_first();
             self.remembered.remove(&route);
         }

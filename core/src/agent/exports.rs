@@ -1,6 +1,6 @@
 //! The routes that the sessions of this agent export together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 
 use smallvec::SmallVec;
@@ -19,6 +19,8 @@ pub struct Exports {
     /// whose lock passed from one to the other.
     owners: BTreeMap<Route, SmallVec<[Generation; 1]>>,
     by_generation: BTreeMap<Generation, BTreeSet<Route>>,
+    /// What sessions that ended exported, and is not yet retracted.
+    ended: VecDeque<(Generation, BTreeSet<Route>)>,
     #[cfg(feature = "mutants")]
     mutant: Option<crate::mutant::Mutant>,
 }
@@ -66,13 +68,34 @@ impl Exports {
         self.disown(generation, &route);
     }
 
-    /// A session ended: what it alone still exports goes. Returns everything that it exported.
-    pub(super) fn on_closed(&mut self, generation: Generation) -> BTreeSet<Route> {
-        let routes = self.by_generation.remove(&generation).unwrap_or_default();
-        for route in &routes {
-            self.disown(generation, route);
+    /// A session ended: what it alone still exports goes, step by step.
+    pub(super) fn on_closed(&mut self, generation: Generation) {
+        let routes = self.by_generation.remove(&generation);
+        self.ended.extend(routes.map(|routes| (generation, routes)));
+    }
+
+    /// Retracts some of what sessions that ended exported. Returns these routes; each stays while another session exports it.
+    pub(super) fn retract(&mut self, at_most: usize) -> Vec<Route> {
+        let mut retracted = Vec::new();
+        while retracted.len() < at_most
+            && let Some((generation, routes)) = self.ended.front_mut()
+        {
+            let generation = *generation;
+            match routes.pop_first() {
+                Some(route) => {
+                    self.disown(generation, &route);
+                    retracted.push(route);
+                }
+                None => drop(self.ended.pop_front()),
+            }
         }
-        routes
+        self.ended.pop_front_if(|(_, routes)| routes.is_empty());
+        retracted
+    }
+
+    /// Whether anything is left to retract.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
     }
 
     /// The tunnel ends that any session exports a MAC at.
@@ -113,8 +136,10 @@ mod tests {
             exports.on_exported(NEW, ROUTE);
             exports.on_withdrawn(first, ROUTE);
             exports.on_closed(first);
+            exports.retract(9);
             assert_eq!(exports.routes().collect::<Vec<_>>(), [&ROUTE]);
             exports.on_closed(second);
+            assert_eq!(exports.retract(9), [ROUTE]);
             assert_eq!(exports.routes().count(), 0);
         }
     }
@@ -125,6 +150,7 @@ mod tests {
         exports.on_exported(NEW, ROUTE);
         exports.on_exported(OLD, ROUTE);
         exports.on_closed(OLD);
+        assert_eq!((exports.retract(1), exports.has_ended()), (vec![ROUTE], false));
         assert_eq!(exports.of_generation(NEW), 1);
         assert_eq!(exports.routes().count(), 1);
     }

@@ -1,7 +1,7 @@
 //! The fabric table: every path that control nodes sent, and the best of each MAC.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use crate::bounds::ROUTES_PER_CONTROL_NODE;
@@ -30,16 +30,22 @@ pub struct ReceivedPath {
 /// Every path of every MAC of every network.
 #[derive(Clone, Debug, Default)]
 pub struct Fabric {
-    macs: BTreeMap<(Uuid, Mac), BTreeMap<(Slot, Key), Entry>>,
-    /// The number of these paths that each control node sent.
+    networks: BTreeMap<Uuid, Macs>,
+    /// Networks that our switches have left. Their paths count no more, and are freed step by step.
+    left: VecDeque<(Uuid, Macs)>,
+    /// The number of all these paths that each control node sent.
     counts: BTreeMap<Slot, usize>,
+    /// The session of each control node, as they are numbered: the paths of an earlier one are stale.
+    sessions: BTreeMap<Slot, u64>,
 }
+
+type Macs = BTreeMap<Mac, BTreeMap<(Slot, Key), Entry>>;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     path: ReceivedPath,
-    /// The session in which it arrived has ended, and no later one has brought it again.
-    stale: bool,
+    /// The session in which it arrived.
+    session: u64,
 }
 
 impl ReceivedPath {
@@ -70,18 +76,28 @@ impl ReceivedPath {
     }
 }
 
+impl Entry {
+    /// Whether the session in which the path arrived has ended, and no later one has brought it again. A path that we
+    /// presume never arrived.
+    fn is_stale(&self, slot: Slot, sessions: &BTreeMap<Slot, u64>) -> bool {
+        slot == OURSELVES || self.session != sessions.get(&slot).copied().unwrap_or_default()
+    }
+}
+
 impl Fabric {
     /// A control node sent a path; it replaces the path that the node sent of the same key before.
     pub fn insert(&mut self, slot: Slot, network: Uuid, key: Key, path: ReceivedPath) -> Result<(), Unusable> {
-        let entry = Entry { path, stale: false };
-        let count = self.counts.entry(slot).or_default();
-        let paths = self.macs.get_mut(&(network, key.mac));
+        let session = self.sessions.get(&slot).copied().unwrap_or_default();
+        let entry = Entry { path, session };
+        let count = self.counts.get(&slot).copied().unwrap_or_default();
+        let macs = self.networks.get_mut(&network);
+        let paths = macs.and_then(|macs| macs.get_mut(&key.mac));
         if let Some(before) = paths.and_then(|paths| paths.get_mut(&(slot, key))) {
             *before = entry;
-        } else if *count < ROUTES_PER_CONTROL_NODE {
-            *count += 1;
-            let paths = self.macs.entry((network, key.mac)).or_default();
-            paths.insert((slot, key), entry);
+        } else if count < ROUTES_PER_CONTROL_NODE {
+            self.counts.insert(slot, count + 1);
+            let macs = self.networks.entry(network).or_default();
+            macs.entry(key.mac).or_default().insert((slot, key), entry);
         } else {
             return Err(Unusable::TooMany);
         }
@@ -93,64 +109,88 @@ impl Fabric {
         self.retain(network, key.mac, |path, _| *path != (slot, key));
     }
 
-    /// The session with a control node ended: its paths may be sent again.
+    /// The session with a control node ended: its paths may be sent again. This costs the same for any number of them.
     pub fn mark_stale(&mut self, slot: Slot) {
-        let entries = self.macs.values_mut().flatten();
-        for (_, entry) in entries.filter(|((from, _), _)| *from == slot) {
-            entry.stale = true;
-        }
+        *self.sessions.entry(slot).or_default() += 1;
     }
 
     /// Looks at some MACs of a network, from this one on. Returns how many, those that have a stale path, and the next to look
     /// at.
     pub fn stale_macs(&self, network: Uuid, from: Mac, at_most: usize) -> (usize, Vec<Mac>, Option<Mac>) {
-        let mut macs = self.macs.range((network, from)..=(network, Mac::BROADCAST));
+        let mut macs = self.networks.get(&network).into_iter().flat_map(|it| it.range(from..));
         let looked: Vec<_> = macs.by_ref().take(at_most).collect();
-        let stale = looked
-            .iter()
-            .filter(|(_, paths)| paths.values().any(|entry| entry.stale));
-        let stale = stale.map(|((_, mac), _)| *mac).collect();
-        (looked.len(), stale, macs.next().map(|((_, mac), _)| *mac))
+        let stale = looked.iter().filter(|(_, paths)| {
+            paths
+                .iter()
+                .any(|((slot, _), entry)| entry.is_stale(*slot, &self.sessions))
+        });
+        let stale = stale.map(|(mac, _)| **mac).collect();
+        (looked.len(), stale, macs.next().map(|(mac, _)| *mac))
     }
 
     /// Removes the stale paths of a MAC: every path that still exists was sent again.
     pub fn sweep(&mut self, network: Uuid, mac: Mac) {
-        self.retain(network, mac, |_, entry| !entry.stale);
+        self.retain(network, mac, |_, is_stale| !is_stale);
     }
 
     /// The control node will send us our own route of a MAC. Until then this is its path, and nothing else that is stale.
     pub(super) fn presume(&mut self, network: Uuid, key: Key, path: ReceivedPath) {
         self.sweep(network, key.mac);
-        let entry = Entry { path, stale: true };
-        let paths = self.macs.entry((network, key.mac)).or_default();
+        let entry = Entry { path, session: 0 };
+        let macs = self.networks.entry(network).or_default();
+        let paths = macs.entry(key.mac).or_default();
         if paths.insert((OURSELVES, key), entry).is_none() {
             *self.counts.entry(OURSELVES).or_default() += 1;
         }
     }
 
-    fn retain(&mut self, network: Uuid, mac: Mac, stays: impl Fn(&(Slot, Key), &Entry) -> bool) {
-        let Some(paths) = self.macs.get_mut(&(network, mac)) else {
+    fn retain(&mut self, network: Uuid, mac: Mac, stays: impl Fn(&(Slot, Key), bool) -> bool) {
+        let Some(macs) = self.networks.get_mut(&network) else {
             return;
         };
+        let Some(paths) = macs.get_mut(&mac) else { return };
         paths.retain(|path, entry| {
-            let stays = stays(path, entry);
-            if !stays && let Some(count) = self.counts.get_mut(&path.0) {
-                *count -= 1;
+            let stays = stays(path, entry.is_stale(path.0, &self.sessions));
+            if !stays {
+                uncount(&mut self.counts, path.0);
             }
             stays
         });
         if paths.is_empty() {
-            self.macs.remove(&(network, mac));
+            macs.remove(&mac);
+        }
+        if macs.is_empty() {
+            self.networks.remove(&network);
         }
     }
 
-    /// Our switches take part in a network no more. Returns the MACs that had a path.
-    pub fn remove_network(&mut self, network: Uuid) -> BTreeSet<Mac> {
-        let known: BTreeSet<Mac> = self.macs_of(network).collect();
-        for mac in &known {
-            self.retain(network, *mac, |_, _| false);
+    /// Our switches take part in a network no more: from now on its MACs have no path.
+    pub fn leave_network(&mut self, network: Uuid) {
+        let macs = self.networks.remove(&network);
+        self.left.extend(macs.map(|macs| (network, macs)));
+    }
+
+    /// Frees the paths of some MACs in networks that were left. Returns these MACs.
+    pub fn free_left(&mut self, at_most: usize) -> Vec<(Uuid, Mac)> {
+        let mut freed = Vec::new();
+        while freed.len() < at_most
+            && let Some((network, macs)) = self.left.front_mut()
+        {
+            let Some((mac, paths)) = macs.pop_first() else {
+                self.left.pop_front();
+                continue;
+            };
+            freed.push((*network, mac));
+            for (slot, _) in paths.keys() {
+                uncount(&mut self.counts, *slot);
+            }
         }
-        known
+        freed
+    }
+
+    /// Whether paths of networks that were left have yet to be freed.
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
     }
 
     /// The best path of a MAC, from any control node.
@@ -160,25 +200,45 @@ impl Fabric {
 
     /// Every path of a MAC.
     pub fn paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = ReceivedPath> {
-        let paths = self.macs.get(&(network, mac)).into_iter().flatten();
-        paths.map(|(_, entry)| entry.path)
+        self.entries(network, mac).map(|(_, entry)| entry.path)
     }
 
     /// Those of them that arrived in a session that is open.
     pub(super) fn fresh_paths(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = ReceivedPath> {
-        let paths = self.macs.get(&(network, mac)).into_iter().flatten();
-        paths.filter(|(_, entry)| !entry.stale).map(|(_, entry)| entry.path)
+        let fresh = self.entries(network, mac);
+        let fresh = fresh.filter(|((slot, _), entry)| !entry.is_stale(*slot, &self.sessions));
+        fresh.map(|(_, entry)| entry.path)
+    }
+
+    fn entries(&self, network: Uuid, mac: Mac) -> impl Iterator<Item = (&(Slot, Key), &Entry)> {
+        let macs = self.networks.get(&network);
+        macs.and_then(|macs| macs.get(&mac)).into_iter().flatten()
     }
 
     /// The MACs of a network that have a path.
     pub fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
-        let macs = self.macs.range((network, Mac([0; 6]))..=(network, Mac::BROADCAST));
-        macs.map(|((_, mac), _)| *mac)
+        self.macs_from(network, Mac([0; 6]))
+    }
+
+    /// The same, from one of them on.
+    pub(super) fn macs_from(&self, network: Uuid, from: Mac) -> impl Iterator<Item = Mac> {
+        let macs = self.networks.get(&network).into_iter();
+        macs.flat_map(move |macs| macs.range(from..)).map(|(mac, _)| *mac)
     }
 
     /// The number of MACs with a path, in all networks.
     pub fn count(&self) -> usize {
-        self.macs.len()
+        self.networks.values().map(BTreeMap::len).sum()
+    }
+}
+
+/// A path of a control node is gone.
+fn uncount(counts: &mut BTreeMap<Slot, usize>, slot: Slot) {
+    if let Some(count) = counts.get_mut(&slot) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&slot);
+        }
     }
 }
 
@@ -285,8 +345,24 @@ mod tests {
         fabric.mark_stale(1);
         fabric.sweep(NETWORK, of(1).mac);
         assert_eq!(fabric.counts, [(0, 4), (1, 4)].into());
-        fabric.remove_network(NETWORK);
-        assert_eq!(fabric.counts, [(0, 0), (1, 0)].into());
+        fabric.leave_network(NETWORK);
         assert_eq!(fabric.count(), 0);
+        assert_eq!((fabric.free_left(3).len(), fabric.has_left()), (3, true));
+        assert_eq!(fabric.free_left(3).len(), 2);
+        assert_eq!(fabric.counts, BTreeMap::new());
+        assert!(!fabric.has_left());
+    }
+
+    #[test]
+    fn what_is_freed_of_a_network_that_was_left_takes_nothing_from_it_when_it_is_back() {
+        let mut fabric = Fabric::default();
+        let received = |fabric: &mut Fabric| fabric.insert(0, NETWORK, key(), path(1, 100, 1)).expect("room");
+        received(&mut fabric);
+        fabric.leave_network(NETWORK);
+        assert_eq!(fabric.best(NETWORK, MAC), None);
+        received(&mut fabric);
+        assert_eq!(fabric.free_left(9), [(NETWORK, MAC)]);
+        assert_eq!(fabric.best(NETWORK, MAC), Some(path(1, 100, 1)));
+        assert_eq!(fabric.counts, [(0, 1)].into());
     }
 }

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::fabric::ReceivedPath;
-use crate::bounds::WITHDRAWAL_SKEW;
+use crate::bounds::{LOOKS_PER_STEP, WITHDRAWAL_SKEW};
 use crate::event::Route;
 use crate::evpn::STALE_PREFERENCE;
 use crate::ids::{Mac, Uuid};
@@ -47,6 +47,8 @@ pub(crate) struct Hold {
     broadcasts: BTreeMap<Ipv4Addr, Time>,
     /// Copies of what we released ourselves, and no other agent has advertised since.
     awaited: BTreeSet<Route>,
+    /// More copies were held for long enough than the last step has removed.
+    has_expired: bool,
 }
 
 /// The routes that are no longer held, or are held from now on.
@@ -56,6 +58,8 @@ pub(crate) struct Changed {
     pub routes: Vec<Route>,
     /// The tunnel ends whose broadcast routes are concerned.
     pub vteps: BTreeSet<Ipv4Addr>,
+    /// A switch is ours no more: each copy is to be looked at.
+    pub left: bool,
 }
 
 /// A copy.
@@ -76,12 +80,20 @@ impl Hold {
             orphans: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
             awaited: BTreeSet::new(),
+            has_expired: false,
         }
     }
 
     /// Our sessions are about to end: from now on it counts whether another agent advertises what is ours.
-    pub(crate) fn release(&mut self, is_ours: impl Fn(&Route) -> bool) {
-        self.awaited = self.copies.keys().filter(|route| is_ours(route)).copied().collect();
+    pub(crate) fn begin_release(&mut self) {
+        self.awaited.clear();
+    }
+
+    /// This route is ours: if a copy of it is held, another agent is to advertise it.
+    pub(crate) fn release(&mut self, route: Route) {
+        if self.copies.contains_key(&route) {
+            self.awaited.insert(route);
+        }
     }
 
     /// Whether another agent has yet to advertise something that we released.
@@ -92,18 +104,11 @@ impl Hold {
     /// Our switches are served like this from now on.
     pub(crate) fn on_served(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) -> Changed {
         let before = std::mem::replace(&mut self.served, served);
-        let mut vteps = self.update_broadcasts(now, &before);
-        let mut routes = Vec::new();
-        if before.keys().any(|vtep| !self.served.contains_key(vtep)) {
-            let ours = &self.served;
-            let left = self.copies.keys().filter(|route| !ours.contains_key(&route.vtep));
-            routes.extend(left.copied());
-        }
-        self.remove(&routes);
-        let expired = self.expire(now);
-        routes.extend(expired.routes);
-        vteps.extend(expired.vteps);
-        Changed { routes, vteps }
+        let concerned = self.update_broadcasts(now, &before);
+        let mut changed = self.expire(now);
+        changed.vteps.extend(concerned);
+        changed.left = before.keys().any(|vtep| !self.served.contains_key(vtep));
+        changed
     }
 
     /// The broadcast routes of a switch are held while it has an owner, and for a while after. Returns the tunnel ends for
@@ -141,6 +146,7 @@ impl Hold {
             let here = real.iter().filter(|path| path.vtep == vtep).map(|path| path.sequence);
             let before = self.copies.get(&route).copied();
             let after = match (here.max(), before) {
+                _ if !self.served.contains_key(&vtep) => None,
                 (Some(sequence), _) => Some(Copied {
                     sequence,
                     orphaned_at: None,
@@ -195,27 +201,39 @@ impl Hold {
         self.remove(&[*route]);
     }
 
-    /// Our switches take part in a network no more.
-    pub(crate) fn remove_network(&mut self, network: Uuid) {
-        let routes = self.copies.keys().filter(|route| route.network == network);
-        let routes: Vec<_> = routes.copied().collect();
+    /// Our switches take part in a network no more: some of its copies go. Returns how many.
+    pub(crate) fn remove_copies(&mut self, network: Uuid, at_most: usize) -> usize {
+        let routes = self.routes_from((network, Mac([0; 6])));
+        let routes = routes.take_while(|route| route.network == network);
+        let routes: Vec<_> = routes.take(at_most).copied().collect();
         self.remove(&routes);
-        self.awaited.retain(|route| route.network != network);
+        routes.len()
     }
 
-    /// Removes copies that have been held for long enough, and those that a live owner does not have.
+    /// Removes some of the copies that have been held for long enough, and of those that a live owner does not have.
     pub(crate) fn expire(&mut self, now: Time) -> Changed {
         let over = self.broadcasts.extract_if(.., |_, until| *until <= now);
         let vteps = over.map(|(vtep, _)| vtep).collect();
-        let mut routes = Vec::new();
-        for (vtep, orphans) in &self.orphans {
-            let served = self.served.get(vtep).copied().unwrap_or_default();
-            let is_over = |since| since + self.lasts <= now || served.denies(since, now);
-            let over = orphans.iter().take_while(|(since, _)| is_over(*since));
-            routes.extend(over.map(|(_, route)| *route));
-        }
+        let (lasts, served) = (self.lasts, &self.served);
+        let over = self.orphans.iter().flat_map(|(vtep, orphans)| {
+            let served = served.get(vtep).copied().unwrap_or_default();
+            let is_over = move |since| since + lasts <= now || served.denies(since, now);
+            orphans.iter().take_while(move |(since, _)| is_over(*since))
+        });
+        let mut routes: Vec<Route> = over.map(|(_, route)| *route).take(LOOKS_PER_STEP + 1).collect();
+        self.has_expired = routes.len() > LOOKS_PER_STEP;
+        routes.truncate(LOOKS_PER_STEP);
         self.remove(&routes);
-        Changed { routes, vteps }
+        Changed {
+            routes,
+            vteps,
+            left: false,
+        }
+    }
+
+    /// Whether more copies were held for long enough than the last step has removed.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.has_expired
     }
 
     /// When something may have been held for long enough.
@@ -247,14 +265,19 @@ impl Hold {
         self.copies.keys()
     }
 
-    /// The MACs of a network of which copies are held.
-    pub(crate) fn of_network(&self, network: Uuid) -> impl Iterator<Item = Mac> {
-        let ends = [
-            (Mac([0; 6]), Ipv4Addr::UNSPECIFIED),
-            (Mac::BROADCAST, Ipv4Addr::BROADCAST),
-        ];
-        let [from, to] = ends.map(|(mac, vtep)| Route { network, mac, vtep });
-        self.copies.range(from..=to).map(|(route, _)| route.mac)
+    /// The MACs of which copies are held, from one of them on.
+    pub(crate) fn macs_from(&self, first: (Uuid, Mac)) -> impl Iterator<Item = (Uuid, Mac)> {
+        let mut last = None;
+        self.routes_from(first).filter_map(move |route| {
+            let mac = (route.network, route.mac);
+            (last.replace(mac) != Some(mac)).then_some(mac)
+        })
+    }
+
+    fn routes_from(&self, (network, mac): (Uuid, Mac)) -> impl Iterator<Item = &Route> {
+        let vtep = Ipv4Addr::UNSPECIFIED;
+        let copies = self.copies.range(Route { network, mac, vtep }..);
+        copies.map(|(route, _)| route)
     }
 
     /// Whether the broadcast routes of a switch are held: it has an owner, or had one lately.
@@ -343,7 +366,9 @@ mod tests {
         let mut hold = Hold::new(Duration::from_secs(5));
         serve(&mut hold, at(0), true, true);
         hold.on_paths(at(0), NETWORK, MAC, &[path(OURS, 100)]);
-        hold.release(|_| true);
+        hold.begin_release();
+        let (network, mac, vtep) = (NETWORK, MAC, OURS);
+        hold.release(Route { network, mac, vtep });
         hold.on_paths(at(1), NETWORK, MAC, &[path(OURS, 100)]);
         assert!(hold.awaits(), "that is our own path");
         serve(&mut hold, at(1), false, false);
@@ -410,8 +435,9 @@ mod tests {
     #[test]
     fn copies_of_a_switch_go_with_its_configuration() {
         let mut hold = held();
-        assert_eq!(hold.on_served(at(20), BTreeMap::new()).routes.len(), 1);
-        assert!(!hold.holds_broadcasts(OURS));
+        assert!(hold.on_served(at(20), BTreeMap::new()).left, "each copy is looked at");
+        assert!(hold.on_paths(at(20), NETWORK, MAC, &[]));
+        assert!(hold.of(NETWORK, MAC).is_none() && !hold.holds_broadcasts(OURS));
     }
 
     #[test]

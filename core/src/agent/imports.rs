@@ -24,13 +24,15 @@ struct Pending {
     networks: BTreeSet<Uuid>,
     /// Imports not yet sent to this session.
     macs: DirtySet<(Uuid, Mac)>,
+    /// Networks of which every MAC is to be sent, from this one on.
+    walks: BTreeMap<Uuid, Mac>,
     /// Networks to mark complete once their queued imports have been sent.
     complete: DirtySet<Uuid>,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        self.macs.is_empty() && self.complete.is_empty()
+        self.macs.is_empty() && self.walks.is_empty() && self.complete.is_empty()
     }
 }
 
@@ -45,22 +47,25 @@ impl Imports {
         self.by_conn.remove(&conn);
     }
 
-    /// The switches of a session take part in these networks now. Everything of a network that is new to it is marked.
+    /// The switches of a session take part in these networks now. Everything of a network that is new to it will be sent.
     pub(super) fn set_networks(&mut self, conn: ConnId, networks: BTreeSet<Uuid>, uplinks: &Uplinks) {
         let Some(pending) = self.by_conn.get_mut(&conn) else {
             return;
         };
         let before = std::mem::replace(&mut pending.networks, networks);
         for network in pending.networks.difference(&before).copied() {
-            let macs = uplinks.fabric().macs_of(network);
-            pending.macs.extend(macs.map(|mac| (network, mac)));
+            pending.walks.insert(network, Mac([0; 6]));
             if uplinks.is_complete(network) {
                 pending.complete.mark(network);
             }
         }
         // A session keeps every import. One of a network that it has left would be outdated when it joins the network again.
         let networks = &pending.networks;
+        if before.is_subset(networks) {
+            return;
+        }
         pending.macs.retain(|(network, _)| networks.contains(network));
+        pending.walks.retain(|network, _| networks.contains(network));
         pending.complete.retain(|network| networks.contains(network));
     }
 
@@ -118,10 +123,26 @@ impl Imports {
 }
 
 impl Pending {
+    /// Adds what a turn has room for of the networks of which every MAC is to be sent.
+    fn walk(&mut self, uplinks: &Uplinks, taken: &mut Vec<(Uuid, Mac)>) {
+        while taken.len() < ROUTES_PER_STEP
+            && let Some((network, from)) = self.walks.pop_first()
+        {
+            let mut macs = uplinks.fabric().macs_from(network, from);
+            let room = ROUTES_PER_STEP - taken.len();
+            taken.extend(macs.by_ref().take(room).map(|mac| (network, mac)));
+            if let Some(next) = macs.next() {
+                self.walks.insert(network, next);
+            }
+        }
+    }
+
     /// The commands of one turn.
     fn take(&mut self, uplinks: &Uplinks) -> Vec<Command> {
         let mut by_network: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
-        for (network, mac) in self.macs.take(ROUTES_PER_STEP) {
+        let mut taken = self.macs.take(ROUTES_PER_STEP);
+        self.walk(uplinks, &mut taken);
+        for (network, mac) in taken {
             let macs = by_network.entry(network).or_default();
             macs.push((mac, uplinks.vtep(network, mac)));
         }
@@ -129,10 +150,10 @@ impl Pending {
             .into_iter()
             .map(|(network, macs)| Command::Import { network, macs });
         let mut commands: Vec<_> = imports.collect();
-        let (macs, ends) = (&self.macs, [Mac([0; 6]), Mac::BROADCAST]);
+        let (macs, walks, ends) = (&self.macs, &self.walks, [Mac([0; 6]), Mac::BROADCAST]);
         let is_sent = |network: &Uuid| {
             let [first, last] = ends.map(|mac| (*network, mac));
-            !macs.any_in(first..=last)
+            !macs.any_in(first..=last) && !walks.contains_key(network)
         };
         let complete = self.complete.take_ready(is_sent).into_iter();
         commands.extend(complete.map(|network| {

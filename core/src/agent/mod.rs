@@ -355,6 +355,7 @@ impl Agent {
         let step = self.drain.on_timeout(now);
         self.take_drain_step(now, step);
         self.check_uplinks(now);
+        self.retract_some(now);
         if self.sessions.clearance_due().is_some_and(|due| due <= now) {
             self.clear_waiting(now);
         }
@@ -375,7 +376,7 @@ impl Agent {
     }
 
     fn conclude_drain(&mut self, now: Time) {
-        if self.sessions.is_empty() {
+        if self.sessions.is_empty() && !self.exports.has_ended() {
             let awaits = self.uplinks.as_ref().is_some_and(Uplinks::lingers);
             if self.drain.conclude(now, awaits) {
                 self.outputs.push_back(Output::Drained);

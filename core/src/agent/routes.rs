@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::uplinks::{self, Change, Output as Up, Uplinks};
 use super::{Agent, Output, Why};
+use crate::bounds::LOOKS_PER_STEP;
 use crate::event::Route;
 use crate::ids::{ConnId, Generation, Uuid};
 use crate::machine::Machine;
@@ -62,15 +63,29 @@ impl Agent {
         }
     }
 
-    /// A session ended: what it alone exported is retracted. The uplinks receive all of it at once, and send a bounded
-    /// number of routes in each step.
+    /// A session ended: what it alone exported is retracted, a bounded number of routes in each step.
     pub(super) fn retract(&mut self, now: Time, generation: Generation) {
-        let routes = self.exports.on_closed(generation);
+        self.exports.on_closed(generation);
+        self.retract_some(now);
+    }
+
+    /// Goes on with what ended sessions exported, once copies of it are held if it is to stay. A session that exports one
+    /// of these routes meanwhile keeps it.
+    pub(super) fn retract_some(&mut self, now: Time) {
+        if !self.may_retract() {
+            return;
+        }
+        let routes = self.exports.retract(LOOKS_PER_STEP);
         if self.uplinks.is_some() {
             let vteps = |route: &Route| self.exports.vteps(route.network, route.mac).collect();
             let retracted = routes.iter().map(|route| (*route, vteps(route))).collect();
             self.on_uplink(now, uplinks::Input::Retracted(retracted));
         }
+    }
+
+    fn may_retract(&self) -> bool {
+        let releases = self.uplinks.as_ref().is_some_and(Uplinks::is_releasing);
+        self.exports.has_ended() && !releases
     }
 
     /// A configuration is in force: the switches may take part in other networks.
@@ -105,12 +120,13 @@ impl Agent {
 
     /// When there is more to send, to sessions or to control nodes.
     pub(super) fn routes_due(&self) -> Option<Deadline<Why>> {
-        let uplinks = self.uplinks.as_ref()?;
-        let more = self.imports.has_work().then_some(Deadline {
+        let more = self.may_retract() || self.uplinks.is_some() && self.imports.has_work();
+        let more = more.then_some(Deadline {
             at: Time::ORIGIN,
             why: Why::MoreWork,
         });
-        let due = uplinks.poll_timeout().map(|Deadline { at, why }| Deadline {
+        let due = self.uplinks.as_ref().and_then(Uplinks::poll_timeout);
+        let due = due.map(|Deadline { at, why }| Deadline {
             at,
             why: Why::Uplink(why),
         });

@@ -56,8 +56,8 @@ pub(super) struct Subscription {
     pub(super) no_ribout: bool,
     /// Its publications, also while the instance is not configured: then they are deferred.
     pub(super) published: BTreeMap<Key, Arc<Path>>,
-    /// Of those, how many are broadcast routes.
-    pub(super) broadcasts: usize,
+    /// Of those, the broadcast routes.
+    pub(super) broadcasts: BTreeSet<Key>,
     /// The version of the table up to which everything has been sent.
     pub(super) sent: u64,
     pub(super) walk: Walk,
@@ -175,7 +175,9 @@ impl Client {
         };
         let is_new = subscription.published.insert(key, path).is_none();
         self.routes += usize::from(is_new);
-        subscription.broadcasts += usize::from(is_new && key.mac == Mac::BROADCAST);
+        if key.mac == Mac::BROADCAST {
+            subscription.broadcasts.insert(key);
+        }
         true
     }
 
@@ -184,7 +186,7 @@ impl Client {
         let subscription = self.subscriptions.get_mut(instance)?;
         let path = subscription.published.remove(&key)?;
         self.routes -= 1;
-        subscription.broadcasts -= usize::from(key.mac == Mac::BROADCAST);
+        subscription.broadcasts.remove(&key);
         Some(path)
     }
 
@@ -249,7 +251,7 @@ impl Subscription {
             instance_id,
             no_ribout,
             published: BTreeMap::new(),
-            broadcasts: 0,
+            broadcasts: BTreeSet::new(),
             sent: 0,
             walk: Walk::Unconfigured,
             owes_end: number.filter(|_| !no_ribout),
@@ -260,7 +262,7 @@ impl Subscription {
 
     /// Whether its own broadcast routes may have to be sent: only their owner receives them.
     pub(super) fn has_broadcasts(&self) -> bool {
-        self.broadcasts > 0 || !self.sent_broadcasts.is_empty()
+        !self.broadcasts.is_empty() || !self.sent_broadcasts.is_empty()
     }
 }
 

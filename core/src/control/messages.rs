@@ -13,7 +13,6 @@ use super::rib::Rib;
 use super::table::Delta;
 use crate::bounds::ITEMS_PER_MESSAGE;
 use crate::evpn::{InstanceName, Key, Path};
-use crate::ids::Mac;
 use crate::time::Time;
 use crate::xmpp::Stanza;
 
@@ -114,7 +113,7 @@ fn send_broadcasts(
         return 0;
     }
     let source = Source::Client(client.clone());
-    let own = subscription.published.keys().filter(|key| key.mac == Mac::BROADCAST);
+    let own = subscription.broadcasts.iter();
     let reflected = |key: &Key| Some((*key, instance.members.reflected(*key, &source)?));
     let sent: BTreeMap<Key, Path> = own.filter_map(reflected).collect();
     let before = std::mem::replace(&mut subscription.sent_broadcasts, sent);
@@ -123,7 +122,7 @@ fn send_broadcasts(
     let items: Vec<_> = changed.map(|(key, path)| (*key, path.clone())).collect();
     let keys: Vec<_> = before.into_keys().filter(|key| !sent.contains_key(key)).collect();
     push_routes(name, &items, &keys, stanzas);
-    1 + subscription.broadcasts * instance.members.len() + subscription.published.len() / ITEMS_PER_MESSAGE
+    1 + subscription.broadcasts.len() * instance.members.len()
 }
 
 /// Unicast routes that changed. Answers whether these are all.
@@ -202,7 +201,7 @@ mod tests {
     use crate::configuration::Network;
     use crate::control::outputs::Outputs;
     use crate::evpn::NextHop;
-    use crate::ids::{ConnId, Uuid, Vni};
+    use crate::ids::{ConnId, Mac, Uuid, Vni};
 
     const CONN: ConnId = ConnId(1);
 

@@ -346,8 +346,12 @@ impl ControlNode {
                 sent.extend(subscriber.map(|version| (*conn, version)));
             }
             let oldest = sent.values().copied().min().unwrap_or(version);
-            instance.table.forget(oldest);
-            let is_cut_off = instance.table.gone() > UNSENT_RETRACTS;
+            let forgotten = instance.table.forget(oldest, LOOKS_PER_STEP);
+            looks += forgotten;
+            let is_cut_off = instance.table.gone() > UNSENT_RETRACTS && forgotten < LOOKS_PER_STEP;
+            if forgotten == LOOKS_PER_STEP {
+                self.rib.mark(name.clone());
+            }
             for (conn, version) in sent {
                 if is_cut_off && version == oldest {
                     let what = format!("more than {UNSENT_RETRACTS} retracts in {name} wait for it");

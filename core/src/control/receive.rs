@@ -115,7 +115,10 @@ impl ControlNode {
             return;
         }
         let source = Source::Client(client.clone());
-        self.rib.remove_later(&source, instance, subscription.published);
+        let Subscription {
+            published, broadcasts, ..
+        } = subscription;
+        self.rib.remove_later(&source, instance, published, &broadcasts);
     }
 
     fn on_publish(&mut self, conn: ConnId, node: Box<str>, route: Box<(Key, Path)>) {

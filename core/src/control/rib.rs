@@ -1,6 +1,6 @@
 //! The routes of every instance, the routes of departed clients that are yet to be removed, and the owners of switches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::best_path::Source;
@@ -100,11 +100,17 @@ impl Rib {
         self.report(name, key, outcome, outputs);
     }
 
-    /// The routes of a client in an instance that it left go, its broadcast routes at once: the other members have
-    /// to learn of that first.
-    pub(super) fn remove_later(&mut self, source: &Source, name: &InstanceName, published: BTreeMap<Key, Arc<Path>>) {
-        let is_broadcast = |(key, _): &(Key, Arc<Path>)| key.mac == Mac::BROADCAST;
-        let (broadcasts, unicast): (BTreeMap<_, _>, BTreeMap<_, _>) = published.into_iter().partition(is_broadcast);
+    /// The routes of a client in an instance that it left go, its broadcast routes first: the other members have
+    /// to learn of that.
+    pub(super) fn remove_later(
+        &mut self,
+        source: &Source,
+        name: &InstanceName,
+        mut published: BTreeMap<Key, Arc<Path>>,
+        broadcasts: &BTreeSet<Key>,
+    ) {
+        let taken = broadcasts.iter().filter_map(|key| published.remove_entry(key));
+        let broadcasts: BTreeMap<_, _> = taken.collect();
         let removal = |paths| Removal {
             source: source.clone(),
             instance: name.clone(),
@@ -113,8 +119,8 @@ impl Rib {
         if !broadcasts.is_empty() {
             self.removals.push_front(removal(broadcasts));
         }
-        if !unicast.is_empty() {
-            self.removals.push_back(removal(unicast));
+        if !published.is_empty() {
+            self.removals.push_back(removal(published));
         }
     }
 
@@ -275,7 +281,7 @@ mod tests {
             rib.insert(&blue(), *key, source("a"), Arc::clone(path), &mut outputs);
         }
         words(&mut outputs);
-        rib.remove_later(&source("a"), &blue(), published);
+        rib.remove_later(&source("a"), &blue(), published, &[broadcast].into());
         rib.sweep(&mut outputs);
         let instance = rib.get(&blue()).expect("blue");
         assert_eq!((instance.members.len(), instance.table.routes().count()), (0, 2));

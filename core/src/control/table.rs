@@ -107,9 +107,13 @@ impl Table {
         held.map(|(key, _)| *key)
     }
 
-    /// Every subscriber was sent this version: forgets what is kept only for those that were not.
-    pub(super) fn forget(&mut self, sent: u64) {
-        while let Some(version) = self.gone.first().copied().filter(|version| *version <= sent) {
+    /// Every subscriber was sent this version: forgets some of what is kept only for those that were not. Answers how
+    /// much.
+    pub(super) fn forget(&mut self, sent: u64, at_most: usize) -> usize {
+        for forgotten in 0..at_most {
+            let Some(version) = self.gone.first().copied().filter(|version| *version <= sent) else {
+                return forgotten;
+            };
             self.gone.remove(&version);
             let Some(key) = self.log.remove(&version) else {
                 continue;
@@ -121,6 +125,7 @@ impl Table {
                 }
             }
         }
+        at_most
     }
 
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Paths)) -> Option<Outcome> {
@@ -237,7 +242,7 @@ mod tests {
             [(4, vec![])],
             "it missed that the route was gone for a while"
         );
-        table.forget(4);
+        assert_eq!(table.forget(4, 9), 1);
         assert_eq!((table.gone(), table.rows.len(), table.log.len()), (0, 0, 0));
     }
 

@@ -272,7 +272,8 @@ impl VRouter {
             .copied()
             .collect::<Vec<_>>()
         {
-            for mac in self.fabric.remove_network(network) {
+            self.fabric.leave_network(network);
+            for (_, mac) in self.fabric.free_left(usize::MAX) {
                 let vtep = None;
                 self.report(Event::Imported { network, mac, vtep });
             }

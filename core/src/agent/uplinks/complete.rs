@@ -19,6 +19,11 @@ impl CompleteNetworks {
         self.0.iter().copied()
     }
 
+    /// A network is complete from now on.
+    pub(super) fn insert(&mut self, network: Uuid) {
+        self.0.insert(network);
+    }
+
     /// The networks of `now` that were not complete before.
     pub(super) fn added(&self, now: &BTreeSet<Uuid>) -> Vec<Uuid> {
         now.difference(&self.0).copied().collect()

@@ -50,16 +50,19 @@ impl Instances {
         instances
     }
 
-    /// Takes over what another configuration asks for. Returns each network of before that is elsewhere now.
-    pub(super) fn replace(&mut self, new: Self) -> Vec<Moved> {
+    /// Takes over what another configuration asks for. Returns each network of before that is elsewhere now, and each
+    /// tunnel end that joined or left a network.
+    pub(super) fn replace(&mut self, new: Self) -> (Vec<Moved>, Vec<(Uuid, Ipv4Addr)>) {
         let before = std::mem::replace(self, new);
+        let members = before.members.symmetric_difference(&self.members).copied();
+        let members = members.collect();
         let moved = before.networks.into_iter().filter_map(|(network, old)| {
             let new = self.networks.get(&network);
             let left = new.is_none_or(|new| new.0 != old.0);
             let from = old.0.clone();
             (new != Some(&old)).then_some(Moved { network, from, left })
         });
-        moved.collect()
+        (moved.collect(), members)
     }
 
     /// The instance and the VNI of a network.
@@ -132,7 +135,7 @@ mod tests {
     }
 
     fn moved(before: &[(u128, &str, u32)], after: &[(u128, &str, u32)]) -> Vec<(u128, bool)> {
-        let moved = instances(before).replace(instances(after));
+        let (moved, _) = instances(before).replace(instances(after));
         moved.into_iter().map(|it| (it.network.0, it.left)).collect()
     }
 
@@ -147,6 +150,15 @@ mod tests {
         assert_eq!(moved(&[(1, "blue", 5)], &[(1, "red", 5)]), [(1, true)]);
         assert_eq!(moved(&[(1, "blue", 5)], &[]), [(1, true)]);
         assert_eq!(moved(&[], &[(1, "blue", 5)]), []);
+    }
+
+    #[test]
+    fn a_switch_that_joins_or_leaves_a_network_is_named() {
+        let members = |before, after| instances(before).replace(instances(after)).1;
+        let blue = &[(1, "blue", 5)][..];
+        assert_eq!(members(&[], blue), [(Uuid(1), VTEP)]);
+        assert_eq!(members(blue, blue), []);
+        assert_eq!(members(blue, &[]), [(Uuid(1), VTEP)]);
     }
 
     #[test]

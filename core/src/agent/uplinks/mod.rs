@@ -6,7 +6,7 @@
 //! [`Fabric`] table, and the networks of which all have arrived in `complete`.
 //!
 //! This file joins the parts. What control nodes send is distributed in `receive`; what follows when a network is complete
-//! is in `sweep`.
+//! is in `sweep`. Whatever concerns many routes is one of the `walks`, and goes on in `steps`.
 //!
 //! Routes of a session that ended are stale, and stay until a control node has sent all routes of their network.
 
@@ -21,9 +21,11 @@ mod receive;
 mod rib_out;
 mod source;
 mod status;
+mod steps;
 mod subscriptions;
 mod sweep;
 mod uplink;
+mod walks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use super::adverts::Advert;
 use super::fabric::{Fabric, ReceivedPath};
 use super::hold::{Changed, Served};
-use crate::bounds::{LOOKS_PER_STEP, ROUTES_PER_STEP};
+use crate::bounds::ROUTES_PER_STEP;
 use crate::configuration::Configuration;
 use crate::event::Route;
 use crate::evpn::{InstanceName, Key};
@@ -48,6 +50,7 @@ pub use messages::{Change, Input, Options, Output, UplinkId, Why};
 use publications::Publications;
 use source::Source;
 use uplink::Uplink;
+use walks::Walks;
 
 /// All of an agent's control nodes.
 #[derive(Clone, Debug)]
@@ -60,10 +63,7 @@ pub struct Uplinks {
     instances: Instances,
     fabric: Fabric,
     complete: CompleteNetworks,
-    /// Complete networks in which something stale may be left, and the next MAC to look at.
-    sweeping: BTreeMap<Uuid, Mac>,
-    /// MACs that this step may still look at for that.
-    looks: usize,
+    walks: Walks,
     publications: Publications,
     now: Time,
     outputs: VecDeque<Output>,
@@ -90,8 +90,7 @@ impl Uplinks {
             instances: Instances::default(),
             fabric: Fabric::default(),
             complete: CompleteNetworks::default(),
-            sweeping: BTreeMap::new(),
-            looks: 0,
+            walks: Walks::default(),
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
         }
@@ -109,7 +108,12 @@ impl Uplinks {
 
     /// Whether another agent has yet to advertise something that we released, and a session is open to learn of it.
     pub(crate) fn lingers(&self) -> bool {
-        self.any_up() && self.publications.awaits()
+        self.any_up() && (self.is_releasing() || self.publications.awaits())
+    }
+
+    /// Whether what our sessions export still gets the copies that stay when it goes.
+    pub(crate) fn is_releasing(&self) -> bool {
+        self.walks.is_releasing()
     }
 
     /// The routes of which copies are held.
@@ -139,7 +143,7 @@ impl Uplinks {
 
     /// Whether some control node has been sent everything that we publish.
     pub(crate) fn has_sent_all(&self, now: Time) -> bool {
-        self.connections.uplinks().any(|uplink| uplink.has_sent_all(now))
+        !self.walks.is_marking() && self.connections.uplinks().any(|uplink| uplink.has_sent_all(now))
     }
 
     /// Whether all routes of a network have been received.
@@ -180,13 +184,14 @@ impl Uplinks {
         };
         self.event(What::UplinkDown { address, why });
         self.fabric.mark_stale(slot);
-        self.update_copies();
+        self.copy_all();
         self.source.on_closed(id);
         self.source.choose(now, &self.connections, &mut self.outputs);
         self.update_complete();
-        for network in self.complete.iter().collect::<Vec<_>>() {
-            self.sweep_network(network);
+        for network in self.complete.iter() {
+            self.walks.sweep_network(network);
         }
+        self.sweep_some();
     }
 
     /// The paths of a MAC changed: the best may be another, and what we publish of it.
@@ -207,25 +212,25 @@ impl Uplinks {
         if self.configuration == configuration {
             return;
         }
-        let moved = self.instances.replace(Instances::of(&configuration));
+        let (moved, members) = self.instances.replace(Instances::of(&configuration));
         self.configuration = configuration;
+        let instances = &self.instances;
+        for network in self.walks.take_back(|network| instances.of_network(network).is_some()) {
+            self.publications.remove_copies(network, usize::MAX);
+        }
         for moved in moved {
-            self.mark_network(moved.network, &moved.from);
             if moved.left {
-                self.leave(moved.network);
+                self.fabric.leave_network(moved.network);
+                self.walks.leave(moved.network);
             }
+            self.walks.mark_network(moved.network, moved.from);
+        }
+        for (network, vtep) in members {
+            self.mark_broadcasts(network, &[vtep]);
         }
         self.subscribe(now);
         self.update_complete();
-    }
-
-    /// Our switches take part in a network no more, or under another name.
-    fn leave(&mut self, network: Uuid) {
-        self.publications.remove_network(network);
-        for mac in self.fabric.remove_network(network) {
-            let vtep = None;
-            self.outputs.push_back(Output::Imported { network, mac, vtep });
-        }
+        self.walk();
     }
 
     /// The exports of a route changed.
@@ -250,10 +255,8 @@ impl Uplinks {
     fn on_releasing(&mut self, now: Time, served: BTreeMap<Ipv4Addr, Served>) {
         self.publications.hold_for_release();
         self.on_served(now, served);
-        for (network, mac) in self.publications.advertised().collect::<Vec<_>>() {
-            self.update_copy(network, mac);
-        }
-        self.publications.release();
+        self.walks.release();
+        self.release_some();
     }
 
     fn on_timeout(&mut self, now: Time) {
@@ -264,14 +267,17 @@ impl Uplinks {
         if any {
             self.update_complete();
         }
-        self.sweep_more();
+        self.walk();
         self.source.on_timeout(now, &self.connections, &mut self.outputs);
         let changed = self.publications.expire(now);
         self.on_held(changed);
     }
 
     /// Copies went, or broadcast routes are held from now on, or no more.
-    fn on_held(&mut self, Changed { routes, vteps }: Changed) {
+    fn on_held(&mut self, Changed { routes, vteps, left }: Changed) {
+        if left {
+            self.copy_all();
+        }
         for Route { network, mac, .. } in routes {
             self.mark_mac(network, mac);
             self.sweep_complete(network, mac);
@@ -286,35 +292,27 @@ impl Uplinks {
         }
     }
 
-    /// The live paths of a MAC may be others: so may its copy.
-    fn update_copy(&mut self, network: Uuid, mac: Mac) {
-        if self.publications.update_copy(self.now, network, mac, &self.fabric) {
+    /// The live paths of a MAC may be others: so may its copy. Returns whether it is.
+    fn update_copy(&mut self, network: Uuid, mac: Mac) -> bool {
+        let changed = self.publications.update_copy(self.now, network, mac, &self.fabric);
+        if changed {
             self.mark_mac(network, mac);
         }
+        changed
     }
 
-    /// Paths became stale: the copies that are held may be the last of their routes.
-    fn update_copies(&mut self) {
-        let held = self.publications.held();
-        let macs: BTreeSet<(Uuid, Mac)> = held.map(|route| (route.network, route.mac)).collect();
-        for (network, mac) in macs {
-            self.update_copy(network, mac);
-        }
-    }
-
-    /// Subscribes to every instance, on every uplink, and marks what we publish there.
+    /// Subscribes to every instance, on every uplink, and marks what we publish in those that are new.
     fn subscribe(&mut self, now: Time) {
+        let mut new = BTreeSet::new();
         for uplink in self.connections.uplinks_mut() {
-            uplink.subscribe(now, &self.instances, &mut self.outputs);
+            new.extend(uplink.subscribe(now, &self.instances, &mut self.outputs));
         }
-        let networks: Vec<_> = self
-            .instances
-            .networks()
-            .map(|(network, name, _)| (network, name.clone()))
-            .collect();
-        for (network, instance) in networks {
-            self.mark_network(network, &instance);
+        for instance in new {
+            if let Some((network, _)) = self.instances.of_instance(&instance) {
+                self.walks.mark_network(network, instance);
+            }
         }
+        self.mark_some();
     }
 
     fn mark_mac(&mut self, network: Uuid, mac: Mac) {
@@ -331,25 +329,13 @@ impl Uplinks {
         }
     }
 
-    /// Marks everything of a network: what was sent into an instance of it, and what we publish now.
-    fn mark_network(&mut self, network: Uuid, sent_into: &InstanceName) {
-        for uplink in self.connections.uplinks_mut() {
-            uplink.rib_out_mut().mark_sent(sent_into);
-        }
-        if let Some((instance, vni)) = self.instances.of_network(network) {
-            let macs = self.publications.macs_of(network).map(|mac| Key::of_mac(vni, mac));
-            let vteps = self.publications.broadcast_vteps(network);
-            let keys = macs.chain(vteps.map(|vtep| Key::of_broadcast(vni, vtep)));
-            mark(&mut self.connections, instance, keys);
-        }
-    }
-
     /// Sends a bounded number of routes to each control node that can take them.
     fn publish(&mut self) {
         let (publications, instances) = (&self.publications, &self.instances);
         let desired = |instance: &InstanceName, key: &Key| publications.desired(instances, instance, key);
+        let all_marked = !self.walks.is_marking();
         for uplink in self.connections.uplinks_mut() {
-            uplink.publish(ROUTES_PER_STEP, desired, &mut self.outputs);
+            uplink.publish(ROUTES_PER_STEP, all_marked, desired, &mut self.outputs);
         }
     }
 
@@ -375,7 +361,7 @@ impl Machine for Uplinks {
     fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(self.outputs.is_empty(), "drain the outputs first");
         self.now = now;
-        self.looks = LOOKS_PER_STEP;
+        self.walks.begin_step();
         match input {
             Input::Opened {
                 id,
@@ -416,7 +402,8 @@ impl Machine for Uplinks {
     fn poll_timeout(&self) -> Option<Deadline<Why>> {
         let uplinks = || self.connections.uplinks();
         let deadline = |why| move |at| Deadline { at, why };
-        let has_more = uplinks().any(Uplink::can_publish) || !self.sweeping.is_empty();
+        let walks = self.walks.is_any() || self.fabric.has_left() || self.publications.has_expired();
+        let has_more = walks || uplinks().any(Uplink::can_publish);
         let more = has_more.then_some(self.now);
         let quiet = uplinks().filter_map(|uplink| uplink.subscriptions().quiet_at()).min();
         let deadlines = [

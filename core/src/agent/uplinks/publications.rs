@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::instances::Instances;
+use super::walks::{Portion, portion};
 use super::{Change, Options};
 use crate::agent::adverts::{Advert, Adverts};
 use crate::agent::fabric::{Fabric, ReceivedPath};
@@ -64,6 +65,11 @@ impl Publications {
         self.adverts.forget_at()
     }
 
+    /// Whether copies are left that have been held for long enough.
+    pub(super) fn has_expired(&self) -> bool {
+        self.hold.as_ref().is_some_and(Hold::has_expired)
+    }
+
     /// When a copy may have been held for long enough.
     pub(super) fn hold_due(&self) -> Option<Time> {
         self.hold.as_ref().and_then(Hold::due)
@@ -74,15 +80,23 @@ impl Publications {
         self.adverts.of(network, mac)
     }
 
-    /// Every MAC that is advertised at first hand.
-    pub(super) fn advertised(&self) -> impl Iterator<Item = (Uuid, Mac)> {
-        self.adverts.all()
+    /// Some of the MACs that are advertised at first hand, from one of them on, and the next.
+    pub(super) fn advertised_from(&self, first: (Uuid, Mac), at_most: usize) -> Portion<(Uuid, Mac)> {
+        portion(self.adverts.from(first).take(at_most + 1), at_most)
     }
 
-    /// The MACs of a network that are published, at first hand or as copies.
-    pub(super) fn macs_of(&self, network: Uuid) -> impl Iterator<Item = Mac> {
-        let held = self.hold.iter().flat_map(move |hold| hold.of_network(network));
-        self.adverts.of_network(network).chain(held)
+    /// Some of the MACs of which copies are held, from one of them on, and the next.
+    pub(super) fn held_from(&self, first: (Uuid, Mac), at_most: usize) -> Portion<(Uuid, Mac)> {
+        let held = self.hold.iter().flat_map(|hold| hold.macs_from(first));
+        portion(held.take(at_most + 1), at_most)
+    }
+
+    /// Some of the MACs of a network that are published, at first hand or as copies, from one of them on, and the next.
+    pub(super) fn macs_from(&self, network: Uuid, first: Mac, at_most: usize) -> Portion<Mac> {
+        let held = self.hold.iter().flat_map(|hold| hold.macs_from((network, first)));
+        let held = held.take_while(|(of, _)| *of == network).map(|(_, mac)| mac);
+        let advertised = self.adverts.of_network(network, first);
+        portion(advertised.take(at_most + 1).chain(held.take(at_most + 1)), at_most)
     }
 
     /// The tunnel ends whose broadcast routes in a network may be published.
@@ -209,18 +223,15 @@ impl Publications {
 
     /// Our sessions are about to end: copies are held from now on, in any case.
     pub(super) fn hold_for_release(&mut self) {
-        self.hold.get_or_insert_with(|| Hold::new(LINGER));
+        let hold = self.hold.get_or_insert_with(|| Hold::new(LINGER));
+        hold.begin_release();
     }
 
-    /// Our sessions are about to end: what we advertise now, another agent is to advertise.
-    pub(super) fn release(&mut self) {
-        let adverts = &self.adverts;
-        let is_ours = |route: &Route| {
-            let advert = adverts.of(route.network, route.mac);
-            advert.is_some_and(|advert| advert.vtep == route.vtep)
-        };
-        if let Some(hold) = &mut self.hold {
-            hold.release(is_ours);
+    /// Our sessions are about to end: if we advertise this MAC now, another agent is to advertise it.
+    pub(super) fn release(&mut self, network: Uuid, mac: Mac) {
+        if let (Some(hold), Some(advert)) = (&mut self.hold, self.adverts.of(network, mac)) {
+            let vtep = advert.vtep;
+            hold.release(Route { network, mac, vtep });
         }
     }
 
@@ -230,11 +241,10 @@ impl Publications {
         self.hold.as_mut().map(|hold| hold.expire(now)).unwrap_or_default()
     }
 
-    /// No switch of ours takes part in a network any more: no copy of it is held.
-    pub(super) fn remove_network(&mut self, network: Uuid) {
-        if let Some(hold) = &mut self.hold {
-            hold.remove_network(network);
-        }
+    /// No switch of ours takes part in a network any more: some of the copies of it go. Returns how many.
+    pub(super) fn remove_copies(&mut self, network: Uuid, at_most: usize) -> usize {
+        let hold = self.hold.as_mut();
+        hold.map_or(0, |hold| hold.remove_copies(network, at_most))
     }
 
     fn exported_broadcasts(&self, network: Uuid) -> impl Iterator<Item = Ipv4Addr> {
@@ -392,7 +402,7 @@ mod tests {
     #[test]
     fn what_is_held_is_among_what_a_control_node_that_comes_later_is_sent() {
         let publications = with_copy();
-        assert_eq!(publications.macs_of(NETWORK).collect::<Vec<_>>(), [MAC]);
+        assert_eq!(publications.macs_from(NETWORK, Mac([0; 6]), 9), (vec![MAC], None));
         assert_eq!(publications.broadcast_vteps(NETWORK).collect::<Vec<_>>(), [HERE]);
         assert!(desired(&publications, &Key::of_broadcast(vni(), HERE)).is_some());
     }
@@ -400,10 +410,10 @@ mod tests {
     #[test]
     fn a_release_awaits_what_we_advertise_and_no_copy_for_another_agent() {
         let mut publications = with_copy();
-        publications.release();
+        publications.release(NETWORK, MAC);
         assert!(!publications.awaits());
         export(&mut publications, Change::Learned, HERE, &[HERE]);
-        publications.release();
+        publications.release(NETWORK, MAC);
         assert!(publications.awaits());
     }
 

@@ -1,13 +1,11 @@
 //! The routes that one control node has been sent, and those that are to be compared with what we publish now.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::ops::RangeInclusive;
+use std::ops::Bound;
 
 use super::{Output, UplinkId};
 use crate::dirty_set::DirtySet;
 use crate::evpn::{InstanceName, Key, Path};
-use crate::ids::Mac;
 use crate::xmpp::Stanza;
 
 /// A route of an instance.
@@ -17,7 +15,9 @@ type Entry = (InstanceName, Key);
 #[derive(Clone, Debug, Default)]
 pub(super) struct RibOut {
     /// As it was sent, so that it can be withdrawn.
-    sent: BTreeMap<Entry, Path>,
+    sent: BTreeMap<InstanceName, BTreeMap<Key, Path>>,
+    /// What was sent of instances that were left, to be freed step by step.
+    left: Vec<BTreeMap<Key, Path>>,
     /// Routes that may have to be sent, sent again, or withdrawn.
     dirty: DirtySet<Entry>,
     /// Routes to withdraw once everything else has been sent.
@@ -30,10 +30,22 @@ impl RibOut {
         self.dirty.mark((instance.clone(), key));
     }
 
-    /// Everything that was sent of an instance may have to be sent again, or withdrawn.
-    pub(super) fn mark_sent(&mut self, instance: &InstanceName) {
-        let sent = self.sent.range(whole(instance)).map(|(entry, _)| entry);
-        self.dirty.extend(sent.cloned());
+    /// Some of what was sent of an instance, from one route on, may have to be sent again, or withdrawn. Returns how many
+    /// routes that are, and the next.
+    pub(super) fn mark_sent(
+        &mut self,
+        instance: &InstanceName,
+        from: Option<Key>,
+        at_most: usize,
+    ) -> (usize, Option<Key>) {
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        let sent = self.sent.get(instance).into_iter();
+        let mut sent = sent.flat_map(|sent| sent.range((from, Bound::Unbounded)));
+        let marked: Vec<Key> = sent.by_ref().take(at_most).map(|(key, _)| *key).collect();
+        let next = sent.next().map(|(key, _)| *key);
+        let count = marked.len();
+        self.dirty.extend(marked.into_iter().map(|key| (instance.clone(), key)));
+        (count, next)
     }
 
     /// Whether nothing is left to be compared.
@@ -43,34 +55,40 @@ impl RibOut {
 
     /// The number of our routes that the control node holds, and of those that are left to be compared.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.sent.len(), self.dirty.len() + self.withdrawals.len())
+        let sent = self.sent.values().map(BTreeMap::len).sum();
+        (sent, self.dirty.len() + self.withdrawals.len())
     }
 
-    /// Brings up to `at_most` marked routes into line with what we publish. Withdrawals come last, so that a MAC whose route
-    /// gets another key is never without a route.
+    fn sent(&self, (instance, key): &Entry) -> Option<&Path> {
+        self.sent.get(instance)?.get(key)
+    }
+
+    /// Brings up to `at_most` marked routes into line with what we publish. Withdrawals come last, when everything is
+    /// marked, so that a MAC whose route gets another key is never without a route.
     pub(super) fn publish(
         &mut self,
         id: UplinkId,
-        at_most: usize,
+        (at_most, all_marked): (usize, bool),
         desired: impl Fn(&InstanceName, &Key) -> Option<Path>,
         outputs: &mut VecDeque<Output>,
     ) {
+        self.free_left(at_most);
         let marked = self.dirty.take(at_most);
         let left = at_most - marked.len();
         for entry in marked {
             match desired(&entry.0, &entry.1) {
-                Some(path) if self.sent.get(&entry) == Some(&path) => {}
+                Some(path) if self.sent(&entry) == Some(&path) => {}
                 Some(path) => self.send(id, entry, Some(path), outputs),
-                None if self.sent.contains_key(&entry) => self.withdrawals.mark(entry),
+                None if self.sent(&entry).is_some() => self.withdrawals.mark(entry),
                 None => {}
             }
         }
-        if !self.dirty.is_empty() {
+        if !self.dirty.is_empty() || !all_marked {
             return;
         }
         for entry in self.withdrawals.take(left) {
             let desired = desired(&entry.0, &entry.1);
-            if desired.as_ref() != self.sent.get(&entry) {
+            if desired.as_ref() != self.sent(&entry) {
                 self.send(id, entry, desired, outputs);
             }
         }
@@ -78,18 +96,27 @@ impl RibOut {
 
     /// Withdraws every route that was sent of an instance.
     pub(super) fn withdraw_instance(&mut self, id: UplinkId, instance: &InstanceName, outputs: &mut VecDeque<Output>) {
-        let sent = self.sent.range(whole(instance)).map(|(entry, _)| entry.clone());
-        for entry in sent.collect::<Vec<_>>() {
-            self.send(id, entry, None, outputs);
+        let sent = self.sent.get(instance).into_iter().flat_map(BTreeMap::keys);
+        for key in sent.copied().collect::<Vec<_>>() {
+            self.send(id, (instance.clone(), key), None, outputs);
         }
     }
 
     /// Forgets every route of an instance, sent or marked.
     pub(super) fn forget_instance(&mut self, instance: &InstanceName) {
-        self.sent.retain(|(it, _), _| it != instance);
+        self.left.extend(self.sent.remove(instance));
         for entries in [&mut self.dirty, &mut self.withdrawals] {
             entries.retain(|(it, _)| it != instance);
         }
+    }
+
+    fn free_left(&mut self, at_most: usize) {
+        if let Some(left) = self.left.last_mut() {
+            for _ in 0..at_most {
+                left.pop_first();
+            }
+        }
+        self.left.pop_if(|left| left.is_empty());
     }
 
     /// Sends a route or its withdrawal. Only the key of a withdrawal counts, but the path goes with it.
@@ -98,10 +125,11 @@ impl RibOut {
         let (associate, node) = (path.is_some(), key.node());
         let path = match path {
             Some(path) => {
-                self.sent.insert(entry, path.clone());
+                let sent = self.sent.entry(entry.0).or_default();
+                sent.insert(key, path.clone());
                 path
             }
-            None => self.sent.remove(&entry).unwrap_or_default(),
+            None => self.forget(&entry).unwrap_or_default(),
         };
         let publish = Stanza::Publish {
             node: node.clone(),
@@ -114,30 +142,21 @@ impl RibOut {
         };
         outputs.extend([publish, collection].map(|stanza| Output::SendStanza { id, stanza }));
     }
-}
 
-/// Every route of an instance.
-fn whole(instance: &InstanceName) -> RangeInclusive<Entry> {
-    let ends = [
-        Key {
-            ethernet_tag: 0,
-            mac: Mac([0; 6]),
-            address: Ipv4Addr::UNSPECIFIED.into(),
-        },
-        Key {
-            ethernet_tag: u32::MAX,
-            mac: Mac::BROADCAST,
-            address: Ipv6Addr::from_bits(u128::MAX).into(),
-        },
-    ];
-    let [first, last] = ends.map(|key| (instance.clone(), key));
-    first..=last
+    fn forget(&mut self, (instance, key): &Entry) -> Option<Path> {
+        let sent = self.sent.get_mut(instance)?;
+        let path = sent.remove(key);
+        if sent.is_empty() {
+            self.sent.remove(instance);
+        }
+        path
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Vni;
+    use crate::ids::{Mac, Vni};
 
     const ID: UplinkId = UplinkId(1);
 
@@ -166,7 +185,7 @@ mod tests {
         let mut outputs = VecDeque::new();
         while !rib.is_clean() {
             let desired = |_: &InstanceName, key: &Key| (key.ethernet_tag == vni).then(Path::default);
-            rib.publish(ID, 1, desired, &mut outputs);
+            rib.publish(ID, (1, true), desired, &mut outputs);
         }
         collections(outputs)
     }
@@ -185,9 +204,24 @@ mod tests {
     fn a_route_that_is_marked_and_unchanged_is_not_sent_again() {
         let mut rib = RibOut::default();
         publish(&mut rib, 5000, &[key(5000, 1)]);
-        rib.mark_sent(&"blue".into());
+        assert_eq!(rib.mark_sent(&"blue".into(), None, 9), (1, None));
         assert!(!rib.is_clean());
         assert_eq!(publish(&mut rib, 5000, &[]), []);
+    }
+
+    #[test]
+    fn nothing_is_withdrawn_before_everything_is_marked() {
+        let mut rib = RibOut::default();
+        let keys = [1, 2, 3].map(|last| key(5000, last));
+        publish(&mut rib, 5000, &keys);
+        assert_eq!(rib.mark_sent(&"blue".into(), None, 2), (2, Some(keys[2])));
+        let mut outputs = VecDeque::new();
+        rib.publish(ID, (9, false), |_, _| None, &mut outputs);
+        assert!(outputs.is_empty());
+        assert_eq!(rib.mark_sent(&"blue".into(), Some(keys[2]), 2), (1, None));
+        rib.publish(ID, (9, true), |_, _| None, &mut outputs);
+        assert_eq!(collections(outputs), keys.map(|key| (key.node(), false)));
+        assert_eq!(rib.counts(), (0, 0));
     }
 
     #[test]

@@ -17,49 +17,24 @@ impl Uplinks {
             .flat_map(|uplink| uplink.subscriptions().networks());
         let complete = networks.filter(|(_, complete)| *complete || every);
         let complete: BTreeSet<Uuid> = complete.map(|(network, _)| network).collect();
-        for network in self.complete.added(&complete) {
-            self.sweep_network(network);
-            self.presume_network(network);
-        }
-        for (network, complete) in self.complete.replace(complete) {
+        self.walks.presume(&complete, self.complete.added(&complete));
+        let known = complete.iter().filter(|network| self.complete.contains(**network));
+        let known = known.copied().collect();
+        for (network, complete) in self.complete.replace(known) {
             self.outputs.push_back(Output::RoutesComplete { network, complete });
         }
+        self.presume_some();
+        self.sweep_some();
     }
 
-    /// What is stale in a network goes: a bounded number of its MACs at once, the others in later steps.
-    pub(super) fn sweep_network(&mut self, network: Uuid) {
-        self.sweeping.insert(network, Mac([0; 6]));
-        self.sweep_some(network);
-    }
-
-    /// Goes on with the networks in which something stale may be left.
-    pub(super) fn sweep_more(&mut self) {
-        while self.looks > 0
-            && let Some((network, _)) = self.sweeping.first_key_value()
-        {
-            let network = *network;
-            match self.is_complete(network) {
-                true => self.sweep_some(network),
-                // It is swept anew when it is complete again.
-                false => drop(self.sweeping.remove(&network)),
-            }
-        }
-    }
-
-    fn sweep_some(&mut self, network: Uuid) {
-        let Some(from) = self.sweeping.get(&network).filter(|_| self.looks > 0) else {
-            return;
-        };
-        let (looked, stale, next) = self.fabric.stale_macs(network, *from, self.looks);
-        // A network without MACs costs a look, too.
-        self.looks = self.looks.saturating_sub(looked.max(1));
-        for mac in stale {
-            self.sweep(network, mac);
-        }
-        match next {
-            Some(next) => self.sweeping.insert(network, next),
-            None => self.sweeping.remove(&network),
-        };
+    /// Everything that only we know of a network is presumed: now it is complete.
+    pub(super) fn on_presumed(&mut self, network: Uuid) {
+        self.complete.insert(network);
+        self.walks.sweep_network(network);
+        self.outputs.push_back(Output::RoutesComplete {
+            network,
+            complete: true,
+        });
     }
 
     /// Our route of a MAC changed: the path that we presumed for it goes, if its network is complete.
@@ -71,7 +46,7 @@ impl Uplinks {
 
     /// Removes what is stale of a MAC. A MAC that only we know is presumed to be where we publish it: a control node that
     /// has just been started may mark the end before it has received our routes, and will send them to us then.
-    fn sweep(&mut self, network: Uuid, mac: Mac) {
+    pub(super) fn sweep(&mut self, network: Uuid, mac: Mac) {
         let before = self.fabric.best(network, mac);
         let is_fresh = self.fabric.fresh_paths(network, mac).next().is_some();
         match self.presumed(network, mac).filter(|_| before.is_some() && !is_fresh) {
@@ -81,16 +56,13 @@ impl Uplinks {
         self.on_paths(network, mac, before);
     }
 
-    /// A network is complete: what only we know of it is still to be sent to us.
-    fn presume_network(&mut self, network: Uuid) {
-        let macs: BTreeSet<Mac> = self.publications.macs_of(network).collect();
-        for mac in macs {
-            if self.fabric.best(network, mac).is_none()
-                && let Some((key, path)) = self.presumed(network, mac)
-            {
-                self.fabric.presume(network, key, path);
-                self.on_paths(network, mac, None);
-            }
+    /// All routes of a network have arrived: a MAC that only we know of is still to be sent to us.
+    pub(super) fn presume(&mut self, network: Uuid, mac: Mac) {
+        if self.fabric.best(network, mac).is_none()
+            && let Some((key, path)) = self.presumed(network, mac)
+        {
+            self.fabric.presume(network, key, path);
+            self.on_paths(network, mac, None);
         }
     }
 

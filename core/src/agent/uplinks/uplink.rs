@@ -87,8 +87,13 @@ impl Uplink {
         &self.unusable
     }
 
-    /// Brings the subscriptions into line with the instances that are desired.
-    pub(super) fn subscribe(&mut self, now: Time, desired: &Instances, outputs: &mut VecDeque<Output>) {
+    /// Brings the subscriptions into line with the instances that are desired. Returns the instances that are new.
+    pub(super) fn subscribe(
+        &mut self,
+        now: Time,
+        desired: &Instances,
+        outputs: &mut VecDeque<Output>,
+    ) -> Vec<InstanceName> {
         let id = self.id;
         for instance in self.subscriptions.drop_undesired(desired) {
             // The end of the subscription removes our routes at a Tandem control node, a bounded number in each of its steps.
@@ -99,7 +104,9 @@ impl Uplink {
             let stanza = Stanza::Unsubscribe { instance };
             outputs.push_back(Output::SendStanza { id, stanza });
         }
+        let mut new = Vec::new();
         for added in self.subscriptions.add_missing(now, desired) {
+            new.push(added.instance.clone());
             let stanza = Stanza::Subscribe {
                 instance: added.instance,
                 instance_id: added.instance_id,
@@ -108,6 +115,7 @@ impl Uplink {
             };
             outputs.push_back(Output::SendStanza { id, stanza });
         }
+        new
     }
 
     /// The number of bytes in the driver changed.
@@ -132,15 +140,16 @@ impl Uplink {
         !self.rib_out.is_clean() && self.queued_bytes < SEND_QUEUE_BYTES
     }
 
-    /// Sends a bounded number of the routes that are marked.
+    /// Sends a bounded number of the routes that are marked; `all_marked`: no more of them are about to be.
     pub(super) fn publish(
         &mut self,
         at_most: usize,
+        all_marked: bool,
         desired: impl Fn(&InstanceName, &Key) -> Option<Path>,
         outputs: &mut VecDeque<Output>,
     ) {
         if self.can_publish() {
-            self.rib_out.publish(self.id, at_most, desired, outputs);
+            self.rib_out.publish(self.id, (at_most, all_marked), desired, outputs);
         }
     }
 
@@ -169,7 +178,7 @@ mod tests {
     /// Publishes, and returns how many routes were sent.
     fn publish(uplink: &mut Uplink, at_most: usize) -> usize {
         let mut outputs = VecDeque::new();
-        uplink.publish(at_most, |_, _| Some(Path::default()), &mut outputs);
+        uplink.publish(at_most, true, |_, _| Some(Path::default()), &mut outputs);
         outputs.len() / 2
     }
 

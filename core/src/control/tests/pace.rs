@@ -126,3 +126,56 @@ fn the_end_of_rib_follows_every_route_and_again_after_more_subscriptions() {
     world.run_to_rest();
     assert_eq!(ends(&world), 2);
 }
+
+#[test]
+fn a_client_that_dies_with_many_routes_costs_bounded_steps() {
+    let mut world = pair();
+    let routes = 5 * LOOKS_PER_STEP;
+    (0..routes as u32).for_each(|number| world.publish(1, 1, many(number), path(11)));
+    world.sent(2, 0);
+    while world.holds(2, 1).len() < routes {
+        world.work();
+        world.sent(2, 0);
+    }
+    let gone = |world: &World| world.node.rib.get(&named(1)).map_or(0, |it| it.table.gone());
+    let removed = |world: &World| {
+        let removed = |event: &&Event| matches!(event, Event::RouteRemoved { .. });
+        world.events.iter().filter(removed).count()
+    };
+    world.close(1);
+    assert_eq!(removed(&world), 0, "all of it is later work");
+    let mut steps = Vec::new();
+    while let Some(deadline) = world.node.poll_timeout() {
+        let before = (removed(&world), gone(&world));
+        world.now = world.now.max(deadline.at);
+        world.handle(Input::Timeout);
+        world.sent(2, 0);
+        let forgotten = (before.1 + removed(&world) - before.0) - gone(&world);
+        steps.push((removed(&world) - before.0, forgotten));
+    }
+    let is_bounded = |(removed, forgotten): &(usize, usize)| *removed.max(forgotten) <= LOOKS_PER_STEP;
+    assert!(steps.iter().all(is_bounded), "{steps:?}");
+    assert_eq!((removed(&world), gone(&world)), (routes, 0));
+    assert_eq!(world.holds(2, 1), []);
+}
+
+#[test]
+fn a_subscription_to_many_routes_costs_bounded_steps() {
+    let mut world = pair();
+    let routes = 5 * LOOKS_PER_STEP;
+    (0..routes as u32).for_each(|number| world.publish(1, 1, many(number), path(11)));
+    world.work();
+    world.open(3, "agent-c");
+    world.subscribe(3, 1);
+    assert!(!world.stanzas.contains_key(&ConnId(3)), "all of it is later work");
+    let mut before = 0;
+    while let Some(deadline) = world.node.poll_timeout() {
+        world.now = world.now.max(deadline.at);
+        world.handle(Input::Timeout);
+        [1, 2, 3].into_iter().for_each(|conn| world.sent(conn, 0));
+        let held = world.holds(3, 1).len();
+        assert!(held - before <= LOOKS_PER_STEP, "{held} after {before}");
+        before = held;
+    }
+    assert_eq!(before, routes);
+}
