@@ -169,6 +169,9 @@ bounds! {
     /// Connections of one agent that have not named a configured switch.
     pub const NAMELESS_CONNECTIONS: usize = 256;
 
+    /// Time without an identified switch after which a new connection replaces the oldest of so many nameless ones.
+    pub const NAMELESS_PATIENCE: Duration = Duration::from_secs(2);
+
     /// Faults of a switch or a port that are kept.
     pub const FAULTS_PER_ROW: usize = 16;
 

@@ -154,6 +154,11 @@ impl Agent {
         self.grading.grade()
     }
 
+    /// Until when a new connection has to wait. One that does not is accepted all the same, instead of an older one.
+    pub fn full_until(&self, now: Time) -> Option<Time> {
+        self.sessions.full_until(now)
+    }
+
     /// The routes that all sessions together export.
     pub fn exports(&self) -> &Exports {
         &self.exports
@@ -227,7 +232,7 @@ impl Agent {
             self.command(conn, Command::Close(CloseWhy::new(CloseReason::TooMany, what)));
         }
         self.grading.on_handshake();
-        let generation = self.sessions.open(conn, peer.clone());
+        let generation = self.sessions.open(now, conn, peer.clone());
         self.imports.on_opened(conn);
         let opening = Opening {
             conn,
@@ -288,7 +293,7 @@ impl Agent {
 
     /// A switch has named itself.
     fn on_identified(&mut self, now: Time, conn: ConnId, switches: BTreeMap<SwitchName, SwitchRow>) {
-        let before = self.sessions.on_identified(conn, switches);
+        let before = self.sessions.on_identified(now, conn, switches);
         self.roles.update(&before, &self.sessions);
         self.update_roles(conn);
         self.update_networks(conn);

@@ -130,6 +130,7 @@ mod tests {
     use crate::ids::{ConnId, Generation};
     use crate::machine::Peer;
     use crate::switch_identity::SwitchRow;
+    use crate::time::Time;
 
     fn configured(sessions: &Sessions) -> Roles {
         let configuration = Configuration {
@@ -156,9 +157,9 @@ mod tests {
             proxied: None,
             certificate: None,
         };
-        sessions.open(ConnId(1), peer);
+        sessions.open(Time::ORIGIN, ConnId(1), peer);
         assert_eq!(role(&sessions), Role::Absent, "the switch has not named itself");
-        sessions.on_identified(ConnId(1), [("tor1".into(), SwitchRow::default())].into());
+        sessions.on_identified(Time::ORIGIN, ConnId(1), [("tor1".into(), SwitchRow::default())].into());
         assert_eq!(role(&sessions), Role::Standby);
         sessions.on_may_write(ConnId(1), true);
         assert_eq!(role(&sessions), Role::Active);
@@ -174,8 +175,8 @@ mod tests {
             proxied: None,
             certificate: None,
         };
-        sessions.open(ConnId(1), peer);
-        sessions.on_identified(ConnId(1), [("tor1".into(), SwitchRow::default())].into());
+        sessions.open(Time::ORIGIN, ConnId(1), peer);
+        sessions.on_identified(Time::ORIGIN, ConnId(1), [("tor1".into(), SwitchRow::default())].into());
         sessions.on_may_write(ConnId(1), true);
         assert_eq!(configured(&sessions).by_switch()[&"tor1".into()].role, Role::Active);
     }

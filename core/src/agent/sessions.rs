@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bounds::{NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
+use crate::bounds::{NAMELESS_CONNECTIONS, NAMELESS_PATIENCE, UNIDENTIFIED_BYTES};
 use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::Peer;
 use crate::switch_identity::{SwitchIdentity, SwitchRow};
@@ -20,6 +20,8 @@ pub(super) struct Sessions {
     probes: u64,
     /// Nameless sessions that were sent a close, and have not closed yet.
     evicting: BTreeSet<ConnId>,
+    /// When a database named a configured switch last.
+    identified_at: Time,
 }
 
 /// The agent's knowledge of a session.
@@ -27,6 +29,7 @@ pub(super) struct Sessions {
 pub(super) struct SessionRecord {
     generation: Generation,
     peer: Peer,
+    opened_at: Time,
     /// The configured switches at the other end; a session without any is nameless.
     served: BTreeSet<SwitchName>,
     /// Bytes that it has received without a switch.
@@ -137,15 +140,17 @@ impl Sessions {
             owners: 0,
             probes: 0,
             evicting: BTreeSet::new(),
+            identified_at: Time::ORIGIN,
         }
     }
 
     /// A session begins. Returns its generation.
-    pub(super) fn open(&mut self, conn: ConnId, peer: Peer) -> Generation {
+    pub(super) fn open(&mut self, now: Time, conn: ConnId, peer: Peer) -> Generation {
         self.generation = Generation(self.generation.0 + 1);
         let known = SessionRecord {
             generation: self.generation,
             peer,
+            opened_at: now,
             served: BTreeSet::new(),
             received_bytes: 0,
             named: Vec::new(),
@@ -161,32 +166,43 @@ impl Sessions {
         self.generation
     }
 
+    /// Until when a new session has to wait, because the nameless ones have every place and may still name their switches:
+    /// a thousand honest switches may come at one time.
+    pub(super) fn full_until(&self, now: Time) -> Option<Time> {
+        let mut nameless = self.nameless().peekable();
+        let oldest = nameless.peek().map(|(_, known)| known.opened_at)?;
+        let until = oldest.max(self.identified_at) + NAMELESS_PATIENCE;
+        (now < until && nameless.count() >= NAMELESS_CONNECTIONS).then_some(until)
+    }
+
     /// If there are too many nameless sessions, the oldest that is not closing yet: clients that connect and name no
     /// configured switch must not keep a switch out.
     pub(super) fn evict(&mut self) -> Option<ConnId> {
-        let nameless = || self.by_conn.iter().filter(|(_, known)| known.served.is_empty());
-        if nameless().count() < NAMELESS_CONNECTIONS {
+        if self.nameless().count() < NAMELESS_CONNECTIONS {
             return None;
         }
-        let mut open = nameless().filter(|(conn, _)| !self.evicting.contains(conn));
-        let conn = *open.next()?.0;
+        let mut open = self.nameless().filter(|(conn, _)| !self.evicting.contains(conn));
+        let conn = open.next()?.0;
+        drop(open);
         self.evicting.insert(conn);
         Some(conn)
+    }
+
+    /// Sessions that serve no switch, the oldest first.
+    fn nameless(&self) -> impl Iterator<Item = (ConnId, &SessionRecord)> {
+        self.iter().filter(|(_, known)| known.served.is_empty())
     }
 
     /// A nameless session has received so many bytes. If all of them have received too many, the one with most, which is to
     /// be closed, and its number; of equal ones the newest.
     pub(super) fn on_received(&mut self, conn: ConnId, bytes: usize) -> Option<(ConnId, usize)> {
         self.by_conn.get_mut(&conn)?.received_bytes = bytes;
-        let open = || {
-            let nameless = self.by_conn.iter().filter(|(_, known)| known.served.is_empty());
-            nameless.filter(|(conn, _)| !self.evicting.contains(conn))
-        };
+        let open = || self.nameless().filter(|(conn, _)| !self.evicting.contains(conn));
         if open().map(|(_, known)| known.received_bytes).sum::<usize>() <= UNIDENTIFIED_BYTES {
             return None;
         }
         let (conn, bytes) = open()
-            .map(|(conn, known)| (*conn, known.received_bytes))
+            .map(|(conn, known)| (conn, known.received_bytes))
             .max_by_key(|(conn, bytes)| (*bytes, *conn))?;
         self.evicting.insert(conn);
         Some((conn, bytes))
@@ -195,12 +211,14 @@ impl Sessions {
     /// The database named configured switches. Returns those that the session served before.
     pub(super) fn on_identified(
         &mut self,
+        now: Time,
         conn: ConnId,
         switches: BTreeMap<SwitchName, SwitchRow>,
     ) -> BTreeSet<SwitchName> {
         let Some(known) = self.by_conn.get_mut(&conn) else {
             return BTreeSet::new();
         };
+        self.identified_at = now;
         let from = known.peer.origin();
         let certificate = known.peer.certificate.as_ref().map(|shown| shown.fingerprint);
         let served = switches.keys().cloned().collect();
@@ -310,6 +328,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use super::*;
 
@@ -325,15 +344,15 @@ mod tests {
     fn sessions(switches: &[&str]) -> Sessions {
         let mut sessions = Sessions::new(Generation(7));
         for (conn, switch) in (1..).map(ConnId).zip(switches) {
-            sessions.open(conn, peer());
-            sessions.on_identified(conn, [((*switch).into(), SwitchRow::default())].into());
+            sessions.open(Time::ORIGIN, conn, peer());
+            sessions.on_identified(Time::ORIGIN, conn, [((*switch).into(), SwitchRow::default())].into());
         }
         sessions
     }
 
     #[test]
     fn generations_begin_above_those_of_an_earlier_life() {
-        assert_eq!(sessions(&[]).open(ConnId(1), peer()), Generation(8));
+        assert_eq!(sessions(&[]).open(Time::ORIGIN, ConnId(1), peer()), Generation(8));
     }
 
     #[test]
@@ -366,20 +385,38 @@ mod tests {
         let mut sessions = sessions(&["tor1"]);
         let first = 2;
         for conn in (first..).take(NAMELESS_CONNECTIONS - 1) {
-            sessions.open(ConnId(conn), peer());
+            sessions.open(Time::ORIGIN, ConnId(conn), peer());
         }
         assert_eq!(sessions.evict(), None, "one more has room");
-        sessions.open(ConnId(1000), peer());
+        sessions.open(Time::ORIGIN, ConnId(1000), peer());
         assert_eq!([(); 2].map(|()| sessions.evict()), [Some(ConnId(2)), Some(ConnId(3))]);
         sessions.on_closed(ConnId(2));
         assert_eq!(sessions.evict(), None);
     }
 
     #[test]
+    fn a_herd_waits_while_the_sessions_before_it_may_still_name_their_switches() {
+        let at = |millis| Time::ORIGIN + Duration::from_millis(millis);
+        let mut sessions = sessions(&["tor1"]);
+        for conn in (2..).take(NAMELESS_CONNECTIONS) {
+            assert_eq!(sessions.full_until(at(conn)), None);
+            sessions.open(at(conn), ConnId(conn), peer());
+        }
+        assert_eq!(sessions.full_until(at(1000)), Some(at(2) + NAMELESS_PATIENCE));
+        sessions.on_identified(at(1000), ConnId(100), [("tor2".into(), SwitchRow::default())].into());
+        assert_eq!(sessions.full_until(at(1000)), None, "its place");
+        sessions.open(at(1000), ConnId(1000), peer());
+        let last = at(1000) + NAMELESS_PATIENCE;
+        assert_eq!(sessions.full_until(at(2002)), Some(last), "places become free");
+        assert_eq!(sessions.full_until(last), None);
+        assert_eq!(sessions.evict(), Some(ConnId(2)), "then the oldest goes");
+    }
+
+    #[test]
     fn nameless_sessions_share_one_budget_and_the_one_with_most_bytes_goes() {
         let mut sessions = sessions(&["tor1"]);
         for conn in 2..6 {
-            sessions.open(ConnId(conn), peer());
+            sessions.open(Time::ORIGIN, ConnId(conn), peer());
         }
         let quarter = UNIDENTIFIED_BYTES / 4;
         assert_eq!(

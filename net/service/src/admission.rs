@@ -3,7 +3,10 @@
 //! A port that is full closes an old connection for a new one. It closes one that is silent before one that has sent
 //! something, one of the address that has most of them before one of another, and one of an address without a good session
 //! before one that had a session. A connection that is young is not closed: the new one waits in the backlog of the kernel
-//! instead, so that a thousand switches that come at one time all get in.
+//! instead, so that a thousand switches that come at one time all get in. While handshakes succeed, silence has no effect:
+//! places become free, and a client that is silent may only be as busy as we are.
+//!
+//! Behind a proxy, the address of a connection is that of the proxy until its PROXY header names the client.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -54,12 +57,16 @@ pub(crate) struct Admission {
     of_address: BTreeMap<IpAddr, usize>,
     /// Addresses with a good session, that of the newest last.
     proven: VecDeque<IpAddr>,
+    /// When a connection showed its right last.
+    proved_at: Time,
     next: Number,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     from: IpAddr,
+    /// The proxy that has named `from`.
+    via: Option<IpAddr>,
     since: Time,
     has_sent: bool,
 }
@@ -80,6 +87,7 @@ impl Admission {
             connections: BTreeMap::new(),
             of_address: BTreeMap::new(),
             proven: VecDeque::new(),
+            proved_at: Time::ORIGIN,
             next: 0,
         }
     }
@@ -100,6 +108,7 @@ impl Admission {
         self.next += 1;
         let connection = Connection {
             from,
+            via: None,
             since: now,
             has_sent: false,
         };
@@ -115,28 +124,47 @@ impl Admission {
         }
     }
 
-    /// A connection has shown its right: it needs no place any more, and its address is remembered.
-    pub(crate) fn prove(&mut self, number: Number) {
-        let Some(from) = self.connections.get(&number).map(|connection| connection.from) else {
+    /// The proxy has named the client, which has sent nothing itself yet. Its address counts from now on.
+    pub(crate) fn locate(&mut self, number: Number, client: IpAddr) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        let proxy = std::mem::replace(&mut connection.from, client);
+        connection.via = Some(proxy);
+        connection.has_sent = false;
+        *self.of_address.entry(client).or_default() += 1;
+        self.forget_one(proxy);
+    }
+
+    /// A connection has shown its right: it needs no place any more, and its address and that of its proxy are remembered.
+    pub(crate) fn prove(&mut self, now: Time, number: Number) {
+        let Some(connection) = self.connections.get(&number).copied() else {
             return;
         };
         self.leave(number);
-        self.proven.retain(|known| *known != from);
-        self.proven.push_back(from);
-        if self.proven.len() > PROVEN {
+        self.proved_at = now;
+        for address in connection.via.into_iter().chain([connection.from]) {
+            self.proven.retain(|known| *known != address);
+            self.proven.push_back(address);
+        }
+        while self.proven.len() > PROVEN {
             self.proven.pop_front();
         }
     }
 
     /// A connection is over, or was closed for another.
     pub(crate) fn leave(&mut self, number: Number) {
-        let Some(connection) = self.connections.remove(&number) else {
-            return;
-        };
-        if let Some(count) = self.of_address.get_mut(&connection.from) {
+        if let Some(connection) = self.connections.remove(&number) {
+            self.forget_one(connection.from);
+        }
+    }
+
+    /// An address has one connection less.
+    fn forget_one(&mut self, address: IpAddr) {
+        if let Some(count) = self.of_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                self.of_address.remove(&connection.from);
+                self.of_address.remove(&address);
             }
         }
     }
@@ -161,18 +189,18 @@ impl Admission {
             // An address without a good session replaces none of one that has.
             Room::Free | Room::InsteadOfAny => proven || it.from == from || !self.is_proven(it.from),
         };
-        let until = |it: &Connection| {
-            it.since
-                + match it.has_sent {
-                    true => self.places.patience,
-                    false => self.places.silence,
-                }
+        let until = |it: &Connection| match it.has_sent {
+            true => it.since + self.places.patience,
+            false => it.since.max(self.proved_at) + self.places.silence,
         };
+        // A proxy names a client when the connection has its place already: what is too much of it may go at any time.
+        let is_excess = |it: &Connection| self.count(it.from) > self.places.of_one_address && !self.is_proven(it.from);
         let candidates = || self.connections.iter().filter(may_go);
-        let over = candidates().filter(|(_, it)| until(it) <= now);
+        let over = candidates().filter(|(_, it)| is_excess(it) || until(it) <= now);
         let oldest = over.min_by_key(|(number, it)| {
             let crowd = Reverse(self.count(it.from));
-            (self.is_proven(it.from), it.has_sent, crowd, **number)
+            let is_fair = !is_excess(it);
+            (is_fair, self.is_proven(it.from), it.has_sent, crowd, **number)
         });
         let first = candidates().map(|(_, it)| until(it)).min();
         // Without a candidate every place is held by addresses with a good session, which do not take long.
@@ -257,7 +285,7 @@ mod tests {
         assert_eq!(verdict, Verdict::Wait { until: at(1) });
         (0..14).for_each(|number| admission.sent(number));
         assert_eq!(admission.arrive(at(1), address(99)), Verdict::Wait { until: at(5) });
-        admission.prove(3);
+        admission.prove(at(1), 3);
         assert_eq!(closed_for(admission.arrive(at(1), address(99))), None);
     }
 
@@ -273,7 +301,7 @@ mod tests {
     #[test]
     fn an_address_that_had_a_good_session_gets_in_when_strangers_hold_every_place() {
         let mut admission = full(16, |number| number);
-        admission.prove(0);
+        admission.prove(at(0), 0);
         let proxy = address(0);
         for _ in 0..3 {
             assert_eq!(closed_for(admission.arrive(at(0), proxy)), None, "the reserve");
@@ -306,10 +334,68 @@ mod tests {
         assert_eq!(closed_for(admission.arrive(at(2), address(2))), None);
     }
 
+    #[test]
+    fn while_handshakes_succeed_silence_closes_none() {
+        let mut admission = full(16, |number| number);
+        admission.prove(at(8), 13);
+        assert_eq!(closed_for(admission.arrive(at(8), address(99))), None, "its place");
+        assert_eq!(
+            admission.arrive(at(8), address(99)),
+            Verdict::Wait { until: at(9) },
+            "the others are silent, but places become free"
+        );
+        assert_eq!(closed_for(admission.arrive(at(9), address(99))), Some(0));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_client_counts_and_not_the_proxy() {
+        const PROXY: u8 = 200;
+        let mut admission = Admission::new(Places::new(16, SILENCE, PATIENCE));
+        let arrive = |admission: &mut Admission, seconds, client| {
+            let verdict = admission.arrive(at(seconds), address(PROXY));
+            if let Verdict::Admitted { number, .. } = verdict {
+                admission.sent(number);
+                admission.locate(number, address(client));
+            }
+            verdict
+        };
+        // The first client shows its right, so that both addresses are known.
+        arrive(&mut admission, 0, 1);
+        admission.prove(at(0), 0);
+        // Another one fills every place, and has sent something on each.
+        for number in 1..=16 {
+            assert_eq!(closed_for(arrive(&mut admission, 0, 66)), None);
+            admission.sent(number);
+        }
+        assert_eq!(
+            [2, 3, 4, 5].map(|client| closed_for(arrive(&mut admission, 0, client))),
+            [1, 2, 3, 4].map(Some),
+            "others get the places that are too many for one, at once"
+        );
+        assert_eq!(
+            arrive(&mut admission, 0, 6),
+            Verdict::Wait { until: at(1) },
+            "then the silent ones have their time"
+        );
+        (17..=20).for_each(|number| admission.sent(number));
+        assert_eq!(arrive(&mut admission, 1, 6), Verdict::Wait { until: at(5) });
+        assert_eq!(closed_for(arrive(&mut admission, 5, 6)), Some(5), "the crowd pays");
+    }
+
+    #[test]
+    fn a_client_that_is_silent_behind_its_header_counts_as_silent() {
+        let mut admission = full(16, |number| 100 + number);
+        for (number, client) in (0..14).zip(0..) {
+            admission.sent(number);
+            admission.locate(number, address(client));
+        }
+        assert_eq!(closed_for(admission.arrive(at(1), address(200))), Some(0));
+    }
+
     proptest! {
         #[test]
         fn places_are_bounded_and_counted_whatever_comes_and_goes(
-            steps in prop::collection::vec((0_u8..4, any::<prop::sample::Index>(), 0_u8..6), 0..400),
+            steps in prop::collection::vec((0_u8..5, any::<prop::sample::Index>(), 0_u8..6), 0..400),
         ) {
             let mut admission = Admission::new(Places::new(16, SILENCE, PATIENCE));
             let mut now = at(0);
@@ -318,8 +404,9 @@ mod tests {
                 let some = (!known.is_empty()).then(|| known[pick.index(known.len())]);
                 match (action, some) {
                     (1, Some(number)) => admission.sent(number),
-                    (2, Some(number)) => admission.prove(number),
+                    (2, Some(number)) => admission.prove(now, number),
                     (3, Some(number)) => admission.leave(number),
+                    (4, Some(number)) => admission.locate(number, address(from)),
                     _ => match admission.arrive(now, address(from)) {
                         Verdict::Admitted { number, instead_of } => {
                             prop_assert!(instead_of.is_none_or(|closed| known.contains(&closed)));

@@ -6,6 +6,7 @@ pub mod config;
 pub mod driver;
 pub mod durable;
 pub mod event;
+mod files;
 pub mod health;
 pub mod http;
 pub mod listen;

@@ -20,6 +20,7 @@ pub use refusals::Counters;
 
 use crate::admission::{Admission, Number, Places, Verdict};
 use crate::driver::env::{Env, TokioEnv};
+use crate::files;
 use crate::proxy_protocol::{self, HeaderError};
 use crate::tls::{Acceptor, Cause, Refusal};
 use refusals::Refusals;
@@ -31,7 +32,8 @@ pub struct ListenOptions {
     pub proxy_protocol: bool,
     /// The time from accept to the end of the handshake.
     pub handshake_deadline: Duration,
-    /// The number of connections in the handshake. Beyond it, the oldest that is silent is closed for a new one.
+    /// The number of connections in the handshake. Beyond it, the oldest that is silent is closed for a new one. By default,
+    /// a thousand of one address have places, but all of them have no more than a quarter of the files of the process.
     pub half_open_max: usize,
     /// For how long a connection is kept that sends nothing, when there are so many. One that has sent something is kept
     /// for half of the handshake's time.
@@ -47,12 +49,17 @@ impl Default for ListenOptions {
         Self {
             proxy_protocol: false,
             handshake_deadline: Duration::from_secs(10),
-            half_open_max: 512,
+            half_open_max: half_open(files::limit()),
             silence: Duration::from_millis(500),
             tcp_keepalive: Duration::from_secs(10),
             tcp_user_timeout: Duration::from_secs(20),
         }
     }
+}
+
+/// Places for handshakes, with so many files that the process may open.
+fn half_open(files: usize) -> usize {
+    (files / 4).clamp(16, 1536)
 }
 
 /// An accepted connection with a verified certificate.
@@ -243,6 +250,13 @@ async fn wait(env: &TokioEnv, until: Option<Time>) {
     }
 }
 
+/// How far a handshake is.
+struct Stage {
+    waits_for: &'static str,
+    /// The client, once its proxy has named it.
+    from: SocketAddr,
+}
+
 impl Door {
     fn admission(&self) -> MutexGuard<'_, Admission> {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
@@ -251,19 +265,23 @@ impl Door {
     async fn admit(&self, stream: TcpStream, address: SocketAddr, number: Number) {
         let accepted_at = Instant::now();
         let deadline = accepted_at + self.options.handshake_deadline;
-        let mut waits_for = "anything";
-        let handshake = self.handshake(stream, (address, number), &mut waits_for);
-        let result = timeout_at(deadline, handshake).await.unwrap_or_else(|_| {
+        let mut stage = Stage {
+            waits_for: "anything",
+            from: address,
+        };
+        let handshake = self.handshake(stream, (address, number), &mut stage);
+        let result = timeout_at(deadline, handshake).await;
+        let result = result.unwrap_or_else(|_| {
             let what = format!(
-                "the handshake took longer than {:?}; waited for {waits_for}",
-                self.options.handshake_deadline
+                "the handshake took longer than {:?}; waited for {}",
+                self.options.handshake_deadline, stage.waits_for
             );
             Err(Refusal::new(Cause::Deadline, what))
         });
         match result {
             Ok((stream, peer)) => {
                 let tls = accepted_at.elapsed();
-                self.admission().prove(number);
+                self.admission().prove(self.env.now(), number);
                 self.refusals.counters.count_accepted();
                 let accepted = Accepted {
                     stream,
@@ -274,28 +292,37 @@ impl Door {
                 // Fails only while the listener is being dropped.
                 let _closed = self.sender.send(accepted).await;
             }
-            Err(refusal) => self.refusals.note(address, &refusal),
+            Err(refusal) => self.refusals.note(stage.from, &refusal),
         }
+    }
+
+    /// Waits for the first bytes of a connection, or its end: the next read returns either.
+    async fn first_bytes(&self, stream: &TcpStream, number: Number) {
+        let _ = stream.peek(&mut [0]).await;
+        self.admission().sent(number);
     }
 
     async fn handshake(
         &self,
         mut stream: TcpStream,
         (address, number): (SocketAddr, Number),
-        waits_for: &mut &'static str,
+        stage: &mut Stage,
     ) -> Result<(TlsStream<TcpStream>, Peer), Refusal> {
         prepare(&stream, &self.options)
             .map_err(|error| Refusal::new(Cause::Closed, format!("the connection failed immediately: {error}")))?;
-        // Fails as the first read does.
-        let _ = stream.readable().await;
-        self.admission().sent(number);
+        self.first_bytes(&stream, number).await;
         let mut proxied = None;
         if self.options.proxy_protocol {
-            *waits_for = "the PROXY header";
+            stage.waits_for = "the PROXY header";
             let header = proxy_protocol::read(&mut stream).await;
             proxied = header.map_err(|error| no_header(&error))?.source;
         }
-        *waits_for = "TLS";
+        stage.waits_for = "TLS";
+        if let Some(client) = proxied {
+            stage.from = client;
+            self.admission().locate(number, client.ip());
+            self.first_bytes(&stream, number).await;
+        }
         let (stream, certificate) = self.acceptor.accept(stream).await?;
         let peer = Peer {
             address,

@@ -3,6 +3,7 @@
 
 mod door;
 mod flood;
+mod herd;
 mod peer;
 mod talk;
 mod trickle;

@@ -144,25 +144,30 @@ pub(crate) fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// TLS with this certificate, toward agents with one of this authority.
+pub(crate) fn client(credentials: &Credentials, ca: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_file(ca).expect("a CA");
+    roots.add(root).expect("a root");
+    let chain = CertificateDer::pem_file_iter(&credentials.certificate).expect("a file");
+    let chain = chain.collect::<Result<_, _>>().expect("certificates");
+    let key = PrivateKeyDer::from_pem_file(&credentials.private_key).expect("a key");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .expect("a certificate and its key");
+    Arc::new(config)
+}
+
 /// The end of a TLS connection that a switch has.
 pub(crate) struct Peer(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 
 impl Peer {
     fn connect(address: SocketAddr, credentials: &Credentials, ca: &Path) -> io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        let root = CertificateDer::from_pem_file(ca).expect("a CA");
-        roots.add(root).expect("a root");
-        let chain = CertificateDer::pem_file_iter(&credentials.certificate).expect("a file");
-        let chain = chain.collect::<Result<_, _>>().expect("certificates");
-        let key = PrivateKeyDer::from_pem_file(&credentials.private_key).expect("a key");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .expect("a certificate and its key");
         let name = ServerName::try_from("agent-a").expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(client(credentials, ca), name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(connection, dial(address)?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;

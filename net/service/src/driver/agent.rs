@@ -114,13 +114,27 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     async fn work(mut self, pace: Pace<E>, mut arrivals: mpsc::Receiver<Arrived<S>>) {
         // When no connection can arrive any more, the agent drains.
         let mut open = true;
+        // A connection that has arrived, and has to wait.
+        let mut held = None;
         loop {
             pace.step();
+            let room = held.as_ref().and_then(|_| self.agent.full_until(self.env.now()));
+            if room.is_none()
+                && let Some(arrived) = held.take()
+            {
+                let connected = self.on_arrival(arrived);
+                if self.handle(connected) {
+                    return self.close_uplinks().await;
+                }
+            }
             let wake = self.agent.poll_timeout().map(|deadline| deadline.at);
             let env = self.env.clone();
             let input = tokio::select! {
-                arrived = arrivals.recv(), if open => match arrived {
-                    Some(arrived) => self.on_arrival(arrived),
+                arrived = arrivals.recv(), if open && held.is_none() => match arrived {
+                    Some(arrived) => {
+                        held = Some(arrived);
+                        continue;
+                    }
                     None => {
                         open = false;
                         Input::Drain
@@ -133,6 +147,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
                     },
                     None => return,
                 },
+                () = sleep(&env, room), if room.is_some() => continue,
                 () = sleep(&env, wake) => Input::Timeout,
             };
             if self.handle(input) {

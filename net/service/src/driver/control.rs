@@ -185,7 +185,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         match notice {
             StreamNotice::Opened { peer, certificate, .. } => {
                 client.open = true;
-                self.admission.prove(client.number);
+                self.admission.prove(self.env.now(), client.number);
                 let address = client.from;
                 let name = ClientName::from(peer);
                 self.handle(Input::Opened {

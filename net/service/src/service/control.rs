@@ -16,6 +16,7 @@ use crate::driver::control::{Driver, Message};
 use crate::driver::env::TokioEnv;
 use crate::driver::log;
 use crate::event::ServiceEvent;
+use crate::files;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
 use crate::orders::Obeys;
@@ -30,6 +31,7 @@ use crate::xmpp::{self, TcpAcceptor};
 pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<Acceptor>>) -> io::Result<()> {
     let secure = TcpAcceptor::new(acceptor.clone());
     let (driver, messages) = Driver::new(TokioEnv::begin(), &config.name, secure.clone());
+    files::raise_limit();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle(messages.clone()));
     let counters = Arc::new(Counters::of(&config.name));

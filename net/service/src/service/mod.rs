@@ -28,6 +28,7 @@ use crate::driver::env::TokioEnv;
 use crate::driver::log;
 use crate::driver::message::Message;
 use crate::event::ServiceEvent;
+use crate::files;
 use crate::health::{Announcements, Looks};
 use crate::listen::{ListenOptions, Listener};
 use crate::logging;
@@ -61,6 +62,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         None => driver,
     };
     let words = driver.reports();
+    files::raise_limit();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle {
         messages: messages.clone(),
