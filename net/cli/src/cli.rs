@@ -53,6 +53,7 @@ pub fn main() -> ExitCode {
         out: &mut io::stdout().lock(),
         err: &mut io::stderr(),
         colour,
+        is_terminal: io::stdout().is_terminal(),
     };
     let exit = match run(&cli, &mut output) {
         Ok(exit) => exit,

@@ -322,6 +322,7 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
             out: &mut out,
             err: &mut err,
             colour: false,
+            is_terminal: false,
         };
         let exit = run(
             &Args {

@@ -39,6 +39,8 @@ pub struct Output<'a> {
     pub err: &'a mut dyn Write,
     /// Whether a person looks at `err`, in colours.
     pub colour: bool,
+    /// Whether a person looks at `out`, on a terminal.
+    pub is_terminal: bool,
 }
 
 impl Output<'_> {

@@ -25,7 +25,7 @@ fn the_walk_with_control_nodes_works_when_pasted() {
     for seen in [
         "control-2.toml is right: control node control-2, revision 1, 1 network with 0 remote MACs, 2 switches with 2 port bindings, 2 agents",
         "agent-b.toml is right: agent agent-b, led by 2 control nodes",
-        "control node: revision 1, 2 clients, 1 network, 2 switches",
+        "control node control-1: revision 1, 2 clients, 1 network, 2 switches",
         "0030 Contrail-6f1c0d0e-0000-4000-8000-000000000001",
     ] {
         assert!(

@@ -1,40 +1,53 @@
 //! The status of a control node, for a person.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use tandem_core::SwitchName;
 use tandem_core::configuration::VlanId;
 use tandem_core::contrail_schema::{network_name, network_of};
-use tandem_core::control::{ClientName, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SwitchStatus};
+use tandem_core::control::{
+    ClientName, ClientStatus, ControlStatus, NetworkStatus, PathStatus, RouteStatus, SwitchStatus,
+};
 use tandem_core::evpn::InstanceName;
 use tandem_core::ids::{PortName, Uuid};
+use tandem_net::process::ProcessStatus;
 
-use super::table::{aligned, clean, line};
+use super::page::{Page, clean};
+use super::process;
+use super::trouble::{away, natural};
 use crate::commands::count;
 
 /// Port bindings of one switch that are written out.
 const BINDINGS_SHOWN: usize = 20;
 
-/// The whole page, with a line break at its end.
-pub(super) fn render(status: &ControlStatus) -> String {
+/// The whole page, with a line break at its end. A brief one leaves out what does not belong to single switches.
+pub(super) fn render(process: &ProcessStatus, status: &ControlStatus, is_brief: bool, is_folded: bool) -> String {
     let names = names(status);
-    let parts = [
-        ("", clients(status)),
-        ("\nOwners of the switches\n", switches(status, &names)),
-        ("\nSubscriptions of the clients\n", subscriptions(status)),
+    let mut page = Page::new(is_folded);
+    head(&mut page, process, status);
+    let tables = [
+        ("", clients(status), false),
+        ("Owners of the switches", switches(status, &names), false),
+        ("Subscriptions of the clients", subscriptions(status), true),
     ];
-    let mut page = head(status);
-    for (title, rows) in parts {
-        if rows.len() > 1 {
-            page.push_str(if title.is_empty() { "\n" } else { title });
-            page.push_str(&aligned(&rows));
+    for (title, rows, is_of_clients) in tables {
+        if rows.len() > 1 && !(is_brief && is_of_clients) {
+            page.line("");
+            if !title.is_empty() {
+                page.line(title);
+            }
+            page.table(&rows, &[]);
         }
     }
-    for (instance, network) in &status.networks {
-        page.push_str(&routes(instance, network));
+    refused(&mut page, status);
+    if !is_brief {
+        for (instance, network) in &status.networks {
+            routes(&mut page, instance, network);
+        }
     }
-    page.push_str(&configurations(status, &names));
-    page
+    configurations(&mut page, status, &names);
+    page.finish()
 }
 
 /// The names of networks, as far as they are in use.
@@ -49,7 +62,7 @@ fn shown(instance: &InstanceName) -> String {
     clean(network_name(network_of(instance)))
 }
 
-fn head(status: &ControlStatus) -> String {
+fn head(page: &mut Page, process: &ProcessStatus, status: &ControlStatus) {
     let owned = |wrong: fn(&Vec<ClientName>) -> bool| {
         let switches = status.switches.values();
         let is_wrong = |switch: &SwitchStatus| {
@@ -59,26 +72,26 @@ fn head(status: &ControlStatus) -> String {
         switches.filter(|switch| is_wrong(switch)).count()
     };
     let (without, several) = (owned(Vec::is_empty), owned(|owners| owners.len() > 1));
-    let mut text = format!(
-        "control node: revision {}, {}, {}, {}",
-        status.revision,
-        count(status.clients.len(), "client", "clients"),
-        count(status.networks.len(), "network", "networks"),
-        count(status.switches.len(), "switch", "switches"),
-    );
     let elsewhere = status.switches.values().filter(|switch| !switch.elsewhere.is_empty());
     let wrong = [
         (without, "without an owner"),
         (several, "with several owners"),
         (elsewhere.count(), "at a wrong tunnel end"),
     ];
-    for (switches, what) in wrong {
-        if switches > 0 {
-            text.push_str(&format!(", {switches} {what}"));
-        }
-    }
-    text.push('\n');
-    text
+    let mut parts = vec![format!(
+        "control node {}: revision {}",
+        clean(&process.name),
+        status.revision
+    )];
+    let wrong = wrong.into_iter().filter(|(switches, _)| *switches > 0);
+    parts.extend(wrong.map(|(switches, what)| format!("{} {what}", count(switches, "switch", "switches"))));
+    parts.extend([
+        count(status.clients.len(), "client", "clients"),
+        count(status.networks.len(), "network", "networks"),
+        count(status.switches.len(), "switch", "switches"),
+    ]);
+    page.list(&parts);
+    process::show(page, process);
 }
 
 /// The owner of a switch in one network: exactly one agent, where all is well.
@@ -95,64 +108,59 @@ fn clients(status: &ControlStatus) -> Vec<Vec<String>> {
     let titles = [
         "CLIENT",
         "FROM",
-        "CONFIGURATION",
+        "CONFIGURED",
         "NETWORKS",
         "ROUTES",
-        "QUEUED BYTES",
+        "QUEUED",
         "REFUSED",
     ];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    for (name, client) in &status.clients {
+    for (name, client) in in_order(&status.clients, ClientName::as_str) {
         let configuration = match client.configured {
             _ if client.ignores_for.is_some() => "IGNORED",
             Some(true) => "sent",
             Some(false) => "being sent",
-            None => "not requested",
+            None => "not asked",
         };
-        let mut refused: Vec<String> = client
-            .refused
-            .iter()
-            .map(|(why, count)| format!("{count}: {why}"))
-            .collect();
-        if !client.foreign_next_hops.is_empty() {
-            let ends: Vec<String> = client.foreign_next_hops.iter().map(ToString::to_string).collect();
-            refused.push(format!("tunnel ends: {}", ends.join(", ")));
-        }
         rows.push(vec![
             clean(name.as_str()),
-            client.address.to_string(),
+            client.address.ip().to_string(),
             configuration.into(),
             client.subscriptions_total.to_string(),
             client.routes.to_string(),
             client.queued_bytes.to_string(),
-            if refused.is_empty() {
-                "-".into()
-            } else {
-                refused.join("; ")
-            },
+            client.refused.values().sum::<u64>().to_string(),
         ]);
     }
-    let served = status
-        .switches
-        .values()
-        .flat_map(|switch| switch.agents.iter().chain(&switch.tsns));
-    let away: BTreeSet<_> = served.filter(|name| !status.clients.contains_key(*name)).collect();
-    rows.extend(
-        away.into_iter()
-            .map(|name| vec![clean(name.as_str()), "no session".into()]),
-    );
+    let away = away(status).into_iter();
+    rows.extend(away.map(|name| vec![clean(name.as_str()), "no session".into()]));
     rows
 }
 
+/// Why publications of clients were refused.
+fn refused(page: &mut Page, status: &ControlStatus) {
+    let is_refused = |client: &ClientStatus| !client.refused.is_empty() || !client.foreign_next_hops.is_empty();
+    if status.clients.values().any(is_refused) {
+        page.title("Refused publications");
+    }
+    for (name, client) in in_order(&status.clients, ClientName::as_str) {
+        for (why, count) in &client.refused {
+            page.fact(&format!("  {}: {count}: {why}", clean(name.as_str())));
+        }
+        if !client.foreign_next_hops.is_empty() {
+            let ends: Vec<String> = client.foreign_next_hops.iter().map(ToString::to_string).collect();
+            page.fact(&format!("  {}: tunnel ends: {}", clean(name.as_str()), ends.join(", ")));
+        }
+    }
+}
+
 fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<String>> {
-    let titles = ["SWITCH", "TUNNEL END", "AGENTS", "SERVICES NODES", "NETWORK", "OWNER"];
+    let titles = ["SWITCH", "TUNNEL END", "NETWORK", "OWNER"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    for (name, switch) in &status.switches {
+    for (name, switch) in in_order(&status.switches, SwitchName::as_str) {
         let head = [
             clean(name.as_str()),
             switch.vtep.map_or_else(|| "-".to_owned(), |vtep| vtep.to_string()),
-            list(&switch.agents),
-            list(&switch.tsns),
         ];
         if switch.owners.is_empty() {
             rows.push([&head[..], &["none".into(), "-".into()]].concat());
@@ -168,7 +176,7 @@ fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<S
 fn subscriptions(status: &ControlStatus) -> Vec<Vec<String>> {
     let titles = ["CLIENT", "NETWORK", "ID", "PUBLISHED", "SENT"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    for (name, client) in &status.clients {
+    for (name, client) in in_order(&status.clients, ClientName::as_str) {
         for (instance, subscription) in &client.subscriptions {
             let sent = match (subscription.no_ribout, subscription.complete) {
                 (true, _) => "none requested",
@@ -192,9 +200,10 @@ fn subscriptions(status: &ControlStatus) -> Vec<Vec<String>> {
 }
 
 /// The routes of an instance, each with its paths, the best first.
-fn routes(instance: &InstanceName, network: &NetworkStatus) -> String {
-    let mut text = format!(
-        "\nNetwork {}: {}, {}{}\n",
+fn routes(page: &mut Page, instance: &InstanceName, network: &NetworkStatus) {
+    page.line("");
+    page.fact(&format!(
+        "Network {}: {}, {}{}",
         shown(instance),
         count(network.routes_total, "route", "routes"),
         count(network.subscribers, "subscriber", "subscribers"),
@@ -203,7 +212,7 @@ fn routes(instance: &InstanceName, network: &NetworkStatus) -> String {
         } else {
             "; NOT CONFIGURED: publications wait"
         },
-    );
+    ));
     let titles = ["ROUTE", "FROM", "NEXT HOP", "PREFERENCE", "SEQUENCE", "WHY"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for route in &network.routes {
@@ -220,13 +229,12 @@ fn routes(instance: &InstanceName, network: &NetworkStatus) -> String {
         }));
     }
     if rows.len() > 1 {
-        text.push_str(&aligned(&rows));
+        page.table(&rows, &[]);
     }
     let left_out = network.routes_total.saturating_sub(network.routes.len());
     if left_out > 0 {
-        line(&mut text, &format!("and {} more", count(left_out, "route", "routes")));
+        page.line(&format!("and {} more", count(left_out, "route", "routes")));
     }
-    text
 }
 
 fn paths(route: &RouteStatus, why: impl Fn(&PathStatus, bool) -> String) -> Vec<Vec<String>> {
@@ -251,9 +259,9 @@ fn paths(route: &RouteStatus, why: impl Fn(&PathStatus, bool) -> String) -> Vec<
 }
 
 /// The configuration of each agent and each services node.
-fn configurations(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> String {
+fn configurations(page: &mut Page, status: &ControlStatus, names: &BTreeMap<Uuid, String>) {
     let mut seen: BTreeMap<&ClientName, Vec<String>> = BTreeMap::new();
-    for (name, switch) in &status.switches {
+    for (name, switch) in in_order(&status.switches, SwitchName::as_str) {
         let bindings = bindings(&switch.ports, names);
         let configured = format!(
             "  {} ({}): {bindings}",
@@ -264,18 +272,21 @@ fn configurations(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Str
             seen.entry(servant).or_default().push(configured.clone());
         }
     }
-    let mut text = String::new();
     for (servant, switches) in seen {
-        line(
-            &mut text,
-            &format!(
-                "\nConfiguration of {}, with the fingerprint of each switch",
-                clean(servant.as_str())
-            ),
-        );
-        switches.iter().for_each(|switch| line(&mut text, switch));
+        page.line("");
+        page.fact(&format!(
+            "Configuration of {}, with the fingerprint of each switch",
+            clean(servant.as_str())
+        ));
+        switches.iter().for_each(|switch| page.fact(switch));
     }
-    text
+}
+
+/// Entries in the order of their names for people.
+fn in_order<N, T>(entries: &BTreeMap<N, T>, text: fn(&N) -> &str) -> Vec<(&N, &T)> {
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|(name, _)| natural(text(name)));
+    entries
 }
 
 /// `eth1.10 blue, eth1.20 red`.
@@ -316,14 +327,37 @@ mod tests {
     use super::super::samples;
     use super::*;
 
+    fn shown(status: &ControlStatus) -> String {
+        render(&samples::process(), status, false, true)
+    }
+
     #[test]
     fn a_busy_control_node_shows_sessions_owners_routes_and_what_agents_see() {
-        insta::assert_snapshot!(render(&samples::control::busy()));
+        insta::assert_snapshot!(shown(&samples::control::busy()));
     }
 
     #[test]
     fn a_control_node_that_knows_nothing_is_one_line() {
-        insta::assert_snapshot!(render(&samples::control::idle()));
+        insta::assert_snapshot!(shown(&samples::control::idle()));
+    }
+
+    #[test]
+    fn the_lines_of_a_control_node_have_80_columns_and_names_are_in_natural_order() {
+        let mut status = samples::control::busy();
+        for (old, new) in [("tor1", "rack-17-leaf-10.example"), ("tor2", "rack-17-leaf-9.example")] {
+            let mut switch = status.switches.remove(&old.into()).expect("a switch");
+            switch.vtep = Some([255, 255, 255, 255].into());
+            for port in 1..=48 {
+                let vlans = BTreeMap::from([(10, Uuid(1))]);
+                switch.ports.insert(format!("ethernet{port}").as_str().into(), vlans);
+            }
+            status.switches.insert(new.into(), switch);
+        }
+        let page = shown(&status);
+        let long = page.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "{page}");
+        let at = |name| page.find(name).expect("a switch");
+        assert!(at("rack-17-leaf-9.example") < at("rack-17-leaf-10.example"), "{page}");
     }
 
     #[test]
@@ -333,7 +367,7 @@ mod tests {
         status.clients.insert("agent\x1b[2J\u{9b}31m".into(), client);
         let network = status.networks.pop_first().expect("a network").1;
         status.networks.insert("a\x07:b\nc:b\nc".into(), network);
-        let page = render(&status);
+        let page = shown(&status);
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
         assert!(page.contains("agent\\u{1b}[2J\\u{9b}31m"), "{page}");
     }

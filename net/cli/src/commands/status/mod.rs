@@ -2,7 +2,10 @@
 
 mod answer;
 mod control;
+mod detail;
 mod fetch;
+mod page;
+mod process;
 #[cfg(test)]
 mod previous;
 #[cfg(test)]
@@ -51,7 +54,8 @@ pub struct Args {
     /// Exit with 1 if anything is wrong
     #[arg(long)]
     check: bool,
-    /// Wait until the shown sessions are synced and have nothing to write
+    /// Wait until the process answers, and the shown sessions are synced and have nothing to write; a switch that is named
+    /// needs a session
     #[arg(long, value_name = "STATE")]
     wait: Option<Wait>,
     /// How long to wait
@@ -70,10 +74,14 @@ enum Wait {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let number = text.strip_suffix('s').unwrap_or(text).parse();
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number = number.parse::<u32>();
     number
-        .map(Duration::from_secs)
-        .map_err(|_| "write a number of seconds, such as 30s".to_owned())
+        .map(|number| Duration::from_secs(u64::from(number) * unit))
+        .map_err(|_| "write a time such as 30s or 2m".to_owned())
 }
 
 impl Args {
@@ -92,12 +100,21 @@ impl Args {
     }
 }
 
-impl Status {
-    fn render(&self) -> String {
-        match self {
-            Self::Agent(status) => table::render(status),
-            Self::Control(status) => control::render(status),
+impl Answer {
+    fn render(&self, args: &Args, is_folded: bool) -> String {
+        match &self.status {
+            Status::Agent(status) => table::render(&self.process, status, &args.switches(), is_folded),
+            Status::Control(status) => {
+                let is_brief = args.problems || !args.switches().is_empty();
+                control::render(&self.process, status, is_brief, is_folded)
+            }
         }
+    }
+
+    /// Whether anything is wrong, a failed reload included.
+    fn is_wrong(&self) -> bool {
+        let reload = self.process.reload.as_ref();
+        self.status.is_wrong() || reload.is_some_and(|reload| !reload.successful)
     }
 }
 
@@ -110,9 +127,15 @@ const DEFAULT_URL: &str = "http://127.0.0.1:6652";
 /// The output cannot be written.
 pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let deadline = Instant::now() + args.timeout;
+    let is_late = || args.wait.is_none() || Instant::now() >= deadline;
     loop {
         let mut answer = match status(args) {
             Ok(answer) => answer,
+            // It may be starting.
+            Err(_) if !is_late() => {
+                std::thread::sleep(LOOK_AGAIN);
+                continue;
+            }
             Err(why) => {
                 writeln!(output.err, "{why}")?;
                 if args.json {
@@ -121,30 +144,27 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
                 return Ok(Exit::Environment);
             }
         };
-        let status = &mut answer.status;
-        if let Err(why) = status.select(&args.switches()) {
+        let names = args.switches();
+        if let Err(why) = answer.status.select(&names) {
             return output.refuse(why);
         }
-        let pending = args.wait.map(|Wait::Synced| status.unsynced()).unwrap_or_default();
-        if !pending.is_empty() && Instant::now() < deadline {
+        let unsynced = |Wait::Synced| answer.status.unsynced(!names.is_empty());
+        let pending = args.wait.map(unsynced).unwrap_or_default();
+        if !pending.is_empty() && !is_late() {
             std::thread::sleep(LOOK_AGAIN);
             continue;
         }
-        let is_wrong = args.check && status.is_wrong();
+        let is_wrong = args.check && answer.is_wrong();
         if args.problems {
-            status.keep_problems();
+            answer.status.keep_problems();
         }
         match args.json {
             true => output.json(&answer)?,
-            false => write!(output.out, "{}", answer.status.render())?,
+            false => write!(output.out, "{}", answer.render(args, output.is_terminal))?,
         }
         if !pending.is_empty() {
-            writeln!(
-                output.err,
-                "not synced after {} s: {}",
-                args.timeout.as_secs(),
-                pending.join(", ")
-            )?;
+            let what = format!("not synced after {} s: {}", args.timeout.as_secs(), pending.join(", "));
+            writeln!(output.err, "{what}")?;
         }
         return Ok(match is_wrong || !pending.is_empty() {
             true => Exit::Failed,
@@ -219,6 +239,7 @@ mod tests {
 
     use super::*;
     use tandem_net::http::{StatusSource, serve};
+    use tandem_net::process::ProcessStatus;
 
     /// `None` is a worker that is gone.
     struct Worker(Option<AgentStatus>);
@@ -253,6 +274,7 @@ mod tests {
             out: &mut out,
             err: &mut err,
             colour: false,
+            is_terminal: false,
         };
         let args = Args {
             subjects: [url]
@@ -274,7 +296,8 @@ mod tests {
         let (_runtime, address) = agent(Some(samples::busy()));
         let (exit, out, err) = run_status(&format!("http://{address}/status"), None, false);
         assert_eq!((exit, err.as_str()), (Exit::Good, ""));
-        assert_eq!(out, table::render(&samples::busy()));
+        assert!(out.starts_with("agent-a: fit, 3 alarms, "), "{out}");
+        assert!(out.contains("\nversion "), "{out}");
         let (exit, out, _) = run_status(&address.to_string(), None, true);
         assert_eq!((exit, out.lines().count()), (Exit::Good, 1));
         assert_eq!(
@@ -329,7 +352,7 @@ mod tests {
         let address = server_of(serde_json::to_string(&busy).expect("JSON"));
         let (exit, out, err) = run_status(&address.to_string(), None, false);
         assert_eq!((exit, err.as_str()), (Exit::Good, ""));
-        assert_eq!(out, control::render(&busy));
+        assert_eq!(out, control::render(&ProcessStatus::default(), &busy, false, false));
         let (exit, out, _) = run_status(&address.to_string(), None, true);
         assert_eq!((exit, out.lines().count()), (Exit::Good, 1));
         assert_eq!(serde_json::from_str::<ControlStatus>(&out).expect("a status"), busy);
@@ -396,6 +419,7 @@ mod tests {
                 out: &mut out,
                 err: &mut err,
                 colour: false,
+                is_terminal: false,
             };
             let exit = run(&args, &mut output).expect("written");
             let text = |bytes| String::from_utf8(bytes).expect("text");

@@ -38,6 +38,7 @@ fn shown(answer: &'static str, arguments: &[&str]) -> (Exit, String, String) {
         out: &mut out,
         err: &mut err,
         colour: false,
+        is_terminal: false,
     };
     let exit = run(&args, &mut output).expect("written");
     server.join().expect("no panic");

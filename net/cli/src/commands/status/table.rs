@@ -1,40 +1,47 @@
 //! The status of an agent, for a person.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use tandem_core::SwitchName;
-use tandem_core::status::{AgentStatus, Alarm, Ignored, SessionStatus, SwitchStatus};
-
 use tandem_core::machine::Fingerprint;
+use tandem_core::status::{AgentStatus, Alarm, Ignored, Ownership, SessionStatus, SwitchStatus, Takeover};
+use tandem_net::process::ProcessStatus;
 
+use super::detail;
+use super::page::{Page, clean};
+use super::process::{self, date_and_time};
 use super::trouble::{Trouble, natural};
 use crate::commands::count;
-use tandem_net::metrics::phases;
 
 /// Certificates that are not bound to the name of their switch: more are not shown.
 const UNBOUND_SHOWN: usize = 5;
 
-/// The whole page, with a line break at its end.
-pub(super) fn render(status: &AgentStatus) -> String {
-    let mut page = head(status);
+/// The whole page, with a line break at its end. `named` are the switches that were asked for.
+pub(super) fn render(process: &ProcessStatus, status: &AgentStatus, named: &[&str], is_folded: bool) -> String {
+    let mut page = Page::new(is_folded);
+    head(&mut page, process, status);
     if !status.control_nodes.is_empty() {
-        page.push('\n');
-        page.push_str(&control_nodes(status));
+        page.line("");
+        page.table(&control_nodes(status), &[8, 5]);
     }
     if !status.switches.is_empty() {
-        page.push('\n');
-        page.push_str(&switches(status));
+        page.line("");
+        page.table(&switches(status), &[3, 4]);
     }
-    let takeovers = takeovers(status);
+    let takeovers = takeovers(process, status);
     if takeovers.len() > 1 {
-        page.push_str("\nLast takeover, in ms since the connection was accepted\n");
-        page.push_str(&aligned(&takeovers));
+        page.title("Takeovers, in ms: until READ since the connection, after it since the lock");
+        page.table(&takeovers, &[2]);
     }
-    page.push_str(&reasons(status));
-    page.push_str(&unbound_certificates(status));
+    for (name, switch) in in_order(status) {
+        if named.contains(&name.as_str()) {
+            detail::show(&mut page, process, &clean(name.as_str()), switch);
+        }
+    }
+    reasons(&mut page, status);
+    unbound_certificates(&mut page, status);
     if !status.unidentified.is_empty() {
-        page.push_str("\nConnections that have named no configured switch\n");
+        page.title("Connections that have named no configured switch");
         for connection in &status.unidentified {
             let named: Vec<String> = connection.named.iter().map(|name| clean(name.as_str())).collect();
             let named = if named.is_empty() {
@@ -42,48 +49,39 @@ pub(super) fn render(status: &AgentStatus) -> String {
             } else {
                 named.join(", ")
             };
-            line(
-                &mut page,
-                &format!("  {} from {} named {named}", connection.conn, connection.from),
-            );
+            page.fact(&format!("  {} from {} named {named}", connection.conn, connection.from));
         }
     }
-    page
+    page.finish()
 }
 
-fn head(status: &AgentStatus) -> String {
+fn head(page: &mut Page, process: &ProcessStatus, status: &AgentStatus) {
     let connected = status
         .switches
         .values()
         .filter(|switch| !switch.sessions.is_empty())
         .count();
     let owned = sessions(status).filter(|(_, session)| session.ownership.owns()).count();
+    let mut parts = vec![format!("{}: {}", clean(&status.agent), status.grade)];
+    parts.extend(Trouble::of_all(status).texts());
+    parts.push(count(status.switches.len(), "switch", "switches"));
+    parts.extend([format!("{connected} connected"), format!("{owned} owned")]);
+    page.list(&parts);
     let tsn = match status.tsn_alive {
         Some(true) => " (alive)",
         Some(false) => " (DEAD)",
         None => "",
     };
-    let mut text = format!(
-        "{}: {}, services node {}{tsn}, {}, {connected} connected, {owned} owned",
-        clean(&status.agent),
-        status.grade,
-        status.tsn,
-        count(status.switches.len(), "switch", "switches"),
-    );
-    if let Some(revision) = status.revision {
-        text.push_str(&format!(", revision {revision}"));
-    }
+    let mut parts = vec![format!("services node {}{tsn}", status.tsn)];
+    parts.extend(status.revision.map(|revision| format!("revision {revision}")));
     if status.remembered {
-        text.push_str(", REMEMBERED: no control node was reached since the start");
+        parts.push("REMEMBERED: no control node was reached since the start".into());
     }
-    let trouble = Trouble::of_all(status);
-    if !trouble.is_none() {
-        text.push_str(&format!(", {}", trouble.text()));
-    }
-    text.push('\n');
+    page.list(&parts);
+    process::show(page, process);
     match status.peer.as_ref().map(|peer| (&peer.agent, peer.grade)) {
-        Some((Some(agent), Some(grade))) => line(&mut text, &format!("peer {}: {grade}", clean(agent))),
-        Some(_) => line(&mut text, "peer: SILENT"),
+        Some((Some(agent), Some(grade))) => page.line(&format!("peer {}: {grade}", clean(agent))),
+        Some(_) => page.line("peer: SILENT"),
         None => {}
     }
     for node in &status.control_nodes {
@@ -93,38 +91,41 @@ fn head(status: &AgentStatus) -> String {
         match node.ignored {
             Some(Ignored::Outdated) => {
                 let what = format!("REVISION {theirs} IGNORED: revision {ours} is in force");
-                line(&mut text, &format!("{name}: {what}"));
+                page.fact(&format!("{name}: {what}"));
             }
-            Some(Ignored::TooLarge) => line(&mut text, &format!("{name}: CONFIGURATION TOO LARGE, and ignored")),
+            Some(Ignored::TooLarge) => page.fact(&format!("{name}: CONFIGURATION TOO LARGE, and ignored")),
             None => {}
         }
     }
+    alarms(page, status);
+}
+
+fn alarms(page: &mut Page, status: &AgentStatus) {
     for (name, switch) in in_order(status) {
+        let name = clean(name.as_str());
         for alarm in &switch.alarms {
             let what = match alarm {
                 Alarm::Ownerless => "NO OWNER",
                 Alarm::Contested => "BOTH AGENTS ARE OWNERS",
                 Alarm::Disagreed => "CONFIGURATION DIFFERS FROM THE PEER",
             };
-            line(&mut text, &format!("{}: {what}", clean(name.as_str())));
+            page.fact(&format!("{name}: {what}"));
         }
         for alarm in switch.sessions.iter().flat_map(|session| &session.alarms) {
             let (title, detail) = (alarm.kind.title(), clean(&alarm.detail));
-            line(&mut text, &format!("{}: {title}: {detail}", clean(name.as_str())));
+            page.fact(&format!("{name}: {title}: {detail}"));
         }
     }
-    text
 }
 
-fn control_nodes(status: &AgentStatus) -> String {
+fn control_nodes(status: &AgentStatus) -> Vec<Vec<String>> {
     let titles = [
         "CONTROL NODE",
         "NAME",
         "CONFIGURES",
         "REVISION",
         "NETWORKS",
-        "COMPLETE",
-        "ROUTES SENT",
+        "SENT",
         "PENDING",
         "UNUSABLE",
         "FAILURES",
@@ -147,112 +148,119 @@ fn control_nodes(status: &AgentStatus) -> String {
                 .to_owned(),
         };
         let mut row = vec![node.address.to_string(), name, configures.into(), revision];
-        let counts = [
-            node.instances,
-            node.instances_complete,
-            node.routes_sent,
-            node.routes_pending,
-        ];
+        row.push(format!("{}/{}", node.instances_complete, node.instances));
+        let counts = [node.routes_sent, node.routes_pending];
         row.extend(counts.map(|count| count.to_string()));
         row.push(node.routes_unusable.values().sum::<u64>().to_string());
         row.push(node.failures.to_string());
         rows.push(row);
     }
-    aligned(&rows)
+    rows
 }
 
-fn switches(status: &AgentStatus) -> String {
+fn switches(status: &AgentStatus) -> Vec<Vec<String>> {
     let titles = [
         "SWITCH",
         "PHASE",
         "OWNERSHIP",
-        "FROM",
         "LOCAL",
         "REMOTE",
-        "DESIRED",
-        "EXPORTED",
         "PENDING",
-        "IN FLIGHT",
+        "SENT",
         "BLOCKED",
-        "QUARANTINED",
+        "QUAR",
         "MISSES",
     ];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, switch) in in_order(status) {
         let name = clean(name.as_str());
         if switch.sessions.is_empty() {
-            rows.push(vec![name.clone(), "no session".into()]);
+            rows.push(vec![name.clone(), "-".into(), "no session".into()]);
         }
         for session in &switch.sessions {
             let counts = [
                 session.rows_local,
                 session.rows_remote,
-                session.rows_desired,
-                switch.exported,
                 session.pending,
                 session.in_flight,
                 session.blocked.len(),
                 session.quarantine.len(),
             ];
-            let mut row = vec![
-                name.clone(),
-                session.phase.to_string(),
-                session.ownership.to_string(),
-                session.from.to_string(),
-            ];
+            let mut row = vec![name.clone(), session.phase.to_string(), session.ownership.to_string()];
             row.extend(counts.map(|count| count.to_string()));
             row.push(session.keepalive_misses.to_string());
             rows.push(row);
         }
     }
-    aligned(&rows)
+    rows
 }
 
-fn takeovers(status: &AgentStatus) -> Vec<Vec<String>> {
-    let titles = ["SWITCH", "TLS", "IDENTIFIED", "LOCKED", "CLAIMED", "READ", "AUDITED"];
+/// What came before the lock is measured from the connection, and what came after it from the lock: a session that waits
+/// for the lock is ready all the while.
+fn takeovers(process: &ProcessStatus, status: &AgentStatus) -> Vec<Vec<String>> {
+    let titles = [
+        "SWITCH",
+        "LOCKED (UTC)",
+        "TLS",
+        "IDENTIFIED",
+        "READ",
+        "CLAIMED",
+        "AUDITED",
+    ];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, session) in sessions(status) {
-        let times = phases(session).map(|(_, ms)| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}")));
-        rows.push([vec![name], times.to_vec()].concat());
+        let Takeover {
+            tls,
+            identified,
+            locked,
+            claimed,
+            read,
+            audited,
+        } = session.takeover_ms;
+        let locked = match session.ownership {
+            Ownership::Lockless => identified,
+            Ownership::Waiting | Ownership::Held | Ownership::Lost | Ownership::Barred => locked,
+        };
+        let date = locked.filter(|_| process.format > 0).map(|locked| {
+            let accepted = process.now_unix_s - session.age_ms / 1000.0;
+            date_and_time(accepted + locked / 1000.0)
+        });
+        let since_lock = |ms: Option<f64>| Some((ms? - locked?).max(0.0));
+        let times = [tls, identified, read, since_lock(claimed), since_lock(audited)];
+        let times = times.map(|ms| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}")));
+        rows.push([vec![name, date.unwrap_or_else(|| "-".into())], times.to_vec()].concat());
     }
     rows
 }
 
 /// The switches whose names any switch of the CA could take, and the line that ends it.
-fn unbound_certificates(status: &AgentStatus) -> String {
+fn unbound_certificates(page: &mut Page, status: &AgentStatus) {
     let unbound = sessions(status).filter_map(|(name, session)| Some((name, session.unbound_certificate?)));
     let unbound: BTreeMap<String, Fingerprint> = unbound.collect();
-    let mut text = String::new();
     if !unbound.is_empty() {
-        line(
-            &mut text,
-            "\nTo adopt the certificate of a switch, add the line to its `[[switch]]`",
-        );
+        page.title("To adopt the certificate of a switch, add the line to its `[[switch]]`");
     }
     for (name, fingerprint) in unbound.iter().take(UNBOUND_SHOWN) {
-        line(&mut text, &format!("  {name}: certificate = \"{fingerprint}\""));
+        page.line(&format!("  {name}: certificate = \"{fingerprint}\""));
     }
     let rest = unbound.len().saturating_sub(UNBOUND_SHOWN);
     if rest > 0 {
-        line(&mut text, &format!("  and {rest} more, which `--json` shows"));
+        page.line(&format!("  and {rest} more, which `--json` shows"));
     }
-    text
 }
 
 /// Why something is blocked or in quarantine.
-fn reasons(status: &AgentStatus) -> String {
-    let mut text = String::new();
+fn reasons(page: &mut Page, status: &AgentStatus) {
     for (name, session) in sessions(status) {
         for (title, list) in [("blocked", &session.blocked), ("in quarantine", &session.quarantine)] {
             if !list.is_empty() {
-                line(&mut text, &format!("\n{name}: {title}"));
+                page.title(&format!("{name}: {title}"));
             }
             for (object, reason) in list {
-                line(&mut text, &format!("  {}: {}", clean(object), clean(reason)));
+                page.fact(&format!("  {}: {}", clean(object), clean(reason)));
             }
         }
     }
-    text
 }
 
 fn sessions(status: &AgentStatus) -> impl Iterator<Item = (String, &SessionStatus)> {
@@ -264,63 +272,8 @@ fn sessions(status: &AgentStatus) -> impl Iterator<Item = (String, &SessionStatu
 /// The switches in the order of their names for people.
 fn in_order(status: &AgentStatus) -> Vec<(&SwitchName, &SwitchStatus)> {
     let mut switches: Vec<_> = status.switches.iter().collect();
-    switches.sort_by_key(|(name, _)| natural(name));
+    switches.sort_by_key(|(name, _)| natural(name.as_str()));
     switches
-}
-
-/// Columns two blanks apart; numbers end where their title ends.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let number = |cell: &str| cell == "-" || cell.parse::<f64>().is_ok();
-    let numbers: Vec<bool> = (0..columns)
-        .map(|column| {
-            rows.iter()
-                .skip(1)
-                .filter_map(|row| row.get(column))
-                .all(|cell| number(cell))
-        })
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths.iter().zip(&numbers))
-            .map(|(cell, (width, number))| {
-                if *number {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            })
-            .collect();
-        line(&mut text, cells.join("  ").trim_end());
-    }
-    text
-}
-
-/// Names and reasons come from switches: no control character of theirs reaches the terminal.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
-}
-
-/// Writing to a text cannot fail.
-pub(super) fn line(text: &mut String, line: &str) {
-    let _ = writeln!(text, "{line}");
 }
 
 #[cfg(test)]
@@ -328,9 +281,13 @@ mod tests {
     use super::super::samples;
     use super::*;
 
+    fn shown(status: &AgentStatus) -> String {
+        render(&samples::process(), status, &[], true)
+    }
+
     #[test]
     fn a_busy_agent_shows_switches_takeovers_and_reasons() {
-        insta::assert_snapshot!(render(&samples::busy()));
+        insta::assert_snapshot!(shown(&samples::busy()));
     }
 
     #[test]
@@ -338,7 +295,7 @@ mod tests {
         let mut status = samples::busy();
         let tor1 = status.switches.get_mut(&"tor1".into()).expect("tor1");
         tor1.sessions[0].unbound_certificate = Some(Fingerprint([0xab; 32]));
-        let page = render(&status);
+        let page = shown(&status);
         let fingerprint = format!("sha256:{}", "ab".repeat(32));
         assert!(
             page.contains(&format!("  tor1: certificate = \"{fingerprint}\"\n")),
@@ -348,12 +305,59 @@ mod tests {
 
     #[test]
     fn an_agent_without_switches_is_one_line() {
-        insta::assert_snapshot!(render(&samples::idle()));
+        insta::assert_snapshot!(shown(&samples::idle()));
     }
 
     #[test]
     fn an_agent_with_control_nodes_lists_each_with_its_configuration_and_session() {
-        insta::assert_snapshot!(render(&samples::led()));
+        insta::assert_snapshot!(shown(&samples::led()));
+    }
+
+    #[test]
+    fn the_widest_realistic_page_has_lines_of_80_columns() {
+        let mut status = samples::widest();
+        let page = shown(&status);
+        for line in page.lines() {
+            let is_to_copy = line.contains(": certificate = \"sha256:");
+            assert!(is_to_copy || line.chars().count() <= 80, "{line}\n{page}");
+        }
+        assert!(
+            page.lines()
+                .any(|line| line.starts_with("rack-17-tor-2  ") && line.contains("  held")),
+            "{page}"
+        );
+        // In a pipe each fact is one line.
+        let piped = render(&samples::process(), &status, &["rack-17-tor-2"], false);
+        let reason = &status.switches[&"rack-17-tor-2".into()].sessions[0].quarantine[0].1;
+        assert!(
+            reason.len() > 80 && piped.lines().any(|line| line.ends_with(reason)),
+            "{piped}"
+        );
+        status.switches.clear();
+        assert!(shown(&status).lines().count() < page.lines().count());
+    }
+
+    #[test]
+    fn a_named_switch_is_shown_with_what_the_table_leaves_out() {
+        insta::assert_snapshot!(render(&samples::process(), &samples::busy(), &["tor1", "tor4"], true));
+    }
+
+    #[test]
+    fn the_times_of_a_takeover_have_its_date_and_leave_the_wait_for_the_lock_out() {
+        let mut status = samples::busy();
+        let session = &mut status.switches.get_mut(&"tor1".into()).expect("tor1").sessions[0];
+        session.age_ms = 7_200_000.0;
+        session.takeover_ms = Takeover {
+            tls: Some(12.0),
+            identified: Some(13.0),
+            read: Some(1240.0),
+            locked: Some(3_600_000.0),
+            claimed: Some(3_600_004.5),
+            audited: Some(3_600_010.0),
+        };
+        let page = shown(&status);
+        let line = "tor1    2027-01-15 07:00:00 12.0       13.0 1240.0     4.5    10.0";
+        assert!(page.contains(line), "{page}");
     }
 
     #[test]
@@ -363,7 +367,7 @@ mod tests {
         tor1.sessions[0].quarantine.push(("row\x1b[2J".into(), "a\nb".into()));
         status.switches.insert("tor\x07\x1b]0;x".into(), tor1);
         status.unidentified[0].named.push("\u{9b}31m".into());
-        let page = render(&status);
+        let page = shown(&status);
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
         assert!(page.contains("  row\\u{1b}[2J: a\\nb\n"), "{page}");
     }

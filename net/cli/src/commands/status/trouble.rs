@@ -1,7 +1,9 @@
 //! What is wrong, in the status of an agent or a control node.
 
+use std::collections::BTreeSet;
+
 use tandem_core::SwitchName;
-use tandem_core::control;
+use tandem_core::control::{self, ClientName, ControlStatus};
 use tandem_core::health::Grade;
 use tandem_core::status::{AgentStatus, Phase, SessionStatus, SwitchStatus};
 
@@ -41,24 +43,23 @@ impl Trouble {
         self == Self::default()
     }
 
-    /// As a part of the first line.
-    pub(super) fn text(self) -> String {
+    /// As parts of the first line.
+    pub(super) fn texts(self) -> Vec<String> {
         let parts = [
             (self.alarms, "alarm", "alarms"),
             (self.blocked, "blocked object", "blocked objects"),
             (self.quarantined, "object in quarantine", "objects in quarantine"),
         ];
         let parts = parts.into_iter().filter(|(number, ..)| *number > 0);
-        let parts: Vec<String> = parts.map(|(number, one, many)| count(number, one, many)).collect();
-        parts.join(", ")
+        parts.map(|(number, one, many)| count(number, one, many)).collect()
     }
 }
 
 /// The order of names for people: `tor2` before `tor10`.
-pub(super) fn natural(name: &SwitchName) -> Vec<(String, u128)> {
+pub(super) fn natural(name: &str) -> Vec<(String, u128)> {
     let mut parts = vec![(String::new(), 0_u128)];
     let mut in_number = false;
-    for c in name.as_str().chars() {
+    for c in name.chars() {
         if let Some(digit) = c.to_digit(10) {
             in_number = true;
             if let Some((_, number)) = parts.last_mut() {
@@ -88,6 +89,13 @@ fn is_agent_wrong(status: &AgentStatus) -> bool {
         .iter()
         .any(|node| node.ignored.is_some() || node.disagrees || node.name.is_none());
     grade || status.tsn_alive == Some(false) || is_silent || is_ignored
+}
+
+/// Agents and services nodes that are configured and have no session.
+pub(super) fn away(status: &ControlStatus) -> BTreeSet<&ClientName> {
+    let switches = status.switches.values();
+    let served = switches.flat_map(|switch| switch.agents.iter().chain(&switch.tsns));
+    served.filter(|name| !status.clients.contains_key(*name)).collect()
 }
 
 /// A network without an owner, or with several, or with one at another tunnel end.
@@ -128,18 +136,32 @@ impl Status {
     pub(super) fn is_wrong(&self) -> bool {
         match self {
             Self::Agent(status) => is_agent_wrong(status) || !Trouble::of_all(status).is_none(),
-            Self::Control(status) => status.switches.values().any(is_owned_wrongly),
+            Self::Control(status) => {
+                let is_ignored = status.clients.values().any(|client| client.ignores_for.is_some());
+                is_ignored || !away(status).is_empty() || status.switches.values().any(is_owned_wrongly)
+            }
         }
     }
 
-    /// The switches whose sessions have something to do yet.
-    pub(super) fn unsynced(&self) -> Vec<String> {
-        let Self::Agent(status) = self else { return Vec::new() };
-        let busy = status.switches.iter().filter(|(_, switch)| {
-            let is_busy = |it: &SessionStatus| it.phase != Phase::Synced || it.pending + it.in_flight > 0;
-            switch.sessions.iter().any(is_busy)
-        });
-        busy.map(|(name, _)| name.to_string()).collect()
+    /// What has something to do yet: switches, which need a session if they are named, or clients of a control node.
+    pub(super) fn unsynced(&self, is_named: bool) -> Vec<String> {
+        match self {
+            Self::Agent(status) if status.grade == Grade::Unfit => vec![format!("{} is unfit", status.agent)],
+            Self::Agent(status) => {
+                let is_busy = |it: &SessionStatus| it.phase != Phase::Synced || it.pending + it.in_flight > 0;
+                let busy = status.switches.iter().filter(|(_, switch)| {
+                    (is_named && switch.sessions.is_empty()) || switch.sessions.iter().any(is_busy)
+                });
+                busy.map(|(name, _)| name.to_string()).collect()
+            }
+            Self::Control(status) => {
+                let busy = status
+                    .clients
+                    .iter()
+                    .filter(|(_, client)| client.configured == Some(false));
+                busy.map(|(name, _)| name.to_string()).collect()
+            }
+        }
     }
 }
 
@@ -152,7 +174,7 @@ mod tests {
         let mut names: Vec<SwitchName> = ["tor10", "tor2", "b1-r2", "b1-r10", "tor02x", "tor"]
             .map(SwitchName::from)
             .into();
-        names.sort_by_key(natural);
+        names.sort_by_key(|name| natural(name.as_str()));
         let names: Vec<&str> = names.iter().map(SwitchName::as_str).collect();
         assert_eq!(names, ["b1-r2", "b1-r10", "tor", "tor2", "tor02x", "tor10"]);
     }

@@ -10,9 +10,60 @@ use std::net::Ipv4Addr;
 use tandem_core::CloseCounts;
 use tandem_core::evpn::Unusable;
 use tandem_core::health::Grade;
-use tandem_core::status::{AgentStatus, Ignored, PeerStatus, UplinkStatus};
+use tandem_core::machine::Fingerprint;
+use tandem_core::status::{AgentStatus, Alarm, Ignored, PeerStatus, Phase, UplinkStatus};
+use tandem_net::process::{ProcessStatus, ReloadStatus};
 
 pub(crate) use agent::busy;
+
+/// A process that has run for three days.
+pub(crate) fn process() -> ProcessStatus {
+    ProcessStatus {
+        format: 1,
+        name: "control-1".into(),
+        version: "0.1.0".into(),
+        now_unix_s: 1_800_000_000.0,
+        started_unix_s: 1_799_726_000.0,
+        reload: Some(ReloadStatus {
+            at_unix_s: 1_799_726_000.0,
+            successful: true,
+            applied_unix_s: 1_799_726_000.0,
+            ..ReloadStatus::default()
+        }),
+    }
+}
+
+/// Long names and large numbers, and everything at once.
+pub(crate) fn widest() -> AgentStatus {
+    let mut status = led();
+    status.agent = "tor-agent-a.site-1".into();
+    status.remembered = true;
+    for node in &mut status.control_nodes {
+        node.address = ([192, 168, 100, 100], 52_690).into();
+        node.name = Some("control-1.site-1".into());
+        (node.instances, node.instances_complete) = (4096, 4096);
+        (node.routes_sent, node.routes_pending) = (100_000, 100_000);
+    }
+    let busy = busy();
+    let template = &busy.switches[&"tor1".into()];
+    for (rack, phase) in [(17, Phase::Synced), (18, Phase::Identifying)] {
+        let mut switch = template.clone();
+        switch.alarms = Alarm::ALL.to_vec();
+        let session = &mut switch.sessions[0];
+        session.phase = phase;
+        session.unbound_certificate = Some(Fingerprint([0xab; 32]));
+        (session.rows_local, session.rows_remote, session.pending) = (100_000, 100_000, 100_000);
+        session.quarantine[0].1 = "constraint violation: ".repeat(8) + "the end";
+        session.takeover_ms.audited = Some(100_000.0);
+        status
+            .switches
+            .insert(format!("rack-{rack}-tor-2").as_str().into(), switch.clone());
+        let name = format!("leaf-{rack}.row-3.site-1.example.net");
+        status.switches.insert(name.as_str().into(), switch);
+    }
+    status.unidentified = busy.unidentified;
+    status
+}
 
 /// An agent that has nothing to do yet.
 pub(crate) fn idle() -> AgentStatus {
