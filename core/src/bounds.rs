@@ -301,7 +301,7 @@ bounds! {
     /// Time for which a fault between the two agents of a pair must last before it is an alarm: longer than a takeover.
     pub const ALARM_AFTER: Duration = Duration::from_secs(5);
 
-    /// Time without a session with any control node, after its start, after which an agent uses its remembered configuration.
+    /// Time without a control node that may configure it, after its start, after which an agent uses its remembered configuration.
     pub const RECALL_AFTER: Duration = Duration::from_secs(10);
 
     /// Time without a control node after which an agent is isolated: the first dials come sooner.

@@ -86,10 +86,11 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         arrivals: Some(arrivals),
     };
     process.open_ports(&handle)?;
-    let mut running = tokio::spawn(driver.run(arriving));
     process.open_peer(words)?;
     process.start_probe();
+    // Before the first dial: what is remembered decides which control nodes are outdated.
     process.configure(memory).await;
+    let mut running = tokio::spawn(driver.run(arriving));
     tokio::spawn(watchdog::feed(handle));
     let mut look = tokio::time::interval(CERTIFICATES);
     loop {
