@@ -123,6 +123,9 @@ bounds! {
     /// Time between two log lines about the fights over the objects of a switch.
     pub const FIGHT_LINE: Duration = Duration::from_secs(60);
 
+    /// Time over which the brake counts rows that go because routes were withdrawn.
+    pub const BRAKE_WINDOW: Duration = Duration::from_secs(60);
+
     /// Silence of the server while it renders a dump.
     pub const DUMP_SILENCE: Duration = Duration::from_secs(60);
 

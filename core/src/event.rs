@@ -240,12 +240,21 @@ pub enum What {
         /// Remote MACs that go.
         macs: usize,
     },
-    /// A configuration would delete too much at once: the deletions wait for an operator.
+    /// Too much would be deleted at once: the deletions wait for an operator.
     DeletionsWithheld {
-        /// Rows that would be deleted.
+        /// What was lost.
+        loss: Loss,
+        /// The network that has all these rows; `None`: the rows are those of the switch.
+        network: Option<Uuid>,
+        /// Rows that would be deleted, and those that went within the last minute because of routes.
         deletions: usize,
-        /// All rows of ours.
+        /// All rows of ours that there were.
         of: usize,
+    },
+    /// Deletions are no longer withheld, although no operator has confirmed them: the rows are desired again, or are few.
+    DeletionsReleased {
+        /// What was lost.
+        loss: Loss,
     },
     /// An operator confirmed the deletions.
     DeletionsConfirmed {
@@ -320,6 +329,25 @@ pub struct Route {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {} in {}", self.mac, self.vtep, self.network)
+    }
+}
+
+/// What no longer desires rows that it desired before.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// The configuration.
+    Configuration,
+    /// The routes of control nodes.
+    Routes,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Configuration => "the configuration",
+            Self::Routes => "the routes",
+        })
     }
 }
 
@@ -462,6 +490,7 @@ impl LogEvent for What {
         Contested,
         Reconfigured,
         DeletionsWithheld,
+        DeletionsReleased,
         DeletionsConfirmed,
         BindingReplaced,
         VniTaken,
@@ -486,8 +515,14 @@ impl LogEvent for What {
             Self::TunnelEndWrong { .. } | Self::Contested { .. } | Self::SwitchFaults { .. } => Level::Warn,
             Self::TunnelEndRight { .. } => Level::Info,
             Self::Lockless { may_write: false, .. } | Self::Unfenced { .. } => Level::Error,
-            Self::WritesStopped { .. } | Self::TableFull { .. } | Self::DeletionsWithheld { .. } => Level::Error,
+            Self::WritesStopped { .. } | Self::TableFull { .. } => Level::Error,
+            Self::DeletionsWithheld { loss, .. } => match loss {
+                Loss::Configuration => Level::Error,
+                // A takeover withdraws routes, too, and brings them back.
+                Loss::Routes => Level::Warn,
+            },
             Self::Reconfigured { .. } | Self::DeletionsConfirmed { .. } => Level::Info,
+            Self::DeletionsReleased { .. } => Level::Info,
             Self::Closed { why } => Level::of_close(why),
             Self::Opened { .. } | Self::Identified { .. } | Self::Waiting | Self::Locked => Level::Info,
             Self::Lockless { .. } | Self::Claimed { .. } | Self::Read { .. } | Self::Audited { .. } => Level::Info,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::What;
-use crate::ids::SwitchName;
+use super::{Loss, What};
+use crate::ids::{SwitchName, Uuid};
 use crate::text::{addresses, count, short};
 
 impl fmt::Display for What {
@@ -61,6 +61,7 @@ impl fmt::Display for What {
             | Self::Repaired { .. }
             | Self::Reconfigured { .. }
             | Self::DeletionsWithheld { .. }
+            | Self::DeletionsReleased { .. }
             | Self::DeletionsConfirmed { .. }
             | Self::Contested { .. }
             | Self::BindingReplaced { .. }
@@ -109,10 +110,15 @@ impl What {
                     count(*macs, "MAC", "MACs")
                 )
             }
-            Self::DeletionsWithheld { deletions, of } => write!(
-                f,
-                "the configuration lost {deletions} of {of} rows: they stay until `tandem confirm`; all else goes on"
-            ),
+            Self::DeletionsWithheld {
+                loss,
+                network,
+                deletions,
+                of,
+            } => withheld(f, *loss, *network, *deletions, *of),
+            Self::DeletionsReleased { loss } => {
+                write!(f, "{loss} came back, or lacks little: nothing is withheld any more")
+            }
             Self::DeletionsConfirmed { deletions } => {
                 write!(
                     f,
@@ -150,6 +156,20 @@ impl What {
             _ => Ok(()),
         }
     }
+}
+
+fn withheld(f: &mut fmt::Formatter<'_>, loss: Loss, network: Option<Uuid>, deletions: usize, of: usize) -> fmt::Result {
+    match loss {
+        Loss::Configuration => write!(f, "the configuration lost {deletions} of {of} rows")?,
+        Loss::Routes => write!(f, "routes of {deletions} of {of} MACs were withdrawn within a minute")?,
+    }
+    if let Some(network) = network {
+        write!(f, " of network {network}")?;
+    }
+    f.write_str(match loss {
+        Loss::Configuration => ": they stay until `tandem confirm`; all else goes on",
+        Loss::Routes => ": their rows stay until the routes are back, or `tandem confirm`; all else goes on",
+    })
 }
 
 /// The state of a lane of writes without room.

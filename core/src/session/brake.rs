@@ -1,18 +1,21 @@
-//! Deletions that a configuration no longer desires, and whether they are withheld.
+//! Deletions of what is no longer desired, and whether they are withheld.
 //!
-//! They are counted when the configuration changes, when the tables were read, when the session may write, and when none of
-//! them is left: what is there and not desired, among all that is ours. If there are too many, they wait for an operator,
-//! while everything else goes on.
+//! Those that a configuration causes are counted when it changes, when the tables were read, when the session may write, and
+//! when none of them is left: what is there and not desired, among all that is ours. Those that routes cause are counted one
+//! by one, over time. If there are too many, they wait for an operator, while everything else goes on.
 
-use super::Session;
 use super::reconciler::Wait;
 use super::surplus::{Surplus, Withheld};
-use crate::event::What;
-use crate::time::Time;
+use super::withdrawals::Exceeded;
+use super::{Session, Why};
+use crate::event::{Loss, What};
+use crate::ids::{Mac, Uuid};
+use crate::time::{Deadline, Time};
 
 impl Session {
     /// The configuration changed, or tables were read: are there too many deletions?
     pub(super) fn apply_brake(&mut self) {
+        self.withdrawals.look_again();
         let Some(brake) = self.desired.options().brake else {
             self.withheld = Withheld::Nothing;
             return self.reconciler.release(|on| *on == Wait::Withheld);
@@ -28,10 +31,19 @@ impl Session {
             Withheld::Confirmed(up_to) if deletions <= up_to => before,
             Withheld::Nothing | Withheld::Deletions(_) | Withheld::Confirmed(_) => Withheld::Deletions(surplus),
         };
+        let loss = Loss::Configuration;
         match self.withheld {
-            Withheld::Deletions(_) if self.withheld != before => self.report(What::DeletionsWithheld { deletions, of }),
+            Withheld::Deletions(_) if self.withheld != before => self.report(What::DeletionsWithheld {
+                loss,
+                network: None,
+                deletions,
+                of,
+            }),
             Withheld::Deletions(_) => {}
             Withheld::Nothing | Withheld::Confirmed(_) => self.reconciler.release(|on| *on == Wait::Withheld),
+        }
+        if matches!((before, self.withheld), (Withheld::Deletions(_), Withheld::Nothing)) {
+            self.report(What::DeletionsReleased { loss });
         }
     }
 
@@ -65,14 +77,81 @@ impl Session {
 
     /// An operator confirms the deletions that are withheld. Those that a later change adds are not meant.
     pub(super) fn confirm(&mut self) {
-        if let Withheld::Deletions(surplus) = self.withheld
-            && self.lease.permit().is_some()
-        {
-            let deletions = surplus.deletions();
-            self.withheld = Withheld::Confirmed(deletions);
+        if self.lease.permit().is_none() {
+            return;
+        }
+        let mut deletions = self.withdrawals.confirm();
+        if let Withheld::Deletions(surplus) = self.withheld {
+            self.withheld = Withheld::Confirmed(surplus.deletions());
+            deletions += surplus.deletions();
+        }
+        if deletions > 0 {
             self.report(What::DeletionsConfirmed { deletions });
             self.reconciler.release(|on| *on == Wait::Withheld);
         }
+    }
+
+    /// The row of a MAC or its desired place may have changed: is it one that routes no longer desire? Without the right
+    /// to write, nothing is deleted; everything is compared when that comes.
+    pub(super) fn follow_withdrawal(&mut self, network: Uuid, mac: Mac) {
+        let options = self.desired.options();
+        if !options.routed || options.brake.is_none() || self.lease.permit().is_none() {
+            return;
+        }
+        let row = self.replica.logical_switches.of_network(network);
+        let has_row = row.is_some_and(|row| !self.replica.ucast_remote.rows_of(row, mac).is_empty());
+        let is_placed = self.desired.network(network).is_none() || self.desired.is_placed(network, mac);
+        if has_row && !is_placed {
+            self.withdrawals.on_withdrawn(network, mac);
+        } else {
+            let deleted = !has_row && !is_placed;
+            self.withdrawals.on_settled(self.now, network, mac, deleted);
+        }
+    }
+
+    /// Are there too many deletions because of routes? Before everything was compared, none of them is due.
+    pub(super) fn judge_withdrawals(&mut self, now: Time) {
+        if !self.judges_withdrawals() || !self.withdrawals.is_due(now) {
+            return;
+        }
+        let (desired, replica) = (&self.desired, &self.replica);
+        let rows = |network| {
+            desired.network(network).filter(|_| desired.is_complete(network))?;
+            let row = replica.logical_switches.of_network(network)?;
+            Some(replica.ucast_remote.count_in(row))
+        };
+        let all = replica.own_remote();
+        let mut judged = self.withdrawals.judge(now, desired.options().brake, rows, all);
+        // Those of the switch contain those of its networks.
+        if judged.exceeded.iter().any(|exceeded| exceeded.network.is_none()) {
+            judged.exceeded.retain(|exceeded| exceeded.network.is_none());
+        }
+        let loss = Loss::Routes;
+        for Exceeded { network, deletions, of } in judged.exceeded {
+            self.report(What::DeletionsWithheld {
+                loss,
+                network,
+                deletions,
+                of,
+            });
+        }
+        if judged.released > 0 {
+            self.reconciler.release(|on| *on == Wait::Withheld);
+            if self.withdrawals.withheld() == 0 {
+                self.report(What::DeletionsReleased { loss });
+            }
+        }
+    }
+
+    fn judges_withdrawals(&self) -> bool {
+        self.lease.permit().is_some() && self.progress.tables_read() && self.reconciler.is_compared()
+    }
+
+    /// When to judge them without another input.
+    pub(super) fn brake_deadline(&self) -> Option<Deadline<Why>> {
+        let at = self.withdrawals.deadline().filter(|_| self.judges_withdrawals())?;
+        let why = Why::BrakeDue;
+        Some(Deadline { at, why })
     }
 
     /// What a change of the configuration does to a switch that was read before.

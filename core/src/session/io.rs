@@ -102,6 +102,8 @@ pub enum Why {
     RetryDue,
     /// The switch had its time for taking its own MACs back.
     LocalMacsDue,
+    /// Rows that went because of routes no longer count for the brake.
+    BrakeDue,
     /// The switch has refused the lock and is asked again.
     LockDue,
     /// A connection without a name must release the lock.

@@ -24,6 +24,7 @@ impl Session {
     pub(super) fn set_routes_complete(&mut self, network: Uuid, complete: bool) {
         self.desired.set_routes_complete(network, complete);
         if complete {
+            self.withdrawals.look_again();
             self.reconciler.release(|on| *on == Wait::Incomplete);
         }
     }
@@ -59,6 +60,7 @@ impl Session {
         } else {
             self.reconciler.unmark(&object);
         }
+        self.follow_withdrawal(network, mac);
     }
 
     /// Rows were recorded: what they belong to may differ now.

@@ -11,6 +11,7 @@
 //! | `reconciler` | what differs, what is in flight, what waits and on what |
 //! | `exporter` | the routes that the session exports |
 //! | `progress` | how far reading and the takeover are |
+//! | `withdrawals` | remote MACs without a route, and whether their deletion is withheld |
 //! | `stats` | counts and times: shown, never asked |
 //!
 //! Code that joins parts is a method of [`Session`], short, and in one of five files: `steps` has the steps that follow
@@ -40,6 +41,7 @@ mod surplus;
 mod tunnel_ends;
 mod update_exports;
 mod wire;
+mod withdrawals;
 mod write;
 mod write_faults;
 
@@ -66,6 +68,7 @@ use stats::{Milestone, Stats};
 use surplus::Withheld;
 use tunnel_ends::TunnelEnds;
 use wire::Wire;
+use withdrawals::Withdrawals;
 
 /// Bytes of a session without a switch after which its agent learns of them.
 const RECEIVED_STEP_BYTES: usize = 64 << 10;
@@ -95,6 +98,7 @@ pub struct Session {
     withheld: Withheld,
     /// Objects that waited for an operator when nothing was due last.
     waiting_for_operator: usize,
+    withdrawals: Withdrawals,
     /// The time of the last input: work that is left is due since then.
     now: Time,
 }
@@ -122,6 +126,7 @@ impl Session {
             progress: Progress::new(),
             withheld: Withheld::default(),
             waiting_for_operator: 0,
+            withdrawals: Withdrawals::default(),
             stats: Stats::default(),
             rows: BTreeMap::new(),
             tunnel_ends: TunnelEnds::default(),
@@ -256,6 +261,10 @@ impl Session {
             return self.close(CloseWhy::new(CloseReason::Reconfigured, what));
         }
         self.wire.set_keepalive(new.keepalive);
+        if old.brake.is_none() && new.brake.is_some() {
+            // Without a brake, nothing was counted.
+            self.reconciler.mark_all_due();
+        }
         self.narrow_confirmation();
         self.desired.configure(configuration, complete);
         self.reconciler.retry_all();
@@ -340,6 +349,7 @@ impl Machine for Session {
             self.wire.deadline(),
             self.reconciler.retry_deadline().filter(|_| may_write),
             self.reconciler.grace_deadline(),
+            self.brake_deadline(),
             self.nameless_deadline(),
             self.asks_lock_again(),
         ])

@@ -19,7 +19,7 @@ use crate::time::{Deadline, Time};
 impl Session {
     /// Goes on after an input, with a bounded amount of work. Every step sees what the steps before it have left.
     pub(super) fn advance(&mut self, now: Time) {
-        const STEPS: [fn(&mut Session, Time); 13] = [
+        const STEPS: [fn(&mut Session, Time); 14] = [
             // First, because everything else depends on what the switch sent.
             Session::process_backlog,
             // Before the lease: a lock is worth nothing before the switch is known to be one of ours.
@@ -34,6 +34,8 @@ impl Session {
             Session::place,
             // Before writing: what waited for the end of a grace is due now.
             Session::end_grace,
+            // Before writing: from here on it is known which deletions are too many.
+            Session::judge_withdrawals,
             // Before the unicast tables are asked for, so that the broadcast rows go first.
             Session::write,
             // After writing: only now it is known whether anything waits.

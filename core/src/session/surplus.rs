@@ -75,9 +75,7 @@ impl Surplus {
                 surplus.macs += undesired_macs(replica, desired, network, row);
             }
         }
-        let foreign = replica.logical_switches.foreign();
-        let foreign = foreign.map(|row| replica.ucast_remote.rows_in(row).count());
-        surplus.of += replica.ucast_remote.count().saturating_sub(foreign.sum());
+        surplus.of += replica.own_remote();
         surplus
     }
 }

@@ -170,6 +170,7 @@ impl Session {
             tables_read: self.progress.tables_read(),
             replication_mode: self.progress.schema().is_some_and(|schema| schema.replication_mode),
             withheld: self.is_withheld(),
+            withdrawals: &self.withdrawals,
             limits: self.progress.schema().map_or(&NO_LIMITS, |schema| &schema.limits),
         }
     }

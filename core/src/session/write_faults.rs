@@ -26,14 +26,23 @@ impl Session {
 
     /// Deletions that wait for an operator.
     fn withheld_deletions(&self) -> Option<SessionAlarm> {
-        let Withheld::Deletions(surplus) = self.withheld else {
-            return None;
-        };
-        let (objects, of) = (surplus.deletions(), surplus.of());
-        Some(SessionAlarm {
+        let mut detail = Vec::new();
+        let mut objects = 0;
+        if let Withheld::Deletions(surplus) = self.withheld {
+            objects += surplus.deletions();
+            detail.push(format!("the configuration lost {objects} of {} rows", surplus.of()));
+        }
+        let withdrawn = self.withdrawals.withheld();
+        if withdrawn > 0 {
+            objects += withdrawn;
+            let networks = count(self.withdrawals.networks().count(), "network", "networks");
+            let macs = count(withdrawn, "MAC", "MACs");
+            detail.push(format!("the routes of {macs} of {networks} were withdrawn"));
+        }
+        (objects > 0).then(|| SessionAlarm {
             kind: AlarmKind::DeletionsWithheld,
             objects,
-            detail: format!("the configuration lost {objects} of {of} rows; `tandem confirm` deletes them"),
+            detail: format!("{}; `tandem confirm` deletes them", detail.join("; ")),
         })
     }
 

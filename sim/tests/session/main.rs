@@ -28,4 +28,5 @@ mod tunnel_ends;
 mod unplaced;
 mod vni;
 mod wire;
+mod withdrawals;
 mod world;

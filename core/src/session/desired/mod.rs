@@ -222,6 +222,13 @@ impl Desired {
         Some(vtep).filter(|vtep| !self.own_vteps.contains(vtep) || planted!(self, OwnEndProgrammed))
     }
 
+    /// Whether the place of a MAC is known, be it at the switch itself.
+    pub(super) fn is_placed(&self, network: Uuid, mac: Mac) -> bool {
+        let configured = self.network(network);
+        let configured = configured.is_some_and(|network| network.remote_macs.contains_key(&mac));
+        configured || self.routes.vtep(network, mac).is_some()
+    }
+
     /// The first desired MAC of a network that comes after another.
     pub(super) fn next_mac(&self, network: Uuid, after: Option<Mac>) -> Option<Mac> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

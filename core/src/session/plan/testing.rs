@@ -15,6 +15,7 @@ use crate::ovsdb::transaction::Transaction;
 use crate::session::desired::Desired;
 use crate::session::reconciler::Underway;
 use crate::session::replica::Replica;
+use crate::session::withdrawals::Withdrawals;
 use crate::time::Time;
 
 pub(super) const TSN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 11);
@@ -92,6 +93,7 @@ impl Scene {
             tables_read: true,
             replication_mode: true,
             withheld: false,
+            withdrawals: &Withdrawals::default(),
             limits: &Limits::default(),
         };
         let mut transaction = Transaction::new(None, "");

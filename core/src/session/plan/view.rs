@@ -8,6 +8,7 @@ use crate::ovsdb::transaction::{Ref, Transaction};
 use crate::session::desired::Desired;
 use crate::session::reconciler::{Underway, Wait};
 use crate::session::replica::Replica;
+use crate::session::withdrawals::Withdrawals;
 use crate::time::Time;
 
 /// A session, as planning sees it.
@@ -23,6 +24,8 @@ pub(in crate::session) struct View<'a> {
     pub(in crate::session) replication_mode: bool,
     /// Deletions wait for an operator.
     pub(in crate::session) withheld: bool,
+    /// Remote MACs without a route.
+    pub(in crate::session) withdrawals: &'a Withdrawals,
     /// The limits of tables.
     pub(in crate::session) limits: &'a Limits,
 }

@@ -69,6 +69,13 @@ impl Replica {
         macs + broadcast + others + self.managers.len() + self.faults.len()
     }
 
+    /// Remote MACs that stand in no logical switch of another client.
+    pub(in crate::session) fn own_remote(&self) -> usize {
+        let foreign = self.logical_switches.foreign();
+        let foreign: usize = foreign.map(|row| self.ucast_remote.count_in(row)).sum();
+        self.ucast_remote.count().saturating_sub(foreign)
+    }
+
     /// Rows in a table into which we insert.
     pub(in crate::session) fn count(&self, table: Limited) -> usize {
         match table {

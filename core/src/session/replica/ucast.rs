@@ -13,6 +13,8 @@ use crate::ovsdb::updates::Change;
 #[derive(Clone, Debug, Default)]
 pub(in crate::session) struct Ucast {
     rows: BTreeMap<Uuid, Entry>,
+    /// The number of rows of each logical switch.
+    counts: BTreeMap<Uuid, usize>,
     /// By logical switch and MAC; nearly always one row.
     by_mac: BTreeMap<(Uuid, Mac), SmallVec<[Uuid; 1]>>,
     /// Rows whose MAC is none, by logical switch.
@@ -36,6 +38,11 @@ impl Ucast {
     /// Rows in the table.
     pub(in crate::session) fn count(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Rows in a logical switch.
+    pub(in crate::session) fn count_in(&self, logical_switch: Uuid) -> usize {
+        self.counts.get(&logical_switch).copied().unwrap_or_default()
     }
 
     /// A row.
@@ -108,6 +115,7 @@ impl Ucast {
     }
 
     fn index(&mut self, row: Uuid, entry: Entry) {
+        *self.counts.entry(entry.logical_switch).or_default() += 1;
         match entry.mac {
             Some(mac) => self.by_mac.entry((entry.logical_switch, mac)).or_default().push(row),
             None => {
@@ -118,6 +126,12 @@ impl Ucast {
 
     fn unindex(&mut self, row: Uuid, entry: Entry) {
         let logical_switch = entry.logical_switch;
+        if let Some(count) = self.counts.get_mut(&logical_switch) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&logical_switch);
+            }
+        }
         match entry.mac {
             Some(mac) => {
                 if let Some(rows) = self.by_mac.get_mut(&(logical_switch, mac)) {

@@ -31,7 +31,7 @@ pub struct Args {
     order: Order,
 }
 
-/// Confirms deletions that are withheld because a configuration lost too much at once
+/// Confirms deletions that are withheld because a configuration or the routes lost too much at once
 ///
 /// `tandem status` shows how many each switch has. Deletions that a later change adds are withheld anew. The agent takes the
 /// order at its socket, as it does those of `tandem ctl`.
