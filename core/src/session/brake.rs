@@ -23,34 +23,34 @@ impl Session {
         if !self.desired.is_configuration_complete() {
             return;
         }
-        let surplus = Surplus::count(&self.replica, &self.desired);
-        let (deletions, of) = (surplus.deletions(), surplus.of());
-        let before = self.withheld;
-        self.withheld = match before {
-            _ if !brake.withholds(deletions, of) => Withheld::Nothing,
-            Withheld::Confirmed(up_to) if deletions <= up_to => before,
-            Withheld::Nothing | Withheld::Deletions(_) | Withheld::Confirmed(_) => Withheld::Deletions(surplus),
+        let held = Surplus::count(&self.replica, &self.desired).held(brake);
+        let before = std::mem::take(&mut self.withheld);
+        self.withheld = match (held, &before) {
+            (None, _) => Withheld::Nothing,
+            (Some(held), Withheld::Confirmed(up_to)) if held.deletions <= *up_to => before.clone(),
+            (Some(held), _) => Withheld::Deletions(held),
         };
         let loss = Loss::Configuration;
-        match self.withheld {
-            Withheld::Deletions(_) if self.withheld != before => self.report(What::DeletionsWithheld {
+        if let Withheld::Deletions(held) = &self.withheld
+            && self.withheld != before
+        {
+            let (network, deletions, of) = (held.network(), held.deletions, held.of);
+            self.report(What::DeletionsWithheld {
                 loss,
-                network: None,
+                network,
                 deletions,
                 of,
-            }),
-            Withheld::Deletions(_) => {}
-            Withheld::Nothing | Withheld::Confirmed(_) => self.reconciler.release(|on| *on == Wait::Withheld),
+            });
         }
-        if matches!((before, self.withheld), (Withheld::Deletions(_), Withheld::Nothing)) {
+        self.reconciler.release(|on| *on == Wait::Withheld);
+        if matches!((&before, &self.withheld), (Withheld::Deletions(_), Withheld::Nothing)) {
             self.report(What::DeletionsReleased { loss });
         }
     }
 
-    /// Whether deletions wait. Before the tables were read it is not known how many there are.
-    pub(super) fn is_withheld(&self) -> bool {
-        let uncounted = self.desired.options().brake.is_some() && !self.progress.tables_read();
-        uncounted || matches!(self.withheld, Withheld::Deletions(_))
+    /// Whether all deletions wait: before the tables were read it is not known how many there are.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.desired.options().brake.is_some() && !self.progress.tables_read()
     }
 
     /// The rows that were withheld may be gone: another client can remove them as well.
@@ -81,9 +81,10 @@ impl Session {
             return;
         }
         let mut deletions = self.withdrawals.confirm();
-        if let Withheld::Deletions(surplus) = self.withheld {
-            self.withheld = Withheld::Confirmed(surplus.deletions());
-            deletions += surplus.deletions();
+        if let Withheld::Deletions(held) = &self.withheld {
+            let confirmed = held.deletions;
+            self.withheld = Withheld::Confirmed(confirmed);
+            deletions += confirmed;
         }
         if deletions > 0 {
             self.report(What::DeletionsConfirmed { deletions });

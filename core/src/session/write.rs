@@ -169,7 +169,8 @@ impl Session {
             underway: self.reconciler.underway(),
             tables_read: self.progress.tables_read(),
             replication_mode: self.progress.schema().is_some_and(|schema| schema.replication_mode),
-            withheld: self.is_withheld(),
+            uncounted: self.is_uncounted(),
+            withheld: &self.withheld,
             withdrawals: &self.withdrawals,
             limits: self.progress.schema().map_or(&NO_LIMITS, |schema| &schema.limits),
         }

@@ -28,9 +28,9 @@ impl Session {
     fn withheld_deletions(&self) -> Option<SessionAlarm> {
         let mut detail = Vec::new();
         let mut objects = 0;
-        if let Withheld::Deletions(surplus) = self.withheld {
-            objects += surplus.deletions();
-            detail.push(format!("the configuration lost {objects} of {} rows", surplus.of()));
+        if let Withheld::Deletions(held) = &self.withheld {
+            objects += held.deletions;
+            detail.push(format!("the configuration lost {objects} of {} rows", held.of));
         }
         let withdrawn = self.withdrawals.withheld();
         if withdrawn > 0 {

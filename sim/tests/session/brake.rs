@@ -8,7 +8,7 @@ use tandem_core::event::What;
 use tandem_core::session::Command;
 
 use crate::contents::{assert_as_wanted, found, ours};
-use crate::world::{Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, ops, vtep};
+use crate::world::{Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, network, ops, vtep};
 
 fn braked(mut wanted: Wanted) -> Configuration {
     wanted.0.session.brake = Some(Brake::DEFAULT);
@@ -58,9 +58,9 @@ fn a_configuration_that_lost_a_network_deletes_nothing_until_it_is_confirmed() {
 fn everything_else_goes_ahead_and_a_configuration_that_is_whole_again_ends_the_alarm() {
     let mut world = World::new();
     let conn = world.manage(&whole());
-    let changed = braked(Wanted::new().network(1, 5001).macs(1, 100).network(3, 5003).macs(3, 30));
+    let changed = braked(Wanted::new().network(1, 5001).macs(1, 100).network(3, 5003).macs(3, 15));
     world.configure(conn, &changed);
-    assert_eq!(found(&world.switch).remote.len(), 220);
+    assert_eq!(found(&world.switch).remote.len(), 205);
     assert!(withheld(&world, conn).is_some());
     world.configure(conn, &whole());
     assert_eq!(withheld(&world, conn), None);
@@ -195,6 +195,21 @@ fn a_standby_that_takes_over_withholds_what_is_there_then() {
     let less = Wanted(braked(Wanted::new().network(1, 5001).macs(1, 95))).agent_b().0;
     world.configure(standby, &less);
     assert_as_wanted(&world, &less);
+}
+
+#[test]
+fn a_small_network_is_withheld_in_a_switch_with_many_rows_and_others_lose_a_few() {
+    let mut world = World::new();
+    let both = |macs| Wanted::new().network(1, 5001).macs(1, macs).network(2, 5002);
+    let conn = world.manage(&braked(both(200).macs(2, 40)));
+    world.configure(conn, &braked(Wanted::new().network(1, 5001).macs(1, 190)));
+    assert_as_wanted(&world, &braked(both(190).macs(2, 40)));
+    assert_eq!(withheld(&world, conn), Some(42));
+    let of_it = |what: &What| matches!(what, What::DeletionsWithheld { network: Some(lost), of: 42, .. } if *lost == network(2));
+    assert!(world.happened(of_it), "{:?}", world.words());
+    world.command(conn, Command::Confirm);
+    world.run();
+    assert_as_wanted(&world, &braked(Wanted::new().network(1, 5001).macs(1, 190)));
 }
 
 #[test]

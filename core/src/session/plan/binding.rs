@@ -28,14 +28,21 @@ pub(super) fn port(view: &View, switch: &SwitchName, port: &PortName, transactio
     let ours = |row: &Uuid| {
         planted!(view.desired, ForeignBindingDeleted) || view.replica.logical_switches.network(*row).is_some()
     };
+    let is_withheld = |row: &Uuid| {
+        let network = view.replica.logical_switches.network(*row);
+        network.is_some_and(|network| view.withholds(network))
+    };
+    let is_surplus = |vlan: &VlanId, row: &Uuid| desired.get(vlan).is_none_or(Option::is_none) && ours(row);
     // A logical switch that is still to come may wait for the VNI of one that can only go when this VLAN lets go.
     // While that deletion is withheld, it would wait in vain, and the VLAN would belong to none of the two.
-    let awaits = |vlan: &VlanId| !view.withheld && desired.get(vlan).is_none_or(Option::is_none);
-    let stale = found.iter().filter(|(vlan, row)| awaits(vlan) && ours(row));
+    let stale = found
+        .iter()
+        .filter(|(vlan, row)| is_surplus(vlan, row) && !is_withheld(row));
     let stale: Vec<VlanId> = stale.map(|(vlan, _)| *vlan).collect();
     if bind.is_empty() && stale.is_empty() {
-        let surplus = |(vlan, row): (&VlanId, &Uuid)| desired.get(vlan).is_none_or(Option::is_none) && ours(row);
-        let withheld = view.withheld && found.iter().any(surplus);
+        let withheld = found
+            .iter()
+            .any(|(vlan, row)| is_surplus(vlan, row) && is_withheld(row));
         return if withheld {
             Step::Wait(Wait::Withheld)
         } else {

@@ -19,7 +19,7 @@ pub(super) fn logical_switch(view: &View, network: Uuid, deleting: bool, transac
         (Some(vni), None) => create(view, network, vni, transaction),
         (Some(vni), Some(row)) => change(view, network, row, vni, transaction),
         (None, Some(_)) if !view.desired.is_configuration_complete() => Step::Wait(Wait::Incomplete),
-        (None, Some(_)) if view.withheld => Step::Wait(Wait::Withheld),
+        (None, Some(_)) if view.withholds(network) => Step::Wait(Wait::Withheld),
         (None, Some(_)) if !deleting => Step::Delete,
         (None, Some(row)) => delete(view, network, row, transaction),
     }

@@ -15,6 +15,7 @@ use crate::ovsdb::transaction::Transaction;
 use crate::session::desired::Desired;
 use crate::session::reconciler::Underway;
 use crate::session::replica::Replica;
+use crate::session::surplus::Withheld;
 use crate::session::withdrawals::Withdrawals;
 use crate::time::Time;
 
@@ -92,7 +93,8 @@ impl Scene {
             underway: &self.underway,
             tables_read: true,
             replication_mode: true,
-            withheld: false,
+            uncounted: false,
+            withheld: &Withheld::Nothing,
             withdrawals: &Withdrawals::default(),
             limits: &Limits::default(),
         };

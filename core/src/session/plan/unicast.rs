@@ -39,7 +39,7 @@ pub(super) fn unicast(view: &View, network: Uuid, mac: Mac, deleting: bool, tran
     let Some(vtep) = desired.vtep(network, mac) else {
         return match (desired.is_complete(network), deleting) {
             (false, _) => Step::Wait(Wait::Incomplete),
-            (true, _) if view.withheld && !desired.options().routed => Step::Wait(Wait::Withheld),
+            (true, _) if view.withholds(network) && !desired.options().routed => Step::Wait(Wait::Withheld),
             (true, _) if view.withdrawals.withholds(network, mac) => Step::Wait(Wait::Withheld),
             (true, false) => Step::Delete,
             (true, true) => delete(view, &rows, transaction),

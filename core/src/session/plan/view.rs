@@ -3,11 +3,13 @@
 use std::net::Ipv4Addr;
 
 use crate::event::Lane;
+use crate::ids::Uuid;
 use crate::ovsdb::limits::{Limited, Limits};
 use crate::ovsdb::transaction::{Ref, Transaction};
 use crate::session::desired::Desired;
 use crate::session::reconciler::{Underway, Wait};
 use crate::session::replica::Replica;
+use crate::session::surplus::Withheld;
 use crate::session::withdrawals::Withdrawals;
 use crate::time::Time;
 
@@ -22,8 +24,10 @@ pub(in crate::session) struct View<'a> {
     pub(in crate::session) tables_read: bool,
     /// The schema has `Logical_Switch.replication_mode`.
     pub(in crate::session) replication_mode: bool,
-    /// Deletions wait for an operator.
-    pub(in crate::session) withheld: bool,
+    /// It is not known yet how many deletions there are.
+    pub(in crate::session) uncounted: bool,
+    /// Deletions because of the configuration that wait for an operator.
+    pub(in crate::session) withheld: &'a Withheld,
     /// Remote MACs without a route.
     pub(in crate::session) withdrawals: &'a Withdrawals,
     /// The limits of tables.
@@ -41,6 +45,11 @@ impl View<'_> {
             self.room(Limited::Locator, transaction)?;
         }
         Ok(transaction.locator(vtep, found))
+    }
+
+    /// Whether what a configuration no longer desires in a network waits for an operator.
+    pub(super) fn withholds(&self, network: Uuid) -> bool {
+        self.uncounted || self.withheld.holds(network)
     }
 
     /// Whether a table takes another row beyond those that are there, on the wire and in this transaction.
