@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::author::Provenance;
 use crate::close::{CloseReason, CloseWhy, Fault};
 use crate::configuration::VlanId;
 use crate::ids::{ConnId, Generation, LogicalSwitchName, Mac, PortName, SwitchName, Uuid};
@@ -233,6 +234,8 @@ pub enum What {
     },
     /// A configuration no longer desires this, in a switch that was read before.
     Reconfigured {
+        /// Who changed it, if that is known.
+        change: Option<Provenance>,
         /// Bindings that go, beyond those that are bound anew.
         bindings: usize,
         /// Logical switches that go.

@@ -12,6 +12,7 @@ mod planted;
 
 pub mod agent;
 pub mod alarm;
+pub mod author;
 pub mod bounds;
 pub mod brake;
 mod close;

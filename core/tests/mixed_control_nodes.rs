@@ -24,6 +24,8 @@ struct Agent {
     dials: [Option<UplinkId>; 2],
     /// The switches that are to be served.
     in_force: Vec<String>,
+    /// Who changed the configuration.
+    changes: Vec<String>,
     asked: Vec<UplinkId>,
 }
 
@@ -43,6 +45,7 @@ impl Agent {
             dials: [None; 2],
             in_force: Vec::new(),
             asked: Vec::new(),
+            changes: Vec::new(),
         };
         agent.handle(Input::Timeout);
         agent
@@ -57,7 +60,10 @@ impl Agent {
                     id,
                     stanza: Stanza::SubscribeConfiguration { .. },
                 } => self.asked.push(id),
-                Output::Configure { configuration, .. } => {
+                Output::Configure {
+                    configuration, change, ..
+                } => {
+                    self.changes.push(change.to_string());
                     self.in_force = configuration.switches.keys().map(ToString::to_string).collect();
                 }
                 _ => {}
@@ -141,6 +147,15 @@ impl Agent {
         assert_eq!(agent.asked.last(), Some(&agent.id(FOREIGN)));
         agent
     }
+}
+
+#[test]
+fn a_change_of_the_configuration_names_the_control_node_and_both_revisions() {
+    let mut agent = Agent::new();
+    agent.open(OURS);
+    agent.configure(OURS, "tor1", 7);
+    agent.configure(OURS, "tor2", 8);
+    assert_eq!(agent.changes, ["revision 7 by ours", "revision 7 -> 8 by ours"]);
 }
 
 #[test]

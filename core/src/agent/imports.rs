@@ -213,7 +213,8 @@ mod tests {
             match command {
                 Command::Import { macs, .. } => Some((conn.0, Ok(macs.len()))),
                 Command::RoutesComplete { complete, .. } => Some((conn.0, Err(complete))),
-                Command::Configure { .. }
+                Command::Changed(_)
+                | Command::Configure { .. }
                 | Command::Clear
                 | Command::Bar(_)
                 | Command::Fit

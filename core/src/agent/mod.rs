@@ -33,6 +33,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use crate::author::{Author, Provenance};
 use crate::bounds::{NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
 use crate::close::CloseCounts;
 use crate::configuration::Configuration;
@@ -327,11 +328,12 @@ impl Agent {
         }
     }
 
-    fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool) {
+    fn configure(&mut self, now: Time, configuration: Arc<Configuration>, complete: bool, change: &Provenance) {
         // A revision that concerns other agents shares the configuration in force, which is quickly compared.
         if self.configuration != configuration {
             self.configuration = configuration;
             self.roles.configure(&self.configuration, &self.sessions);
+            self.command_all(|| Command::Changed(change.clone()));
         }
         self.complete = complete || planted!(self, DeleteBeforeComplete);
         let (configuration, complete) = (Arc::clone(&self.configuration), self.complete);
@@ -426,7 +428,7 @@ impl Machine for Agent {
             Input::Configure {
                 configuration,
                 complete,
-            } => self.configure(now, configuration, complete),
+            } => self.configure(now, configuration, complete, &Author::File.changes(None, None)),
             Input::Drain => self.begin_drain(now),
             Input::Announced => self.on_announced(now),
             Input::Uplink(input) => self.on_uplink(now, input),

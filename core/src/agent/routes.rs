@@ -37,12 +37,13 @@ impl Agent {
                 Up::Configure {
                     configuration,
                     complete,
-                } => configured = Some((configuration, complete)),
+                    change,
+                } => configured = Some((configuration, complete, change)),
             }
         }
         // The uplinks are notified of it in turn, so their outputs come first.
-        if let Some((configuration, complete)) = configured {
-            self.configure(now, configuration, complete);
+        if let Some((configuration, complete, change)) = configured {
+            self.configure(now, configuration, complete, &change);
         }
     }
 

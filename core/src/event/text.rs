@@ -98,17 +98,16 @@ impl What {
             Self::Quarantined { object, reason } => write!(f, "{object}: {reason}"),
             Self::Repaired { object } => write!(f, "{object} was changed by another client, and is as desired again"),
             Self::Reconfigured {
+                change,
                 bindings,
                 logical_switches,
                 macs,
             } => {
                 let bindings = count(*bindings, "binding", "bindings");
                 let logical_switches = count(*logical_switches, "logical switch", "logical switches");
-                write!(
-                    f,
-                    "{bindings}, {logical_switches} and {} go",
-                    count(*macs, "MAC", "MACs")
-                )
+                let macs = count(*macs, "MAC", "MACs");
+                write!(f, "{bindings}, {logical_switches} and {macs} go")?;
+                change.iter().try_for_each(|change| write!(f, " ({change})"))
             }
             Self::DeletionsWithheld {
                 loss,

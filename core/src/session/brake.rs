@@ -159,7 +159,9 @@ impl Session {
     pub(super) fn report_reconfigured(&mut self) {
         let surplus = Surplus::count(&self.replica, &self.desired);
         if surplus.deletions() > 0 {
+            let change = self.change.clone();
             self.report(What::Reconfigured {
+                change,
                 bindings: surplus.bindings,
                 logical_switches: surplus.logical_switches,
                 macs: surplus.macs,

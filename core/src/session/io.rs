@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::notice::Notice;
+use crate::author::Provenance;
 use crate::configuration::Configuration;
 use crate::event::Event;
 use crate::ids::{ConnId, Generation, Mac, Uuid};
@@ -31,6 +32,8 @@ pub enum Input {
 /// A command of an agent to its session.
 #[derive(Clone, Debug)]
 pub enum Command {
+    /// Who changes the configuration that follows.
+    Changed(Provenance),
     /// Another configuration is in force.
     Configure {
         /// The configuration.

@@ -48,6 +48,7 @@ mod write_faults;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::author::Provenance;
 use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, SwitchName, Uuid};
@@ -95,6 +96,8 @@ pub struct Session {
     lock_refused: Option<String>,
     /// Why the agent has barred the session, for the operator.
     barred: Option<String>,
+    /// Who changed the configuration last, since the session began.
+    change: Option<Provenance>,
     withheld: Withheld,
     /// Objects that waited for an operator when nothing was due last.
     waiting_for_operator: usize,
@@ -124,6 +127,7 @@ impl Session {
             exporter: Exporter::new(options),
             reconciler: Reconciler::default(),
             progress: Progress::new(),
+            change: None,
             withheld: Withheld::default(),
             waiting_for_operator: 0,
             withdrawals: Withdrawals::default(),
@@ -202,6 +206,7 @@ impl Session {
 
     fn on_command(&mut self, now: Time, command: Command) {
         match command {
+            Command::Changed(change) => self.change = Some(change),
             Command::Configure {
                 configuration,
                 complete,

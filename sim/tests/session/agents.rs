@@ -3,7 +3,7 @@
 use serde_json::json;
 use tandem_core::agent::Input;
 use tandem_core::configuration::Configuration;
-use tandem_core::event::{Route, What};
+use tandem_core::event::{LogEvent, Route, What};
 use tandem_core::health::Grade;
 use tandem_core::session::Notice;
 use tandem_core::{CloseReason, ConnId, Generation};
@@ -80,6 +80,25 @@ fn a_new_configuration_reaches_every_session() {
     fleet.configure(&configuration, true);
     assert_eq!(found(&fleet.world("tor1").switch).remote.len(), 6);
     assert_eq!(found(&fleet.world("tor2").switch).remote.len(), 8);
+}
+
+#[test]
+fn the_line_about_what_a_file_takes_away_names_the_file() {
+    let mut fleet = fleet_of_two();
+    fleet.connect("tor1");
+    let mut configuration = two_switches();
+    configuration.networks.remove(&network(1));
+    configuration
+        .switches
+        .get_mut(&"tor1".into())
+        .expect("there")
+        .ports
+        .clear();
+    fleet.configure(&configuration, true);
+    let events = fleet.events("tor1").iter();
+    let lost = events.filter(|event| event.what.word() == "Reconfigured");
+    let lost: Vec<String> = lost.map(|event| event.what.to_string()).collect();
+    assert_eq!(lost, ["1 binding, 1 logical switch and 5 MACs go (by its file)"]);
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn a_configuration_that_lost_a_network_deletes_nothing_until_it_is_confirmed() {
             What::Reconfigured {
                 bindings: 1,
                 logical_switches: 1,
-                macs: 90
+                macs: 90,
+                ..
             }
         )
     };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::What;
 use crate::agent::hold::Served;
+use crate::author::Provenance;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::event::Route;
 use crate::identity::IdentityRule;
@@ -154,6 +155,8 @@ pub enum Output {
         configuration: Arc<Configuration>,
         /// The configuration is complete: rows that it does not desire may be deleted.
         complete: bool,
+        /// Where it comes from, and the revisions.
+        change: Provenance,
     },
     /// This configuration is to be kept on disk: it is complete, and a control node sent it.
     Remember {
@@ -164,6 +167,16 @@ pub enum Output {
     },
     /// Something happened.
     Event(What),
+}
+
+impl Output {
+    pub(super) fn configure(configuration: Arc<Configuration>, complete: bool, change: Provenance) -> Self {
+        Self::Configure {
+            configuration,
+            complete,
+            change,
+        }
+    }
 }
 
 /// Why the uplinks want to be woken.

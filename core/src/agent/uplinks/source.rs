@@ -14,6 +14,7 @@ use super::connections::Connections;
 use super::provider::{Provider, Snapshot};
 use super::{Output, UplinkId, What};
 use crate::agent::graph::virtual_router;
+use crate::author::Author;
 use crate::bounds::RECALL_AFTER;
 use crate::configuration::{Configuration, SessionOptions};
 use crate::contrail_schema::property::REVISION;
@@ -161,13 +162,11 @@ impl Source {
             return;
         };
         self.configuration = Some(Arc::clone(&configuration));
+        let change = Author::Memory.changes(self.revision, revision);
         self.revision = revision;
         self.memory.is_in_force = true;
         outputs.push_back(Output::Event(What::Recalled { revision }));
-        outputs.push_back(Output::Configure {
-            configuration,
-            complete: false,
-        });
+        outputs.push_back(Output::configure(configuration, false, change));
     }
 
     /// A session ended.
@@ -289,10 +288,11 @@ impl Source {
         let before = self.configuration.replace(Arc::clone(&configuration));
         let is_same = before.as_ref() == Some(&configuration);
         if let Some(known) = revision.filter(|_| revision == self.revision && !is_same) {
-            let revision = known;
+            let (name, revision) = (name.clone(), known);
             outputs.push_back(Output::Event(What::Contradicted { name, revision }));
         }
         let is_news = !is_same || revision != self.revision;
+        let change = Author::ControlNode(name).changes(self.revision, revision);
         self.revision = revision.or(self.revision);
         self.memory = Memory::default();
         outputs.extend(is_news.then(|| Output::Remember {
@@ -304,10 +304,7 @@ impl Source {
                 .into_iter()
                 .map(|what| Output::Event(What::Unreadable { what })),
         );
-        outputs.push_back(Output::Configure {
-            configuration,
-            complete: true,
-        });
+        outputs.push_back(Output::configure(configuration, true, change));
     }
 
     /// Reports each control node whose configuration has differed from the one in force for a while.

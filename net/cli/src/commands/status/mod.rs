@@ -5,9 +5,9 @@ mod control;
 mod detail;
 mod fetch;
 mod page;
-mod process;
 #[cfg(test)]
 mod previous;
+mod process;
 #[cfg(test)]
 pub(super) mod samples;
 mod table;
