@@ -28,6 +28,7 @@ pub mod health;
 pub mod identity;
 pub mod ids;
 pub mod machine;
+pub mod measures;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod ovsdb;

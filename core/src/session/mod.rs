@@ -53,6 +53,7 @@ use crate::configuration::Configuration;
 use crate::event::{Event, What};
 use crate::ids::{ConnId, Generation, SwitchName, Uuid};
 use crate::machine::{CloseReason, CloseWhy, Machine, Peer};
+use crate::measures::Measures;
 use crate::status::{Ownership, Phase};
 use crate::switch_identity::SwitchRow;
 use crate::time::{Deadline, Time};
@@ -187,6 +188,11 @@ impl Session {
         self.wire.writes()
     }
 
+    /// How long things took since this was asked last.
+    pub fn take_measures(&mut self) -> Measures {
+        self.stats.take_measures()
+    }
+
     #[cfg(feature = "mutants")]
     fn mutant(&self) -> Option<crate::mutant::Mutant> {
         self.desired.options().mutant
@@ -195,6 +201,7 @@ impl Session {
     /// The first flight: everything that can be asked before the first answer.
     fn open(&mut self, now: Time) {
         self.stats.reach(Milestone::Opened, now);
+        self.stats.secured(now.since(self.id.accepted_at));
         let from = self.id.peer.origin();
         self.report(What::Opened { from });
         self.wire.ask_schema(now);

@@ -9,6 +9,7 @@ use super::wire::{Asked, Reading, Work, bound_exceeded, protocol_error};
 use crate::bounds::{LOCK_RETRY, ROWS, WORK_BYTES_PER_STEP};
 use crate::event::What;
 use crate::machine::{CloseReason, CloseWhy};
+use crate::measures::Request;
 use crate::ovsdb::Frame;
 use crate::ovsdb::monitor::Monitor;
 use crate::ovsdb::reply::{self, Refusal};
@@ -84,14 +85,19 @@ impl Session {
     }
 
     fn on_reply(&mut self, now: Time, frame: Frame, id: Option<u64>, outcome: Result<Range<usize>, Range<usize>>) {
-        let Some(asked) = id.and_then(|id| self.wire.answered(id)) else {
+        let Some((asked, at)) = id.and_then(|id| self.wire.answered(id)) else {
             let is_echo = frame.member("id").map(<[u8]>::trim_ascii) == Some(rpc::ECHO_ID);
-            if !is_echo && self.wire.on_ignored() {
+            if is_echo {
+                if let Some(at) = self.wire.echo_answered() {
+                    self.stats.answered(Request::Echo, now.since(at));
+                }
+            } else if self.wire.on_ignored() {
                 let what = "an answer to a request that was never made".into();
                 self.report(What::Ignored { what });
             }
             return;
         };
+        self.stats.answered(asked.kind(), now.since(at));
         match outcome {
             Ok(result) => self.on_answer(now, asked, frame, result),
             Err(error) => {

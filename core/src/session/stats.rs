@@ -1,8 +1,10 @@
 //! The counts and times of a session. They are shown, and decide nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::event::{Lane, Level, LogEvent, Object, What};
+use crate::measures::{Measure, Measures, Request, Step};
 use crate::status::Takeover;
 use crate::time::Time;
 
@@ -16,6 +18,8 @@ pub(super) struct Stats {
     /// Warnings and errors, by their words.
     warnings: BTreeMap<&'static str, u64>,
     repairs: u64,
+    /// How long things took since the driver asked last.
+    measures: Measures,
 }
 
 /// The steps of a takeover.
@@ -32,9 +36,40 @@ pub(super) enum Milestone {
 impl Stats {
     /// A milestone was reached. The first time counts.
     pub(super) fn reach(&mut self, milestone: Milestone, now: Time) {
-        if let Some(reached) = self.reached.get_mut(milestone as usize) {
-            reached.get_or_insert(now);
+        let Some(reached @ None) = self.reached.get_mut(milestone as usize) else {
+            return;
+        };
+        *reached = Some(now);
+        let step = match milestone {
+            // The driver knows when the connection was accepted, and a standby waits for the lock.
+            Milestone::Opened | Milestone::MayWrite => return,
+            Milestone::Identified => (Step::Identified, Milestone::Opened),
+            Milestone::Read => (Step::Read, Milestone::Identified),
+            Milestone::Claimed => (Step::Claimed, Milestone::MayWrite),
+            Milestone::Audited => (Step::Audited, Milestone::MayWrite),
+        };
+        if let (step, Some(from)) = (step.0, self.reached_at(step.1)) {
+            self.measures.add(Measure::Takeover(step), now.since(from));
         }
+    }
+
+    /// The TLS handshake took so long.
+    pub(super) fn secured(&mut self, took: Duration) {
+        self.measures.add(Measure::Takeover(Step::Tls), took);
+    }
+
+    /// A request was answered after so long.
+    pub(super) fn answered(&mut self, request: Request, took: Duration) {
+        self.measures.add(Measure::Answer(request), took);
+    }
+
+    /// How long things took since this was asked last.
+    pub(super) fn take_measures(&mut self) -> Measures {
+        std::mem::take(&mut self.measures)
+    }
+
+    fn reached_at(&self, milestone: Milestone) -> Option<Time> {
+        self.reached.get(milestone as usize).copied().flatten()
     }
 
     /// An event is reported. Warnings and errors are counted, because the log summarises those that are many.
@@ -81,8 +116,8 @@ impl Stats {
     /// When each step of the takeover was reached, in milliseconds after `start`.
     pub(super) fn takeover(&self, start: Time) -> Takeover {
         let ms = |milestone: Milestone| {
-            let reached = self.reached.get(milestone as usize).copied().flatten();
-            reached.map(|at| at.since(start).as_secs_f64() * 1000.0)
+            self.reached_at(milestone)
+                .map(|at| at.since(start).as_secs_f64() * 1000.0)
         };
         Takeover {
             tls: ms(Milestone::Opened),
@@ -110,6 +145,28 @@ mod tests {
         stats.reach(Milestone::Claimed, start + Duration::from_millis(30));
         let takeover = stats.takeover(start);
         assert_eq!((takeover.claimed, takeover.read), (Some(20.0), None));
+    }
+
+    #[test]
+    fn the_steps_of_a_takeover_contain_no_time_of_waiting_for_the_lock() {
+        let at = |seconds| Time::ORIGIN + Duration::from_secs(seconds);
+        let mut stats = Stats::default();
+        stats.reach(Milestone::Opened, at(0));
+        stats.reach(Milestone::Identified, at(1));
+        stats.reach(Milestone::Read, at(3));
+        // A day on standby.
+        stats.reach(Milestone::MayWrite, at(86_400));
+        stats.reach(Milestone::Claimed, at(86_404));
+        stats.reach(Milestone::Audited, at(86_405));
+        stats.reach(Milestone::Audited, at(90_000));
+        let measures = stats.take_measures();
+        let took = |step| {
+            let histogram = measures.of(Measure::Takeover(step));
+            (histogram.count, histogram.sum.as_secs())
+        };
+        let steps = [Step::Tls, Step::Identified, Step::Read, Step::Claimed, Step::Audited].map(took);
+        assert_eq!(steps, [(0, 0), (1, 1), (1, 2), (1, 4), (1, 5)]);
+        assert!(stats.take_measures().is_empty(), "taken once");
     }
 
     #[test]

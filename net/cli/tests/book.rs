@@ -39,6 +39,7 @@ use tandem_core::status::AgentStatus;
 use tandem_lab::haproxy::{Backend, HaproxyOptions, Listen};
 use tandem_lab::{Pair, PairOptions, Scratch, program};
 use tandem_net::config::{self, Files};
+use tandem_net::driver::timings::Timings;
 use tandem_net::metrics::{self, Counters};
 
 #[test]
@@ -295,9 +296,10 @@ fn served() -> BTreeSet<String> {
     .expect("a status");
     let counters = Counters::default();
     counters.certificate("agent", 0);
+    counters.timed(Timings::default());
     counters.reloaded(Ok(vec![]), SystemTime::UNIX_EPOCH);
-    let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text")
-        + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text")
+    let text = metrics::render(Some(&status), &counters).expect("text")
+        + &metrics::render(Some(&control), &counters).expect("text")
         + &metrics::process().expect("text");
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.map(|line| match line.split_once(' ').expect("name and type") {

@@ -17,6 +17,7 @@ use tandem_core::{ConnId, Generation, Machine, Peer, Time};
 use tandem_net::driver::env::{Env, TokioEnv};
 use tandem_net::driver::message::{Message, SessionMessage};
 use tandem_net::driver::session::{self, NOTICES};
+use tandem_net::driver::timings::Timings;
 use tandem_sim::switch::{Input, Output, SchemaVersion, Switch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
@@ -172,7 +173,14 @@ impl Agent {
         let (messages, received) = mpsc::unbounded_channel();
         assert!(messages.send(SessionMessage::Command(Command::Clear)).is_ok());
         let (notices, inbox) = mpsc::channel(INBOX);
-        let session = tokio::spawn(session::run(env, session, switch.clone(), received, notices));
+        let session = tokio::spawn(session::run(
+            env,
+            session,
+            switch.clone(),
+            received,
+            notices,
+            Timings::default(),
+        ));
         Self {
             switch,
             messages,

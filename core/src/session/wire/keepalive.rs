@@ -14,6 +14,8 @@ pub(super) struct Keepalive {
     last_received: Time,
     /// When an echo went out, if no byte has come since.
     echoed: Option<Time>,
+    /// The same, until its own answer has come.
+    unanswered: Option<Time>,
     /// A byte must come by then, because something makes us doubt the line.
     probe_due: Option<Time>,
     /// Echoes that went out because an interval was silent.
@@ -38,6 +40,7 @@ impl Keepalive {
             interval,
             last_received: now,
             echoed: None,
+            unanswered: None,
             probe_due: None,
             misses: 0,
         }
@@ -55,6 +58,11 @@ impl Keepalive {
         self.probe_due = None;
     }
 
+    /// The last echo was answered. Returns when it went out.
+    pub(super) fn answered(&mut self) -> Option<Time> {
+        self.unanswered.take()
+    }
+
     /// Another connection makes us doubt that the line is alive: a byte is due within a second. The caller sends an
     /// echo.
     pub(super) fn probe(&mut self, now: Time) {
@@ -68,6 +76,7 @@ impl Keepalive {
         };
         if deadline.why == Why::KeepaliveDue {
             self.echoed = Some(now);
+            self.unanswered = Some(now);
             self.misses += 1;
             return Verdict::Echo;
         }

@@ -130,9 +130,14 @@ impl Wire {
         self.backlog.has_work()
     }
 
-    /// Takes the request that an answer belongs to.
-    pub(super) fn answered(&mut self, id: u64) -> Option<Asked> {
+    /// Takes the request that an answer belongs to, and when it was made.
+    pub(super) fn answered(&mut self, id: u64) -> Option<(Asked, Time)> {
         self.requests.answered(id)
+    }
+
+    /// An echo was answered. Returns when it went out.
+    pub(super) fn echo_answered(&mut self) -> Option<Time> {
+        self.keepalive.answered()
     }
 
     /// The peer sent what means nothing to us. Answers whether that is the first time: it may go on sending it.
@@ -361,7 +366,7 @@ mod tests {
             wire.transact(Time::ORIGIN, &permit(), batch(), transaction);
         }
         assert!(!wire.has_room() && wire.is_writing(Lane::Unicast));
-        assert!(matches!(wire.answered(0), Some(Asked::Write(_))));
+        assert!(matches!(wire.answered(0), Some((Asked::Write(_), _))));
         assert!(wire.has_room());
         wire.on_sent(SEND_QUEUE_BYTES);
         assert!(!wire.has_room(), "the network does not take more");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bounds::{DUMP_ANSWER, REQUEST_ANSWER};
 use crate::event::Lane;
+use crate::measures::Request;
 use crate::ovsdb::monitor::Monitor;
 use crate::session::Why;
 use crate::session::plan::Batch;
@@ -27,6 +28,18 @@ pub(in crate::session) enum Asked {
 }
 
 impl Asked {
+    /// Its kind, for histograms.
+    pub(in crate::session) fn kind(&self) -> Request {
+        match self {
+            Self::Schema => Request::GetSchema,
+            Self::Monitor { .. } => Request::Monitor,
+            Self::Lock => Request::Lock,
+            Self::Unlock => Request::Unlock,
+            Self::Probe(_) => Request::Echo,
+            Self::Write(_) => Request::Transact,
+        }
+    }
+
     /// Its name in messages.
     pub(in crate::session) fn name(&self) -> String {
         match self {
@@ -44,11 +57,20 @@ impl Asked {
     }
 }
 
+/// A request on the wire.
+#[derive(Clone, Debug)]
+struct Open {
+    asked: Asked,
+    at: Time,
+    /// When its answer becomes overdue.
+    due: Time,
+}
+
 /// The requests on the wire.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
     next: u64,
-    open: BTreeMap<u64, (Asked, Time)>,
+    open: BTreeMap<u64, Open>,
     dumps: usize,
     writes: usize,
     monitors: BTreeSet<Monitor>,
@@ -65,16 +87,17 @@ impl Requests {
         }
         self.writes += usize::from(matches!(asked, Asked::Write(_)));
         let patience = if self.dumps > 0 { DUMP_ANSWER } else { REQUEST_ANSWER };
-        self.open.insert(id, (asked, now + patience));
+        let (at, due) = (now, now + patience);
+        self.open.insert(id, Open { asked, at, due });
         id
     }
 
-    /// Takes the request that an answer belongs to.
-    pub(super) fn answered(&mut self, id: u64) -> Option<Asked> {
-        let (asked, _) = self.open.remove(&id)?;
+    /// Takes the request that an answer belongs to, and when it was made.
+    pub(super) fn answered(&mut self, id: u64) -> Option<(Asked, Time)> {
+        let Open { asked, at, .. } = self.open.remove(&id)?;
         self.dumps -= usize::from(asked.is_dump());
         self.writes -= usize::from(matches!(asked, Asked::Write(_)));
-        Some(asked)
+        Some((asked, at))
     }
 
     /// Whether an answer to some monitor is due, before which the server may answer nothing else.
@@ -95,17 +118,17 @@ impl Requests {
     /// Whether a transaction of a lane is on the wire.
     pub(super) fn is_writing(&self, lane: Lane) -> bool {
         let mut open = self.open.values();
-        open.any(|(asked, _)| matches!(asked, Asked::Write(batch) if batch.lane == lane))
+        open.any(|open| matches!(&open.asked, Asked::Write(batch) if batch.lane == lane))
     }
 
     /// A request whose answer is overdue.
     pub(super) fn overdue(&self, now: Time) -> Option<&Asked> {
-        self.open.values().find(|(_, due)| *due <= now).map(|(asked, _)| asked)
+        self.open.values().find(|open| open.due <= now).map(|open| &open.asked)
     }
 
     /// When the first answer becomes overdue.
     pub(super) fn deadline(&self) -> Option<Deadline<Why>> {
-        let first = self.open.values().map(|(_, due)| *due).min()?;
+        let first = self.open.values().map(|open| open.due).min()?;
         Some(Deadline {
             at: first,
             why: Why::AnswerOverdue,
@@ -127,7 +150,7 @@ mod tests {
         requests.ask(Time::ORIGIN, Asked::Unlock);
         assert!(requests.dump_awaited() && requests.monitors(monitor));
         assert_eq!(requests.overdue(Time::ORIGIN + REQUEST_ANSWER), Some(&Asked::Lock));
-        assert_eq!(requests.answered(lock), Some(Asked::Lock));
+        assert_eq!(requests.answered(lock), Some((Asked::Lock, Time::ORIGIN)));
         assert_eq!(requests.answered(lock), None, "answered twice");
         assert_eq!(requests.overdue(Time::ORIGIN + REQUEST_ANSWER), None);
         assert!(requests.answered(dump).is_some() && !requests.dump_awaited());

@@ -22,6 +22,7 @@ use super::panic_guard::PanicGuard;
 use super::session;
 use super::steps::{Pace, Steps};
 use super::stream::{self, Outbox, StreamNotice};
+use super::timings::Timings;
 use super::uplink::{self, Dialer};
 use crate::memory::Keeper;
 
@@ -47,6 +48,7 @@ pub struct Driver<E: Env, S, D> {
     /// For the other agent of the pair, which needs the newest only.
     reports: watch::Sender<Option<PeerReport>>,
     steps: Steps<E>,
+    timings: Timings,
     sessions: BTreeMap<ConnId, mpsc::UnboundedSender<SessionMessage>>,
     uplinks: BTreeMap<UplinkId, Outbox>,
     /// Those to which a stanza was just sent.
@@ -76,6 +78,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             grade,
             reports: watch::channel(None).0,
             steps: Steps::new(env.clone()),
+            timings: Timings::default(),
             sessions: BTreeMap::new(),
             uplinks: BTreeMap::new(),
             sent_to: BTreeSet::new(),
@@ -99,6 +102,11 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     /// The reports for the other agent of the pair.
     pub fn reports(&self) -> watch::Receiver<Option<PeerReport>> {
         self.reports.subscribe()
+    }
+
+    /// How long steps of the sessions take.
+    pub fn timings(&self) -> Timings {
+        self.timings.clone()
     }
 
     /// Whether the agent's task and those of its sessions give their threads back.
@@ -337,12 +345,14 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         };
         let (sender, messages) = mpsc::unbounded_channel();
         self.sessions.insert(conn, sender);
-        let (env, back, steps) = (self.env.clone(), self.back.clone(), self.steps());
+        let (env, back, steps, timings) = (self.env.clone(), self.back.clone(), self.steps(), self.timings());
         let generation = session.generation();
         let guard = PanicGuard::new(env.clone(), back.clone(), move || panicked(conn, generation));
         self.env.spawn(async move {
             let _guard = guard;
-            steps.of(|_| session::run(env, session, stream, messages, back)).await;
+            steps
+                .of(|_| session::run(env, session, stream, messages, back, timings))
+                .await;
         });
     }
 }

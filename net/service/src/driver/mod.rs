@@ -11,4 +11,5 @@ mod panic_guard;
 pub mod session;
 pub mod steps;
 pub mod stream;
+pub mod timings;
 pub mod uplink;

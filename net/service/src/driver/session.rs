@@ -13,6 +13,7 @@ use super::line::Line;
 use super::log;
 use super::message::{Message, SessionMessage};
 use super::notices::Notices;
+use super::timings::Timings;
 
 /// Notices that may wait for the agent's task. With more of them, a session reads no bytes and follows no timer until the
 /// agent's task has received some. It still obeys commands and sends, and each of those steps may export the MACs that are
@@ -32,10 +33,12 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
     stream: S,
     mut messages: mpsc::UnboundedReceiver<SessionMessage>,
     agent: mpsc::Sender<Message>,
+    timings: Timings,
 ) {
     let mut line = Line::new(stream, "the switch");
     let mut notices = Notices::new(agent);
     while !carry_out(&mut session, &mut line, &mut notices) {
+        timings.add(&session.take_measures());
         let wake = session.poll_timeout().map(|deadline| deadline.at);
         let may_read = notices.waiting() < NOTICES;
         let input = tokio::select! {
@@ -57,6 +60,7 @@ pub async fn run<E: Env, S: AsyncRead + AsyncWrite>(
         // Then it is another's turn, however much there is.
         tokio::task::yield_now().await;
     }
+    timings.add(&session.take_measures());
     let flushed = async {
         tokio::select! {
             () = line.finish() => {}
@@ -205,7 +209,7 @@ mod tests {
             asked: None,
             took,
         };
-        let running = tokio::spawn(run(env, session, switch, inbox, agent));
+        let running = tokio::spawn(run(env, session, switch, inbox, agent, Timings::default()));
         let mut reads = Vec::new();
         for _ in 0..20 {
             reads.push(answers.recv().await);

@@ -72,6 +72,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
     });
     let (arrivals, arriving) = mpsc::channel(1);
     let counters = Arc::new(Counters::of(&config.configuration.session.agent));
+    counters.timed(driver.timings());
     let mut process = Process {
         path,
         config,
