@@ -161,6 +161,8 @@ pub enum Why {
     Uplink(uplinks::Why),
     /// A session has waited long enough for its clearance.
     ClearanceDue,
+    /// Two switches of one name may be reported again.
+    DuplicateDue,
     /// The grade may change, or a report to the peer agent is due.
     GradeDue,
 }

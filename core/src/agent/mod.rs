@@ -34,7 +34,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::author::{Author, Provenance};
-use crate::bounds::{NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
+use crate::bounds::{DUPLICATE_PAUSE, NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
 use crate::close::CloseCounts;
 use crate::configuration::Configuration;
 use crate::health::Grade;
@@ -363,6 +363,7 @@ impl Agent {
         self.take_drain_step(now, step);
         self.check_uplinks(now);
         self.retract_some(now);
+        self.duplicates.retain(|_, (at, _)| now.since(*at) < DUPLICATE_PAUSE);
         if self.sessions.clearance_due().is_some_and(|due| due <= now) {
             self.clear_waiting(now);
         }
@@ -454,10 +455,16 @@ impl Machine for Agent {
             at,
             why: Why::ClearanceDue,
         });
+        let duplicates = self.duplicates.values().map(|(at, _)| *at + DUPLICATE_PAUSE);
+        let duplicates = duplicates.min().map(|at| Deadline {
+            at,
+            why: Why::DuplicateDue,
+        });
         let leave = self.leave.deadline();
         let deadlines = [
             self.drain.deadline(),
             leave,
+            duplicates,
             self.routes_due(),
             self.grade_due(),
             clearance,

@@ -133,6 +133,7 @@ impl Pair {
         let is_due = changed || self.must_send(now);
         if is_due {
             self.sent = Some((now, report.clone()));
+            self.handed_over.retain(|_, at| now.since(*at) < HANDOVER_PAUSE);
         }
         is_due
     }

@@ -21,6 +21,7 @@ mod names;
 mod opening;
 mod other_writers;
 mod ownership;
+mod quiet;
 mod retries;
 mod room;
 mod server_models;
