@@ -1,5 +1,8 @@
 //! Certificates to start with: CAs for agents and switches, as `ovs-pki` makes them, one for control nodes, and
-//! certificates by each.
+//! certificates by each. More of them are issued and renewed by [`issue`].
+
+pub mod issue;
+pub mod store;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -9,9 +12,10 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    SerialNumber, date_time_ymd,
+    SerialNumber,
 };
 use rustls_pki_types::UnixTime;
+use time::OffsetDateTime;
 
 /// Why there are no certificates. Nothing that existed was touched.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +87,7 @@ enum Mode {
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority(name: &str) -> Result<Authority, rcgen::Error> {
-    let mut params = params(name)?;
+    let mut params = params(name, end(3650))?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
@@ -92,21 +96,38 @@ fn authority(name: &str) -> Result<Authority, rcgen::Error> {
 /// A certificate that serves as client and as server, as ovs-pki's do, and its key, both PEM.
 fn signed(name: &str, ca: &Authority) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
-    let mut params = params(name)?;
-    params.subject_alt_names = vec![rcgen::SanType::DnsName(name.try_into()?)];
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, ca)?;
+    let certificate = leaf(name, &[name.to_owned()], end(3650))?.signed_by(&key, ca)?;
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-fn params(name: &str) -> Result<CertificateParams, rcgen::Error> {
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(UnixTime::now().as_secs());
+/// A certificate with these DNS names, to be signed.
+fn leaf(name: &str, dns: &[String], not_after: OffsetDateTime) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = params(name, not_after)?;
+    let names = dns
+        .iter()
+        .map(|name| Ok(rcgen::SanType::DnsName(name.as_str().try_into()?)));
+    params.subject_alt_names = names.collect::<Result<_, rcgen::Error>>()?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// In so many days.
+fn end(days: u32) -> OffsetDateTime {
+    now() + DAY * days
+}
+
+fn now() -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + Duration::from_secs(UnixTime::now().as_secs())
+}
+
+fn params(name: &str, not_after: OffsetDateTime) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::default();
     // A switch whose clock is a day late may still connect.
-    params.not_before = now - DAY;
-    params.not_after = now + DAY * 3650;
+    params.not_before = now() - DAY;
+    params.not_after = not_after;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "Tandem");
     params.distinguished_name.push(DnType::CommonName, name);

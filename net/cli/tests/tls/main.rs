@@ -5,6 +5,7 @@ mod certificates;
 mod dates;
 mod door;
 mod files;
+mod issued;
 mod kinds;
 mod programs;
 mod real;

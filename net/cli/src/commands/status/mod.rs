@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 use tandem_core::control::ControlStatus;
 
 use super::{Exit, Output};
+pub(super) use process::date;
+pub(super) use trouble::natural;
+
 use answer::{Answer, Status};
 use tandem_net::config::{self, Disk, Files};
 

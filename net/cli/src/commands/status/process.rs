@@ -56,6 +56,15 @@ pub(super) fn date_and_time(unix_s: f64) -> String {
     )
 }
 
+/// `2026-12-01`.
+pub(in crate::commands) fn date(unix_s: i64) -> String {
+    date_and_time(unix_s as f64)
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// The two largest units: `3 d 4 h`.
 fn age(seconds: f64) -> String {
     let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();

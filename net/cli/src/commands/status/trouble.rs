@@ -56,7 +56,7 @@ impl Trouble {
 }
 
 /// The order of names for people: `tor2` before `tor10`.
-pub(super) fn natural(name: &str) -> Vec<(String, u128)> {
+pub(in crate::commands) fn natural(name: &str) -> Vec<(String, u128)> {
     let mut parts = vec![(String::new(), 0_u128)];
     let mut in_number = false;
     for c in name.chars() {
