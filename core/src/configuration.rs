@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::PROGRAMMED_ROWS;
 use crate::brake::Brake;
 use crate::contrail_schema::LOGICAL_SWITCH_PREFIX;
 use crate::ids::{LogicalSwitchName, Mac, PortName, SwitchName, Uuid, Vni};
@@ -44,10 +45,17 @@ pub struct SessionOptions {
     pub manager: Option<ManagerTimers>,
     /// Routes come from control nodes: no remote MAC is deleted before those of its network are complete.
     pub routed: bool,
+    /// Remote MACs up to which a switch is programmed: [`PROGRAMMED_ROWS`], less in tests.
+    #[serde(skip, default = "programmed_rows")]
+    pub programmed_rows: usize,
     /// The planted bug to have.
     #[cfg(feature = "mutants")]
     #[serde(skip)]
     pub mutant: Option<crate::mutant::Mutant>,
+}
+
+fn programmed_rows() -> usize {
+    PROGRAMMED_ROWS
 }
 
 /// The values for a `Manager` row.
@@ -156,6 +164,7 @@ impl SessionOptions {
                 inactivity_probe_ms: 5000,
             }),
             routed: false,
+            programmed_rows: PROGRAMMED_ROWS,
             #[cfg(feature = "mutants")]
             mutant: None,
         }

@@ -47,23 +47,44 @@ impl fmt::Display for Limit {
 }
 
 /// The limits of one switch.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Limits([Option<usize>; Limited::ALL.len()]);
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Limits {
+    theirs: [Option<usize>; Limited::ALL.len()],
+    /// Remote MACs that we write at most.
+    programmed: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
 
 impl Limits {
     /// Those of a schema that is not known.
-    pub(crate) const NONE: Self = Self([None; Limited::ALL.len()]);
+    pub(crate) const NONE: Self = Self {
+        theirs: [None; Limited::ALL.len()],
+        programmed: PROGRAMMED_ROWS,
+    };
 
     /// Those of a schema: `max_rows` answers the limit of a table.
     pub(super) fn new(max_rows: impl Fn(&str) -> Option<usize>) -> Self {
-        Self(Limited::ALL.map(|table| max_rows(table.name())))
+        Self {
+            theirs: Limited::ALL.map(|table| max_rows(table.name())),
+            ..Self::NONE
+        }
+    }
+
+    /// The same, with so many remote MACs at most.
+    pub(crate) fn programmed(self, programmed: usize) -> Self {
+        Self { programmed, ..self }
     }
 
     /// The limit of a table.
     pub(crate) fn of(&self, table: Limited) -> Option<Limit> {
-        let theirs = self.0.get(table as usize).copied().flatten();
+        let theirs = self.theirs.get(table as usize).copied().flatten();
         let theirs = theirs.map(|rows| Limit { rows, ours: false });
-        let (rows, ours) = (PROGRAMMED_ROWS, true);
+        let (rows, ours) = (self.programmed, true);
         let ours = (table == Limited::Unicast).then_some(Limit { rows, ours });
         theirs.into_iter().chain(ours).min()
     }

@@ -112,7 +112,8 @@ impl Session {
         let json = frame.bytes().get(result.clone()).unwrap_or_default();
         match asked {
             Asked::Schema => match Schema::read(json) {
-                Ok(schema) => {
+                Ok(mut schema) => {
+                    schema.limits = schema.limits.programmed(self.desired.options().programmed_rows);
                     self.wire.on_schema();
                     self.wire.ask_monitor(now, Monitor::Extras, &schema, false);
                     self.progress.on_schema(schema);

@@ -164,6 +164,32 @@ fn as_many_rows_as_go_make_room_for_others() {
 }
 
 #[test]
+fn a_switch_is_programmed_up_to_our_own_bound_and_further_when_rows_leave() {
+    let mut world = World::new();
+    let mut wanted = macs(150);
+    wanted.0.session.programmed_rows = 100;
+    let conn = world.manage(&wanted.0);
+    assert_eq!(found(&world.switch).remote.len(), 100);
+    let status = world.status(conn);
+    let [alarm] = status.alarms.as_slice() else {
+        panic!("{:?}", status.alarms)
+    };
+    assert_eq!((alarm.kind, alarm.objects), (AlarmKind::TableFull, 50));
+    let detail = "Ucast_Macs_Remote is at Tandem's limit of 100 rows: 50 objects wait";
+    assert_eq!(alarm.detail, detail);
+    let at_ours = |what: &What| matches!(what, What::TableFull { limit, .. } if limit == "Tandem's limit of 100 rows");
+    assert_eq!(world.count(at_ours), 1);
+    assert_eq!(world.count(|what| matches!(what, What::TransactionRejected { .. })), 0);
+    // As many rows leave as wait.
+    let network = wanted.0.networks.values_mut().next().expect("a network");
+    network.remote_macs.retain(|it, _| *it >= mac(50));
+    world.configure(conn, &wanted.0);
+    assert_as_wanted(&world, &wanted.0);
+    assert_eq!(world.status(conn).alarms, []);
+    assert_eq!(world.count(|what| matches!(what, What::TableHasRoom { .. })), 1);
+}
+
+#[test]
 fn limits_of_logical_switches_and_locators_are_kept_as_well() {
     let wanted = Wanted::new().network(1, 5001).macs(1, 8).network(2, 5002).macs(2, 8);
     for (table, rows) in [("Logical_Switch", 1), ("Mcast_Macs_Remote", 1), ("Physical_Locator", 3)] {
