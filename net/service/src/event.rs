@@ -18,7 +18,7 @@ pub(crate) const TARGET: &str = "tandem";
 /// Words of the log about itself.
 pub const LOG_WORDS: &[&str] = &[LOG_LINES_LOST];
 
-/// The reader of the log stalled, and lines found no room.
+/// The reader of the log stalled, and lines found no room; or its disk was full.
 pub(crate) const LOG_LINES_LOST: &str = "LogLinesLost";
 
 /// A connection ended before or in its TLS handshake.

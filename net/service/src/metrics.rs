@@ -142,7 +142,7 @@ fn ports(metrics: &mut Metrics, counters: &Counters) {
         ),
         (
             "log_lines_dropped",
-            "Lines that were lost because the reader of the log stalled",
+            "Lines that were lost because the reader of the log stalled, or its disk was full",
             counts.dropped,
         ),
     ] {

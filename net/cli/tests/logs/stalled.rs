@@ -52,6 +52,27 @@ fn a_reader_that_stalls_delays_no_worker_and_finds_every_line_later() {
 }
 
 #[test]
+fn an_agent_whose_log_is_on_a_full_disk_works_on_and_counts_the_lines() {
+    let stage = Stage::new().expect("a stage");
+    let options = stage.agent().expect("options");
+    let full = File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("the disk that is always full");
+    let agent = Process::start(&stage, &options, full.into(), "");
+    let fit = || agent.http("/health").filter(|it| it.ends_with("fit\n"));
+    stage.wait("a fit agent", fit).expect("fit");
+    let lost = || {
+        let metrics = agent.http("/metrics")?;
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("tandem_log_lines_dropped_total "))?;
+        count.parse::<u64>().ok().filter(|count| *count >= 2)
+    };
+    let count = stage.wait("lost lines", lost).expect("counted");
+    println!("{count} lines lost");
+}
+
+#[test]
 fn lines_for_the_journal_begin_with_their_priority_and_lines_for_a_file_do_not() {
     let stage = Stage::new().expect("a stage");
     let options = stage.agent().expect("options");

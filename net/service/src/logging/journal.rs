@@ -31,7 +31,7 @@ pub(super) struct Journal {
 pub struct Counts {
     /// Summarised, because there were many of their kind.
     pub left_out: u64,
-    /// Lost, because the reader of the log stalled.
+    /// Lost, because the reader of the log stalled, or its disk was full.
     pub dropped: u64,
 }
 
@@ -62,7 +62,8 @@ impl Journal {
         }
         if batch.dropped > 0 {
             let count = thousands(batch.dropped);
-            let message = format!("{LOG_LINES_LOST}: {count} lines were not written: the reader of the log stalled");
+            let why = "the reader of the log stalled, or its disk was full";
+            let message = format!("{LOG_LINES_LOST}: {count} lines were not written: {why}");
             let mut line = Line::new(Level::WARN, TARGET, Some(LOG_LINES_LOST), message);
             line.fields.push(("count", Shown::Plain(batch.dropped.into())));
             batch.bytes.extend(self.format.line(&line).bytes());

@@ -81,6 +81,25 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// The output failed to take a batch behind some of its bytes: these lines are lost, and that has to be reported again.
+    fn lose(&self, batch: &Batch, taken: usize) {
+        let rest = batch.bytes.get(taken..).unwrap_or_default();
+        let lines = rest.iter().filter(|byte| **byte == b'\n').count() as u64;
+        // The last line is the report of those that were lost before.
+        let lost = lines - u64::from(batch.dropped > 0).min(lines);
+        let mut waiting = self.waiting();
+        waiting.dropped += batch.dropped + lost;
+        waiting.dropped_in_total += lost;
+    }
+
+    /// Waits before the output is tried again, but not when the process ends.
+    fn pause(&self, pause: Duration) {
+        let paused = self
+            .changed
+            .wait_timeout_while(self.waiting(), pause, |waiting| !waiting.closed);
+        drop(paused);
+    }
+
     /// Waits until every line so far is written, but not for an output that takes nothing.
     pub(super) fn flush(&self, patience: Duration) {
         let unwritten = |waiting: &mut Waiting| (waiting.writing || !waiting.bytes.is_empty()) && !waiting.ended;
@@ -119,31 +138,49 @@ pub(super) fn start(
     complete: impl Fn(&mut Batch) + Send + 'static,
 ) -> io::Result<()> {
     let write = move || {
+        // The output ends within a line.
+        let mut is_cut = false;
         loop {
             let mut batch = queue.take(LOOK);
             complete(&mut batch);
-            write_all(&mut output, &batch.bytes);
+            is_cut = is_cut && write_all(&mut output, b"\n") == 0;
+            let taken = match is_cut {
+                true => 0,
+                false => write_all(&mut output, &batch.bytes),
+            };
+            let failed = taken < batch.bytes.len();
+            if failed {
+                queue.lose(&batch, taken);
+            }
+            if let Some(last) = taken.checked_sub(1) {
+                is_cut = batch.bytes.get(last) != Some(&b'\n');
+            }
             queue.written();
             if batch.last {
                 return queue.end();
+            }
+            if failed {
+                queue.pause(LOOK);
             }
         }
     };
     thread::Builder::new().name("log".into()).spawn(write).map(drop)
 }
 
-/// As [`Write::write_all`], also to an output that another program has made non-blocking.
-fn write_all(output: &mut impl Write, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        match output.write(bytes) {
-            Ok(length) if length > 0 => bytes = bytes.get(length..).unwrap_or_default(),
+/// As [`Write::write_all`], also to an output that another program has made non-blocking. Answers how many bytes it took:
+/// all, or fewer when it fails, as a file does on a full disk.
+fn write_all(output: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut taken = 0;
+    while let Some(rest @ [_, ..]) = bytes.get(taken..) {
+        match output.write(rest) {
+            Ok(length) if length > 0 => taken += length,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL),
-            // No reader is left: there is no place to report it to.
-            Ok(_) | Err(_) => return,
+            Ok(_) | Err(_) => break,
         }
     }
     let _ = output.flush();
+    taken
 }
 
 #[cfg(test)]
@@ -229,5 +266,59 @@ mod tests {
         start(Arc::clone(&queue), Stalled { allowed, written }, |_| {}).expect("a thread");
         queue.push("a line\n", true);
         queue.close(Duration::from_millis(1));
+    }
+
+    /// A file on a disk that has room for so many bytes.
+    #[derive(Clone, Default)]
+    struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Disk {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().expect("unpoisoned").1).into_owned()
+        }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (room, file) = &mut *self.0.lock().expect("unpoisoned");
+            let length = bytes.len().min(*room);
+            if length == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            *room -= length;
+            file.extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_and_reported_when_it_has_room() {
+        let queue = Arc::new(Queue::default());
+        let disk = Disk::default();
+        disk.0.lock().expect("unpoisoned").0 = 9;
+        let report = |batch: &mut Batch| {
+            if batch.dropped > 0 {
+                batch.bytes.extend(format!("{} lost\n", batch.dropped).bytes());
+            }
+        };
+        queue.push("first\nsecond\nthird\n", true);
+        start(Arc::clone(&queue), disk.clone(), report).expect("a thread");
+        let lost = |count| {
+            while queue.dropped_in_total() < count {
+                thread::yield_now();
+            }
+        };
+        lost(2);
+        queue.push("fourth\n", true);
+        lost(3);
+        assert_eq!(disk.text(), "first\nsec");
+        disk.0.lock().expect("unpoisoned").0 = 1000;
+        queue.close(Duration::from_secs(60));
+        assert_eq!(disk.text(), "first\nsec\n3 lost\n");
+        assert_eq!(queue.dropped_in_total(), 3);
     }
 }
