@@ -85,7 +85,8 @@ pub struct Network {
 pub struct Switch {
     /// Its tunnel end. Routes that point there never go south.
     pub vtep: Option<Ipv4Addr>,
-    /// Which certificate it must present; `None` takes every one that the CA signed.
+    /// Which certificate it must present; `None` takes every one that the CA signed, and none that is pinned to another
+    /// switch alone.
     pub certificate: Option<CertificateRule>,
     /// Which network each port and VLAN belongs to.
     pub ports: BTreeMap<PortName, BTreeMap<VlanId, Uuid>>,
@@ -139,7 +140,7 @@ impl CertificateRule {
         match (self, certificate) {
             (_, None) => false,
             (Self::Pinned(pin), Some(shown)) => *pin == shown.fingerprint,
-            (Self::Named(name), Some(shown)) => shown.names.iter().any(|shown| shown == name),
+            (Self::Named(name), Some(shown)) => !shown.pinned_only && shown.names.contains(name),
         }
     }
 }

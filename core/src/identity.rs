@@ -126,6 +126,7 @@ mod tests {
             names: vec!["of the subject".into()],
             identities: identities.iter().map(|name| (*name).to_owned()).collect(),
             not_after_unix_s: 0,
+            pinned_only: false,
         }
     }
 

@@ -128,6 +128,9 @@ pub struct Certificate {
     pub identities: Vec<String>,
     /// Seconds since 1970 at which it ends.
     pub not_after_unix_s: i64,
+    /// No CA vouches for it: the handshake accepted it for its pin. Its holder may have written any name into it.
+    #[serde(default)]
+    pub pinned_only: bool,
 }
 
 /// SHA-256 over a certificate in DER, written `sha256:` and 64 hexadecimal digits.

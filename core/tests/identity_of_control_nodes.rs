@@ -26,6 +26,7 @@ fn opened(rules: Vec<IdentityRule>, certificate: Option<&str>) -> Option<CloseRe
         names: vec![name.into()],
         identities: vec![name.into()],
         not_after_unix_s: 0,
+        pinned_only: false,
     });
     let opened = Input::Opened {
         id: UplinkId(1),

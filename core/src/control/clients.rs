@@ -147,6 +147,7 @@ mod tests {
             names: Vec::new(),
             identities: vec!["agent-1".into()],
             not_after_unix_s: 0,
+            pinned_only: false,
         };
         let mut clients = Clients::default();
         let mut client = Client::new(Time::ORIGIN, "agent-1".into(), address(1, 1));

@@ -144,13 +144,22 @@ impl Session {
     fn is_certified(&self, name: &SwitchName) -> bool {
         let switch = self.desired.configuration().switches.get(name);
         let rule = switch.and_then(|switch| switch.certificate.as_ref());
-        rule.is_none_or(|rule| rule.admits(self.id.peer.certificate.as_ref()))
+        let shown = self.id.peer.certificate.as_ref();
+        match rule {
+            Some(rule) => rule.admits(shown),
+            None => shown.is_none_or(|shown| !shown.pinned_only),
+        }
     }
 
     fn wrong_certificate(&self, name: &SwitchName) -> String {
         let shown = self.id.peer.certificate.as_ref();
+        let pinned_only = shown.is_some_and(|shown| shown.pinned_only);
         let shown = shown.map_or_else(|| "none".into(), |shown| shown.fingerprint.to_string());
-        format!("it calls itself {name}, but its certificate ({shown}) is not the one configured for it")
+        let why = match pinned_only {
+            true => "is pinned to another switch, and no CA vouches for it",
+            false => "is not the one configured for it",
+        };
+        format!("it calls itself {name}, but its certificate ({shown}) {why}")
     }
 
     /// Reports the faults that the switch has of itself or of its ports, and their ends.

@@ -97,5 +97,6 @@ fn certificate(names: &[&str], number: u8) -> Certificate {
         identities: names.clone(),
         names,
         not_after_unix_s: i64::MAX,
+        pinned_only: false,
     }
 }

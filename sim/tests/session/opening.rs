@@ -1,9 +1,9 @@
 //! The first flight, the identity of the switch, and connections without one.
 
 use serde_json::{Value, json};
-use tandem_core::configuration::CertificateRule;
+use tandem_core::configuration::{CertificateRule, Configuration};
 use tandem_core::event::What;
-use tandem_core::machine::{Fingerprint, Peer};
+use tandem_core::machine::{Certificate, Fingerprint, Peer};
 use tandem_core::session::{Command, Input, Opening};
 use tandem_core::status::Phase;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Machine};
@@ -237,11 +237,40 @@ fn a_certificate_that_is_not_the_configured_one_manages_nothing() {
     assert_eq!((world.transactions(conn).len(), world.commits()), (0, vec![]));
 }
 
-/// A session with a peer that the test plays itself.
-fn with_a_peer_of_our_own() -> (World, ConnId) {
-    let mut world = World::new();
-    let conn = ConnId(99);
-    let opening = Opening {
+#[test]
+fn a_certificate_that_only_a_pin_admits_serves_no_other_switch_whatever_names_it_has() {
+    let pin = Fingerprint([7; 32]);
+    let named = CertificateRule::Named("tor1.example".into());
+    let pinned = CertificateRule::Pinned(pin);
+    for (rule, pinned_only, serves) in [
+        (None, false, true),
+        (None, true, false),
+        (Some(named.clone()), false, true),
+        (Some(named), true, false),
+        (Some(pinned), true, true),
+    ] {
+        let mut configuration = some_networks().0;
+        let tor1 = configuration.switches.get_mut(&"tor1".into()).expect("tor1");
+        tor1.certificate = rule.clone();
+        let mut world = World::new();
+        let mut opening = opening(&world, ConnId(1), configuration);
+        opening.peer.certificate = Some(Certificate {
+            fingerprint: pin,
+            names: vec!["tor1.example".into()],
+            identities: vec!["tor1.example".into()],
+            not_after_unix_s: 0,
+            pinned_only,
+        });
+        world.connect_with(ConnId(1), opening);
+        world.run();
+        let refused = |what: &What| matches!(what, What::Closed { why } if why.reason == CloseReason::WrongCertificate);
+        assert_eq!(world.happened(refused), !serves, "{rule:?} {pinned_only}");
+        assert_eq!(world.commits().is_empty(), !serves, "{rule:?} {pinned_only}");
+    }
+}
+
+fn opening(world: &World, conn: ConnId, configuration: Configuration) -> Opening {
+    Opening {
         conn,
         generation: Generation(1),
         peer: Peer {
@@ -250,10 +279,17 @@ fn with_a_peer_of_our_own() -> (World, ConnId) {
             certificate: None,
         },
         accepted_at: world.now,
-        configuration: some_networks().0.into(),
+        configuration: configuration.into(),
         complete: true,
         fit: true,
-    };
+    }
+}
+
+/// A session with a peer that the test plays itself.
+fn with_a_peer_of_our_own() -> (World, ConnId) {
+    let mut world = World::new();
+    let conn = ConnId(99);
+    let opening = opening(&world, conn, some_networks().0);
     world.connect_with(conn, opening);
     world.intercept_requests(conn);
     (world, conn)

@@ -32,6 +32,7 @@ fn certificate(name: &str, byte: u8) -> Option<Certificate> {
         names: vec![name.into()],
         identities: vec![name.into()],
         not_after_unix_s: 0,
+        pinned_only: false,
     })
 }
 

@@ -104,6 +104,7 @@ async fn a_pin_lets_in_a_certificate_of_an_unknown_ca_and_only_this_one() {
     let acceptor = Acceptor::load(&settings).expect("loads");
     let facts = meet(&acceptor, &Client::new(&pinned)).await.expect("let in");
     assert_eq!(facts.fingerprint, fingerprint(&pinned));
+    assert!(facts.pinned_only, "no CA vouches for it");
     meet(&acceptor, &Client::new(&other)).await.expect_err("refused");
     // A client with a pinned certificate and another key is not its owner.
     for client in [
@@ -119,6 +120,22 @@ async fn a_pin_lets_in_a_certificate_of_an_unknown_ca_and_only_this_one() {
     ] {
         let refusal = meet(&acceptor, &client).await.expect_err("refused");
         assert!(refusal.what.contains("did not prove"), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_certificate_of_the_ca_does_not_rely_on_its_pin() {
+    let folder = Folder::new();
+    let good = folder.switches.issue("tor1", |_| {});
+    let ended = folder
+        .switches
+        .issue("tor2", |p| p.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let mut settings = folder.settings();
+    settings.pins = vec![fingerprint(&good), fingerprint(&ended)];
+    let acceptor = Acceptor::load(&settings).expect("loads");
+    for (switch, relies) in [(&good, false), (&ended, true)] {
+        let facts = meet(&acceptor, &Client::new(switch)).await.expect("let in");
+        assert_eq!(facts.pinned_only, relies, "{facts:?}");
     }
 }
 

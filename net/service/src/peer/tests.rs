@@ -201,6 +201,7 @@ fn agent_a() -> Certificate {
         names: Vec::new(),
         identities: vec!["agent-a".into()],
         not_after_unix_s: 0,
+        pinned_only: false,
     }
 }
 

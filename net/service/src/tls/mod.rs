@@ -168,8 +168,13 @@ impl Acceptor {
             let refused = witness.refusal.get().cloned();
             refused.unwrap_or_else(|| refusal::explain(&error, || loaded.identity.state(UnixTime::now())))
         })?;
+        let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::split_first);
+        let relies_on_pin = presented.is_some_and(|(der, rest)| loaded.verifier.relies_on_pin(der, rest));
         match x509::peer_facts(stream.get_ref().1) {
-            Some(facts) => Ok((stream, facts)),
+            Some(mut facts) => {
+                facts.pinned_only = relies_on_pin;
+                Ok((stream, facts))
+            }
             // The verifier has parsed the same bytes.
             None => Err(Refusal::new(Cause::NoCertificate, "the peer sent no certificate")),
         }

@@ -102,6 +102,23 @@ impl Verifier {
         if self.pins.contains(&x509::fingerprint(der)) {
             return Ok(());
         }
+        self.judge_chain(der, certificate, intermediates, now)
+    }
+
+    /// Whether a certificate that was accepted owes that to its pin: no CA vouches for its names.
+    pub(super) fn relies_on_pin(&self, der: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
+        let vouched = |certificate| self.judge_chain(der, &certificate, intermediates, UnixTime::now());
+        self.pins.contains(&x509::fingerprint(der))
+            && x509::parse(der).map(vouched).is_none_or(|judged| judged.is_err())
+    }
+
+    fn judge_chain(
+        &self,
+        der: &CertificateDer<'_>,
+        certificate: &X509Certificate<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), (Cause, String)> {
         match (certificate.version() == X509Version::V1, self.allow_x509_v1) {
             (true, false) => Err((
                 Cause::BadCertificate,

@@ -30,6 +30,7 @@ pub(super) fn facts(der: &[u8], parsed: &X509Certificate<'_>) -> Certificate {
         names: names(parsed),
         identities: identities(parsed),
         not_after_unix_s: parsed.validity().not_after.timestamp(),
+        pinned_only: false,
     }
 }
 
