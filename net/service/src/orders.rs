@@ -216,6 +216,8 @@ fn log_from(level: Option<&str>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Answers with the order.
@@ -325,5 +327,24 @@ mod tests {
             Some("/run/tandem/agent/agent-a.sock".into())
         );
         assert_eq!((path(None), path(Some(""))), (None, None));
+    }
+
+    proptest! {
+        /// The lines are those of the previous version, damaged in one place.
+        #[test]
+        fn a_damaged_order_is_refused_or_another_whole_one(
+            line in 0..7_usize,
+            at in any::<prop::sample::Index>(),
+            len in 0..8_usize,
+            put: Vec<u8>,
+        ) {
+            let order = PREVIOUS.lines().step_by(2).nth(line).expect("an order").as_bytes();
+            let (head, tail) = order.split_at(at.index(order.len()));
+            let damaged = [head, &put, tail.get(len..).unwrap_or_default()].concat();
+            if let Ok(request) = Request::read(&damaged) {
+                let sent = serde_json::to_vec(&request).expect("JSON");
+                prop_assert_eq!(Request::read(&sent), Ok(request));
+            }
+        }
     }
 }

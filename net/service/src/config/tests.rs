@@ -511,4 +511,20 @@ proptest! {
         macs::read(Path::new("blue.macs"), &bytes, &mut BTreeMap::new(), &mut problems);
         problems.render(false);
     }
+
+    #[test]
+    fn a_damaged_line_of_a_macs_file_is_a_problem_or_another_route(
+        at in any::<prop::sample::Index>(), len in 0..8_usize, put: Vec<u8>,
+    ) {
+        let macs = block(BOOK, "```text").as_bytes();
+        let (head, tail) = macs.split_at(at.index(macs.len()));
+        let damaged = [head, &put, tail.get(len..).unwrap_or_default()].concat();
+        let (mut routes, mut problems) = (BTreeMap::new(), Problems::default());
+        macs::read(Path::new("blue.macs"), &damaged, &mut routes, &mut problems);
+        let lines = damaged.split(|byte| *byte == b'\n').count();
+        prop_assert!(routes.len() + problems.count() <= lines, "{routes:?} {problems}");
+        for problem in problems.iter() {
+            prop_assert!(problem.location().line <= lines, "{problem:?}");
+        }
+    }
 }

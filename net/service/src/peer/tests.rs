@@ -1,3 +1,4 @@
+mod damaged;
 mod previous;
 
 use std::collections::BTreeMap;
