@@ -65,7 +65,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
                         kind,
                         plan,
                         warnings: warnings.into_iter().map(text).collect(),
-                        hints: unbound_certificates(&config).into_iter().collect(),
+                        hints: hints(&config),
                         error: bad.first().map(|bad| text(bad)),
                         ..Verdict::default()
                     };
@@ -180,8 +180,8 @@ fn report(args: &Args, config: &Config, findings: &[Finding], output: &mut Outpu
         return Ok(());
     }
     writeln!(output.out, "{file} is right: {}", summary(config))?;
-    let hint = unbound_certificates(config);
-    hint.map_or(Ok(()), |hint| writeln!(output.out, "hint: {hint}"))
+    let mut hints = hints(config).into_iter();
+    hints.try_for_each(|hint| writeln!(output.out, "hint: {hint}"))
 }
 
 /// Whether the process could start with the certificates, and what is wrong, or soon will be, with them.
@@ -207,6 +207,32 @@ fn certificates(config: &Config) -> Result<Vec<Finding>, TlsError> {
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert(finding.to_string()));
     Ok(findings)
+}
+
+/// What would be better.
+fn hints(config: &Config) -> Vec<String> {
+    let hints = [unbound_certificates(config), foreign_name(config)];
+    hints.into_iter().flatten().collect()
+}
+
+/// The own certificate, if those that compare names with it miss the own name.
+fn foreign_name(config: &Config) -> Option<String> {
+    let (name, tls) = match config {
+        Config::Agent(agent) => {
+            let is_compared = agent.peer.is_some() || agent.uplink_tls().is_some();
+            (&agent.configuration.session.agent, is_compared.then_some(&agent.tls)?)
+        }
+        Config::Control(control) => (&control.name, control.tls.as_ref()?),
+    };
+    let identities = Acceptor::load(tls).ok()?.certificate().identities;
+    let is_foreign = !identities.contains(name);
+    is_foreign.then(|| {
+        format!(
+            "the certificate {} has the name {} and not {name}: others refuse it, unless their `certificates` list admits it",
+            tls.certificate.display(),
+            if identities.is_empty() { "-".to_owned() } else { identities.join(", ") },
+        )
+    })
 }
 
 /// The switches to whose names no certificate is tied.
@@ -369,7 +395,7 @@ switch = [ { name = "tor1", ports = [ { port = "eth1", vlan = 0, network = "blue
     fn a_file_of_either_kind_is_reported_as_that_kind() {
         let control = r#"
 control = { name = "control-1" }
-tls = { certificate = "pki/agent-cert.pem", private_key = "pki/agent-key.pem", ca = "pki/agent-ca.pem" }
+tls = { certificate = "pki/control-1-cert.pem", private_key = "pki/control-1-key.pem", ca = "pki/agent-ca.pem" }
 inventory = { revision = 7 }
 network = [ { name = "blue", uuid = "6f1c0d0e-0000-4000-8000-000000000001", vni = 1 } ]
 switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { port = "eth1", vlan = 0, network = "blue" } ] } ]
@@ -390,7 +416,12 @@ switch = [ { name = "tor1", vtep = "10.0.1.1", agents = ["a", "b"], ports = [ { 
         let led = format!("{own}control = {{ nodes = [\"10.0.0.5\", \"10.0.0.6\"], ca = \"pki/agent-ca.pem\" }}\n");
         let (exit, out, err) = check(Some(&led), false);
         assert_eq!(exit, Exit::Good, "{err}");
-        assert_eq!(out, "DIR/agent.toml is right: agent agent-a, led by 2 control nodes\n");
+        let right = "DIR/agent.toml is right: agent agent-a, led by 2 control nodes\n";
+        let hint = "hint: the certificate DIR/pki/agent-cert.pem has the name agent and not agent-a: others refuse it, unless their \
+                    `certificates` list admits it\n";
+        assert_eq!(out, format!("{right}{hint}"));
+        let (_, out, _) = check(Some(&led.replace("\"agent-a\"", "\"agent\"")), false);
+        assert_eq!(out, right.replace("agent-a", "agent"));
         let (exit, _, err) = check(Some(&led.replace("\"pki/agent-ca.pem\" }", "\"blue.macs\" }")), false);
         assert_eq!(exit, Exit::Failed);
         assert!(err.contains("control.ca DIR/blue.macs: "), "{err}");
