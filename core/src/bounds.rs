@@ -283,6 +283,10 @@ bounds! {
     /// Quiet time after which an instance or a configuration counts as complete where no marker ends it.
     pub const QUIET: Duration = Duration::from_secs(15);
 
+    /// Time since its subscription after which an instance counts as complete although it was never quiet, where no
+    /// marker ends it.
+    pub const NEVER_QUIET: Duration = Duration::from_secs(300);
+
     /// Quiet time after which changes of a configuration that was complete once are in force.
     pub const CHANGES_QUIET: Duration = Duration::from_secs(1);
 

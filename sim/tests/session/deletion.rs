@@ -327,3 +327,30 @@ fn rows_that_the_switch_learned_are_never_touched_while_their_network_is_wanted(
     world.manage(&two_networks().agent_b().0);
     assert_eq!(world.switch.rows("Ucast_Macs_Local").count(), 5);
 }
+
+#[test]
+fn a_logical_switch_that_a_router_binds_loses_its_macs_and_is_named() {
+    let mut world = World::new();
+    let conn = world.manage(&two_networks().0);
+    let bound = ops::uuid(find_logical_switch(&world, &name(1)).expect("there"));
+    let binding = json!({"name": "router", "switch_binding": ["map", [["10.0.0.0/24", bound]]]});
+    world.edit(json!([{"op": "insert", "table": "Logical_Router", "row": binding}]));
+    let without = Wanted::new().network(2, 5002);
+    world.configure(conn, &without.0);
+    world.command(conn, Command::Confirm);
+    world.pass(SECOND * 20);
+    assert!(has(&world, 1), "a router refers to it");
+    let after = found(&world.switch);
+    assert_eq!(after.remote.len(), 0, "its MACs are gone: {:?}", after.remote);
+    let quarantined = world.status(conn).quarantine;
+    assert!(
+        quarantined
+            .iter()
+            .any(|(_, reason)| reason.contains("remaining reference")),
+        "{quarantined:?}"
+    );
+    world.edit(json!([{"op": "delete", "table": "Logical_Router", "where": []}]));
+    world.pass(SECOND * 70);
+    assert!(!has(&world, 1), "nothing refers to it any more");
+    assert_as_wanted(&world, &without.0);
+}

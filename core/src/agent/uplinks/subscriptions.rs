@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::instances::Instances;
-use crate::bounds::QUIET;
+use crate::bounds::{NEVER_QUIET, QUIET};
 use crate::evpn::InstanceName;
 use crate::ids::Uuid;
 use crate::time::Time;
@@ -35,6 +35,13 @@ struct Subscription {
     received_at: Time,
     /// All routes that the control node had have arrived.
     complete: bool,
+}
+
+impl Subscription {
+    /// When it counts as complete without an end: it has been quiet, or has lasted longer than all routes can take.
+    fn complete_at(&self) -> Time {
+        (self.received_at + QUIET).min(self.since + NEVER_QUIET)
+    }
 }
 
 /// A subscription that is to be sent.
@@ -123,28 +130,28 @@ impl Subscriptions {
         }
     }
 
-    /// Takes an instance that has been quiet for long enough for complete, unless the control node marks ends. Returns
-    /// whether any is complete now that was not before.
+    /// Takes an instance that has been quiet for long enough for complete, or that is never quiet, unless the control node
+    /// marks ends. Returns whether any is complete now that was not before.
     pub(super) fn on_timeout(&mut self, now: Time) -> bool {
         if self.marks_ends {
             return false;
         }
         let open = self.current.values_mut().filter(|it| !it.complete);
         let mut any = false;
-        for subscription in open.filter(|it| now.since(it.received_at) >= QUIET) {
+        for subscription in open.filter(|it| it.complete_at() <= now) {
             subscription.complete = true;
             any = true;
         }
         any
     }
 
-    /// When an instance will have been quiet for long enough.
+    /// When an instance will have been quiet, or subscribed, for long enough.
     pub(super) fn quiet_at(&self) -> Option<Time> {
         if self.marks_ends {
             return None;
         }
         let open = self.current.values().filter(|it| !it.complete);
-        open.map(|it| it.received_at + QUIET).min()
+        open.map(Subscription::complete_at).min()
     }
 
     /// The networks that are subscribed, and whether the routes of each are complete.
@@ -229,6 +236,21 @@ mod tests {
         assert!(!foreign.on_timeout(Time::ORIGIN + QUIET));
         assert!(foreign.on_timeout(quiet_at) && is_complete(&foreign));
         assert_eq!(foreign.quiet_at(), None);
+    }
+
+    #[test]
+    fn a_foreign_instance_that_is_never_quiet_is_complete_after_a_bounded_time() {
+        let mut foreign = Subscriptions::new(false);
+        subscribe(&mut foreign, Some(1));
+        let mut now = Time::ORIGIN;
+        while now.since(Time::ORIGIN) < NEVER_QUIET - QUIET {
+            now = now + QUIET / 2;
+            foreign.on_routes(now, &BLUE.into());
+            assert!(!foreign.on_timeout(now), "at {now:?}");
+        }
+        let complete_at = foreign.quiet_at().expect("it is not complete");
+        assert_eq!(complete_at, Time::ORIGIN + NEVER_QUIET);
+        assert!(foreign.on_timeout(complete_at) && is_complete(&foreign));
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn awaited_by(view: &View, network: Uuid) -> Option<Uuid> {
 }
 
 /// Deletes a logical switch and what stands in it. The switch's own rows go with it only if it did not take them back
-/// in time.
+/// in time. If something else refers to it, our rows in it go first, because it may have to stay.
 fn delete(view: &View, network: Uuid, row: Uuid, transaction: &mut Transaction) -> Step {
     let replica = view.replica;
     if replica.ports.binds(row) {
@@ -129,11 +129,21 @@ fn delete(view: &View, network: Uuid, row: Uuid, transaction: &mut Transaction) 
     if !view.desired.takes_any_number_of_rows() {
         return delete_bit_by_bit(view, row, transaction);
     }
+    if view.underway.is_referred(network) && has_rows_of_ours(view, row) {
+        for table in MacTable::ALL.into_iter().filter(|table| !table.is_local()) {
+            transaction.delete_macs_of(table, row);
+        }
+        return Step::WRITE_PART;
+    }
     for table in MacTable::ALL.into_iter().filter(|table| learned || !table.is_local()) {
         transaction.delete_macs_of(table, row);
     }
     transaction.delete_logical_switch(row);
     Step::WRITE
+}
+
+fn has_rows_of_ours(view: &View, row: Uuid) -> bool {
+    view.replica.ucast_remote.any_of(row) || view.replica.mcast_remote.rows_of(row).next().is_some()
 }
 
 /// As much as the switch takes in one transaction; the rest follows when it is applied.

@@ -285,6 +285,11 @@ impl Reconciler {
     /// A transaction was rejected.
     pub(super) fn rejected(&mut self, now: Time, batch: Batch, refusal: &Refusal) -> Rejected {
         let Batch { lane, objects, .. } = batch;
+        if let ([Object::LogicalSwitch(network)], Failure::Referential) = (objects.as_slice(), refusal.failure)
+            && lane == Lane::Deletions
+        {
+            self.underway.refer(*network);
+        }
         let rejected = match refusal.failure {
             Failure::Resource => self.stop(now, lane, objects, &refusal.text),
             // One bad object does not explain this failure: splitting would not find it.

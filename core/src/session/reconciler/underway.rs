@@ -14,6 +14,8 @@ pub(in crate::session) struct Underway {
     giving: BTreeSet<Vni>,
     inserts: Rows,
     retiring: BTreeMap<Uuid, Time>,
+    /// Networks whose logical switch is to go, and something refers to it that is not ours.
+    referred: BTreeSet<Uuid>,
     manager_done: bool,
 }
 
@@ -71,9 +73,20 @@ impl Underway {
         self.retiring.entry(network).or_insert(until);
     }
 
+    /// The logical switch of a network could not be deleted: something refers to it, such as a `Logical_Router`.
+    pub(super) fn refer(&mut self, network: Uuid) {
+        self.referred.insert(network);
+    }
+
+    /// Whether something that is not ours refers to the logical switch of a network, which is to go.
+    pub(in crate::session) fn is_referred(&self, network: Uuid) -> bool {
+        self.referred.contains(&network)
+    }
+
     /// A logical switch is to stay after all, or is gone.
     pub(super) fn keep(&mut self, network: Uuid) {
         self.retiring.remove(&network);
+        self.referred.remove(&network);
     }
 
     pub(super) fn manager_done(&mut self) {
