@@ -124,10 +124,11 @@ impl Learned {
     /// Reads where a MAC is from the local tables.
     ///
     /// One transaction arrives in updates of several monitors, in any order, so that a locator may come after the row
-    /// that names it. Of several rows of one MAC the last counts: it is one place.
+    /// that names it. Of several rows of one MAC the last counts: it is one place. A group address is in no one place.
     pub(super) fn of(replica: &Replica, desired: &Desired, network: Uuid, mac: Mac) -> Self {
-        let row = replica.logical_switches.of_network(network);
-        let Some(row) = row.filter(|_| desired.network(network).is_some()) else {
+        let is_group = mac.is_multicast() && !mac.is_broadcast();
+        let row = replica.logical_switches.of_network(network).filter(|_| !is_group);
+        let Some((row, network)) = row.zip(desired.network(network)) else {
             return Self {
                 vteps: BTreeSet::new(),
                 placed: true,
@@ -145,7 +146,7 @@ impl Learned {
         } else {
             let rows = replica.ucast_local.rows_of(row, mac).iter().rev();
             let entries = rows.filter_map(|row| replica.ucast_local.row(*row));
-            let vteps = entries.map(|entry| locators.vtep(entry.locator?));
+            let vteps = entries.map(|entry| locators.learned_at(entry.locator?, network.vni));
             let mut vteps = vteps.inspect(|vtep| placed &= vtep.is_some()).flatten();
             vteps.next().into_iter().collect()
         };

@@ -264,3 +264,30 @@ fn a_vni_that_changes_takes_nothing_back() {
     assert_eq!(news(&mut world), []);
     assert_eq!(world.sessions[&conn].exported(), 1);
 }
+
+#[test]
+fn a_group_address_is_not_exported_as_if_it_were_in_one_place() {
+    let (mut world, conn) = managed();
+    for group in [Mac([1, 0, 94, 0, 0, 1]), Mac([0x33, 0x33, 0, 0, 0, 1])] {
+        learn(&mut world, &name(1), group, TUNNEL_IP);
+    }
+    learn(&mut world, &name(1), mac(1), TUNNEL_IP);
+    assert_eq!(news(&mut world), [("Exported", route(mac(1), TUNNEL_IP))]);
+    assert_eq!(world.sessions[&conn].exported(), 1);
+}
+
+#[test]
+fn a_mac_behind_a_locator_with_a_key_is_exported_if_the_key_is_the_vni_of_its_network() {
+    let (mut world, _) = managed();
+    let row = ops::uuid(find_logical_switch(&world, &name(1)).expect("there"));
+    for (number, key) in [(1, 5001), (2, 7000)] {
+        let end = vtep(u8::try_from(number).expect("small"));
+        let mut locator = ops::locator("l", end);
+        locator["row"]["tunnel_key"] = json!(key);
+        let address = mac(number).to_string();
+        let learned = ops::ucast("Ucast_Macs_Local", &address, &row, &ops::named("l"));
+        world.edit(json!([locator, learned]));
+        world.run();
+    }
+    assert_eq!(news(&mut world), [("Exported", route(mac(1), vtep(1)))]);
+}

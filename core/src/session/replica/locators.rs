@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use smallvec::SmallVec;
 
-use crate::ids::Uuid;
+use crate::ids::{Uuid, Vni};
 use crate::ovsdb::rows::{LocatorKeyRow, LocatorRow, LocatorSetRow};
 
 /// `Physical_Locator` and `Physical_Locator_Set`.
@@ -15,7 +15,7 @@ pub(in crate::session) struct Locators {
     rows: BTreeMap<Uuid, Option<Ipv4Addr>>,
     by_vtep: BTreeMap<Ipv4Addr, BTreeSet<Uuid>>,
     /// Locators with a tunnel key of their own: not ours, we give the key to the logical switch.
-    keyed: BTreeSet<Uuid>,
+    keyed: BTreeMap<Uuid, i64>,
     sets: BTreeMap<Uuid, SmallVec<[Uuid; 1]>>,
 }
 
@@ -33,13 +33,21 @@ impl Locators {
     /// The locator of a tunnel end that we may refer to.
     pub(in crate::session) fn find(&self, vtep: Ipv4Addr) -> Option<Uuid> {
         let rows = self.by_vtep.get(&vtep)?;
-        rows.iter().find(|row| !self.keyed.contains(row)).copied()
+        rows.iter().find(|row| !self.keyed.contains_key(row)).copied()
     }
 
     /// The tunnel end of a locator; `None` if it is gone, or is not of our kind.
     pub(in crate::session) fn vtep(&self, locator: Uuid) -> Option<Ipv4Addr> {
         let vtep = self.rows.get(&locator).copied().flatten()?;
-        Some(vtep).filter(|_| !self.keyed.contains(&locator))
+        Some(vtep).filter(|_| !self.keyed.contains_key(&locator))
+    }
+
+    /// The tunnel end of a locator behind which the switch learned something in a network with this VNI. A key of its own
+    /// is right if it is that VNI.
+    pub(in crate::session) fn learned_at(&self, locator: Uuid, vni: Vni) -> Option<Ipv4Addr> {
+        let vtep = self.rows.get(&locator).copied().flatten()?;
+        let key = self.keyed.get(&locator);
+        Some(vtep).filter(|_| key.is_none_or(|key| *key == i64::from(vni.value())))
     }
 
     /// The tunnel end of a set, if it has exactly one locator.
@@ -84,13 +92,14 @@ impl Locators {
         }
     }
 
-    /// Records the tunnel key that a locator has of its own. Answers whether it got or lost one.
+    /// Records the tunnel key that a locator has of its own. Answers whether that is a change.
     pub(in crate::session) fn record_key(&mut self, row: Uuid, columns: Option<LocatorKeyRow>) -> bool {
-        if columns.is_some_and(|columns| columns.tunnel_key.first().is_some()) {
-            self.keyed.insert(row)
-        } else {
-            self.keyed.remove(&row)
-        }
+        let key = columns.and_then(|columns| columns.tunnel_key.first());
+        let before = match key {
+            Some(key) => self.keyed.insert(row, key),
+            None => self.keyed.remove(&row),
+        };
+        before != key
     }
 
     /// Records a set, or that it is gone.
@@ -128,8 +137,11 @@ mod tests {
         let key = LocatorKeyRow {
             tunnel_key: Set(smallvec![5]),
         };
-        locators.record_key(Uuid(2), Some(key));
+        assert!(locators.record_key(Uuid(2), Some(key.clone())) && !locators.record_key(Uuid(2), Some(key)));
         assert_eq!(locators.find(VTEP), None);
+        let vni = |number| Vni::new(number).expect("a VNI");
+        let learned = [5, 6].map(|number| locators.learned_at(Uuid(2), vni(number)));
+        assert_eq!(learned, [Some(VTEP), None], "its key is a VNI");
     }
 
     #[test]
