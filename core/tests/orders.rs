@@ -77,6 +77,7 @@ impl Bench {
                 Output::Command { conn, command } => match command {
                     Command::HandOver => self.commands.push((conn.0, "drain".into())),
                     Command::Retry => self.commands.push((conn.0, "retry".into())),
+                    Command::Confirm => self.commands.push((conn.0, "confirm".into())),
                     _ => {}
                 },
                 Output::Ordered { id, answer } => {
@@ -214,4 +215,29 @@ fn quarantined_objects_are_retried_at_one_switch_or_at_all() {
         bench.order(Order::Retry { switch }).map(|answer| answer.ok),
         Some(false)
     );
+}
+
+#[test]
+fn deletions_are_confirmed_at_the_owner_of_a_switch_and_refused_at_a_standby() {
+    let mut bench = Bench::new();
+    let confirm = || Order::Confirm {
+        switch: Some("tor2".into()),
+    };
+    assert_eq!(bench.order(confirm()).map(|answer| answer.ok), Some(true));
+    assert_eq!(bench.commands, [(2, "confirm".into())]);
+    bench.notice(2, Notice::Closed(CloseReason::Silent));
+    bench.handle(Input::Connected {
+        conn: ConnId(3),
+        peer: Peer {
+            address: (Ipv4Addr::LOCALHOST, 1).into(),
+            proxied: None,
+            certificate: None,
+        },
+        accepted_at: bench.now,
+    });
+    let switches = [("tor2".into(), SwitchRow::default())].into();
+    bench.notice(3, Notice::Identified { switches });
+    let answer = bench.order(confirm()).expect("an answer");
+    assert!(!answer.ok && answer.text.contains("does not own tor2"), "{answer:?}");
+    assert!(bench.commands.is_empty());
 }

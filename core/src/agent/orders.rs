@@ -21,11 +21,7 @@ impl Agent {
                 || Command::Retry,
                 ["tries everything again now", "try everything again now"],
             )),
-            Order::Confirm { switch } => Some(self.order_sessions(
-                switch,
-                || Command::Confirm,
-                ["deletes what was withheld", "delete what was withheld"],
-            )),
+            Order::Confirm { switch } => Some(self.confirm(switch)),
         };
         if let Some(answer) = answer {
             self.outputs.push_back(Output::Ordered { id, answer });
@@ -125,6 +121,23 @@ impl Agent {
         }
         self.leave.begin(now, Scope::One(switch, id));
         Ok(())
+    }
+
+    /// Only the owner of a switch withholds anything of it.
+    fn confirm(&mut self, switch: Option<SwitchName>) -> Answer {
+        let sessions = self.sessions.iter().map(|(_, known)| known);
+        let serves = |known: &&SessionRecord| switch.as_ref().is_none_or(|name| known.served().contains(name));
+        let serving: Vec<&SessionRecord> = sessions.filter(serves).collect();
+        if !serving.is_empty() && !serving.iter().any(|known| known.is_owner()) {
+            let which = switch.map_or_else(|| "any switch".into(), |name| name.to_string());
+            let text = format!("this agent does not own {which}: confirm at the agent that does");
+            return Answer::refused(text);
+        }
+        let done = [
+            "deletes what it withholds, if anything",
+            "delete what they withhold, if anything",
+        ];
+        self.order_sessions(switch, || Command::Confirm, done)
     }
 
     /// The sessions with one switch, or with all, receive a command; `done` is what one of them, or
