@@ -62,7 +62,7 @@ pub fn convergence(plan: &Plan) -> Duration {
     let tries = if plan.proxy.check == CheckKind::Connect { 4 } else { 2 };
     let dial = backoff(plan) * 2 + SYN_RETRIES + plan.proxy.timeout_connect.duration() * (plan.proxy.retries + 1);
     let configure = plan.agent.configured_after.duration() + QUARANTINE + ANSWER;
-    notice + dial * tries + configure + control(plan)
+    notice + dial * tries + configure + control(plan) + confirmation(plan)
 }
 
 /// The longest time that a healed core may take until its agent has a session with its control node, and complete routes: the hold
@@ -120,7 +120,15 @@ pub fn dumps(plan: &Plan) -> Duration {
 /// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, the retries of one that lost a
 /// race, and the pause before the repair of one that is edited again and again.
 pub fn broadcast(plan: &Plan) -> Duration {
-    round_trip(plan) * 20 + dumps(plan) + RETRIES + repairs(plan) + SECOND
+    round_trip(plan) * 20 + dumps(plan) + RETRIES + repairs(plan) + confirmation(plan) + SECOND
+}
+
+/// The longest time until the operator has confirmed what the brake withholds; an agent that hangs is asked again.
+fn confirmation(plan: &Plan) -> Duration {
+    match plan.agent.brake_rows {
+        0 => Duration::ZERO,
+        _ => CONFIRMS + OPERATOR * 2,
+    }
 }
 
 /// The longest pause before a repair, if every edit of the plan is one of the same object.
@@ -157,6 +165,8 @@ pub fn copies(plan: &Plan) -> Duration {
 /// What [`ATTEMPTS`](tandem_core::bounds::ATTEMPTS) attempts may wait for each other.
 const RETRIES: Duration = Duration::from_millis(3_100);
 const SECOND: Duration = Duration::from_secs(1);
+/// The time that an operator takes to confirm what an agent withholds.
+pub const CONFIRMS: Duration = Duration::from_secs(20);
 /// What the operator takes from the first agent to the last.
 const OPERATOR: Duration = Duration::from_secs(2);
 /// The slowest that rows are written, on a switch that answers at once.

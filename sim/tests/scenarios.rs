@@ -63,6 +63,43 @@ fn an_agent_whose_handshakes_keep_failing_attracts_no_switch_and_returns() {
     assert!((3..40).contains(&failed), "{failed} handshakes failed in eight minutes");
 }
 
+/// What an agent reports of a brake, and when: the words, in order, with their second.
+fn brake_words(scenario: &str) -> Vec<(u64, String)> {
+    let file = folder().join(scenario);
+    let plan = Plan::parse(&std::fs::read_to_string(file).expect("a scenario")).expect("a plan");
+    let mut words = Vec::new();
+    let report = Run::new(&plan, Detail::Outcome).finish(|entry| {
+        let word = entry.event.word();
+        if word.starts_with("Deletions") {
+            words.push((entry.at.micros() / 1_000_000, word.to_owned()));
+        }
+    });
+    assert!(report.ok(), "{report:?}");
+    words
+}
+
+#[test]
+fn networks_that_a_configuration_lost_are_withheld_and_released_or_confirmed() {
+    let words = brake_words("configuration-loses-its-networks.toml");
+    let before = |second: u64, word: &str| {
+        let all = words.iter().filter(|(at, it)| *at < second && it == word);
+        all.count()
+    };
+    assert_eq!(before(100, "DeletionsConfirmed"), 0, "{words:?}");
+    assert!(before(70, "DeletionsWithheld") > 0, "{words:?}");
+    assert!(before(100, "DeletionsReleased") > 0, "{words:?}");
+    assert!(before(300, "DeletionsConfirmed") > 0, "{words:?}");
+}
+
+#[test]
+fn routes_that_an_agent_took_with_it_are_withheld_until_the_next_owner_has_them() {
+    let words = brake_words("control-nodes-lose-the-routes-of-an-agent.toml");
+    let count = |word: &str| words.iter().filter(|(_, it)| it == word).count();
+    assert!(count("DeletionsWithheld") > 0, "{words:?}");
+    assert!(count("DeletionsReleased") > 0, "{words:?}");
+    assert_eq!(count("DeletionsConfirmed"), 0, "{words:?}");
+}
+
 #[test]
 fn every_kind_of_fault_and_every_edit_occurs_in_a_scenario() {
     let plans: Vec<Plan> = scenarios().iter().flat_map(|(_, text)| Plan::parse(text)).collect();

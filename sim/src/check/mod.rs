@@ -3,6 +3,7 @@
 //! A check receives every event, and inspects the world when something has changed that may concern it. A finding
 //! names its objects, so that a shrunk plan can be tested for the same violation of the same objects.
 
+mod brake;
 mod broadcast;
 mod contract;
 mod copies;
@@ -57,6 +58,7 @@ pub struct Violation {
 pub struct Judges {
     ways: Ways,
     lock: lock::Lock,
+    brake: brake::Brake,
     broadcast: broadcast::Broadcast,
     routes: routes::Routes,
     sequence: sequence::Sequence,
@@ -102,8 +104,9 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 13] = [
+        let checks: [&dyn Check; 14] = [
             &self.lock,
+            &self.brake,
             &self.broadcast,
             &self.routes,
             &self.sequence,
@@ -126,8 +129,9 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 13] = [
+        let checks: [&mut dyn Check; 14] = [
             &mut self.lock,
+            &mut self.brake,
             &mut self.broadcast,
             &mut self.routes,
             &mut self.sequence,

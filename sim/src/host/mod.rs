@@ -31,7 +31,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_core::agent::{self, Agent};
+use tandem_core::agent::{self, Agent, Order, OrderId};
 use tandem_core::configuration::Configuration;
 use tandem_core::health::Grade;
 use tandem_core::session::Notice;
@@ -87,6 +87,8 @@ pub enum Command {
     Drain,
     /// What TLS does to connections that are accepted from now on.
     Tls(Option<TlsFault>),
+    /// The operator confirms what the brake withholds.
+    Confirm,
     /// The services node passed its probe, or did not.
     Probed { alive: bool },
     /// The agent check of this proxy polls, and fetches the same answer as before. A world that leaves such polls out
@@ -232,6 +234,10 @@ impl Host {
                 complete,
             },
             Command::Drain => agent::Input::Drain,
+            Command::Confirm => agent::Input::Order {
+                id: OrderId(0),
+                order: Order::Confirm { switch: None },
+            },
             Command::Probed { alive } => agent::Input::Tsn { alive },
             Command::Tls(fault) => {
                 self.listener.fault = fault;

@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use tandem_core::brake::Brake;
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch, VlanId};
 use tandem_core::control::{Access, Inventory, ListedClient, ServedSwitch};
 use tandem_core::ids::PortName;
@@ -28,6 +29,8 @@ pub struct Intent {
     remote_macs: usize,
     /// The network that was removed last: it may come back.
     removed: Option<Uuid>,
+    /// Networks that the configuration has lost, and that may be back.
+    lost: BTreeMap<Uuid, Wanted>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,6 +78,7 @@ impl Intent {
             created: 0,
             remote_macs: plan.topology.remote_macs,
             removed: None,
+            lost: BTreeMap::new(),
         };
         for _ in 0..plan.topology.networks {
             intent.add(None);
@@ -90,7 +94,10 @@ impl Intent {
     /// The configuration of an agent with this name and this services node.
     pub fn configuration(&self, agent: &str, tsn: Ipv4Addr, plan: &Plan) -> Configuration {
         let usual = SessionOptions::new(agent, tsn);
+        let rows = plan.agent.brake_rows;
+        let percent = Brake::DEFAULT.percent;
         let session = SessionOptions {
+            brake: (rows > 0).then_some(Brake { percent, rows }),
             logical_switch_prefix: PREFIX.into(),
             keepalive: plan.agent.keepalive.unless_zero(),
             manager: usual.manager.clone().filter(|_| plan.agent.manager),
@@ -167,12 +174,30 @@ impl Intent {
                     std::mem::swap(&mut first.network.vni, &mut second.network.vni);
                 }
             }
+            Configure::LoseNetworks => self.lose_networks(),
             Configure::Rebind => {
                 let [first, second, _] = PORTS;
                 if let Some(mut last) = self.networks.last_entry() {
                     let last = last.get_mut();
                     last.port = if last.port == first { second } else { first };
                 }
+            }
+        }
+    }
+
+    fn lose_networks(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        if lost.is_empty() {
+            let second = self.networks.keys().nth(1).copied();
+            self.lost = second.map_or_else(BTreeMap::new, |second| self.networks.split_off(&second));
+        }
+        for (uuid, wanted) in lost {
+            let network = &wanted.network;
+            let mut others = self.networks.values();
+            // Another network may have its numbers meanwhile.
+            match others.any(|other| other.network.vni == network.vni || other.vlan == wanted.vlan) {
+                true => self.add(Some(uuid)),
+                false => drop(self.networks.insert(uuid, wanted)),
             }
         }
     }
@@ -340,6 +365,22 @@ mod tests {
         assert_eq!(vnis(&intent), [5002]);
         intent.change(Configure::SwapVnis, &mut random);
         assert_eq!(vnis(&intent), [5002], "there is nothing to swap with");
+    }
+
+    #[test]
+    fn lost_networks_are_back_the_next_time() {
+        let mut random = random(1);
+        let mut intent = Intent::new(&plan(3));
+        let before = intent.networks.clone();
+        intent.change(Configure::LoseNetworks, &mut random);
+        assert_eq!(vnis(&intent), [5001]);
+        intent.change(Configure::LoseNetworks, &mut random);
+        assert_eq!(intent.networks, before);
+        intent.change(Configure::LoseNetworks, &mut random);
+        intent.change(Configure::AddNetwork, &mut random);
+        intent.change(Configure::LoseNetworks, &mut random);
+        let numbers: BTreeSet<u32> = vnis(&intent).into_iter().collect();
+        assert_eq!(numbers, [5001, 5002, 5003, 5004].into());
     }
 
     #[test]

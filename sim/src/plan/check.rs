@@ -5,8 +5,8 @@ use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
 /// The names that [`super::Judgement`] may use: the checks of a run, and `error` for an event of that level.
-pub const JUDGED: [&str; 12] = [
-    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "L", "sequence", "error",
+pub const JUDGED: [&str; 13] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "L", "sequence", "error",
 ];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].
@@ -263,7 +263,7 @@ impl Plan {
             Fault::Reload { .. } | Fault::Reboot { .. } | Fault::Edit { .. } | Fault::Steal { .. } => {}
             Fault::Tls { .. } | Fault::TsnDeath { .. } | Fault::Intrude { .. } => {}
             Fault::Configure {
-                what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind,
+                what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind | Configure::LoseNetworks,
             } => {}
         }
     }

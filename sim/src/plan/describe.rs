@@ -63,7 +63,7 @@ fn describe_network(f: &mut fmt::Formatter<'_>, network: &Network) -> fmt::Resul
 fn describe_agent(f: &mut fmt::Formatter<'_>, agent: &Agent) -> fmt::Result {
     writeln!(
         f,
-        "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}",
+        "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}{}",
         unless_zero(agent.keepalive, "off"),
         agent.configured_after,
         agent.tls,
@@ -74,6 +74,10 @@ fn describe_agent(f: &mut fmt::Formatter<'_>, agent: &Agent) -> fmt::Result {
         match agent.stale_hold {
             Span::ZERO => String::new(),
             hold => format!(", copies held for {hold}"),
+        },
+        match agent.brake_rows {
+            0 => String::new(),
+            rows => format!(", the brake at {rows} rows"),
         }
     )
 }
@@ -243,6 +247,7 @@ impl fmt::Display for Configure {
             Self::RemoveNetwork => "remove network",
             Self::SwapVnis => "swap vnis",
             Self::Rebind => "rebind",
+            Self::LoseNetworks => "lose networks",
         })
     }
 }

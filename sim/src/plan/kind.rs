@@ -169,7 +169,13 @@ impl Edit {
 
 impl Configure {
     /// Each of them, once.
-    pub const ALL: [Self; 4] = [Self::AddNetwork, Self::RemoveNetwork, Self::SwapVnis, Self::Rebind];
+    pub const ALL: [Self; 5] = [
+        Self::AddNetwork,
+        Self::RemoveNetwork,
+        Self::SwapVnis,
+        Self::Rebind,
+        Self::LoseNetworks,
+    ];
 }
 
 #[cfg(test)]

@@ -112,6 +112,9 @@ pub struct Agent {
     pub tsn_probe: bool,
     /// How long both agents hold a copy of a route that no agent exports any more; `0s` switches it off.
     pub stale_hold: Span,
+    /// The bound of the brake in rows, beside 30 percent; 0 switches it off. An operator confirms what it withholds.
+    #[serde(skip_serializing_if = "is_off")]
+    pub brake_rows: usize,
 }
 
 /// How the proxies are set.
@@ -313,6 +316,8 @@ pub enum Configure {
     SwapVnis,
     /// The last network moves to another port.
     Rebind,
+    /// All networks but the first get lost, and are back the next time.
+    LoseNetworks,
 }
 
 impl Plan {
@@ -320,6 +325,12 @@ impl Plan {
     pub fn fault(&self, number: usize) -> Option<&Scheduled> {
         self.faults.get(number.checked_sub(1)?)
     }
+}
+
+/// Plans that were written before there was a brake stay as they are.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_off(rows: &usize) -> bool {
+    *rows == 0
 }
 
 impl Default for Topology {
@@ -358,6 +369,7 @@ impl Default for Agent {
             pair: false,
             tsn_probe: false,
             stale_hold: Span::ZERO,
+            brake_rows: 0,
         }
     }
 }

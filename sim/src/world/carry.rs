@@ -136,6 +136,7 @@ impl World {
                     node.changed = true;
                 }
             }
+            ActorEvent::Agent(crate::host::Event::Session(event)) => self.look_at_brake(host, &event.what),
             ActorEvent::Agent(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
             ActorEvent::VRouter(_) | ActorEvent::Vip(_) | ActorEvent::World(_) => {}
             ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}

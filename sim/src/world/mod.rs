@@ -96,6 +96,7 @@ impl World {
             Planned::FaultBegins(fault) => self.fault_begins(fault),
             Planned::FaultEnds(fault) => self.fault_ends(fault),
             Planned::Configure { node, life, complete } => self.configure(node, life, complete),
+            Planned::Confirm { node, life } => self.confirm(node, life),
             Planned::Reconcile(node) => self.reconcile(node),
             Planned::Tracked { node, lives } => {
                 self.deliver(node, Part::Vip, NodeInput::Vip(crate::vip::Command::Tracked(lives)))

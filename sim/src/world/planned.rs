@@ -33,6 +33,11 @@ pub(super) enum Planned {
         life: u64,
         complete: bool,
     },
+    /// The operator confirms what the brake of an agent withholds.
+    Confirm {
+        node: HostId,
+        life: u64,
+    },
     Reconcile(HostId),
     /// The script that tracks the proxy has answered.
     Tracked {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
+use tandem_core::event::What;
 
 use super::log::WorldEvent;
 use super::planned::Chore;
@@ -12,7 +13,7 @@ use super::{HostId, Kind, Node, Part, Planned, State, World};
 use crate::operator::configuration::Intent;
 use crate::operator::firmware;
 use crate::plan::Configure;
-use crate::{control, host};
+use crate::{bounds, control, host};
 
 /// How often a switch looks after itself: `ovs-vtep` polls once a second.
 const FIRMWARE: Duration = Duration::from_secs(1);
@@ -131,6 +132,27 @@ impl World {
         }
         for vrouter in self.nodes_of(Kind::is_vrouter) {
             self.send_settings(vrouter);
+        }
+    }
+
+    /// An agent withholds deletions, or takes over from one that may have: the operator looks, and confirms them later.
+    pub(super) fn look_at_brake(&mut self, host: HostId, what: &What) {
+        let withholds = matches!(what, What::DeletionsWithheld { .. } | What::Claimed { .. });
+        if withholds && self.plan.agent.brake_rows > 0 {
+            let life = self.nodes.get(host.0).map_or(0, |node| node.lives);
+            self.schedule(self.now + bounds::CONFIRMS, Planned::Confirm { node: host, life });
+        }
+    }
+
+    pub(super) fn confirm(&mut self, host: HostId, life: u64) {
+        let Some(node) = self.nodes.get(host.0).filter(|node| node.lives == life) else {
+            return;
+        };
+        match node.state {
+            State::Running => self.deliver(host, Part::Program, NodeInput::Agent(host::Command::Confirm)),
+            // The program answers when it goes on.
+            State::Paused => self.schedule(self.now + BETWEEN_AGENTS, Planned::Confirm { node: host, life }),
+            State::Down | State::Dark => {}
         }
     }
 

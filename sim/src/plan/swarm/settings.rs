@@ -63,6 +63,7 @@ pub(super) fn agent(choices: &mut Choices) -> Agent {
         pair: false,
         tsn_probe: false,
         stale_hold: Span::ZERO,
+        brake_rows: 0,
     }
 }
 
