@@ -98,6 +98,10 @@ mutants! {
         "A control node admits any valid certificate under any name: another node takes the place of an agent.";
     TunnelEndNotChecked = "tunnel-end-not-checked", "S9",
         "A client may publish any tunnel end: it draws the frames of others to itself.";
+    SwitchNotIdentified = "switch-not-identified", "S9",
+        "A switch may show any valid certificate: a second box that has its name is programmed.";
+    RepairsNotSlowed = "repairs-not-slowed", "S7",
+        "What another program undoes is written again at once, as often as it happens.";
 }
 
 impl fmt::Display for Mutant {

@@ -120,7 +120,7 @@ pub fn dumps(plan: &Plan) -> Duration {
 /// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, the retries of one that lost a
 /// race, and the pause before the repair of one that is edited again and again.
 pub fn broadcast(plan: &Plan) -> Duration {
-    round_trip(plan) * 20 + dumps(plan) + RETRIES + repairs(plan) + confirmation(plan) + SECOND
+    round_trip(plan) * 20 + dumps(plan) + RETRIES + repairs(plan) + confirmation(plan) + room(plan) + SECOND
 }
 
 /// The longest time until the operator has confirmed what the brake withholds; an agent that hangs is asked again.
@@ -131,12 +131,22 @@ fn confirmation(plan: &Plan) -> Duration {
     }
 }
 
+/// The longest time that a server may have no room, and then the pause before the next probe: it is not longer than that.
+fn room(plan: &Plan) -> Duration {
+    let full = plan.faults.iter().filter(|it| it.fault.kind() == Kind::Full);
+    let lasts = full.filter_map(|it| it.lasts).max().unwrap_or(Span::ZERO);
+    let probe = lasts.duration().min(tandem_core::bounds::ROOM_PROBE_LONGEST);
+    lasts.duration() + probe + if lasts > Span::ZERO { SECOND } else { Duration::ZERO }
+}
+
 /// The longest pause before a repair, if every edit of the plan is one of the same object.
 fn repairs(plan: &Plan) -> Duration {
     let edits = plan.faults.iter().filter(|it| it.fault.kind() == Kind::Edit).count();
     let doublings = u32::try_from(edits.saturating_sub(1).min(16)).unwrap_or_default();
     let pause = tandem_core::bounds::REPAIR_FIRST * 2u32.pow(doublings);
-    if edits < 2 {
+    if plan.faults.iter().any(|it| it.fault.kind() == Kind::Undo) {
+        tandem_core::bounds::REPAIR_LONGEST
+    } else if edits < 2 {
         Duration::ZERO
     } else {
         pause.min(tandem_core::bounds::REPAIR_LONGEST)

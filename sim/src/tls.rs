@@ -1,18 +1,23 @@
 //! The cost and the failures of TLS, without cryptography.
 //!
 //! Three flights, as in TLS 1.3: hello, the server's answer, finished; then plaintext, as it is. A flight costs its
-//! sender processor time. A peer that sends anything else is refused.
+//! sender processor time. A peer that sends anything else is refused. A client may have a certificate with a name, which
+//! stands in its last flight; one that has ended is refused.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tandem_core::Time;
+use tandem_core::machine::{Certificate, Fingerprint};
 
 use crate::plan::TlsFault;
 
 const HELLO: &[u8] = b"[client hello]";
 const ANSWER: &[u8] = b"[server hello, certificate, finished]";
 const FINISHED: &[u8] = b"[certificate, finished]";
+const NAMED: &[u8] = b"[certificate of ";
+const FINISH: &[u8] = b", finished]";
+const ENDED: &[u8] = b"[ended certificate, finished]";
 const ALERT: &[u8] = b"[alert]";
 
 /// How much longer a slow handshake takes at the server.
@@ -26,7 +31,20 @@ pub struct Tls {
     fault: Option<TlsFault>,
     partial: Vec<u8>,
     ready_at: Option<Time>,
-    send: VecDeque<&'static [u8]>,
+    send: VecDeque<Vec<u8>>,
+    shown: Shown,
+}
+
+/// The certificate of a client.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Shown {
+    /// Any, of which nothing matters.
+    #[default]
+    Any,
+    /// One with this name.
+    Named(String),
+    /// One that has ended.
+    Ended,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +62,9 @@ pub enum TlsError {
     /// The server sent an alert.
     #[error("the handshake was refused")]
     Refused,
+    /// The certificate of the client has ended.
+    #[error("the certificate has ended")]
+    Ended,
     /// Something else came.
     #[error("the peer does not speak TLS")]
     NotTls,
@@ -53,7 +74,7 @@ impl Tls {
     /// The end that dialled. It has its first flight to send.
     pub fn client(work: Duration) -> Self {
         Self {
-            send: VecDeque::from([HELLO]),
+            send: VecDeque::from([HELLO.to_vec()]),
             ..Self::server(work, None).at(Step::AwaitAnswer)
         }
     }
@@ -72,7 +93,20 @@ impl Tls {
             partial: Vec::new(),
             ready_at: None,
             send: VecDeque::new(),
+            shown: Shown::Any,
         }
+    }
+
+    /// A client with this certificate.
+    #[must_use]
+    pub fn showing(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    /// The certificate of the client.
+    pub fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// Whether plaintext may flow.
@@ -91,15 +125,14 @@ impl Tls {
             return Ok(data);
         }
         self.partial.extend(data);
-        let expected = match self.step {
-            Step::AwaitHello => HELLO,
-            Step::AwaitAnswer => ANSWER,
-            Step::AwaitFinished => FINISHED,
-            Step::Open => &[],
-        };
         if self.partial.starts_with(ALERT) {
             return Err(TlsError::Refused);
         }
+        let expected = match self.step {
+            Step::AwaitHello => HELLO,
+            Step::AwaitAnswer => ANSWER,
+            Step::AwaitFinished | Step::Open => return self.finish(),
+        };
         if !self.partial.starts_with(expected) {
             let so_far = expected.starts_with(&self.partial) || ALERT.starts_with(&self.partial);
             return if so_far { Ok(Vec::new()) } else { Err(TlsError::NotTls) };
@@ -107,19 +140,46 @@ impl Tls {
         self.partial.drain(..expected.len());
         match self.step {
             Step::AwaitHello if self.fault == Some(TlsFault::Refused) => {
-                self.send.push_back(ALERT);
+                self.send.push_back(ALERT.to_vec());
                 return Err(TlsError::Refused);
             }
             Step::AwaitHello if self.fault == Some(TlsFault::Stalled) => {}
             Step::AwaitHello | Step::AwaitAnswer => self.ready_at = Some(now + self.work),
-            Step::AwaitFinished | Step::Open => self.step = Step::Open,
+            Step::AwaitFinished | Step::Open => {}
         }
+        Ok(Vec::new())
+    }
+
+    /// The last flight of a client arrives, and its certificate with it.
+    fn finish(&mut self) -> Result<Vec<u8>, TlsError> {
+        let Some(end) = self.partial.iter().position(|byte| *byte == b']') else {
+            let begins = |flight: &[u8]| flight.starts_with(&self.partial);
+            let so_far = [FINISHED, ENDED, NAMED].into_iter().any(begins) || self.partial.starts_with(NAMED);
+            return if so_far { Ok(Vec::new()) } else { Err(TlsError::NotTls) };
+        };
+        let flight: Vec<u8> = self.partial.drain(..=end).collect();
+        self.shown = match &*flight {
+            FINISHED => Shown::Any,
+            ENDED => {
+                self.send.push_back(ALERT.to_vec());
+                return Err(TlsError::Ended);
+            }
+            flight => {
+                let name = flight.strip_prefix(NAMED).and_then(|rest| rest.strip_suffix(FINISH));
+                Shown::Named(String::from_utf8_lossy(name.ok_or(TlsError::NotTls)?).into_owned())
+            }
+        };
+        self.step = Step::Open;
         // Plaintext may follow at once.
-        Ok(if self.is_open() {
-            std::mem::take(&mut self.partial)
-        } else {
-            Vec::new()
-        })
+        Ok(std::mem::take(&mut self.partial))
+    }
+
+    fn last_flight(&self) -> Vec<u8> {
+        match &self.shown {
+            Shown::Any => FINISHED.to_vec(),
+            Shown::Named(name) => [NAMED, name.as_bytes(), FINISH].concat(),
+            Shown::Ended => ENDED.to_vec(),
+        }
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
@@ -127,8 +187,8 @@ impl Tls {
         if self.ready_at.is_some_and(|at| at <= now) {
             self.ready_at = None;
             let (flight, next) = match self.step {
-                Step::AwaitAnswer => (FINISHED, Step::Open),
-                Step::AwaitHello | Step::AwaitFinished | Step::Open => (ANSWER, Step::AwaitFinished),
+                Step::AwaitAnswer => (self.last_flight(), Step::Open),
+                Step::AwaitHello | Step::AwaitFinished | Step::Open => (ANSWER.to_vec(), Step::AwaitFinished),
             };
             self.send.push_back(flight);
             self.step = next;
@@ -137,7 +197,7 @@ impl Tls {
 
     /// The next flight to send.
     pub fn poll_send(&mut self) -> Option<Vec<u8>> {
-        self.send.pop_front().map(<[u8]>::to_vec)
+        self.send.pop_front()
     }
 
     /// When to come back.
@@ -148,6 +208,21 @@ impl Tls {
     fn at(mut self, step: Step) -> Self {
         self.step = step;
         self
+    }
+}
+
+/// A certificate with these names, and no others with the same fingerprint.
+pub fn certificate(names: &[&str]) -> Certificate {
+    let mut fingerprint = [0; 32];
+    let bytes = names.iter().flat_map(|name| name.bytes());
+    fingerprint.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    Certificate {
+        fingerprint: Fingerprint(fingerprint),
+        identities: names.clone(),
+        names,
+        not_after_unix_s: i64::MAX,
+        pinned_only: false,
     }
 }
 
@@ -208,6 +283,20 @@ mod tests {
         server.wake(Time::ORIGIN + WORK);
         let data = [FINISHED, b"{}"].concat();
         assert_eq!(server.receive(Time::ORIGIN + WORK, data), Ok(b"{}".to_vec()));
+    }
+
+    #[test]
+    fn the_server_receives_the_name_in_the_certificate_of_the_client() {
+        let shown = Shown::Named("tor1".into());
+        let mut server = Tls::server(WORK, None);
+        shake(&mut Tls::client(WORK).showing(shown.clone()), &mut server).expect("an open connection");
+        assert_eq!(server.shown(), &shown);
+    }
+
+    #[test]
+    fn a_certificate_that_has_ended_is_refused() {
+        let mut client = Tls::client(WORK).showing(Shown::Ended);
+        assert_eq!(shake(&mut client, &mut Tls::server(WORK, None)), Err(TlsError::Ended));
     }
 
     #[test]

@@ -78,3 +78,49 @@ fn a_listed_client_publishes_no_tunnel_end_of_others() {
     }
     assert_eq!(said(&events, "ClientRefused"), [""; 0]);
 }
+
+#[test]
+fn a_box_with_the_certificate_of_another_name_is_not_programmed() {
+    let events = events("twin-with-another-certificate");
+    let closed = said(&events, "Closed").iter().filter(|it| it.contains("certificate"));
+    assert!(closed.count() > 5, "the twin hardly came");
+    let written = said(&events, "Committed").iter().filter(|it| it.starts_with("twin:"));
+    let by_agents: Vec<_> = written.filter(|it| it.contains("tandem agent")).collect();
+    assert!(by_agents.is_empty(), "{by_agents:?}");
+}
+
+#[test]
+fn of_two_boxes_with_one_name_the_one_at_another_tunnel_end_is_not_programmed() {
+    let events = events("twin-at-another-tunnel-end");
+    let written = said(&events, "Committed").iter().filter(|it| it.starts_with("twin:"));
+    let by_agents: Vec<_> = written.filter(|it| it.contains("tandem agent")).collect();
+    assert!(by_agents.is_empty(), "{by_agents:?}");
+    let owners = said(&events, "Claimed").len();
+    assert_eq!(owners, 2, "each switch has had one owner");
+}
+
+#[test]
+fn a_certificate_that_has_ended_costs_its_switch_alone_the_owner() {
+    let events = events("certificate-of-a-switch-ends");
+    let refused = said(&events, "HandshakeFailed");
+    assert!(refused.len() > 5, "{refused:?}");
+    assert!(refused.iter().all(|it| it.contains("has ended")), "{refused:?}");
+    // An agent without any other switch may not be to blame, and tries again; the one that serves tor1 stays fit.
+    for agent in ["agent-a:", "agent-b:"] {
+        let last = said(&events, "Graded").iter().rfind(|it| it.starts_with(agent));
+        assert!(last.is_some_and(|it| it.ends_with(" fit")), "{last:?}");
+    }
+    let claims = said(&events, "Claimed").len();
+    assert_eq!(claims, 3, "tor1 once, tor2 before and after");
+}
+
+#[test]
+fn a_lock_that_fences_nothing_is_granted_and_nothing_is_written() {
+    let events = events("clustered-database");
+    assert!(!said(&events, "Unfenced").is_empty(), "no agent noticed");
+    let written: Vec<_> = said(&events, "Committed")
+        .iter()
+        .filter(|it| it.contains("tandem agent"))
+        .collect();
+    assert!(written.is_empty(), "{written:?}");
+}

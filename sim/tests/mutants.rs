@@ -70,6 +70,8 @@ fn story(mutant: Mutant) -> Story {
         Mutant::SlowClientDelaysAll => one_agent_reads_slowly,
         Mutant::NameNotChecked => a_name_is_taken_at_a_control_node,
         Mutant::TunnelEndNotChecked => a_client_publishes_foreign_tunnel_ends,
+        Mutant::SwitchNotIdentified => a_box_has_the_name_of_a_switch,
+        Mutant::RepairsNotSlowed => another_program_undoes_what_is_written,
     }
 }
 
@@ -316,6 +318,17 @@ fn a_client_publishes_foreign_tunnel_ends(mutant: Option<Mutant>) -> bool {
         mutant,
         include_str!("../../scenarios/foreign-tunnel-end-published.toml"),
     )
+}
+
+fn a_box_has_the_name_of_a_switch(mutant: Option<Mutant>) -> bool {
+    goes_wrong(
+        mutant,
+        include_str!("../../scenarios/twin-with-another-certificate.toml"),
+    )
+}
+
+fn another_program_undoes_what_is_written(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/another-writer-undoes.toml"))
 }
 
 /// Each agent in its turn, so that the owner is among them.

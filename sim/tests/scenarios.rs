@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tandem_core::event::LogEvent;
-use tandem_sim::plan::{Configure, Edit, Intrusion, Judgement, Kind, Plan, Span, TlsFault};
+use tandem_sim::plan::{Configure, DiskFault, Edit, Intrusion, Judgement, Kind, Plan, Span, TlsFault};
 use tandem_sim::run::{Detail, Run};
 
 #[test]
@@ -110,6 +110,7 @@ fn every_kind_of_fault_and_every_edit_occurs_in_a_scenario() {
     let described: BTreeSet<String> = faults.iter().map(|fault| fault.fault.to_string()).collect();
     let words = Edit::ALL.map(|edit| edit.to_string()).into_iter();
     let words = words.chain(Configure::ALL.map(|what| what.to_string()));
+    let words = words.chain(DiskFault::ALL.map(|how| how.to_string()));
     let words = words.chain(Intrusion::ALL.map(|how| how.to_string()));
     for word in words.chain(TlsFault::ALL.map(|how| how.to_string())) {
         assert!(described.iter().any(|fault| fault.ends_with(&word)), "{word}");
@@ -199,6 +200,7 @@ fn vocabulary() -> BTreeSet<String> {
         }
     }
     words.extend(Kind::ALL.map(|kind| kind.name().to_owned()));
+    words.extend(DiskFault::ALL.map(|how| how.to_string()));
     words.extend(Intrusion::ALL.map(|how| how.to_string().replace(' ', "_")));
     words.extend(["connect", "echo", "tls"].map(str::to_owned));
     words.extend(tandem_sim::plan::check::JUDGED.map(str::to_owned));

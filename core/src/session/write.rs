@@ -87,7 +87,8 @@ impl Session {
     /// An object that another client keeps changing is repaired later, if it differs at all. Answers it if it is to be
     /// planned now.
     fn postpone(&mut self, now: Time, permit: &Permit, lane: Lane, candidate: Candidate) -> Option<Candidate> {
-        let Some(until) = self.reconciler.repair_until(now, &candidate) else {
+        let until = self.reconciler.repair_until(now, &candidate);
+        let Some(until) = until.filter(|_| !planted!(self, RepairsNotSlowed)) else {
             return Some(candidate);
         };
         let step = plan::object(&self.view(now), lane, &candidate.object, &mut permit.transaction(""));

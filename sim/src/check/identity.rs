@@ -1,7 +1,8 @@
-//! S9: a certificate is a name: no control node admits a client under the name of another, and no route of an intruder
-//! reaches an agent, a vRouter or a switch.
+//! S9: a certificate is a name: no control node admits a client under the name of another, no route of an intruder reaches
+//! an agent, a vRouter or a switch, and no agent programs a box that has the name of a switch but is another one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tandem_core::Mac;
 use tandem_core::agent::uplinks;
@@ -9,9 +10,12 @@ use tandem_core::control::Event as NodeEvent;
 
 use super::{Check, Findings, Scene};
 use crate::switch::{Commit, Writer};
-use crate::world::World;
 use crate::world::log::{ActorEvent, Entry};
-use crate::{control, host, intruder};
+use crate::world::{TWIN, World};
+use crate::{control, device, host, intruder};
+
+/// Without certificates: how long agents may take to find out which of two switches of one name is the right one.
+const SETTLED: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Identity;
@@ -21,8 +25,18 @@ impl Check for Identity {
         "S9"
     }
 
-    fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+    fn on_event(&mut self, entry: &Entry, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         match &entry.event {
+            ActorEvent::Switch(device::Event::Committed(committed)) if committed.by.is_some() => {
+                let Some(switch) = world.twin_of().filter(|_| &*entry.node == TWIN) else {
+                    return;
+                };
+                let is_settled = ways.steady.held_for(switch, world.now()) >= SETTLED;
+                if world.plan().switch.certificates || is_settled {
+                    let comment = committed.comments.join("; ");
+                    found.add([switch], format!("the twin of {switch} was programmed: {comment}"));
+                }
+            }
             ActorEvent::Control(control::Event::Node(NodeEvent::ClientUp { client, address })) => {
                 if let Some(other) = taken_by(world, client.as_str(), *address) {
                     let what = format!("{} admitted {other} under the name {client}", entry.node);

@@ -1,4 +1,4 @@
-//! S1: no agent commits anything without holding the lock at that moment.
+//! S1: no agent commits anything without holding the lock at that moment, or where a lock fences nothing.
 //!
 //! Since a lock has one holder, no other agent can point a right broadcast row away from the owner's services node.
 
@@ -14,9 +14,13 @@ impl Check for Lock {
         "S1"
     }
 
-    fn on_commit(&mut self, switch: &str, commit: &Commit, _scene: Scene<'_>, found: &mut Findings) {
+    fn on_commit(&mut self, switch: &str, commit: &Commit, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         // Every client that dials in is an agent, except the thief, which writes nothing.
         let Writer::Remote(conn) = commit.by else { return };
+        let model = world.plan().switch.model;
+        if !model.fences() {
+            found.add([switch], format!("{conn} wrote to a server that is {model}"));
+        }
         if !commit.locks.contains(LOCK) {
             let comment = commit.comments.join("; ");
             found.add([switch], format!("{conn} wrote without the lock: {comment}"));

@@ -12,9 +12,8 @@ use crate::world::log::{ActorEvent, Entry, WorldEvent};
 
 /// What an error may be explained by: the word of the event, a part of its text, and a fault that is not long over.
 ///
-/// Nothing needs one so far: whatever the faults of a plan do is the environment's fault or the peer's, and those are
-/// warnings. What is left are our own bugs, and switches without locks, of which there are none here.
-const EXCUSES: &[(&str, &str, Kind)] = &[];
+/// Whatever most faults of a plan do is the environment's fault or the peer's, and those are warnings.
+const EXCUSES: &[(&str, &str, Kind)] = &[("WritesStopped", "No space left on device", Kind::Full)];
 
 /// How long after its end a fault still explains something.
 const RECENT: Duration = Duration::from_secs(30);

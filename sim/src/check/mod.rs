@@ -7,6 +7,7 @@ mod brake;
 mod broadcast;
 mod contract;
 mod copies;
+mod fights;
 mod foreign;
 mod identity;
 mod keepalive;
@@ -70,6 +71,7 @@ pub struct Judges {
     copies: copies::Copies,
     foreign: foreign::Foreign,
     identity: identity::Identity,
+    fights: fights::Fights,
     loudness: loudness::Loudness,
 }
 
@@ -104,7 +106,7 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 14] = [
+        let checks: [&dyn Check; 15] = [
             &self.lock,
             &self.brake,
             &self.broadcast,
@@ -118,6 +120,7 @@ impl Judges {
             &self.copies,
             &self.foreign,
             &self.identity,
+            &self.fights,
             &self.loudness,
         ];
         checks.iter().filter_map(|check| check.due()).min()
@@ -129,7 +132,7 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 14] = [
+        let checks: [&mut dyn Check; 15] = [
             &mut self.lock,
             &mut self.brake,
             &mut self.broadcast,
@@ -143,6 +146,7 @@ impl Judges {
             &mut self.copies,
             &mut self.foreign,
             &mut self.identity,
+            &mut self.fights,
             &mut self.loudness,
         ];
         let scene = Scene {

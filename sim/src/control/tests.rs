@@ -64,6 +64,7 @@ fn agent() -> Host {
             control_nodes: vec![NODE],
             stale_hold: None,
             pair: false,
+            disk: None,
         },
     )
 }

@@ -70,7 +70,8 @@ impl Device {
         };
         let way = self.remotes.get(&connection.target).map(|remote| &remote.way);
         if matches!(way, Some(Way::Dial { tls: true, .. })) {
-            connection.tls = self.options.tls.map(Tls::client);
+            let shown = &self.options.certificate;
+            connection.tls = self.options.tls.map(|work| Tls::client(work).showing(shown.clone()));
         }
         self.shake(conn);
     }

@@ -33,7 +33,7 @@ pub use target::{Target, TargetError};
 
 use crate::socket;
 use crate::switch::{self, Commit, Switch};
-use crate::tls::Tls;
+use crate::tls::{Shown, Tls};
 use connection::Connection;
 use remote::{Remote, Way};
 
@@ -77,6 +77,8 @@ pub struct Options {
     /// What a flight of the modelled TLS takes of the processor, for `ssl:` and `pssl:`. `None`: TLS is the
     /// environment's business, and it may ask [`Device::is_tls`].
     pub tls: Option<Duration>,
+    /// The certificate that it shows when it dials.
+    pub certificate: Shown,
     /// The lock whose holder is reported.
     pub lock: String,
     /// Whether commits are kept for [`Device::take_commits`]. The caller then has to take them.
@@ -91,6 +93,7 @@ impl Options {
             startup: Startup::default(),
             remotes: Vec::new(),
             tls: None,
+            certificate: Shown::Any,
             lock: "tandem".to_owned(),
             keep_commits: false,
         }
@@ -234,6 +237,11 @@ impl Device {
     pub fn is_tls_at(&self, address: SocketAddrV4) -> bool {
         let mut ways = self.remotes.values().map(|remote| &remote.way);
         ways.any(|way| matches!(way, Way::Listen { at, tls: true } if *at == address))
+    }
+
+    /// It shows this certificate from now on, when it dials.
+    pub fn show(&mut self, certificate: Shown) {
+        self.options.certificate = certificate;
     }
 
     /// Changes the tunnel end in its start-up configuration.

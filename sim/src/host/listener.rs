@@ -9,7 +9,7 @@ use tandem_core::{CloseReason, CloseWhy, ConnId, Deadline, Fault, Peer, Time, ag
 use super::Why;
 use crate::plan::TlsFault;
 use crate::socket::Outcome;
-use crate::tls::{Tls, TlsError};
+use crate::tls::{Shown, Tls, TlsError, certificate};
 
 /// From accept to the end of TLS.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -180,7 +180,10 @@ impl Handshake {
             peer: Peer {
                 address: SocketAddr::V4(self.from),
                 proxied: None,
-                certificate: None,
+                certificate: match self.tls.shown() {
+                    Shown::Named(name) => Some(certificate(&[name])),
+                    Shown::Any | Shown::Ended => None,
+                },
             },
             accepted_at: self.accepted_at,
         }
@@ -189,7 +192,7 @@ impl Handshake {
 
 fn failed(error: TlsError) -> CloseWhy {
     let fault = match error {
-        TlsError::Refused => Fault::Environment,
+        TlsError::Refused | TlsError::Ended => Fault::Environment,
         TlsError::NotTls => Fault::PeerMisbehaved,
     };
     CloseWhy::new(CloseReason::HandshakeFailed, error.to_string()).with_fault(fault)

@@ -34,6 +34,7 @@ use std::time::Duration;
 use tandem_core::agent::{self, Agent, Order, OrderId};
 use tandem_core::configuration::Configuration;
 use tandem_core::health::Grade;
+use tandem_core::remembered::Remembered;
 use tandem_core::session::Notice;
 use tandem_core::status::AgentStatus;
 use tandem_core::xmpp::stream::Input as StreamInput;
@@ -53,7 +54,7 @@ pub use why::Why;
 /// The options of an agent host.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where switches connect; taken once the agent has been fit.
+    /// Where switches connect; taken once the agent may own a switch.
     pub listen: SocketAddrV4,
     /// Where a proxy's echo check connects; taken at once.
     pub health: SocketAddrV4,
@@ -73,6 +74,8 @@ pub struct Options {
     pub stale_hold: Option<Duration>,
     /// Whether the agent exchanges reports with the other agent of its pair.
     pub pair: bool,
+    /// The content of the file in which an earlier life remembered its configuration, or nothing; `None` without a disk.
+    pub disk: Option<Vec<u8>>,
 }
 
 /// A command to an agent host.
@@ -118,6 +121,8 @@ pub struct Host {
     alarms: Alarms,
     announcements: Announcements,
     listening: bool,
+    /// A file to be written.
+    file: Option<Vec<u8>>,
     /// The process has nothing left to do.
     over: bool,
     now: Time,
@@ -154,6 +159,7 @@ impl Host {
             alarms: Alarms::default(),
             announcements: Announcements::default(),
             listening: false,
+            file: None,
             over: false,
             now: Time::ORIGIN,
             outputs: VecDeque::new(),
@@ -169,6 +175,7 @@ impl Host {
                 complete,
             });
         } else {
+            host.read();
             host.wake();
         }
         host.deliver();
@@ -195,6 +202,24 @@ impl Host {
                 self.check_announced();
                 Outcome::AgentCheck(text.into())
             }
+        }
+    }
+
+    /// Takes the content of the file in which the agent remembers its configuration, when it is to be written.
+    pub fn take_file(&mut self) -> Option<Vec<u8>> {
+        self.file.take()
+    }
+
+    /// A file that cannot be used is ignored.
+    fn read(&mut self) {
+        let session = &self.options.configuration.session;
+        let file = self.options.disk.clone().unwrap_or_default();
+        if let Ok(remembered) = Remembered::decode(&file, &session.agent) {
+            let revision = remembered.revision;
+            let configuration = Arc::new(remembered.configuration(session.clone()));
+            let read = agent::uplinks::Input::Remembered(configuration, revision);
+            self.mailbox
+                .post(Lane::Environment, Letter::Agent(agent::Input::Uplink(read)));
         }
     }
 
@@ -397,8 +422,19 @@ impl Host {
                 }
                 // The checks find lasting disagreement by the state of the switches.
                 agent::Output::Pair(_) | agent::Output::Ordered { .. } => {}
-                // A host of the simulated world has no disk for it.
-                agent::Output::Remember { .. } => {}
+                agent::Output::Remember {
+                    configuration,
+                    revision,
+                } => {
+                    let remembered = self
+                        .options
+                        .disk
+                        .is_some()
+                        .then(|| Remembered::new(&configuration, revision));
+                    self.file = remembered
+                        .map(|remembered| remembered.encode())
+                        .or_else(|| self.file.take());
+                }
                 agent::Output::Graded { grade, .. } => self.graded(grade),
                 agent::Output::Drained => self.over = true,
             }
@@ -416,7 +452,7 @@ impl Host {
     fn graded(&mut self, grade: Grade) {
         self.report(Event::Graded(grade));
         // Before that, no agent could claim the switch.
-        if grade == Grade::Fit && !self.listening {
+        if grade.may_own() && !self.listening {
             self.listening = true;
             let at = self.options.listen;
             self.outputs.push_back(Output::Listen { at });

@@ -52,6 +52,7 @@ pub(super) fn options() -> Options {
         control_nodes: Vec::new(),
         stale_hold: None,
         pair: false,
+        disk: None,
     }
 }
 

@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tandem_core::brake::Brake;
-use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch, VlanId};
+use tandem_core::configuration::{CertificateRule, Configuration, Network, SessionOptions, Switch, VlanId};
 use tandem_core::control::{Access, Inventory, ListedClient, ServedSwitch};
 use tandem_core::ids::PortName;
 use tandem_core::{Mac, SwitchName, Uuid, Vni};
@@ -21,6 +21,8 @@ use crate::plan::{Configure, Plan};
 pub struct Intent {
     seed: u64,
     switches: BTreeMap<SwitchName, Ipv4Addr>,
+    /// A switch must have a certificate with its name.
+    certificates: bool,
     /// In the order in which they were created.
     networks: BTreeMap<Uuid, Wanted>,
     /// Networks that there have been.
@@ -74,6 +76,7 @@ impl Intent {
         let mut intent = Self {
             seed: plan.seed,
             switches: names.map(|name| (name.as_str().into(), vtep_of(&name))).collect(),
+            certificates: plan.switch.certificates,
             networks: BTreeMap::new(),
             created: 0,
             remote_macs: plan.topology.remote_macs,
@@ -135,13 +138,15 @@ impl Intent {
         for (uuid, wanted) in &self.networks {
             ports.entry(wanted.port.into()).or_default().insert(wanted.vlan, *uuid);
         }
-        let switch = move |vtep| Switch {
+        let certificates = self.certificates;
+        let switch = move |name: &SwitchName, vtep| Switch {
             vtep: Some(vtep),
+            certificate: certificates.then(|| CertificateRule::Named(name.to_string())),
             ports: ports.clone(),
             ..Switch::default()
         };
         let switches = self.switches.iter();
-        switches.map(move |(name, vtep)| (name.clone(), switch(*vtep)))
+        switches.map(move |(name, vtep)| (name.clone(), switch(name, *vtep)))
     }
 
     /// What is known before everything is: half of the networks are missing, and always the same ones.

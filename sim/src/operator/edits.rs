@@ -54,6 +54,20 @@ pub fn edit(
     edits.draft.finish()
 }
 
+/// Deletes the rows of a remote MAC in logical switches of ours.
+pub fn undo(switch: &Switch, mac: Mac) -> Option<Value> {
+    let networks = switch.rows("Logical_Switch");
+    let ours = networks.filter(|(_, row)| !view::is_foreign(row)).map(|(row, _)| row);
+    let mut draft = Draft::on(switch);
+    for network in ours.collect::<Vec<_>>() {
+        let rows = view::rows_of(switch, "Ucast_Macs_Remote", network);
+        for (row, _) in rows.filter(|(_, row)| view::mac(row) == Some(mac)) {
+            draft.delete("Ucast_Macs_Remote", row);
+        }
+    }
+    draft.finish()
+}
+
 /// An operator at the switch.
 struct Edits<'a> {
     switch: &'a Switch,

@@ -261,7 +261,20 @@ impl Plan {
             Fault::Crash { .. } | Fault::PowerLoss { .. } | Fault::Pause { .. } | Fault::Drain { .. } => {}
             Fault::Cut { .. } | Fault::Isolate { .. } | Fault::Jam { .. } | Fault::Reset { .. } => {}
             Fault::Reload { .. } | Fault::Reboot { .. } | Fault::Edit { .. } | Fault::Steal { .. } => {}
+            Fault::Twin { .. } => {
+                let twins = self.faults.iter().filter(|it| it.fault.kind() == Kind::Twin);
+                wrong.unless(twins.count() == 1, "a world has one twin at most");
+            }
+            Fault::Disk { .. } => wrong.unless(
+                self.agent.remember && self.topology.control_nodes > 0,
+                "there is no such file without `agent.remember = true` and control nodes",
+            ),
+            Fault::Expire { .. } => wrong.unless(
+                self.switch.certificates,
+                "switches have certificates only with `switch.certificates = true`",
+            ),
             Fault::Tls { .. } | Fault::TsnDeath { .. } | Fault::Intrude { .. } => {}
+            Fault::Undo { .. } | Fault::Full { .. } => {}
             Fault::Configure {
                 what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind | Configure::LoseNetworks,
             } => {}

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{
-    Agent, Configure, Edit, Fault, Intrusion, Judgement, Kind, Network, Plan, Proxy, Role, Scheduled, Span, Switch,
-    TlsFault, Topology, Workload,
+    Agent, Configure, DiskFault, Edit, Fault, Intrusion, Judgement, Kind, Network, Plan, Proxy, Role, Scheduled, Span,
+    Switch, TlsFault, Topology, Workload,
 };
 use crate::socket::CheckKind;
+use tandem_core::status::ServerModel;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +64,7 @@ fn describe_network(f: &mut fmt::Formatter<'_>, network: &Network) -> fmt::Resul
 fn describe_agent(f: &mut fmt::Formatter<'_>, agent: &Agent) -> fmt::Result {
     writeln!(
         f,
-        "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}{}",
+        "agents     keepalive {}, configured after {}, TLS {}, Manager row {}, {} know no switch{}{}{}{}{}",
         unless_zero(agent.keepalive, "off"),
         agent.configured_after,
         agent.tls,
@@ -71,6 +72,7 @@ fn describe_agent(f: &mut fmt::Formatter<'_>, agent: &Agent) -> fmt::Result {
         agent.strangers,
         if agent.pair { ", a pair" } else { "" },
         if agent.tsn_probe { ", services nodes probed" } else { "" },
+        if agent.remember { ", remember" } else { "" },
         match agent.stale_hold {
             Span::ZERO => String::new(),
             hold => format!(", copies held for {hold}"),
@@ -120,7 +122,7 @@ fn describe_proxy(f: &mut fmt::Formatter<'_>, proxy: &Proxy) -> fmt::Result {
 fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) -> fmt::Result {
     writeln!(
         f,
-        "switches   schema {}, {}, {targets} targets, back-off {}, probe {}",
+        "switches   schema {}, {}, {targets} targets, back-off {}, probe {}{}",
         switch.schema,
         if switch.monitor_cond {
             "monitor_cond"
@@ -132,12 +134,22 @@ fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) 
             .map_or_else(|| "default".into(), |span| format!("up to {span}")),
         switch
             .inactivity_probe
-            .map_or_else(|| "default".into(), |span| unless_zero(span, "off"))
+            .map_or_else(|| "default".into(), |span| unless_zero(span, "off")),
+        if switch.certificates {
+            ", certificates with their names"
+        } else {
+            ""
+        }
     )?;
     writeln!(
         f,
-        "databases  {} foreign logical switches, a dump takes {} us a row",
-        switch.foreign, switch.dump_us_per_row
+        "databases  {}{} foreign logical switches, a dump takes {} us a row",
+        match switch.model {
+            ServerModel::Standalone => String::new(),
+            model @ (ServerModel::Clustered | ServerModel::Relay) => format!("{model}, "),
+        },
+        switch.foreign,
+        switch.dump_us_per_row
     )
 }
 
@@ -195,6 +207,11 @@ impl fmt::Display for Fault {
             Self::Tls { agent, how } => write!(f, "{kind} of {agent} {how}"),
             Self::Drift { node, ppm } => write!(f, "{kind} {node} by {ppm} ppm"),
             Self::Configure { what } => write!(f, "{kind}: {what}"),
+            Self::Disk { agent, how } => write!(f, "{kind} of {agent}: {how}"),
+            Self::Undo { switch } => write!(f, "{kind} what is written to {switch}"),
+            Self::Full { switch } => write!(f, "{kind} database of {switch}"),
+            Self::Twin { switch } => write!(f, "{kind} of {switch}"),
+            Self::Expire { switch } => write!(f, "{kind} the certificate of {switch}"),
             Self::Intrude { control, how } => write!(f, "{kind} at {control}: {how}"),
         }
     }
@@ -206,6 +223,17 @@ impl fmt::Display for TlsFault {
             Self::Refused => "refused",
             Self::Stalled => "stalled",
             Self::Slow => "slow",
+        })
+    }
+}
+
+impl fmt::Display for DiskFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lost => "lost",
+            Self::Torn => "torn",
+            Self::Damaged => "damaged",
+            Self::Old => "old",
         })
     }
 }

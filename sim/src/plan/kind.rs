@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Configure, Edit, Fault, Intrusion, TlsFault};
+use super::{Configure, DiskFault, Edit, Fault, Intrusion, TlsFault};
 
 /// A kind of [`Fault`].
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -27,11 +27,16 @@ pub enum Kind {
     TsnDeath,
     Configure,
     Intrude,
+    Twin,
+    Expire,
+    Disk,
+    Undo,
+    Full,
 }
 
 impl Kind {
     /// Each of them, once.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Crash,
         Self::PowerLoss,
         Self::Pause,
@@ -52,6 +57,11 @@ impl Kind {
         Self::TsnDeath,
         Self::Configure,
         Self::Intrude,
+        Self::Twin,
+        Self::Expire,
+        Self::Disk,
+        Self::Undo,
+        Self::Full,
     ];
 
     /// As a plan writes it, such as `power_loss`.
@@ -77,13 +87,18 @@ impl Kind {
             Self::TsnDeath => "tsn_death",
             Self::Configure => "configure",
             Self::Intrude => "intrude",
+            Self::Twin => "twin",
+            Self::Expire => "expire",
+            Self::Disk => "disk",
+            Self::Undo => "undo",
+            Self::Full => "full",
         }
     }
 
     /// Whether it happens and is over, so that `for` means nothing.
     pub const fn is_momentary(self) -> bool {
         match self {
-            Self::Reset | Self::Reload | Self::Edit | Self::Configure => true,
+            Self::Reset | Self::Reload | Self::Edit | Self::Configure | Self::Disk => true,
             Self::Crash
             | Self::PowerLoss
             | Self::Pause
@@ -99,7 +114,11 @@ impl Kind {
             | Self::Tls
             | Self::Drift
             | Self::TsnDeath
-            | Self::Intrude => false,
+            | Self::Intrude
+            | Self::Twin
+            | Self::Expire
+            | Self::Undo
+            | Self::Full => false,
         }
     }
 }
@@ -134,6 +153,11 @@ impl Fault {
             Self::TsnDeath { .. } => Kind::TsnDeath,
             Self::Configure { .. } => Kind::Configure,
             Self::Intrude { .. } => Kind::Intrude,
+            Self::Twin { .. } => Kind::Twin,
+            Self::Expire { .. } => Kind::Expire,
+            Self::Disk { .. } => Kind::Disk,
+            Self::Undo { .. } => Kind::Undo,
+            Self::Full { .. } => Kind::Full,
         }
     }
 }
@@ -141,6 +165,11 @@ impl Fault {
 impl TlsFault {
     /// Each of them, once.
     pub const ALL: [Self; 3] = [Self::Refused, Self::Stalled, Self::Slow];
+}
+
+impl DiskFault {
+    /// Each of them, once.
+    pub const ALL: [Self; 4] = [Self::Lost, Self::Torn, Self::Damaged, Self::Old];
 }
 
 impl Intrusion {

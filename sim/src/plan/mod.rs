@@ -18,6 +18,7 @@ pub mod swarm;
 pub mod write;
 
 use serde::{Deserialize, Serialize};
+use tandem_core::status::ServerModel;
 
 use crate::socket::CheckKind;
 pub use kind::Kind;
@@ -110,6 +111,8 @@ pub struct Agent {
     pub pair: bool,
     /// Each agent probes its services node, and notices at once when it is dead.
     pub tsn_probe: bool,
+    /// The agents keep their last complete configuration on disk.
+    pub remember: bool,
     /// How long both agents hold a copy of a route that no agent exports any more; `0s` switches it off.
     pub stale_hold: Span,
     /// The bound of the brake in rows, beside 30 percent; 0 switches it off. An operator confirms what it withholds.
@@ -164,6 +167,10 @@ pub struct Switch {
     pub dump_us_per_row: u32,
     /// Foreign logical switches, with MACs and bindings of their own, that no agent may touch.
     pub foreign: usize,
+    /// Switches have certificates with their names, and the agents accept no others.
+    pub certificates: bool,
+    /// What the servers are, by their own word.
+    pub model: ServerModel,
 }
 
 /// What goes on besides faults. Rates are events an hour of simulated time, of the whole world.
@@ -249,6 +256,16 @@ pub enum Fault {
     Configure { what: Configure },
     /// A node with a certificate of its own opens sessions with a control node, and publishes routes that lead frames away.
     Intrude { control: String, how: Intrusion },
+    /// A second box that has the name of a switch, but another tunnel end and another certificate, dials the agents.
+    Twin { switch: String },
+    /// The certificate of a switch has ended, until another one is issued.
+    Expire { switch: String },
+    /// Another program deletes a remote MAC that the agents want, again and again.
+    Undo { switch: String },
+    /// The server has no room: it refuses whatever its clients write.
+    Full { switch: String },
+    /// Something happens to the file in which an agent remembers its configuration.
+    Disk { agent: String, how: DiskFault },
 }
 
 /// The fault of TLS.
@@ -258,6 +275,20 @@ pub enum TlsFault {
     Refused,
     Stalled,
     Slow,
+}
+
+/// What happens to a file.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskFault {
+    /// It goes.
+    Lost,
+    /// Its second half goes.
+    Torn,
+    /// A bit of it changes.
+    Damaged,
+    /// It is the first that the agent wrote.
+    Old,
 }
 
 /// What an intruder at a control node pretends to be.
@@ -368,6 +399,7 @@ impl Default for Agent {
             tls: Span::millis(4),
             pair: false,
             tsn_probe: false,
+            remember: false,
             stale_hold: Span::ZERO,
             brake_rows: 0,
         }
@@ -407,6 +439,8 @@ impl Default for Switch {
             monitor_cond: true,
             dump_us_per_row: 10,
             foreign: 1,
+            certificates: false,
+            model: ServerModel::Standalone,
         }
     }
 }

@@ -109,7 +109,10 @@ impl Fault {
             Self::Reboot { switch, .. } | Self::Edit { switch, .. } | Self::Steal { switch } => {
                 vec![(switch, Some(Role::Switch))]
             }
-            Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => {
+            Self::Twin { switch } | Self::Expire { switch } | Self::Undo { switch } | Self::Full { switch } => {
+                vec![(switch, Some(Role::Switch))]
+            }
+            Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } | Self::Disk { agent, .. } => {
                 vec![(agent, Some(Role::Agent))]
             }
             Self::Intrude { control, .. } => vec![(control, Some(Role::Control))],
@@ -129,7 +132,10 @@ impl Fault {
             Self::Reset { between, and } => vec![between, and],
             Self::Reload { proxy } => vec![proxy],
             Self::Reboot { switch, .. } | Self::Edit { switch, .. } | Self::Steal { switch } => vec![switch],
+            Self::Twin { switch } | Self::Expire { switch } => vec![switch],
+            Self::Undo { switch } | Self::Full { switch } => vec![switch],
             Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => vec![agent],
+            Self::Disk { agent, .. } => vec![agent],
             Self::Intrude { control, .. } => vec![control],
             Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
         }

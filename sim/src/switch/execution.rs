@@ -7,6 +7,7 @@ use serde_json::Value;
 use tandem_core::ConnId;
 
 use super::commit::RowChange;
+use super::error::OpError;
 use super::pending::Waiting;
 use super::schema::RESERVED;
 use super::server::Served;
@@ -93,6 +94,9 @@ impl Switch {
         locks: &BTreeSet<String>,
     ) -> Outcome {
         let mut refusal = match (by, served) {
+            (Writer::Remote(_), Served::Switch) if self.full => {
+                Some(OpError::new("I/O error".to_owned(), "No space left on device"))
+            }
             (Writer::Remote(_), Served::Switch) => self.refusals.front().cloned(),
             (Writer::Local, _) | (Writer::Remote(_), Served::Server) => None,
         };

@@ -238,6 +238,8 @@ pub struct Switch {
     /// Whether these are tried again at this moment.
     retrying: bool,
     refusals: VecDeque<OpError>,
+    /// Every transaction of a remote client that writes anything fails.
+    full: bool,
     commits: Vec<Commit>,
     not_owners: Vec<ConnId>,
     outputs: VecDeque<Output>,
@@ -276,6 +278,7 @@ impl Switch {
             retry: false,
             retrying: false,
             refusals: VecDeque::new(),
+            full: false,
             commits: Vec::new(),
             not_owners: Vec::new(),
             outputs: VecDeque::new(),
@@ -345,6 +348,11 @@ impl Switch {
     pub fn refuse_next(&mut self, transactions: usize, error: &str, details: &str) {
         let error = OpError::new(error.to_owned(), details);
         self.refusals.extend(std::iter::repeat_n(error, transactions));
+    }
+
+    /// Whether the disk is full: every transaction of remote clients that writes anything fails.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
     }
 
     /// Lets no further transactions fail that [`refuse_next`](Self::refuse_next) had planned to.

@@ -7,6 +7,7 @@
 //! thief     10.0.3.1        dials the switches' port 6632
 //! control   10.0.4.1 ...    nodes; agents and vRouters dial their port 5269
 //! vRouters  10.0.5.1 ...
+//! twin      10.1.2.1        a second box with the name of a switch, in worlds with such a fault
 //! intruder  10.0.6.1        dials control nodes, in worlds with such faults
 //! ```
 
@@ -37,6 +38,7 @@ use crate::plan::{Plan, Role};
 use crate::proxy::{self, Listen, Proxy, Server};
 use crate::switch::{self, SchemaVersion};
 use crate::thief::Thief;
+use crate::tls::Shown;
 use crate::vip::{self, Vip};
 use crate::vrouter::{self, VRouter};
 
@@ -104,7 +106,9 @@ impl World {
             self.schedule(Time::from_micros(fault.at.as_micros()), Planned::FaultBegins(place));
         }
         for node in self.all_nodes() {
-            self.start(node);
+            if self.nodes.get(node.0).is_some_and(|it| it.state == State::Running) {
+                self.start(node);
+            }
         }
         for chore in Chore::ALL {
             self.plan_chore(chore);
@@ -160,9 +164,10 @@ impl World {
         if faults.iter().any(|it| it.fault.kind() == crate::plan::Kind::Intrude) {
             self.add_node(Kind::Intruder, "intruder".into(), INTRUDER, USER_TIMEOUT);
         }
+        self.add_twin();
     }
 
-    fn add_node(&mut self, kind: Kind, name: String, address: Ipv4Addr, user_timeout: Duration) {
+    pub(super) fn add_node(&mut self, kind: Kind, name: String, address: Ipv4Addr, user_timeout: Duration) {
         let host = self.links.add_host(address, user_timeout);
         debug_assert_eq!(host.0, self.nodes.len(), "nodes and hosts have the same numbers");
         self.nodes.push(Node {
@@ -181,6 +186,8 @@ impl World {
             draining: None,
             drained: false,
             complete: false,
+            file: None,
+            first_file: None,
             lives: 0,
             tsn_deaths: 0,
         });
@@ -198,7 +205,9 @@ impl World {
         match kind {
             Kind::Switch(number) => {
                 if life == 1 {
-                    let device = self.new_switch(number, address, seed);
+                    let name = Role::Switch.node(number);
+                    let shown = self.certificate_of(&name);
+                    let device = self.new_switch(&name, shown, address, seed);
                     self.set_program(host, Process::Switch(Box::new(device)));
                 } else {
                     let command = device::Command::Booted { keeps_database };
@@ -222,6 +231,7 @@ impl World {
                 self.send_settings(host);
             }
             Kind::Thief => self.set_program(host, Process::Thief(Box::new(Thief::new("tandem")))),
+            Kind::Twin => self.start_twin(host, address, seed),
             Kind::Intruder => self.set_program(host, Process::Intruder(Box::default())),
         }
         if life > 1 {
@@ -230,7 +240,7 @@ impl World {
         }
     }
 
-    fn set_program(&mut self, host: HostId, program: Process) {
+    pub(super) fn set_program(&mut self, host: HostId, program: Process) {
         if let Some(node) = self.nodes.get_mut(host.0) {
             node.program = Some(program);
         }
@@ -259,7 +269,7 @@ impl World {
         self.drain(host, Part::Vip);
     }
 
-    fn new_switch(&self, number: usize, address: Ipv4Addr, seed: u64) -> Device {
+    pub(super) fn new_switch(&self, name: &str, certificate: Shown, address: Ipv4Addr, seed: u64) -> Device {
         let plan = &self.plan.switch;
         let mut server = switch::Options::new(plan.schema_version().unwrap_or(SchemaVersion::V1_7_0));
         server.monitor_cond = plan.monitor_cond;
@@ -270,11 +280,12 @@ impl World {
             max_backoff: plan.max_backoff.map(millis),
             inactivity_probe: plan.inactivity_probe.map(millis),
         };
-        let name = Role::Switch.node(number);
+        server.model = Some(plan.model);
         let mut options = device::Options::new(server);
+        options.certificate = certificate;
         options.startup = Startup {
             physical: Some(Physical {
-                name: name.clone(),
+                name: name.to_owned(),
                 tunnel_ip: address.to_string(),
                 ports: PORTS.map(str::to_owned).to_vec(),
             }),
@@ -284,7 +295,7 @@ impl World {
         options.tls = Some(self.plan.agent.tls.duration());
         options.keep_commits = true;
         let mut device = Device::new(seed, options);
-        device.local(Time::ORIGIN, foreign::furnish(&name, plan.foreign));
+        device.local(Time::ORIGIN, foreign::furnish(name, plan.foreign));
         device
     }
 
@@ -309,6 +320,7 @@ impl World {
             control_nodes,
             stale_hold: self.plan.agent.stale_hold.unless_zero(),
             pair: self.plan.agent.pair,
+            disk: self.disk(host),
         };
         Host::new(seed, options)
     }

@@ -30,6 +30,7 @@ impl World {
         while let Some(output) = self.program(host, part).and_then(Process::poll_output) {
             self.carry_out(host, part, output);
         }
+        self.write_file(host);
         self.set_alarm(host, part);
     }
 

@@ -87,12 +87,18 @@ impl World {
                 self.reconfigure();
             }
             Fault::Intrude { control, how } => self.intrude(control, *how, turn),
+            Fault::Undo { .. } if turn == Turn::Begins => self.undo(place),
+            Fault::Undo { .. } => {}
+            Fault::Full { switch } => self.fill(switch),
+            Fault::Disk { agent, how } => self.spoil_file(agent, *how),
+            Fault::Twin { .. } => self.twin(turn),
+            Fault::Expire { switch } => self.expire(switch),
         }
         // Whatever it was, a health check may see it.
         self.wake_checks();
     }
 
-    fn impair(&mut self, name: &str, turn: Turn, which: fn(&mut super::Impairment) -> &mut u32) {
+    pub(super) fn impair(&mut self, name: &str, turn: Turn, which: fn(&mut super::Impairment) -> &mut u32) {
         if let Some(host) = self.node(name) {
             if let Some(node) = self.nodes.get_mut(host.0) {
                 count(which(&mut node.impairment), turn);
@@ -288,7 +294,7 @@ impl World {
                 let command = vrouter::Command::Subscribe(self.instances());
                 self.deliver(host, Part::Program, NodeInput::VRouter(command));
             }
-            Kind::Switch(_) | Kind::Control(_) | Kind::Thief | Kind::Intruder => {}
+            Kind::Switch(_) | Kind::Control(_) | Kind::Thief | Kind::Intruder | Kind::Twin => {}
         }
     }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use rand::RngExt;
 
+use super::identity::TWIN;
 use super::log::WorldEvent;
 use super::{HostId, Kind, State, World};
 use crate::link::Trouble;
@@ -63,7 +64,12 @@ impl World {
                 core.extend(candidates.get(self.scheduling.random_range(0..candidates.len())));
             }
         }
-        core.extend([self.node("thief"), self.node("intruder")].into_iter().flatten());
+        core.extend(
+            ["thief", "intruder", TWIN]
+                .map(|name| self.node(name))
+                .into_iter()
+                .flatten(),
+        );
         core
     }
 
@@ -85,7 +91,7 @@ impl World {
             Some(Kind::Agent(_)) => !(probes || checks),
             // Streams have a hold timer at either end.
             Some(Kind::Switch(_) | Kind::Control(_) | Kind::VRouter(_)) => false,
-            Some(Kind::Thief | Kind::Intruder) | None => false,
+            Some(Kind::Thief | Kind::Intruder | Kind::Twin) | None => false,
         }
     }
 

@@ -7,15 +7,21 @@ use std::sync::Arc;
 use tandem_core::Mac;
 use tandem_core::contrail_schema::{instance, virtual_network};
 use tandem_core::evpn::{Key, NextHop, Path};
-use tandem_core::machine::{Certificate, Fingerprint};
+use tandem_core::machine::Certificate;
 
 use super::build::control_port;
 use super::fault::Turn;
-use super::process::NodeInput;
-use super::{Kind, Part, World};
+use super::process::{NodeInput, Process};
+use super::{HostId, Kind, Part, State, World};
 use crate::intruder::{self, Lure};
+use crate::link::USER_TIMEOUT;
 use crate::operator::configuration::{GUEST, vtep_of};
-use crate::plan::{Intrusion, Role};
+use crate::plan::{Fault, Intrusion, Role};
+use crate::tls::{Shown, certificate};
+
+/// The node with the name of a switch, and its tunnel end.
+pub const TWIN: &str = "twin";
+const TWIN_END: Ipv4Addr = Ipv4Addr::new(10, 1, 2, 1);
 
 /// More than any agent gives a route.
 const PREFERENCE: u32 = 1000;
@@ -23,13 +29,13 @@ const PREFERENCE: u32 = 1000;
 impl World {
     /// The certificate of each node that dials control nodes. That of the intruder names a guest, too.
     pub(super) fn certificates(&self) -> Arc<BTreeMap<Ipv4Addr, Certificate>> {
-        let nodes = self.nodes.iter().zip(1..).filter_map(|(node, number)| {
+        let nodes = self.nodes.iter().filter_map(|node| {
             let names = match node.kind {
                 Kind::Agent(_) | Kind::VRouter(_) => vec![&*node.name],
                 Kind::Intruder => vec![&*node.name, GUEST],
-                Kind::Switch(_) | Kind::Proxy(_) | Kind::Control(_) | Kind::Thief => return None,
+                Kind::Switch(_) | Kind::Proxy(_) | Kind::Control(_) | Kind::Thief | Kind::Twin => return None,
             };
-            Some((node.address, certificate(&names, number)))
+            Some((node.address, certificate(&names)))
         });
         Arc::new(nodes.collect())
     }
@@ -38,6 +44,67 @@ impl World {
     pub fn name_at(&self, address: Ipv4Addr) -> Option<&str> {
         let node = self.nodes.iter().find(|node| node.address == address);
         node.map(|node| &*node.name)
+    }
+
+    /// The certificate of a switch, as long as the faults last that go on.
+    pub(super) fn certificate_of(&self, switch: &str) -> Shown {
+        let mut faults = self.active.iter().filter_map(|place| self.plan.faults.get(*place));
+        let is_its_end = |fault: &Fault| matches!(fault, Fault::Expire { switch: of } if &**of == switch);
+        if faults.any(|scheduled| is_its_end(&scheduled.fault)) {
+            Shown::Ended
+        } else if self.plan.switch.certificates {
+            Shown::Named(switch.to_owned())
+        } else {
+            Shown::Any
+        }
+    }
+
+    pub(super) fn expire(&mut self, name: &str) {
+        let shown = self.certificate_of(name);
+        let node = self.node(name).and_then(|switch| self.nodes.get_mut(switch.0));
+        if let Some(Process::Switch(device)) = node.and_then(|node| node.program.as_mut()) {
+            device.show(shown);
+        }
+    }
+
+    /// The switch whose name the twin has, in a world with one.
+    pub fn twin_of(&self) -> Option<&str> {
+        let mut faults = self.plan.faults.iter().map(|scheduled| &scheduled.fault);
+        faults.find_map(|fault| {
+            let Fault::Twin { switch } = fault else { return None };
+            Some(&**switch)
+        })
+    }
+
+    /// The twin has no power until its fault begins.
+    pub(super) fn add_twin(&mut self) {
+        if self.twin_of().is_none() {
+            return;
+        }
+        self.add_node(Kind::Twin, TWIN.into(), TWIN_END, USER_TIMEOUT);
+        if let Some(node) = self.nodes.last_mut() {
+            (node.impairment.power, node.state) = (1, State::Dark);
+        }
+    }
+
+    pub(super) fn start_twin(&mut self, host: HostId, address: Ipv4Addr, seed: u64) {
+        let Some(name) = self.twin_of().map(str::to_owned) else {
+            return;
+        };
+        let shown = match self.plan.switch.certificates {
+            true => Shown::Named(TWIN.into()),
+            false => Shown::Any,
+        };
+        let device = self.new_switch(&name, shown, address, seed);
+        self.set_program(host, Process::Switch(Box::new(device)));
+    }
+
+    pub(super) fn twin(&mut self, turn: Turn) {
+        let power = match turn {
+            Turn::Begins => Turn::Ends,
+            Turn::Ends => Turn::Begins,
+        };
+        self.impair(TWIN, power, |impairment| &mut impairment.power);
     }
 
     pub(super) fn intrude(&mut self, control: &str, how: Intrusion, turn: Turn) {
@@ -87,16 +154,5 @@ impl World {
             })
         });
         lures.collect()
-    }
-}
-
-fn certificate(names: &[&str], number: u8) -> Certificate {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    Certificate {
-        fingerprint: Fingerprint([number; 32]),
-        identities: names.clone(),
-        names,
-        not_after_unix_s: i64::MAX,
-        pinned_only: false,
     }
 }

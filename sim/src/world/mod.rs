@@ -10,6 +10,8 @@ mod build;
 mod carry;
 mod checking;
 mod clock;
+mod database;
+mod disk;
 mod fault;
 mod heal;
 mod identity;
@@ -32,6 +34,7 @@ use crate::kernel::Schedule;
 use crate::link::{HostId, Links};
 use crate::operator::configuration::Intent;
 use crate::plan::Plan;
+pub use identity::TWIN;
 use log::{ActorEvent, Entry, SessionState, WorldEvent};
 use node::{Impairment, Kind, Node, Part, State};
 use planned::{Checking, Planned, Step};
@@ -102,6 +105,7 @@ impl World {
                 self.deliver(node, Part::Vip, NodeInput::Vip(crate::vip::Command::Tracked(lives)))
             }
             Planned::Workload(chore) => self.work(chore),
+            Planned::Undo(fault) => self.undo(fault),
         }
         self.propagate();
         true

@@ -33,6 +33,9 @@ pub(super) struct Node {
     pub(super) drained: bool,
     /// The agent has its complete configuration.
     pub(super) complete: bool,
+    /// The file in which an agent remembers its configuration, and the first that it wrote.
+    pub(super) file: Option<Vec<u8>>,
+    pub(super) first_file: Option<Vec<u8>>,
     pub(super) lives: u64,
     pub(super) tsn_deaths: u32,
 }
@@ -47,6 +50,8 @@ pub(super) enum Kind {
     VRouter(usize),
     Thief,
     Intruder,
+    /// A second box with the name of a switch.
+    Twin,
 }
 
 /// How many faults hold a node in each grip: they overlap.

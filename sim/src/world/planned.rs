@@ -45,6 +45,8 @@ pub(super) enum Planned {
         lives: bool,
     },
     Workload(Chore),
+    /// Another program looks for what it deletes, as long as this fault lasts.
+    Undo(usize),
 }
 
 /// Something that is done again and again.

@@ -206,7 +206,7 @@ impl World {
                 self.deliver(host, Part::Program, NodeInput::Control(command));
             }
             Kind::Switch(_) | Kind::Proxy(_) | Kind::VRouter(_) => {}
-            Kind::Thief | Kind::Intruder => {}
+            Kind::Thief | Kind::Intruder | Kind::Twin => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Faults, and their times.
 
 use super::choices::Choices;
-use crate::plan::{Configure, Edit, Fault, Intrusion, Kind, Plan, Role, Scheduled, Span, TlsFault};
+use crate::plan::{Configure, DiskFault, Edit, Fault, Intrusion, Kind, Plan, Role, Scheduled, Span, TlsFault};
 use crate::socket::CheckKind;
 
 /// The faults of a plan, 5 to 30 of them and a burst or two more, in order of time.
@@ -182,8 +182,8 @@ fn is_possible(plan: &Plan, kind: Kind) -> bool {
         | Kind::Drift
         | Kind::TsnDeath
         | Kind::Configure => true,
-        // It has a stream of choices of its own: `identity`.
-        Kind::Intrude => false,
+        // An intruder has a stream of choices of its own, `identity`; the others occur in scenarios.
+        Kind::Intrude | Kind::Twin | Kind::Expire | Kind::Disk | Kind::Undo | Kind::Full => false,
     }
 }
 
@@ -260,7 +260,12 @@ fn may_outlast(plan: &Plan, fault: &Fault) -> bool {
         | Fault::Tls { .. }
         | Fault::TsnDeath { .. }
         | Fault::Configure { .. }
-        | Fault::Intrude { .. } => false,
+        | Fault::Intrude { .. }
+        | Fault::Twin { .. }
+        | Fault::Expire { .. }
+        | Fault::Disk { .. }
+        | Fault::Undo { .. }
+        | Fault::Full { .. } => false,
     }
 }
 
@@ -342,6 +347,14 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         Kind::Configure => Fault::Configure {
             what: configuration(plan, choices),
         },
+        Kind::Undo => with_role(plan, Role::Switch, choices, |switch| Fault::Undo { switch }),
+        Kind::Full => with_role(plan, Role::Switch, choices, |switch| Fault::Full { switch }),
+        Kind::Disk => with_role(plan, Role::Agent, choices, |agent| Fault::Disk {
+            agent,
+            how: DiskFault::Lost,
+        }),
+        Kind::Twin => with_role(plan, Role::Switch, choices, |switch| Fault::Twin { switch }),
+        Kind::Expire => with_role(plan, Role::Switch, choices, |switch| Fault::Expire { switch }),
         Kind::Intrude => with_role(plan, Role::Control, choices, |control| Fault::Intrude {
             control,
             how: Intrusion::TakenName,

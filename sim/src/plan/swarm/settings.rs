@@ -62,6 +62,7 @@ pub(super) fn agent(choices: &mut Choices) -> Agent {
         // Drawn after everything else.
         pair: false,
         tsn_probe: false,
+        remember: false,
         stale_hold: Span::ZERO,
         brake_rows: 0,
     }
@@ -174,6 +175,7 @@ pub(super) fn switch(topology: &Topology, choices: &mut Choices) -> Switch {
         // Ten is as measured; a hundred is a weak switch.
         dump_us_per_row: choices.weighted([(20, 0), (60, 10), (20, 100)]),
         foreign: choices.count(0, 3),
+        ..Switch::default()
     }
 }
 

@@ -182,6 +182,10 @@ mod hunt {
             Mutant::SlowClientDelaysAll => include_str!("../../../../../scenarios/one-agent-reads-slowly.toml"),
             Mutant::NameNotChecked => include_str!("../../../../../scenarios/name-taken-at-a-control-node.toml"),
             Mutant::TunnelEndNotChecked => include_str!("../../../../../scenarios/foreign-tunnel-end-published.toml"),
+            Mutant::SwitchNotIdentified => {
+                include_str!("../../../../../scenarios/twin-with-another-certificate.toml")
+            }
+            Mutant::RepairsNotSlowed => include_str!("../../../../../scenarios/another-writer-undoes.toml"),
             _ => return None,
         };
         let plan = Plan::parse(text).ok()?;
