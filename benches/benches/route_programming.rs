@@ -18,6 +18,7 @@ use tandem_lab::switch::remote_mac;
 use tandem_net::driver::env::{Env, TokioEnv};
 use tandem_net::driver::message::{Message, SessionMessage};
 use tandem_net::driver::session;
+use tandem_net::driver::timings::Timings;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
@@ -93,7 +94,7 @@ fn agent(scratch: &Scratch, configuration: &Arc<Configuration>) -> Duration {
         let cleared = orders.send(SessionMessage::Command(Command::Clear));
         cleared.expect("the session takes it when it runs");
         let (sender, mut messages) = mpsc::channel(1024);
-        let run = tokio::spawn(session::run(env, session, stream, receiver, sender));
+        let run = tokio::spawn(session::run(env, session, stream, receiver, sender, Timings::default()));
         loop {
             match messages.recv().await {
                 Some(Message::Session {

@@ -298,8 +298,8 @@ fn served() -> BTreeSet<String> {
     counters.certificate("agent", 0);
     counters.timed(Timings::default());
     counters.reloaded(Ok(vec![]), SystemTime::UNIX_EPOCH);
-    let text = metrics::render(Some(&status), &counters).expect("text")
-        + &metrics::render(Some(&control), &counters).expect("text")
+    let text = metrics::render(Some(&status), &counters, SystemTime::UNIX_EPOCH).expect("text")
+        + &metrics::render(Some(&control), &counters, SystemTime::UNIX_EPOCH).expect("text")
         + &metrics::process().expect("text");
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.map(|line| match line.split_once(' ').expect("name and type") {

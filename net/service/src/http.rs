@@ -160,7 +160,7 @@ async fn health<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
 
 async fn scrape<S: StatusSource>(State(shared): State<Shared<S>>) -> Response {
     let status = ask(&*shared.source).await;
-    let rendered = metrics::render(status.as_ref(), &shared.counters);
+    let rendered = metrics::render(status.as_ref(), &shared.counters, SystemTime::now());
     match metrics::process().and_then(|process| Ok(process + &rendered?)) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

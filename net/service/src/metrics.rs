@@ -8,7 +8,7 @@ mod values;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -79,13 +79,13 @@ impl Counters {
 ///
 /// # Errors
 /// None in practice: writing to a string cannot fail.
-pub fn render(status: Option<&impl Measured>, counters: &Counters) -> Result<String, fmt::Error> {
+pub fn render(status: Option<&impl Measured>, counters: &Counters, now: SystemTime) -> Result<String, fmt::Error> {
     let mut metrics = Metrics(Registry::with_prefix("tandem"));
     let up = [(vec![], if status.is_some() { 1.0 } else { 0.0 })];
     metrics.gauges("worker_up", "Whether the worker that handles the sessions answers", up);
     let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     metrics.gauges("build_info", "The version of this program", [(build, 1.0)]);
-    ports(&mut metrics, counters);
+    ports(&mut metrics, counters, now);
     if let Some(status) = status {
         status.measure(&mut metrics);
     }
@@ -115,7 +115,7 @@ impl Measured for AgentStatus {
     }
 }
 
-fn ports(metrics: &mut Metrics, counters: &Counters) {
+fn ports(metrics: &mut Metrics, counters: &Counters, now: SystemTime) {
     let listener = counters.listener.get();
     let accepted = listener.map_or(0, |listener| listener.accepted());
     metrics.counters(
@@ -172,6 +172,18 @@ fn ports(metrics: &mut Metrics, counters: &Counters) {
         "certificate_expiry_timestamp_seconds",
         "When the first certificate of a file that this process uses expires, in seconds since 1970",
         ends,
+    );
+    let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let days = certificates.iter().map(|(name, not_after)| {
+        (
+            vec![("certificate", name.clone())],
+            (*not_after as f64 - now_unix_s) / 86_400.0,
+        )
+    });
+    metrics.gauges(
+        "certificate_days_to_expiry",
+        "Days until the first certificate of a file that this process uses expires; negative after that",
+        days,
     );
 }
 
@@ -522,7 +534,7 @@ fn leading(status: &AgentStatus) -> impl Iterator<Item = (&SwitchName, &SessionS
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
     use crate::samples;
@@ -534,14 +546,15 @@ mod tests {
         counters.reloaded(Ok(vec![]), UNIX_EPOCH + Duration::from_secs(86_400));
         counters.reloaded(Err(vec![]), UNIX_EPOCH + Duration::from_secs(86_400 * 2));
         counters.timed(Timings::default());
-        insta::assert_snapshot!(render(Some(&samples::busy()), &counters).expect("text"));
+        let now = UNIX_EPOCH + Duration::from_secs(86_400 * 10);
+        insta::assert_snapshot!(render(Some(&samples::busy()), &counters, now).expect("text"));
     }
 
     #[test]
     fn without_a_worker_its_metric_is_0_and_the_counters_stay() {
         let counters = Counters::default();
         counters.opened(listen::Counters::sample(3, Cause::Expired, 2));
-        let text = render(None::<&AgentStatus>, &counters).expect("text");
+        let text = render(None::<&AgentStatus>, &counters, UNIX_EPOCH).expect("text");
         for line in [
             "tandem_worker_up 0.0\n",
             "tandem_accepted_connections_total 3\n",
@@ -558,7 +571,7 @@ mod tests {
         let mut status = samples::busy();
         let tor1 = status.switches.remove(&"tor1".into()).expect("tor1");
         status.switches.insert("a\"b\\\nc".into(), tor1);
-        let text = render(Some(&status), &Counters::default()).expect("text");
+        let text = render(Some(&status), &Counters::default(), UNIX_EPOCH).expect("text");
         assert!(
             text.contains(r#"tandem_switch_sessions{switch="a\"b\\\nc"} 1"#),
             "{text}"

@@ -28,7 +28,7 @@ pub(super) fn measure(metrics: &mut Metrics, measures: &Measures) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use tandem_core::status::AgentStatus;
 
@@ -46,7 +46,7 @@ mod tests {
         timings.add(&measures);
         let counters = Counters::default();
         counters.timed(timings);
-        let text = render(None::<&AgentStatus>, &counters).expect("text");
+        let text = render(None::<&AgentStatus>, &counters, SystemTime::UNIX_EPOCH).expect("text");
         let of_transact = text
             .lines()
             .filter(|line| line.contains("{request=\"transact\"") || line.contains("request=\"transact\"}"));
