@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,8 +98,14 @@ pub fn default_path(name: &str, runtime_directory: Option<&str>) -> Option<PathB
 /// Opens the socket. It replaces one of a process that has ended.
 ///
 /// # Errors
-/// A process listens there, or the folder cannot be written.
+/// A process listens there, something else than a socket is there, or the folder cannot be written.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+        return Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            "something else than a socket is there, and stays",
+        ));
+    }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(
             ErrorKind::AddrInUse,
@@ -109,6 +115,8 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     // Bound in a folder of its own, so that no other user can connect before the mode is set.
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
     let folder = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    // Left by a process of the same number that was killed at this point, as in a container that was restarted.
+    let _ = fs::remove_dir_all(&folder);
     fs::DirBuilder::new().mode(0o700).create(&folder)?;
     let bound = || {
         let inside = folder.join("s");
@@ -346,5 +354,19 @@ mod tests {
                 prop_assert_eq!(Request::read(&sent), Ok(request));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_at_the_place_of_the_socket_stays_and_a_folder_of_a_killed_process_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("agent.toml");
+        fs::write(&file, "[agent]").expect("written");
+        let error = bind(&file).map(drop).expect_err("a file");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&file).expect("there"), "[agent]");
+        let left = folder.path().join(format!(".a.sock.{}", std::process::id()));
+        fs::create_dir(&left).expect("created");
+        bind(&folder.path().join("a.sock")).expect("bound");
+        assert!(!left.exists());
     }
 }
