@@ -195,7 +195,8 @@ const CASES: &[Case] = &[
             db.logical_switch(GONE, Some(9000));
             db.bind("eth2", 10, GONE);
         },
-        5,
+        // The logical switch, its broadcast row, the port, and the one that goes.
+        4,
     ),
     (
         "replication at the source",
