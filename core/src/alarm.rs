@@ -33,11 +33,13 @@ pub enum AlarmKind {
     OtherWriter,
     /// Too many deletions at once wait for an operator.
     DeletionsWithheld,
+    /// The switch learned MACs at places that no route can name.
+    NotExported,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unfenced,
         Self::Duplicate,
         Self::WrongTunnelEnd,
@@ -46,6 +48,7 @@ impl AlarmKind {
         Self::TableFull,
         Self::OtherWriter,
         Self::DeletionsWithheld,
+        Self::NotExported,
     ];
 
     /// The label of a metric, and the text in JSON.
@@ -59,6 +62,7 @@ impl AlarmKind {
             Self::TableFull => "table_full",
             Self::OtherWriter => "other_writer",
             Self::DeletionsWithheld => "deletions_withheld",
+            Self::NotExported => "not_exported",
         }
     }
 
@@ -73,6 +77,7 @@ impl AlarmKind {
             Self::TableFull => "TABLE FULL",
             Self::OtherWriter => "ANOTHER PROGRAM WRITES HERE",
             Self::DeletionsWithheld => "DELETIONS WITHHELD",
+            Self::NotExported => "MACS NOT EXPORTED",
         }
     }
 }

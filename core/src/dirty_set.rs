@@ -53,6 +53,11 @@ impl<K: Ord> DirtySet<K> {
         std::mem::take(&mut self.0).into_iter()
     }
 
+    /// Every marked key, the smallest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
+        self.0.iter()
+    }
+
     /// The smallest key.
     pub(crate) fn first(&self) -> Option<&K> {
         self.0.first()

@@ -7,6 +7,9 @@ use crate::text::addresses;
 /// Faults of the switch that an alarm names.
 const FAULTS_SHOWN: usize = 10;
 
+/// MACs that an alarm names.
+const MACS_SHOWN: usize = 3;
+
 impl Session {
     /// Every fault that the session sees now.
     pub(super) fn alarms(&self) -> Vec<SessionAlarm> {
@@ -14,7 +17,7 @@ impl Session {
         let stopped = self.write_faults().filter(|_| may_write);
         let found = self.unfenced().into_iter().chain(self.duplicate());
         let found = found.chain(self.wrong_tunnel_ends()).chain(self.switch_faults());
-        found.chain(stopped).collect()
+        found.chain(stopped).chain(self.not_exported()).collect()
     }
 
     /// The server grants a lock that fences nothing.
@@ -46,6 +49,29 @@ impl Session {
                 "{name} has tunnel_ips {}, and vtep {} is configured",
                 addresses(&wrong.tunnel_ips),
                 wrong.vtep
+            ),
+        })
+    }
+
+    /// MACs that the switch learned, and that no route can name.
+    fn not_exported(&self) -> Option<SessionAlarm> {
+        let objects = self.exporter.unplaced().count();
+        let mut shown: Vec<String> = self
+            .exporter
+            .unplaced()
+            .take(MACS_SHOWN)
+            .map(|mac| mac.to_string())
+            .collect();
+        if objects > MACS_SHOWN {
+            shown.push(format!("and {} more", objects - MACS_SHOWN));
+        }
+        (objects > 0).then(|| SessionAlarm {
+            kind: AlarmKind::NotExported,
+            objects,
+            detail: format!(
+                "a group address, or behind a locator that is missing, has no IPv4 address or another tunnel key than \
+                 the network: {}",
+                shown.join(", ")
             ),
         })
     }

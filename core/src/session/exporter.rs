@@ -17,7 +17,7 @@ use crate::planted::Planted;
 #[derive(Clone, Debug)]
 pub(super) struct Exporter {
     exported: BTreeSet<Route>,
-    /// Learned MACs whose locator has not arrived yet.
+    /// Learned MACs at no place that a route can name: their locator has not arrived yet, or is of another kind.
     unplaced: DirtySet<(Uuid, Mac)>,
     /// Those of them that are to be looked at again, because some locator has arrived since.
     placeable: DirtySet<(Uuid, Mac)>,
@@ -99,6 +99,11 @@ impl Exporter {
         Changes { withdrawn, exported }
     }
 
+    /// Learned MACs at no place that a route can name.
+    pub(super) fn unplaced(&self) -> impl Iterator<Item = Mac> + '_ {
+        self.unplaced.iter().chain(self.placeable.iter()).map(|(_, mac)| *mac)
+    }
+
     /// A locator has arrived: the MACs that waited for one are to be looked at again.
     pub(super) fn on_locators(&mut self) {
         self.placeable.extend(self.unplaced.take_all());
@@ -127,13 +132,17 @@ impl Learned {
     /// that names it. Of several rows of one MAC the last counts: it is one place. A group address is in no one place.
     pub(super) fn of(replica: &Replica, desired: &Desired, network: Uuid, mac: Mac) -> Self {
         let is_group = mac.is_multicast() && !mac.is_broadcast();
-        let row = replica.logical_switches.of_network(network).filter(|_| !is_group);
-        let Some((row, network)) = row.zip(desired.network(network)) else {
-            return Self {
-                vteps: BTreeSet::new(),
-                placed: true,
-            };
+        let row = replica.logical_switches.of_network(network);
+        let nowhere = |placed| Self {
+            vteps: BTreeSet::new(),
+            placed,
         };
+        let Some((row, network)) = row.zip(desired.network(network)) else {
+            return nowhere(true);
+        };
+        if is_group {
+            return nowhere(replica.ucast_local.rows_of(row, mac).is_empty());
+        }
         let locators = &replica.locators;
         let mut placed = true;
         let vteps: BTreeSet<Ipv4Addr> = if mac == Mac::BROADCAST {

@@ -1,6 +1,7 @@
 //! Local MACs are exported as routes, and withdrawn when they go.
 
 use serde_json::{Value, json};
+use tandem_core::alarm::AlarmKind;
 use tandem_core::event::{Route, What};
 use tandem_core::session::Command;
 use tandem_core::{ConnId, Mac};
@@ -274,11 +275,17 @@ fn a_group_address_is_not_exported_as_if_it_were_in_one_place() {
     learn(&mut world, &name(1), mac(1), TUNNEL_IP);
     assert_eq!(news(&mut world), [("Exported", route(mac(1), TUNNEL_IP))]);
     assert_eq!(world.sessions[&conn].exported(), 1);
+    let alarms = world.status(conn).alarms;
+    assert_eq!((alarms[0].kind, alarms[0].objects), (AlarmKind::NotExported, 2));
+    assert!(
+        alarms[0].detail.ends_with("01:00:5e:00:00:01, 33:33:00:00:00:01"),
+        "{alarms:?}"
+    );
 }
 
 #[test]
 fn a_mac_behind_a_locator_with_a_key_is_exported_if_the_key_is_the_vni_of_its_network() {
-    let (mut world, _) = managed();
+    let (mut world, conn) = managed();
     let row = ops::uuid(find_logical_switch(&world, &name(1)).expect("there"));
     for (number, key) in [(1, 5001), (2, 7000)] {
         let end = vtep(u8::try_from(number).expect("small"));
@@ -290,4 +297,10 @@ fn a_mac_behind_a_locator_with_a_key_is_exported_if_the_key_is_the_vni_of_its_ne
         world.run();
     }
     assert_eq!(news(&mut world), [("Exported", route(mac(1), vtep(1)))]);
+    let alarms = world.status(conn).alarms;
+    assert_eq!((alarms[0].kind, alarms[0].objects), (AlarmKind::NotExported, 1));
+    assert!(alarms[0].detail.ends_with(&mac(2).to_string()), "{alarms:?}");
+    world.edit(json!([{ "op": "delete", "table": "Ucast_Macs_Local", "where": [["MAC", "==", mac(2).to_string()]] }]));
+    world.run();
+    assert!(world.status(conn).alarms.is_empty());
 }
