@@ -29,7 +29,7 @@ fn only_what_differs_reaches_the_switch() {
     let owner = audited(&pair, "tor1");
     warm(&pair, 1 - owner, 1);
     reload(&mut pair, |options| {
-        options.network.extend([network(2, 5002, 20), network(3, 5003, 7)]);
+        options.network.extend([network(2, 5002, 15), network(3, 5003, 7)]);
         options.switch[0].ports = ports(&[("eth1", 10, "blue"), ("eth1", 20, "red"), ("eth2", 30, "grey")]);
     });
     converged(&pair, owner, &[BLUE, RED, GREY]);
@@ -62,7 +62,7 @@ fn only_what_differs_reaches_the_switch() {
         (("Mcast_Macs_Remote", "deleted"), 1),
         (("Mcast_Macs_Remote", "inserted"), 1),
         (("Physical_Port", "modified"), 2),
-        (("Ucast_Macs_Remote", "deleted"), 20),
+        (("Ucast_Macs_Remote", "deleted"), 15),
         (("Ucast_Macs_Remote", "inserted"), 5),
     ];
     assert_eq!(counted(&differences), BTreeMap::from(expected), "{differences:#?}");
