@@ -21,6 +21,9 @@ pub(super) struct Hello {
     pub(super) newest: Option<u32>,
     /// The name of the agent.
     pub(super) agent: String,
+    /// Why the end that was dialled refuses the other; a member that older agents ignore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<String>,
 }
 
 impl Hello {
@@ -31,12 +34,22 @@ impl Hello {
             protocol: oldest,
             newest: Some(newest),
             agent: agent.into(),
+            refused: None,
         }
+    }
+
+    /// The same, with the reason for which the other end is refused.
+    pub(super) fn refusing(self, why: Option<&str>) -> Self {
+        let refused = why.map(str::to_owned);
+        Self { refused, ..self }
     }
 
     /// The name of the peer, or why the link is refused.
     pub(super) fn admit(self, own: &str, certificate: &Certificate, rules: &[IdentityRule]) -> Result<String, String> {
         self.version(VERSIONS)?;
+        if let Some(why) = &self.refused {
+            return Err(format!("it refuses this agent: {}", why.escape_debug()));
+        }
         if self.agent == own {
             return Err(format!(
                 "it is called {own}, too: it is this agent itself, or another one with the same name"

@@ -105,10 +105,12 @@ pub(super) async fn receive(
         let Some(hello) = line::read::<Hello>(&mut stream).await? else {
             return Err("it closed the connection without sending anything".into());
         };
+        let certificate = certificate.ok_or_else(|| "it presented no certificate".to_owned());
+        let admitted = certificate.and_then(|it| hello.admit(&identities.own, it, &identities.peer));
         // Our name and protocol go out even if we refuse the peer, so that both logs have the reason.
-        line::write(&mut stream, &Hello::of(&identities.own)).await?;
-        let certificate = certificate.ok_or_else(|| "it presented no certificate".to_owned())?;
-        hello.admit(&identities.own, certificate, &identities.peer)
+        let why = admitted.as_ref().err().map(String::as_str);
+        line::write(&mut stream, &Hello::of(&identities.own).refusing(why)).await?;
+        admitted
     });
     let silent = |limit: Duration| format!("it was silent for {limit:?}");
     opened.await.map_err(|_| silent(silence.opening))??;

@@ -270,14 +270,9 @@ async fn a_client_that_violates_the_protocol_is_refused_with_a_reason() {
 
 #[tokio::test]
 async fn an_agent_without_a_common_version_receives_ours() {
-    let (_, answer) = refused(&hello(VERSIONS.1 + 1, "agent-a"), PATIENT).await;
-    assert_eq!(answer.into_bytes(), hello_of("agent-b"));
-}
-
-fn hello_of(agent: &str) -> Vec<u8> {
-    let mut line = serde_json::to_vec(&Hello::of(agent)).expect("JSON");
-    line.push(b'\n');
-    line
+    let (why, answer) = refused(&hello(VERSIONS.1 + 1, "agent-a"), PATIENT).await;
+    let ours = serde_json::to_string(&Hello::of("agent-b").refusing(Some(&why))).expect("JSON");
+    assert_eq!(answer, format!("{ours}\n"));
 }
 
 #[tokio::test]
@@ -322,11 +317,12 @@ async fn a_peer_with_the_certificate_of_another_name_is_refused_at_both_ends() {
     let b = authority.peer("agent-b", NOWHERE);
     let (address, mut received) = listening(&b).await;
     let c = authority.peer("agent-c", address);
-    let (_, mut stream) = open(&c, &Current::new("peer"), "agent-a")
-        .await
-        .expect("it receives the name of agent-b");
-    let _refused = line::write(&mut stream, &report("agent-a")).await;
-    let ended = tokio::time::timeout(LONG, stream.read(&mut [0])).await;
-    assert!(!matches!(ended, Ok(Ok(1..)) | Err(_)), "the connection is closed");
+    let why = open(&c, &Current::new("peer"), "agent-a").await.map(drop);
+    let why = why.expect_err("agent-b refuses it, before the link counts as open");
+    assert!(
+        why.starts_with("it refuses this agent: the certificate of agent-c")
+            && why.contains("does not contain the name agent-a"),
+        "{why}"
+    );
     assert!(received.try_recv().is_err(), "no report arrives");
 }
