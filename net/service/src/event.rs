@@ -61,6 +61,8 @@ pub enum ServiceEvent {
     MemoryUnusable { file: String, problem: String },
     /// The configuration cannot be kept on disk.
     MemoryFailed { file: String, problem: String },
+    /// The configuration is kept on disk again, after a failure.
+    MemoryWritten { file: String },
     /// These proxies did not fetch the agent check of a draining agent in time.
     AnnouncementMissed { proxies: String, after: Duration },
     /// A port cannot accept a connection, for lack of file descriptors as a rule.
@@ -84,6 +86,7 @@ impl LogEvent for ServiceEvent {
         LogLevelChanged,
         MemoryUnusable,
         MemoryFailed,
+        MemoryWritten,
         AnnouncementMissed,
         AcceptFailed,
         Stopped
@@ -97,6 +100,7 @@ impl LogEvent for ServiceEvent {
             | Self::CertificatesReloaded
             | Self::Ordered { .. }
             | Self::LogLevelChanged { .. }
+            | Self::MemoryWritten { .. }
             | Self::Stopped { .. } => Level::Info,
             Self::RestartRequired { .. }
             | Self::CertificatesRejected { .. }
@@ -130,8 +134,12 @@ impl fmt::Display for ServiceEvent {
             Self::LogLevelChanged { directives } => write!(f, "SIGUSR1: the log has {directives}"),
             Self::MemoryUnusable { file, problem } => write!(f, "{file}: {problem}; it is ignored"),
             Self::MemoryFailed { file, problem } => {
-                write!(f, "{file}: {problem}; after a restart the agent needs a control node")
+                write!(
+                    f,
+                    "{file}: {problem}; after a restart the agent needs a control node; trying again"
+                )
             }
+            Self::MemoryWritten { file } => write!(f, "{file}: the configuration in force is remembered again"),
             Self::AnnouncementMissed { proxies, after } => {
                 write!(f, "{proxies} did not poll within {after:?}; continuing")
             }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tandem_core::configuration::{Configuration, SessionOptions};
 use tandem_core::remembered::Remembered;
@@ -14,6 +15,9 @@ use crate::event::ServiceEvent;
 
 /// The name of the file within the state directory.
 const NAME: &str = "remembered-configuration";
+
+/// The pause before what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// A configuration to keep, and its revision.
 type Content = (Arc<Configuration>, Option<u64>);
@@ -70,20 +74,37 @@ impl Memory {
         durable::replace(&self.file, &Remembered::new(configuration, *revision).encode())
     }
 
-    /// Writes what is handed over, in threads that may block.
+    /// Writes what is handed over, in threads that may block. What cannot be written is tried again: a full disk has room
+    /// later, and the next configuration may be months away.
     pub fn keep(self, report: impl Fn(&ServiceEvent) + Send + 'static) -> Keeper {
+        self.keep_trying(AGAIN, report)
+    }
+
+    fn keep_trying(self, again: Duration, report: impl Fn(&ServiceEvent) + Send + 'static) -> Keeper {
         let (keeper, mut newest) = watch::channel(None);
         tokio::spawn(async move {
-            while newest.changed().await.is_ok() {
+            let mut failure: Option<String> = None;
+            loop {
+                tokio::select! {
+                    changed = newest.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(again), if failure.is_some() => {}
+                }
                 let content: Option<Content> = newest.borrow_and_update().clone();
                 let (Some(content), memory) = (content, self.clone()) else {
                     continue;
                 };
                 let written = tokio::task::spawn_blocking(move || memory.write(&content)).await;
-                if let Err(why) = written.map_err(io::Error::other).flatten() {
-                    let file = self.file.display().to_string();
-                    let problem = why.to_string();
-                    report(&ServiceEvent::MemoryFailed { file, problem });
+                let file = self.file.display().to_string();
+                match written.map_err(io::Error::other).flatten() {
+                    Ok(()) if failure.take().is_some() => report(&ServiceEvent::MemoryWritten { file }),
+                    Ok(()) => {}
+                    Err(why) => {
+                        let problem = why.to_string();
+                        // A failure that repeats is reported once.
+                        if failure.replace(problem.clone()).as_ref() != Some(&problem) {
+                            report(&ServiceEvent::MemoryFailed { file, problem });
+                        }
+                    }
                 }
             }
         });
@@ -160,5 +181,22 @@ mod tests {
         keeper.hand_over(configuration(), None);
         let line = reported.recv().await.expect("a warning");
         assert!(line.starts_with("/nowhere/remembered-configuration: "), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_could_not_be_written_is_written_when_there_is_room_and_the_failure_is_reported_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        let memory = Memory::in_folder(&state);
+        let (reports, mut reported) = tokio::sync::mpsc::unbounded_channel();
+        let report = move |event: &ServiceEvent| reports.send(event.to_string()).expect("a test");
+        let keeper = memory.clone().keep_trying(Duration::from_millis(1), report);
+        keeper.hand_over(configuration(), Some(7));
+        assert!(reported.recv().await.expect("a warning").ends_with("trying again"));
+        std::fs::create_dir(&state).expect("a folder");
+        let line = reported.recv().await.expect("a line");
+        assert!(line.ends_with("is remembered again"), "{line}");
+        let session = configuration().session.clone();
+        assert_eq!(memory.read(&session).0.expect("a configuration").1, Some(7));
     }
 }
