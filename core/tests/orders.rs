@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tandem_core::agent::{Agent, Answer, Input, Order, OrderId, Output, PeerReport, Role, SwitchRole};
 use tandem_core::bounds::{ANNOUNCE, MOVE};
-use tandem_core::configuration::{Configuration, SessionOptions, Switch};
+use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
 use tandem_core::health::Grade;
+use tandem_core::ids::{Uuid, Vni};
 use tandem_core::session::{Command, Notice};
 use tandem_core::switch_identity::SwitchRow;
 use tandem_core::{CloseReason, ConnId, Generation, Machine, Peer, SwitchName, Time};
@@ -33,9 +34,14 @@ impl Bench {
             sole_manager: false,
             rows_per_transaction_max: None,
         };
+        let blue = Network {
+            name: "blue".into(),
+            vni: Vni::new(5001).expect("a VNI"),
+            remote_macs: BTreeMap::new(),
+        };
         let configuration = Arc::new(Configuration {
             session: SessionOptions::new("agent-a", Ipv4Addr::LOCALHOST),
-            networks: BTreeMap::new(),
+            networks: [(Uuid(1), blue)].into(),
             switches: ["tor1", "tor2"].map(|name| (name.into(), switch())).into(),
         });
         let mut bench = Self {
@@ -188,6 +194,11 @@ fn every_switch_leaves_until_the_agent_is_to_resume_and_the_process_stays() {
         "{answer:?}"
     );
     assert_eq!(bench.grades, [Grade::Draining]);
+    let again = bench.order(Order::Drain).expect("an answer").text;
+    assert_eq!(
+        again,
+        "the agent drains already: 2 owned switches are still to be released"
+    );
     bench.handle(Input::Announced);
     assert_eq!(bench.commands.len(), 2);
     for conn in [1, 2] {
@@ -223,9 +234,27 @@ fn deletions_are_confirmed_at_the_owner_of_a_switch_and_refused_at_a_standby() {
     let confirm = || Order::Confirm {
         switch: Some("tor2".into()),
     };
-    assert_eq!(bench.order(confirm()).map(|answer| answer.ok), Some(true));
+    assert_eq!(bench.order(confirm()), None, "the answer follows");
     assert_eq!(bench.commands, [(2, "confirm".into())]);
+    let networks = [Uuid(1), Uuid(2)].into();
+    bench.notice(
+        2,
+        Notice::Confirmed {
+            deletions: 40,
+            networks,
+        },
+    );
+    let second = Uuid(2);
+    let released = Answer::done(format!("tor2: 40 withheld rows of networks blue, {second} released"));
+    assert_eq!(bench.answers, [released]);
+    assert_eq!(bench.order(confirm()), None);
     bench.notice(2, Notice::Closed(CloseReason::Silent));
+    assert_eq!(
+        bench.answers.last().map(|answer| answer.ok),
+        Some(false),
+        "it never answers"
+    );
+    bench.peer_report(true, &["tor2"]);
     bench.handle(Input::Connected {
         conn: ConnId(3),
         peer: Peer {
@@ -238,6 +267,27 @@ fn deletions_are_confirmed_at_the_owner_of_a_switch_and_refused_at_a_standby() {
     let switches = [("tor2".into(), SwitchRow::default())].into();
     bench.notice(3, Notice::Identified { switches });
     let answer = bench.order(confirm()).expect("an answer");
-    assert!(!answer.ok && answer.text.contains("does not own tor2"), "{answer:?}");
+    assert_eq!(
+        answer,
+        Answer::refused("this agent does not own tor2: confirm at agent-b")
+    );
     assert!(bench.commands.is_empty());
+}
+
+#[test]
+fn without_a_switch_the_answer_counts_over_every_owned_one_and_names_the_agent_of_the_others() {
+    let mut bench = Bench::new();
+    bench.notice(2, Notice::Closed(CloseReason::Silent));
+    bench.peer_report(true, &["tor2"]);
+    assert_eq!(bench.order(Order::Confirm { switch: None }), None, "the answer follows");
+    assert_eq!(bench.commands, [(1, "confirm".into())]);
+    bench.notice(
+        1,
+        Notice::Confirmed {
+            deletions: 0,
+            networks: [].into(),
+        },
+    );
+    let none = "nothing is withheld at tor1; agent-b owns 1 switch: confirm there, too";
+    assert_eq!(bench.answers, [Answer::done(none)]);
 }

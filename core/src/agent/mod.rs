@@ -8,6 +8,7 @@
 
 mod adverts;
 mod clearance;
+mod confirmations;
 mod drain;
 mod event;
 mod exports;
@@ -45,6 +46,7 @@ use crate::status::{AgentStatus, SessionStatus, SwitchStatus, UnidentifiedStatus
 use crate::switch_identity::SwitchRow;
 use crate::time::{Deadline, Time};
 pub use adverts::Advert;
+use confirmations::Confirmations;
 use drain::{Drain, Step};
 pub use event::What;
 pub use exports::Exports;
@@ -84,6 +86,8 @@ pub struct Agent {
     duplicates: BTreeMap<SwitchName, (Time, [Uuid; 2])>,
     /// Switches that leave by order.
     leave: Leave,
+    /// Orders to delete what is withheld, which sessions have yet to answer.
+    confirmations: Confirmations,
     /// The sessions that ended.
     closed: CloseCounts,
     /// The service of the switches, as last sent to the uplinks.
@@ -115,6 +119,7 @@ impl Agent {
             drain: Drain::default(),
             duplicates: BTreeMap::new(),
             leave: Leave::default(),
+            confirmations: Confirmations::default(),
             closed: CloseCounts::default(),
             served: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -271,6 +276,7 @@ impl Agent {
                 self.sessions.on_audited(conn);
                 self.update_roles(conn);
             }
+            Notice::Confirmed { deletions, networks } => self.on_confirmed(conn, deletions, &networks),
             Notice::Exported(route) => {
                 self.exports.on_exported(generation, route);
                 let audited = self.sessions.get(conn).is_some_and(SessionRecord::is_audited);
@@ -285,6 +291,8 @@ impl Agent {
                 self.closed.count(reason);
                 self.retract(now, generation);
                 self.imports.on_closed(conn);
+                let answers = self.confirmations.on_closed(conn);
+                self.answer(answers);
                 let served = self.sessions.on_closed(conn);
                 self.roles.update(&served, &self.sessions);
                 self.clear_waiting(now);

@@ -1,11 +1,15 @@
 //! The agent carries out the orders of an operator.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::leave::{Scope, Step};
 use super::order::{Answer, Order, OrderId};
 use super::{Agent, Output, Role, SessionRecord};
+use crate::contrail_schema::network_name;
 use crate::health::Grade;
-use crate::ids::{ConnId, SwitchName};
+use crate::ids::{ConnId, SwitchName, Uuid};
 use crate::session::Command;
+use crate::text::count;
 use crate::time::Time;
 
 impl Agent {
@@ -21,7 +25,7 @@ impl Agent {
                 || Command::Retry,
                 ["tries everything again now", "try everything again now"],
             )),
-            Order::Confirm { switch } => Some(self.confirm(switch)),
+            Order::Confirm { switch } => self.confirm(now, id, switch).err(),
         };
         if let Some(answer) = answer {
             self.outputs.push_back(Output::Ordered { id, answer });
@@ -69,26 +73,23 @@ impl Agent {
         if self.grade() == Grade::Unfit {
             return Answer::refused("the agent has no complete configuration yet, and owns no switch");
         }
+        let owned = self.roles.by_switch().values();
+        let owned = owned.filter(|role| role.role == Role::Active).count();
+        let switches = count(owned, "owned switch is", "owned switches are");
         if self.leave.is_all() {
-            return Answer::done("the agent drains already, or has drained");
+            return Answer::done(format!("the agent drains already: {switches} still to be released"));
         }
         if let Some((switch, id)) = self.leave.end() {
             let answer = Answer::done(format!("{switch} leaves with all others"));
             self.outputs.push_back(Output::Ordered { id, answer });
         }
         self.leave.begin(now, Scope::All);
-        let switches = self
-            .roles
-            .by_switch()
-            .values()
-            .filter(|role| role.role == Role::Active)
-            .count();
         let warning = match self.pair.as_ref().is_some_and(|pair| pair.is_ready(now)) {
             true => "",
             false => "; no other agent is known to be fit, so switches may have no owner until then",
         };
         Answer::done(format!(
-            "draining: {switches} owned switches are released; `tandem ctl resume` takes switches again{warning}"
+            "draining: {switches} released; `tandem ctl resume` takes switches again{warning}"
         ))
     }
 
@@ -114,7 +115,9 @@ impl Agent {
             return Err(Answer::refused(format!("the other agent is not fit to take {switch}")));
         }
         if self.leave.is_on() {
-            return Err(Answer::refused("the agent drains, or moves a switch, at this moment"));
+            return Err(Answer::refused(
+                "the agent drains, or moves a switch, at this moment; `tandem ctl resume` ends that",
+            ));
         }
         if self.sessions_with(&switch).is_empty() {
             return Err(Answer::refused(format!("{switch} has no session with this agent")));
@@ -123,21 +126,51 @@ impl Agent {
         Ok(())
     }
 
-    /// Only the owner of a switch withholds anything of it.
-    fn confirm(&mut self, switch: Option<SwitchName>) -> Answer {
-        let sessions = self.sessions.iter().map(|(_, known)| known);
-        let serves = |known: &&SessionRecord| switch.as_ref().is_none_or(|name| known.served().contains(name));
-        let serving: Vec<&SessionRecord> = sessions.filter(serves).collect();
-        if !serving.is_empty() && !serving.iter().any(|known| known.is_owner()) {
-            let which = switch.map_or_else(|| "any switch".into(), |name| name.to_string());
-            let text = format!("this agent does not own {which}: confirm at the agent that does");
-            return Answer::refused(text);
+    /// Only the owner of a switch withholds anything of it. The answer follows when its sessions have answered; the error
+    /// is an answer at once.
+    fn confirm(&mut self, now: Time, id: OrderId, switch: Option<SwitchName>) -> Result<(), Answer> {
+        if let Some(name) = &switch {
+            self.configured(name)?;
         }
-        let done = [
-            "deletes what it withholds, if anything",
-            "delete what they withhold, if anything",
-        ];
-        self.order_sessions(switch, || Command::Confirm, done)
+        let is_meant = |name: &SwitchName| switch.as_ref().is_none_or(|only| only == name);
+        let sessions = self.sessions.iter().filter(|(_, known)| known.is_owner());
+        let owned = sessions.filter(|(_, known)| known.served().iter().any(is_meant));
+        let asked: BTreeMap<ConnId, String> = owned.map(|(conn, known)| (conn, join(known.served()))).collect();
+        let theirs = self.owned_by_peer(now, is_meant);
+        if asked.is_empty() {
+            let which = switch.map_or_else(|| "any switch".into(), |name| name.to_string());
+            let owner = theirs.map_or_else(|| "the agent that does".into(), |(agent, _)| agent);
+            let text = format!("this agent does not own {which}: confirm at {owner}");
+            return Err(Answer::refused(text));
+        }
+        let conns: Vec<ConnId> = asked.keys().copied().collect();
+        self.confirmations.begin(id, asked, theirs);
+        self.command_these(&conns, || Command::Confirm);
+        Ok(())
+    }
+
+    /// The peer agent, and how many of these switches it owns, if any.
+    fn owned_by_peer(&self, now: Time, is_meant: impl Fn(&SwitchName) -> bool) -> Option<(String, usize)> {
+        let (_, report) = self.pair.as_ref()?.fresh(now)?;
+        let roles = report.switches.iter().filter(|(name, _)| is_meant(name));
+        let owned = roles.filter(|(_, role)| role.role == Role::Active).count();
+        (owned > 0).then(|| (report.agent.clone(), owned))
+    }
+
+    /// A session has released what it withheld.
+    pub(super) fn on_confirmed(&mut self, conn: ConnId, deletions: usize, networks: &BTreeSet<Uuid>) {
+        let name = |uuid: &Uuid| match self.configuration.networks.get(uuid) {
+            Some(network) => network_name(&network.name).to_owned(),
+            None => uuid.to_string(),
+        };
+        let networks = networks.iter().map(name).collect();
+        let answers = self.confirmations.on_confirmed(conn, deletions, networks);
+        self.answer(answers);
+    }
+
+    pub(super) fn answer(&mut self, answers: Vec<(OrderId, Answer)>) {
+        let answers = answers.into_iter().map(|(id, answer)| Output::Ordered { id, answer });
+        self.outputs.extend(answers);
     }
 
     /// The sessions with one switch, or with all, receive a command; `done` is what one of them, or
@@ -189,4 +222,9 @@ impl Agent {
             self.command(*conn, command());
         }
     }
+}
+
+fn join(names: &BTreeSet<SwitchName>) -> String {
+    let names: Vec<&str> = names.iter().map(SwitchName::as_str).collect();
+    names.join(", ")
 }

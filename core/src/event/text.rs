@@ -106,7 +106,7 @@ impl What {
                 let bindings = count(*bindings, "binding", "bindings");
                 let logical_switches = count(*logical_switches, "logical switch", "logical switches");
                 let macs = count(*macs, "MAC", "MACs");
-                write!(f, "{bindings}, {logical_switches} and {macs} go")?;
+                write!(f, "{bindings}, {logical_switches} and {macs} are no longer configured")?;
                 change.iter().try_for_each(|change| write!(f, " ({change})"))
             }
             Self::DeletionsWithheld {

@@ -4,6 +4,9 @@
 //! when none of them is left: what is there and not desired, among all that is ours. Those that routes cause are counted one
 //! by one, over time. If there are too many, they wait for an operator, while everything else goes on.
 
+use std::collections::BTreeSet;
+
+use super::notice::Notice;
 use super::reconciler::Wait;
 use super::surplus::{Surplus, Withheld};
 use super::withdrawals::Exceeded;
@@ -75,21 +78,31 @@ impl Session {
         }
     }
 
-    /// An operator confirms the deletions that are withheld. Those that a later change adds are not meant.
+    /// An operator confirms the deletions that are withheld. Those that a later change adds are not meant. The agent
+    /// is always notified: its answer to the operator waits for that.
     pub(super) fn confirm(&mut self) {
-        if self.lease.permit().is_none() {
-            return;
-        }
-        let mut deletions = self.withdrawals.confirm();
-        if let Withheld::Deletions(held) = &self.withheld {
-            let confirmed = held.deletions;
-            self.withheld = Withheld::Confirmed(confirmed);
-            deletions += confirmed;
-        }
+        let (deletions, networks) = match self.lease.permit() {
+            Some(_) => self.release_withheld(),
+            None => Default::default(),
+        };
         if deletions > 0 {
             self.report(What::DeletionsConfirmed { deletions });
             self.reconciler.release(|on| *on == Wait::Withheld);
         }
+        self.wire.notify(Notice::Confirmed { deletions, networks });
+    }
+
+    /// Withholds nothing any more. Returns how many deletions that releases, and their networks.
+    fn release_withheld(&mut self) -> (usize, BTreeSet<Uuid>) {
+        let mut networks: BTreeSet<Uuid> = self.withdrawals.networks().collect();
+        let mut deletions = self.withdrawals.confirm();
+        if let Withheld::Deletions(held) = &self.withheld {
+            let surplus = Surplus::count(&self.replica, &self.desired);
+            networks.extend(surplus.networks().filter(|network| self.withheld.holds(*network)));
+            deletions += held.deletions;
+            self.withheld = Withheld::Confirmed(held.deletions);
+        }
+        (deletions, networks)
     }
 
     /// The row of a MAC or its desired place may have changed: is it one that routes no longer desire? Without the right

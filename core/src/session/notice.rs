@@ -3,11 +3,11 @@
 //! Events of the same moment go to logs, checks and metrics. A notice is made for the agent, so that a log word can
 //! change without changing what an agent does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::close::CloseReason;
 use crate::event::Route;
-use crate::ids::SwitchName;
+use crate::ids::{SwitchName, Uuid};
 use crate::switch_identity::SwitchRow;
 
 /// Something in a session that its agent acts on.
@@ -43,6 +43,13 @@ pub enum Notice {
     Read,
     /// After a takeover, what can be written has been written.
     Audited,
+    /// An operator confirmed the deletions that the session withheld.
+    Confirmed {
+        /// How many; 0 if it withheld none, or may not write.
+        deletions: usize,
+        /// The networks of these rows.
+        networks: BTreeSet<Uuid>,
+    },
     /// The switch learned this route.
     Exported(Route),
     /// The switch removed this route.

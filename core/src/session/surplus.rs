@@ -84,6 +84,12 @@ impl Surplus {
         self.bindings + self.logical_switches + self.macs
     }
 
+    /// The networks that lose rows.
+    pub(super) fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
+        let parts = self.networks.iter().filter(|(_, part)| part.deletions() > 0);
+        parts.map(|(network, _)| *network)
+    }
+
     /// The deletions that are too many: of the whole switch, or else of some networks.
     pub(super) fn held(&self, brake: Brake) -> Option<Held> {
         let (deletions, of) = (self.deletions(), self.of);

@@ -98,7 +98,10 @@ fn the_line_about_what_a_file_takes_away_names_the_file() {
     let events = fleet.events("tor1").iter();
     let lost = events.filter(|event| event.what.word() == "Reconfigured");
     let lost: Vec<String> = lost.map(|event| event.what.to_string()).collect();
-    assert_eq!(lost, ["1 binding, 1 logical switch and 5 MACs go (by its file)"]);
+    assert_eq!(
+        lost,
+        ["1 binding, 1 logical switch and 5 MACs are no longer configured (by its file)"]
+    );
 }
 
 #[test]

@@ -197,6 +197,8 @@ fn a_file_that_lost_most_macs_deletes_them_when_an_operator_confirms_and_not_bef
         .output()
         .expect("tandem confirm runs");
     assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "tor1: 100 withheld rows of network blue released\n");
     wait(&pair, "the deletions", || {
         (remote(&pair.switches[0]).len() == 5).then_some(())
     });
