@@ -53,6 +53,8 @@ pub enum ServiceEvent {
     CertificateEnding { what: String },
     /// A certificate that is in force cannot serve: it has ended, is not valid yet, or is of the wrong kind.
     CertificateUnfit { what: String },
+    /// The own certificate does not carry the own name, which others compare.
+    CertificateMisnamed { what: String },
     /// An operator gave an order: over the socket, with the number of the user.
     Ordered { order: String, user: u32, answer: Answer },
     /// A signal changed the level of the log.
@@ -82,6 +84,7 @@ impl LogEvent for ServiceEvent {
         CertificatesRejected,
         CertificateEnding,
         CertificateUnfit,
+        CertificateMisnamed,
         Ordered,
         LogLevelChanged,
         MemoryUnusable,
@@ -105,6 +108,7 @@ impl LogEvent for ServiceEvent {
             Self::RestartRequired { .. }
             | Self::CertificatesRejected { .. }
             | Self::CertificateEnding { .. }
+            | Self::CertificateMisnamed { .. }
             | Self::MemoryUnusable { .. }
             | Self::MemoryFailed { .. }
             | Self::AnnouncementMissed { .. }
@@ -126,7 +130,9 @@ impl fmt::Display for ServiceEvent {
             Self::ReloadFailed { problem } => write!(f, "{problem}"),
             Self::CertificatesReloaded => f.write_str("open sessions keep the old certificates"),
             Self::CertificatesRejected { problem } => write!(f, "{problem}; nothing is changed"),
-            Self::CertificateEnding { what } | Self::CertificateUnfit { what } => f.write_str(what),
+            Self::CertificateEnding { what } | Self::CertificateUnfit { what } | Self::CertificateMisnamed { what } => {
+                f.write_str(what)
+            }
             Self::Ordered { order, user, answer } => {
                 let outcome = if answer.ok { "done" } else { "refused" };
                 write!(f, "{order} by user {user}: {outcome}: {}", answer.text)

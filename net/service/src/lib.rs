@@ -14,6 +14,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod orders;
+pub mod own_name;
 pub mod peer;
 mod ports;
 pub mod probe;

@@ -1,5 +1,6 @@
 //! `tandem check`: whether a configuration file is right.
 
+mod hints;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -8,10 +9,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use tandem_core::SwitchName;
 use tandem_core::configuration::{Network, Switch};
 
 use super::{Exit, Output, count, status};
+use hints::{hints, shared_authorities};
 use plan::Plan;
 use tandem_net::config::{self, Config, LoadError, Problem};
 use tandem_net::tls::{Acceptor, Connector, Finding, TlsError};
@@ -61,10 +62,11 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
                     }
                     let text = |finding: &Finding| finding.to_string();
                     let (bad, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_bad);
+                    let warnings = warnings.into_iter().map(text);
                     let verdict = Verdict {
                         kind,
                         plan,
-                        warnings: warnings.into_iter().map(text).collect(),
+                        warnings: warnings.chain(shared_authorities(&config)).collect(),
                         hints: hints(&config),
                         error: bad.first().map(|bad| text(bad)),
                         ..Verdict::default()
@@ -128,7 +130,7 @@ struct Verdict {
     /// What the file would change.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Plan>,
-    /// What is right, but not for long.
+    /// What is right, but not for long, or for anybody who could play another role.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     /// What would be better.
@@ -179,6 +181,9 @@ fn report(args: &Args, config: &Config, findings: &[Finding], output: &mut Outpu
     if findings.iter().any(|finding| finding.is_bad) {
         return Ok(());
     }
+    for warning in shared_authorities(config) {
+        writeln!(output.err, "{file}: warning: {warning}")?;
+    }
     writeln!(output.out, "{file} is right: {}", summary(config))?;
     let mut hints = hints(config).into_iter();
     hints.try_for_each(|hint| writeln!(output.out, "hint: {hint}"))
@@ -207,53 +212,6 @@ fn certificates(config: &Config) -> Result<Vec<Finding>, TlsError> {
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert(finding.to_string()));
     Ok(findings)
-}
-
-/// What would be better.
-fn hints(config: &Config) -> Vec<String> {
-    let hints = [unbound_certificates(config), foreign_name(config)];
-    hints.into_iter().flatten().collect()
-}
-
-/// The own certificate, if those that compare names with it miss the own name.
-fn foreign_name(config: &Config) -> Option<String> {
-    let (name, tls) = match config {
-        Config::Agent(agent) => {
-            let is_compared = agent.peer.is_some() || agent.uplink_tls().is_some();
-            (&agent.configuration.session.agent, is_compared.then_some(&agent.tls)?)
-        }
-        Config::Control(control) => (&control.name, control.tls.as_ref()?),
-    };
-    let identities = Acceptor::load(tls).ok()?.certificate().identities;
-    let is_foreign = !identities.contains(name);
-    is_foreign.then(|| {
-        format!(
-            "the certificate {} has the name {} and not {name}: others refuse it, unless their `certificates` list admits it",
-            tls.certificate.display(),
-            if identities.is_empty() { "-".to_owned() } else { identities.join(", ") },
-        )
-    })
-}
-
-/// The switches to whose names no certificate is tied.
-fn unbound_certificates(config: &Config) -> Option<String> {
-    let switches: Vec<(&SwitchName, &Switch)> = match config {
-        Config::Agent(agent) => agent.configuration.switches.iter().collect(),
-        Config::Control(control) => {
-            let switches = control.inventory.switches.iter();
-            switches.map(|(name, served)| (name, &served.switch)).collect()
-        }
-    };
-    let unbound = switches.iter().filter(|(_, switch)| switch.certificate.is_none());
-    let names: Vec<&str> = unbound.map(|(name, _)| name.as_str()).collect();
-    let first = names.first()?;
-    let which = match names.len() {
-        1 => format!("{first} has"),
-        total => format!("{total} switches ({first} ...) have"),
-    };
-    Some(format!(
-        "{which} no `certificate`: each holder of a certificate of the CA can take the name; `tandem status` shows the line to add"
-    ))
 }
 
 fn kind(config: &Config) -> &'static str {

@@ -46,6 +46,8 @@ pub(super) fn measure(counters: &Counters, names: Names, acceptor: &Acceptor) {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     logged: BTreeSet<String>,
+    /// What others refuse about the names of own certificates.
+    misnamed: BTreeSet<String>,
     since: Option<Instant>,
 }
 
@@ -55,6 +57,19 @@ impl Watch {
         for event in self.due(findings, now) {
             log::event(&event);
         }
+    }
+
+    /// The own certificates that lack the own name, at this time: each is logged once, because a list of others may admit it.
+    pub(super) fn look_at_names(&mut self, misnamed: impl IntoIterator<Item = String>) {
+        for event in self.misnamed(misnamed.into_iter().collect()) {
+            log::event(&event);
+        }
+    }
+
+    fn misnamed(&mut self, misnamed: BTreeSet<String>) -> Vec<ServiceEvent> {
+        let before = std::mem::replace(&mut self.misnamed, misnamed);
+        let new = self.misnamed.difference(&before).cloned();
+        new.map(|what| ServiceEvent::CertificateMisnamed { what }).collect()
     }
 
     fn due(&mut self, findings: impl IntoIterator<Item = Finding>, now: Instant) -> Vec<ServiceEvent> {
@@ -92,6 +107,14 @@ mod tests {
             what: what.into(),
             is_bad,
         }
+    }
+
+    #[test]
+    fn a_certificate_without_the_own_name_is_logged_once_and_again_when_another_one_lacks_it() {
+        let mut watch = Watch::default();
+        let mut logged = |what: &[&str]| watch.misnamed(what.iter().map(|it| (*it).to_owned()).collect()).len();
+        assert_eq!((logged(&["a"]), logged(&["a"]), logged(&["b"])), (1, 0, 1));
+        assert_eq!((logged(&[]), logged(&["b"])), (0, 1), "it was right in between");
     }
 
     #[test]

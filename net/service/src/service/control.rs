@@ -20,6 +20,7 @@ use crate::files;
 use crate::http::StatusSource;
 use crate::metrics::Counters;
 use crate::orders::Obeys;
+use crate::own_name;
 use crate::process::Outcome;
 use crate::tls::Acceptor;
 use crate::xmpp::{self, TcpAcceptor};
@@ -85,6 +86,7 @@ pub async fn run(path: PathBuf, mut config: ControlConfig, acceptor: Option<Arc<
                     let _ = reload::certificates(&acceptor.reload(), acceptor, &counters, CONTROL);
                 }
                 watch.look(acceptor.findings(), Instant::now());
+                watch.look_at_names(own_name::control(&config, &acceptor.certificate()));
             },
             _ = signals.drain.recv() => stop(&messages).await,
             _ = signals.interrupt.recv() => stop(&messages).await,

@@ -34,6 +34,7 @@ use crate::listen::{ListenOptions, Listener};
 use crate::logging;
 use crate::memory::Memory;
 use crate::metrics::Counters;
+use crate::own_name;
 use crate::peer;
 use crate::tls::{Acceptor, Settings};
 use crate::xmpp::TcpDialer;
@@ -269,6 +270,8 @@ impl Process {
             findings.extend(connector.findings());
         }
         self.watch.look(findings, Instant::now());
+        let misnamed = own_name::agent(&self.config, &self.acceptor.certificate());
+        self.watch.look_at_names(misnamed);
     }
 
     async fn drain(&self) {

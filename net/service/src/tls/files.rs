@@ -99,7 +99,8 @@ pub(super) fn describe(error: &PemError) -> String {
     }
 }
 
-fn read(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+/// The bytes of a file.
+pub(super) fn read(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let fail = |problem| TlsError::new(role, path, problem);
     let bytes = fs::read(path).map_err(|e| fail(Problem::Unreadable(e)))?;
     match bytes.as_slice() {

@@ -4,6 +4,7 @@
 //! to the next connection. Names are not checked here, as in Open vSwitch: the database has the name of the switch, and a
 //! rule of the configuration binds it to a certificate.
 
+mod authority;
 mod connector;
 mod crl;
 mod dates;
@@ -29,6 +30,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use authority::vouches_for;
 pub use connector::{Connector, Current};
 pub use dates::Finding;
 pub use error::{Problem, TlsError};
