@@ -5,11 +5,13 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
+use tandem_core::brake::Brake;
 use tandem_core::configuration::{VlanId, fingerprint};
 use tandem_core::control::{ControlStatus, Inventory, NetworkStatus, ServedSwitch, SwitchStatus};
 use tandem_core::ids::{PortName, SwitchName, Uuid};
 
 use crate::commands::count;
+use crate::commands::status::natural;
 
 /// The changes, and what is to be known about the revisions.
 #[derive(Debug, Default, Serialize)]
@@ -38,8 +40,29 @@ struct Change {
     macs: usize,
     /// Something differs that is no port: the tunnel end, the certificate, a VNI, the agents.
     settings: bool,
+    /// What an agent with the default `[brake]` withholds until `tandem confirm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withheld: Option<Withheld>,
 }
 
+/// Deletions that are too many at once, and the rows among which they are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+struct Withheld {
+    deletions: usize,
+    of: usize,
+}
+
+/// The rows of a switch, or of one of its networks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rows {
+    unbound: usize,
+    bound: usize,
+    /// Logical switches and MACs that go.
+    others: usize,
+    of: usize,
+}
+
+type Bindings<'a> = BTreeMap<(&'a PortName, VlanId), Uuid>;
 type Ports = BTreeMap<PortName, BTreeMap<VlanId, Uuid>>;
 
 impl Plan {
@@ -85,6 +108,7 @@ fn change(
         macs_added: macs(&mut now.difference(&then)),
         macs_deleted: macs(&mut then.difference(&now)),
         macs: macs(&mut then.iter()),
+        withheld: withheld([&after, &before], |network| macs(&mut [network].iter())),
         settings: (is_same_ports && !same)
             || new.switch.vtep != old.vtep
             || (&new.agents, &new.tsns) != (&old.agents, &old.tsns),
@@ -99,7 +123,50 @@ fn change(
     .then_some(change)
 }
 
-fn bindings(ports: &Ports) -> BTreeMap<(&PortName, VlanId), Uuid> {
+/// Counts as an agent does: bindings, logical switches, and remote MACs in logical switches that go; a port that moves counts
+/// once.
+fn withheld([after, before]: [&Bindings<'_>; 2], macs: impl Fn(Uuid) -> usize) -> Option<Withheld> {
+    let mut networks: BTreeMap<Uuid, Rows> = BTreeMap::new();
+    for (at, network) in before {
+        let rows = networks.entry(*network).or_default();
+        rows.of += 1;
+        rows.unbound += usize::from(!after.contains_key(at));
+    }
+    let still: BTreeSet<Uuid> = after.values().copied().collect();
+    for (network, rows) in &mut networks {
+        let macs = macs(*network);
+        rows.of += 1 + macs;
+        if !still.contains(network) {
+            rows.others = 1 + macs;
+        }
+    }
+    for (_, network) in after.iter().filter(|(at, _)| !before.contains_key(*at)) {
+        networks.entry(*network).or_default().bound += 1;
+    }
+    let whole = networks.values().fold(Rows::default(), |sum, it| Rows {
+        unbound: sum.unbound + it.unbound,
+        bound: sum.bound + it.bound,
+        others: sum.others + it.others,
+        of: sum.of + it.of,
+    });
+    let parts = networks.values().filter_map(|rows| rows.withheld());
+    let parts = parts.reduce(|sum, it| Withheld {
+        deletions: sum.deletions + it.deletions,
+        of: sum.of + it.of,
+    });
+    whole.withheld().or(parts)
+}
+
+impl Rows {
+    fn withheld(self) -> Option<Withheld> {
+        let (deletions, of) = (self.others + self.unbound.saturating_sub(self.bound), self.of);
+        Brake::DEFAULT
+            .withholds(deletions, of)
+            .then_some(Withheld { deletions, of })
+    }
+}
+
+fn bindings(ports: &Ports) -> Bindings<'_> {
     let bindings = ports
         .iter()
         .flat_map(|(port, vlans)| vlans.iter().map(move |(vlan, uuid)| ((port, *vlan), *uuid)));
@@ -129,8 +196,20 @@ impl fmt::Display for Plan {
         if switches.is_empty() {
             writeln!(f, "nothing changes on any switch; revision {in_force} is in force")?;
         }
-        for (name, change) in switches {
+        let mut in_order: Vec<_> = switches.iter().collect();
+        in_order.sort_by_key(|(name, _)| natural(name.as_str()));
+        for (name, change) in in_order {
             writeln!(f, "{}: {change}", name.as_str().escape_debug())?;
+        }
+        let held = switches.values().filter(|change| change.withheld.is_some()).count();
+        if held > 0 {
+            let Brake { percent, rows } = Brake::DEFAULT;
+            writeln!(
+                f,
+                "the brake withholds deletions at {} until `tandem confirm`, where `[brake]` of the agent has its defaults \
+                 ({percent} %, {rows} rows)",
+                count(held, "switch", "switches")
+            )?;
         }
         if revision < in_force || (revision == in_force && !switches.is_empty()) {
             writeln!(
@@ -167,7 +246,11 @@ impl fmt::Display for Change {
             parts.push(format!("{last} of {}", self.macs));
         }
         parts.extend(self.settings.then(|| "other settings changed".to_owned()));
-        f.write_str(&parts.join(", "))
+        f.write_str(&parts.join(", "))?;
+        match self.withheld {
+            Some(Withheld { deletions, of }) => write!(f, "; WITHHELD: {deletions} of {of} rows"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -240,5 +323,38 @@ mod tests {
             .vtep = Some([10, 9, 9, 9].into());
         inventory.revision = 7;
         insta::assert_snapshot!(Plan::new(&inventory, &running).to_string());
+    }
+
+    /// Bindings of these ports to these networks.
+    fn bound<'a>(name: &'a PortName, bindings: &[(u16, u128)]) -> Bindings<'a> {
+        bindings
+            .iter()
+            .map(|(at, network)| ((name, *at), Uuid(*network)))
+            .collect()
+    }
+
+    #[test]
+    fn deletions_that_the_brake_withholds_are_counted_as_an_agent_counts_them() {
+        let port = PortName::from("eth1");
+        let before = bound(&port, &[(1, 1), (2, 1), (3, 2)]);
+        let held = |after: &[(u16, u128)], macs| withheld([&bound(&port, after), &before], |_| macs);
+        assert_eq!(held(&[(1, 1), (2, 1), (3, 2)], 100), None, "nothing goes");
+        assert_eq!(
+            held(&[(1, 1), (2, 1)], 100),
+            Some(Withheld {
+                deletions: 102,
+                of: 205
+            }),
+            "a port, a logical switch and its MACs"
+        );
+        assert_eq!(held(&[(1, 1), (2, 1)], 18), None, "20 rows may go");
+        assert_eq!(held(&[(1, 1), (2, 1), (4, 2)], 100), None, "a port that moves");
+        let small = |network: Uuid| if network == Uuid(2) { 30 } else { 1000 };
+        let after = bound(&port, &[(1, 1), (2, 1)]);
+        assert_eq!(
+            withheld([&after, &before], small),
+            Some(Withheld { deletions: 32, of: 32 }),
+            "one network of a large switch"
+        );
     }
 }
