@@ -1,6 +1,7 @@
 //! Problems of a file: the place, the reason, and what to write instead.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -31,14 +32,20 @@ pub struct Location {
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     problems: Vec<Problem>,
+    /// Problems beyond those, by their message where many have the same.
+    repeated: BTreeMap<String, usize>,
     left_out: usize,
 }
 
 /// How many problems are kept. More of them mostly have one cause.
 const PROBLEMS_MAX: usize = 50;
 
-/// Bytes of the lines that are shown with one problem. A list of a thousand MACs in one line is too long.
-const PICTURE_BYTES_MAX: usize = 4000;
+/// How many problems of one message are kept: a network that was renamed is missing at each port, and must not hide others.
+const REPEATED_MAX: usize = 5;
+
+/// Bytes of the lines that are shown with one problem. A list of forty ports in one line is too long: the place
+/// in it is lost on a terminal, which breaks the line.
+const PICTURE_BYTES_MAX: usize = 1000;
 
 /// Lines that may lie between two labels of one picture.
 const LINES_SHOWN: usize = 12;
@@ -125,7 +132,10 @@ impl Problem {
 impl Problems {
     /// Adds a problem; beyond a bound it is only counted.
     pub fn add(&mut self, problem: Problem) {
-        if self.problems.len() < PROBLEMS_MAX {
+        let same = self.problems.iter().filter(|it| it.message == problem.message);
+        if same.count() >= REPEATED_MAX {
+            *self.repeated.entry(problem.message).or_default() += 1;
+        } else if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
         } else {
             self.left_out += 1;
@@ -148,7 +158,7 @@ impl Problems {
 
     /// The number of problems, including those that were not kept.
     pub fn count(&self) -> usize {
-        self.problems.len() + self.left_out
+        self.problems.len() + self.repeated.values().sum::<usize>() + self.left_out
     }
 
     /// The problems that were kept.
@@ -172,6 +182,9 @@ impl Problems {
                 report.push_str(&problem.to_string());
             }
             report.push('\n');
+        }
+        for (message, times) in &self.repeated {
+            report.push_str(&format!("... and {times} more: {message}\n"));
         }
         if self.left_out > 0 {
             report.push_str(&format!("... and {} more.\n", self.left_out));

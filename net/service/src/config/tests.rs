@@ -393,6 +393,29 @@ fn a_file_full_of_mistakes_gives_a_bounded_report() {
 }
 
 #[test]
+fn a_network_that_was_renamed_hides_no_other_mistake() {
+    let port = |n| format!("{{ port = \"eth{n}\", vlan = 10, network = \"red\" }}");
+    let ports: Vec<String> = (0..60).map(port).collect();
+    let rest = "\n[[switch]]\nname = \"tor9\"\ncertificate = \"nam:tor9\"\n";
+    let text = format!(
+        "{}[[switch]]\nname = \"tor8\"\nports = [{}]\n{rest}",
+        example(),
+        ports.join(", ")
+    );
+    let report = parsed(&text).expect_err("problems").render(false);
+    assert!(
+        report.contains("\n... and 55 more: no network has the name `red`\n"),
+        "{report}"
+    );
+    assert!(
+        report.contains("`certificate`") && report.ends_with("\n61 problems."),
+        "{report}"
+    );
+    let widest = report.lines().map(|line| line.chars().count()).max();
+    assert!(widest < Some(1000), "a line of {widest:?} characters is no picture");
+}
+
+#[test]
 fn a_far_conflict_is_named_by_its_line() {
     let lines: String = (0..2000)
         .map(|n| format!("02:00:00:01:{:02x}:{:02x} 10.0.9.1\n", n / 256, n % 256))
