@@ -137,6 +137,9 @@ pub struct SwitchStatus {
     /// The fingerprint of its configuration: another fingerprint means another configuration.
     #[serde(default)]
     pub fingerprint: String,
+    /// The other agent of the pair reports that it owns the switch.
+    #[serde(default)]
+    pub at_peer: bool,
     /// The faults between the two agents of the pair that have lasted for a while.
     #[serde(default)]
     pub alarms: Vec<Alarm>,

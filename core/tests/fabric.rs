@@ -438,12 +438,17 @@ fn the_status_shows_the_configuration_and_the_peer() {
     let mut net = pair();
     let status = net.status(0);
     assert_eq!(status.revision, Some(1));
-    assert_eq!(status.switches, net.status(1).switches, "a status without the sessions");
+    let shown = |net: &Net, agent| net.status(agent).switches.into_iter();
+    for ((name, ours), (_, theirs)) in shown(&net, 0).zip(shown(&net, 1)) {
+        assert_eq!(ours.fingerprint, theirs.fingerprint);
+        assert_ne!(ours.at_peer, theirs.at_peer, "one of them owns {name}");
+    }
     let peer = |net: &Net| net.status(0).peer.expect("it has one").agent;
     assert_eq!(peer(&net).as_deref(), Some("agent-1"));
     net.is_peer_link_cut = true;
     net.pass(4);
     assert_eq!(peer(&net), None);
+    assert!(!shown(&net, 0).any(|(_, switch)| switch.at_peer), "nobody reports it");
 }
 
 #[test]

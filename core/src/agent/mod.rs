@@ -193,6 +193,7 @@ impl Agent {
         let configured = self.roles.by_switch().iter().map(|(name, role)| {
             let status = SwitchStatus {
                 fingerprint: role.configuration.clone(),
+                at_peer: self.pair.as_ref().is_some_and(|pair| pair.owns(name)),
                 alarms: self.pair.as_ref().map(|pair| pair.alarms(name)).unwrap_or_default(),
                 ..SwitchStatus::default()
             };

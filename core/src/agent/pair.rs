@@ -107,6 +107,13 @@ impl Pair {
         Alarm::ALL.into_iter().filter(is_reported).collect()
     }
 
+    /// Whether the peer agent reports that it owns a switch.
+    pub(super) fn owns(&self, name: &SwitchName) -> bool {
+        let report = self.received.as_ref().map(|(_, report)| report);
+        let role = report.and_then(|report| report.switches.get(name));
+        role.is_some_and(|role| role.role == Role::Active)
+    }
+
     /// The peer agent's last report and when it arrived, unless it is too old to count.
     pub(super) fn fresh(&self, now: Time) -> Option<(Time, &PeerReport)> {
         let (at, report) = self.received.as_ref()?;

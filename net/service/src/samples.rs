@@ -88,6 +88,7 @@ fn switch(sessions: Vec<SessionStatus>, exported: usize) -> SwitchStatus {
         sessions,
         exported,
         fingerprint: "812d249470fb7c92".into(),
+        at_peer: false,
         alarms: vec![],
     }
 }

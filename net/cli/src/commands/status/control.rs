@@ -15,20 +15,29 @@ use tandem_net::process::ProcessStatus;
 
 use super::page::{Page, clean};
 use super::process;
-use super::trouble::{away, natural};
+use super::trouble::{away, natural, part_of};
 use crate::commands::count;
 
 /// Port bindings of one switch that are written out.
 const BINDINGS_SHOWN: usize = 20;
 
+/// Networks of one owner that the page of all switches names.
+const NETWORKS_SHOWN: usize = 5;
+
 /// The whole page, with a line break at its end. A brief one leaves out what does not belong to single switches.
-pub(super) fn render(process: &ProcessStatus, status: &ControlStatus, is_brief: bool, is_folded: bool) -> String {
+pub(super) fn render(
+    process: &ProcessStatus,
+    status: &ControlStatus,
+    total: usize,
+    is_brief: bool,
+    is_folded: bool,
+) -> String {
     let names = names(status);
     let mut page = Page::new(is_folded);
-    head(&mut page, process, status);
+    head(&mut page, process, status, total);
     let tables = [
         ("", clients(status), false),
-        ("Owners of the switches", switches(status, &names), false),
+        ("Owners of the switches", switches(status, &names, is_brief), false),
         ("Subscriptions of the clients", subscriptions(status), true),
     ];
     for (title, rows, is_of_clients) in tables {
@@ -62,7 +71,7 @@ fn shown(instance: &InstanceName) -> String {
     clean(network_name(network_of(instance)))
 }
 
-fn head(page: &mut Page, process: &ProcessStatus, status: &ControlStatus) {
+fn head(page: &mut Page, process: &ProcessStatus, status: &ControlStatus, total: usize) {
     let owned = |wrong: fn(&Vec<ClientName>) -> bool| {
         let switches = status.switches.values();
         let is_wrong = |switch: &SwitchStatus| {
@@ -88,7 +97,7 @@ fn head(page: &mut Page, process: &ProcessStatus, status: &ControlStatus) {
     parts.extend([
         count(status.clients.len(), "client", "clients"),
         count(status.networks.len(), "network", "networks"),
-        count(status.switches.len(), "switch", "switches"),
+        part_of(status.switches.len(), total),
     ]);
     page.list(&parts);
     process::show(page, process);
@@ -154,7 +163,8 @@ fn refused(page: &mut Page, status: &ControlStatus) {
     }
 }
 
-fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<String>> {
+/// On a page of all switches, many networks of one owner are one row.
+fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>, is_brief: bool) -> Vec<Vec<String>> {
     let titles = ["SWITCH", "TUNNEL END", "NETWORK", "OWNER"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for (name, switch) in in_order(&status.switches, SwitchName::as_str) {
@@ -165,9 +175,22 @@ fn switches(status: &ControlStatus, names: &BTreeMap<Uuid, String>) -> Vec<Vec<S
         if switch.owners.is_empty() {
             rows.push([&head[..], &["none".into(), "-".into()]].concat());
         }
+        let mut by_owner: Vec<(String, Vec<String>)> = Vec::new();
+        let is_short = is_brief || switch.owners.len() <= NETWORKS_SHOWN;
         for (network, owners) in &switch.owners {
             let elsewhere = switch.elsewhere.get(network).map(Vec::as_slice).unwrap_or_default();
-            rows.push([&head[..], &[network_shown(*network, names), owner(owners, elsewhere)]].concat());
+            let (owner, network) = (owner(owners, elsewhere), network_shown(*network, names));
+            match by_owner.iter_mut().find(|(it, _)| !is_short && *it == owner) {
+                Some((_, networks)) => networks.push(network),
+                None => by_owner.push((owner, vec![network])),
+            }
+        }
+        for (owner, networks) in by_owner {
+            let networks = match networks.as_slice() {
+                [one] => one.clone(),
+                several => count(several.len(), "network", "networks"),
+            };
+            rows.push([&head[..], &[networks, owner]].concat());
         }
     }
     rows
@@ -328,7 +351,7 @@ mod tests {
     use super::*;
 
     fn shown(status: &ControlStatus) -> String {
-        render(&samples::process(), status, false, true)
+        render(&samples::process(), status, status.switches.len(), false, true)
     }
 
     #[test]
@@ -370,5 +393,21 @@ mod tests {
         let page = shown(&status);
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
         assert!(page.contains("agent\\u{1b}[2J\\u{9b}31m"), "{page}");
+    }
+
+    #[test]
+    fn many_networks_of_one_owner_are_one_row_unless_the_switch_was_named() {
+        let mut status = samples::control::busy();
+        let tor1 = status.switches.get_mut(&"tor1".into()).expect("tor1");
+        for network in 100..110 {
+            tor1.owners.insert(Uuid(network), vec!["agent-b".into()]);
+        }
+        tor1.owners.insert(Uuid(110), vec![]);
+        let rows = |page: &str| page.lines().filter(|line| line.starts_with("tor1 ")).count();
+        let page = shown(&status);
+        let folded = page.lines().find(|line| line.contains("  10 networks "));
+        assert!(folded.is_some_and(|line| line.ends_with("  agent-b")), "{page}");
+        let named = render(&samples::process(), &status, 4, true, true);
+        assert!(rows(&named) >= 11 && rows(&page) < 5, "{page}{named}");
     }
 }

@@ -8,12 +8,15 @@ use super::page::{Page, clean};
 use super::process::utc;
 use crate::commands::count;
 
-/// Adds the section of a switch.
-pub(super) fn show(page: &mut Page, process: &ProcessStatus, name: &str, switch: &SwitchStatus) {
+/// Adds the section of a switch. `owner` is the other agent of the pair, if that owns it.
+pub(super) fn show(page: &mut Page, process: &ProcessStatus, name: &str, switch: &SwitchStatus, owner: Option<String>) {
     page.title(&format!("{name}, configuration {}", clean(&switch.fingerprint)));
     page.line(&format!("  {} exported", count(switch.exported, "route", "routes")));
     if switch.sessions.is_empty() {
-        page.line("  no session: in a pair the other agent may have one");
+        match owner {
+            Some(agent) => page.line(&format!("  no session: {agent} owns it")),
+            None => page.line("  no session: in a pair the other agent may have one"),
+        }
     }
     for session in &switch.sessions {
         show_session(page, process, session);

@@ -26,6 +26,7 @@ pub(super) use trouble::natural;
 
 use answer::{Answer, Status};
 use tandem_net::config::{self, Disk, Files};
+use trouble::Shown;
 
 /// Shows the status of a running agent or control node: owners, pending work, quarantine, paths
 ///
@@ -104,12 +105,15 @@ impl Args {
 }
 
 impl Answer {
-    fn render(&self, args: &Args, is_folded: bool) -> String {
+    /// `total` switches are there, with those that the page leaves out.
+    fn render(&self, args: &Args, total: usize, is_folded: bool) -> String {
+        let named = &args.switches();
+        let shown = Shown { named, total };
         match &self.status {
-            Status::Agent(status) => table::render(&self.process, status, &args.switches(), is_folded),
+            Status::Agent(status) => table::render(&self.process, status, shown, is_folded),
             Status::Control(status) => {
-                let is_brief = args.problems || !args.switches().is_empty();
-                control::render(&self.process, status, is_brief, is_folded)
+                let is_brief = args.problems || !named.is_empty();
+                control::render(&self.process, status, total, is_brief, is_folded)
             }
         }
     }
@@ -147,7 +151,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
                 return Ok(Exit::Environment);
             }
         };
-        let names = args.switches();
+        let (names, total) = (args.switches(), answer.status.switches());
         if let Err(why) = answer.status.select(&names) {
             return output.refuse(why);
         }
@@ -163,7 +167,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         }
         match args.json {
             true => output.json(&answer)?,
-            false => write!(output.out, "{}", answer.render(args, output.is_terminal))?,
+            false => write!(output.out, "{}", answer.render(args, total, output.is_terminal))?,
         }
         if !pending.is_empty() {
             let what = format!("not synced after {} s: {}", args.timeout.as_secs(), pending.join(", "));
@@ -355,7 +359,10 @@ mod tests {
         let address = server_of(serde_json::to_string(&busy).expect("JSON"));
         let (exit, out, err) = run_status(&address.to_string(), None, false);
         assert_eq!((exit, err.as_str()), (Exit::Good, ""));
-        assert_eq!(out, control::render(&ProcessStatus::default(), &busy, false, false));
+        assert_eq!(
+            out,
+            control::render(&ProcessStatus::default(), &busy, busy.switches.len(), false, false)
+        );
         let (exit, out, _) = run_status(&address.to_string(), None, true);
         assert_eq!((exit, out.lines().count()), (Exit::Good, 1));
         assert_eq!(serde_json::from_str::<ControlStatus>(&out).expect("a status"), busy);

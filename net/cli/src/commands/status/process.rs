@@ -27,7 +27,7 @@ pub(super) fn show(page: &mut Page, process: &ProcessStatus) {
 fn show_reload(page: &mut Page, reload: &ReloadStatus) {
     if !reload.successful {
         page.fact(&format!(
-            "RELOAD FAILED {}: the file of before is in force",
+            "RELOAD FAILED {}: the previous file stays in force",
             utc(reload.at_unix_s)
         ));
         for problem in &reload.problems {
@@ -118,7 +118,7 @@ mod tests {
             ..ReloadStatus::default()
         };
         let text = shown(reload);
-        let expected = "RELOAD FAILED 2027-01-15 08:00:00 UTC: the file of before is in force\n  \
+        let expected = "RELOAD FAILED 2027-01-15 08:00:00 UTC: the previous file stays in force\n  \
             agent.toml:3:1: unknown key `nmae`\nRESTART REQUIRED for [listen], [peer]\n";
         assert!(text.ends_with(expected), "{text}");
     }

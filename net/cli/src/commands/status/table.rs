@@ -10,16 +10,15 @@ use tandem_net::process::ProcessStatus;
 use super::detail;
 use super::page::{Page, clean};
 use super::process::{self, date_and_time};
-use super::trouble::{Trouble, natural};
-use crate::commands::count;
+use super::trouble::{Shown, Trouble, natural, part_of};
 
 /// Certificates that are not bound to the name of their switch: more are not shown.
 const UNBOUND_SHOWN: usize = 5;
 
-/// The whole page, with a line break at its end. `named` are the switches that were asked for.
-pub(super) fn render(process: &ProcessStatus, status: &AgentStatus, named: &[&str], is_folded: bool) -> String {
+/// The whole page, with a line break at its end.
+pub(super) fn render(process: &ProcessStatus, status: &AgentStatus, shown: Shown<'_>, is_folded: bool) -> String {
     let mut page = Page::new(is_folded);
-    head(&mut page, process, status);
+    head(&mut page, process, status, shown.total);
     if !status.control_nodes.is_empty() {
         page.line("");
         page.table(&control_nodes(status), &[8, 5]);
@@ -34,8 +33,14 @@ pub(super) fn render(process: &ProcessStatus, status: &AgentStatus, named: &[&st
         page.table(&takeovers, &[2]);
     }
     for (name, switch) in in_order(status) {
-        if named.contains(&name.as_str()) {
-            detail::show(&mut page, process, &clean(name.as_str()), switch);
+        if shown.named.contains(&name.as_str()) {
+            detail::show(
+                &mut page,
+                process,
+                &clean(name.as_str()),
+                switch,
+                at_peer(status, switch),
+            );
         }
     }
     reasons(&mut page, status);
@@ -55,7 +60,7 @@ pub(super) fn render(process: &ProcessStatus, status: &AgentStatus, named: &[&st
     page.finish()
 }
 
-fn head(page: &mut Page, process: &ProcessStatus, status: &AgentStatus) {
+fn head(page: &mut Page, process: &ProcessStatus, status: &AgentStatus, total: usize) {
     let connected = status
         .switches
         .values()
@@ -64,7 +69,7 @@ fn head(page: &mut Page, process: &ProcessStatus, status: &AgentStatus) {
     let owned = sessions(status).filter(|(_, session)| session.ownership.owns()).count();
     let mut parts = vec![format!("{}: {}", clean(&status.agent), status.grade)];
     parts.extend(Trouble::of_all(status).texts());
-    parts.push(count(status.switches.len(), "switch", "switches"));
+    parts.push(part_of(status.switches.len(), total));
     parts.extend([format!("{connected} connected"), format!("{owned} owned")]);
     page.list(&parts);
     let tsn = match status.tsn_alive {
@@ -100,15 +105,33 @@ fn head(page: &mut Page, process: &ProcessStatus, status: &AgentStatus) {
     alarms(page, status);
 }
 
+/// An alarm without details that so many switches have is one line; the table has their names.
+const NAMED_IN_ALARMS: usize = 5;
+
 fn alarms(page: &mut Page, status: &AgentStatus) {
+    let of_pair = [
+        (Alarm::Ownerless, "NO OWNER"),
+        (Alarm::Contested, "BOTH AGENTS ARE OWNERS"),
+        (Alarm::Disagreed, "CONFIGURATION DIFFERS FROM THE PEER"),
+    ];
+    let has = |alarm: Alarm| {
+        let switches = in_order(status).into_iter();
+        let having = switches.filter(move |(_, switch)| switch.alarms.contains(&alarm));
+        having.map(|(name, _)| clean(name.as_str())).collect::<Vec<_>>()
+    };
+    let folded = |alarm: Alarm| has(alarm).len() > NAMED_IN_ALARMS;
+    for (alarm, what) in of_pair.into_iter().filter(|(alarm, _)| folded(*alarm)) {
+        let names = has(alarm);
+        let first = names[..NAMED_IN_ALARMS].join(", ");
+        let more = names.len() - NAMED_IN_ALARMS;
+        page.fact(&format!("{} switches: {what}: {first}, and {more} more", names.len()));
+    }
     for (name, switch) in in_order(status) {
         let name = clean(name.as_str());
-        for alarm in &switch.alarms {
-            let what = match alarm {
-                Alarm::Ownerless => "NO OWNER",
-                Alarm::Contested => "BOTH AGENTS ARE OWNERS",
-                Alarm::Disagreed => "CONFIGURATION DIFFERS FROM THE PEER",
-            };
+        let single = of_pair
+            .iter()
+            .filter(|(alarm, _)| switch.alarms.contains(alarm) && !folded(*alarm));
+        for (_, what) in single {
             page.fact(&format!("{name}: {what}"));
         }
         for alarm in switch.sessions.iter().flat_map(|session| &session.alarms) {
@@ -158,6 +181,12 @@ fn control_nodes(status: &AgentStatus) -> Vec<Vec<String>> {
     rows
 }
 
+/// The other agent of the pair, if it owns the switch.
+fn at_peer(status: &AgentStatus, switch: &SwitchStatus) -> Option<String> {
+    let agent = status.peer.as_ref()?.agent.as_deref()?;
+    switch.at_peer.then(|| clean(agent))
+}
+
 fn switches(status: &AgentStatus) -> Vec<Vec<String>> {
     let titles = [
         "SWITCH",
@@ -175,7 +204,9 @@ fn switches(status: &AgentStatus) -> Vec<Vec<String>> {
     for (name, switch) in in_order(status) {
         let name = clean(name.as_str());
         if switch.sessions.is_empty() {
-            rows.push(vec![name.clone(), "-".into(), "no session".into()]);
+            let at_peer = at_peer(status, switch).map(|agent| format!("at {agent}"));
+            let ownership = at_peer.unwrap_or_else(|| "no session".into());
+            rows.push(vec![name.clone(), "-".into(), ownership]);
         }
         for session in &switch.sessions {
             let counts = [
@@ -278,11 +309,21 @@ fn in_order(status: &AgentStatus) -> Vec<(&SwitchName, &SwitchStatus)> {
 
 #[cfg(test)]
 mod tests {
+    use tandem_core::health::Grade;
+    use tandem_core::status::PeerStatus;
+
     use super::super::samples;
     use super::*;
 
+    fn all<'a>(status: &AgentStatus, named: &'a [&'a str]) -> Shown<'a> {
+        Shown {
+            named,
+            total: status.switches.len(),
+        }
+    }
+
     fn shown(status: &AgentStatus) -> String {
-        render(&samples::process(), status, &[], true)
+        render(&samples::process(), status, all(status, &[]), true)
     }
 
     #[test]
@@ -327,7 +368,7 @@ mod tests {
             "{page}"
         );
         // In a pipe each fact is one line.
-        let piped = render(&samples::process(), &status, &["rack-17-tor-2"], false);
+        let piped = render(&samples::process(), &status, all(&status, &["rack-17-tor-2"]), false);
         let reason = &status.switches[&"rack-17-tor-2".into()].sessions[0].quarantine[0].1;
         assert!(
             reason.len() > 80 && piped.lines().any(|line| line.ends_with(reason)),
@@ -339,7 +380,8 @@ mod tests {
 
     #[test]
     fn a_named_switch_is_shown_with_what_the_table_leaves_out() {
-        insta::assert_snapshot!(render(&samples::process(), &samples::busy(), &["tor1", "tor4"], true));
+        let busy = samples::busy();
+        insta::assert_snapshot!(render(&samples::process(), &busy, all(&busy, &["tor1", "tor4"]), true));
     }
 
     #[test]
@@ -370,5 +412,49 @@ mod tests {
         let page = shown(&status);
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
         assert!(page.contains("  row\\u{1b}[2J: a\\nb\n"), "{page}");
+    }
+
+    #[test]
+    fn a_switch_without_a_session_is_at_the_other_agent_if_that_owns_it() {
+        let mut status = samples::busy();
+        status.peer = Some(PeerStatus {
+            agent: Some("agent-b".into()),
+            grade: Some(Grade::Fit),
+        });
+        let tor4 = status.switches.get_mut(&"tor4".into()).expect("tor4");
+        tor4.sessions.clear();
+        tor4.at_peer = true;
+        let page = render(&samples::process(), &status, all(&status, &["tor4"]), true);
+        assert!(page.contains("tor4  ") && page.contains("  at agent-b"), "{page}");
+        assert!(page.contains("  no session: agent-b owns it\n"), "{page}");
+        status.switches.get_mut(&"tor4".into()).expect("tor4").at_peer = false;
+        assert!(!shown(&status).contains("at agent-b"));
+    }
+
+    #[test]
+    fn an_alarm_of_many_switches_is_one_line_and_a_part_of_them_is_counted_as_such() {
+        let mut status = samples::idle();
+        for number in 1..=300 {
+            let switch = SwitchStatus {
+                alarms: vec![Alarm::Ownerless],
+                ..SwitchStatus::default()
+            };
+            status.switches.insert(format!("tor{number}").as_str().into(), switch);
+        }
+        let page = shown(&status);
+        let line = "300 switches: NO OWNER: tor1, tor2, tor3, tor4, tor5, and 295 more\n";
+        assert_eq!(page.matches("NO OWNER").count(), 1, "{page}");
+        assert!(page.contains(line), "{page}");
+        status.switches.retain(|name, _| name.as_str() == "tor7");
+        let only = Shown {
+            named: &["tor7"],
+            total: 300,
+        };
+        let page = render(&samples::process(), &status, only, true);
+        assert!(
+            page.starts_with("agent-b: unfit, 1 alarm, 1 of 300 switches, "),
+            "{page}"
+        );
+        assert!(page.contains("\ntor7: NO OWNER\n"), "{page}");
     }
 }

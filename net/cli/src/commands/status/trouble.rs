@@ -55,6 +55,23 @@ impl Trouble {
     }
 }
 
+/// The switches of a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'a> {
+    /// Those that were asked for.
+    pub(super) named: &'a [&'a str],
+    /// All that the process has, shown or not.
+    pub(super) total: usize,
+}
+
+/// The number of switches on a page, and of how many.
+pub(super) fn part_of(shown: usize, total: usize) -> String {
+    match shown == total {
+        true => count(total, "switch", "switches"),
+        false => format!("{shown} of {}", count(total, "switch", "switches")),
+    }
+}
+
 /// The order of names for people: `tor2` before `tor10`.
 pub(in crate::commands) fn natural(name: &str) -> Vec<(String, u128)> {
     let mut parts = vec![(String::new(), 0_u128)];
@@ -104,6 +121,14 @@ fn is_owned_wrongly(switch: &control::SwitchStatus) -> bool {
 }
 
 impl Status {
+    /// The number of switches.
+    pub(super) fn switches(&self) -> usize {
+        match self {
+            Self::Agent(status) => status.switches.len(),
+            Self::Control(status) => status.switches.len(),
+        }
+    }
+
     /// Keeps these switches; none means all. The error names one that is not there.
     pub(super) fn select(&mut self, names: &[&str]) -> Result<(), String> {
         let known = |name: &SwitchName| names.is_empty() || names.contains(&name.as_str());
@@ -152,7 +177,14 @@ impl Status {
                 let busy = status.switches.iter().filter(|(_, switch)| {
                     (is_named && switch.sessions.is_empty()) || switch.sessions.iter().any(is_busy)
                 });
-                busy.map(|(name, _)| name.to_string()).collect()
+                let peer = status.peer.as_ref().and_then(|peer| peer.agent.as_deref());
+                let text = |(name, switch): (&SwitchName, &SwitchStatus)| match (peer, switch.at_peer) {
+                    (Some(agent), true) if switch.sessions.is_empty() => {
+                        format!("{name} ({agent} owns it)")
+                    }
+                    _ => name.to_string(),
+                };
+                busy.map(text).collect()
             }
             Self::Control(status) => {
                 let busy = status
