@@ -220,6 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mac_that_found_its_place_or_went_is_not_shown_as_unplaced_any_more() {
+        let mut exporter = exporter();
+        let unplaced = |exporter: &Exporter| exporter.unplaced().collect::<Vec<_>>();
+        let nowhere = |placed| Learned {
+            vteps: BTreeSet::new(),
+            placed,
+        };
+        for n in 1..=2 {
+            exporter.export(&permit(), NETWORK, mac(n), &nowhere(false));
+        }
+        assert_eq!(unplaced(&exporter), [mac(1), mac(2)]);
+        exporter.export(&permit(), NETWORK, mac(1), &learned(&[1]));
+        assert_eq!(unplaced(&exporter), [mac(2)]);
+        exporter.export(&permit(), NETWORK, mac(2), &nowhere(true));
+        assert_eq!(unplaced(&exporter), []);
+    }
+
+    #[test]
     fn the_walk_over_exported_macs_sees_each_once() {
         let mut exporter = exporter();
         for n in [3, 1] {

@@ -348,6 +348,18 @@ mod tests {
     }
 
     #[test]
+    fn a_network_whose_routes_are_not_complete_any_more_is_not_complete() {
+        let mut desired = served(&[]);
+        let mut routed = Configuration::clone(desired.configuration());
+        routed.session.routed = true;
+        desired.configure(Arc::new(routed), true);
+        for complete in [true, false, true] {
+            desired.set_routes_complete(NETWORK, complete);
+            assert_eq!(desired.is_complete(NETWORK), complete);
+        }
+    }
+
+    #[test]
     fn a_network_is_complete_when_the_configuration_and_its_routes_are() {
         let mut desired = served(&[]);
         assert!(desired.is_complete(NETWORK));

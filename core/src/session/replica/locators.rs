@@ -145,6 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn a_set_of_several_locators_is_at_no_one_tunnel_end_whichever_comes_first() {
+        let mut locators = Locators::default();
+        locators.record(Uuid(1), locator("vxlan_over_ipv4"));
+        for (set, both) in [(3, [Uuid(1), Uuid(2)]), (4, [Uuid(2), Uuid(1)])] {
+            let row = LocatorSetRow {
+                locators: Set(both.into_iter().collect()),
+            };
+            locators.record_set(Uuid(set), Some(row));
+            assert_eq!(locators.sole_vtep(Uuid(set)), None);
+            assert_eq!(locators.vteps(Uuid(set)).collect::<Vec<_>>(), [VTEP]);
+        }
+    }
+
+    #[test]
     fn a_locator_that_is_gone_is_not_found() {
         let mut locators = Locators::default();
         locators.record(Uuid(2), locator("vxlan_over_ipv4"));

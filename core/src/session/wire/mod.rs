@@ -312,6 +312,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::bounds::{OPENING_MESSAGE_BYTES, SCHEMA_BYTES};
     use crate::ovsdb::limits::Rows;
     use crate::session::lease::tests::permit;
 
@@ -383,6 +384,35 @@ mod tests {
         assert_eq!(overdue.why, Why::KeepaliveOverdue);
         let error = wire.check(overdue.at).expect_err("silence");
         assert_eq!(error.reason, CloseReason::Silent);
+    }
+
+    #[test]
+    fn nothing_that_we_send_counts_as_life() {
+        let mut wire = wire();
+        let silent = wire.deadline().expect("a deadline").at;
+        let just_before = Time::from_micros(silent.micros() - 1);
+        wire.transact(just_before, &permit(), batch(), permit().transaction(""));
+        wire.ask_lock(just_before, "tandem");
+        wire.probe(just_before, 1);
+        assert_eq!(wire.check(silent), Ok(true), "an echo is due all the same");
+    }
+
+    #[test]
+    fn messages_may_be_large_once_dumps_were_asked_for_and_not_before() {
+        let dump = |bytes: usize| format!(r#"{{"method":"update","params":["{}"]}}"#, "x".repeat(bytes)).into_bytes();
+        let mut early = wire();
+        assert!(early.on_bytes(Time::ORIGIN, &dump(SCHEMA_BYTES)).is_err());
+        let mut wire = wire();
+        wire.on_schema();
+        assert_eq!(wire.on_bytes(Time::ORIGIN, &dump(SCHEMA_BYTES)), Ok(()));
+        let mut identifying = wire.clone();
+        assert!(
+            identifying
+                .on_bytes(Time::ORIGIN, &dump(OPENING_MESSAGE_BYTES))
+                .is_err()
+        );
+        wire.ask_unicast(Time::ORIGIN);
+        assert_eq!(wire.on_bytes(Time::ORIGIN, &dump(OPENING_MESSAGE_BYTES)), Ok(()));
     }
 
     #[test]

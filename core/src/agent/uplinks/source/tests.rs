@@ -68,6 +68,11 @@ impl Both {
 
     /// A session sends a whole configuration.
     fn send(&mut self, id: u64, revision: u64) -> Vec<Act> {
+        acts(self.sent(id, revision))
+    }
+
+    /// The same. Answers the outputs.
+    fn sent(&mut self, id: u64, revision: u64) -> VecDeque<Output> {
         let node = Node {
             id: self.source.own_node(),
             properties: vec![Element::leaf(REVISION, revision.to_string())],
@@ -76,7 +81,7 @@ impl Both {
         let (mut outputs, connections) = (VecDeque::new(), &self.connections);
         self.source
             .on_changes(Time::ORIGIN, id, changes, connections, &mut outputs);
-        acts(outputs)
+        outputs
     }
 
     /// A session sends a node with more text than an agent keeps, and the end of a revision.
@@ -209,6 +214,21 @@ fn a_control_node_takes_over_from_what_is_remembered_and_one_with_a_lower_revisi
         assert_eq!(acts.contains(&Act::Configure), takes_over, "{revision}: {acts:?}");
         assert_eq!(both.source.is_remembered(), !takes_over, "{revision}");
     }
+}
+
+/// The revision in the file keeps older configurations out after a restart.
+#[test]
+fn another_revision_of_the_same_configuration_is_remembered_and_the_same_one_once() {
+    let (mut both, _) = Both::new([true, true]);
+    let mut remembers = |revision| {
+        let is_remembered =
+            |output: &Output| matches!(output, Output::Remember { revision: Some(it), .. } if *it == revision);
+        both.sent(1, revision)
+            .iter()
+            .filter(|output| is_remembered(output))
+            .count()
+    };
+    assert_eq!([5, 5, 6, 6].map(&mut remembers), [1, 0, 1, 0]);
 }
 
 #[test]
