@@ -63,6 +63,32 @@ fn an_agent_whose_handshakes_keep_failing_attracts_no_switch_and_returns() {
     assert!((3..40).contains(&failed), "{failed} handshakes failed in eight minutes");
 }
 
+/// S2 grants the time of a dump, so that it does not show whether the dump goes first.
+#[test]
+fn a_takeover_of_a_large_database_repoints_broadcast_before_it_reads_the_macs() {
+    let file = folder().join("takeover-of-a-large-database.toml");
+    let plan = Plan::parse(&std::fs::read_to_string(file).expect("a scenario")).expect("a plan");
+    let mut words = Vec::new();
+    let report = Run::new(&plan, Detail::Outcome).finish(|entry| {
+        let word = entry.event.word();
+        if ["Locked", "Claimed", "Read"].contains(&word) {
+            words.push((entry.node.clone(), word.to_owned()));
+        }
+    });
+    assert!(report.ok(), "{report:?}");
+    assert!(words.len() >= 9, "two takeovers: {words:?}");
+    for takeover in words.chunks(3) {
+        let [first, second, third] = takeover else {
+            panic!("{takeover:?} of {words:?}")
+        };
+        assert_eq!(
+            [&first.1, &second.1, &third.1],
+            ["Locked", "Claimed", "Read"],
+            "{words:?}"
+        );
+    }
+}
+
 /// What an agent reports of a brake, and when: the words, in order, with their second.
 fn brake_words(scenario: &str) -> Vec<(u64, String)> {
     let file = folder().join(scenario);

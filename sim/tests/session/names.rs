@@ -136,6 +136,18 @@ fn the_stranger_is_programmed_when_the_other_switch_has_gone() {
 }
 
 #[test]
+fn the_alarm_of_a_stranger_ends_when_it_is_the_one_that_is_programmed() {
+    let mut fleet = fleet(TUNNEL_IP);
+    let right = fleet.connect("right");
+    fleet.connect("stranger");
+    assert_eq!(alarms(&fleet), [AlarmKind::Duplicate]);
+    fleet.world("right").disconnect(right);
+    fleet.run();
+    assert!(is_programmed(&fleet, "stranger"));
+    assert_eq!(alarms(&fleet), []);
+}
+
+#[test]
 fn a_switch_that_takes_the_name_of_another_is_let_go() {
     let mut fleet = fleet(ELSEWHERE);
     fleet.connect("right");
