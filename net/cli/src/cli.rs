@@ -101,6 +101,23 @@ mod tests {
     }
 
     #[test]
+    fn an_order_without_an_address_is_refused_with_both_ways_to_give_it() {
+        for line in [
+            "tandem ctl drain",
+            "tandem confirm",
+            "tandem confirm --config F --socket S",
+        ] {
+            let why = Cli::try_parse_from(line.split_whitespace())
+                .expect_err(line)
+                .to_string();
+            assert!(
+                why.contains("--socket <PATH>") && why.contains("--config <FILE>"),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
     fn the_help_of_every_command_has_an_example_that_parses() {
         let program = Cli::command();
         let mut commands: Vec<_> = program.get_subcommands().cloned().collect();

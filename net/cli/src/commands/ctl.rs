@@ -51,12 +51,13 @@ pub struct ConfirmArgs {
 
 /// The agent that an order is for, and the form of its answer.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("process").required(true)))]
 struct Agent {
     /// The socket of the agent or control node
-    #[arg(long, value_name = "PATH", required_unless_present = "config")]
+    #[arg(long, value_name = "PATH", group = "process")]
     socket: Option<PathBuf>,
     /// Take the socket from this configuration file
-    #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+    #[arg(long, value_name = "FILE", group = "process")]
     config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
