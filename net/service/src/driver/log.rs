@@ -77,8 +77,12 @@ pub enum DriverEvent {
         why: String,
         is_news: bool,
     },
-    /// A client whose certificate names the peer does not keep the link's protocol.
-    PeerIgnored { from: SocketAddr, why: String },
+    /// A client whose certificate names the peer does not keep the link's protocol. It is news only once.
+    PeerIgnored {
+        from: SocketAddr,
+        why: String,
+        is_news: bool,
+    },
 }
 
 impl LogEvent for DriverEvent {
@@ -104,7 +108,7 @@ impl LogEvent for DriverEvent {
                 Grade::Isolated | Grade::Alone | Grade::Unfit => Level::Warn,
             },
             Self::TsnUp | Self::PeerLinkUp { .. } => Level::Info,
-            Self::PeerLinkDown { is_news: false, .. } => Level::Debug,
+            Self::PeerLinkDown { is_news: false, .. } | Self::PeerIgnored { is_news: false, .. } => Level::Debug,
             Self::PeerLinkDown { .. } | Self::PeerIgnored { .. } => Level::Warn,
         }
     }
@@ -134,7 +138,7 @@ impl fmt::Display for DriverEvent {
                 write!(f, "{} at {address} takes our reports", agent.escape_debug())
             }
             Self::PeerLinkDown { address, why, .. } => write!(f, "{address} does not take our reports: {why}"),
-            Self::PeerIgnored { from, why } => write!(f, "ignoring {from}: {why}"),
+            Self::PeerIgnored { from, why, .. } => write!(f, "ignoring {from}: {why}"),
         }
     }
 }

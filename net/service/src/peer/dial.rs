@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{Hello, OPENING, SENDING, line};
+use super::{Hello, News, OPENING, SENDING, line};
 use crate::config::Peer;
 use crate::driver::log::{self, DriverEvent};
 use crate::tls::Current;
@@ -23,14 +23,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<PeerReport>>) {
     let mut pause = PAUSE.0;
     let tls = Current::new("peer");
-    // A failure that repeats is logged once.
-    let mut last = None;
+    let mut news = News::default();
     loop {
         let why = match timeout(OPENING, open(&peer, &tls, &own)).await {
             Ok(Ok((agent, stream))) => {
                 let address = peer.connect;
                 log::event(&DriverEvent::PeerLinkUp { address, agent });
-                (pause, last) = (PAUSE.0, None);
+                pause = PAUSE.0;
+                news.forget();
                 match send(stream, &mut reports).await {
                     Some(why) => why,
                     None => return,
@@ -39,8 +39,7 @@ pub async fn dial(peer: Peer, own: String, mut reports: watch::Receiver<Option<P
             Ok(Err(why)) => why,
             Err(_) => format!("it did not open the link within {} s", OPENING.as_secs()),
         };
-        let is_news = last.as_ref() != Some(&why);
-        last = Some(why.clone());
+        let is_news = news.is_news(&why);
         log::event(&DriverEvent::PeerLinkDown {
             address: peer.connect,
             why,

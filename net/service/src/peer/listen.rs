@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tandem_core::agent::PeerReport;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::{CONNECTIONS, HANDSHAKES, Hello, OPENING, line};
+use super::{CONNECTIONS, HANDSHAKES, Hello, News, OPENING, line};
 use crate::driver::log::{self, DriverEvent};
 use crate::driver::message::Message;
 use crate::listen::{ListenOptions, Listener};
@@ -68,6 +68,8 @@ pub fn listen(
 async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sender<Message>) {
     let mut links = JoinSet::new();
     let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    // The peer dials again every two seconds: a reason that repeats is logged once.
+    let news = Arc::new(Mutex::new(News::default()));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -82,12 +84,18 @@ async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sen
         {
             oldest.abort();
         }
-        let (identities, agent) = (identities.clone(), agent.clone());
+        let (identities, agent, news) = (identities.clone(), agent.clone(), Arc::clone(&news));
         by_age.push_back(links.spawn(async move {
             let from = accepted.peer.address;
             let certificate = accepted.peer.certificate.as_ref();
-            if let Err(why) = receive(accepted.stream, SILENCE, (&identities, certificate), &agent).await {
-                log::event(&DriverEvent::PeerIgnored { from, why });
+            let received = receive(accepted.stream, SILENCE, (&identities, certificate), &agent).await;
+            let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
+            match received {
+                Ok(()) => news.forget(),
+                Err(why) => {
+                    let is_news = news.is_news(&why);
+                    log::event(&DriverEvent::PeerIgnored { from, why, is_news });
+                }
             }
         }));
     }

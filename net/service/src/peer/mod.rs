@@ -9,12 +9,14 @@ mod dial;
 mod hello;
 mod line;
 mod listen;
+mod news;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use hello::Hello;
+use news::News;
 
 pub use dial::dial;
 pub use listen::{Identities, listen};
