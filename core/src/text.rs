@@ -49,6 +49,15 @@ pub(crate) fn addresses(addresses: &[Ipv4Addr]) -> String {
     }
 }
 
+/// The tunnel ends of a switch that has some; those that are no IPv4 addresses are not kept.
+pub(crate) fn tunnel_ips(ends: &[Ipv4Addr]) -> String {
+    if ends.is_empty() {
+        "no IPv4 address in tunnel_ips".into()
+    } else {
+        format!("tunnel_ips {}", addresses(ends))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Loss, What};
 use crate::ids::{SwitchName, Uuid};
-use crate::text::{addresses, count, short};
+use crate::text::{self, count, short};
 
 impl fmt::Display for What {
     /// The text after the word in the log.
@@ -24,10 +24,10 @@ impl fmt::Display for What {
                 vtep,
                 tunnel_ips,
             } => {
-                let ends = addresses(tunnel_ips);
+                let ends = text::tunnel_ips(tunnel_ips);
                 write!(
                     f,
-                    "{switch} has tunnel_ips {ends}, and vtep {vtep} is configured: no other switch reaches it"
+                    "{switch} has {ends}, and vtep {vtep} is configured: no other switch reaches it"
                 )
             }
             Self::TunnelEndRight { switch } => write!(f, "{switch} has the configured tunnel end"),

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::alarm::{AlarmKind, SessionAlarm};
-use crate::text::addresses;
+use crate::text::tunnel_ips;
 
 /// Faults of the switch that an alarm names.
 const FAULTS_SHOWN: usize = 10;
@@ -46,8 +46,8 @@ impl Session {
             kind: AlarmKind::WrongTunnelEnd,
             objects: 1,
             detail: format!(
-                "{name} has tunnel_ips {}, and vtep {} is configured",
-                addresses(&wrong.tunnel_ips),
+                "{name} has {}, and vtep {} is configured",
+                tunnel_ips(&wrong.tunnel_ips),
                 wrong.vtep
             ),
         })

@@ -80,8 +80,11 @@ impl Session {
             return self.on_unidentified(now);
         }
         let rows = self.replica.ports.rows();
-        let rows = rows.filter(|(_, switch)| served.contains(&switch.name));
+        let rows: Vec<_> = rows.filter(|(_, switch)| served.contains(&switch.name)).collect();
+        let others = rows.iter().filter(|(_, switch)| switch.has_other_ends);
+        let others: BTreeSet<SwitchName> = others.map(|(_, switch)| switch.name.clone()).collect();
         let rows: BTreeMap<SwitchName, SwitchRow> = rows
+            .into_iter()
             .map(|(row, switch)| {
                 let tunnel_ips = switch.tunnel_ips.clone();
                 (switch.name.clone(), SwitchRow { row, tunnel_ips })
@@ -95,7 +98,7 @@ impl Session {
             self.on_identified(now);
         }
         let configured = &self.desired.configuration().switches;
-        for what in self.tunnel_ends.compare(&rows, configured) {
+        for what in self.tunnel_ends.compare(&rows, &others, configured) {
             self.report(what);
         }
         if rows != self.rows {

@@ -1,6 +1,6 @@
 //! The tunnel ends of the switch against those of the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::configuration::Switch;
@@ -14,7 +14,7 @@ pub(super) struct TunnelEnds {
     wrong: BTreeMap<SwitchName, WrongEnd>,
 }
 
-/// What a switch has instead of its configured tunnel end.
+/// What a switch has instead of its configured tunnel end; no `tunnel_ips` if none of them is an IPv4 address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct WrongEnd {
     pub(super) vtep: Ipv4Addr,
@@ -23,15 +23,17 @@ pub(super) struct WrongEnd {
 
 impl TunnelEnds {
     /// The rows or the configuration of the switches changed. Returns what became wrong or right. A switch without
-    /// `tunnel_ips` has not set them yet, which contradicts nothing.
+    /// `tunnel_ips` has not set them yet, which contradicts nothing; `others` have tunnel ends that are no IPv4 addresses.
     pub(super) fn compare(
         &mut self,
         rows: &BTreeMap<SwitchName, SwitchRow>,
+        others: &BTreeSet<SwitchName>,
         configured: &BTreeMap<SwitchName, Switch>,
     ) -> Vec<What> {
         let wrong = rows.iter().filter_map(|(name, row)| {
             let vtep = configured.get(name)?.vtep?;
-            let lacks = !row.tunnel_ips.is_empty() && !row.has(Some(vtep));
+            let has_ends = !row.tunnel_ips.is_empty() || others.contains(name);
+            let lacks = has_ends && !row.has(Some(vtep));
             let tunnel_ips = row.tunnel_ips.clone();
             lacks.then(|| (name.clone(), WrongEnd { vtep, tunnel_ips }))
         });
@@ -85,7 +87,7 @@ mod tests {
                 tunnel_ips: tunnel_ips.to_vec(),
                 ..SwitchRow::default()
             };
-            let events = ends.compare(&[("tor1".into(), row)].into(), &configured(vtep));
+            let events = ends.compare(&[("tor1".into(), row)].into(), &BTreeSet::new(), &configured(vtep));
             events.iter().map(LogEvent::word).collect::<Vec<_>>()
         };
         assert!(words(&[WRONG], None).is_empty(), "nothing is configured");

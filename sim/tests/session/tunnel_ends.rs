@@ -1,6 +1,6 @@
 //! A switch whose own tunnel ends are not the configured one is managed, and that is reported.
 
-use std::net::Ipv4Addr;
+use std::fmt::Display;
 
 use serde_json::json;
 use tandem_core::ConnId;
@@ -23,7 +23,7 @@ fn world() -> (World, ConnId) {
 }
 
 /// The switch has another tunnel end from now on. Answers the words about it.
-fn moved(world: &mut World, to: Ipv4Addr) -> Vec<&'static str> {
+fn moved(world: &mut World, to: impl Display) -> Vec<&'static str> {
     world.events.clear();
     let row = json!({"tunnel_ips": to.to_string()});
     world.edit(json!([{"op": "update", "table": "Physical_Switch", "where": [], "row": row}]));
@@ -44,6 +44,15 @@ fn a_switch_that_moves_away_from_its_configured_tunnel_end_and_back_is_reported_
     assert_eq!(alarms(&world, conn), [AlarmKind::WrongTunnelEnd]);
     assert_eq!(moved(&mut world, TUNNEL_IP), ["TunnelEndRight"]);
     assert_eq!(alarms(&world, conn), []);
+}
+
+#[test]
+fn a_switch_whose_only_tunnel_end_is_an_ipv6_address_is_reported() {
+    let (mut world, conn) = world();
+    assert_eq!(moved(&mut world, "2001:db8::1"), ["TunnelEndWrong"]);
+    let alarms = world.status(conn).alarms;
+    assert!(alarms[0].detail.contains("no IPv4 address in tunnel_ips"), "{alarms:?}");
+    assert_eq!(moved(&mut world, TUNNEL_IP), ["TunnelEndRight"]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(in crate::session) struct PhysicalSwitch {
     pub(in crate::session) ports: Vec<Uuid>,
     /// Its own tunnel ends.
     pub(in crate::session) tunnel_ips: Vec<Ipv4Addr>,
+    /// Whether it has other tunnel ends, such as an IPv6 address.
+    pub(in crate::session) has_other_ends: bool,
 }
 
 /// The columns of a `Physical_Port` that matter.
@@ -93,6 +95,7 @@ impl Ports {
             name: columns.name.into(),
             ports: columns.ports.0.into_vec(),
             tunnel_ips: columns.tunnel_ips.0.iter().filter_map(|ip| ip.0).collect(),
+            has_other_ends: columns.tunnel_ips.0.iter().any(|ip| ip.0.is_none()),
         });
         let changed = match new {
             Some(new) => self.switches.insert(row, new.clone()) != Some(new),
