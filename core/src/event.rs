@@ -295,6 +295,13 @@ pub enum What {
         /// `Logical_Switch.name` of the one that has it.
         foreign: LogicalSwitchName,
     },
+    /// No `Manager` row is the one whose timers are to be set, and the switch dials some that lack timers.
+    TimersUnset {
+        /// The rows that the switch dials.
+        rows: usize,
+        /// The target that is configured, and that no row has.
+        target: Option<String>,
+    },
     /// The switch refuses the lock, as a standby does: the session reads, and asks again.
     LockRefused {
         /// The error as the switch sent it.
@@ -497,6 +504,7 @@ impl LogEvent for What {
         DeletionsConfirmed,
         BindingReplaced,
         VniTaken,
+        TimersUnset,
         LockRefused,
         Echoed,
         Ignored,
@@ -512,7 +520,7 @@ impl LogEvent for What {
             | Self::TransactionRejected { .. }
             | Self::Quarantined { .. }
             | Self::Repaired { .. } => Level::Warn,
-            Self::VniTaken { .. } | Self::LockRefused { .. } => Level::Warn,
+            Self::VniTaken { .. } | Self::TimersUnset { .. } | Self::LockRefused { .. } => Level::Warn,
             Self::BindingReplaced { .. } | Self::Stolen | Self::Unidentified { .. } => Level::Warn,
             Self::SwitchFaults { faults, .. } if faults.is_empty() => Level::Info,
             Self::TunnelEndWrong { .. } | Self::Contested { .. } | Self::SwitchFaults { .. } => Level::Warn,

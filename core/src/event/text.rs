@@ -66,6 +66,7 @@ impl fmt::Display for What {
             | Self::Contested { .. }
             | Self::BindingReplaced { .. }
             | Self::VniTaken { .. } => self.text_of_rows(f),
+            Self::TimersUnset { rows, target } => f.write_str(&timers_unset(*rows, target.as_deref())),
             Self::LockRefused { text } => write!(f, "{text}; reading on, and asking again each second"),
             Self::Echoed => f.write_str("nothing received for an interval; echo sent"),
             Self::Ignored { what } => write!(f, "{what} (the peer misbehaved)"),
@@ -154,6 +155,14 @@ impl What {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+fn timers_unset(rows: usize, target: Option<&str>) -> String {
+    let unset = "so max_backoff and inactivity_probe are not set";
+    match target {
+        None => format!("the switch dials {rows} Manager rows, {unset}; name the row in [manager] target"),
+        Some(target) => format!("no Manager row has the [manager] target {}, {unset}", short(target)),
     }
 }
 

@@ -221,6 +221,7 @@ impl Session {
                 self.apply_brake();
             }
             self.reconciler.mark(Object::Manager, Cause::Ours);
+            self.report_timers_unset(now);
             self.mark_all();
         }
     }

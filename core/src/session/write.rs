@@ -161,6 +161,16 @@ impl Session {
         }
     }
 
+    /// The switch keeps its own pauses, up to 8 s, because the row to set is not known: an operator has to name it.
+    pub(super) fn report_timers_unset(&mut self, now: Time) {
+        let Some(rows) = plan::untimed(&self.view(now)) else {
+            return;
+        };
+        let manager = self.desired.options().manager.as_ref();
+        let target = manager.and_then(|timers| timers.target.clone());
+        self.report(What::TimersUnset { rows, target });
+    }
+
     fn view(&self, now: Time) -> View<'_> {
         static NO_LIMITS: Limits = Limits::NONE;
         View {

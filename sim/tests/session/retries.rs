@@ -344,6 +344,32 @@ fn of_several_manager_rows_only_the_configured_one_is_touched() {
 }
 
 #[test]
+fn timers_that_no_row_gets_are_reported_once_and_only_where_some_are_missing() {
+    let missing = json!({"target": B});
+    let set = json!({"target": B, "max_backoff": 2000, "inactivity_probe": 0});
+    let listens = json!({"target": "ptcp:6632"});
+    let cases = [
+        (None, &missing, 1),
+        (Some("ssl:192.0.2.99:6640"), &missing, 1),
+        (Some(A), &missing, 0),
+        (None, &set, 0),
+        (None, &listens, 0),
+    ];
+    for (target, second, reports) in cases {
+        let mut world = World::new();
+        // With `set`, no row lacks a timer.
+        let first = json!({"target": A, "max_backoff": 1000, "inactivity_probe": 5000});
+        add_manager(&mut world, &first);
+        add_manager(&mut world, second);
+        let conn = world.manage(&for_target(target));
+        world.configure(conn, &macs(2).0);
+        let words = world.words();
+        let unset = words.iter().filter(|word| **word == "TimersUnset");
+        assert_eq!(unset.count(), reports, "{target:?} {second}");
+    }
+}
+
+#[test]
 fn timers_that_an_operator_set_stay() {
     let mut world = World::new();
     add_manager(&mut world, &json!({"target": A, "max_backoff": 8000}));

@@ -42,6 +42,20 @@ fn manager_row<'a>(view: &View<'a>, target: Option<&str>) -> Option<(Uuid, &'a M
     row.map(|(uuid, row)| (*uuid, row))
 }
 
+/// The rows that the switch dials, if one of them lacks timers and none is the one to set.
+pub(in crate::session) fn untimed(view: &View) -> Option<usize> {
+    let timers = view.desired.options().manager.as_ref()?;
+    if manager_row(view, timers.target.as_deref()).is_some() {
+        return None;
+    }
+    let dialled = || {
+        let managers = view.replica.managers.values();
+        managers.filter(|row| is_dialled(&row.target))
+    };
+    let lacks = |row: &ManagerRow| row.max_backoff.0.is_empty() || row.inactivity_probe.0.is_empty();
+    dialled().any(lacks).then(|| dialled().count())
+}
+
 /// Whether the switch dials a target; it listens at `ptcp:`, `pssl:` and `punix:`.
 fn is_dialled(target: &str) -> bool {
     ["ssl:", "tcp:", "unix:"]

@@ -13,6 +13,7 @@ mod view;
 
 use crate::event::{Lane, Object};
 use crate::ovsdb::transaction::Transaction;
+pub(super) use manager::untimed;
 pub(super) use step::{Batch, Step};
 pub(super) use unicast::differs as unicast_differs;
 pub(super) use view::View;
