@@ -124,7 +124,11 @@ pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
             Some(version) if version < TLS_1_2 => Some(old_tls(&name(version))),
             _ => None,
         },
-        _ if proxy_protocol::looks_like_v2(head) || head.starts_with(b"PROXY ") => refuse(
+        _ if head.starts_with(b"PROXY ") => refuse(
+            Cause::ProxyUnexpected,
+            "the peer sent a PROXY header of version 1, but this listener has proxy_protocol = false; remove send-proxy from the server line of the proxy, or write send-proxy-v2 instead and set proxy_protocol to true",
+        ),
+        _ if proxy_protocol::looks_like_v2(head) => refuse(
             Cause::ProxyUnexpected,
             "the peer sent a PROXY header, but this listener has proxy_protocol = false; set it to true, or remove send-proxy-v2 from the server line of the proxy",
         ),
@@ -284,7 +288,9 @@ mod tests {
             Some(Cause::ProxyUnexpected),
             "a part of the signature"
         );
-        assert_eq!(cause(b"PROXY TCP4 192.0.2.1"), Some(Cause::ProxyUnexpected));
+        let version_1 = first_look(b"PROXY TCP4 192.0.2.1").expect("refused");
+        assert_eq!(version_1.cause, Cause::ProxyUnexpected);
+        assert!(version_1.what.contains("remove send-proxy from"), "{version_1:?}");
     }
 
     #[test]
