@@ -37,7 +37,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         .map_err(|error| error.to_string())
         .and_then(|_logging| {
             memory::return_when_free().map_err(|error| error.to_string())?;
-            let acceptor = Acceptor::load(&config.tls).map_err(|error| error.to_string())?;
+            let acceptor = Acceptor::load_for(config.peers(), &config.tls).map_err(|error| error.to_string())?;
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
             runtime
                 .block_on(service::run(args.config.clone(), config, Arc::new(acceptor)))

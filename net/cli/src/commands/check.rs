@@ -15,7 +15,7 @@ use super::{Exit, Output, count, status};
 use hints::{hints, shared_authorities};
 use plan::Plan;
 use tandem_net::config::{self, Config, LoadError, Problem};
-use tandem_net::tls::{Acceptor, Connector, Finding, TlsError};
+use tandem_net::tls::{Acceptor, Connector, Finding, Peers, TlsError};
 
 /// Checks a configuration file; shows each problem with its place and the correct form
 ///
@@ -194,9 +194,9 @@ fn certificates(config: &Config) -> Result<Vec<Finding>, TlsError> {
     let mut findings = Vec::new();
     match config {
         Config::Agent(agent) => {
-            findings.extend(Acceptor::load(&agent.tls)?.findings());
+            findings.extend(Acceptor::load_for(agent.peers(), &agent.tls)?.findings());
             if let Some(peer) = &agent.peer {
-                findings.extend(Acceptor::load_for("peer", &peer.tls)?.findings());
+                findings.extend(Acceptor::load_for(Peers::Pair, &peer.tls)?.findings());
             }
             if let Some(tls) = agent.uplink_tls() {
                 findings.extend(Connector::load_for("control", &tls)?.findings());
@@ -204,7 +204,7 @@ fn certificates(config: &Config) -> Result<Vec<Finding>, TlsError> {
         }
         Config::Control(control) => {
             if let Some(tls) = &control.tls {
-                findings.extend(Acceptor::load(tls)?.findings());
+                findings.extend(Acceptor::load_for(Peers::Clients, tls)?.findings());
             }
         }
     }

@@ -8,7 +8,7 @@ use super::agent::read;
 use super::{Exit, Output};
 use crate::memory;
 use tandem_net::config;
-use tandem_net::tls::Acceptor;
+use tandem_net::tls::{Acceptor, Peers};
 use tandem_net::{logging, service};
 
 /// Runs a control node until SIGTERM (it ends the stream to every agent first)
@@ -38,7 +38,8 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
         .map_err(|error| error.to_string())
         .and_then(|_logging| {
             memory::return_when_free().map_err(|error| error.to_string())?;
-            let acceptor = config.tls.as_ref().map(Acceptor::load).transpose();
+            let acceptor = config.tls.as_ref();
+            let acceptor = acceptor.map(|tls| Acceptor::load_for(Peers::Clients, tls)).transpose();
             let acceptor = acceptor.map_err(|error| error.to_string())?.map(Arc::new);
             let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
             runtime

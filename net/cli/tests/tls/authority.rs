@@ -163,7 +163,9 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
         let provider = ring::default_provider();
         let key = provider.key_provider.load_private_key(key).expect("a usable key");
-        Arc::new(CertifiedKey::new(vec![self.der()], key))
+        let chain = CertificateDer::pem_slice_iter(self.pem.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().expect("certificates");
+        Arc::new(CertifiedKey::new(chain, key))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{CertificateParams, date_time_ymd};
-use tandem_net::tls::{Acceptor, Cause, Connector, Current};
+use tandem_net::tls::{Acceptor, Cause, Connector, Current, Peers, Refusal};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::authority::{Ca, Client, Folder, meet, patiently};
@@ -155,6 +156,58 @@ async fn a_client_that_does_not_accept_the_certificate_leads_to_a_line_with_its_
         refusal.what.contains("clock") && refusal.what.contains("\"agents\""),
         "{refusal:?}"
     );
+}
+
+#[tokio::test]
+async fn an_end_that_dials_learns_why_its_certificate_is_refused() {
+    let mut folder = Folder::new();
+    folder.agents = Ca::with("agents", |params| lasts(params, -400, 400));
+    folder.write("agent-ca.pem", &folder.agents.0.pem());
+    folder.show(&folder.agents.issue("server", |_| {}));
+    let mut settings = folder.settings();
+    settings.ca = folder.path("agent-ca.pem");
+    let acceptor = Acceptor::load_for(Peers::Clients, &settings).expect("loads");
+    let strangers = Folder::new();
+    let cases = [
+        (folder.agents.issue("agent", |params| lasts(params, -9, -2)), "clock"),
+        (strangers.agents.issue("agent", |_| {}), "does not know the CA"),
+        (Ca::new("others").issue("agent", |_| {}), "does not know the CA"),
+    ];
+    for (own, words) in cases {
+        folder.show(&own);
+        let connector = Connector::load_for("control", &settings).expect("loads");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("an address");
+        let serve = async { acceptor.accept(listener.accept().await.expect("accepts").0).await };
+        let dial = async {
+            let stream = TcpStream::connect(address).await.expect("connects");
+            let (mut stream, _) = connector
+                .connect(stream)
+                .await
+                .expect("a handshake without our certificate");
+            stream.read_u8().await
+        };
+        let (read, served) = patiently(async { tokio::join!(dial, serve) }).await;
+        served.expect_err("refused");
+        let error = read.expect_err("refused");
+        let refusal = Refusal::of(&error).unwrap_or_else(|| panic!("{words}: {error}"));
+        assert_eq!(refusal.cause, Cause::RefusedByPeer);
+        assert!(
+            refusal.what.contains(words) && refusal.what.contains("here: the certificate \"agent\""),
+            "{words}: {refusal}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_outside_its_dates_is_refused_with_the_own_clock() {
+    let folder = Folder::new();
+    let acceptor = folder.acceptor();
+    for (from, until) in [(-9, -2), (2, 9)] {
+        let switch = folder.switches.issue("tor1", |params| lasts(params, from, until));
+        let refusal = meet(&acceptor, &Client::new(&switch)).await.expect_err("refused");
+        assert!(refusal.what.contains("compare the clocks: ours shows "), "{refusal}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tandem_net::tls::{Acceptor, Cause};
+use tandem_net::tls::{Acceptor, Cause, Connector, Peers};
 
 use crate::authority::{Client, Folder, Identity, meet, settings};
 use crate::programs::run;
@@ -123,6 +123,98 @@ async fn a_switch_whose_library_sends_no_certificate_is_refused_with_the_kinds_o
     assert!(refusal.what.contains("P-256 or P-384"), "{refusal:?}");
 }
 
+/// A certificate by an intermediate certificate with these extensions, which follows it.
+fn below(dir: &Path, ca: &str, extensions: &str) -> Identity {
+    leaf(dir, "middle", ca, P256, "-sha256", "");
+    std::fs::write(dir.join("extensions"), extensions).expect("written");
+    let (ca, ca_key) = (format!("{ca}-cert.pem"), format!("{ca}-key.pem"));
+    let sign = [
+        "x509",
+        "-req",
+        "-in",
+        "request.pem",
+        "-extfile",
+        "extensions",
+        "-out",
+        "middle-cert.pem",
+    ];
+    let by = ["-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial"];
+    run(dir, "openssl", &[&sign[..], &by].concat());
+    let end = leaf(dir, "end", "middle", P256, "-sha256", "subjectAltName=DNS:tor1");
+    Identity {
+        pem: end.pem + &Identity::read(dir, "middle").pem,
+        ..end
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_its_chain_does_not_allow_is_refused_in_words() {
+    let folder = Folder::new();
+    let dir = folder.dir.path();
+    authority(dir, "good", P256);
+    let critical = "1.2.3.4=critical,ASN1:UTF8String:x";
+    let cases = [
+        (below(dir, "good", "basicConstraints=CA:FALSE"), "CA:TRUE"),
+        (
+            below(
+                dir,
+                "good",
+                "basicConstraints=CA:TRUE\nnameConstraints=critical,permitted;DNS:.example",
+            ),
+            "nameConstraints",
+        ),
+        (
+            leaf(dir, "critical", "good", P256, "-sha256", critical),
+            "critical extension",
+        ),
+    ];
+    for (switch, word) in cases {
+        let acceptor = Acceptor::load(&settings(dir, "agent-cert.pem", "agent-key.pem", "good-cert.pem"));
+        let refusal = meet(&acceptor.expect("loads"), &Client::new(&switch)).await;
+        let what = refusal.expect_err("refused").what;
+        assert!(what.contains(word) && !what.contains("is refused"), "{word}: {what}");
+    }
+}
+
+#[tokio::test]
+async fn only_where_a_pin_counts_a_refusal_advises_one() {
+    let folder = Folder::new();
+    let dir = folder.dir.path();
+    authority(dir, "good", P256);
+    authority(dir, "self", P256);
+    authority(dir, "big", P521);
+    let refused = [
+        Identity::read(dir, "self"),
+        leaf(dir, "sha512", "good", P256, "-sha512", ""),
+        leaf(dir, "of-big", "big", P256, "-sha256", ""),
+        leaf(dir, "sha1", "good", P256, "-sha1", ""),
+    ];
+    let cas = ["good", "big"].map(|ca| Identity::read(dir, ca).pem);
+    folder.write("cas.pem", &cas.concat());
+    let settings = settings(dir, "agent-cert.pem", "agent-key.pem", "cas.pem");
+    for peers in [Peers::Switches, Peers::LedSwitches, Peers::Clients, Peers::Pair] {
+        let acceptor = Acceptor::load_for(peers, &settings).expect("loads");
+        for client in &refused {
+            let refusal = meet(&acceptor, &Client::new(client)).await.expect_err("refused");
+            let advises = refusal.what.contains("pin");
+            assert_eq!(advises, peers == Peers::Switches, "{peers:?}: {refusal:?}");
+        }
+    }
+}
+
+#[test]
+fn an_own_key_of_a_kind_that_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    let dir = folder.dir.path();
+    authority(dir, "good", P256);
+    for (key, kind) in [(P521, "P-521"), (RSA_1024, "RSA of 1024 bits")] {
+        leaf(dir, "own", "good", key, "-sha256", "");
+        let error = Acceptor::load(&settings(dir, "own-cert.pem", "own-key.pem", "good-cert.pem"));
+        let error = error.expect_err("cannot be used").to_string();
+        assert!(error.starts_with("tls.private_key ") && error.contains(kind), "{error}");
+    }
+}
+
 #[test]
 fn a_ca_whose_key_cannot_be_used_and_an_own_certificate_for_clients_alone_are_found_before_any_connection() {
     let folder = Folder::new();
@@ -150,6 +242,22 @@ fn a_ca_whose_key_cannot_be_used_and_an_own_certificate_for_clients_alone_are_fo
         client.starts_with("tls.certificate ") && client.contains("serverAuth"),
         "{client}"
     );
+    leaf(dir, "server", "good", P256, "-sha256", "extendedKeyUsage=serverAuth");
+    assert_eq!(found("server-cert.pem", "server-key.pem", "good-cert.pem"), "");
+    let settings = settings(dir, "server-cert.pem", "server-key.pem", "good-cert.pem");
+    let dials = Connector::load_for("control", &settings).expect("loads").findings();
+    let pair = Acceptor::load_for(Peers::Pair, &settings).expect("loads").findings();
+    for findings in [dials, pair] {
+        let bad = findings
+            .iter()
+            .find(|it| it.is_bad)
+            .expect("not for clients")
+            .to_string();
+        assert!(
+            bad.starts_with("tls.certificate ") && bad.contains("clientAuth"),
+            "{bad}"
+        );
+    }
 }
 
 #[test]

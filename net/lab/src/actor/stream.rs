@@ -1,10 +1,10 @@
 //! A byte stream with a TCP connection under it.
 
-use tandem_net::tls::{Acceptor, Connector};
+use tandem_net::tls::{Acceptor, Connector, Dialled};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_rustls::{client, server};
+use tokio_rustls::server;
 
 /// Plain, or TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
@@ -18,9 +18,9 @@ impl Stream for TcpStream {
     }
 }
 
-impl Stream for client::TlsStream<TcpStream> {
+impl Stream for Dialled {
     fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
+        Self::tcp(self)
     }
 }
 

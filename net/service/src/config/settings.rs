@@ -9,7 +9,7 @@ use tandem_core::configuration::Configuration;
 use tandem_core::identity::IdentityRule;
 
 use crate::probe::Probe;
-use crate::tls::Settings;
+use crate::tls::{Peers, Settings};
 
 /// Everything that `tandem agent` reads from its file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -121,6 +121,14 @@ impl AgentConfig {
             stale_hold: self.stale_hold,
             seed,
         })
+    }
+
+    /// Whose connections the port for switches accepts.
+    pub fn peers(&self) -> Peers {
+        match self.uplinks {
+            Some(_) => Peers::LedSwitches,
+            None => Peers::Switches,
+        }
     }
 
     /// The TLS settings of the uplinks; `None` without TLS. Control nodes receive the same certificate as switches.

@@ -7,6 +7,7 @@ use tandem_core::{CloseReason, CloseWhy, Time, session, xmpp};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::env::Env;
+use crate::tls::Refusal;
 
 /// An event on a connection.
 pub(super) enum Happening {
@@ -140,6 +141,10 @@ fn arrived(got: io::Result<usize>, read: &[u8], peer: &str) -> Happening {
 }
 
 fn broke(error: &io::Error, peer: &str) -> Happening {
+    if let Some(refusal) = Refusal::of(error) {
+        let what = format!("the TLS handshake failed: {refusal}");
+        return Happening::Closed(CloseWhy::new(CloseReason::HandshakeFailed, what));
+    }
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => format!("{peer}, or a proxy, dropped the connection"),
         _ => format!("the connection broke: {error}"),

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::LINE_BYTES;
+use crate::tls::Refusal;
 
 /// The next line; `None` at the end. A line of another form is an error.
 pub(super) async fn read<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<T>, String> {
@@ -39,6 +40,9 @@ pub(super) async fn write(writer: &mut (impl AsyncWrite + Unpin), value: &impl S
 }
 
 fn broke(error: &io::Error) -> String {
+    if let Some(refusal) = Refusal::of(error) {
+        return format!("the TLS handshake failed: {refusal}");
+    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "it dropped the connection".into(),
         _ => format!("the connection broke: {error}"),

@@ -36,7 +36,7 @@ use crate::memory::Memory;
 use crate::metrics::Counters;
 use crate::own_name;
 use crate::peer;
-use crate::tls::{Acceptor, Settings};
+use crate::tls::{Acceptor, Peers, Settings};
 use crate::xmpp::TcpDialer;
 use certificates::{AGENT, CONTROL_CA, PEER};
 use handle::Handle;
@@ -169,7 +169,7 @@ impl Process {
             return Ok(());
         };
         let name = self.name().to_owned();
-        let acceptor = Arc::new(Acceptor::load_for("peer", &peer.tls).map_err(io::Error::other)?);
+        let acceptor = Arc::new(Acceptor::load_for(Peers::Pair, &peer.tls).map_err(io::Error::other)?);
         certificates::measure(&self.counters, PEER, &acceptor);
         let identities = peer::Identities {
             own: name.clone(),

@@ -11,13 +11,14 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tandem_core::machine::Certificate;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::dates::{Dated, Finding};
+use super::dialled::Dialled;
 use super::error::{Problem, TlsError};
 use super::explain::{self, Judged};
 use super::files::{self, Files};
 use super::identity::Identity;
+use super::peers::Uses;
 use super::settings::{CA, CERTIFICATE, Settings};
 use super::{refusal, worse, x509};
 
@@ -49,7 +50,7 @@ impl Connector {
     fn read(section: &'static str, settings: &Settings) -> Result<Self, TlsError> {
         let files = Files::read(settings)?;
         let provider = Arc::new(ring::default_provider());
-        let identity = Identity::load(settings, &files, &provider)?;
+        let identity = Identity::load(settings, &files, &provider, Uses::DIALS)?;
         let refused = |problem| TlsError::new(CA, &settings.ca, problem);
         let authorities = files::certificates(CA, &settings.ca, &files.ca)?;
         let mut roots = RootCertStore::empty();
@@ -93,7 +94,7 @@ impl Connector {
 
     /// The handshake. Has no deadline of its own. Returns the stream and the facts of the peer's certificate. An error is
     /// one sentence.
-    pub async fn connect(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Certificate)> {
+    pub async fn connect(&self, stream: TcpStream) -> io::Result<(Dialled, Certificate)> {
         let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
         let (config, witness) = self.client().map_err(io::Error::other)?;
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
@@ -106,7 +107,7 @@ impl Connector {
             None => error,
         })?;
         match x509::peer_facts(stream.get_ref().1) {
-            Some(certificate) => Ok((stream, certificate)),
+            Some(certificate) => Ok((Dialled::new(stream, Arc::clone(&self.identity)), certificate)),
             // The verifier has parsed the same bytes.
             None => Err(io::Error::other("the peer sent no certificate")),
         }
@@ -177,6 +178,7 @@ impl AnyName {
             intermediates,
             authorities: &self.authorities,
             ca: &self.ca,
+            peers: None,
             now,
         };
         let (_, what) = match explain::own_key(&certificate) {

@@ -9,6 +9,7 @@ use x509_parser::time::ASN1Time;
 
 use super::error::{Problem, TlsError};
 use super::keys::{self, KEYS};
+use super::peers::Uses;
 use super::settings::CA;
 use super::x509;
 
@@ -79,11 +80,11 @@ struct One {
 
 impl Dated {
     /// The own chain, the own certificate first.
-    pub(super) fn chain(role: &'static str, file: PathBuf, ders: &[CertificateDer<'_>]) -> Self {
+    pub(super) fn chain(role: &'static str, file: PathBuf, ders: &[CertificateDer<'_>], uses: Uses) -> Self {
         let mut dated = Self::new(role, file, ders, |_| None);
         let own = ders.first().and_then(|der| x509::parse(der));
         if let (Some(first), Some(own)) = (dated.certificates.first_mut(), own) {
-            first.fault = not_for_servers(&own);
+            first.fault = wrong_purpose(&own, uses);
         }
         dated
     }
@@ -167,7 +168,10 @@ impl One {
             fault,
         } = self;
         if now > until.timestamp() {
-            return Some((format!("{who} has ended (expired)"), true));
+            return Some((
+                format!("{who} has ended (expired); renew it, or compare the clocks"),
+                true,
+            ));
         }
         if now < from.timestamp() {
             return Some((format!("{who} is not valid before {from}; compare the clocks"), true));
@@ -188,13 +192,21 @@ fn days(seconds: i64) -> String {
     }
 }
 
-/// The peers that dial check the own certificate as that of a server.
-fn not_for_servers(own: &X509Certificate<'_>) -> Option<String> {
+/// Peers that dial check the own certificate as that of a server, peers that we dial as that of a client.
+fn wrong_purpose(own: &X509Certificate<'_>, uses: Uses) -> Option<String> {
     let purposes = own.extended_key_usage().ok().flatten()?.value;
-    let serves = purposes.server_auth || purposes.any;
-    (!serves).then(|| {
-        "is not for servers: its extended key usage lacks serverAuth, so peers that dial refuse it; issue one with serverAuth and clientAuth".to_owned()
-    })
+    let (serves, dials) = (
+        purposes.server_auth || purposes.any,
+        purposes.client_auth || purposes.any,
+    );
+    let (for_whom, lacks, peers) = match (uses.serves && !serves, uses.dials && !dials) {
+        (true, _) => ("servers", "serverAuth", "peers that dial"),
+        (false, true) => ("clients", "clientAuth", "peers that we dial"),
+        (false, false) => return None,
+    };
+    Some(format!(
+        "is not for {for_whom}: its extended key usage lacks {lacks}, so {peers} refuse it; issue one with serverAuth and clientAuth"
+    ))
 }
 
 fn seconds(now: UnixTime) -> i64 {

@@ -5,11 +5,15 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
 
 use super::keys::{self, KEYS};
+use super::peers::Peers;
 use super::refusal::Cause;
 use super::x509;
 
 /// Certificates that one chain is followed through; a longer one is not examined further.
 const CHAIN: usize = 8;
+
+/// A version 1 certificate where no setting accepts it, or such an intermediate CA.
+pub(super) const VERSION_1: &str = "is X.509 version 1, or a CA above it is; issue it with an extension such as basicConstraints = CA:FALSE, which makes it version 3";
 
 /// What the verifier judged.
 pub(super) struct Judged<'a> {
@@ -20,7 +24,15 @@ pub(super) struct Judged<'a> {
     pub(super) authorities: &'a [CertificateDer<'a>],
     /// The key of the configuration that names their file, such as `tls.ca`.
     pub(super) ca: &'a str,
+    /// The clients of a port; `None` if we dialled.
+    pub(super) peers: Option<Peers>,
     pub(super) now: UnixTime,
+}
+
+impl Judged<'_> {
+    fn or_pin(&self) -> &'static str {
+        self.peers.map_or("", Peers::or_pin)
+    }
 }
 
 /// A certificate whose key cannot be verified proves nothing, whatever else is right with it.
@@ -37,6 +49,7 @@ pub(super) fn own_key(certificate: &X509Certificate<'_>) -> Result<(), (Cause, S
 /// The error of webpki.
 pub(super) fn explain(error: &Error, judged: &Judged<'_>) -> (Cause, String) {
     let Judged { certificate, ca, .. } = judged;
+    let or_pin = judged.or_pin();
     let issuer = certificate.issuer();
     let Error::InvalidCertificate(error) = error else {
         return (Cause::BadCertificate, format!("is refused: {error}"));
@@ -47,14 +60,14 @@ pub(super) fn explain(error: &Error, judged: &Judged<'_>) -> (Cause, String) {
     match error {
         CertificateError::UnknownIssuer if certificate.issuer() == certificate.subject() => (
             Cause::UnknownCa,
-            format!("is self-signed, and not in {ca}; issue one by a CA in {ca}, or pin this one"),
+            format!("is self-signed, and not in {ca}; issue one by a CA in {ca}{or_pin}"),
         ),
         CertificateError::UnknownIssuer => (
             Cause::UnknownCa,
-            match *ca {
-                "tls.ca" => format!("is issued by \"{issuer}\", which does not lead to a CA in tls.ca (ovs-pki: the agent's tls.ca is switchca/cacert.pem)"),
-                ca => format!("is issued by \"{issuer}\", which does not lead to a CA in {ca}"),
-            },
+            format!(
+                "is issued by \"{issuer}\", which does not lead to a CA in {ca}{}",
+                judged.peers.map_or("", Peers::origin_of_ca)
+            ),
         ),
         // webpki tries each CA of that name.
         CertificateError::BadSignature => (
@@ -77,12 +90,35 @@ pub(super) fn explain(error: &Error, judged: &Judged<'_>) -> (Cause, String) {
         CertificateError::Other(other) if certificate.is_ca() && other.0.to_string().contains("CaUsedAsEndEntity") => (
             Cause::BadCertificate,
             match certificate.issuer() == certificate.subject() {
-                true => format!("is self-signed and a CA (CA:TRUE), which no peer may present; issue one by a CA in {ca}, or pin this one"),
-                false => "is a CA (CA:TRUE), which no peer may present; issue one with CA:FALSE, or pin this one".to_owned(),
+                true => format!("is self-signed and a CA (CA:TRUE), which no peer may present; issue one by a CA in {ca}{or_pin}"),
+                false => format!("is a CA (CA:TRUE), which no peer may present; issue one with CA:FALSE{or_pin}"),
             },
         ),
-        CertificateError::Other(other) => (Cause::BadCertificate, format!("is refused: {}", other.0)),
+        CertificateError::Other(other) => (Cause::BadCertificate, malformed(&other.0.to_string(), judged)),
         error => (Cause::BadCertificate, format!("is refused: {error}")),
+    }
+}
+
+/// The name of an error of webpki in words.
+fn malformed(error: &str, judged: &Judged<'_>) -> String {
+    let ca = judged.ca;
+    match error {
+        "EndEntityUsedAsCa" => {
+            let of = issuers(judged).into_iter().find(|issuer| !issuer.certificate.is_ca());
+            let name = of.map_or_else(String::new, |issuer| format!(" \"{}\"", issuer.certificate.subject()));
+            format!("is issued by a certificate{name} that is not one of a CA (it lacks CA:TRUE); issue it by a CA in {ca}")
+        }
+        "PathLenConstraintViolated" => {
+            format!("has more CAs between itself and {ca} than one of them allows (pathlen); issue it by a higher CA")
+        }
+        "NameConstraintViolation" => {
+            "has a name that a CA above it must not certify (nameConstraints); issue one with another name, or by another CA".to_owned()
+        }
+        "UnsupportedCriticalExtension" => {
+            "has a critical extension that is not supported, or a CA above it has; issue it without, or not critical".to_owned()
+        }
+        "UnsupportedCertVersion" => VERSION_1.to_owned(),
+        other => format!("is refused as malformed ({other}); issue it again{}", judged.or_pin()),
     }
 }
 
@@ -99,13 +135,14 @@ fn unverifiable(error: &CertificateError, judged: &Judged<'_>) -> Option<String>
         return None;
     }
     if let Some(what) = keys::unusable_signature(judged.certificate) {
-        return Some(format!("{what}; renew it, or pin it"));
+        return Some(format!("{what}; renew it{}", judged.or_pin()));
     }
     issuers(judged).into_iter().find_map(|issuer| {
         let name = issuer.certificate.subject();
         if let Some(kind) = keys::unusable_key(issuer.certificate.public_key()) {
             return Some(format!(
-                "is issued by \"{name}\", whose key cannot be used: {kind}; make that CA with {KEYS}, or pin the certificate"
+                "is issued by \"{name}\", whose key cannot be used: {kind}; make that CA with {KEYS}{}",
+                judged.or_pin()
             ));
         }
         // The signature of a trusted CA itself is not checked.

@@ -8,13 +8,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
-use rustls_pki_types::{PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tandem_core::machine::Certificate;
 use x509_parser::certificate::X509Certificate;
 
 use super::dates::Dated;
 use super::error::{Problem, TlsError};
 use super::files::{self, Files};
+use super::keys;
+use super::peers::Uses;
 use super::settings::{CERTIFICATE, PRIVATE_KEY, Settings};
 use super::x509;
 
@@ -32,14 +34,19 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn load(settings: &Settings, files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+    pub(super) fn load(
+        settings: &Settings,
+        files: &Files,
+        provider: &CryptoProvider,
+        uses: Uses,
+    ) -> Result<Self, TlsError> {
         let chain = files::certificates(CERTIFICATE, &settings.certificate, &files.certificate)?;
         let fail = |problem| TlsError::new(PRIVATE_KEY, &settings.private_key, problem);
         let der = private_key(&files.private_key).map_err(fail)?;
         let key = provider
             .key_provider
             .load_private_key(der)
-            .map_err(|e| fail(Problem::BadKey(e.to_string())))?;
+            .map_err(|e| fail(Problem::BadKey(unusable(&chain).unwrap_or_else(|| e.to_string()))))?;
 
         let public = key.public_key();
         let public = public.as_ref().map(AsRef::<[u8]>::as_ref);
@@ -57,7 +64,7 @@ impl Identity {
             return Err(TlsError::new(CERTIFICATE, &settings.certificate, problem));
         };
         Ok(Self {
-            dates: Dated::chain(CERTIFICATE, settings.certificate.clone(), &chain),
+            dates: Dated::chain(CERTIFICATE, settings.certificate.clone(), &chain, uses),
             key: Arc::new(CertifiedKey::new(chain, key)),
             facts,
         })
@@ -88,6 +95,12 @@ impl ResolvesClientCert for Identity {
     fn has_certs(&self) -> bool {
         true
     }
+}
+
+/// The kind of the own key, as the certificate has it, if that kind cannot be used.
+fn unusable(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let own = x509::parse(chain.first()?)?;
+    Some(format!("it is {}", keys::unusable_key(own.public_key())?))
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {

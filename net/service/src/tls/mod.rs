@@ -8,11 +8,13 @@ mod authority;
 mod connector;
 mod crl;
 mod dates;
+mod dialled;
 mod error;
 mod explain;
 mod files;
 mod identity;
 mod keys;
+mod peers;
 mod refusal;
 mod settings;
 mod v1;
@@ -33,19 +35,21 @@ use tokio_rustls::server::TlsStream;
 pub use authority::vouches_for;
 pub use connector::{Connector, Current};
 pub use dates::Finding;
+pub use dialled::Dialled;
 pub use error::{Problem, TlsError};
+pub use peers::Peers;
 pub use refusal::{Cause, Refusal};
 pub use settings::Settings;
 
 use files::Files;
 use identity::Identity;
+use peers::Uses;
 use verifier::{Verifier, Witness};
 
 /// The TLS server. It can load new certificates while it runs.
 #[derive(Debug)]
 pub struct Acceptor {
-    /// The section of the configuration that names the CAs.
-    section: &'static str,
+    peers: Peers,
     current: ArcSwap<Loaded>,
     /// The last attempt to load the files; see [`Self::changed`].
     tried: Mutex<Tried>,
@@ -63,20 +67,20 @@ impl Acceptor {
     /// Reads all files. An error names the first file that cannot be used; without an acceptor there is no
     /// listener.
     pub fn load(settings: &Settings) -> Result<Self, TlsError> {
-        Self::load_for("tls", settings)
+        Self::load_for(Peers::Switches, settings)
     }
 
-    /// As [`Self::load`]; this section of the configuration names the CAs.
-    pub fn load_for(section: &'static str, settings: &Settings) -> Result<Self, TlsError> {
-        let named = |error: TlsError| error.with_ca_of(section);
+    /// As [`Self::load`], for these peers.
+    pub fn load_for(peers: Peers, settings: &Settings) -> Result<Self, TlsError> {
+        let named = |error: TlsError| error.with_ca_of(peers.section());
         let files = Files::read(settings).map_err(named)?;
         Ok(Self {
-            section,
+            peers,
             tried: Mutex::new(Tried {
                 digest: files.own_digest(),
                 again_unix_s: None,
             }),
-            current: ArcSwap::from_pointee(Loaded::new(section, settings, &files).map_err(named)?),
+            current: ArcSwap::from_pointee(Loaded::new(peers, settings, &files).map_err(named)?),
         })
     }
 
@@ -99,7 +103,7 @@ impl Acceptor {
     /// As [`Self::reload`], with other settings. Certificates that cannot serve now never replace those that can.
     pub fn replace(&self, settings: &Settings) -> Result<bool, TlsError> {
         self.try_replace(settings)
-            .map_err(|error| error.with_ca_of(self.section))
+            .map_err(|error| error.with_ca_of(self.peers.section()))
     }
 
     fn try_replace(&self, settings: &Settings) -> Result<bool, TlsError> {
@@ -112,7 +116,7 @@ impl Acceptor {
         if current.digest == tried.digest && current.settings == *settings {
             return Ok(false);
         }
-        let (new, now) = (Loaded::new(self.section, settings, &files)?, UnixTime::now());
+        let (new, now) = (Loaded::new(self.peers, settings, &files)?, UnixTime::now());
         if let Some(worse) = worse(&current.findings(now), new.findings(now)) {
             tried.again_unix_s = new.identity.dates.next_beginning(now);
             return Err(worse.into_error());
@@ -124,7 +128,7 @@ impl Acceptor {
     /// What is wrong, or soon will be, with the own chain and with the CAs of the peers.
     pub fn findings(&self) -> Vec<Finding> {
         let findings = self.current.load().findings(UnixTime::now());
-        let of = |finding: Finding| finding.with_ca_of(self.section);
+        let of = |finding: Finding| finding.with_ca_of(self.peers.section());
         findings.into_iter().map(of).collect()
     }
 
@@ -215,14 +219,14 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(section: &'static str, settings: &Settings, files: &Files) -> Result<Self, TlsError> {
+    fn new(peers: Peers, settings: &Settings, files: &Files) -> Result<Self, TlsError> {
         // By name: if another crate enables the second provider of rustls, the default panics.
         let provider = Arc::new(ring::default_provider());
         let loaded = Self {
             settings: settings.clone(),
             digest: files.own_digest(),
-            identity: Arc::new(Identity::load(settings, files, &provider)?),
-            verifier: Arc::new(Verifier::load(section, settings, files, &provider)?),
+            identity: Arc::new(Identity::load(settings, files, &provider, Uses::of(peers))?),
+            verifier: Arc::new(Verifier::load(peers, settings, files, &provider)?),
             provider,
         };
         loaded.server().map_err(|refusal| {

@@ -1,5 +1,6 @@
 //! The reason why a connection was refused: a cause for metrics, and a sentence for people.
 
+use std::fmt;
 use std::io;
 
 use rustls::{AlertDescription, Error, PeerIncompatible};
@@ -22,7 +23,20 @@ impl Refusal {
         let what = what.into();
         Self { cause, what }
     }
+
+    /// The refusal that an error of a stream is.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl From<Refusal> for CloseWhy {
     fn from(refusal: Refusal) -> Self {
@@ -144,6 +158,14 @@ pub(super) fn first_look(head: &[u8]) -> Option<Refusal> {
     }
 }
 
+/// The alert of the other end, if that is the error.
+pub(super) fn alert(error: &io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
 /// Describes the failure of a handshake. `own` describes the state of the own certificate.
 pub(super) fn explain(error: &io::Error, own: impl FnOnce() -> String) -> Refusal {
     let tls = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
@@ -199,28 +221,33 @@ fn explain_tls(error: &Error, own: impl FnOnce() -> String) -> Refusal {
     }
 }
 
-/// The alerts of OpenSSL: it sends `bad_certificate` for one that is not valid yet.
+/// The alerts of OpenSSL: it sends `bad_certificate` for one that is not valid yet, and for a key or a digest that its
+/// security level excludes.
 fn refused_by_peer(alert: AlertDescription, own: impl FnOnce() -> String) -> String {
     let clock = "compare the clock of the peer";
-    match alert {
-        AlertDescription::UnknownCA => format!(
-            "the peer does not know the CA of our certificate; give it the root of tls.certificate (a switch: ovs-pki has it in controllerca/cacert.pem; an agent, of its control node: [control] ca); {}",
-            own()
-        ),
+    let what = match alert {
+        AlertDescription::UnknownCA => "the peer does not know the CA of our certificate; give it the root of tls.certificate (a switch: ovs-pki has it in controllerca/cacert.pem; a control node: its tls.ca; an agent, of its control node: [control] ca)".to_owned(),
         AlertDescription::BadCertificate => format!(
-            "the peer refused our certificate as bad: it may find a date not yet valid ({clock}), or a signature wrong (it has another CA of the same name); {}",
-            own()
+            "the peer refused our certificate as bad: it may find a date not yet valid ({clock}), a signature wrong (it has another CA of the same name), or a key or a digest such as SHA-1 too weak; the log of a Tandem node names it"
         ),
+        AlertDescription::DecryptError => {
+            "the peer finds a signature of our chain wrong: it has another CA of the same name, or cannot verify a kind of key or digest in the chain, such as P-521 or SHA-1".to_owned()
+        }
         AlertDescription::CertificateExpired => format!(
-            "the peer refused our certificate as expired: it or a CA above it has ended, or the clock is wrong ({clock}); {}",
-            own()
+            "the peer refused our certificate as expired: it or a CA above it has ended, or the clock is wrong ({clock})"
         ),
+        AlertDescription::CertificateRevoked => {
+            "the peer refused our certificate as revoked: a list of revoked certificates at the peer contains it or a CA above it, or the peer has no list of its issuer".to_owned()
+        }
         AlertDescription::UnsupportedCertificate | AlertDescription::CertificateUnknown => format!(
-            "the peer refused our certificate with the alert {alert:?}: its kind of key or its extended key usage (serverAuth) does not suit the peer, or its dates do not ({clock}); {}",
-            own()
+            "the peer refused our certificate with the alert {alert:?}: its kind of key or its extended key usage (serverAuth for an end that listens, clientAuth for one that dials) does not suit the peer, or its dates do not ({clock})"
         ),
-        alert => format!("the peer refused the handshake with the alert {alert:?}"),
-    }
+        AlertDescription::CertificateRequired => {
+            "the peer requires a certificate with another kind of key than ours".to_owned()
+        }
+        alert => return format!("the peer refused the handshake with the alert {alert:?}"),
+    };
+    format!("{what}; {}", own())
 }
 
 fn old_tls(offered: &str) -> Refusal {

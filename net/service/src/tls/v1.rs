@@ -8,6 +8,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
 
 use super::crl::Crls;
+use super::keys::{self, KEYS};
 use super::refusal::Cause;
 use super::x509;
 
@@ -22,12 +23,11 @@ pub(super) fn verify(
     now: UnixTime,
 ) -> Result<(), (Cause, String)> {
     let issuer = certificate.issuer();
-    let mut issuers = authorities
-        .iter()
-        .filter_map(|der| x509::parse(der))
+    let issuers = authorities.iter().filter_map(|der| x509::parse(der));
+    let issuers: Vec<_> = issuers
         .filter(|authority| authority.subject().as_raw() == issuer.as_raw())
-        .peekable();
-    if issuers.peek().is_none() {
+        .collect();
+    if issuers.is_empty() {
         return Err((
             Cause::UnknownCa,
             format!(
@@ -35,16 +35,26 @@ pub(super) fn verify(
             ),
         ));
     }
+    if let Some(what) = keys::unusable_signature(certificate) {
+        return Err((Cause::BadCertificate, format!("{what}; renew it, or pin this one")));
+    }
     // RFC 5280 4.1.1.2: the signed and the unsigned algorithm must be the same.
     if certificate.signature_algorithm != certificate.tbs_certificate.signature
-        || !issuers.any(|a| x509::is_signed_by(der, a.public_key(), algorithms))
+        || !issuers
+            .iter()
+            .any(|a| x509::is_signed_by(der, a.public_key(), algorithms))
     {
-        return Err((
-            Cause::BadCertificate,
-            format!(
-                "has no valid signature by \"{issuer}\" (MD5 and SHA-1 do not count; such a certificate must be pinned)"
+        let unusable = issuers.iter().find_map(|a| keys::unusable_key(a.public_key()));
+        return Err(match unusable {
+            Some(kind) => (
+                Cause::BadCertificate,
+                format!("is issued by \"{issuer}\", whose key cannot be used: {kind}; make that CA with {KEYS}"),
             ),
-        ));
+            None => (
+                Cause::UnknownCa,
+                format!("is issued by a different \"{issuer}\" than the CA of that name in tls.ca"),
+            ),
+        });
     }
     if let Some(what) = x509::outside_validity(certificate, now) {
         return Err((Cause::Expired, what));

@@ -17,6 +17,7 @@ use super::dates::Dated;
 use super::error::{Problem, TlsError};
 use super::explain::{self, Judged};
 use super::files::{self, Files};
+use super::peers::Peers;
 use super::refusal::{Cause, Refusal};
 use super::settings::{CA, CRL, Settings};
 use super::{v1, x509};
@@ -30,16 +31,14 @@ pub(super) struct Verifier {
     allow_x509_v1: bool,
     pins: Vec<Fingerprint>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// The key of the configuration that names the file of the authorities.
-    ca: String,
+    peers: Peers,
     /// Of the authorities.
     pub(super) dates: Dated,
 }
 
 impl Verifier {
-    /// `section` of the configuration names the CAs.
     pub(super) fn load(
-        section: &str,
+        peers: Peers,
         settings: &Settings,
         files: &Files,
         provider: &Arc<CryptoProvider>,
@@ -63,7 +62,7 @@ impl Verifier {
             })?;
         Ok(Self {
             webpki,
-            ca: format!("{section}.{CA}"),
+            peers,
             dates: Dated::authorities(CA, settings.ca.clone(), &authorities),
             authorities,
             crls,
@@ -122,7 +121,11 @@ impl Verifier {
         match (certificate.version() == X509Version::V1, self.allow_x509_v1) {
             (true, false) => Err((
                 Cause::BadCertificate,
-                "is X.509 version 1; renew it with the ovs-pki of Open vSwitch 2.11 or later, pin it, or set tls.allow_x509_v1 = true".to_owned(),
+                match self.peers {
+                    Peers::Switches => "is X.509 version 1; renew it with the ovs-pki of Open vSwitch 2.11 or later, pin it, or set tls.allow_x509_v1 = true".to_owned(),
+                    Peers::LedSwitches => "is X.509 version 1; renew it with the ovs-pki of Open vSwitch 2.11 or later, or set tls.allow_x509_v1 = true".to_owned(),
+                    Peers::Clients | Peers::Pair => explain::VERSION_1.to_owned(),
+                },
             )),
             (true, true) => v1::verify(
                 der,
@@ -141,7 +144,8 @@ impl Verifier {
                         certificate,
                         intermediates,
                         authorities: &self.authorities,
-                        ca: &self.ca,
+                        ca: &format!("{}.{CA}", self.peers.section()),
+                        peers: Some(self.peers),
                         now,
                     };
                     explain::explain(&error, &judged)

@@ -8,6 +8,7 @@ use tandem_core::machine::{Certificate, Fingerprint};
 use x509_parser::asn1_rs::{Any, FromDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::time::ASN1Time;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Parses one certificate; `None` if it is not X.509 in DER, or if bytes follow it.
@@ -55,11 +56,19 @@ pub(super) fn outside_validity(certificate: &X509Certificate<'_>, now: UnixTime)
     let (from, until) = (certificate.validity().not_before, certificate.validity().not_after);
     let now = now.as_secs().cast_signed();
     if now > until.timestamp() {
-        Some(format!("expired on {until}"))
+        Some(format!("expired on {until}; {}", clocks(now)))
     } else if now < from.timestamp() {
-        Some(format!("is not valid before {from}; compare the clocks"))
+        Some(format!("is not valid before {from}; {}", clocks(now)))
     } else {
         None
+    }
+}
+
+/// Either clock may be the wrong one.
+fn clocks(now: i64) -> String {
+    match ASN1Time::from_timestamp(now) {
+        Ok(now) => format!("compare the clocks: ours shows {now}"),
+        Err(_) => "compare the clocks".to_owned(),
     }
 }
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use tandem_core::machine::Certificate;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::client::TlsStream;
 
 use super::{no_tls, prepare};
 use crate::driver::stream::Secure;
 use crate::driver::uplink::Dialer;
-use crate::tls::{Connector, Current, Settings, TlsError};
+use crate::tls::{Connector, Current, Dialled, Settings, TlsError};
 
 /// Dials by TCP. With TLS, each handshake reads the files that are configured at that time, so new certificates need no
 /// reload; files that are worse than those of the last handshake are ignored.
@@ -45,13 +44,13 @@ impl TcpDialer {
 }
 
 impl Secure<TcpStream> for TcpDialer {
-    type Secured = TlsStream<TcpStream>;
+    type Secured = Dialled;
 
     fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    async fn secure(&self, socket: TcpStream) -> io::Result<(TlsStream<TcpStream>, Certificate)> {
+    async fn secure(&self, socket: TcpStream) -> io::Result<(Dialled, Certificate)> {
         let settings = self.tls.as_ref().ok_or_else(no_tls)?;
         let connector = self.current.load(&settings.borrow()).map_err(io::Error::other)?;
         connector.connect(socket).await
