@@ -24,7 +24,7 @@ macro_rules! mutants {
                 match self { $(Self::$mutant => $name,)* }
             }
 
-            /// The check that must find it: "S1" to "S9", "sequence", or "L" for convergence once the faults are over.
+            /// The check that must find it: "S1" to "S10", "sequence", "cause", or "L" for convergence once the faults are over.
             pub const fn caught_by(self) -> &'static str {
                 match self { $(Self::$mutant => $check,)* }
             }
@@ -102,6 +102,8 @@ mutants! {
         "A switch may show any valid certificate: a second box that has its name is programmed.";
     RepairsNotSlowed = "repairs-not-slowed", "S7",
         "What another program undoes is written again at once, as often as it happens.";
+    KeepaliveForgotten = "keepalive-forgotten", "cause",
+        "An end of an XMPP stream sends no keepalive: where no route changes, sessions end every 90 s.";
 }
 
 impl fmt::Display for Mutant {

@@ -65,6 +65,11 @@ pub fn convergence(plan: &Plan) -> Duration {
     notice + dial * tries + configure + control(plan) + confirmation(plan)
 }
 
+/// The longest time after a fault until every session that it ended has ended, and every grade that it lowered has fallen.
+pub fn settled(plan: &Plan) -> Duration {
+    probe(plan) + keepalive(plan) + detection(plan) + vip(plan) + backoff(plan) + control(plan)
+}
+
 /// The longest time that a healed core may take until its agent has a session with its control node, and complete routes: the hold
 /// timers of what died unseen, then a dial. Accepting and negotiating have their deadlines, and the back-off ends at 33
 /// s. With more control nodes than are dialled at a time, others are tried first. A control node that was just started

@@ -72,6 +72,7 @@ fn story(mutant: Mutant) -> Story {
         Mutant::TunnelEndNotChecked => a_client_publishes_foreign_tunnel_ends,
         Mutant::SwitchNotIdentified => a_box_has_the_name_of_a_switch,
         Mutant::RepairsNotSlowed => another_program_undoes_what_is_written,
+        Mutant::KeepaliveForgotten => nothing_happens,
     }
 }
 
@@ -325,6 +326,10 @@ fn a_box_has_the_name_of_a_switch(mutant: Option<Mutant>) -> bool {
         mutant,
         include_str!("../../scenarios/twin-with-another-certificate.toml"),
     )
+}
+
+fn nothing_happens(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/nothing-happens.toml"))
 }
 
 fn another_program_undoes_what_is_written(mutant: Option<Mutant>) -> bool {

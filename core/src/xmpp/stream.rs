@@ -62,6 +62,9 @@ pub struct StreamOptions {
     pub hold: Duration,
     /// When nothing was sent for so long, a keepalive goes out.
     pub keepalive: Duration,
+    /// A planted bug.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::mutant::Mutant>,
 }
 
 impl StreamOptions {
@@ -73,7 +76,14 @@ impl StreamOptions {
             tls,
             hold: HOLD,
             keepalive: KEEPALIVE,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
+    }
+
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
     }
 }
 
@@ -453,7 +463,8 @@ impl Stream {
                     why: Why::MoreWork,
                 }),
                 deadline(self.last_received + self.options.hold, Why::HoldExpired),
-                deadline(last_sent + self.options.keepalive, Why::KeepaliveDue),
+                deadline(last_sent + self.options.keepalive, Why::KeepaliveDue)
+                    .filter(|_| !planted!(self.options, KeepaliveForgotten)),
             ],
             Phase::Opening | Phase::Features | Phase::Proceed | Phase::StartTls | Phase::Handshake => {
                 [deadline(self.due, Why::NegotiationOverdue), None, None]

@@ -5,6 +5,7 @@
 
 mod brake;
 mod broadcast;
+mod cause;
 mod contract;
 mod copies;
 mod fights;
@@ -73,6 +74,7 @@ pub struct Judges {
     identity: identity::Identity,
     fights: fights::Fights,
     loudness: loudness::Loudness,
+    cause: cause::Cause,
 }
 
 impl Judges {
@@ -106,7 +108,7 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 15] = [
+        let checks: [&dyn Check; 16] = [
             &self.lock,
             &self.brake,
             &self.broadcast,
@@ -122,6 +124,7 @@ impl Judges {
             &self.identity,
             &self.fights,
             &self.loudness,
+            &self.cause,
         ];
         checks.iter().filter_map(|check| check.due()).min()
     }
@@ -132,7 +135,7 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 15] = [
+        let checks: [&mut dyn Check; 16] = [
             &mut self.lock,
             &mut self.brake,
             &mut self.broadcast,
@@ -148,6 +151,7 @@ impl Judges {
             &mut self.identity,
             &mut self.fights,
             &mut self.loudness,
+            &mut self.cause,
         ];
         let scene = Scene {
             world,

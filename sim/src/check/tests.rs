@@ -7,9 +7,10 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use tandem_core::agent::{Fabric, ReceivedPath};
+use tandem_core::agent::{Fabric, ReceivedPath, uplinks};
 use tandem_core::event::{self, What};
 use tandem_core::evpn::Key;
+use tandem_core::health::Grade;
 use tandem_core::{CloseReason, CloseWhy, ConnId, Fault, Generation, Mac, Time, Vni};
 
 use super::*;
@@ -226,6 +227,52 @@ fn a_bug_that_an_agent_reports_is_found() {
         |entry: &Entry| findings(|found| loudness::Loudness::default().on_event(entry, stage.scene(), found)).len();
     assert_eq!(errors(&closed(Fault::OurBug)), 1);
     assert_eq!(errors(&closed(Fault::Environment)), 0);
+}
+
+#[test]
+fn a_session_that_ends_in_a_quiet_world_is_found_and_one_that_a_fault_ended_is_not() {
+    let mut check = cause::Cause::default();
+    let stage = watched(&mut check, "");
+    let master = stage
+        .world
+        .master(stage.world.switches().next().expect("a switch"))
+        .expect("an owner");
+    let why = CloseWhy::new(CloseReason::ConnectionLost, "reset");
+    let closed = session_event(&master, What::Closed { why: why.clone() });
+    let address = "10.0.3.1:5269".parse().expect("an address");
+    let opened = uplinks::What::UplinkUp {
+        address,
+        name: "control-1".into(),
+    };
+    let ended = uplinks::What::UplinkDown { address, why };
+    let [opened, ended] =
+        [opened, ended].map(|what| entry(master.agent.name, ActorEvent::Agent(host::Event::Uplink(what))));
+    let [fit, alone] =
+        [Grade::Fit, Grade::Alone].map(|it| entry(master.agent.name, ActorEvent::Agent(host::Event::Graded(it))));
+    let judge = |check: &cause::Cause| {
+        let mut check = check.clone();
+        [&closed, &opened, &ended, &fit, &alone]
+            .map(|entry| findings(|found| check.on_event(entry, stage.scene(), found)).len())
+    };
+    assert_eq!(judge(&check), [1, 0, 1, 0, 1]);
+    let fault = "[[fault]]\nat = '9m'\nfor = '10s'\ncrash = { node = 'agent-a' }\n\
+                 [[fault]]\nat = '9m'\nfor = '10s'\ncrash = { node = 'agent-b' }";
+    let stage = watched(&mut check, fault);
+    let judge = |check: &cause::Cause| {
+        let mut check = check.clone();
+        [&closed, &opened, &ended, &fit, &alone]
+            .map(|entry| findings(|found| check.on_event(entry, stage.scene(), found)).len())
+    };
+    assert_eq!(judge(&check), [0; 5]);
+}
+
+/// Ten quiet minutes but for these faults, which a check watches.
+fn watched(check: &mut dyn Check, faults: &str) -> Stage {
+    let text = format!("name = 'quiet'\nseed = 1\nduration = '10m'\n[topology]\ncontrol_nodes = 1\n{faults}");
+    run_plan(Plan::parse(&text).expect("a plan"), |scene, entry| match entry {
+        Some(entry) => check.on_event(entry, scene, &mut Findings::default()),
+        None => check.inspect(scene, &mut Findings::default()),
+    })
 }
 
 #[test]

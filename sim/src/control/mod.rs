@@ -111,6 +111,11 @@ impl ControlHost {
 
     fn accepted(&mut self, conn: ConnId, from: SocketAddrV4) {
         let options = StreamOptions::new(Role::Server, &self.options.name, false);
+        #[cfg(feature = "mutants")]
+        let options = StreamOptions {
+            mutant: self.options.mutant,
+            ..options
+        };
         let line = Line {
             stream: Stream::new(self.now, options),
             from,

@@ -27,7 +27,13 @@ impl Host {
 
     pub(super) fn dialled(&mut self, conn: ConnId) {
         let name = &self.options.configuration.session.agent;
-        let stream = xmpp::stream::Stream::new(self.now, StreamOptions::new(Role::Client, name, false));
+        let options = StreamOptions::new(Role::Client, name, false);
+        #[cfg(feature = "mutants")]
+        let options = StreamOptions {
+            mutant: self.options.configuration.session.mutant,
+            ..options
+        };
+        let stream = xmpp::stream::Stream::new(self.now, options);
         self.uplinks.insert(conn, Some(stream));
         self.carry_out_uplink(conn);
     }
