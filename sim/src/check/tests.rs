@@ -255,9 +255,9 @@ fn a_session_that_ends_in_a_quiet_world_is_found_and_one_that_a_fault_ended_is_n
             .map(|entry| findings(|found| check.on_event(entry, stage.scene(), found)).len())
     };
     assert_eq!(judge(&check), [1, 0, 1, 0, 1]);
-    let fault = "[[fault]]\nat = '9m'\nfor = '10s'\ncrash = { node = 'agent-a' }\n\
-                 [[fault]]\nat = '9m'\nfor = '10s'\ncrash = { node = 'agent-b' }";
-    let stage = watched(&mut check, fault);
+    let crash = |agent| format!("[[fault]]\nat = '9m'\nfor = '10s'\nkind = 'crash'\nnode = '{agent}'\n");
+    let faults = ["agent-a", "agent-b"].map(crash).concat();
+    let stage = watched(&mut check, &faults);
     let judge = |check: &cause::Cause| {
         let mut check = check.clone();
         [&closed, &opened, &ended, &fit, &alone]

@@ -8,6 +8,7 @@
 mod choices;
 mod faults;
 mod identity;
+mod later;
 mod settings;
 
 use super::{Judgement, Plan, Span};
@@ -58,6 +59,7 @@ impl Plan {
         faults::add_moves(&mut plan, &mut choices);
         if seed >= LATER {
             identity::add(&mut plan, &mut Choices::of(seed, IDENTITY));
+            later::add(&mut plan);
         }
         plan
     }
