@@ -241,6 +241,18 @@ bounds! {
     /// Retracts of one instance that are kept for slow subscribers; the slowest are disconnected above that.
     pub const UNSENT_RETRACTS: usize = 1 << 17;
 
+    /// Security groups of one route that a client publishes.
+    pub const SECURITY_GROUPS: usize = 64;
+
+    /// Tags of one next hop that a client publishes.
+    pub const TAGS: usize = 64;
+
+    /// Broadcast routes of one client at one tunnel end of an instance: one, and others while its VNI changes.
+    pub const BROADCASTS_PER_TUNNEL_END: usize = 4;
+
+    /// Bytes of the name of an instance to which a client subscribes.
+    pub const INSTANCE_NAME_BYTES: usize = 1024;
+
     /// Items or retracts in one message of a control node.
     pub const ITEMS_PER_MESSAGE: usize = 32;
 

@@ -55,15 +55,16 @@ impl ControlNode {
         self.outputs.event(Event::ClientRefused { client, address, why });
     }
 
-    /// The inventory may give other tunnel ends to the clients. One that it names no longer keeps its session, for it has
-    /// yet to receive that it serves no switch.
+    /// The inventory may give other tunnel ends to the clients. One that it names no longer is closed, but for an agent,
+    /// which has yet to receive that it serves no switch.
     pub(super) fn configure_access(&mut self, is_first: bool) {
         for conn in self.clients.conns() {
             let Some(client) = self.clients.get_mut(conn) else {
                 continue;
             };
             let before = client.next_hops.clone();
-            match identify(&self.inventory, client, is_first) {
+            let must_be_known = is_first || !client.was_agent;
+            match identify(&self.inventory, client, must_be_known) {
                 Ok(()) if client.next_hops == before => {}
                 Ok(()) => self.compare_publications(conn, &before),
                 Err(why) => self.close(conn, why),
@@ -131,6 +132,7 @@ fn identify(inventory: &Inventory, client: &mut Client, must_be_known: bool) -> 
         );
         return Err(CloseWhy::new(CloseReason::UnknownClient, what));
     }
+    client.was_agent |= inventory.has_agent(&client.name);
     let grant = grant.unwrap_or_default();
     client.next_hops = grant.next_hops;
     let Some(certificate) = &client.certificate else {

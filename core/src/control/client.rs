@@ -8,7 +8,9 @@ use super::access::NextHops;
 use super::client_name::ClientName;
 use super::feed::Feed;
 use super::publications::{Publications, Refusal};
-use crate::bounds::{CLIENT_QUEUE_BYTES, DEFERRED_ROUTES, END_OF_RIB_QUIET, ROUTES_PER_CLIENT, SLOW_CLIENT};
+use crate::bounds::{
+    BROADCASTS_PER_TUNNEL_END, CLIENT_QUEUE_BYTES, DEFERRED_ROUTES, END_OF_RIB_QUIET, ROUTES_PER_CLIENT, SLOW_CLIENT,
+};
 use crate::dirty_set::DirtySet;
 use crate::evpn::{InstanceName, Key, Path};
 use crate::ids::Mac;
@@ -24,6 +26,8 @@ pub(super) struct Client {
     pub(super) certificate: Option<Certificate>,
     /// The tunnel ends that it may publish. Publications with others wait until the inventory gives these to it.
     pub(super) next_hops: NextHops,
+    /// An inventory of this session named it as the agent of a switch.
+    pub(super) was_agent: bool,
     /// The first tunnel ends that it published although they are not its own.
     pub(super) foreign_next_hops: BTreeSet<Ipv4Addr>,
     pub(super) subscriptions: BTreeMap<InstanceName, Subscription>,
@@ -94,6 +98,7 @@ impl Client {
             address,
             certificate: None,
             next_hops: NextHops::default(),
+            was_agent: false,
             foreign_next_hops: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             routes: 0,
@@ -191,10 +196,19 @@ impl Client {
     }
 
     /// Whether it may publish this route, which may be one more.
-    pub(super) fn room(&self, instance: &InstanceName, is_configured: bool, key: Key) -> Result<(), Refusal> {
+    pub(super) fn room(
+        &self,
+        instance: &InstanceName,
+        is_configured: bool,
+        key: Key,
+        path: &Path,
+    ) -> Result<(), Refusal> {
         let Some(subscription) = self.subscriptions.get(instance) else {
             return Ok(());
         };
+        if key.mac == Mac::BROADCAST && subscription.broadcasts_at(key, path) >= BROADCASTS_PER_TUNNEL_END {
+            return Err(Refusal::Broadcasts);
+        }
         if subscription.published.contains_key(&key) {
             Ok(())
         } else if self.routes >= ROUTES_PER_CLIENT {
@@ -258,6 +272,14 @@ impl Subscription {
             sent_broadcasts: BTreeMap::new(),
             broadcasts_changed: false,
         }
+    }
+
+    /// The other broadcast routes that lead where this one does. Each is sent back with all members, and to each member.
+    fn broadcasts_at(&self, key: Key, path: &Path) -> usize {
+        let end = |path: &Path| path.next_hops.first().map(|hop| hop.address);
+        let others = self.broadcasts.iter().filter(|other| **other != key);
+        let others = others.filter_map(|other| self.published.get(other));
+        others.filter(|other| end(other) == end(path)).count()
     }
 
     /// Whether its own broadcast routes may have to be sent: only their owner receives them.
@@ -352,11 +374,18 @@ mod tests {
             client.publish(&blue(), many(number), Arc::new(Path::default()));
         }
         let next = many(DEFERRED_ROUTES);
-        assert_eq!(client.room(&blue(), false, next), Err(Refusal::DeferredRoutes));
-        assert_eq!(client.room(&blue(), false, many(0)), Ok(()), "it has that already");
-        assert_eq!(client.room(&blue(), true, next), Ok(()));
+        assert_eq!(
+            client.room(&blue(), false, next, &Path::default()),
+            Err(Refusal::DeferredRoutes)
+        );
+        assert_eq!(
+            client.room(&blue(), false, many(0), &Path::default()),
+            Ok(()),
+            "it has that already"
+        );
+        assert_eq!(client.room(&blue(), true, next, &Path::default()), Ok(()));
         client.routes = ROUTES_PER_CLIENT;
-        assert_eq!(client.room(&blue(), true, next), Err(Refusal::Routes));
+        assert_eq!(client.room(&blue(), true, next, &Path::default()), Err(Refusal::Routes));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{SECURITY_GROUPS, TAGS};
 use crate::evpn::{Key, Path};
 use crate::ids::Mac;
 
@@ -22,6 +23,10 @@ pub enum Refusal {
     Routes,
     /// As many as there may be wait for the configuration of their instance.
     DeferredRoutes,
+    /// It has more security groups or tags than a route may have.
+    Lists,
+    /// The client has as many broadcast routes at this tunnel end as it may have.
+    Broadcasts,
     /// The collection is about another route than the publication before it, or has none before it.
     Unpaired,
     /// The inventory does not give this tunnel end to the client.
@@ -40,6 +45,8 @@ impl fmt::Display for Refusal {
             Self::NoMac => "routes to IP prefixes are not supported",
             Self::Routes => "the client has too many routes",
             Self::DeferredRoutes => "too many routes wait for the configuration of this instance",
+            Self::Lists => "it has too many security groups or tags",
+            Self::Broadcasts => "the client has too many broadcast routes at this tunnel end",
             Self::ForeignNextHop => "the inventory does not give this tunnel end to the client",
             Self::Unpaired => "publication and collection do not belong together",
             Self::Unreadable => "it cannot be read",
@@ -72,8 +79,10 @@ impl Publications {
 
 /// Whether a route may be published.
 pub(super) fn check(key: Key, path: &Path) -> Result<(), Refusal> {
+    let tags = path.next_hops.iter().map(|hop| hop.tags.len()).max();
     match path.next_hops.as_slice() {
         _ if key.mac == Mac([0; 6]) => Err(Refusal::NoMac),
+        _ if path.security_groups.len() > SECURITY_GROUPS || tags > Some(TAGS) => Err(Refusal::Lists),
         [hop] if hop.address.is_unspecified() => Err(Refusal::UnspecifiedNextHop),
         [_] => Ok(()),
         _ => Err(Refusal::NextHops),

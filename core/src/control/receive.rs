@@ -9,7 +9,7 @@ use super::event::Event;
 use super::feed::Feed;
 use super::graph::{Form, subscribed_client};
 use super::publications::{Refusal, check};
-use crate::bounds::SUBSCRIPTIONS_PER_CLIENT;
+use crate::bounds::{INSTANCE_NAME_BYTES, SUBSCRIPTIONS_PER_CLIENT};
 use crate::close::{CloseReason, CloseWhy};
 use crate::contrail_schema::network_of;
 use crate::evpn::{InstanceName, Key, Path};
@@ -70,6 +70,10 @@ impl ControlNode {
         }
         if client.subscriptions.len() >= SUBSCRIPTIONS_PER_CLIENT {
             let what = format!("more than {SUBSCRIPTIONS_PER_CLIENT} subscriptions");
+            return self.reject(conn, CloseReason::BoundExceeded, what);
+        }
+        if instance.as_str().len() > INSTANCE_NAME_BYTES {
+            let what = format!("the name of an instance has more than {INSTANCE_NAME_BYTES} bytes");
             return self.reject(conn, CloseReason::BoundExceeded, what);
         }
         let known = self.rib.subscribe(&instance, conn);
@@ -142,7 +146,7 @@ impl ControlNode {
         if !associate {
             return self.withdraw(conn, &instance, key);
         }
-        let room = || client.room(&instance, self.rib.is_configured(&instance), key);
+        let room = || client.room(&instance, self.rib.is_configured(&instance), key, &path);
         if let Err(refusal) = check(key, &path).and_then(|()| room()) {
             // The client does not publish any more what it published of this route before.
             self.withdraw(conn, &instance, key);
@@ -156,6 +160,8 @@ impl ControlNode {
             return;
         };
         network_of(&instance).clone_into(&mut path.virtual_network);
+        // Who receives a broadcast is for us to say.
+        (path.olist, path.leaf_olist) = (Vec::new(), Vec::new());
         let path = Arc::new(path);
         if client.next_hops.foreign(&key, &path).is_some() {
             self.withdraw(conn, &instance, key);

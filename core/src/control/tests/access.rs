@@ -219,6 +219,29 @@ fn an_agent_that_serves_no_switch_any_more_keeps_its_session_and_publishes_nothi
 }
 
 #[test]
+fn another_client_that_the_inventory_names_no_longer_loses_its_session() {
+    let mut world = world();
+    for (conn, name) in [(1, "agent-a"), (2, "tsn-a"), (3, "vrouter-1")] {
+        world.open_with(conn, name, from(2), certificate(name, 2));
+        world.subscribe(conn, 1);
+    }
+    world.publish(3, 1, mac(1), path(65));
+    world.handle(strict(2, |it| it.access.listed.clear()));
+    assert_eq!(reasons(&world), [CloseReason::UnknownClient]);
+    assert!(!world.node.has_client("vrouter-1"));
+    world.work();
+    assert!(ends(&world, 1).is_empty());
+    world.handle(strict(3, |it| it.switches.clear()));
+    world.handle(strict(4, |it| it.switches.clear()));
+    assert_eq!(reasons(&world).len(), 2, "the services node");
+    assert!(world.node.has_client("agent-a"), "it receives that it serves no switch");
+    world.handle(strict(5, |it| it.access.unknown = UnknownClients::Accept));
+    world.open_with(4, "guest", from(7), certificate("guest", 1));
+    world.handle(strict(6, |_| {}));
+    assert!(!world.node.has_client("guest"));
+}
+
+#[test]
 fn before_the_first_inventory_only_the_name_in_the_certificate_counts() {
     let mut world = World::default();
     world.open_with(1, "agent-a", from(1), certificate("agent-a", 1));

@@ -3,6 +3,7 @@
 mod access;
 mod configuration;
 mod graceful_restart;
+mod hostile;
 mod model;
 mod pace;
 mod revision;

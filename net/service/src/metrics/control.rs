@@ -88,6 +88,8 @@ fn label(refusal: Refusal) -> &'static str {
         Refusal::Routes => "routes",
         Refusal::DeferredRoutes => "deferred_routes",
         Refusal::ForeignNextHop => "foreign_next_hop",
+        Refusal::Lists => "lists",
+        Refusal::Broadcasts => "broadcasts",
         Refusal::Unpaired => "unpaired",
         Refusal::Unreadable => "unreadable",
         Refusal::Configuration => "configuration",
