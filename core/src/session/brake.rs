@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::notice::Notice;
 use super::reconciler::Wait;
-use super::surplus::{Surplus, Withheld};
+use super::surplus::{Allowed, Surplus, Withheld};
 use super::withdrawals::Exceeded;
 use super::{Session, Why};
 use crate::event::{Loss, What};
@@ -20,24 +20,30 @@ impl Session {
     pub(super) fn apply_brake(&mut self) {
         self.withdrawals.look_again();
         let Some(brake) = self.desired.options().brake else {
-            self.withheld = Withheld::Nothing;
+            (self.withheld, self.allowed) = (Withheld::Nothing, Allowed::default());
             return self.reconciler.release(|on| *on == Wait::Withheld);
         };
         if !self.desired.is_configuration_complete() {
             return;
         }
-        let held = Surplus::count(&self.replica, &self.desired).held(brake);
+        let surplus = Surplus::count(&self.replica, &self.desired);
+        if !std::mem::take(&mut self.is_reconfigured) {
+            self.allowed.settle(self.now, &surplus);
+        }
+        self.allowed.forget(self.now);
+        let held = surplus.held(brake, &self.allowed);
         let before = std::mem::take(&mut self.withheld);
         self.withheld = match (held, &before) {
             (None, _) => Withheld::Nothing,
-            (Some(held), Withheld::Confirmed(up_to)) if held.deletions <= *up_to => before.clone(),
+            (Some(held), Withheld::Confirmed(up_to)) if held.is_within(up_to) => before.clone(),
             (Some(held), _) => Withheld::Deletions(held),
         };
+        self.allowed.allow(&surplus, &self.withheld);
         let loss = Loss::Configuration;
         if let Withheld::Deletions(held) = &self.withheld
             && self.withheld != before
         {
-            let (network, deletions, of) = (held.network(), held.deletions, held.of);
+            let (network, deletions, of) = (held.network(), held.deletions + held.gone, held.of + held.gone);
             self.report(What::DeletionsWithheld {
                 loss,
                 network,
@@ -57,7 +63,10 @@ impl Session {
     }
 
     /// The rows that were withheld may be gone: another client can remove them as well.
-    pub(super) fn end_brake(&mut self, _now: Time) {
+    pub(super) fn end_brake(&mut self, now: Time) {
+        if self.allowed_deadline().is_some_and(|at| at <= now) {
+            self.apply_brake();
+        }
         if self.lease.permit().is_none() || !self.reconciler.is_compared() || self.reconciler.has_anything_due() {
             return;
         }
@@ -70,12 +79,30 @@ impl Session {
 
     /// Another configuration follows: what an operator has confirmed is what is left of the deletions of this one.
     pub(super) fn narrow_confirmation(&mut self) {
-        if let Withheld::Confirmed(_) = self.withheld {
-            self.withheld = match Surplus::count(&self.replica, &self.desired).deletions() {
-                0 => Withheld::Nothing,
-                left => Withheld::Confirmed(left),
-            };
+        if self.allowed.is_settled() && !matches!(self.withheld, Withheld::Confirmed(_)) {
+            self.is_reconfigured = true;
+            return;
         }
+        let surplus = Surplus::count(&self.replica, &self.desired);
+        if !std::mem::replace(&mut self.is_reconfigured, true) {
+            self.allowed.settle(self.now, &surplus);
+        }
+        if let Withheld::Confirmed(confirmed) = &mut self.withheld {
+            let left = surplus.by_network();
+            confirmed.retain(|network, deletions| {
+                *deletions = left.get(network).copied().unwrap_or_default().min(*deletions);
+                *deletions > 0
+            });
+            if confirmed.is_empty() {
+                self.withheld = Withheld::Nothing;
+            }
+        }
+    }
+
+    /// When fewer deletions than now count, where some are withheld.
+    fn allowed_deadline(&self) -> Option<Time> {
+        let withholds = matches!(self.withheld, Withheld::Deletions(_)) && self.lease.permit().is_some();
+        self.allowed.deadline().filter(|_| withholds)
     }
 
     /// An operator confirms the deletions that are withheld. Those that a later change adds are not meant. The agent
@@ -97,10 +124,10 @@ impl Session {
         let mut networks: BTreeSet<Uuid> = self.withdrawals.networks().collect();
         let mut deletions = self.withdrawals.confirm();
         if let Withheld::Deletions(held) = &self.withheld {
-            let surplus = Surplus::count(&self.replica, &self.desired);
-            networks.extend(surplus.networks().filter(|network| self.withheld.holds(*network)));
+            networks.extend(held.by_network().keys());
             deletions += held.deletions;
-            self.withheld = Withheld::Confirmed(held.deletions);
+            self.withheld = Withheld::Confirmed(held.by_network().clone());
+            self.allowed = Allowed::default();
         }
         (deletions, networks)
     }
@@ -114,7 +141,8 @@ impl Session {
         }
         let row = self.replica.logical_switches.of_network(network);
         let has_row = row.is_some_and(|row| !self.replica.ucast_remote.rows_of(row, mac).is_empty());
-        let is_placed = self.desired.network(network).is_none() || self.desired.is_placed(network, mac);
+        let learned = row.is_some_and(|row| !self.replica.ucast_local.rows_of(row, mac).is_empty());
+        let is_placed = self.desired.network(network).is_none() || self.desired.is_placed(network, mac, learned);
         if has_row && !is_placed {
             self.withdrawals.on_withdrawn(network, mac);
         } else {
@@ -163,7 +191,8 @@ impl Session {
 
     /// When to judge them without another input.
     pub(super) fn brake_deadline(&self) -> Option<Deadline<Why>> {
-        let at = self.withdrawals.deadline().filter(|_| self.judges_withdrawals())?;
+        let withdrawals = self.withdrawals.deadline().filter(|_| self.judges_withdrawals());
+        let at = withdrawals.into_iter().chain(self.allowed_deadline()).min()?;
         let why = Why::BrakeDue;
         Some(Deadline { at, why })
     }

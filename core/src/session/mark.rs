@@ -26,6 +26,8 @@ impl Session {
         if complete {
             self.withdrawals.look_again();
             self.reconciler.release(|on| *on == Wait::Incomplete);
+        } else {
+            self.withdrawals.on_incomplete(network);
         }
     }
 
@@ -138,6 +140,10 @@ impl Session {
             && let Some(network) = self.replica.logical_switches.network(row)
         {
             self.update_exports(network, mac);
+            // It explains a route to the switch itself, or does so no longer.
+            if !self.replica.ucast_remote.rows_of(row, mac).is_empty() {
+                self.mark_unicast(network, mac, Cause::Ours);
+            }
         }
         self.reconciler.release(|on| matches!(on, Wait::LocalMacs { .. }));
     }

@@ -32,6 +32,7 @@ mod notice;
 mod plan;
 mod progress;
 mod receive;
+mod recent;
 mod reconciler;
 mod replica;
 mod stats;
@@ -67,7 +68,7 @@ use progress::Progress;
 use reconciler::Reconciler;
 use replica::Replica;
 use stats::{Milestone, Stats};
-use surplus::Withheld;
+use surplus::{Allowed, Withheld};
 use tunnel_ends::TunnelEnds;
 use wire::Wire;
 use withdrawals::Withdrawals;
@@ -100,6 +101,10 @@ pub struct Session {
     /// Who changed the configuration last, since the session began.
     change: Option<Provenance>,
     withheld: Withheld,
+    /// Deletions for configurations that are not withheld.
+    allowed: Allowed,
+    /// A configuration came since the brake was applied last.
+    is_reconfigured: bool,
     /// Objects that waited for an operator when nothing was due last.
     waiting_for_operator: usize,
     withdrawals: Withdrawals,
@@ -130,6 +135,8 @@ impl Session {
             progress: Progress::new(),
             change: None,
             withheld: Withheld::default(),
+            allowed: Allowed::default(),
+            is_reconfigured: false,
             waiting_for_operator: 0,
             withdrawals: Withdrawals::default(),
             stats: Stats::default(),

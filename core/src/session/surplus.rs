@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::Desired;
+use super::recent::Recent;
 use super::replica::Replica;
 use crate::brake::Brake;
 use crate::ids::Uuid;
+use crate::time::Time;
 
 /// The state of the brake on what a configuration deletes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -15,9 +17,12 @@ pub(super) enum Withheld {
     Nothing,
     /// These deletions are.
     Deletions(Held),
-    /// They were, and an operator has confirmed up to so many of this configuration.
-    Confirmed(usize),
+    /// They were, and an operator has confirmed up to so many of each network, of this configuration.
+    Confirmed(ByNetwork),
 }
+
+/// Numbers of deletions.
+pub(super) type ByNetwork = BTreeMap<Uuid, usize>;
 
 /// Deletions that are withheld.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,6 +32,18 @@ pub(super) struct Held {
     pub(super) of: usize,
     /// The networks that have these rows; `None`: every network.
     networks: Option<BTreeSet<Uuid>>,
+    by_network: ByNetwork,
+    /// What went for earlier configurations within the window, and counts as well.
+    pub(super) gone: usize,
+}
+
+/// Deletions for configurations that were few enough, and what went of them within the window: many configurations that
+/// lose a little each must not empty a switch either.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Allowed {
+    /// Those of the configuration in force that were not carried out when they were counted last.
+    left: ByNetwork,
+    gone: BTreeMap<Uuid, Recent>,
 }
 
 /// What is there and not desired.
@@ -71,6 +88,71 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Whether they are no more than these, in each network.
+    pub(super) fn is_within(&self, confirmed: &ByNetwork) -> bool {
+        let of = |network| confirmed.get(network).copied().unwrap_or_default();
+        self.by_network
+            .iter()
+            .all(|(network, deletions)| *deletions <= of(network))
+    }
+
+    /// What an operator confirms.
+    pub(super) fn by_network(&self) -> &ByNetwork {
+        &self.by_network
+    }
+}
+
+impl Allowed {
+    /// So many deletions are left of those that were allowed: the others were carried out.
+    pub(super) fn settle(&mut self, now: Time, surplus: &Surplus) {
+        let now_left = surplus.by_network();
+        for (network, before) in std::mem::take(&mut self.left) {
+            let left = now_left.get(&network).copied().unwrap_or_default().min(before);
+            if left < before {
+                self.gone.entry(network).or_default().add(now, before - left);
+            }
+            if left > 0 {
+                self.left.insert(network, left);
+            }
+        }
+    }
+
+    /// Whether everything that was allowed was carried out.
+    pub(super) fn is_settled(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// What is allowed from now on.
+    pub(super) fn allow(&mut self, surplus: &Surplus, withheld: &Withheld) {
+        self.left = match withheld {
+            // What an operator has confirmed does not count.
+            Withheld::Confirmed(_) => ByNetwork::new(),
+            Withheld::Nothing | Withheld::Deletions(_) => surplus.by_network(),
+        };
+        self.left.retain(|network, _| !withheld.holds(*network));
+    }
+
+    /// Forgets what went before the window.
+    pub(super) fn forget(&mut self, now: Time) {
+        self.gone.values_mut().for_each(|gone| gone.forget(now));
+        self.gone.retain(|_, gone| gone.count() > 0);
+    }
+
+    /// When some of what went is forgotten.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.gone.values().filter_map(Recent::deadline).min()
+    }
+
+    fn gone(&self) -> usize {
+        self.gone.values().map(Recent::count).sum()
+    }
+
+    fn gone_of(&self, network: Uuid) -> usize {
+        self.gone.get(&network).map_or(0, Recent::count)
+    }
+}
+
 impl Part {
     /// A port that moves is bound in one place and unbound in another.
     fn deletions(self) -> usize {
@@ -84,30 +166,37 @@ impl Surplus {
         self.bindings + self.logical_switches + self.macs
     }
 
-    /// The networks that lose rows.
-    pub(super) fn networks(&self) -> impl Iterator<Item = Uuid> + '_ {
-        let parts = self.networks.iter().filter(|(_, part)| part.deletions() > 0);
-        parts.map(|(network, _)| *network)
+    /// The same by network.
+    pub(super) fn by_network(&self) -> ByNetwork {
+        let parts = self.networks.iter().map(|(network, part)| (*network, part.deletions()));
+        parts.filter(|(_, deletions)| *deletions > 0).collect()
     }
 
-    /// The deletions that are too many: of the whole switch, or else of some networks.
-    pub(super) fn held(&self, brake: Brake) -> Option<Held> {
-        let (deletions, of) = (self.deletions(), self.of);
-        if brake.withholds(deletions, of) {
-            let networks = None;
+    /// The deletions that are too many, with those that went before: of the whole switch, or else of some networks.
+    pub(super) fn held(&self, brake: Brake, allowed: &Allowed) -> Option<Held> {
+        let (deletions, of, gone) = (self.deletions(), self.of, allowed.gone());
+        if deletions > 0 && brake.withholds(deletions + gone, of + gone) {
             return Some(Held {
                 deletions,
                 of,
-                networks,
+                networks: None,
+                by_network: self.by_network(),
+                gone,
             });
         }
-        let parts = self.networks.iter();
-        let parts: Vec<_> = parts
-            .filter(|(_, part)| brake.withholds(part.deletions(), part.of))
-            .collect();
+        let is_held = |(network, part): &(&Uuid, &Part)| {
+            let (deletions, gone) = (part.deletions(), allowed.gone_of(**network));
+            deletions > 0 && brake.withholds(deletions + gone, part.of + gone)
+        };
+        let parts: Vec<_> = self.networks.iter().filter(is_held).collect();
         (!parts.is_empty()).then(|| Held {
             deletions: parts.iter().map(|(_, part)| part.deletions()).sum(),
             of: parts.iter().map(|(_, part)| part.of).sum(),
+            gone: parts.iter().map(|(network, _)| allowed.gone_of(**network)).sum(),
+            by_network: parts
+                .iter()
+                .map(|(network, part)| (**network, part.deletions()))
+                .collect(),
             networks: Some(parts.into_iter().map(|(network, _)| *network).collect()),
         })
     }

@@ -3,11 +3,12 @@
 //! A control node that lost its routes must not empty a switch. Counted are the rows that would go together with those
 //! that went within [`BRAKE_WINDOW`]: for each network, and for the whole switch. If there are too many, those that are
 //! left wait until their routes are back, or until an operator confirms them. A MAC that is at another tunnel end now
-//! needs no deletion, and one that is at the switch itself does not count: it is known where it is.
+//! needs no deletion, and one that the switch itself has learned does not count: it is known where it is. A route to the
+//! switch's own tunnel end alone is no reason to delete its row: a control node that has wrong routes might have many.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::recent::Recent;
 use crate::bounds::BRAKE_WINDOW;
 use crate::brake::Brake;
 use crate::ids::{Mac, Uuid};
@@ -30,6 +31,8 @@ struct Network {
     due: BTreeSet<Mac>,
     /// Those whose deletion an operator has confirmed.
     confirmed: BTreeSet<Mac>,
+    /// Its routes were complete when it was judged: what is due was counted.
+    is_counted: bool,
     scope: Scope,
 }
 
@@ -38,13 +41,6 @@ struct Network {
 struct Scope {
     gone: Recent,
     held: Held,
-}
-
-/// Deletions of the last minute, by the end of their second.
-#[derive(Clone, Debug, Default)]
-struct Recent {
-    by_second: VecDeque<(Time, usize)>,
-    count: usize,
 }
 
 /// Whether deletions are withheld.
@@ -96,8 +92,15 @@ impl Withdrawals {
         }
         self.changed = true;
         if deleted {
-            network.scope.gone.add(now);
-            self.switch.gone.add(now);
+            network.scope.gone.add(now, 1);
+            self.switch.gone.add(now, 1);
+        }
+    }
+
+    /// The routes of a network may still come.
+    pub(super) fn on_incomplete(&mut self, network: Uuid) {
+        if let Some(network) = self.networks.get_mut(&network) {
+            network.is_counted = false;
         }
     }
 
@@ -129,6 +132,7 @@ impl Withdrawals {
         let mut sum = 0;
         for (network, entry) in &mut self.networks {
             let rows = rows(*network);
+            entry.is_counted = rows.is_some();
             let due = rows.map_or(0, |_| entry.due.len());
             sum += due;
             let change = entry.scope.judge(now, brake, due, rows.unwrap_or_default());
@@ -164,13 +168,13 @@ impl Withdrawals {
         held.map(|(network, _)| *network)
     }
 
-    /// An operator confirms what is withheld. Answers how much that is. What is withdrawn later is not meant, and counts
+    /// An operator confirms what is withheld. Answers how much that is. A network whose routes may still come is not meant. What is withdrawn later is not meant, and counts
     /// from zero.
     pub(super) fn confirm(&mut self) -> usize {
         let mut confirmed = 0;
         let all = self.switch.held != Held::No;
         for entry in self.networks.values_mut() {
-            if all || entry.scope.held != Held::No {
+            if entry.is_counted && (all || entry.scope.held != Held::No) {
                 confirmed += entry.due.len();
                 entry.confirmed.append(&mut entry.due);
                 entry.scope = Scope::default();
@@ -184,13 +188,13 @@ impl Withdrawals {
     }
 
     fn holds(&self, entry: &Network) -> bool {
-        self.switch.held != Held::No || entry.scope.held != Held::No
+        entry.is_counted && (self.switch.held != Held::No || entry.scope.held != Held::No)
     }
 }
 
 impl Judged {
     fn file(&mut self, change: Option<bool>, network: Option<Uuid>, due: usize, rows: usize, scope: &Scope) {
-        let gone = scope.gone.count;
+        let gone = scope.gone.count();
         let (deletions, of) = (due + gone, rows + gone);
         match change {
             Some(true) => self.exceeded.push(Exceeded { network, deletions, of }),
@@ -210,7 +214,7 @@ impl Scope {
     /// So many deletions are due among so many rows. Answers whether they are withheld, if that is a change.
     fn judge(&mut self, now: Time, brake: Option<Brake>, due: usize, rows: usize) -> Option<bool> {
         self.gone.forget(now);
-        let gone = self.gone.count;
+        let gone = self.gone.count();
         let exceeds = due > 0 && brake.is_some_and(|brake| brake.withholds(due + gone, rows + gone));
         let held = match self.held {
             _ if exceeds => Held::Yes,
@@ -233,34 +237,14 @@ impl Scope {
     }
 
     fn is_idle(&self) -> bool {
-        self.held == Held::No && self.gone.count == 0
-    }
-}
-
-impl Recent {
-    const BUCKET: Duration = Duration::from_secs(1);
-
-    fn add(&mut self, now: Time) {
-        self.count += 1;
-        match self.by_second.back_mut() {
-            Some((end, count)) if now < *end => *count += 1,
-            _ => self.by_second.push_back((now + Self::BUCKET, 1)),
-        }
-    }
-
-    fn forget(&mut self, now: Time) {
-        while let Some((_, count)) = self.by_second.pop_front_if(|(end, _)| *end + BRAKE_WINDOW <= now) {
-            self.count -= count;
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.by_second.front().map(|(end, _)| *end + BRAKE_WINDOW)
+        self.held == Held::No && self.gone.count() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NETWORK: Uuid = Uuid(1);
@@ -302,6 +286,24 @@ mod tests {
         assert_eq!(withdrawals.judge(at(0), BRAKE, |_| None, 10), Judged::default());
         assert_eq!(withdrawals.judge(at(0), BRAKE, |_| Some(10), 10).exceeded.len(), 2);
         assert_eq!(withdrawals.withheld(), 9);
+    }
+
+    #[test]
+    fn a_confirmation_covers_no_network_whose_routes_may_still_come() {
+        let mut withdrawals = Withdrawals::default();
+        let late = Uuid(2);
+        for n in 0..9 {
+            withdrawals.on_withdrawn(NETWORK, mac(n));
+            withdrawals.on_withdrawn(late, mac(n));
+        }
+        let complete = |network| (network == NETWORK).then_some(10);
+        assert_eq!(withdrawals.judge(at(0), BRAKE, complete, 20).exceeded.len(), 2);
+        assert_eq!((withdrawals.withheld(), withdrawals.networks().count()), (9, 1));
+        assert_eq!(withdrawals.confirm(), 9);
+        (0..9).for_each(|n| withdrawals.on_settled(at(1), NETWORK, mac(n), true));
+        withdrawals.judge(at(1), BRAKE, |_| Some(10), 11);
+        assert_eq!(withdrawals.withheld(), 9);
+        assert!(withdrawals.withholds(late, mac(0)));
     }
 
     #[test]

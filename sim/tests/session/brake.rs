@@ -8,7 +8,10 @@ use tandem_core::event::What;
 use tandem_core::session::Command;
 
 use crate::contents::{assert_as_wanted, found, ours};
-use crate::world::{Wanted, World, find_logical_switch, find_remote, leave_behind, mac, name, network, ops, vtep};
+use crate::wire::SECOND;
+use crate::world::{
+    TUNNEL_IP, Wanted, World, find_logical_switch, find_remote, learn, leave_behind, mac, name, network, ops, vtep,
+};
 
 fn braked(mut wanted: Wanted) -> Configuration {
     wanted.0.session.brake = Some(Brake::DEFAULT);
@@ -98,12 +101,6 @@ fn a_takeover_withholds_as_well_and_a_confirmation_does_not_cover_a_later_loss()
 
 #[test]
 fn a_confirmation_that_was_carried_out_covers_no_later_loss_that_is_smaller() {
-    let with = |networks: &[(u32, u32)]| {
-        let all = networks.iter();
-        braked(all.fold(Wanted::new(), |wanted, (n, macs)| {
-            wanted.network(*n, 5000 + n).macs(*n, *macs)
-        }))
-    };
     let mut world = World::new();
     let conn = world.manage(&with(&[(1, 100), (2, 90), (3, 80)]));
     world.configure(conn, &with(&[(1, 100)]));
@@ -227,4 +224,72 @@ fn ports_that_move_are_not_withheld() {
     world.configure(conn, &bound("eth2"));
     assert_as_wanted(&world, &bound("eth2"));
     assert_eq!(withheld(&world, conn), None);
+}
+
+fn with(networks: &[(u32, u32)]) -> Configuration {
+    let all = networks.iter();
+    braked(all.fold(Wanted::new(), |wanted, (n, macs)| {
+        wanted.network(*n, 5000 + n).macs(*n, *macs)
+    }))
+}
+
+#[test]
+fn a_confirmation_that_is_yet_to_be_carried_out_covers_no_other_network() {
+    let mut world = World::new();
+    let conn = world.manage(&with(&[(1, 50), (2, 50), (3, 50)]));
+    // The switch has time to take this back, so that the network stays for a while.
+    learn(&mut world, &name(1), mac(9), TUNNEL_IP);
+    world.configure(conn, &with(&[(2, 50), (3, 50)]));
+    assert_eq!(withheld(&world, conn), Some(52));
+    world.command(conn, Command::Confirm);
+    world.run();
+    assert_eq!(found(&world.switch).remote.len(), 150, "it waits for the switch");
+    world.configure(conn, &with(&[(1, 50), (3, 50)]));
+    assert_eq!(
+        withheld(&world, conn),
+        Some(51),
+        "of the other network, whose port moves"
+    );
+    world.pass(60 * SECOND);
+    assert_eq!(found(&world.switch).remote.len(), 150);
+}
+
+#[test]
+fn many_configurations_that_lose_a_little_each_are_withheld_together() {
+    let mut world = World::new();
+    let conn = world.manage(&with(&[(1, 100), (2, 100)]));
+    for left in (0..100).rev().step_by(10) {
+        world.configure(conn, &with(&[(1, left), (2, 100)]));
+        world.pass(SECOND);
+    }
+    let rows = found(&world.switch).remote.len();
+    assert!((165..200).contains(&rows), "{rows} of 200");
+    assert!(withheld(&world, conn).is_some());
+    world.pass(120 * SECOND);
+    assert_eq!(
+        found(&world.switch).remote.len(),
+        rows,
+        "what is left is too much by itself"
+    );
+    world.command(conn, Command::Confirm);
+    world.run();
+    assert_eq!(found(&world.switch).remote.len(), 109);
+}
+
+#[test]
+fn what_is_few_by_itself_goes_when_earlier_losses_are_a_minute_old() {
+    let mut world = World::new();
+    let conn = world.manage(&with(&[(1, 60), (2, 100)]));
+    for left in [50, 45, 40] {
+        world.configure(conn, &with(&[(1, left), (2, 100)]));
+    }
+    assert_eq!((found(&world.switch).remote.len(), withheld(&world, conn)), (140, None));
+    world.configure(conn, &with(&[(1, 35), (2, 100)]));
+    assert_eq!(
+        (found(&world.switch).remote.len(), withheld(&world, conn)),
+        (140, Some(5))
+    );
+    world.pass(62 * SECOND);
+    assert_eq!((found(&world.switch).remote.len(), withheld(&world, conn)), (135, None));
+    assert!(world.happened(|what| matches!(what, What::DeletionsReleased { .. })));
 }

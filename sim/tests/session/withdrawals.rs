@@ -11,7 +11,7 @@ use tandem_core::session::Command;
 
 use crate::contents::found;
 use crate::wire::SECOND;
-use crate::world::{TUNNEL_IP, Wanted, World, leave_behind, mac, name, network, vtep};
+use crate::world::{TUNNEL_IP, Wanted, World, learn, leave_behind, mac, name, network, vtep};
 
 /// Networks 1 and 2, whose MACs come by routes.
 fn routed() -> Configuration {
@@ -101,11 +101,37 @@ fn hosts_that_moved_are_repointed_at_once_while_deletions_are_withheld() {
     let moved = moved.filter(|places| places.contains(&vtep(2).to_string()));
     assert_eq!((moved.count(), withheld(&world, conn)), (10, Some(70)));
     // These are at the switch itself now.
+    (10..20).for_each(|n| learn(&mut world, &name(1), mac(1000 + n), TUNNEL_IP));
     let macs = (10..20).map(|n| (mac(1000 + n), Some(TUNNEL_IP))).collect();
     let network = network(1);
     world.command(conn, Command::Import { network, macs });
     world.run();
     assert_eq!((rows(&world), withheld(&world, conn)), (90, Some(60)));
+}
+
+#[test]
+fn routes_to_the_switch_itself_delete_only_what_it_has_learned() {
+    let (mut world, conn) = with_macs([100, 0]);
+    let macs = (0..80).map(|n| (mac(1000 + n), Some(TUNNEL_IP))).collect();
+    let network = network(1);
+    world.command(conn, Command::Import { network, macs });
+    world.run();
+    assert_eq!((rows(&world), withheld(&world, conn)), (100, Some(80)));
+    (0..10).for_each(|n| learn(&mut world, &name(1), mac(1000 + n), TUNNEL_IP));
+    assert_eq!((rows(&world), withheld(&world, conn)), (90, Some(70)));
+    import(&mut world, conn, 1, 10..80, Some(1));
+    assert_eq!((rows(&world), withheld(&world, conn)), (90, None));
+}
+
+#[test]
+fn a_switch_that_takes_a_foreign_tunnel_end_for_its_own_is_not_emptied() {
+    let (mut world, conn) = with_macs([100, 0]);
+    let ends = serde_json::json!(["set", [TUNNEL_IP.to_string(), vtep(1).to_string()]]);
+    world.edit(serde_json::json!([
+        {"op": "update", "table": "Physical_Switch", "where": [], "row": {"tunnel_ips": ends}}
+    ]));
+    world.run();
+    assert_eq!((rows(&world), withheld(&world, conn)), (100, Some(100)));
 }
 
 #[test]

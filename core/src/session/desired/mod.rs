@@ -222,11 +222,13 @@ impl Desired {
         Some(vtep).filter(|vtep| !self.own_vteps.contains(vtep) || planted!(self, OwnEndProgrammed))
     }
 
-    /// Whether the place of a MAC is known, be it at the switch itself.
-    pub(super) fn is_placed(&self, network: Uuid, mac: Mac) -> bool {
+    /// Whether the place of a MAC is known. A route alone does not put it at the switch itself: that has to have learned
+    /// it.
+    pub(super) fn is_placed(&self, network: Uuid, mac: Mac, learned: bool) -> bool {
         let configured = self.network(network);
         let configured = configured.is_some_and(|network| network.remote_macs.contains_key(&mac));
-        configured || self.routes.vtep(network, mac).is_some()
+        let is_there = |vtep: Ipv4Addr| learned || !self.own_vteps.contains(&vtep);
+        configured || self.routes.vtep(network, mac).is_some_and(is_there)
     }
 
     /// The first desired MAC of a network that comes after another.
