@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Resource,
     /// The server does not allow it.
     Permission,
+    /// The server takes no writes at all, as a standby does until it is promoted.
+    ReadOnly,
     /// Something else.
     Other,
 }
@@ -37,6 +39,7 @@ impl Refusal {
         let failure = match error {
             "resources exhausted" | "I/O error" | "no room" => Failure::Resource,
             _ if details.is_some_and(is_about_room) => Failure::Resource,
+            _ if is_read_only(error) || details.is_some_and(is_read_only) => Failure::ReadOnly,
             "constraint violation" | "range error" | "domain error" => Failure::Constraint,
             "referential integrity violation" => Failure::Referential,
             "not owner" => Failure::NotOwner,
@@ -57,6 +60,13 @@ fn is_about_room(details: &str) -> bool {
     ["No space left", "no room", "schema-defined limit", "more rows than"]
         .iter()
         .any(|words| details.contains(words))
+}
+
+/// Whether an error is about a server that takes no writes; `ovsdb-server` has `not allowed` for it, and others have other
+/// words.
+fn is_read_only(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["read only", "read-only"].iter().any(|words| text.contains(words))
 }
 
 /// Reads the result of a `transact`: the first error in it, if there is one.
@@ -143,6 +153,13 @@ mod tests {
         ] {
             let json = format!(r#"[{{"error":"constraint violation","details":"{details}"}}]"#);
             assert_eq!(failure(&json), Some(Failure::Resource), "{details}");
+        }
+        for error in [
+            r#"{"error":"not allowed","details":"insert operation not allowed when database server is in read only mode"}"#,
+            r#"{"error":"permission error","details":"the database is Read-Only"}"#,
+            r#"{"error":"read only"}"#,
+        ] {
+            assert_eq!(failure(&format!("[{error}]")), Some(Failure::ReadOnly), "{error}");
         }
         assert!(transacted(b"{}").is_err());
     }

@@ -16,7 +16,9 @@ impl Session {
     /// Puts as many transactions on the wire as there is room for.
     pub(super) fn write(&mut self, now: Time) {
         let Some(permit) = self.lease.permit() else { return };
-        self.reconciler.retry(now);
+        for lane in self.reconciler.retry(now) {
+            self.report(What::WritesResumed { lane });
+        }
         self.follow_limits();
         let mut looks = LOOKS_PER_STEP;
         for lane in Lane::ALL {

@@ -61,7 +61,7 @@ impl Session {
             })
     }
 
-    /// Lanes for which the switch has no room.
+    /// Lanes for which the switch has no room, or takes no writes.
     fn stopped_lanes(&self) -> impl Iterator<Item = SessionAlarm> + '_ {
         self.reconciler.stopped().map(|(lane, reason)| {
             let objects = self.reconciler.due(lane);
@@ -69,7 +69,7 @@ impl Session {
             SessionAlarm {
                 kind: AlarmKind::WritesStopped,
                 objects,
-                detail: format!("{lane}: {waiting} for room: {reason}"),
+                detail: format!("{lane}: {waiting}: {reason}"),
             }
         })
     }

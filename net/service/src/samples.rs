@@ -60,7 +60,7 @@ fn troubled() -> SessionStatus {
         alarms: vec![SessionAlarm {
             kind: AlarmKind::WritesStopped,
             objects: 17,
-            detail: "unicast: 17 objects wait for room: I/O error: no space".into(),
+            detail: "unicast: 17 objects wait: I/O error: no space".into(),
         }],
         warnings: [("Quarantined".to_owned(), 2), ("TransactionRejected".to_owned(), 11)].into(),
         blocked: vec![(

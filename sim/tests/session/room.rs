@@ -204,3 +204,43 @@ fn limits_of_logical_switches_and_locators_are_kept_as_well() {
         );
     }
 }
+
+#[test]
+fn the_alarm_of_a_lane_with_little_to_write_ends_when_that_is_written() {
+    let mut world = World::new();
+    let conn = world.connect(&macs(2).0);
+    world.pass_refusing(conn, 5 * SECOND, full_disk);
+    assert_eq!(world.status(conn).alarms.len(), 1);
+    world.pass(60 * SECOND);
+    assert_as_wanted(&world, &macs(2).0);
+    assert_eq!(world.status(conn).alarms, []);
+    assert!(world.happened(|what| matches!(what, What::WritesResumed { .. })));
+}
+
+/// A server that grants the lock and takes no writes.
+fn read_only(_: &[Value]) -> Option<(&'static str, String)> {
+    let details = "insert operation not allowed when database server is in read only mode";
+    Some(("not allowed", details.to_owned()))
+}
+
+#[test]
+fn a_server_that_takes_no_writes_is_asked_each_second_and_blames_no_object() {
+    let mut world = World::new();
+    let conn = world.connect(&macs(300).0);
+    world.pass_refusing(conn, 120 * SECOND, read_only);
+    let before = world.transactions(conn).len();
+    world.pass_refusing(conn, 10 * SECOND, read_only);
+    let probes = world.transactions(conn).len() - before;
+    assert!((10..=50).contains(&probes), "{probes} in 10 s, for at most five lanes");
+    assert_eq!(world.count(|what| matches!(what, What::Quarantined { .. })), 0);
+    let status = world.status(conn);
+    assert!(
+        status
+            .alarms
+            .iter()
+            .any(|alarm| alarm.kind == AlarmKind::WritesStopped && alarm.detail.contains("read only"))
+    );
+    world.pass(8 * SECOND);
+    assert_as_wanted(&world, &macs(300).0);
+    assert_eq!(world.status(conn).alarms, []);
+}

@@ -320,6 +320,11 @@ impl Ledger {
         self.retries.first().map(|(until, _)| *until)
     }
 
+    /// Whether any object is on the wire.
+    pub(super) fn has_in_flight(&self) -> bool {
+        self.in_flight > 0
+    }
+
     /// Objects that differ and are not on the wire.
     pub(super) fn pending(&self) -> usize {
         self.entries.len() - self.in_flight

@@ -12,9 +12,11 @@ mod wait;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::Why;
 use super::plan::{Batch, Step};
+use crate::bounds::{ROOM_PROBE_FIRST, ROOM_PROBE_LONGEST};
 use crate::event::{Lane, Object, What};
 use crate::ids::{Mac, Uuid, Vni};
 use crate::ovsdb::limits::{Limit, Limited, Rows};
@@ -153,11 +155,18 @@ impl Reconciler {
         self.ledger.retry_all();
     }
 
-    /// Time has passed: what was left alone for a while is tried again.
-    pub(super) fn retry(&mut self, now: Time) {
+    /// Time has passed: what was left alone for a while is tried again. Answers the lanes that stopped and have nothing left
+    /// to write, so that they have their full speed back.
+    pub(super) fn retry(&mut self, now: Time) -> Vec<Lane> {
         self.ledger.retry(now);
         self.fights.forget(now);
-        self.paces.iter_mut().for_each(|pace| pace.resume(now));
+        let (ledger, paces) = (&self.ledger, &mut self.paces);
+        let lanes = Lane::ALL.into_iter().zip(paces);
+        let resumed = lanes.filter_map(|(lane, pace)| {
+            let is_done = ledger.is_empty(lane) && !ledger.has_in_flight();
+            pace.resume(now, is_done).then_some(lane)
+        });
+        resumed.collect()
     }
 
     /// A switch that did not take back its own MACs in time loses them with the logical switch.
@@ -279,7 +288,9 @@ impl Reconciler {
         }
         self.ledger.applied(batch.objects);
         self.answered(&batch.creates, &batch.gives, &batch.inserts);
-        self.paces.get_mut(batch.lane as usize).is_some_and(Pace::applied)
+        let is_done = self.ledger.is_empty(batch.lane);
+        let pace = self.paces.get_mut(batch.lane as usize);
+        pace.is_some_and(|pace| pace.applied(is_done))
     }
 
     /// A transaction was rejected.
@@ -291,7 +302,9 @@ impl Reconciler {
             self.underway.refer(*network);
         }
         let rejected = match refusal.failure {
-            Failure::Resource => self.stop(now, lane, objects, &refusal.text),
+            Failure::Resource => self.stop(now, lane, objects, &refusal.text, ROOM_PROBE_LONGEST),
+            // It may be promoted at any time, and is asked as often as for the lock.
+            Failure::ReadOnly => self.stop(now, lane, objects, &refusal.text, ROOM_PROBE_FIRST),
             // One bad object does not explain this failure: splitting would not find it.
             Failure::Permission => self.each_rejected(now, lane, objects, &refusal.text),
             Failure::Constraint | Failure::Referential | Failure::NotOwner | Failure::Other => {
@@ -303,12 +316,12 @@ impl Reconciler {
         rejected
     }
 
-    /// The server has no room: no object of the lane is to blame, and all of them wait.
-    fn stop(&mut self, now: Time, lane: Lane, objects: Vec<Object>, reason: &str) -> Rejected {
+    /// The server has no room, or takes no writes: no object of the lane is to blame, and all of them wait.
+    fn stop(&mut self, now: Time, lane: Lane, objects: Vec<Object>, reason: &str, longest: Duration) -> Rejected {
         let after = objects.last().cloned();
         self.ledger.not_written(lane, objects);
         let pace = self.paces.get_mut(lane as usize);
-        let first = pace.is_some_and(|pace| pace.refused(now, reason, after));
+        let first = pace.is_some_and(|pace| pace.refused(now, reason, after, longest));
         Rejected::Stopped { first }
     }
 
@@ -456,7 +469,7 @@ mod tests {
     #[test]
     fn the_grace_of_a_switch_begins_once_and_ends_when_the_logical_switch_is_to_stay() {
         let (lane, network) = (Lane::Deletions, Uuid(1));
-        let until = Time::ORIGIN + std::time::Duration::from_secs(15);
+        let until = Time::ORIGIN + Duration::from_secs(15);
         let mut reconciler = Reconciler::default();
         let mut retires = |lane, step| {
             reconciler.mark(Object::LogicalSwitch(network), Cause::Ours);

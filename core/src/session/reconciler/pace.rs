@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::bounds::{ROOM_PROBE_FIRST, ROOM_PROBE_LONGEST, ROWS_PER_TRANSACTION};
+use crate::bounds::{ROOM_PROBE_FIRST, ROWS_PER_TRANSACTION};
 use crate::event::Object;
 use crate::time::Time;
 
@@ -33,13 +33,14 @@ pub(super) struct Stop {
 }
 
 impl Pace {
-    /// The server refused a transaction for lack of room. Answers whether the lane had its full speed until now.
-    pub(super) fn refused(&mut self, now: Time, reason: &str, after: Option<Object>) -> bool {
+    /// The server refused a transaction for lack of room, or because it takes none. The pause between two probes doubles
+    /// up to `longest`. Answers whether the lane had its full speed until now.
+    pub(super) fn refused(&mut self, now: Time, reason: &str, after: Option<Object>, longest: Duration) -> bool {
         let (pause, first) = match self {
             Self::Full => (ROOM_PROBE_FIRST, true),
             // A transaction that was on its way already.
             Self::Stopped(_) => return false,
-            Self::Probing { rows: 1, stop } => ((stop.pause * 2).min(ROOM_PROBE_LONGEST), false),
+            Self::Probing { rows: 1, stop } => ((stop.pause * 2).min(longest), false),
             Self::Probing { .. } => (ROOM_PROBE_FIRST, false),
         };
         *self = Self::Stopped(Stop {
@@ -51,25 +52,31 @@ impl Pace {
         first
     }
 
-    /// The server applied a transaction. Answers whether that gives the lane its full speed back.
-    pub(super) fn applied(&mut self) -> bool {
+    /// The server applied a transaction. Answers whether that gives the lane its full speed back: it has applied enough, or
+    /// nothing is left to write.
+    pub(super) fn applied(&mut self, is_done: bool) -> bool {
         let Self::Probing { rows, .. } = self else { return false };
         *rows *= 2;
-        let full = *rows > ROWS_PER_TRANSACTION;
+        let full = *rows > ROWS_PER_TRANSACTION || is_done;
         if full {
             *self = Self::Full;
         }
         full
     }
 
-    /// Time has passed: a lane that stopped may probe.
-    pub(super) fn resume(&mut self, now: Time) {
-        if let Self::Stopped(stop) = self
-            && stop.until <= now
-        {
-            let stop = stop.clone();
-            *self = Self::Probing { rows: 1, stop };
-        }
+    /// Time has passed: a lane that stopped may probe. Answers whether it has its full speed back, because nothing is left
+    /// to write.
+    pub(super) fn resume(&mut self, now: Time, is_done: bool) -> bool {
+        let stop = match self {
+            Self::Stopped(stop) if stop.until <= now => stop.clone(),
+            Self::Probing { stop, .. } if is_done => stop.clone(),
+            Self::Full | Self::Stopped(_) | Self::Probing { .. } => return false,
+        };
+        *self = match is_done {
+            true => Self::Full,
+            false => Self::Probing { rows: 1, stop },
+        };
+        is_done
     }
 
     /// Why the lane has not its full speed.
@@ -115,17 +122,18 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::ROOM_PROBE_LONGEST;
 
     fn probes(pace: &mut Pace) -> Vec<u64> {
         let mut now = Time::ORIGIN;
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            pace.refused(now, "no room", None);
+            pace.refused(now, "no room", None, ROOM_PROBE_LONGEST);
             let at = pace.probe_at().expect("it stopped");
             pauses.push(at.since(now).as_secs());
             now = at;
             assert!(!pace.admits(false));
-            pace.resume(now);
+            pace.resume(now, false);
             assert!(pace.admits(false) && !pace.admits(true));
         }
         pauses
@@ -139,11 +147,17 @@ mod tests {
     #[test]
     fn each_probe_that_succeeds_doubles_the_next_until_the_lane_has_its_full_speed() {
         let mut pace = Pace::default();
-        assert!(pace.refused(Time::ORIGIN, "no room", None), "the first");
-        assert!(!pace.refused(Time::ORIGIN, "no room", None), "it was on its way");
-        pace.resume(Time::ORIGIN + ROOM_PROBE_FIRST);
+        assert!(
+            pace.refused(Time::ORIGIN, "no room", None, ROOM_PROBE_LONGEST),
+            "the first"
+        );
+        assert!(
+            !pace.refused(Time::ORIGIN, "no room", None, ROOM_PROBE_LONGEST),
+            "it was on its way"
+        );
+        pace.resume(Time::ORIGIN + ROOM_PROBE_FIRST, false);
         let mut rows = vec![pace.rows()];
-        while !pace.applied() {
+        while !pace.applied(false) {
             rows.push(pace.rows());
         }
         assert_eq!(rows, [1, 2, 4, 8, 16, 32, 64]);
@@ -151,12 +165,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_with_nothing_left_to_write_has_its_full_speed_back() {
+        let mut pace = Pace::default();
+        let resumed = Time::ORIGIN + ROOM_PROBE_FIRST;
+        pace.refused(Time::ORIGIN, "no room", None, ROOM_PROBE_LONGEST);
+        assert!(!pace.resume(Time::ORIGIN, true), "it may come to something yet");
+        assert!(pace.resume(resumed, true) && pace.stop().is_none());
+        pace.refused(Time::ORIGIN, "no room", None, ROOM_PROBE_LONGEST);
+        assert!(!pace.resume(resumed, false) && pace.resume(resumed, true));
+        assert!(!pace.resume(resumed, true), "once");
+    }
+
+    #[test]
     fn a_refusal_after_progress_begins_with_the_shortest_pause() {
         let mut pace = Pace::default();
         probes(&mut pace);
-        pace.applied();
+        pace.applied(false);
         let now = Time::ORIGIN;
-        pace.refused(now, "no room", None);
+        pace.refused(now, "no room", None, ROOM_PROBE_LONGEST);
         assert_eq!(pace.probe_at(), Some(now + ROOM_PROBE_FIRST));
     }
 }
