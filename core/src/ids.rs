@@ -103,6 +103,33 @@ impl Mac {
     pub fn is_broadcast(self) -> bool {
         self == Self::BROADCAST
     }
+
+    /// Reads every spelling that leaves no doubt: six groups of one or two digits with `:` or `-` between them, three of
+    /// four digits with `.`, or twelve digits.
+    pub(crate) fn spelled(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let separator = text.chars().find(|c| !c.is_ascii_hexdigit());
+        let (groups, fewest, most) = match separator {
+            Some(':' | '-') => (6, 1, 2),
+            Some('.') => (3, 4, 4),
+            None => (1, 12, 12),
+            Some(_) => return None,
+        };
+        let parts: Vec<&str> = match separator {
+            Some(separator) => text.splitn(groups + 1, separator).collect(),
+            None => vec![text],
+        };
+        let mut value = 0;
+        for part in &parts {
+            let is_number = part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_number || !(fewest..=most).contains(&part.len()) {
+                return None;
+            }
+            value = value << (48 / groups) | u64::from_str_radix(part, 16).ok()?;
+        }
+        let [_, _, mac @ ..] = value.to_be_bytes();
+        (parts.len() == groups).then_some(Self(mac))
+    }
 }
 
 impl FromStr for Mac {
@@ -335,6 +362,38 @@ mod tests {
         assert_eq!(Vni::new(0), None);
         assert_eq!(Vni::new(1 << 24), None);
         assert_eq!(Vni::new((1 << 24) - 1).map(Vni::value), Some(16_777_215));
+    }
+
+    #[test]
+    fn a_mac_in_another_spelling_is_read_if_it_leaves_no_doubt() {
+        let mac = Mac([0x02, 0xaa, 0, 0, 0, 0x0b]);
+        for text in [
+            "02:aa:00:00:00:0b",
+            "02-AA-00-00-00-0B",
+            "2:aa:0:0:0:b",
+            "02aa.0000.000b",
+            "02AA0000000b",
+            " 02:aa:00:00:00:0b ",
+        ] {
+            assert_eq!(Mac::spelled(text), Some(mac), "{text}");
+        }
+        for text in [
+            "",
+            "02:aa:00:00:00",
+            "02:aa:00:00:00:0b:00",
+            "02:aa-00:00:00:0b",
+            "02aa.000.000b",
+            "02aa.0000.00.0b",
+            "2aa0000000b",
+            "02:aa:00:00:00:0bb",
+            "02:aa:00:00::0b",
+            "02:aa:00:00:00:+b",
+            "02:aa:00:00:00:0g",
+            "02 aa 00 00 00 0b",
+            "unknown-dst",
+        ] {
+            assert_eq!(Mac::spelled(text), None, "{text}");
+        }
     }
 
     proptest! {

@@ -37,6 +37,22 @@ pub(crate) struct McastRow {
     pub(crate) locator_set: Set<Uuid>,
 }
 
+impl UcastRow {
+    /// With the MAC in whatever spelling.
+    pub(crate) fn spelled(mut self) -> Self {
+        self.mac = self.mac.map(MacText::spelled);
+        self
+    }
+}
+
+impl McastRow {
+    /// With the MAC in whatever spelling.
+    pub(crate) fn spelled(mut self) -> Self {
+        self.mac = self.mac.spelled();
+        self
+    }
+}
+
 /// A row of `Physical_Locator_Set`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct LocatorSetRow {
@@ -174,6 +190,16 @@ pub enum MacText {
 impl MacText {
     /// The keyword for the broadcast route.
     pub(crate) const UNKNOWN_DST: &str = "unknown-dst";
+
+    /// Read as the switch's own text, in whatever spelling. What others write has to be as we write it.
+    pub(crate) fn spelled(self) -> Self {
+        let mac = match &self {
+            Self::Other(text) => Mac::spelled(text),
+            Self::Mac { .. } | Self::UnknownDst => None,
+        };
+        let canonical = false;
+        mac.map_or(self, |mac| Self::Mac { mac, canonical })
+    }
 
     /// Whether this is the broadcast route, in either of the two ways that it is written.
     pub(crate) fn is_broadcast(&self) -> bool {

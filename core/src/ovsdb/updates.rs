@@ -18,6 +18,17 @@ pub enum Change<R> {
     Deleted,
 }
 
+impl<R> Change<R> {
+    /// The same change of other columns.
+    pub(crate) fn map<S>(self, read: impl FnOnce(R) -> S) -> Change<S> {
+        match self {
+            Self::Full(row) => Change::Full(read(row)),
+            Self::Modified(row) => Change::Modified(read(row)),
+            Self::Deleted => Change::Deleted,
+        }
+    }
+}
+
 /// Reads one row's change. The error describes the fault in the text.
 pub fn change<'de, R: Deserialize<'de>>(json: &'de [u8]) -> Result<Change<R>, String> {
     let row: RowUpdate<R> = serde_json::from_slice(json).map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::alarm::{AlarmKind, SessionAlarm};
-use crate::text::tunnel_ips;
+use crate::text::{count, tunnel_ips};
 
 /// Faults of the switch that an alarm names.
 const FAULTS_SHOWN: usize = 10;
@@ -55,7 +55,36 @@ impl Session {
 
     /// MACs that the switch learned, and that no route can name.
     fn not_exported(&self) -> Option<SessionAlarm> {
-        let objects = self.exporter.unplaced().count();
+        let unreadable = self.unreadable_macs();
+        let unplaced = self.exporter.unplaced().count();
+        let mut detail = Vec::new();
+        if unplaced > 0 {
+            detail.push(format!(
+                "a group address, or behind a locator that is missing, has no IPv4 address or another tunnel key than \
+                 the network: {}",
+                self.unplaced_macs(unplaced)
+            ));
+        }
+        if unreadable > 0 {
+            let rows = count(unreadable, "row", "rows");
+            detail.push(format!("{rows} of Ucast_Macs_Local whose text is no MAC"));
+        }
+        let objects = unplaced + unreadable;
+        (objects > 0).then(|| SessionAlarm {
+            kind: AlarmKind::NotExported,
+            objects,
+            detail: detail.join("; "),
+        })
+    }
+
+    /// Rows of the switch's own in networks of ours whose text is no MAC.
+    fn unreadable_macs(&self) -> usize {
+        let rows = |network| self.replica.logical_switches.of_network(network);
+        let rows = self.desired.networks().filter_map(rows);
+        rows.map(|row| self.replica.ucast_local.strays_of(row).count()).sum()
+    }
+
+    fn unplaced_macs(&self, objects: usize) -> String {
         let mut shown: Vec<String> = self
             .exporter
             .unplaced()
@@ -65,15 +94,7 @@ impl Session {
         if objects > MACS_SHOWN {
             shown.push(format!("and {} more", objects - MACS_SHOWN));
         }
-        (objects > 0).then(|| SessionAlarm {
-            kind: AlarmKind::NotExported,
-            objects,
-            detail: format!(
-                "a group address, or behind a locator that is missing, has no IPv4 address or another tunnel key than \
-                 the network: {}",
-                shown.join(", ")
-            ),
-        })
+        shown.join(", ")
     }
 
     /// Faults that the switch reports.

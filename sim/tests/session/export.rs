@@ -159,6 +159,29 @@ fn text_that_is_no_mac_is_not_exported_and_ends_nothing() {
     world.run();
     assert_eq!(news(&mut world), []);
     assert!(world.is_open(conn));
+    let alarms = world.status(conn).alarms;
+    let [alarm] = alarms.as_slice() else {
+        panic!("{alarms:?}")
+    };
+    assert_eq!((alarm.kind, alarm.objects), (AlarmKind::NotExported, 1));
+    assert_eq!(alarm.detail, "1 row of Ucast_Macs_Local whose text is no MAC");
+}
+
+#[test]
+fn a_mac_that_the_switch_spells_in_another_way_is_exported() {
+    let (mut world, conn) = managed();
+    let ls = ops::uuid(find_logical_switch(&world, &name(1)).expect("there"));
+    for spelled in ["02-00-00-00-00-01", "0200.0000.0001"] {
+        world.edit(json!([
+            ops::locator("l", TUNNEL_IP),
+            ops::ucast("Ucast_Macs_Local", spelled, &ls, &ops::named("l"))
+        ]));
+        world.run();
+        assert_eq!(news(&mut world), [("Exported", route(mac(1), TUNNEL_IP))], "{spelled}");
+        assert_eq!(world.status(conn).alarms, []);
+        unlearn(&mut world);
+        news(&mut world);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::ids::{Mac, Uuid};
 use crate::ovsdb::DATABASE;
 use crate::ovsdb::limits::Limited;
 use crate::ovsdb::monitor::Monitor;
-use crate::ovsdb::rows::{DatabaseRow, FaultRow, ManagerRow};
+use crate::ovsdb::rows::{DatabaseRow, FaultRow, ManagerRow, McastRow, UcastRow};
 use crate::ovsdb::updates::{self, Change};
 use crate::status::ServerModel;
 use crate::text::short;
@@ -102,7 +102,7 @@ impl Replica {
                     .record(row, change, |ls, mac| touched.push(Touched::Remote(ls, mac)));
             }
             (Monitor::Local, _) => {
-                let change = updates::change(json)?;
+                let change = updates::change::<UcastRow>(json)?.map(UcastRow::spelled);
                 let mut touch = |ls, mac: Option<Mac>| touched.extend(mac.map(|mac| Touched::Local(ls, mac)));
                 self.ucast_local.record(row, change, &mut touch);
             }
@@ -134,7 +134,8 @@ impl Replica {
             (Monitor::Small, b"Physical_Port") => self.ports.record_port(row, whole(json)?, touched),
             (Monitor::Small, b"Mcast_Macs_Local") => {
                 let mut touch = |ls| touched.push(Touched::LocalBroadcast(ls));
-                self.mcast_local.record(row, whole(json)?, &mut touch);
+                let columns = whole::<McastRow>(json)?.map(McastRow::spelled);
+                self.mcast_local.record(row, columns, &mut touch);
             }
             (Monitor::Small, b"Mcast_Macs_Remote") => {
                 let mut touch = |ls| touched.push(Touched::Broadcast(ls));
