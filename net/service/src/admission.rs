@@ -169,6 +169,12 @@ impl Admission {
         }
     }
 
+    /// Connections that have not shown their right.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
     fn room_for(&self, from: IpAddr) -> Room {
         let (all, own) = (self.connections.len(), self.count(from));
         let proven = self.is_proven(from);
@@ -187,20 +193,20 @@ impl Admission {
         let may_go = |(_, it): &(&Number, &Connection)| match room {
             Room::InsteadOfOwn => it.from == from,
             // An address without a good session replaces none of one that has.
-            Room::Free | Room::InsteadOfAny => proven || it.from == from || !self.is_proven(it.from),
+            Room::Free | Room::InsteadOfAny => proven || it.from == from || !self.has_proven(it),
         };
         let until = |it: &Connection| match it.has_sent {
             true => it.since + self.places.patience,
             false => it.since.max(self.proved_at) + self.places.silence,
         };
         // A proxy names a client when the connection has its place already: what is too much of it may go at any time.
-        let is_excess = |it: &Connection| self.count(it.from) > self.places.of_one_address && !self.is_proven(it.from);
+        let is_excess = |it: &Connection| self.count(it.from) > self.places.of_one_address && !self.has_proven(it);
         let candidates = || self.connections.iter().filter(may_go);
         let over = candidates().filter(|(_, it)| is_excess(it) || until(it) <= now);
         let oldest = over.min_by_key(|(number, it)| {
             let crowd = Reverse(self.count(it.from));
             let is_fair = !is_excess(it);
-            (is_fair, self.is_proven(it.from), it.has_sent, crowd, **number)
+            (is_fair, self.has_proven(it), it.has_sent, crowd, **number)
         });
         let first = candidates().map(|(_, it)| until(it)).min();
         // Without a candidate every place is held by addresses with a good session, which do not take long.
@@ -208,11 +214,17 @@ impl Admission {
         oldest.map(|(number, _)| *number).ok_or(first)
     }
 
+    /// Whether a connection is of an address that had a good session. Whoever reaches the port can claim an address in a
+    /// PROXY header: the claim of a proxy counts that had one, too.
+    fn has_proven(&self, it: &Connection) -> bool {
+        self.is_proven(it.from) && it.via.is_none_or(|via| self.is_proven(via))
+    }
+
     fn count(&self, from: IpAddr) -> usize {
         self.of_address.get(&from).copied().unwrap_or_default()
     }
 
-    fn is_proven(&self, from: IpAddr) -> bool {
+    pub(crate) fn is_proven(&self, from: IpAddr) -> bool {
         self.proven.contains(&from)
     }
 }
@@ -390,6 +402,27 @@ mod tests {
             admission.locate(number, address(client));
         }
         assert_eq!(closed_for(admission.arrive(at(1), address(200))), Some(0));
+    }
+
+    #[test]
+    fn an_address_that_anybody_claims_in_a_header_gets_no_place_of_one_that_had_a_session() {
+        const STRANGER: u8 = 66;
+        let mut admission = Admission::new(Places::new(16, SILENCE, PATIENCE));
+        admission.arrive(at(0), address(1));
+        admission.prove(at(0), 0);
+        for number in 1..=12 {
+            admission.arrive(at(0), address(STRANGER));
+            admission.locate(number, address(1));
+            admission.sent(number);
+        }
+        admission.arrive(at(0), address(2));
+        admission.arrive(at(0), address(3));
+        [13, 14].into_iter().for_each(|number| admission.sent(number));
+        assert_eq!(
+            closed_for(admission.arrive(at(6), address(4))),
+            Some(1),
+            "the claim counts for nothing"
+        );
     }
 
     proptest! {

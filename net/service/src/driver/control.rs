@@ -185,8 +185,7 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
         match notice {
             StreamNotice::Opened { peer, certificate, .. } => {
                 client.open = true;
-                self.admission.prove(self.env.now(), client.number);
-                let address = client.from;
+                let (number, address) = (client.number, client.from);
                 let name = ClientName::from(peer);
                 self.handle(Input::Opened {
                     conn,
@@ -194,6 +193,11 @@ impl<E: Env, T: Send + Sync + 'static> Driver<E, T> {
                     address,
                     certificate,
                 });
+                // A client that was refused has shown no right, and its address gets no places that are kept for others.
+                match self.clients.contains_key(&conn) {
+                    true => self.admission.prove(self.env.now(), number),
+                    false => self.admission.leave(number),
+                }
             }
             StreamNotice::Received(stanza) => self.handle(Input::Stanza { conn, stanza }),
             StreamNotice::Sent => {
@@ -246,6 +250,7 @@ mod tests {
     use std::io;
     use std::net::Ipv4Addr;
 
+    use tandem_core::control::{Access, ListedClient};
     use tandem_core::machine::Certificate;
     use tandem_core::xmpp::stream::Output as Wanted;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -320,6 +325,44 @@ mod tests {
         let mut rest = Vec::new();
         socket.read_to_end(&mut rest).await.expect("the end");
         assert!(rest.ends_with(b"</stream:stream>"), "{rest:?}");
+    }
+
+    /// Of a client that is refused, nothing is kept: neither its place, nor its address among those of good sessions.
+    #[tokio::test]
+    async fn only_a_client_that_is_admitted_proves_its_address() {
+        let (mut driver, _messages) = Driver::<_, InClear>::new(TokioEnv::begin(), "control-1", InClear);
+        let inventory = |clients: &str| {
+            let listed = ListedClient {
+                name: clients.into(),
+                certificates: Vec::new(),
+                next_hops: Vec::new(),
+            };
+            let access = Access {
+                listed: vec![listed],
+                ..Access::default()
+            };
+            Input::Configure(Arc::new(Inventory {
+                access,
+                ..Inventory::default()
+            }))
+        };
+        driver.handle(inventory("agent-*"));
+        let mut ends = Vec::new();
+        for (last, name) in [(1, "intruder"), (2, "agent-a")] {
+            let (near, socket) = tokio::io::duplex(64 << 10);
+            ends.push(near);
+            let from: SocketAddr = (Ipv4Addr::new(192, 0, 2, last), 1).into();
+            assert!(driver.on_arrival(Arrived { socket, from }).is_none());
+            let opened = StreamNotice::Opened {
+                peer: name.into(),
+                ours: true,
+                certificate: None,
+            };
+            driver.on_stream(ConnId(last.into()), opened);
+        }
+        let is_proven = |last| driver.admission.is_proven(Ipv4Addr::new(192, 0, 2, last).into());
+        assert_eq!((is_proven(1), is_proven(2)), (false, true));
+        assert_eq!(driver.admission.len(), 0, "no place is taken any more");
     }
 
     #[tokio::test]

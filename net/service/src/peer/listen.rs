@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ pub fn listen(
 
 async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sender<Message>) {
     let mut links = JoinSet::new();
-    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    let mut by_age: VecDeque<Link> = VecDeque::new();
     // The peer dials again every two seconds: a reason that repeats is logged once.
     let news = Arc::new(Mutex::new(News::default()));
     loop {
@@ -77,18 +78,18 @@ async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sen
             () = agent.closed() => return,
         };
         let Some(accepted) = accepted else { return };
-        by_age.retain(|link| !link.is_finished());
-        // A peer that restarts connects again: the oldest connection is dead, or not the peer's.
-        if by_age.len() >= CONNECTIONS
-            && let Some(oldest) = by_age.pop_front()
-        {
-            oldest.abort();
+        by_age.retain(|link| !link.task.is_finished());
+        for is_peer in [false, true] {
+            close_oldest(&mut by_age, is_peer);
         }
         let (identities, agent, news) = (identities.clone(), agent.clone(), Arc::clone(&news));
-        by_age.push_back(links.spawn(async move {
+        let is_peer = Arc::new(AtomicBool::new(false));
+        let admitted = Arc::clone(&is_peer);
+        let task = links.spawn(async move {
             let from = accepted.peer.address;
             let certificate = accepted.peer.certificate.as_ref();
-            let received = receive(accepted.stream, SILENCE, (&identities, certificate), &agent).await;
+            let of = (&identities, certificate, &*admitted);
+            let received = receive(accepted.stream, SILENCE, of, &agent).await;
             let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
             match received {
                 Ok(()) => news.forget(),
@@ -97,7 +98,26 @@ async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sen
                     log::event(&DriverEvent::PeerIgnored { from, why, is_news });
                 }
             }
-        }));
+        });
+        by_age.push_back(Link { task, is_peer });
+    }
+}
+
+/// A connection, and whether the other end has shown that it is the peer.
+struct Link {
+    task: AbortHandle,
+    is_peer: Arc<AtomicBool>,
+}
+
+/// A peer that restarts connects again: the oldest of its connections is dead. One that has not shown that it is the peer
+/// takes no place of one that has: any certificate of the CA may open it.
+fn close_oldest(by_age: &mut VecDeque<Link>, is_peer: bool) {
+    let is_kind = |link: &Link| link.is_peer.load(Ordering::Relaxed) == is_peer;
+    if by_age.iter().filter(|link| is_kind(link)).count() < CONNECTIONS {
+        return;
+    }
+    if let Some(oldest) = by_age.iter().position(is_kind).and_then(|at| by_age.remove(at)) {
+        oldest.task.abort();
     }
 }
 
@@ -105,7 +125,7 @@ async fn accept(mut listener: Listener, identities: Identities, agent: mpsc::Sen
 pub(super) async fn receive(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     silence: Silence,
-    (identities, certificate): (&Identities, Option<&Certificate>),
+    (identities, certificate, admitted): (&Identities, Option<&Certificate>, &AtomicBool),
     agent: &mpsc::Sender<Message>,
 ) -> Result<(), String> {
     let mut stream = BufReader::new(stream);
@@ -122,6 +142,7 @@ pub(super) async fn receive(
     });
     let silent = |limit: Duration| format!("it was silent for {limit:?}");
     opened.await.map_err(|_| silent(silence.opening))??;
+    admitted.store(true, Ordering::Relaxed);
     loop {
         let received = timeout(silence.report, line::read::<PeerReport>(&mut stream)).await;
         let Some(report) = received.map_err(|_| silent(silence.report))?? else {

@@ -24,7 +24,8 @@ pub use listen::{Identities, listen};
 /// Bytes of one line: a report about several thousand switches.
 const LINE_BYTES: usize = 4 << 20;
 
-/// Connections that are read. One is current; the others are about to end.
+/// Connections of the peer that are read, of which one is current and the others are about to end; and as many that have
+/// not shown yet that they are the peer's.
 const CONNECTIONS: usize = 4;
 
 /// Handshakes at once.

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
@@ -196,6 +197,32 @@ async fn of_many_connections_the_newest_are_read() {
     }
 }
 
+/// A certificate of the CA is enough for a connection, and not for the place of the peer's link.
+#[tokio::test]
+async fn silent_connections_of_another_agent_do_not_close_the_link_of_the_peer() {
+    let authority = Authority::new();
+    let (address, mut received) = listening(&authority.peer("agent-b", NOWHERE)).await;
+    let a = authority.peer("agent-a", address);
+    let (_, mut link) = open(&a, &Current::new("peer"), "agent-a").await.expect("a link");
+    line::write(&mut link, &report("first")).await.expect("sent");
+    assert_eq!(next(&mut received).await, report("first"));
+    let other = authority.peer("agent-x", address);
+    let connector = Current::new("peer").load(&other.tls).expect("certificates");
+    let mut silent = Vec::new();
+    for _ in 0..2 * CONNECTIONS {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+        silent.push(connector.connect(stream).await.expect("a handshake").0);
+    }
+    for stranger in &mut silent[..CONNECTIONS] {
+        let closed = tokio::time::timeout(LONG, stranger.read_u8())
+            .await
+            .expect("it is closed");
+        assert!(closed.is_err());
+    }
+    line::write(&mut link, &report("second")).await.expect("sent");
+    assert_eq!(next(&mut received).await, report("second"));
+}
+
 fn agent_a() -> Certificate {
     Certificate {
         fingerprint: Fingerprint([1; 32]),
@@ -215,7 +242,8 @@ async fn refused(sent: &[u8], silence: Silence) -> (String, String) {
             own: "agent-b".into(),
             peer: Vec::new(),
         };
-        receive(far, silence, (&identities, Some(&agent_a())), &agent).await
+        let admitted = AtomicBool::new(false);
+        receive(far, silence, (&identities, Some(&agent_a()), &admitted), &agent).await
     });
     // The link may be refused before everything is sent.
     let _refused = near.write_all(sent).await;

@@ -20,7 +20,8 @@ fn received(bytes: &[u8], piece: usize) -> (Vec<PeerReport>, Option<String>) {
             peer: Vec::new(),
         };
         let certificate = agent_a();
-        let receiving = receive(far, PATIENT, (&identities, Some(&certificate)), &agent);
+        let admitted = AtomicBool::new(false);
+        let receiving = receive(far, PATIENT, (&identities, Some(&certificate), &admitted), &agent);
         let (mut reader, mut writer) = tokio::io::split(&mut near);
         let sending = async {
             // The link may be refused before everything is sent.

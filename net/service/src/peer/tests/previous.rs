@@ -78,7 +78,15 @@ async fn received(lines: &[u8]) -> (Vec<PeerReport>, String) {
         own: "agent-b".into(),
         peer: Vec::new(),
     };
-    let receiving = tokio::spawn(async move { receive(far, PATIENT, (&identities, Some(&agent_a())), &agent).await });
+    let receiving = tokio::spawn(async move {
+        receive(
+            far,
+            PATIENT,
+            (&identities, Some(&agent_a()), &AtomicBool::new(false)),
+            &agent,
+        )
+        .await
+    });
     near.write_all(lines).await.expect("sent");
     near.shutdown().await.expect("sent");
     let ended = tokio::time::timeout(LONG, receiving).await.expect("an end");
