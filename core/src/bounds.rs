@@ -172,8 +172,14 @@ bounds! {
     /// Connections of one agent that have not named a configured switch.
     pub const NAMELESS_CONNECTIONS: usize = 256;
 
+    /// Sessions that serve the same switch, beside the newest: beyond that the oldest is closed that does not own it.
+    pub const SESSIONS_PER_SWITCH: usize = 8;
+
     /// Time without an identified switch after which a new connection replaces the oldest of so many nameless ones.
     pub const NAMELESS_PATIENCE: Duration = Duration::from_secs(2);
+
+    /// Tunnel ends of a switch that are kept, of those that it reports itself.
+    pub const TUNNEL_IPS: usize = 16;
 
     /// Faults of a switch or a port that are kept.
     pub const FAULTS_PER_ROW: usize = 16;
@@ -235,12 +241,6 @@ bounds! {
     /// Routes that one client has published into one instance that is not configured yet.
     pub const DEFERRED_ROUTES: usize = 1 << 14;
 
-    /// Paths of one route that are sent together because they are equally good.
-    pub const EQUAL_PATHS: usize = 64;
-
-    /// Retracts of one instance that are kept for slow subscribers; the slowest are disconnected above that.
-    pub const UNSENT_RETRACTS: usize = 1 << 17;
-
     /// Security groups of one route that a client publishes.
     pub const SECURITY_GROUPS: usize = 64;
 
@@ -252,6 +252,12 @@ bounds! {
 
     /// Bytes of the name of an instance to which a client subscribes.
     pub const INSTANCE_NAME_BYTES: usize = 1024;
+
+    /// Paths of one route that are sent together because they are equally good.
+    pub const EQUAL_PATHS: usize = 64;
+
+    /// Retracts of one instance that are kept for slow subscribers; the slowest are disconnected above that.
+    pub const UNSENT_RETRACTS: usize = 1 << 17;
 
     /// Items or retracts in one message of a control node.
     pub const ITEMS_PER_MESSAGE: usize = 32;

@@ -40,6 +40,17 @@ impl SwitchRow {
     }
 }
 
+impl SwitchIdentity {
+    /// Whether this may be another switch than that: its row is another one or, if its database is a copy, its certificate,
+    /// or each of its tunnel ends. A switch may have a new certificate, too.
+    pub fn may_differ(&self, other: &Self) -> bool {
+        let certificates = self.certificate.zip(other.certificate);
+        let ends = (&self.row.tunnel_ips, &other.row.tunnel_ips);
+        let moved = !ends.0.is_empty() && !ends.1.is_empty() && !ends.0.iter().any(|end| ends.1.contains(end));
+        self.row.row != other.row.row || certificates.is_some_and(|(one, other)| one != other) || moved
+    }
+}
+
 impl fmt::Display for SwitchIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (tunnel_ips {}, ", self.from, addresses(&self.row.tunnel_ips))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tandem_core::agent::{Agent, Input, Output, What};
 use tandem_core::configuration::{Configuration, SessionOptions, Switch};
+use tandem_core::machine::{Certificate, Fingerprint};
 use tandem_core::session::{Command, Notice};
 use tandem_core::switch_identity::SwitchRow;
 use tandem_core::{CloseReason, ConnId, Generation, Machine, Peer, SwitchName, Time, Uuid};
@@ -23,6 +24,8 @@ struct Pair {
     reports: [Vec<What>; 2],
     /// Whether the switch of each agent answers probes.
     alive: [bool; 2],
+    /// The certificate that switches present.
+    certificate: Option<Certificate>,
 }
 
 impl Pair {
@@ -55,6 +58,7 @@ impl Pair {
             commands: [Vec::new(), Vec::new()],
             reports: [Vec::new(), Vec::new()],
             alive: [true, true],
+            certificate: None,
         }
     }
 
@@ -98,7 +102,7 @@ impl Pair {
         let peer = Peer {
             address: (Ipv4Addr::LOCALHOST, 1).into(),
             proxied: None,
-            certificate: None,
+            certificate: self.certificate.clone(),
         };
         let accepted_at = self.now;
         self.input(
@@ -133,6 +137,16 @@ impl Pair {
         let reports = self.reports[agent].iter();
         reports.filter(|what| matches!(what, What::Duplicate { .. })).count()
     }
+}
+
+fn certificate(byte: u8) -> Option<Certificate> {
+    Some(Certificate {
+        fingerprint: Fingerprint([byte; 32]),
+        names: Vec::new(),
+        identities: Vec::new(),
+        not_after_unix_s: 0,
+        pinned_only: false,
+    })
 }
 
 /// The session of a switch that is alive.
@@ -208,4 +222,48 @@ fn a_switch_waits_three_seconds_for_its_clearance_at_most() {
         (0..2).for_each(|agent| pair.input(agent, Input::Timeout));
     }
     assert_eq!(pair.now, Time::from_micros(3_000_000));
+}
+
+#[test]
+fn a_copy_of_the_database_at_the_other_agent_is_barred_before_it_is_written_to() {
+    let mut pair = Pair::new();
+    pair.certificate = certificate(1);
+    pair.connect(0, 1, VTEP);
+    assert!(pair.is_cleared(0));
+    pair.certificate = certificate(2);
+    pair.connect(1, 1, VTEP);
+    assert!(!pair.is_cleared(1), "a certificate of its own");
+    assert_eq!([pair.duplicates(0), pair.duplicates(1)], [0, 0]);
+    pair.notify(1, Notice::Granted);
+    assert!(pair.is_barred(1) && !pair.is_cleared(1));
+    assert_eq!([pair.duplicates(0), pair.duplicates(1)], [1, 1]);
+}
+
+#[test]
+fn a_copy_with_another_tunnel_end_is_barred_and_the_right_switch_is_not() {
+    let mut pair = Pair::new();
+    pair.connect(0, 1, ELSEWHERE);
+    pair.connect(1, 1, VTEP);
+    assert!(pair.is_cleared(1));
+    let mut pair = Pair::new();
+    pair.connect(0, 1, VTEP);
+    pair.connect(1, 1, ELSEWHERE);
+    pair.notify(1, Notice::Granted);
+    assert!(pair.is_barred(1));
+}
+
+#[test]
+fn a_switch_with_a_new_certificate_that_waits_for_the_lock_is_no_copy() {
+    let mut pair = Pair::new();
+    pair.certificate = certificate(1);
+    pair.connect(0, 1, VTEP);
+    pair.certificate = certificate(2);
+    pair.connect(1, 1, VTEP);
+    for seconds in 1..=3 {
+        assert!(!pair.is_cleared(1) && !pair.is_barred(1));
+        assert_eq!([pair.duplicates(0), pair.duplicates(1)], [0, 0]);
+        pair.now = Time::from_micros(seconds * 1_000_000);
+        (0..2).for_each(|agent| pair.input(agent, Input::Timeout));
+    }
+    assert!(pair.is_cleared(1), "it waits for the lock");
 }

@@ -364,7 +364,7 @@ impl World {
             Notice::Identified { .. } => self.identified = true,
             Notice::Unidentified { .. } | Notice::Alive { .. } | Notice::Received { .. } => {}
             Notice::Confirmed { .. } => {}
-            Notice::MayWrite { .. } | Notice::Read | Notice::Audited => {}
+            Notice::Granted | Notice::MayWrite { .. } | Notice::Read | Notice::Audited => {}
         }
     }
 

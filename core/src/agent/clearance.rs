@@ -59,6 +59,21 @@ impl Agent {
         }
     }
 
+    /// A session that waits for its clearance holds the lock of its server. If another one holds one, too, there are two
+    /// databases, although their rows may be the same.
+    pub(super) fn on_granted(&mut self, now: Time, conn: ConnId) {
+        self.sessions.on_granted(conn);
+        let Some(known) = self.sessions.get(conn) else { return };
+        if known.clearance() == Clearance::Cleared {
+            return;
+        }
+        let holders = self.sessions.rivals(conn).filter(|(_, rival)| rival.holds_lock());
+        let holders = holders.map(|(rival, _)| rival).collect();
+        self.update_roles(conn);
+        self.challenge(holders);
+        self.clear(now, conn);
+    }
+
     /// Sessions that were not cleared may be now: another one ended, or the peer agent sent a report.
     pub(super) fn clear_waiting(&mut self, now: Time) {
         let waiting = self.sessions.iter();
@@ -77,7 +92,7 @@ impl Agent {
         };
         let rivals = self.sessions.rivals(conn).filter(|(_, rival)| are_two(known, rival));
         let rivals: Vec<ConnId> = rivals.map(|(rival, _)| rival).collect();
-        let with_peer = self.peer_rival(now, known);
+        let with_peer = self.proven_rival(now, known);
         self.sessions.take_probe(conn);
         if !rivals.is_empty() || with_peer.is_some() {
             self.sessions.set_proven(conn);
@@ -95,7 +110,7 @@ impl Agent {
     pub(super) fn on_peer_identities(&mut self, now: Time) {
         let doubted = self.sessions.iter().filter(|(_, known)| {
             let is_doubted = known.clearance() == Clearance::Cleared && !known.is_proven() && known.probe().is_none();
-            is_doubted && self.peer_rival(now, known).is_some()
+            is_doubted && self.proven_rival(now, known).is_some()
         });
         let doubted = doubted.map(|(conn, _)| conn).collect();
         self.challenge(doubted);
@@ -112,32 +127,47 @@ impl Agent {
                 let Some(theirs) = rival.identities().get(name) else {
                     continue;
                 };
-                if theirs.row.row != ours.row.row || rival.is_proven() {
+                // One that is cleared has shown already that a copy of its database is not meant.
+                let may_be_copy = known.clearance() != Clearance::Cleared && ours.may_differ(theirs);
+                if theirs.row.row != ours.row.row || may_be_copy || rival.is_proven() {
                     doubts.suspects.push(rival_conn);
                     doubts.waits |= !self.is_better(name, ours, theirs);
                 }
             }
         }
         if let Some((name, theirs, true)) = self.peer_rival(now, known)
+            && (known.clearance() != Clearance::Cleared || self.proven_rival(now, known).is_some())
             && known
                 .identities()
                 .get(&name)
                 .is_none_or(|ours| !self.is_better(&name, ours, &theirs))
         {
             doubts.waits = true;
-            doubts.proven = self.is_proven_by_peer(now, &name).then_some((name, theirs));
+            let is_proven = self.is_proven_by_peer(now, &name) && self.proven_rival(now, known).is_some();
+            doubts.proven = is_proven.then_some((name, theirs));
         }
         doubts.suspects.sort_unstable();
         doubts.suspects.dedup();
         doubts
     }
 
-    /// A switch of a session that the peer agent serves in another database, and whether it owns it.
+    /// A switch of a session that the peer agent serves in another database: its row is another one, or each of the two
+    /// sessions holds the lock of its server.
+    fn proven_rival(&self, now: Time, known: &SessionRecord) -> Option<(SwitchName, SwitchIdentity, bool)> {
+        let (_, report) = self.pair.as_ref()?.fresh(now)?;
+        self.peer_rival(now, known).filter(|(name, theirs, is_active)| {
+            let is_other_row = |ours: &SwitchIdentity| ours.row.row != theirs.row.row;
+            let theirs_holds = *is_active || report.switches.get(name).is_some_and(|role| role.holds_lock);
+            known.identities().get(name).is_some_and(is_other_row) || known.holds_lock() && theirs_holds
+        })
+    }
+
+    /// A switch of a session that the peer agent may serve in another database, and whether it owns it.
     fn peer_rival(&self, now: Time, known: &SessionRecord) -> Option<(SwitchName, SwitchIdentity, bool)> {
         let (_, report) = self.pair.as_ref()?.fresh(now)?;
         known.identities().iter().find_map(|(name, ours)| {
             let role = report.switches.get(name)?;
-            let theirs = role.identity.clone().filter(|theirs| theirs.row.row != ours.row.row)?;
+            let theirs = role.identity.clone().filter(|theirs| theirs.may_differ(ours))?;
             Some((name.clone(), theirs, role.role == Role::Active))
         })
     }

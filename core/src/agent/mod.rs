@@ -35,7 +35,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::author::{Author, Provenance};
-use crate::bounds::{DUPLICATE_PAUSE, NAMELESS_CONNECTIONS, UNIDENTIFIED_BYTES};
+use crate::bounds::{DUPLICATE_PAUSE, NAMELESS_CONNECTIONS, SESSIONS_PER_SWITCH, UNIDENTIFIED_BYTES};
 use crate::close::CloseCounts;
 use crate::configuration::Configuration;
 use crate::health::Grade;
@@ -155,6 +155,11 @@ impl Agent {
         &self.configuration
     }
 
+    /// The same, to keep.
+    pub fn shared_configuration(&self) -> &Arc<Configuration> {
+        &self.configuration
+    }
+
     /// The grade on the health port.
     pub fn grade(&self) -> Grade {
         self.grading.grade()
@@ -270,6 +275,7 @@ impl Agent {
             Notice::Identified { switches } => self.on_identified(now, conn, switches),
             Notice::Unidentified { named } => self.sessions.on_unidentified(conn, named),
             Notice::Received { bytes } => self.on_received(conn, bytes),
+            Notice::Granted => self.on_granted(now, conn),
             Notice::MayWrite { locked } => self.on_may_write(conn, locked),
             Notice::Alive { probe } => self.on_alive(now, conn, probe),
             Notice::Read => self.on_read(conn, generation),
@@ -307,6 +313,10 @@ impl Agent {
         self.roles.update(&before, &self.sessions);
         self.update_roles(conn);
         self.update_networks(conn);
+        if let Some(conn) = self.sessions.crowded(conn) {
+            let what = format!("{SESSIONS_PER_SWITCH} newer sessions serve the same switch, or one of them owns it");
+            self.command(conn, Command::Close(CloseWhy::new(CloseReason::TooMany, what)));
+        }
         self.clear(now, conn);
     }
 

@@ -42,6 +42,9 @@ pub struct SwitchRole {
     /// The session has shown that its line is alive, beside another one with a switch of the same name.
     #[serde(default, skip_serializing_if = "is_false")]
     pub proven: bool,
+    /// The session holds the lock of its server, and waits for its clearance.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub holds_lock: bool,
 }
 
 /// The role at each configured switch.
@@ -96,6 +99,7 @@ impl Roles {
             role.audited = latest.is_some_and(|known| known.is_audited());
             role.identity = latest.and_then(|known| known.identities().get(name).cloned());
             role.proven = latest.is_some_and(|known| known.is_proven());
+            role.holds_lock = latest.is_some_and(|known| known.holds_lock() && !known.is_owner());
         }
         self.mark();
     }

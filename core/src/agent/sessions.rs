@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bounds::{NAMELESS_CONNECTIONS, NAMELESS_PATIENCE, UNIDENTIFIED_BYTES};
+use crate::bounds::{NAMELESS_CONNECTIONS, NAMELESS_PATIENCE, SESSIONS_PER_SWITCH, UNIDENTIFIED_BYTES};
 use crate::ids::{ConnId, Generation, SwitchName};
 use crate::machine::Peer;
 use crate::switch_identity::{SwitchIdentity, SwitchRow};
@@ -18,7 +18,7 @@ pub(super) struct Sessions {
     owners: u64,
     /// The number of probes so far.
     probes: u64,
-    /// Nameless sessions that were sent a close, and have not closed yet.
+    /// Sessions that were sent a close because there are too many, and have not closed yet.
     evicting: BTreeSet<ConnId>,
     /// When a database named a configured switch last.
     identified_at: Time,
@@ -243,6 +243,13 @@ impl Sessions {
         }
     }
 
+    /// A session holds the lock of its server.
+    pub(super) fn on_granted(&mut self, conn: ConnId) {
+        if let Some(known) = self.by_conn.get_mut(&conn) {
+            known.holds_lock = true;
+        }
+    }
+
     /// Whether a session may write is decided.
     pub(super) fn set_clearance(&mut self, conn: ConnId, clearance: Clearance) {
         if let Some(known) = self.by_conn.get_mut(&conn) {
@@ -287,6 +294,25 @@ impl Sessions {
         if let Some(known) = self.by_conn.get_mut(&conn) {
             known.audited = true;
         }
+    }
+
+    /// A session has named its switch. If too many others serve it, the oldest that does not own it, which is to be closed:
+    /// the owner and the newest stay.
+    pub(super) fn crowded(&mut self, conn: ConnId) -> Option<ConnId> {
+        let names = &self.by_conn.get(&conn)?.served;
+        let oldest = names.iter().find_map(|name| {
+            let others = || {
+                let others = self
+                    .iter()
+                    .filter(|(other, _)| *other != conn && !self.evicting.contains(other));
+                others.filter(|(_, known)| known.served.contains(name))
+            };
+            let waiting = others().filter(|(_, known)| !known.is_owner());
+            let oldest = waiting.min_by_key(|(_, known)| known.generation)?.0;
+            (others().count() >= SESSIONS_PER_SWITCH).then_some(oldest)
+        })?;
+        self.evicting.insert(oldest);
+        Some(oldest)
     }
 
     /// A session ended. Returns the switches that it served.
@@ -378,6 +404,47 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!((rivals(1), rivals(2), rivals(9)), (vec![3], vec![], vec![]));
+    }
+
+    #[test]
+    fn of_too_many_sessions_with_one_switch_the_oldest_goes_that_does_not_own_it() {
+        let mut sessions = sessions(&["tor1"; SESSIONS_PER_SWITCH]);
+        sessions.on_may_write(ConnId(1), true);
+        assert_eq!(sessions.crowded(ConnId(2)), None);
+        let newest = |sessions: &mut Sessions, conn| {
+            sessions.open(Time::ORIGIN, ConnId(conn), peer());
+            sessions.on_identified(
+                Time::ORIGIN,
+                ConnId(conn),
+                [("tor1".into(), SwitchRow::default())].into(),
+            );
+            sessions.crowded(ConnId(conn))
+        };
+        assert_eq!(newest(&mut sessions, 100), Some(ConnId(2)));
+        assert_eq!(
+            newest(&mut sessions, 101),
+            Some(ConnId(3)),
+            "the other is about to close"
+        );
+        sessions.on_closed(ConnId(2));
+        sessions.on_closed(ConnId(3));
+        assert_eq!(sessions.crowded(ConnId(101)), None);
+        let many = (0..20).map(|number| SwitchName::from(format!("tor{number}")));
+        let many: BTreeMap<_, _> = many.map(|name| (name, SwitchRow::default())).collect();
+        for (conn, name) in (200..).zip(many.keys()) {
+            sessions.open(Time::ORIGIN, ConnId(conn), peer());
+            sessions.on_identified(
+                Time::ORIGIN,
+                ConnId(conn),
+                [(name.clone(), SwitchRow::default())].into(),
+            );
+        }
+        sessions.on_closed(ConnId(201));
+        (102..108).for_each(|conn| drop(sessions.on_closed(ConnId(conn))));
+        (4..9).for_each(|conn| drop(sessions.on_closed(ConnId(conn))));
+        sessions.open(Time::ORIGIN, ConnId(300), peer());
+        sessions.on_identified(Time::ORIGIN, ConnId(300), many);
+        assert_eq!(sessions.crowded(ConnId(300)), None, "one of each");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Lease {
     /// A lock that fences nothing was reported.
     unfenced: bool,
     clearance: Clearance,
+    /// A lock that came before the clearance was reported.
+    grant_reported: bool,
     planted: Planted,
 }
 
@@ -68,6 +70,8 @@ enum Clearance {
 pub(super) enum Change {
     /// Another client holds the lock.
     Waiting,
+    /// The lock is ours, and the session is not cleared: whether another switch has its name is still to be found out.
+    Granted,
     /// The lock is ours: writing begins.
     Held,
     /// The lock of a server of this kind fences nothing: nothing is written.
@@ -104,6 +108,7 @@ impl Lease {
             model: None,
             unfenced: false,
             clearance: Clearance::Awaited,
+            grant_reported: false,
             planted: Planted::of(options),
         }
     }
@@ -298,7 +303,11 @@ impl Lease {
                 self.state = State::Queued { reported: true };
                 Some(Change::Waiting)
             }
-            State::Granted | State::Lockless { .. } if self.clearance != Clearance::Cleared => None,
+            State::Granted if self.clearance != Clearance::Cleared => {
+                let reported = std::mem::replace(&mut self.grant_reported, true);
+                (!reported).then_some(Change::Granted)
+            }
+            State::Lockless { .. } if self.clearance != Clearance::Cleared => None,
             State::Granted if !self.stopping => {
                 self.state = State::Held;
                 Some(Change::Held)
@@ -378,7 +387,9 @@ pub(super) mod tests {
         lease.on_server_model(ServerModel::Standalone);
         assert!(lease.ask());
         lease.on_answer(true);
-        assert_eq!((lease.advance(|| true), lease.ownership()), (None, Ownership::Held));
+        let granted = Some(Change::Granted);
+        assert_eq!((lease.advance(|| true), lease.ownership()), (granted, Ownership::Held));
+        assert_eq!(lease.advance(|| true), None, "it is reported once");
         lease.bar();
         assert_eq!((lease.advance(|| true), lease.ownership()), (None, Ownership::Barred));
         assert!(lease.permit().is_none() && lease.is_watching());

@@ -29,6 +29,8 @@ pub enum Notice {
         /// All of them.
         bytes: usize,
     },
+    /// The session holds the lock of its server, and is not cleared yet.
+    Granted,
     /// The session may write from now on.
     MayWrite {
         /// It holds the lock; the switch may know none.

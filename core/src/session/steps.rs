@@ -190,6 +190,7 @@ impl Session {
             None => {}
             Some(Change::Unfenced(model)) => self.report(What::Unfenced { model }),
             Some(Change::Waiting) => self.report(What::Waiting),
+            Some(Change::Granted) => self.wire.notify(Notice::Granted),
             Some(Change::Held) => {
                 self.report(What::Locked);
                 self.begin_claim(now, true);

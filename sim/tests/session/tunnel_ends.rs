@@ -5,7 +5,9 @@ use std::fmt::Display;
 use serde_json::json;
 use tandem_core::ConnId;
 use tandem_core::alarm::AlarmKind;
+use tandem_core::bounds::TUNNEL_IPS;
 use tandem_core::event::{LogEvent, What};
+use tandem_core::session::Notice;
 
 use crate::contents::found;
 use crate::world::{TUNNEL_IP, Wanted, World, mac, vtep};
@@ -53,6 +55,24 @@ fn a_switch_whose_only_tunnel_end_is_an_ipv6_address_is_reported() {
     let alarms = world.status(conn).alarms;
     assert!(alarms[0].detail.contains("no IPv4 address in tunnel_ips"), "{alarms:?}");
     assert_eq!(moved(&mut world, TUNNEL_IP), ["TunnelEndRight"]);
+}
+
+#[test]
+fn of_endless_tunnel_ends_a_few_are_kept() {
+    let (mut world, conn) = world();
+    let ends: Vec<String> = (0..2000_u32)
+        .map(|n| Ipv4Addr::from_bits((10 << 24) + n).to_string())
+        .collect();
+    let row = json!({"tunnel_ips": ["set", ends]});
+    world.edit(json!([{"op": "update", "table": "Physical_Switch", "where": [], "row": row}]));
+    world.run();
+    assert!(world.is_open(conn));
+    let identified = world.notices.iter().rev().find_map(|(_, _, notice)| match notice {
+        Notice::Identified { switches } => Some(switches),
+        _ => None,
+    });
+    let kept = identified.into_iter().flatten().map(|(_, row)| row.tunnel_ips.len());
+    assert_eq!(kept.collect::<Vec<_>>(), [TUNNEL_IPS]);
 }
 
 #[test]

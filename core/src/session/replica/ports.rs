@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::Touched;
+use crate::bounds::TUNNEL_IPS;
 use crate::configuration::VlanId;
 use crate::ids::{PortName, SwitchName, Uuid};
 use crate::ovsdb::rows::{PhysicalPortRow, PhysicalSwitchRow};
@@ -94,7 +95,14 @@ impl Ports {
         let new = columns.map(|columns| PhysicalSwitch {
             name: columns.name.into(),
             ports: columns.ports.0.into_vec(),
-            tunnel_ips: columns.tunnel_ips.0.iter().filter_map(|ip| ip.0).collect(),
+            // They go to the other agent of the pair, in a line that is bounded.
+            tunnel_ips: columns
+                .tunnel_ips
+                .0
+                .iter()
+                .filter_map(|ip| ip.0)
+                .take(TUNNEL_IPS)
+                .collect(),
             has_other_ends: columns.tunnel_ips.0.iter().any(|ip| ip.0.is_none()),
         });
         let changed = match new {

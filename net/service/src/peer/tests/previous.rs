@@ -137,6 +137,7 @@ fn the_previous_version_reads_every_report() {
         audited: true,
         configuration: "e126a241cf3b57e4".into(),
         proven: identity.is_some(),
+        holds_lock: false,
         identity,
     };
     let roles = [
