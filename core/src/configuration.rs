@@ -134,7 +134,23 @@ pub enum CertificateRule {
     Named(String),
 }
 
+impl Configuration {
+    /// The certificates that its switches pin.
+    pub fn pins(&self) -> BTreeSet<Fingerprint> {
+        let rules = self.switches.values().filter_map(|switch| switch.certificate.as_ref());
+        rules.filter_map(CertificateRule::pin).collect()
+    }
+}
+
 impl CertificateRule {
+    /// The certificate, if it is exactly one.
+    pub fn pin(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Pinned(fingerprint) => Some(*fingerprint),
+            Self::Named(_) => None,
+        }
+    }
+
     /// Whether the peer's certificate keeps the rule.
     pub(crate) fn admits(&self, certificate: Option<&Certificate>) -> bool {
         match (self, certificate) {

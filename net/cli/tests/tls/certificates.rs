@@ -94,6 +94,21 @@ async fn a_crl_refuses_the_certificates_that_it_names_and_those_without_a_list()
 }
 
 #[tokio::test]
+async fn a_pin_of_a_later_configuration_admits_a_certificate_of_no_ca_and_outlives_a_reload() {
+    let folder = Folder::new();
+    let acceptor = folder.acceptor();
+    let stranger = Ca::new("strangers").issue("tor1", |_| {});
+    meet(&acceptor, &Client::new(&stranger)).await.expect_err("another CA");
+    acceptor.pin([fingerprint(&stranger)].into());
+    let facts = meet(&acceptor, &Client::new(&stranger)).await.expect("pinned");
+    assert!(facts.pinned_only, "it serves no switch that does not pin it");
+    acceptor.replace(&folder.settings()).expect("good files");
+    meet(&acceptor, &Client::new(&stranger)).await.expect("pinned still");
+    acceptor.pin([].into());
+    meet(&acceptor, &Client::new(&stranger)).await.expect_err("no longer");
+}
+
+#[tokio::test]
 async fn a_pin_lets_in_a_certificate_of_an_unknown_ca_and_only_this_one() {
     let folder = Folder::new();
     let strangers = Ca::new("strangers");

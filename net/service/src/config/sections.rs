@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tandem_core::brake::Brake;
-use tandem_core::configuration::{CertificateRule, Configuration, ManagerTimers, SessionOptions};
+use tandem_core::configuration::{Configuration, ManagerTimers, SessionOptions};
 
 use super::common::{HTTP, Listener, apart, log, or, tls};
 use super::files::Files;
@@ -147,10 +147,9 @@ pub(super) fn read(
     if let (Some(_), Err(why)) = (&uplinks, values::is_peer_name(&session.agent)) {
         problems.add(root.problem(name, format!("`name`: {why}")).help(NAME.help()));
     }
-    let pins = switches.values().filter_map(|switch| match &switch.certificate {
-        Some(CertificateRule::Pinned(fingerprint)) => Some(*fingerprint),
-        Some(CertificateRule::Named(_)) | None => None,
-    });
+    let pins = switches
+        .values()
+        .filter_map(|switch| switch.certificate.as_ref()?.pin());
     Some(AgentConfig {
         listen: listen?,
         tls: Settings {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tandem_core::agent::uplinks::{self, UplinkId};
 use tandem_core::agent::{Agent, Answer, Input, OrderId, Output, PeerReport};
+use tandem_core::configuration::Configuration;
 use tandem_core::event::{Event, What};
 use tandem_core::health::Grade;
-use tandem_core::machine::{CloseReason, CloseWhy};
+use tandem_core::machine::{CloseReason, CloseWhy, Fingerprint};
 use tandem_core::session::{Notice, Session};
 use tandem_core::status::AgentStatus;
 use tandem_core::{ConnId, Generation, Machine, Peer, Time};
@@ -60,6 +61,10 @@ pub struct Driver<E: Env, S, D> {
     orders_so_far: u64,
     /// Keeps the configuration from control nodes on disk.
     keeper: Keeper,
+    /// The certificates that switches of a configuration pin.
+    pins: watch::Sender<BTreeSet<Fingerprint>>,
+    /// The one that they are of.
+    pinned: Arc<Configuration>,
 }
 
 /// Messages that may wait for the agent.
@@ -71,6 +76,8 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
         let (back, messages) = mpsc::channel(MESSAGES);
         let (grade, graded) = watch::channel(agent.grade());
         let driver = Self {
+            pinned: Arc::clone(agent.shared_configuration()),
+            pins: watch::channel(agent.configuration().pins()).0,
             agent,
             dialer: Arc::new(dialer),
             messages,
@@ -102,6 +109,11 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     /// The reports for the other agent of the pair.
     pub fn reports(&self) -> watch::Receiver<Option<PeerReport>> {
         self.reports.subscribe()
+    }
+
+    /// The certificates that switches of the configuration in force pin.
+    pub fn pins(&self) -> watch::Receiver<BTreeSet<Fingerprint>> {
+        self.pins.subscribe()
     }
 
     /// How long steps of the sessions take.
@@ -167,6 +179,7 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
     /// Hands the machine its input, and carries out what it wants. Answers whether the agent is drained.
     fn handle(&mut self, input: Input) -> bool {
         self.agent.handle(self.env.now(), input);
+        self.follow_pins();
         if self.carry_out() {
             return true;
         }
@@ -179,6 +192,14 @@ impl<E: Env, S: AsyncRead + AsyncWrite + Send + 'static, D: Dialer> Driver<E, S,
             }
         }
         false
+    }
+
+    fn follow_pins(&mut self) {
+        let in_force = self.agent.shared_configuration();
+        if !Arc::ptr_eq(in_force, &self.pinned) {
+            self.pinned = Arc::clone(in_force);
+            self.pins.send_replace(self.pinned.pins());
+        }
     }
 
     /// Ends the streams to the control nodes in order.

@@ -63,6 +63,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
         None => driver,
     };
     let words = driver.reports();
+    let mut pins = driver.pins();
     files::raise_limit();
     let mut signals = Signals::catch()?;
     let handle = Arc::new(Handle {
@@ -104,6 +105,7 @@ pub async fn run(path: PathBuf, config: AgentConfig, acceptor: Arc<Acceptor>) ->
             Ok(_) = grade.wait_for(|grade| grade.may_own()), if process.arrivals.is_some() => {
                 process.open_to_switches()?;
             }
+            Ok(()) = pins.changed() => process.acceptor.pin(pins.borrow_and_update().clone()),
             _ = signals.reload.recv() => process.reload().await,
             _ = look.tick() => process.look_at_certificates(),
             _ = signals.drain.recv() => process.drain().await,

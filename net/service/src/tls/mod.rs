@@ -21,13 +21,14 @@ mod v1;
 mod verifier;
 mod x509;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls_pki_types::UnixTime;
-use tandem_core::machine::Certificate;
+use tandem_core::machine::{Certificate, Fingerprint};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -44,13 +45,14 @@ pub use settings::Settings;
 use files::Files;
 use identity::Identity;
 use peers::Uses;
-use verifier::{Verifier, Witness};
+use verifier::{LaterPins, Verifier, Witness};
 
 /// The TLS server. It can load new certificates while it runs.
 #[derive(Debug)]
 pub struct Acceptor {
     peers: Peers,
     current: ArcSwap<Loaded>,
+    later_pins: Arc<LaterPins>,
     /// The last attempt to load the files; see [`Self::changed`].
     tried: Mutex<Tried>,
 }
@@ -74,13 +76,16 @@ impl Acceptor {
     pub fn load_for(peers: Peers, settings: &Settings) -> Result<Self, TlsError> {
         let named = |error: TlsError| error.with_ca_of(peers.section());
         let files = Files::read(settings).map_err(named)?;
+        let later_pins = Arc::default();
+        let loaded = Loaded::new(peers, settings, &files, &later_pins);
         Ok(Self {
             peers,
+            later_pins,
             tried: Mutex::new(Tried {
                 digest: files.own_digest(),
                 again_unix_s: None,
             }),
-            current: ArcSwap::from_pointee(Loaded::new(peers, settings, &files).map_err(named)?),
+            current: ArcSwap::from_pointee(loaded.map_err(named)?),
         })
     }
 
@@ -116,13 +121,19 @@ impl Acceptor {
         if current.digest == tried.digest && current.settings == *settings {
             return Ok(false);
         }
-        let (new, now) = (Loaded::new(self.peers, settings, &files)?, UnixTime::now());
+        let new = Loaded::new(self.peers, settings, &files, &self.later_pins)?;
+        let now = UnixTime::now();
         if let Some(worse) = worse(&current.findings(now), new.findings(now)) {
             tried.again_unix_s = new.identity.dates.next_beginning(now);
             return Err(worse.into_error());
         }
         self.current.store(Arc::new(new));
         Ok(true)
+    }
+
+    /// From now on handshakes admit these certificates, too, whatever CA they have: switches of the configuration pin them.
+    pub fn pin(&self, pins: BTreeSet<Fingerprint>) {
+        self.later_pins.store(Arc::new(pins));
     }
 
     /// What is wrong, or soon will be, with the own chain and with the CAs of the peers.
@@ -219,14 +230,14 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(peers: Peers, settings: &Settings, files: &Files) -> Result<Self, TlsError> {
+    fn new(peers: Peers, settings: &Settings, files: &Files, later_pins: &Arc<LaterPins>) -> Result<Self, TlsError> {
         // By name: if another crate enables the second provider of rustls, the default panics.
         let provider = Arc::new(ring::default_provider());
         let loaded = Self {
             settings: settings.clone(),
             digest: files.own_digest(),
             identity: Arc::new(Identity::load(settings, files, &provider, Uses::of(peers))?),
-            verifier: Arc::new(Verifier::load(peers, settings, files, &provider)?),
+            verifier: Arc::new(Verifier::load(peers, settings, files, (&provider, later_pins))?),
             provider,
         };
         loaded.server().map_err(|refusal| {

@@ -1,7 +1,9 @@
 //! Verification of client certificates.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::server::WebPkiClientVerifier;
@@ -30,18 +32,23 @@ pub(super) struct Verifier {
     crls: Crls,
     allow_x509_v1: bool,
     pins: Vec<Fingerprint>,
+    /// Those of a configuration that came later.
+    later_pins: Arc<LaterPins>,
     algorithms: WebPkiSupportedAlgorithms,
     peers: Peers,
     /// Of the authorities.
     pub(super) dates: Dated,
 }
 
+/// Pins that can change without a reload.
+pub(super) type LaterPins = ArcSwap<BTreeSet<Fingerprint>>;
+
 impl Verifier {
     pub(super) fn load(
         peers: Peers,
         settings: &Settings,
         files: &Files,
-        provider: &Arc<CryptoProvider>,
+        (provider, later_pins): (&Arc<CryptoProvider>, &Arc<LaterPins>),
     ) -> Result<Self, TlsError> {
         let authorities = files::certificates(CA, &settings.ca, &files.ca)?;
         let algorithms = provider.signature_verification_algorithms;
@@ -68,6 +75,7 @@ impl Verifier {
             crls,
             allow_x509_v1: settings.allow_x509_v1,
             pins: settings.pins.clone(),
+            later_pins: Arc::clone(later_pins),
             algorithms,
         })
     }
@@ -98,17 +106,25 @@ impl Verifier {
         }
         explain::own_key(certificate)?;
         // A pin names one certificate, and replaces the checks of issuer, signature and dates.
-        if self.pins.contains(&x509::fingerprint(der)) {
+        if self.is_pinned(der) {
             return Ok(());
         }
         self.judge_chain(der, certificate, intermediates, now)
     }
 
+    fn is_pinned(&self, der: &CertificateDer<'_>) -> bool {
+        let shown = x509::fingerprint(der);
+        self.pins.contains(&shown) || self.later_pins.load().contains(&shown)
+    }
+
+    fn has_pins(&self) -> bool {
+        !self.pins.is_empty() || !self.later_pins.load().is_empty()
+    }
+
     /// Whether a certificate that was accepted owes that to its pin: no CA vouches for its names.
     pub(super) fn relies_on_pin(&self, der: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
         let vouched = |certificate| self.judge_chain(der, &certificate, intermediates, UnixTime::now());
-        self.pins.contains(&x509::fingerprint(der))
-            && x509::parse(der).map(vouched).is_none_or(|judged| judged.is_err())
+        self.is_pinned(der) && x509::parse(der).map(vouched).is_none_or(|judged| judged.is_err())
     }
 
     fn judge_chain(
@@ -170,9 +186,9 @@ impl Witness {
 impl ClientCertVerifier for Witness {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         // Empty if certificates are pinned: a client sends no certificate if its CA is not in the list.
-        match self.verifier.pins.is_empty() {
-            true => self.verifier.webpki.root_hint_subjects(),
-            false => &[],
+        match self.verifier.has_pins() {
+            false => self.verifier.webpki.root_hint_subjects(),
+            true => &[],
         }
     }
 
