@@ -1,6 +1,7 @@
 //! A switch whose own tunnel ends are not the configured one is managed, and that is reported.
 
 use std::fmt::Display;
+use std::net::Ipv4Addr;
 
 use serde_json::json;
 use tandem_core::ConnId;
