@@ -24,7 +24,7 @@ macro_rules! mutants {
                 match self { $(Self::$mutant => $name,)* }
             }
 
-            /// The check that must find it: "S1" to "S10", "sequence", "cause", or "L" for convergence once the faults are over.
+            /// The check that must find it: "S1" to "S10", "sequence", "moves", "rest", "cause", or "L" for convergence once the faults are over.
             pub const fn caught_by(self) -> &'static str {
                 match self { $(Self::$mutant => $check,)* }
             }
@@ -104,6 +104,14 @@ mutants! {
         "What another program undoes is written again at once, as often as it happens.";
     KeepaliveForgotten = "keepalive-forgotten", "cause",
         "An end of an XMPP stream sends no keepalive: where no route changes, sessions end every 90 s.";
+    MovesNotRaised = "moves-not-raised", "sequence",
+        "A MAC that moves keeps the sequence that it has in its new place: the old place may win everywhere.";
+    LowerSequenceWins = "lower-sequence-wins", "moves",
+        "A control node prefers the path with the lower sequence: a MAC stays where it was.";
+    CopyOutlivesMove = "copy-outlives-move", "moves",
+        "A copy is held although a path to another tunnel end has arrived.";
+    SequencesNeverForgotten = "sequences-never-forgotten", "rest",
+        "The sequence of a route that went is remembered for ever: memory grows with each MAC that there ever was.";
 }
 
 impl fmt::Display for Mutant {

@@ -6,7 +6,7 @@
 use crate::configuration::SessionOptions;
 
 /// Which bug is planted in a part of a session. In a plain build there is none, and this takes no room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Planted {
     #[cfg(feature = "mutants")]
     mutant: Option<crate::mutant::Mutant>,

@@ -166,6 +166,13 @@ pub fn tables(plan: &Plan) -> Duration {
     broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows + routes(plan)
 }
 
+/// The longest time that anything is remembered when nothing happens any more: copies, and then the sequences of their
+/// routes, by a clock that is a tenth slow, after everything has converged.
+pub fn rest(plan: &Plan) -> Duration {
+    let memory = plan.agent.stale_hold.duration() + tandem_core::bounds::SEQUENCE_MEMORY;
+    convergence(plan) + memory * 11 / 10
+}
+
 /// S6: how long a MAC may be missing at a consumer that the owner of its switch reaches: the whole path of S4, counted
 /// while there is an owner and a way.
 pub fn missing(plan: &Plan) -> Duration {
@@ -175,6 +182,16 @@ pub fn missing(plan: &Plan) -> Duration {
 /// S6, with hold: how long a copy may take to reach every reachable consumer. A fault does not add to it.
 pub fn copies(plan: &Plan) -> Duration {
     round_trip(plan) * 20 + SECOND
+}
+
+/// From a move to paths that lead to the new place, at every node that its owner reaches.
+pub fn moves(plan: &Plan) -> Duration {
+    copies(plan)
+}
+
+/// From a move to remote rows that lead to the new place, on every switch whose owner is reached: the paths, then S2.
+pub fn moved_rows(plan: &Plan) -> Duration {
+    moves(plan) + broadcast(plan)
 }
 
 /// What [`ATTEMPTS`](tandem_core::bounds::ATTEMPTS) attempts may wait for each other.

@@ -347,6 +347,14 @@ pub fn learned(world: &World, server: &Switch) -> BTreeMap<(Uuid, Mac), Ipv4Addr
     rows.collect()
 }
 
+/// Where the remote rows of a switch lead, in networks of ours.
+pub fn remote(server: &Switch) -> impl Iterator<Item = ((Uuid, Mac), Ipv4Addr)> {
+    let database = Database::read(server);
+    let rows: Vec<_> = database.rows_of("Ucast_Macs_Remote").collect();
+    rows.into_iter()
+        .filter_map(move |(network, row)| Some(((network, mac(row)?), database.tunnel_ends(row).next()?)))
+}
+
 /// The broadcast rows of every wanted logical switch that is there.
 pub fn broadcast<'a>(world: &World, server: &'a Switch) -> BTreeMap<Uuid, Vec<BroadcastRow<'a>>> {
     let mut database = Database::read(server);

@@ -8,7 +8,7 @@ use tandem_core::Time;
 
 use crate::absence::Times;
 use crate::bounds;
-use crate::check::{Judges, Violation};
+use crate::check::{Judges, Memories, Violation};
 use crate::failover::{Failover, Stopwatch};
 use crate::model::{self, Pending};
 use crate::plan::Plan;
@@ -45,14 +45,27 @@ pub struct Run {
     last_entry: u64,
     /// When it was looked last at what has not converged.
     pending_at: Time,
+    /// What programs that had done a lot remembered at rest; they have been started anew since.
+    used: Option<Memories>,
     phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    Safety { until: Time },
-    Liveness { until: Time },
-    Over { converged: Option<Time> },
+    Safety {
+        until: Time,
+    },
+    Liveness {
+        until: Time,
+    },
+    /// Everything has converged, and was withdrawn.
+    Rest {
+        until: Time,
+        converged: Time,
+    },
+    Over {
+        converged: Option<Time>,
+    },
 }
 
 /// The result of a run.
@@ -100,6 +113,7 @@ impl Run {
             excused: 0,
             last_entry: 0,
             pending_at: Time::ORIGIN,
+            used: None,
             phase: Phase::Safety {
                 until: Time::from_micros(world.plan().duration.as_micros()),
             },
@@ -117,10 +131,12 @@ impl Run {
     pub fn step(&mut self, observe: &mut dyn FnMut(&Entry)) -> bool {
         match self.phase {
             Phase::Over { .. } => return false,
-            Phase::Safety { until } | Phase::Liveness { until } if self.next_at().is_none_or(|at| at > until) => {
+            Phase::Safety { until } | Phase::Liveness { until } | Phase::Rest { until, .. }
+                if self.next_at().is_none_or(|at| at > until) =>
+            {
                 self.phase_ends(until);
             }
-            Phase::Safety { .. } | Phase::Liveness { .. } => {
+            Phase::Safety { .. } | Phase::Liveness { .. } | Phase::Rest { .. } => {
                 let due = self.judges.due();
                 if due.is_some_and(|due| self.world.next_at().is_none_or(|at| due < at)) {
                     self.world.pass_to(due.unwrap_or_default());
@@ -190,9 +206,7 @@ impl Run {
                 && now.since(self.pending_at) >= PENDING_EVERY
                 && self.is_converged()
             {
-                self.phase = Phase::Over {
-                    converged: Some(self.world.now()),
-                };
+                self.converged();
             }
         }
     }
@@ -206,20 +220,59 @@ impl Run {
                 self.phase = Phase::Liveness { until };
             }
             Phase::Liveness { .. } => {
-                let pending = self.pending();
-                let objects: BTreeSet<String> = pending.iter().flat_map(|pending| pending.objects.clone()).collect();
-                let violation = Violation {
-                    check: "L",
-                    at: self.world.now(),
-                    entry: self.last_entry,
-                    objects,
-                    what: format!("the healed core has not converged: {}", sentence(&pending)),
-                };
-                self.found(vec![violation]);
+                self.not_converged();
                 self.phase = Phase::Over { converged: None };
             }
+            Phase::Rest { until, converged } => self.rest_ends(until, converged),
             Phase::Over { .. } => {}
         }
+    }
+
+    /// The healed core has converged: the run is over, or everything is withdrawn.
+    fn converged(&mut self) {
+        let converged = self.world.now();
+        if !self.world.plan().judgement.rest {
+            self.phase = Phase::Over {
+                converged: Some(converged),
+            };
+            return;
+        }
+        self.world.withdraw_everything();
+        let until = converged + bounds::rest(self.world.plan());
+        self.phase = Phase::Rest { until, converged };
+    }
+
+    /// What is remembered after a rest is compared with what is remembered after a restart and a rest.
+    fn rest_ends(&mut self, until: Time, converged: Time) {
+        self.world.pass_to(until);
+        self.phase = Phase::Over {
+            converged: Some(converged),
+        };
+        if !self.is_converged() {
+            return self.not_converged();
+        }
+        let memories = Memories::of(&self.world);
+        if let Some(used) = self.used.take() {
+            let found = used.beyond(&memories, &self.world, self.last_entry);
+            return self.found(found);
+        }
+        self.used = Some(memories);
+        self.world.restart_programs();
+        let until = until + bounds::rest(self.world.plan());
+        self.phase = Phase::Rest { until, converged };
+    }
+
+    fn not_converged(&mut self) {
+        let pending = self.pending();
+        let objects: BTreeSet<String> = pending.iter().flat_map(|pending| pending.objects.clone()).collect();
+        let violation = Violation {
+            check: "L",
+            at: self.world.now(),
+            entry: self.last_entry,
+            objects,
+            what: format!("the healed core has not converged: {}", sentence(&pending)),
+        };
+        self.found(vec![violation]);
     }
 
     fn is_converged(&mut self) -> bool {
@@ -242,6 +295,11 @@ impl Run {
     }
 
     fn found(&mut self, found: Vec<Violation>) {
+        // That every program was started anew, no fault explains.
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|it| self.used.is_none() || it.check != "cause")
+            .collect();
         let excuses = &self.world.plan().judgement.excuse;
         let (excused, found): (Vec<_>, Vec<_>) = found
             .into_iter()
@@ -261,6 +319,7 @@ impl Run {
         let healed_at = plan.duration.as_micros();
         let converged = match self.phase {
             Phase::Over { converged } => converged,
+            Phase::Rest { converged, .. } => Some(converged),
             Phase::Safety { .. } | Phase::Liveness { .. } => None,
         };
         let (plan, seed) = (plan.name.clone(), plan.seed);

@@ -73,6 +73,9 @@ fn story(mutant: Mutant) -> Story {
         Mutant::SwitchNotIdentified => a_box_has_the_name_of_a_switch,
         Mutant::RepairsNotSlowed => another_program_undoes_what_is_written,
         Mutant::KeepaliveForgotten => nothing_happens,
+        Mutant::MovesNotRaised | Mutant::LowerSequenceWins => macs_travel,
+        Mutant::CopyOutlivesMove => a_host_leaves_a_switch_that_is_away,
+        Mutant::SequencesNeverForgotten => macs_travel_and_everything_rests,
     }
 }
 
@@ -301,6 +304,15 @@ fn an_agent_loses_its_control_nodes(mutant: Option<Mutant>) -> bool {
 
 fn macs_travel(mutant: Option<Mutant>) -> bool {
     goes_wrong(mutant, include_str!("../../scenarios/mac-travels.toml"))
+}
+
+fn a_host_leaves_a_switch_that_is_away(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/mac-leaves-a-dark-switch.toml"))
+}
+
+fn macs_travel_and_everything_rests(mutant: Option<Mutant>) -> bool {
+    let text = include_str!("../../scenarios/mac-travels.toml");
+    goes_wrong(mutant, &format!("{text}\n[judgement]\nrest = true\n"))
 }
 
 fn one_agent_reads_slowly(mutant: Option<Mutant>) -> bool {

@@ -203,8 +203,10 @@ fn the_example_of_the_page_is_a_plan() {
 fn vocabulary() -> BTreeSet<String> {
     let mut full = Plan::of_seed(0);
     full.switch.max_backoff = Some(Span::seconds(1));
+    full.switch.drops_moved = true;
     full.switch.inactivity_probe = Some(Span::seconds(1));
     full.judgement = Judgement {
+        rest: true,
         converge: Some(Span::seconds(1)),
         excuse: vec!["S2".into()],
         must_fail: Some("L".into()),

@@ -46,7 +46,7 @@ struct Remembered {
 
 impl Adverts {
     /// A switch has learned a MAC just now. `paths` are the known paths; `best` is the best of them, to be beaten if it
-    /// leads elsewhere.
+    /// leads elsewhere. So is what is remembered of other places: their rows are exported again by the next owner.
     pub(super) fn on_learned(
         &mut self,
         route: Route,
@@ -59,7 +59,10 @@ impl Adverts {
         let left = before
             .filter(|before| before.vtep != vtep)
             .map(|before| before.sequence);
-        let beaten = elsewhere.max(left).map(|sequence| sequence.saturating_add(1));
+        let beaten = elsewhere
+            .max(left)
+            .max(self.remembered_elsewhere(route))
+            .map(|sequence| sequence.saturating_add(1));
         let sequence = self.kept(route, paths).max(beaten.unwrap_or(FIRST));
         self.advertise(route, sequence)
     }
@@ -78,6 +81,14 @@ impl Adverts {
             .filter(|before| before.vtep == route.vtep)
             .map(|before| before.sequence);
         here.chain(remembered).chain(stayed).max().unwrap_or(FIRST)
+    }
+
+    /// The highest sequence that is remembered of a MAC at other tunnel ends.
+    fn remembered_elsewhere(&self, Route { network, mac, vtep }: Route) -> Option<u32> {
+        let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST];
+        let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
+        let elsewhere = self.remembered.range(from..=to).filter(|(route, _)| route.vtep != vtep);
+        elsewhere.map(|(_, remembered)| remembered.sequence).max()
     }
 
     fn advertise(&mut self, Route { network, mac, vtep }: Route, sequence: u32) -> Advert {
@@ -186,6 +197,20 @@ mod tests {
         assert_eq!(learned(&mut Adverts::default(), &[path(THEIRS, 3)]), 4);
         let both = [path(OURS, 2), path(THEIRS, 3)];
         assert_eq!(learned(&mut Adverts::default(), &both), 4);
+    }
+
+    #[test]
+    fn a_mac_that_comes_from_a_place_without_an_owner_beats_what_is_remembered_of_it() {
+        let mut adverts = Adverts::default();
+        let there = Route { vtep: THEIRS, ..ROUTE };
+        adverts.remember(Time::ORIGIN, there, 3);
+        let first = learned(&mut adverts, &[]);
+        assert_eq!(
+            first, 4,
+            "the old row is still there, and a new owner will export it with 3"
+        );
+        adverts.on_withdrawn(Time::ORIGIN, ROUTE.network, ROUTE.mac);
+        assert_eq!(learned(&mut adverts, &[]), first, "it has not moved");
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl Exports {
         self.by_generation.get(&generation).map_or(0, BTreeSet::len)
     }
 
+    /// The tunnel end at which a session exports a MAC.
+    pub(super) fn place_of(&self, generation: Generation, network: Uuid, mac: Mac) -> Option<Ipv4Addr> {
+        let ends = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST];
+        let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
+        let routes = self.by_generation.get(&generation)?;
+        routes.range(from..=to).next().map(|route| route.vtep)
+    }
+
     /// A session exports a route.
     pub(super) fn on_exported(&mut self, generation: Generation, route: Route) {
         if self.by_generation.entry(generation).or_default().insert(route) {

@@ -13,6 +13,7 @@ use crate::bounds::{LOOKS_PER_STEP, WITHDRAWAL_SKEW};
 use crate::event::Route;
 use crate::evpn::STALE_PREFERENCE;
 use crate::ids::{Mac, Uuid};
+use crate::planted::Planted;
 use crate::time::Time;
 
 /// The service of a switch, by either agent of the pair.
@@ -49,6 +50,7 @@ pub(crate) struct Hold {
     awaited: BTreeSet<Route>,
     /// More copies were held for long enough than the last step has removed.
     has_expired: bool,
+    planted: Planted,
 }
 
 /// The routes that are no longer held, or are held from now on.
@@ -81,7 +83,13 @@ impl Hold {
             broadcasts: BTreeMap::new(),
             awaited: BTreeSet::new(),
             has_expired: false,
+            planted: Planted::default(),
         }
+    }
+
+    /// The same, with a planted bug.
+    pub(crate) fn with(self, planted: Planted) -> Self {
+        Self { planted, ..self }
     }
 
     /// Our sessions are about to end: from now on it counts whether another agent advertises what is ours.
@@ -152,7 +160,7 @@ impl Hold {
                     orphaned_at: None,
                 }),
                 // It is elsewhere now.
-                (None, Some(_)) if !real.is_empty() => None,
+                (None, Some(_)) if !real.is_empty() && !planted!(self.planted, CopyOutlivesMove) => None,
                 (None, Some(copied)) => Some(Copied {
                     orphaned_at: copied.orphaned_at.or(Some(now)),
                     ..copied

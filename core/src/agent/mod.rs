@@ -285,9 +285,14 @@ impl Agent {
             }
             Notice::Confirmed { deletions, networks } => self.on_confirmed(conn, deletions, &networks),
             Notice::Exported(route) => {
+                let before = self.exports.place_of(generation, route.network, route.mac);
                 self.exports.on_exported(generation, route);
                 let audited = self.sessions.get(conn).is_some_and(SessionRecord::is_audited);
-                let change = if audited { Change::Learned } else { Change::Inherited };
+                let change = match before {
+                    _ if !audited => Change::Inherited,
+                    Some(vtep) => Change::Relocated(vtep),
+                    None => Change::Learned,
+                };
                 self.advertise(now, route, change);
             }
             Notice::Withdrawn(route) => {

@@ -50,6 +50,15 @@ pub(super) fn order(one: (&Source, &Path), other: (&Source, &Path)) -> Ordering 
     decide(one, other).map_or(Ordering::Equal, |(_, order)| order)
 }
 
+/// The order of a planted bug: the lower sequence is the better.
+pub(super) fn order_by_age(one: (&Source, &Path), other: (&Source, &Path)) -> Ordering {
+    match decide(one, other) {
+        Some((Rule::Sequence, order)) => order.reverse(),
+        Some((_, order)) => order,
+        None => Ordering::Equal,
+    }
+}
+
 /// Whether both are to be reflected, if one is.
 pub(super) fn equally_good(one: (&Source, &Path), other: (&Source, &Path)) -> bool {
     decide(one, other).is_none_or(|(rule, _)| rule > Rule::Med)

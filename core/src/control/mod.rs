@@ -151,6 +151,7 @@ impl ControlNode {
     #[must_use]
     pub fn with_mutant(mut self, mutant: Option<crate::mutant::Mutant>) -> Self {
         self.mutant = mutant;
+        self.rib.plant(mutant);
         self
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Rib {
     removals: VecDeque<Removal>,
     /// Instances in which something changed of which their subscribers were not notified.
     changed: DirtySet<InstanceName>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 /// Routes that a client published into an instance that it has left.
@@ -36,6 +38,12 @@ struct Removal {
 }
 
 impl Rib {
+    /// A planted bug of the tables.
+    #[cfg(feature = "mutants")]
+    pub(super) fn plant(&mut self, mutant: Option<crate::mutant::Mutant>) {
+        self.mutant = mutant;
+    }
+
     pub(super) fn get(&self, name: &InstanceName) -> Option<&Instance> {
         self.instances.get(name)
     }
@@ -82,6 +90,11 @@ impl Rib {
         outputs: &mut Outputs,
     ) {
         let instance = self.instances.get_mut(name);
+        #[cfg(feature = "mutants")]
+        let instance = instance.map(|it| {
+            it.table.mutant = self.mutant;
+            it
+        });
         let outcome = instance.and_then(|it| it.insert(key, source, path));
         self.report(name, key, outcome, outputs);
     }

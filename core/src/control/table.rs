@@ -21,6 +21,8 @@ pub(super) struct Table {
     log: BTreeMap<u64, Key>,
     /// The versions at which routes were removed that some subscriber may still hold.
     gone: BTreeSet<u64>,
+    #[cfg(feature = "mutants")]
+    pub(super) mutant: Option<crate::mutant::Mutant>,
 }
 
 type Paths = SmallVec<[(Source, Arc<Path>); 1]>;
@@ -70,10 +72,15 @@ impl Table {
 
     /// The source has this path of the route from now on. Answers what that means for subscribers.
     pub(super) fn insert(&mut self, key: Key, source: Source, path: Arc<Path>) -> Option<Outcome> {
+        let order = if planted!(self, LowerSequenceWins) {
+            best_path::order_by_age
+        } else {
+            best_path::order
+        };
         self.change(key, |paths| {
             paths.retain(|(other, _)| *other != source);
             let new = (&source, &*path);
-            let at = paths.partition_point(|(source, path)| best_path::order((source, path), new).is_lt());
+            let at = paths.partition_point(|(source, path)| order((source, path), new).is_lt());
             paths.insert(at, (source, path));
         })
     }
@@ -126,6 +133,11 @@ impl Table {
             }
         }
         at_most
+    }
+
+    #[cfg(feature = "mutants")]
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
+        self.mutant
     }
 
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Paths)) -> Option<Outcome> {

@@ -28,8 +28,10 @@ pub(super) struct Exporter {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Learned {
     vteps: BTreeSet<Ipv4Addr>,
-    /// Every locator that the rows name has arrived.
+    /// Every locator that the rows name has arrived, and a route can name it.
     placed: bool,
+    /// A locator that a row names has not arrived.
+    awaited: bool,
 }
 
 /// The change of the exported routes of a MAC.
@@ -81,6 +83,10 @@ impl Exporter {
             self.unplaced.unmark(&(network, mac));
         } else {
             self.unplaced.mark((network, mac));
+        }
+        // Where the MAC is will be known in a moment: a switch whose tunnel end changes has not lost its MACs.
+        if learned.awaited && learned.vteps.is_empty() {
+            return Changes::default();
         }
         let all = route(network, mac, Ipv4Addr::UNSPECIFIED)..=route(network, mac, Ipv4Addr::BROADCAST);
         let before = self.exported.range(all);
@@ -136,6 +142,7 @@ impl Learned {
         let nowhere = |placed| Self {
             vteps: BTreeSet::new(),
             placed,
+            awaited: false,
         };
         let Some((row, network)) = row.zip(desired.network(network)) else {
             return nowhere(true);
@@ -144,7 +151,7 @@ impl Learned {
             return nowhere(replica.ucast_local.rows_of(row, mac).is_empty());
         }
         let locators = &replica.locators;
-        let mut placed = true;
+        let (mut placed, mut awaited) = (true, false);
         let vteps: BTreeSet<Ipv4Addr> = if mac == Mac::BROADCAST {
             let rows = replica.mcast_local.rows_of(row);
             let sets = rows
@@ -155,11 +162,13 @@ impl Learned {
         } else {
             let rows = replica.ucast_local.rows_of(row, mac).iter().rev();
             let entries = rows.filter_map(|row| replica.ucast_local.row(*row));
-            let vteps = entries.map(|entry| locators.learned_at(entry.locator?, network.vni));
+            let named = entries.map(|entry| entry.locator);
+            let named = named.inspect(|it| awaited |= it.is_some_and(|locator| !locators.has_arrived(locator)));
+            let vteps = named.map(|locator| locators.learned_at(locator?, network.vni));
             let mut vteps = vteps.inspect(|vtep| placed &= vtep.is_some()).flatten();
             vteps.next().into_iter().collect()
         };
-        Self { vteps, placed }
+        Self { vteps, placed, awaited }
     }
 }
 
@@ -187,6 +196,7 @@ mod tests {
         Learned {
             vteps: vteps.iter().map(|n| Ipv4Addr::new(10, 0, 0, *n)).collect(),
             placed: true,
+            awaited: false,
         }
     }
 
@@ -207,6 +217,7 @@ mod tests {
         let nowhere = Learned {
             vteps: BTreeSet::new(),
             placed: false,
+            awaited: true,
         };
         assert_eq!(
             exporter.export(&permit(), NETWORK, mac(1), &nowhere),
@@ -226,6 +237,7 @@ mod tests {
         let nowhere = |placed| Learned {
             vteps: BTreeSet::new(),
             placed,
+            awaited: !placed,
         };
         for n in 1..=2 {
             exporter.export(&permit(), NETWORK, mac(n), &nowhere(false));
@@ -235,6 +247,29 @@ mod tests {
         assert_eq!(unplaced(&exporter), [mac(2)]);
         exporter.export(&permit(), NETWORK, mac(2), &nowhere(true));
         assert_eq!(unplaced(&exporter), []);
+    }
+
+    #[test]
+    fn a_mac_whose_new_locator_has_not_arrived_stays_where_it_was() {
+        let mut exporter = exporter();
+        exporter.export(&permit(), NETWORK, mac(1), &learned(&[1]));
+        let awaited = Learned {
+            placed: false,
+            awaited: true,
+            ..learned(&[])
+        };
+        assert_eq!(
+            exporter.export(&permit(), NETWORK, mac(1), &awaited),
+            Changes::default()
+        );
+        let changes = exporter.export(&permit(), NETWORK, mac(1), &learned(&[2]));
+        assert_eq!((changes.withdrawn.len(), changes.exported.len()), (1, 1), "in one step");
+        let other_kind = Learned {
+            awaited: false,
+            ..awaited
+        };
+        let changes = exporter.export(&permit(), NETWORK, mac(1), &other_kind);
+        assert_eq!(changes.withdrawn.len(), 1, "no route can name that locator");
     }
 
     #[test]

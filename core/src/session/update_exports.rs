@@ -11,13 +11,14 @@ impl Session {
         let Some(permit) = self.lease.permit() else { return };
         let learned = Learned::of(&self.replica, &self.desired, network, mac);
         let changes = self.exporter.export(&permit, network, mac, &learned);
-        for route in changes.withdrawn {
-            self.report(What::Withdrawn(route));
-            self.wire.notify(Notice::Withdrawn(route));
-        }
+        // In this order, so that the agent sees that a row went along with the tunnel end of its switch.
         for route in changes.exported {
             self.report(What::Exported(route));
             self.wire.notify(Notice::Exported(route));
+        }
+        for route in changes.withdrawn {
+            self.report(What::Withdrawn(route));
+            self.wire.notify(Notice::Withdrawn(route));
         }
     }
 }

@@ -13,11 +13,14 @@ mod foreign;
 mod identity;
 mod keepalive;
 mod late;
+mod learned;
 mod lock;
 mod loudness;
 mod missing;
+mod moves;
 mod overdue;
 mod reach;
+mod rest;
 mod routes;
 mod sequence;
 mod sizes;
@@ -37,6 +40,8 @@ use tandem_core::Time;
 use crate::switch::Commit;
 use crate::world::World;
 use crate::world::log::Entry;
+
+pub use rest::Memories;
 
 use contract::{Check, Findings, Scene};
 use ways::Ways;
@@ -70,6 +75,7 @@ pub struct Judges {
     sizes: sizes::Sizes,
     missing: missing::Missing,
     copies: copies::Copies,
+    moves: moves::Moves,
     foreign: foreign::Foreign,
     identity: identity::Identity,
     fights: fights::Fights,
@@ -108,7 +114,7 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 16] = [
+        let checks: [&dyn Check; 17] = [
             &self.lock,
             &self.brake,
             &self.broadcast,
@@ -120,6 +126,7 @@ impl Judges {
             &self.sizes,
             &self.missing,
             &self.copies,
+            &self.moves,
             &self.foreign,
             &self.identity,
             &self.fights,
@@ -135,7 +142,7 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 16] = [
+        let checks: [&mut dyn Check; 17] = [
             &mut self.lock,
             &mut self.brake,
             &mut self.broadcast,
@@ -147,6 +154,7 @@ impl Judges {
             &mut self.sizes,
             &mut self.missing,
             &mut self.copies,
+            &mut self.moves,
             &mut self.foreign,
             &mut self.identity,
             &mut self.fights,

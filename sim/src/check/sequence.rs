@@ -1,17 +1,19 @@
-//! Only moves raise the sequence of a MAC: an agent that raised it at every takeover would soon see it frozen
-//! elsewhere.
+//! Moves raise the sequence of a MAC, and nothing else does: an agent that raised it at every takeover would soon see it
+//! frozen elsewhere, and one that never raised it would see the old place win.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use tandem_core::agent::uplinks;
 use tandem_core::event::{Route, What};
 use tandem_core::{Mac, Uuid};
 
-use super::{Check, Findings, Scene};
+use super::learned::Audited;
+use super::{Check, Findings, Scene, learned};
 use crate::host;
+use crate::switch::Commit;
 use crate::world::World;
-use crate::world::log::{ActorEvent, Entry};
+use crate::world::log::{ActorEvent, Entry, WorldEvent};
 
 /// The sequence of a MAC that has never moved.
 const FIRST: u32 = 1;
@@ -20,6 +22,9 @@ const FIRST: u32 = 1;
 pub(super) struct Sequence {
     /// Where each MAC was exported last, and how often that was another place than before.
     places: BTreeMap<(Uuid, Mac), (Ipv4Addr, u32)>,
+    /// What switches have learned, and no agent has exported yet.
+    learned: BTreeSet<Route>,
+    audited: Audited,
 }
 
 impl Check for Sequence {
@@ -30,16 +35,32 @@ impl Check for Sequence {
     fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         match &entry.event {
             ActorEvent::Agent(host::Event::Session(event)) => {
+                self.audited.on_event(&entry.node, event);
                 if let What::Exported(route) = &event.what {
                     self.exported(route);
+                    if self.learned.remove(route) && self.audited.contains(&entry.node, event.conn) {
+                        is_raised(&entry.node, route, world, found);
+                    }
                 }
             }
             ActorEvent::Agent(host::Event::Uplink(uplinks::What::Imported { network, mac, .. })) => {
                 self.imported(&entry.node, (*network, *mac), world, found);
             }
             ActorEvent::Agent(_) | ActorEvent::Switch(_) | ActorEvent::Proxy(_) | ActorEvent::Control(_) => {}
+            ActorEvent::World(WorldEvent::Started { node }) => self.audited.forget(node),
             ActorEvent::Vip(_) | ActorEvent::VRouter(_) | ActorEvent::World(_) => {}
             ActorEvent::Thief(_) | ActorEvent::Intruder(_) => {}
+        }
+    }
+
+    fn on_commit(&mut self, switch: &str, commit: &Commit, Scene { world, .. }: Scene<'_>, _: &mut Findings) {
+        if world.plan().topology.control_nodes == 0 {
+            return;
+        }
+        if let Some(view) = world.switches().find(|view| view.name == switch) {
+            let vtep = view.tunnel_ip;
+            let learned = learned::by(commit, view).map(|(network, mac)| Route { network, mac, vtep });
+            self.learned.extend(learned);
         }
     }
 }
@@ -68,5 +89,26 @@ impl Sequence {
             );
             found.add([format!("{mac} in {network}")], what);
         }
+    }
+}
+
+/// A MAC that a switch has just learned beats the path to another tunnel end that its agent knows.
+fn is_raised(node: &str, route: &Route, world: &World, found: &mut Findings) {
+    let Route { network, mac, vtep } = *route;
+    let agent = world.agents().find(|agent| agent.name == node);
+    let Some(uplinks) = agent.and_then(|agent| agent.host?.agent().uplinks()) else {
+        return;
+    };
+    let elsewhere = uplinks.fabric().best(network, mac).filter(|best| best.vtep != vtep);
+    let advert = uplinks.advert(network, mac).filter(|advert| advert.vtep == vtep);
+    if let Some((best, advert)) = elsewhere.zip(advert)
+        && advert.sequence <= best.sequence
+    {
+        let (ours, theirs) = (advert.sequence, best.sequence);
+        let what = format!(
+            "{node} exports {mac} in {network} with sequence {ours}, which moved here from {}, where it has {theirs}",
+            best.vtep
+        );
+        found.add([format!("{mac} in {network}")], what);
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use tandem_core::{ConnId, Uuid};
 
 use super::event::{Ended, Event};
+use super::moved;
 use super::reconnect::Reconnect;
 use super::remote::{Remote, Timers, Way, Written};
 use super::target::Target;
@@ -32,6 +33,9 @@ impl Device {
                 changed |= commit.changes.iter().any(names_remotes);
                 if !commit.changes.iter().all(is_status) {
                     self.report(Event::Committed((&commit).into()));
+                }
+                if self.options.follows_moved {
+                    moved::follow(&mut self.moved, &commit);
                 }
                 if self.options.keep_commits {
                     self.commits.push(commit);

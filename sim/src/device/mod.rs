@@ -12,6 +12,7 @@ mod connection;
 mod dialling;
 mod event;
 mod managers;
+mod moved;
 mod reconnect;
 mod remote;
 mod startup;
@@ -27,6 +28,7 @@ use serde_json::Value;
 use tandem_core::{ConnId, Deadline, Machine, Time};
 
 pub use event::{Committed, Ended, Event};
+pub use moved::Moved;
 pub use reconnect::{Action, Reconnect, State};
 pub use startup::{Manager, Physical, Startup};
 pub use target::{Target, TargetError};
@@ -83,6 +85,8 @@ pub struct Options {
     pub lock: String,
     /// Whether commits are kept for [`Device::take_commits`]. The caller then has to take them.
     pub keep_commits: bool,
+    /// Whether [`Device::take_moved`] is asked for the MACs that went elsewhere.
+    pub follows_moved: bool,
 }
 
 impl Options {
@@ -96,6 +100,7 @@ impl Options {
             certificate: Shown::Any,
             lock: "tandem".to_owned(),
             keep_commits: false,
+            follows_moved: false,
         }
     }
 }
@@ -113,6 +118,7 @@ pub struct Device {
     /// Whether the state of a connection may differ from its row.
     stale: bool,
     commits: Vec<Commit>,
+    moved: Moved,
     outputs: VecDeque<Output>,
     now: Time,
 }
@@ -186,6 +192,7 @@ impl Device {
             lock_holder: None,
             stale: false,
             commits: Vec::new(),
+            moved: Moved::new(),
             outputs: VecDeque::new(),
             now: Time::ORIGIN,
         };
@@ -197,6 +204,11 @@ impl Device {
     /// Its server, for observers.
     pub fn switch(&self) -> &Switch {
         &self.switch
+    }
+
+    /// The MACs whose remote row was written since this was asked last, if it is followed, and no later local one.
+    pub fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
     }
 
     /// Its server, for preparation. Its outputs follow with the next input.
@@ -254,6 +266,7 @@ impl Device {
     fn boot(&mut self, keeps_database: bool) {
         self.connections.clear();
         self.remotes.clear();
+        self.moved.clear();
         self.report(Event::Booted { keeps_database });
         self.switch.reboot(self.now, keeps_database);
         let startup = self.options.startup.operations(&self.switch);

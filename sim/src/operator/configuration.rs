@@ -215,6 +215,13 @@ impl Intent {
         Some(*vtep)
     }
 
+    /// No remote MAC is wanted any more.
+    pub fn withdraw_remote_macs(&mut self) {
+        for wanted in self.networks.values_mut() {
+            wanted.network.remote_macs.clear();
+        }
+    }
+
     /// A remote MAC comes, goes, or moves to another tunnel end.
     pub fn change_remote(&mut self, random: &mut ChaCha8Rng) {
         let Some(wanted) = self.networks.values_mut().choose(random) else {

@@ -38,6 +38,13 @@ pub fn forget(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     draft.finish()
 }
 
+/// Every MAC ages out.
+pub fn forget_all(switch: &Switch) -> Option<Value> {
+    let mut draft = Draft::on(switch);
+    ours(switch).for_each(|(row, ..)| draft.delete("Ucast_Macs_Local", row));
+    draft.finish()
+}
+
 /// A MAC shows up in another network, or with another IP address.
 pub fn roam(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
     let tunnel_end = view::own_tunnel_end(switch)?;
@@ -56,6 +63,21 @@ pub fn roam(switch: &Switch, random: &mut ChaCha8Rng) -> Option<Value> {
             appear(&mut draft, network, mac, tunnel_end, random);
         }
         None => draft.update("Ucast_Macs_Local", row, "ipaddr", &json!(address(random))),
+    }
+    draft.finish()
+}
+
+/// Drops its own rows of MACs that went elsewhere.
+pub fn drop_moved(switch: &Switch, moved: &BTreeSet<(Uuid, Mac)>) -> Option<Value> {
+    if moved.is_empty() {
+        return None;
+    }
+    let mut draft = Draft::default();
+    for (uuid, row) in switch.rows("Ucast_Macs_Local") {
+        let key = row.reference("logical_switch").zip(view::mac(row));
+        if key.is_some_and(|key| moved.contains(&key)) {
+            draft.delete("Ucast_Macs_Local", uuid);
+        }
     }
     draft.finish()
 }

@@ -5,8 +5,8 @@ use crate::socket::CheckKind;
 use crate::switch::SchemaVersion;
 
 /// The names that [`super::Judgement`] may use: the checks of a run, and `error` for an event of that level.
-pub const JUDGED: [&str; 13] = [
-    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "L", "sequence", "error",
+pub const JUDGED: [&str; 15] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "L", "sequence", "moves", "rest", "error",
 ];
 
 /// The oldest and the newest first, as [`SchemaVersion::ALL`].

@@ -143,13 +143,18 @@ fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) 
     )?;
     writeln!(
         f,
-        "databases  {}{} foreign logical switches, a dump takes {} us a row",
+        "databases  {}{} foreign logical switches, a dump takes {} us a row{}",
         match switch.model {
             ServerModel::Standalone => String::new(),
             model @ (ServerModel::Clustered | ServerModel::Relay) => format!("{model}, "),
         },
         switch.foreign,
-        switch.dump_us_per_row
+        switch.dump_us_per_row,
+        if switch.drops_moved {
+            ", moved MACs are dropped"
+        } else {
+            ""
+        }
     )
 }
 

@@ -171,6 +171,10 @@ pub struct Switch {
     pub certificates: bool,
     /// What the servers are, by their own word.
     pub model: ServerModel,
+    /// A switch that is given the remote row of a MAC drops its own local row of it; otherwise that stays until it ages
+    /// out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drops_moved: bool,
 }
 
 /// What goes on besides faults. Rates are events an hour of simulated time, of the whole world.
@@ -192,6 +196,9 @@ pub struct Judgement {
     /// The longest time that the healed core may take; without it, what the configured timers allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub converge: Option<Span>,
+    /// After convergence everything is withdrawn, and memories are compared with those of programs that were just started.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rest: bool,
     /// Checks whose violation is expected of this plan, such as `S2`; each must be explained in a comment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excuse: Vec<String>,
@@ -441,6 +448,7 @@ impl Default for Switch {
             foreign: 1,
             certificates: false,
             model: ServerModel::Standalone,
+            drops_moved: false,
         }
     }
 }

@@ -23,8 +23,14 @@ const STREAM: u64 = 0x706c_616e;
 /// Tables of the book and reports name earlier seeds: those keep their plans, and get no fault of a later kind.
 const LATER: u64 = 1001;
 
+/// One plan in so many rests at its end: that takes as long as the rest of the run.
+const RESTS: u64 = 10;
+
 /// The stream that faults of identity are drawn from.
 const IDENTITY: u64 = 0x6e61_6d65;
+
+/// The stream that what switches do with moved MACs is drawn from.
+const MOVES: u64 = 0x6d6f_7665;
 
 impl Plan {
     /// The plan of a seed: always the same one, and always one that [`Plan::check`] takes.
@@ -42,7 +48,10 @@ impl Plan {
             proxy: settings::proxy(&mut choices),
             workload: settings::workload(&topology, &mut choices),
             topology,
-            judgement: Judgement::default(),
+            judgement: Judgement {
+                rest: seed.is_multiple_of(RESTS),
+                ..Judgement::default()
+            },
             #[cfg(feature = "mutants")]
             mutant: None,
             faults: Vec::new(),
@@ -60,6 +69,7 @@ impl Plan {
         if seed >= LATER {
             identity::add(&mut plan, &mut Choices::of(seed, IDENTITY));
             later::add(&mut plan);
+            plan.switch.drops_moved = Choices::of(seed, MOVES).percent(50);
         }
         plan
     }

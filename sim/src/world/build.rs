@@ -78,6 +78,7 @@ fn empty(plan: &Plan, with_sessions: bool) -> World {
         active: Vec::new(),
         split: 0,
         healed: false,
+        lost: Vec::new(),
         cause: 0,
         entries: VecDeque::new(),
         entry_count: 0,
@@ -294,6 +295,7 @@ impl World {
         options.remotes = vec![format!("ptcp:{LOCAL_PORT}:{address}")];
         options.tls = Some(self.plan.agent.tls.duration());
         options.keep_commits = true;
+        options.follows_moved = plan.drops_moved;
         let mut device = Device::new(seed, options);
         device.local(Time::ORIGIN, foreign::furnish(name, plan.foreign));
         device

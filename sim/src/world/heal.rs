@@ -49,6 +49,7 @@ impl World {
             lost: names(&mut impaired.iter().copied()),
         };
         self.log_world(event);
+        self.lost = impaired;
         self.wake_checks();
         self.propagate();
     }

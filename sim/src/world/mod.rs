@@ -20,6 +20,7 @@ mod node;
 mod planned;
 mod process;
 mod reach;
+mod rest;
 mod view;
 mod workload;
 
@@ -64,6 +65,8 @@ pub struct World {
     /// How many faults keep the proxies from receiving each other's adverts.
     split: u32,
     healed: bool,
+    /// The nodes outside the core that are cut off since.
+    lost: Vec<HostId>,
     /// The event that led to what happens now.
     cause: u64,
     entries: VecDeque<Entry>,

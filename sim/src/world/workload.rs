@@ -74,13 +74,16 @@ impl World {
             };
             // What it does itself is a change again.
             node.changed = false;
-            let (wanted, networks) = (self.plan.topology.local_macs, self.plan.topology.networks);
+            let (wanted, networks) = (self.wanted_local_macs(), self.plan.topology.networks);
             let foreign = self.plan.switch.foreign;
             let Some(Process::Switch(device)) = self.program(switch, Part::Program) else {
                 continue;
             };
+            let moved = device.take_moved();
             let server = device.switch();
-            let cleared = firmware::unlearn(server).or_else(|| firmware::announce(server));
+            let cleared = firmware::drop_moved(server, &moved)
+                .or_else(|| firmware::unlearn(server))
+                .or_else(|| firmware::announce(server));
             let learned = server.rows("Ucast_Macs_Local").count();
             let wanted = wanted * networks + foreign;
             if cleared.is_some() {
@@ -88,6 +91,18 @@ impl World {
             } else if learned < wanted && !self.healed {
                 self.firmware_acts(switch, firmware::learn);
             }
+        }
+    }
+
+    /// The MACs that a switch learns of itself in each network. Where a MAC can be behind one switch only, half of the hosts
+    /// stay silent: otherwise switches would take them from each other for ever.
+    fn wanted_local_macs(&self) -> usize {
+        let topology = &self.plan.topology;
+        if self.plan.switch.drops_moved {
+            let most = usize::from(firmware::HOSTS) / 2 / topology.switches.max(1);
+            topology.local_macs.min(most)
+        } else {
+            topology.local_macs
         }
     }
 

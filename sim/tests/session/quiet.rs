@@ -165,6 +165,22 @@ fn more(one: &str, other: &str) -> String {
         .collect()
 }
 
+/// More MACs than are compared at once.
+#[test]
+fn a_session_that_waits_for_the_lock_forgets_what_differs_no_more() {
+    let wanted = |macs| Wanted::new().network(1, 5001).macs(1, macs);
+    let mut world = World::new();
+    let owner = world.manage(&wanted(1000).0);
+    let waiting = world.manage(&wanted(1000).agent_b().0);
+    let before = world.status(waiting).pending;
+    // The owner deletes the rows before the other agent has its configuration: there they are missing for a moment.
+    world.configure(owner, &wanted(0).0);
+    world.run();
+    world.configure(waiting, &wanted(0).agent_b().0);
+    world.run();
+    assert_eq!(world.status(waiting).pending, before);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -103,6 +103,8 @@ pub enum Change {
     Learned,
     /// The switch had learned it, at an unknown time, before our session was allowed to write.
     Inherited,
+    /// The switch has had it at this other tunnel end of its own, which changed.
+    Relocated(Ipv4Addr),
     /// The switch withdrew it.
     Withdrawn,
     /// The session that exported it ended.

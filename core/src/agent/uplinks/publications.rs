@@ -13,6 +13,7 @@ use crate::bounds::LINGER;
 use crate::event::Route;
 use crate::evpn::{InstanceName, Key, NextHop, PREFERENCE, Path, STALE_PREFERENCE};
 use crate::ids::{Mac, Uuid, Vni};
+use crate::planted::Planted;
 use crate::time::Time;
 
 /// The routes that every control node is to have.
@@ -41,7 +42,8 @@ impl Publications {
             mutant: options.session.mutant,
         };
         let factor = if planted!(publications, HoldProlonged) { 100 } else { 1 };
-        publications.hold = options.stale_hold.map(|lasts| Hold::new(lasts * factor));
+        let planted = Planted::of(&options.session);
+        publications.hold = options.stale_hold.map(|lasts| Hold::new(lasts * factor).with(planted));
         publications
     }
 
@@ -62,7 +64,9 @@ impl Publications {
 
     /// When the sequences of routes that went are to be forgotten.
     pub(super) fn forget_at(&self) -> Option<Time> {
-        self.adverts.forget_at()
+        self.adverts
+            .forget_at()
+            .filter(|_| !planted!(self, SequencesNeverForgotten))
     }
 
     /// Whether copies are left that have been held for long enough.
@@ -157,7 +161,17 @@ impl Publications {
             hold.on_withdrawn(&route);
         }
         let advert = self.adverts.of(network, mac).map(|advert| advert.vtep);
-        let learned = Some(vtep).filter(|_| change == Change::Learned);
+        let best = fabric.best(network, mac);
+        // A row that went along with the tunnel end of its switch is where the MAC is, unless that went elsewhere before.
+        let (follows, moved) = match change {
+            Change::Learned => (true, true),
+            Change::Relocated(from) => (
+                advert == Some(from),
+                best.is_none_or(|best| [from, vtep].contains(&best.vtep)),
+            ),
+            Change::Inherited | Change::Withdrawn | Change::SessionOver => (false, false),
+        };
+        let learned = Some(vtep).filter(|_| follows);
         let stayed = advert.filter(|vtep| vteps.contains(vtep));
         match learned.or(stayed).or_else(|| vteps.first().copied()) {
             None => self.adverts.on_withdrawn(now, network, mac),
@@ -167,8 +181,8 @@ impl Publications {
                 let paths = fabric.paths(network, mac);
                 // A row that stood there before may be older than the path elsewhere: only a MAC that was just learned
                 // beats that.
-                if change == Change::Learned {
-                    self.adverts.on_learned(route, fabric.best(network, mac), paths);
+                if follows && moved && !planted!(self, MovesNotRaised) {
+                    self.adverts.on_learned(route, best, paths);
                 } else {
                     self.adverts.on_inherited(route, paths);
                 }
@@ -237,7 +251,9 @@ impl Publications {
 
     /// Forgets old sequences, and copies that have been held for long enough. Returns the latter.
     pub(super) fn expire(&mut self, now: Time) -> Changed {
-        self.adverts.expire(now);
+        if !planted!(self, SequencesNeverForgotten) {
+            self.adverts.expire(now);
+        }
         self.hold.as_mut().map(|hold| hold.expire(now)).unwrap_or_default()
     }
 
@@ -351,6 +367,40 @@ mod tests {
         assert_eq!(publications.place(NETWORK, MAC).map(|(vtep, _)| vtep), Some(HERE));
         export(&mut publications, Change::Withdrawn, HERE, &[]);
         assert_eq!(publications.place(NETWORK, MAC), None);
+    }
+
+    #[test]
+    fn a_row_that_goes_along_with_the_tunnel_end_of_its_switch_beats_no_later_place() {
+        let other = Ipv4Addr::new(192, 0, 2, 9);
+        let route = |vtep| Route {
+            network: NETWORK,
+            mac: MAC,
+            vtep,
+        };
+        for (elsewhere, sequence) in [(None, 2), (Some(5), 1)] {
+            let mut publications = publications(None);
+            let mut fabric = Fabric::default();
+            export(&mut publications, Change::Learned, HERE, &[HERE]);
+            for (vtep, sequence) in [(HERE, Some(1)), (other, elsewhere)] {
+                let Some(sequence) = sequence else { continue };
+                let (preference, sticky) = (PREFERENCE, false);
+                let path = ReceivedPath {
+                    vtep,
+                    preference,
+                    sticky,
+                    sequence,
+                };
+                let inserted = fabric.insert(0, NETWORK, Key::of_mac(vni(), MAC), path);
+                inserted.expect("there is room");
+            }
+            for (change, vtep, vteps) in [
+                (Change::Relocated(HERE), THERE, &[HERE, THERE][..]),
+                (Change::Withdrawn, HERE, &[THERE]),
+            ] {
+                publications.on_exported(Time::ORIGIN, route(vtep), change, vteps, &fabric);
+            }
+            assert_eq!(publications.place(NETWORK, MAC), Some((THERE, sequence)));
+        }
     }
 
     #[test]

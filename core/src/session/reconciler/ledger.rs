@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::wait::Wait;
 use crate::bounds::{ATTEMPTS, QUARANTINE, RETRY_FIRST};
 use crate::event::{Lane, Object};
+use crate::ids::{Mac, Uuid};
 use crate::time::Time;
 
 /// Every object that may differ.
@@ -116,6 +117,19 @@ impl Ledger {
             State::Due { lane } if *lane == object.lane() => {}
             State::Due { .. } | State::Waiting { .. } => self.look_again(object),
         }
+    }
+
+    /// The first remote MAC of a network that is here and comes after another.
+    pub(super) fn next_mac(&self, network: Uuid, after: Option<Mac>) -> Option<Mac> {
+        let from = match after {
+            Some(mac) => Bound::Excluded(Object::Unicast(network, mac)),
+            None => Bound::Included(Object::Unicast(network, Mac([0; 6]))),
+        };
+        let to = Bound::Included(Object::Unicast(network, Mac::BROADCAST));
+        let (Object::Unicast(_, mac), _) = self.entries.range((from, to)).next()? else {
+            return None;
+        };
+        Some(*mac)
     }
 
     /// An object is as desired, whichever client made it so. One in flight stays until its answer comes.

@@ -100,12 +100,20 @@ impl Reconciler {
         self.audit.mark(network);
     }
 
-    /// The next MAC to compare. The two functions answer the next remote or local MAC of a network after another.
+    /// The next MAC to compare. The two functions answer the next remote or local MAC of a network after another. What was
+    /// marked is compared, too: it may differ no more, and a session that waits for the lock never comes to write it.
     pub(super) fn next_to_compare(
         &mut self,
         remote: impl FnOnce(Uuid, Option<Mac>) -> Option<Mac>,
         local: impl FnOnce(Uuid, Option<Mac>) -> Option<Mac>,
     ) -> Option<Stop> {
+        let ledger = &self.ledger;
+        let remote = |network, after| {
+            remote(network, after)
+                .into_iter()
+                .chain(ledger.next_mac(network, after))
+                .min()
+        };
         self.audit.next(remote, local)
     }
 

@@ -50,6 +50,11 @@ impl Locators {
         Some(vtep).filter(|_| key.is_none_or(|key| *key == i64::from(vni.value())))
     }
 
+    /// Whether a locator has arrived, of whatever kind.
+    pub(in crate::session) fn has_arrived(&self, locator: Uuid) -> bool {
+        self.rows.contains_key(&locator)
+    }
+
     /// The tunnel end of a set, if it has exactly one locator.
     pub(in crate::session) fn sole_vtep(&self, set: Uuid) -> Option<Ipv4Addr> {
         match self.sets.get(&set)?.as_slice() {

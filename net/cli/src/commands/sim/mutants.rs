@@ -178,6 +178,7 @@ mod hunt {
             Mutant::SweptBeforeComplete => include_str!("../../../../../scenarios/xmpp-cut.toml"),
             Mutant::HoldProlonged => include_str!("../../../../../scenarios/hold-ends-while-others-flap.toml"),
             Mutant::CopyOutlivesWithdrawal => include_str!("../../../../../scenarios/withdrawal-ends-the-copy.toml"),
+            Mutant::CopyOutlivesMove => include_str!("../../../../../scenarios/mac-leaves-a-dark-switch.toml"),
             Mutant::TunnelEndNotExported => include_str!("../../../../../scenarios/locator-changes.toml"),
             Mutant::SlowClientDelaysAll => include_str!("../../../../../scenarios/one-agent-reads-slowly.toml"),
             Mutant::NameNotChecked => include_str!("../../../../../scenarios/name-taken-at-a-control-node.toml"),
