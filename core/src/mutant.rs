@@ -112,6 +112,12 @@ mutants! {
         "A copy is held although a path to another tunnel end has arrived.";
     SequencesNeverForgotten = "sequences-never-forgotten", "rest",
         "The sequence of a route that went is remembered for ever: memory grows with each MAC that there ever was.";
+    LockAskedLate = "lock-asked-late", "S2",
+        "The lock is asked for 20 s after the session began.";
+    ClaimAfterDump = "claim-after-dump", "S2",
+        "The claim waits until the unicast tables were read.";
+    WaiterClaimsLate = "waiter-claims-late", "S2",
+        "A session that has waited for the lock claims only in the first half of every 20 s.";
 }
 
 impl fmt::Display for Mutant {

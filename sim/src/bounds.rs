@@ -122,6 +122,47 @@ pub fn dumps(plan: &Plan) -> Duration {
     Duration::from_micros(plan.switch.dump_us_per_row.into()) * rows * clients
 }
 
+/// The longest time that a proxy may take to notice that a server is well again: a check that has just failed, and then
+/// enough that pass.
+pub fn recovery(plan: &Plan) -> Duration {
+    let proxy = &plan.proxy;
+    let (inter, timeout) = (
+        proxy.inter.duration().max(proxy.downinter.duration()),
+        proxy.timeout_check.duration(),
+    );
+    (inter + timeout) * (proxy.rise.max(1) + 1) + inter
+}
+
+/// S2: how long a switch may have no owner that some agent could own. The dead line is noticed; then one dial may go
+/// where it is of no use, and the next begins after the back-off. `None` if nothing notices a dead line.
+pub fn owner(plan: &Plan) -> Option<Duration> {
+    if plan.switch.inactivity_probe == Some(Span::ZERO) && !plan.proxy.shutdown_sessions {
+        return None;
+    }
+    let notice = probe(plan).max(detection(plan)).max(recovery(plan));
+    Some(notice + backoff(plan) * 2 + plan.agent.tls.duration() * 2 + lock(plan))
+}
+
+/// S2: the same, for a switch with which such an agent has a session: the switch notices the dead line of the former
+/// owner, and passes the lock on. `None` if it does not.
+pub fn hand_over(plan: &Plan) -> Option<Duration> {
+    let notices = plan.switch.inactivity_probe != Some(Span::ZERO);
+    notices.then(|| probe(plan) + lock(plan))
+}
+
+/// S2: how long a session may wait for a lock that no client holds; and how long one that has read everything, and gets
+/// the lock, may take for its broadcast rows.
+pub fn lock(plan: &Plan) -> Duration {
+    round_trip(plan) * 20 + dumps(plan) + SECOND
+}
+
+/// S2: how much longer, where handshakes fail with an agent that looks well: until it distrusts itself, then once more
+/// when it tries again.
+pub fn distrust(plan: &Plan) -> Duration {
+    let dials = tandem_core::bounds::HANDSHAKE_FAILURES + 1;
+    tandem_core::bounds::PEER_FRESH + tandem_core::bounds::HANDSHAKE_FAILURES_FOR + backoff(plan) * 2 * dials
+}
+
 /// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, the retries of one that lost a
 /// race, and the pause before the repair of one that is edited again and again.
 pub fn broadcast(plan: &Plan) -> Duration {
@@ -261,3 +302,24 @@ fn generations(plan: &Plan) -> usize {
 
 /// S7: steps within one instant, after which nothing moves any more.
 pub const STEPS_AT_ONCE: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_book_prints_the_bounds_of_the_defaults() {
+        let plan = Plan::parse("name = 'default'\nseed = 1\nduration = '1m'").expect("a plan");
+        let seconds = |bound: Duration| format!("{:.1} s", bound.as_secs_f64());
+        let (owner, lock, broadcast) = (owner(&plan).expect("a bound"), lock(&plan), broadcast(&plan));
+        let [lock, owner, broadcast] = [lock, owner, broadcast].map(seconds);
+        let [tables, convergence] = [tables(&plan), convergence(&plan)].map(seconds);
+        let right = format!(
+            "a round trip is {} ms, *lock* {lock}, *owner* {owner}, *broadcast* {broadcast}, *tables* {tables}, *convergence* \
+             {convergence}.",
+            round_trip(&plan).as_secs_f64() * 1000.0
+        );
+        let book: Vec<&str> = include_str!("../../docs/src/checks.md").split_whitespace().collect();
+        assert!(book.join(" ").contains(&right), "{right}");
+    }
+}

@@ -76,6 +76,9 @@ fn story(mutant: Mutant) -> Story {
         Mutant::MovesNotRaised | Mutant::LowerSequenceWins => macs_travel,
         Mutant::CopyOutlivesMove => a_host_leaves_a_switch_that_is_away,
         Mutant::SequencesNeverForgotten => macs_travel_and_everything_rests,
+        Mutant::LockAskedLate => an_agent_crashes_that_owns_a_switch,
+        Mutant::ClaimAfterDump => a_database_is_large,
+        Mutant::WaiterClaimsLate => an_agent_waits_while_the_owner_crashes,
     }
 }
 
@@ -346,6 +349,32 @@ fn nothing_happens(mutant: Option<Mutant>) -> bool {
 
 fn another_program_undoes_what_is_written(mutant: Option<Mutant>) -> bool {
     goes_wrong(mutant, include_str!("../../scenarios/another-writer-undoes.toml"))
+}
+
+fn an_agent_crashes_that_owns_a_switch(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/agent-crash.toml"))
+}
+
+fn a_database_is_large(mutant: Option<Mutant>) -> bool {
+    goes_wrong(
+        mutant,
+        include_str!("../../scenarios/takeover-of-a-large-database.toml"),
+    )
+}
+
+fn an_agent_waits_while_the_owner_crashes(mutant: Option<Mutant>) -> bool {
+    let text = "name = 'story'\nseed = 1\nduration = '10m'\n[topology]\ntargets = 2
+                [[fault]]
+                at = '75s'
+                for = '3m'
+                kind = 'crash'
+                node = 'agent-a'
+                [[fault]]
+                at = '6m15s'
+                for = '3m'
+                kind = 'crash'
+                node = 'agent-b'";
+    goes_wrong(mutant, text)
 }
 
 /// Each agent in its turn, so that the owner is among them.

@@ -11,7 +11,7 @@ use crate::bounds::{AUDIT_ROWS_PER_STEP, NAMELESS, NAMELESS_LOCK, STATUS_ENTRIES
 use crate::event::{Lane, Object, What};
 use crate::ids::{Mac, SwitchName};
 use crate::machine::{CloseReason, CloseWhy};
-use crate::status::Phase;
+use crate::status::{Ownership, Phase};
 use crate::switch_identity::SwitchRow;
 use crate::text::short;
 use crate::time::{Deadline, Time};
@@ -181,7 +181,7 @@ impl Session {
 
     /// Acts on a change of the lease.
     fn follow_lease(&mut self, now: Time) {
-        if !self.progress.is_identified() {
+        if !self.progress.is_identified() || self.is_put_off(now) {
             return;
         }
         let managers = self.replica.managers.len();
@@ -209,6 +209,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Planted bugs: the lock is asked for late, or is not used at once.
+    fn is_put_off(&mut self, now: Time) -> bool {
+        const TURN_US: u64 = 20_000_000;
+        if planted!(self, LockAskedLate) {
+            self.ask_lock(now);
+        }
+        let unused = self.ownership() == Ownership::Held && self.lease.permit().is_none();
+        let waited = self.phase() == Phase::Synced && now.micros() % TURN_US >= TURN_US / 2;
+        unused
+            && (planted!(self, ClaimAfterDump) && !self.progress.tables_read()
+                || planted!(self, WaiterClaimsLate) && waited)
     }
 
     /// From now on this session writes, from the broadcast rows on.
@@ -281,7 +294,8 @@ impl Session {
     /// Asks for the unicast tables once the claim is on its way, or when another client owns the switch.
     fn ask_unicast(&mut self, now: Time) {
         let claimed = self.lease.permit().is_some() && self.reconciler.is_claim_sent();
-        if (claimed || self.lease.is_watching()) && self.progress.ask_unicast() {
+        let early = planted!(self, ClaimAfterDump) && self.lease.occupies_lock();
+        if (claimed || self.lease.is_watching() || early) && self.progress.ask_unicast() {
             self.wire.ask_unicast(now);
         }
     }
@@ -320,7 +334,8 @@ impl Session {
 
     /// Asks for the lock, if the lease wants it.
     pub(super) fn ask_lock(&mut self, now: Time) {
-        if self.lease.ask() {
+        let late = planted!(self, LockAskedLate) && now.since(self.id.opened_at).as_secs() < 20;
+        if !late && self.lease.ask() {
             self.wire.ask_lock(now, self.lease.lock());
         }
     }

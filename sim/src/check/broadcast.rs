@@ -1,12 +1,15 @@
 //! S2: while a switch has had a live owner for long enough, each wanted logical switch sends broadcast to its TSN
 //! alone.
 
+use std::net::Ipv4Addr;
+
 use tandem_core::{Time, Uuid};
 
 use super::overdue::Overdue;
 use super::tick::{EVERY, Tick};
 use super::{Check, Findings, Scene};
 use crate::model::BroadcastRow;
+use crate::world::{SwitchView, World};
 use crate::{bounds, model};
 
 #[derive(Clone, Debug, Default)]
@@ -30,12 +33,9 @@ impl Check for Broadcast {
         let mut wrong = Vec::new();
         for switch in world.switches() {
             let Some(master) = world.master(switch) else { continue };
-            let right = [BroadcastRow::to(master.agent.tsn)];
-            let rows = model::broadcast(world, switch.switch).into_iter();
-            let rows = rows.filter(|(_, rows)| *rows != right);
-            wrong.extend(rows.map(|(network, rows)| {
-                let [found, right] = [&rows[..], &right].map(listed);
-                let what = format!("{found} is found where {right} should be");
+            let tsn = master.agent.tsn;
+            wrong.extend(wrong_rows(world, switch, tsn).map(|(network, found)| {
+                let what = format!("{found} is found where {} should be", BroadcastRow::to(tsn));
                 ((switch.name.to_owned(), network), what)
             }));
         }
@@ -51,6 +51,14 @@ impl Check for Broadcast {
     fn due(&self) -> Option<Time> {
         self.tick.due()
     }
+}
+
+/// The logical switches whose broadcast does not go to this services node alone, and their rows.
+pub(super) fn wrong_rows(world: &World, switch: SwitchView<'_>, tsn: Ipv4Addr) -> impl Iterator<Item = (Uuid, String)> {
+    let right = [BroadcastRow::to(tsn)];
+    let rows = model::broadcast(world, switch.switch).into_iter();
+    let wrong = rows.filter(move |(_, rows)| *rows != right);
+    wrong.map(|(network, rows)| (network, listed(&rows)))
 }
 
 fn listed(rows: &[BroadcastRow<'_>]) -> String {

@@ -6,6 +6,7 @@
 mod brake;
 mod broadcast;
 mod cause;
+mod claim;
 mod contract;
 mod copies;
 mod fights;
@@ -19,6 +20,7 @@ mod loudness;
 mod missing;
 mod moves;
 mod overdue;
+mod owner;
 mod reach;
 mod rest;
 mod routes;
@@ -66,6 +68,8 @@ pub struct Judges {
     ways: Ways,
     lock: lock::Lock,
     brake: brake::Brake,
+    owner: owner::Owner,
+    claim: claim::Claim,
     broadcast: broadcast::Broadcast,
     routes: routes::Routes,
     sequence: sequence::Sequence,
@@ -114,9 +118,11 @@ impl Judges {
 
     /// When a check wants to look although nothing changes.
     pub fn due(&self) -> Option<Time> {
-        let checks: [&dyn Check; 17] = [
+        let checks: [&dyn Check; 19] = [
             &self.lock,
             &self.brake,
+            &self.owner,
+            &self.claim,
             &self.broadcast,
             &self.routes,
             &self.sequence,
@@ -142,9 +148,11 @@ impl Judges {
         entry: u64,
         mut ask: impl FnMut(&mut dyn Check, Scene<'_>, &mut Findings),
     ) -> Vec<Violation> {
-        let checks: [&mut dyn Check; 17] = [
+        let checks: [&mut dyn Check; 19] = [
             &mut self.lock,
             &mut self.brake,
+            &mut self.owner,
+            &mut self.claim,
             &mut self.broadcast,
             &mut self.routes,
             &mut self.sequence,

@@ -46,6 +46,89 @@ fn a_write_without_the_lock_is_found() {
 }
 
 #[test]
+fn a_lock_that_an_agent_with_a_session_does_not_take_is_found() {
+    let found = spoiled_by(&mut owner::Owner::default(), |world| world.forget_owner("tor1"));
+    let first = found.first().expect("a finding");
+    assert!(first.contains("has a session with it"), "{first}");
+}
+
+#[test]
+fn a_switch_that_comes_to_no_agent_is_found_if_one_could_own_it() {
+    let hang_up = |world: &mut World| {
+        world.forget_owner("tor1");
+        world.hang_up("tor1", "proxy-1");
+    };
+    let found = spoiled_by(&mut owner::Owner::default(), hang_up);
+    assert!(
+        !found.is_empty() && found.iter().all(|what| what.contains("could own it")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_switch_that_only_dead_agents_could_own_needs_no_owner() {
+    let spoil = |world: &mut World| {
+        world.forget_owner("tor1");
+        world.hang_up("tor1", "proxy-1");
+        world.forget_program("agent-a");
+        world.forget_program("agent-b");
+    };
+    assert_eq!(spoiled_by(&mut owner::Owner::default(), spoil), [] as [&str; 0]);
+}
+
+#[test]
+fn a_session_that_reads_before_it_claims_is_found() {
+    let (mut check, mut early) = (claim::Claim::default(), Vec::new());
+    let text = "name = 'crash'\nseed = 1\nduration = '1m'\n[[fault]]\nat = '20s'\nkind = 'crash'\nnode = 'agent-a'";
+    run_plan(Plan::parse(text).expect("a plan"), |scene, entry| {
+        let Some(entry) = entry else { return };
+        let found = findings(|found| check.on_event(entry, scene, found));
+        assert_eq!(found, [] as [&str; 0], "it claims first");
+        let passed = matches!(
+            entry.event,
+            ActorEvent::Switch(device::Event::LockPassed { to: Some(_), .. })
+        );
+        if let Some(master) = scene.world.switches().next().and_then(|it| scene.world.master(it))
+            && passed
+        {
+            let read = session_event(&master, What::Read { local: 0, remote: 0 });
+            early.extend(findings(|found| check.clone().on_event(&read, scene, found)));
+        }
+    });
+    let is_early = |what: &String| what.contains("agent-b has taken the lock and read the unicast tables");
+    assert!(!early.is_empty() && early.iter().all(is_early), "{early:?}");
+}
+
+#[test]
+fn a_session_that_has_waited_for_the_lock_and_does_not_claim_is_found() {
+    let (mut check, mut found, mut passed) = (claim::Claim::default(), Findings::default(), false);
+    run(|scene, happened| {
+        let mut world = scene.world.clone();
+        if happened.is_some() || world.now() < Time::from_micros(5_000_000) {
+            return;
+        }
+        edit_now(&mut world, Edit::MisdirectBroadcast);
+        let spoiled = Scene {
+            world: &world,
+            ways: scene.ways,
+        };
+        let switch = world.switches().next().expect("a switch");
+        if !std::mem::replace(&mut passed, true) {
+            let event = device::Event::LockPassed {
+                lock: "tandem".into(),
+                from: None,
+                to: switch.switch.lock_holder("tandem"),
+            };
+            check.on_event(&entry("tor1", ActorEvent::Switch(event)), spoiled, &mut found);
+        }
+        check.inspect(spoiled, &mut found);
+    });
+    let found: Vec<_> = found.0.into_iter().map(|(_, what)| what).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("agent-a has waited for the lock"), "{found:?}");
+}
+
+#[test]
 fn a_broadcast_row_that_stays_wrong_is_found() {
     let found = spoiled(&mut broadcast::Broadcast::default(), Edit::MisdirectBroadcast);
     assert!(found.iter().any(|what| what.contains("10.9.9.9")), "{found:?}");
@@ -331,6 +414,11 @@ fn commit(changes: Vec<RowChange>) -> Commit {
 
 /// The findings of a check in a world in which this edit is never repaired.
 fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
+    spoiled_by(check, |world| edit_now(world, edit))
+}
+
+/// The findings of a check in a world that is spoiled in this way at every look.
+fn spoiled_by(check: &mut dyn Check, spoil: impl Fn(&mut World)) -> Vec<String> {
     let mut found = Findings::default();
     run(|scene, entry| {
         if let Some(entry) = entry {
@@ -338,12 +426,7 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
         }
         let mut world = scene.world.clone();
         if world.now() > Time::from_micros(5_000_000) {
-            let configuration = world.wanted(0);
-            let now = world.now();
-            let device = world.device_mut("tor1");
-            let mut random = ChaCha8Rng::seed_from_u64(1);
-            let operations = edits::edit(edit, device.switch(), &configuration, "tor1", &mut random);
-            device.switch_mut().local(now, operations.expect("something to edit"));
+            spoil(&mut world);
         }
         let spoiled = Scene {
             world: &world,
@@ -352,6 +435,14 @@ fn spoiled(check: &mut dyn Check, edit: Edit) -> Vec<String> {
         check.inspect(spoiled, &mut found);
     });
     found.0.into_iter().map(|(_, what)| what).collect()
+}
+
+fn edit_now(world: &mut World, edit: Edit) {
+    let (configuration, now) = (world.wanted(0), world.now());
+    let device = world.device_mut("tor1");
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let operations = edits::edit(edit, device.switch(), &configuration, "tor1", &mut random);
+    device.switch_mut().local(now, operations.expect("something to edit"));
 }
 
 /// The same, of two switches and a control node that are spoiled in another way.

@@ -9,7 +9,7 @@ use super::process::NodeInput;
 use super::{HostId, Kind, Part, Planned, State, World};
 use crate::link::Trouble;
 use crate::operator::edits;
-use crate::plan::{Edit, Fault, Scheduled, Span, TlsFault};
+use crate::plan::{Edit, Fault, Scheduled, Span};
 use crate::{device, host, proxy, thief, vip, vrouter};
 
 /// Whether a fault begins or ends.
@@ -296,20 +296,6 @@ impl World {
             }
             Kind::Switch(_) | Kind::Control(_) | Kind::Thief | Kind::Intruder | Kind::Twin => {}
         }
-    }
-
-    /// What is wrong with an agent's TLS: of several faults the last.
-    fn tls_fault(&self, name: &str) -> Option<TlsFault> {
-        let faults = self
-            .active
-            .iter()
-            .rev()
-            .filter_map(|place| self.plan.faults.get(*place));
-        let mut faults = faults.map(|scheduled| &scheduled.fault);
-        faults.find_map(|fault| {
-            let Fault::Tls { agent, how } = fault else { return None };
-            (&**agent == name).then_some(*how)
-        })
     }
 
     /// The first proxy is the master; while the virtual IP is moved, it is the second.

@@ -7,6 +7,7 @@
 //! Each scheduled item carries the number of the event that led to it, so that every event can name its cause.
 
 mod build;
+mod candidates;
 mod carry;
 mod checking;
 mod clock;
@@ -35,6 +36,7 @@ use crate::kernel::Schedule;
 use crate::link::{HostId, Links};
 use crate::operator::configuration::Intent;
 use crate::plan::Plan;
+pub use candidates::Standing;
 pub use identity::TWIN;
 use log::{ActorEvent, Entry, SessionState, WorldEvent};
 use node::{Impairment, Kind, Node, Part, State};
@@ -103,7 +105,11 @@ impl World {
             Planned::FaultEnds(fault) => self.fault_ends(fault),
             Planned::Configure { node, life, complete } => self.configure(node, life, complete),
             Planned::Confirm { node, life } => self.confirm(node, life),
-            Planned::Reconcile(node) => self.reconcile(node),
+            Planned::Reconcile(node) => {
+                self.reconcile(node);
+                // Nothing listens any more on a node whose program has ended.
+                self.wake_checks();
+            }
             Planned::Tracked { node, lives } => {
                 self.deliver(node, Part::Vip, NodeInput::Vip(crate::vip::Command::Tracked(lives)))
             }

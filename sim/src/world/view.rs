@@ -212,6 +212,21 @@ impl World {
         self.nodes[host.0].program = None;
     }
 
+    /// The server of a switch forgets the client that holds the lock.
+    pub(crate) fn forget_owner(&mut self, name: &str) {
+        let now = self.now;
+        let switch = self.device_mut(name).switch_mut();
+        if let Some(conn) = switch.lock_holder(LOCK) {
+            tandem_core::Machine::handle(switch, now, crate::switch::Input::Closed { conn });
+        }
+    }
+
+    /// Every connection between two nodes goes.
+    pub(crate) fn hang_up(&mut self, one: &str, other: &str) {
+        let [one, other] = [one, other].map(|name| self.node(name).expect("a node"));
+        self.links.reset_between(one, other);
+    }
+
     /// A vRouter, for tests that spoil it.
     pub(crate) fn vrouter_mut(&mut self, name: &str) -> &mut crate::vrouter::VRouter {
         let host = self.node(name).expect("a node");
