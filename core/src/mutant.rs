@@ -118,6 +118,10 @@ mutants! {
         "The claim waits until the unicast tables were read.";
     WaiterClaimsLate = "waiter-claims-late", "S2",
         "A session that has waited for the lock claims only in the first half of every 20 s.";
+    FirstLocatorCounts = "first-locator-counts", "S2",
+        "A broadcast row counts as right if the first of its locators is: frames go to a second tunnel end as well.";
+    WritingCountsAsLife = "writing-counts-as-life", "S5",
+        "Each transaction that is sent starts the keepalive anew: a silent line stays while there is something to write.";
 }
 
 impl fmt::Display for Mutant {

@@ -79,6 +79,8 @@ fn story(mutant: Mutant) -> Story {
         Mutant::LockAskedLate => an_agent_crashes_that_owns_a_switch,
         Mutant::ClaimAfterDump => a_database_is_large,
         Mutant::WaiterClaimsLate => an_agent_waits_while_the_owner_crashes,
+        Mutant::FirstLocatorCounts => broadcast_rows_get_a_second_tunnel_end,
+        Mutant::WritingCountsAsLife => routes_change_while_the_line_is_silent,
     }
 }
 
@@ -375,6 +377,17 @@ fn an_agent_waits_while_the_owner_crashes(mutant: Option<Mutant>) -> bool {
                 kind = 'crash'
                 node = 'agent-b'";
     goes_wrong(mutant, text)
+}
+
+fn broadcast_rows_get_a_second_tunnel_end(mutant: Option<Mutant>) -> bool {
+    goes_wrong(
+        mutant,
+        include_str!("../../scenarios/broadcast-at-two-tunnel-ends.toml"),
+    )
+}
+
+fn routes_change_while_the_line_is_silent(mutant: Option<Mutant>) -> bool {
+    goes_wrong(mutant, include_str!("../../scenarios/asymmetric-cut.toml"))
 }
 
 /// Each agent in its turn, so that the owner is among them.

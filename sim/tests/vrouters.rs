@@ -53,6 +53,13 @@ fn what_a_crash_takes_from_vrouters_is_back_soon_and_counted() {
 }
 
 #[test]
+fn an_agent_that_drains_takes_no_mac_from_any_node() {
+    let report = finished(&scenario("drain-leaves-its-routes")).finish(|_| {});
+    assert!(report.ok(), "{report:?}");
+    assert!(report.missing_us.is_empty(), "{:?}", report.missing_us);
+}
+
+#[test]
 fn a_new_tunnel_end_of_a_switch_reaches_every_other_switch() {
     let run = finished(&scenario("locator-changes"));
     let world = run.world();

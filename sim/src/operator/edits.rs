@@ -40,6 +40,7 @@ pub fn edit(
         Edit::DeleteBroadcast => edits.delete_broadcast()?,
         Edit::MisdirectBroadcast => edits.misdirect_broadcast()?,
         Edit::DuplicateBroadcast => edits.duplicate_broadcast()?,
+        Edit::WidenBroadcast => edits.widen_broadcast()?,
         Edit::DeleteRemote => edits.delete_remote()?,
         Edit::DuplicateRemote => edits.duplicate_remote()?,
         Edit::MisdirectRemote => edits.misdirect_remote()?,
@@ -126,13 +127,21 @@ impl<'a> Edits<'a> {
     fn duplicate_broadcast(&mut self) -> Option<()> {
         let (row, _) = self.broadcast()?;
         let network = reference(row.reference("logical_switch")?);
-        let set = row.reference("locator_set")?;
-        let mut sets = self.switch.rows("Physical_Locator_Set");
-        let (_, set) = sets.find(|(uuid, _)| *uuid == set)?;
-        let same = set.references("locators").find_map(|locator| self.tunnel_end(locator));
+        let same = self.first_tunnel_end(row);
         let tunnel_end = self.same_or_stranger(same);
         let mac = Mac::BROADCAST.to_string();
         self.draft.multicast("Mcast_Macs_Remote", &network, &mac, tunnel_end);
+        Some(())
+    }
+
+    /// A server sorts a set, so that either end may be the first.
+    fn widen_broadcast(&mut self) -> Option<()> {
+        let (row, uuid) = self.broadcast()?;
+        let ends = [self.first_tunnel_end(row)?, STRANGER];
+        let locators = ends.map(|end| self.draft.locator(end));
+        let set = json!({"locators": ["set", locators]});
+        let set = self.draft.insert("Physical_Locator_Set", set);
+        self.draft.update("Mcast_Macs_Remote", uuid, "locator_set", &set);
         Some(())
     }
 
@@ -253,6 +262,11 @@ impl<'a> Edits<'a> {
             .collect()
     }
 
+    fn first_tunnel_end(&self, row: &Row) -> Option<Ipv4Addr> {
+        let set = self.switch.row("Physical_Locator_Set", row.reference("locator_set")?)?;
+        set.references("locators").find_map(|locator| self.tunnel_end(locator))
+    }
+
     fn tunnel_end(&self, locator: Uuid) -> Option<Ipv4Addr> {
         let found = view::locators(self.switch).find(|(uuid, _)| *uuid == locator);
         found.map(|(_, tunnel_end)| tunnel_end)
@@ -320,10 +334,11 @@ mod tests {
 
     #[test]
     fn each_edit_touches_only_its_own_rows() {
-        let expected: [&[&str]; 12] = [
+        let expected: [&[&str]; 13] = [
             &["-Mcast_Macs_Remote"],
             &["~Mcast_Macs_Remote"],
             &["+Mcast_Macs_Remote"],
+            &["~Mcast_Macs_Remote"],
             &["-Ucast_Macs_Remote"],
             &["+Ucast_Macs_Remote"],
             &["~Ucast_Macs_Remote"],

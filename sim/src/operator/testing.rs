@@ -16,10 +16,11 @@ use crate::switch::{SchemaVersion, Switch};
 
 pub(super) const TSN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 11);
 
-pub(super) const EDITS: [Edit; 12] = [
+pub(super) const EDITS: [Edit; 13] = [
     Edit::DeleteBroadcast,
     Edit::MisdirectBroadcast,
     Edit::DuplicateBroadcast,
+    Edit::WidenBroadcast,
     Edit::DeleteRemote,
     Edit::DuplicateRemote,
     Edit::MisdirectRemote,

@@ -259,6 +259,7 @@ impl fmt::Display for Edit {
             Self::DeleteBroadcast => "delete broadcast",
             Self::MisdirectBroadcast => "misdirect broadcast",
             Self::DuplicateBroadcast => "duplicate broadcast",
+            Self::WidenBroadcast => "widen broadcast",
             Self::DeleteRemote => "delete remote",
             Self::DuplicateRemote => "duplicate remote",
             Self::MisdirectRemote => "misdirect remote",

@@ -179,10 +179,11 @@ impl Intrusion {
 
 impl Edit {
     /// Each of them, once.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::DeleteBroadcast,
         Self::MisdirectBroadcast,
         Self::DuplicateBroadcast,
+        Self::WidenBroadcast,
         Self::DeleteRemote,
         Self::DuplicateRemote,
         Self::MisdirectRemote,

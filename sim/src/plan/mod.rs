@@ -320,6 +320,8 @@ pub enum Edit {
     MisdirectBroadcast,
     /// A second broadcast row, with `ff:ff:ff:ff:ff:ff`.
     DuplicateBroadcast,
+    /// A broadcast row has a stranger as a second tunnel end.
+    WidenBroadcast,
     /// Some wanted remote MACs go.
     DeleteRemote,
     /// A wanted remote MAC is there twice.

@@ -60,7 +60,13 @@ fn broadcast_rows(view: &View, logical_switch: Uuid) -> Vec<(Uuid, bool)> {
     let mut rows: Vec<(Uuid, bool)> = rows
         .filter(|(_, entry)| entry.mac.is_broadcast())
         .map(|(row, entry)| {
-            let vtep = entry.locator_set.and_then(|set| view.replica.locators.sole_vtep(set));
+            let locators = &view.replica.locators;
+            let vtep = entry.locator_set.and_then(|set| {
+                if planted!(view.desired, FirstLocatorCounts) {
+                    return locators.vteps(set).next();
+                }
+                locators.sole_vtep(set)
+            });
             let unchecked = planted!(view.desired, BroadcastNotChecked);
             (row, unchecked || entry.mac == MacText::UnknownDst && vtep == Some(tsn))
         })

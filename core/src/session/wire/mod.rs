@@ -221,6 +221,9 @@ impl Wire {
     /// Writes. Nothing is written without a permit.
     pub(super) fn transact(&mut self, now: Time, _: &Permit, batch: Batch, transaction: Transaction) {
         let params = transaction.into_params();
+        if planted!(self.planted, WritingCountsAsLife) {
+            self.keepalive.received(now);
+        }
         self.ask(now, Asked::Write(batch), "transact", &params);
     }
 

@@ -339,8 +339,9 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         }
         Kind::Edit => {
             let switch = node(plan, Role::Switch, choices);
-            // Tunnel ends move later: `add_moves`.
-            let what = choices.weighted(Edit::ALL.map(|edit| (u64::from(edit != Edit::MoveTunnelEnd), edit)));
+            // Tunnel ends move later: `add_moves`. Broadcast rows with two ends occur in scenarios.
+            let occurs = |edit| !matches!(edit, Edit::MoveTunnelEnd | Edit::WidenBroadcast);
+            let what = choices.weighted(Edit::ALL.map(|edit| (u64::from(occurs(edit)), edit)));
             Fault::Edit { switch, what }
         }
         Kind::Steal => with_role(plan, Role::Switch, choices, |switch| Fault::Steal { switch }),

@@ -187,6 +187,10 @@ mod hunt {
                 include_str!("../../../../../scenarios/twin-with-another-certificate.toml")
             }
             Mutant::RepairsNotSlowed => include_str!("../../../../../scenarios/another-writer-undoes.toml"),
+            Mutant::FirstLocatorCounts => include_str!("../../../../../scenarios/broadcast-at-two-tunnel-ends.toml"),
+            Mutant::WritingCountsAsLife => {
+                include_str!("../../../../../scenarios/asymmetric-cut.toml")
+            }
             _ => return None,
         };
         let plan = Plan::parse(text).ok()?;
