@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::operator::firmware::HOSTS;
-use crate::plan::{Kind, Plan, Scheduled, Span, Topology};
+use crate::plan::{Edit, Fault, Kind, Plan, Scheduled, Span, Topology};
 use crate::socket::CheckKind;
 
 /// What a kernel takes for the first retries of a SYN that was lost: 1 s + 2 s + 4 s.
@@ -144,10 +144,12 @@ pub fn owner(plan: &Plan) -> Option<Duration> {
 }
 
 /// S2: the same, for a switch with which such an agent has a session: the switch notices the dead line of the former
-/// owner, and passes the lock on. `None` if it does not.
+/// owner, and passes the lock on. `None` if it does not. Where the line is dead in one direction, the former owner sends
+/// until it notices.
 pub fn hand_over(plan: &Plan) -> Option<Duration> {
     let notices = plan.switch.inactivity_probe != Some(Span::ZERO);
-    notices.then(|| probe(plan) + lock(plan))
+    let sends = silence(plan, true).unwrap_or(ANSWER);
+    notices.then(|| sends + probe(plan) + lock(plan))
 }
 
 /// S2: how long a session may wait for a lock that no client holds; and how long one that has read everything, and gets
@@ -220,9 +222,13 @@ pub fn missing(plan: &Plan) -> Duration {
     tables(plan)
 }
 
-/// S6, with hold: how long a copy may take to reach every reachable consumer. A fault does not add to it.
+/// S6, with hold: how long a copy may take to reach every reachable consumer. A fault does not add to it; but a control node
+/// may know a tunnel end that a switch has moved to later than the agent, and refuses routes to it until then.
 pub fn copies(plan: &Plan) -> Duration {
-    round_trip(plan) * 20 + SECOND
+    let end = Edit::MoveTunnelEnd;
+    let moves_end = |fault: &Fault| matches!(fault, Fault::Edit { what, .. } if *what == end);
+    let late = plan.faults.iter().any(|it| moves_end(&it.fault));
+    round_trip(plan) * 20 + SECOND + if late { OPERATOR } else { Duration::ZERO }
 }
 
 /// From a move to paths that lead to the new place, at every node that its owner reaches.
