@@ -89,12 +89,11 @@ impl Rib {
         path: Arc<Path>,
         outputs: &mut Outputs,
     ) {
-        let instance = self.instances.get_mut(name);
         #[cfg(feature = "mutants")]
-        let instance = instance.map(|it| {
-            it.table.mutant = self.mutant;
-            it
-        });
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.table.mutant = self.mutant;
+        }
+        let instance = self.instances.get_mut(name);
         let outcome = instance.and_then(|it| it.insert(key, source, path));
         self.report(name, key, outcome, outputs);
     }

@@ -219,9 +219,14 @@ impl Session {
         }
         let unused = self.ownership() == Ownership::Held && self.lease.permit().is_none();
         let waited = self.phase() == Phase::Synced && now.micros() % TURN_US >= TURN_US / 2;
-        unused
-            && (planted!(self, ClaimAfterDump) && !self.progress.tables_read()
-                || planted!(self, WaiterClaimsLate) && waited)
+        let mut put_off = false;
+        if planted!(self, ClaimAfterDump) {
+            put_off |= !self.progress.tables_read();
+        }
+        if planted!(self, WaiterClaimsLate) {
+            put_off |= waited;
+        }
+        unused && put_off
     }
 
     /// From now on this session writes, from the broadcast rows on.

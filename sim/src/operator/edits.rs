@@ -137,7 +137,8 @@ impl<'a> Edits<'a> {
     /// A server sorts a set, so that either end may be the first.
     fn widen_broadcast(&mut self) -> Option<()> {
         let (row, uuid) = self.broadcast()?;
-        let ends = [self.first_tunnel_end(row)?, STRANGER];
+        let first = self.first_tunnel_end(row).filter(|end| *end != STRANGER)?;
+        let ends = [first, STRANGER];
         let locators = ends.map(|end| self.draft.locator(end));
         let set = json!({"locators": ["set", locators]});
         let set = self.draft.insert("Physical_Locator_Set", set);
