@@ -26,11 +26,8 @@ fn the_xmpp_target_takes_every_seed() {
     every_seed("xmpp", tandem_fuzz::xmpp::run);
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test reads its files, and a failure names the file"
-)]
+#[allow(clippy::disallowed_methods, reason = "a test reads its files")]
+#[allow(clippy::print_stdout, reason = "a failure names the file")]
 fn every_seed(target: &str, run: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../core/fuzz/seeds")
