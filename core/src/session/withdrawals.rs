@@ -168,8 +168,8 @@ impl Withdrawals {
         held.map(|(network, _)| *network)
     }
 
-    /// An operator confirms what is withheld. Answers how much that is. A network whose routes may still come is not meant. What is withdrawn later is not meant, and counts
-    /// from zero.
+    /// An operator confirms what is withheld. Answers how much that is. A network whose routes may still come is not meant,
+    /// nor is what is withdrawn later, which counts from zero.
     pub(super) fn confirm(&mut self) -> usize {
         let mut confirmed = 0;
         let all = self.switch.held != Held::No;

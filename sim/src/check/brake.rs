@@ -1,7 +1,8 @@
 //! S10: no session deletes more MACs of a network within a window than the brake lets go, unless an operator confirmed it.
 //!
 //! Counted are MACs without a route in networks that stay, where routes come from control nodes. A network that goes, goes
-//! as a whole; a MAC that is at the switch itself is no loss.
+//! as a whole; a MAC that is at the switch itself is no loss, nor is one that was written again meanwhile: a route that
+//! went and came back while its deletion was on the way.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,8 +27,8 @@ pub(super) struct Brake {
 /// The rows that went of a network.
 #[derive(Clone, Debug, Default)]
 struct Gone {
-    /// When each went, and whether it counts.
-    rows: VecDeque<(Time, bool)>,
+    /// When each went, its MAC, and whether it counts.
+    rows: VecDeque<(Time, Mac, bool)>,
 }
 
 impl Check for Brake {
@@ -55,17 +56,29 @@ impl Check for Brake {
         };
         let confirmed = self.confirmed.get(writer.name);
         let is_confirmed = confirmed.is_some_and(|at| world.now().since(*at) <= BRAKE_WINDOW * 2);
+        for change in commit
+            .changes
+            .iter()
+            .filter(|change| change.table == "Ucast_Macs_Remote")
+        {
+            if let Some((network, _, mac)) = change.new.as_deref().and_then(|row| named(row, view))
+                && let Some(gone) = self.gone.get_mut(&(switch.to_owned(), conn, network))
+            {
+                gone.rows.retain(|(_, it, _)| *it != mac);
+            }
+        }
         let mut networks = BTreeMap::new();
         let deleted = |change: &&RowChange| change.table == "Ucast_Macs_Remote" && change.new.is_none();
         for change in commit.changes.iter().filter(deleted) {
-            let Some((network, logical_switch, mac)) = named(change, view) else {
+            let Some((network, logical_switch, mac)) = change.old.as_deref().and_then(|row| named(row, view)) else {
                 continue;
             };
             let fabric = Consumer::Agent(writer).fabric();
             let is_placed = fabric.is_some_and(|fabric| fabric.paths(network, mac).next().is_some());
             let counts = !is_confirmed && !is_placed && !is_left(view, logical_switch, mac);
             let key = (switch.to_owned(), conn, network);
-            self.gone.entry(key).or_default().rows.push_back((world.now(), counts));
+            let gone = self.gone.entry(key).or_default();
+            gone.rows.push_back((world.now(), mac, counts));
             networks.insert(network, logical_switch);
         }
         self.gone.retain(|_, gone| gone.forget(world.now()));
@@ -73,7 +86,7 @@ impl Check for Brake {
             let Some(gone) = self.gone.get(&(switch.to_owned(), conn, network)) else {
                 continue;
             };
-            let count = gone.rows.iter().filter(|(_, counts)| *counts).count();
+            let count = gone.rows.iter().filter(|(.., counts)| *counts).count();
             let of = rows_in(view, "Ucast_Macs_Remote", logical_switch).count() + gone.rows.len();
             let percent = tandem_core::brake::Brake::DEFAULT.percent;
             let rows = plan.agent.brake_rows;
@@ -89,20 +102,19 @@ impl Gone {
     /// Somewhat less than the session's own window, whose clock may be another. Answers whether anything is left.
     fn forget(&mut self, now: Time) -> bool {
         let window = BRAKE_WINDOW * 8 / 10;
-        self.rows.retain(|(at, _)| now.since(*at) <= window);
+        self.rows.retain(|(at, ..)| now.since(*at) <= window);
         !self.rows.is_empty()
     }
 }
 
-/// The network, the logical switch and the MAC of a deleted row, if the logical switch stays and is ours.
-fn named(change: &RowChange, view: SwitchView<'_>) -> Option<(Uuid, Uuid, Mac)> {
-    let old = change.old.as_deref()?;
-    let logical_switch = old.reference("logical_switch")?;
+/// The network, the logical switch and the MAC of a row, if the logical switch is there and ours.
+fn named(of: &Row, view: SwitchView<'_>) -> Option<(Uuid, Uuid, Mac)> {
+    let logical_switch = of.reference("logical_switch")?;
     let row = view.switch.row("Logical_Switch", logical_switch)?;
     Some((
         network_named(row.text("name")?)?,
         logical_switch,
-        old.text("MAC")?.parse().ok()?,
+        of.text("MAC")?.parse().ok()?,
     ))
 }
 

@@ -2,7 +2,7 @@
 //! Each is drawn from a stream of its own, so that all else in the plan of a seed is as it would be without it.
 
 use super::choices::Choices;
-use crate::plan::{Configure, DiskFault, Fault, Plan, Role, Scheduled, Span};
+use crate::plan::{DiskFault, Fault, Plan, Role, Scheduled, Span};
 
 const CERTIFICATES: u64 = 0x6365_7274;
 const DISKS: u64 = 0x6469_736b;
@@ -58,16 +58,10 @@ fn add_room(plan: &mut Plan, choices: &mut Choices) {
     }
 }
 
-/// A brake at the bound that is recommended, and an operator who loses networks.
+/// A brake at the bound that is recommended.
 fn add_brake(plan: &mut Plan, choices: &mut Choices) {
-    if !choices.percent(15) {
-        return;
-    }
-    plan.agent.brake_rows = 20;
-    for _ in 0..choices.count(0, 2) {
-        let (at, what) = (moment(plan, choices), Configure::LoseNetworks);
-        let fault = Fault::Configure { what };
-        plan.faults.push(Scheduled { at, lasts: None, fault });
+    if choices.percent(15) {
+        plan.agent.brake_rows = 20;
     }
 }
 
