@@ -49,31 +49,35 @@ impl Adverts {
     /// leads elsewhere. So is what is remembered of other places: their rows are exported again by the next owner.
     pub(super) fn on_learned(
         &mut self,
+        now: Time,
         route: Route,
         best: Option<ReceivedPath>,
         paths: impl Iterator<Item = ReceivedPath>,
     ) -> Advert {
         let vtep = route.vtep;
-        let before = self.current.get(&(route.network, route.mac)).copied();
+        self.leave(now, route);
         let elsewhere = best.filter(|best| best.vtep != vtep).map(|best| best.sequence);
-        let left = before
-            .filter(|before| before.vtep != vtep)
-            .map(|before| before.sequence);
         let beaten = elsewhere
-            .max(left)
             .max(self.remembered_elsewhere(route))
             .map(|sequence| sequence.saturating_add(1));
-        let sequence = self.kept(route, paths).max(beaten.unwrap_or(FIRST));
+        let sequence = self.known(route, paths).max(beaten.unwrap_or(FIRST));
         self.advertise(route, sequence)
     }
 
     /// A switch has had a MAC for an unknown time: the sequence is what it was in this place, for nothing has moved.
-    pub(super) fn on_inherited(&mut self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> Advert {
-        let sequence = self.kept(route, paths);
+    pub(super) fn on_inherited(
+        &mut self,
+        now: Time,
+        route: Route,
+        paths: impl Iterator<Item = ReceivedPath>,
+    ) -> Advert {
+        self.leave(now, route);
+        let sequence = self.known(route, paths);
         self.advertise(route, sequence)
     }
 
-    fn kept(&self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> u32 {
+    /// The sequence of a MAC in a place, as far as is known.
+    pub(super) fn known(&self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> u32 {
         let before = self.current.get(&(route.network, route.mac));
         let here = paths.filter(|path| path.vtep == route.vtep).map(|path| path.sequence);
         let remembered = self.remembered.get(&route).map(|remembered| remembered.sequence);
@@ -89,6 +93,14 @@ impl Adverts {
         let [from, to] = ends.map(|vtep| Route { network, mac, vtep });
         let elsewhere = self.remembered.range(from..=to).filter(|(route, _)| route.vtep != vtep);
         elsewhere.map(|(_, remembered)| remembered.sequence).max()
+    }
+
+    /// A MAC is about to be advertised in another place than it is: its sequence there is remembered.
+    fn leave(&mut self, now: Time, Route { network, mac, vtep }: Route) {
+        if let Some(left) = self.of(network, mac).filter(|left| left.vtep != vtep) {
+            let vtep = left.vtep;
+            self.remember(now, Route { network, mac, vtep }, left.sequence);
+        }
     }
 
     fn advertise(&mut self, Route { network, mac, vtep }: Route, sequence: u32) -> Advert {
@@ -110,13 +122,15 @@ impl Adverts {
         }
     }
 
-    /// A path at a tunnel end is gone, or our own is: its sequence is remembered.
+    /// A path at a tunnel end is gone, or our own is: its sequence is remembered. What was remembered of that place before
+    /// counts no more, even if it was higher: an owner that started again gave a lower one, and whoever learns the MAC
+    /// elsewhere beats that.
     pub(super) fn remember(&mut self, now: Time, route: Route, sequence: u32) {
         let until = now + SEQUENCE_MEMORY;
         let remembered = self.remembered.entry(route).or_insert(Remembered { sequence, until });
         self.expires_at.remove(&(remembered.until, route));
         self.expires_at.insert((until, route));
-        remembered.sequence = remembered.sequence.max(sequence);
+        remembered.sequence = sequence;
         remembered.until = until;
     }
 
@@ -183,7 +197,7 @@ mod tests {
 
     fn learned(adverts: &mut Adverts, paths: &[ReceivedPath]) -> u32 {
         let best = paths.iter().copied().max_by_key(|path| path.sequence);
-        adverts.on_learned(ROUTE, best, paths.iter().copied()).sequence
+        adverts.on_learned(Time::ORIGIN, ROUTE, best, paths.iter().copied()).sequence
     }
 
     #[test]
@@ -234,11 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_that_started_again_and_gave_less_is_believed() {
+        let mut adverts = Adverts::default();
+        for sequence in [3, 1] {
+            adverts.remember(Time::ORIGIN, ROUTE, sequence);
+        }
+        let inherited = adverts.on_inherited(Time::ORIGIN, ROUTE, std::iter::empty());
+        assert_eq!(inherited.sequence, 1, "a host that moved since has 2");
+    }
+
+    #[test]
     fn a_mac_that_moves_between_two_switches_of_ours_is_raised() {
         let mut adverts = Adverts::default();
         let first = learned(&mut adverts, &[]);
         let moved = Route { vtep: THEIRS, ..ROUTE };
-        let advert = adverts.on_learned(moved, Some(path(OURS, first)), [path(OURS, first)].into_iter());
+        let advert = adverts.on_learned(Time::ORIGIN, moved, Some(path(OURS, first)), [path(OURS, first)].into_iter());
         assert_eq!((advert.vtep, advert.sequence), (THEIRS, first + 1));
     }
 
@@ -249,8 +273,8 @@ mod tests {
         let other = Route { vtep: THEIRS, ..ROUTE };
         for _ in 0..10 {
             let paths = [path(OURS, first)];
-            assert_eq!(adverts.on_inherited(other, paths.into_iter()).sequence, 1);
-            assert_eq!(adverts.on_inherited(ROUTE, paths.into_iter()).sequence, first);
+            assert_eq!(adverts.on_inherited(Time::ORIGIN, other, paths.into_iter()).sequence, 1);
+            assert_eq!(adverts.on_inherited(Time::ORIGIN, ROUTE, paths.into_iter()).sequence, first);
         }
     }
 }

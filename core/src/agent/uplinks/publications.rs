@@ -172,8 +172,7 @@ impl Publications {
             Change::Inherited | Change::Withdrawn | Change::SessionOver => (false, false),
         };
         let learned = Some(vtep).filter(|_| follows);
-        let stayed = advert.filter(|vtep| vteps.contains(vtep));
-        match learned.or(stayed).or_else(|| vteps.first().copied()) {
+        match learned.or_else(|| self.latest(network, mac, vteps, fabric)) {
             None => self.adverts.on_withdrawn(now, network, mac),
             Some(vtep) if advert == Some(vtep) => {}
             Some(vtep) => {
@@ -182,12 +181,24 @@ impl Publications {
                 // A row that stood there before may be older than the path elsewhere: only a MAC that was just learned
                 // beats that.
                 if follows && moved && !planted!(self, MovesNotRaised) {
-                    self.adverts.on_learned(route, best, paths);
+                    self.adverts.on_learned(now, route, best, paths);
                 } else {
-                    self.adverts.on_inherited(route, paths);
+                    self.adverts.on_inherited(now, route, paths);
                 }
             }
         }
+    }
+
+    /// The tunnel end among those of our rows that the MAC came to last, as far as is known: the others are not advertised,
+    /// so they must not come forward later with a higher sequence, which nobody could beat in time.
+    fn latest(&self, network: Uuid, mac: Mac, vteps: &[Ipv4Addr], fabric: &Fabric) -> Option<Ipv4Addr> {
+        let advert = self.adverts.of(network, mac).map(|advert| advert.vtep);
+        let known = |vtep| {
+            let paths = fabric.paths(network, mac);
+            self.adverts.known(Route { network, mac, vtep }, paths)
+        };
+        let ours = vteps.iter().rev().copied();
+        ours.max_by_key(|vtep| (known(*vtep), advert == Some(*vtep)))
     }
 
     /// Our sessions export the broadcast routes of a network for these tunnel ends now. Returns every tunnel end that is
@@ -367,6 +378,29 @@ mod tests {
         assert_eq!(publications.place(NETWORK, MAC).map(|(vtep, _)| vtep), Some(HERE));
         export(&mut publications, Change::Withdrawn, HERE, &[]);
         assert_eq!(publications.place(NETWORK, MAC), None);
+    }
+
+    #[test]
+    fn the_row_that_the_mac_came_to_last_is_advertised_and_no_other_comes_forward_with_more() {
+        for (first, second) in [(HERE, THERE), (THERE, HERE)] {
+            let mut publications = publications(None);
+            let mut remember = |vtep, sequence| {
+                let route = Route {
+                    network: NETWORK,
+                    mac: MAC,
+                    vtep,
+                };
+                publications.adverts.remember(Time::ORIGIN, route, sequence);
+            };
+            remember(first, 2);
+            remember(second, 5);
+            export(&mut publications, Change::Inherited, first, &[first]);
+            assert_eq!(publications.place(NETWORK, MAC), Some((first, 2)));
+            export(&mut publications, Change::Inherited, second, &[HERE, THERE]);
+            assert_eq!(publications.place(NETWORK, MAC), Some((second, 5)));
+            export(&mut publications, Change::Withdrawn, second, &[first]);
+            assert_eq!(publications.place(NETWORK, MAC), Some((first, 2)));
+        }
     }
 
     #[test]
