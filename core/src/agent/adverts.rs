@@ -134,6 +134,20 @@ impl Adverts {
         remembered.until = until;
     }
 
+    /// The same of a path that counted until some time ago: what was remembered since then counts if it is higher.
+    pub(super) fn remember_at_least(&mut self, now: Time, route: Route, sequence: u32) {
+        let remembered = self.remembered.get(&route).map(|remembered| remembered.sequence);
+        self.remember(now, route, sequence.max(remembered.unwrap_or(sequence)));
+    }
+
+    /// Whether the place where a MAC is advertised is the latest, as far as is remembered.
+    pub(super) fn is_latest(&self, network: Uuid, mac: Mac) -> bool {
+        self.of(network, mac).is_some_and(|Advert { vtep, sequence }| {
+            let elsewhere = self.remembered_elsewhere(Route { network, mac, vtep });
+            elsewhere.is_none_or(|elsewhere| elsewhere < sequence)
+        })
+    }
+
     /// No switch of ours has this MAC any more.
     pub(super) fn on_withdrawn(&mut self, now: Time, network: Uuid, mac: Mac) {
         if let Some(Advert { vtep, sequence }) = self.current.remove(&(network, mac)) {
@@ -197,7 +211,9 @@ mod tests {
 
     fn learned(adverts: &mut Adverts, paths: &[ReceivedPath]) -> u32 {
         let best = paths.iter().copied().max_by_key(|path| path.sequence);
-        adverts.on_learned(Time::ORIGIN, ROUTE, best, paths.iter().copied()).sequence
+        adverts
+            .on_learned(Time::ORIGIN, ROUTE, best, paths.iter().copied())
+            .sequence
     }
 
     #[test]
@@ -262,7 +278,12 @@ mod tests {
         let mut adverts = Adverts::default();
         let first = learned(&mut adverts, &[]);
         let moved = Route { vtep: THEIRS, ..ROUTE };
-        let advert = adverts.on_learned(Time::ORIGIN, moved, Some(path(OURS, first)), [path(OURS, first)].into_iter());
+        let advert = adverts.on_learned(
+            Time::ORIGIN,
+            moved,
+            Some(path(OURS, first)),
+            [path(OURS, first)].into_iter(),
+        );
         assert_eq!((advert.vtep, advert.sequence), (THEIRS, first + 1));
     }
 
@@ -274,7 +295,10 @@ mod tests {
         for _ in 0..10 {
             let paths = [path(OURS, first)];
             assert_eq!(adverts.on_inherited(Time::ORIGIN, other, paths.into_iter()).sequence, 1);
-            assert_eq!(adverts.on_inherited(Time::ORIGIN, ROUTE, paths.into_iter()).sequence, first);
+            assert_eq!(
+                adverts.on_inherited(Time::ORIGIN, ROUTE, paths.into_iter()).sequence,
+                first
+            );
         }
     }
 }

@@ -170,8 +170,8 @@ impl Fabric {
         self.left.extend(macs.map(|macs| (network, macs)));
     }
 
-    /// Frees the paths of some MACs in networks that were left. Returns these MACs.
-    pub fn free_left(&mut self, at_most: usize) -> Vec<(Uuid, Mac)> {
+    /// Frees the paths of some MACs in networks that were left. Returns these MACs, and the best of their paths.
+    pub fn free_left(&mut self, at_most: usize) -> Vec<(Uuid, Mac, ReceivedPath)> {
         let mut freed = Vec::new();
         while freed.len() < at_most
             && let Some((network, macs)) = self.left.front_mut()
@@ -180,7 +180,8 @@ impl Fabric {
                 self.left.pop_front();
                 continue;
             };
-            freed.push((*network, mac));
+            let best = paths.values().map(|entry| entry.path).max_by_key(ReceivedPath::rank);
+            freed.extend(best.map(|best| (*network, mac, best)));
             for (slot, _) in paths.keys() {
                 uncount(&mut self.counts, *slot);
             }
@@ -361,7 +362,7 @@ mod tests {
         fabric.leave_network(NETWORK);
         assert_eq!(fabric.best(NETWORK, MAC), None);
         received(&mut fabric);
-        assert_eq!(fabric.free_left(9), [(NETWORK, MAC)]);
+        assert_eq!(fabric.free_left(9), [(NETWORK, MAC, path(1, 100, 1))]);
         assert_eq!(fabric.best(NETWORK, MAC), Some(path(1, 100, 1)));
         assert_eq!(fabric.counts, [(0, 1)].into());
     }

@@ -273,7 +273,7 @@ impl VRouter {
             .collect::<Vec<_>>()
         {
             self.fabric.leave_network(network);
-            for (_, mac) in self.fabric.free_left(usize::MAX) {
+            for (_, mac, _) in self.fabric.free_left(usize::MAX) {
                 let vtep = None;
                 self.report(Event::Imported { network, mac, vtep });
             }

@@ -167,14 +167,15 @@ impl Publications {
             Change::Learned => (true, true),
             Change::Relocated(from) => (
                 advert == Some(from),
-                best.is_none_or(|best| [from, vtep].contains(&best.vtep)),
+                best.is_none_or(|best| [from, vtep].contains(&best.vtep)) && self.adverts.is_latest(network, mac),
             ),
             Change::Inherited | Change::Withdrawn | Change::SessionOver => (false, false),
         };
         let learned = Some(vtep).filter(|_| follows);
         match learned.or_else(|| self.latest(network, mac, vteps, fabric)) {
             None => self.adverts.on_withdrawn(now, network, mac),
-            Some(vtep) if advert == Some(vtep) => {}
+            // Its own end of a line that is dead may still export the row that was gone and is back.
+            Some(vtep) if advert == Some(vtep) && change != Change::Learned => {}
             Some(vtep) => {
                 let route = Route { network, mac, vtep };
                 let paths = fabric.paths(network, mac);
@@ -231,6 +232,13 @@ impl Publications {
         // A path at our own tunnel end is the same place: its sequence is ours.
         let raised = best.is_some_and(|best| self.adverts.on_path(network, mac, best));
         raised | self.update_copy(now, network, mac, fabric)
+    }
+
+    /// Our switches left a network, and this was the best path of a MAC there. They may come back before it is forgotten.
+    pub(super) fn on_left(&mut self, now: Time, network: Uuid, mac: Mac, path: ReceivedPath) {
+        let vtep = path.vtep;
+        self.adverts
+            .remember_at_least(now, Route { network, mac, vtep }, path.sequence);
     }
 
     /// The live paths of a MAC changed: a copy may come, change or go. Returns whether one did.
@@ -347,12 +355,7 @@ mod tests {
     }
 
     fn export(publications: &mut Publications, change: Change, vtep: Ipv4Addr, vteps: &[Ipv4Addr]) {
-        let route = Route {
-            network: NETWORK,
-            mac: MAC,
-            vtep,
-        };
-        publications.on_exported(Time::ORIGIN, route, change, vteps, &Fabric::default());
+        publications.on_exported(Time::ORIGIN, route(vtep), change, vteps, &Fabric::default());
     }
 
     #[test]
@@ -384,16 +387,9 @@ mod tests {
     fn the_row_that_the_mac_came_to_last_is_advertised_and_no_other_comes_forward_with_more() {
         for (first, second) in [(HERE, THERE), (THERE, HERE)] {
             let mut publications = publications(None);
-            let mut remember = |vtep, sequence| {
-                let route = Route {
-                    network: NETWORK,
-                    mac: MAC,
-                    vtep,
-                };
-                publications.adverts.remember(Time::ORIGIN, route, sequence);
-            };
-            remember(first, 2);
-            remember(second, 5);
+            for (vtep, sequence) in [(first, 2), (second, 5)] {
+                publications.adverts.remember(Time::ORIGIN, route(vtep), sequence);
+            }
             export(&mut publications, Change::Inherited, first, &[first]);
             assert_eq!(publications.place(NETWORK, MAC), Some((first, 2)));
             export(&mut publications, Change::Inherited, second, &[HERE, THERE]);
@@ -403,30 +399,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_row_that_goes_along_with_the_tunnel_end_of_its_switch_beats_no_later_place() {
-        let other = Ipv4Addr::new(192, 0, 2, 9);
-        let route = |vtep| Route {
+    fn route(vtep: Ipv4Addr) -> Route {
+        Route {
             network: NETWORK,
             mac: MAC,
             vtep,
-        };
-        for (elsewhere, sequence) in [(None, 2), (Some(5), 1)] {
+        }
+    }
+
+    fn received(vtep: Ipv4Addr, sequence: u32) -> ReceivedPath {
+        ReceivedPath {
+            vtep,
+            preference: PREFERENCE,
+            sticky: false,
+            sequence,
+        }
+    }
+
+    fn fabric(paths: &[ReceivedPath]) -> Fabric {
+        let mut fabric = Fabric::default();
+        for (slot, path) in paths.iter().enumerate() {
+            let inserted = fabric.insert(slot, NETWORK, Key::of_mac(vni(), MAC), *path);
+            inserted.expect("there is room");
+        }
+        fabric
+    }
+
+    #[test]
+    fn a_row_that_goes_along_with_the_tunnel_end_of_its_switch_beats_no_later_place() {
+        let other = Ipv4Addr::new(192, 0, 2, 9);
+        for (elsewhere, remembered, sequence) in [(None, None, 2), (Some(5), None, 1), (None, Some(5), 1)] {
             let mut publications = publications(None);
-            let mut fabric = Fabric::default();
             export(&mut publications, Change::Learned, HERE, &[HERE]);
-            for (vtep, sequence) in [(HERE, Some(1)), (other, elsewhere)] {
-                let Some(sequence) = sequence else { continue };
-                let (preference, sticky) = (PREFERENCE, false);
-                let path = ReceivedPath {
-                    vtep,
-                    preference,
-                    sticky,
-                    sequence,
-                };
-                let inserted = fabric.insert(0, NETWORK, Key::of_mac(vni(), MAC), path);
-                inserted.expect("there is room");
+            if let Some(sequence) = remembered {
+                publications.adverts.remember(Time::ORIGIN, route(other), sequence);
             }
+            let paths: Vec<_> = elsewhere
+                .map(|sequence| received(other, sequence))
+                .into_iter()
+                .collect();
+            let fabric = fabric(&[&[received(HERE, 1)], &paths[..]].concat());
             for (change, vtep, vteps) in [
                 (Change::Relocated(HERE), THERE, &[HERE, THERE][..]),
                 (Change::Withdrawn, HERE, &[THERE]),
@@ -438,6 +450,31 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_is_back_beats_the_place_elsewhere_although_a_dead_line_exports_it_still() {
+        let mut publications = publications(None);
+        export(&mut publications, Change::Learned, HERE, &[HERE]);
+        for _ in 0..3 {
+            let fabric = fabric(&[received(THERE, 6)]);
+            publications.on_exported(Time::ORIGIN, route(HERE), Change::Withdrawn, &[HERE], &fabric);
+            publications.on_exported(Time::ORIGIN, route(HERE), Change::Learned, &[HERE], &fabric);
+            assert_eq!(publications.place(NETWORK, MAC), Some((HERE, 7)));
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_network_that_was_left_is_beaten_when_the_network_is_back() {
+        for (later, sequence) in [(None, 4), (Some(5), 6)] {
+            let mut publications = publications(None);
+            if let Some(sequence) = later {
+                publications.adverts.remember(Time::ORIGIN, route(THERE), sequence);
+            }
+            publications.on_left(Time::ORIGIN, NETWORK, MAC, received(THERE, 3));
+            export(&mut publications, Change::Learned, HERE, &[HERE]);
+            assert_eq!(publications.place(NETWORK, MAC), Some((HERE, sequence)));
+        }
+    }
+
+    #[test]
     fn a_copy_has_the_sequence_of_its_original_and_the_least_preference() {
         let mut publications = publications(Some(Duration::from_secs(30)));
         let live = Served {
@@ -445,15 +482,8 @@ mod tests {
             ..Served::default()
         };
         publications.on_served(Time::ORIGIN, [(HERE, live)].into());
-        let mut fabric = Fabric::default();
-        let original = ReceivedPath {
-            vtep: HERE,
-            preference: PREFERENCE,
-            sticky: false,
-            sequence: 7,
-        };
+        let fabric = fabric(&[received(HERE, 7)]);
         let key = Key::of_mac(vni(), MAC);
-        fabric.insert(0, NETWORK, key, original).expect("room");
         assert!(publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric));
         let copy = desired(&publications, &key).expect("a path");
         assert_eq!((copy.local_preference, copy.sequence), (STALE_PREFERENCE, 7));
@@ -469,16 +499,7 @@ mod tests {
             ..Served::default()
         };
         publications.on_served(Time::ORIGIN, [(HERE, live)].into());
-        let original = ReceivedPath {
-            vtep: HERE,
-            preference: PREFERENCE,
-            sticky: false,
-            sequence: 7,
-        };
-        let mut fabric = Fabric::default();
-        fabric
-            .insert(0, NETWORK, Key::of_mac(vni(), MAC), original)
-            .expect("room");
+        let fabric = fabric(&[received(HERE, 7)]);
         publications.update_copy(Time::ORIGIN, NETWORK, MAC, &fabric);
         publications
     }

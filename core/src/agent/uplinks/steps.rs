@@ -68,7 +68,8 @@ impl Uplinks {
         }
         let freed = self.fabric.free_left(self.walks.looks);
         self.walks.looked(freed.len());
-        for (network, mac) in freed {
+        for (network, mac, path) in freed {
+            self.publications.on_left(self.now, network, mac, path);
             let vtep = self.vtep(network, mac);
             self.outputs.push_back(Output::Imported { network, mac, vtep });
         }
