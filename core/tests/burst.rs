@@ -109,11 +109,13 @@ fn published(routes: u32) -> (Agent, usize) {
     for number in 0..routes {
         let [a, b, c, d] = number.to_be_bytes();
         let mac = Mac([2, 0, a, b, c, d]);
-        published += notify(Notice::Exported(Route {
+        let route = Route {
             network: NETWORK,
             mac,
             vtep: VTEP,
-        }));
+        };
+        let just_learned = true;
+        published += notify(Notice::Exported { route, just_learned });
     }
     assert_eq!(published, 2 * routes as usize);
     (agent, published)

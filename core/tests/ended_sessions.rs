@@ -193,11 +193,16 @@ impl World {
     }
 }
 
+fn exported(route: Route) -> Notice {
+    let just_learned = true;
+    Notice::Exported { route, just_learned }
+}
+
 /// The switch has learned every MAC, and the control node holds its routes.
 fn filled() -> World {
     let mut world = World::new();
     world.own(1);
-    (0..MACS).for_each(|number| world.notify(1, Notice::Exported(route(number))));
+    (0..MACS).for_each(|number| world.notify(1, exported(route(number))));
     world.work();
     assert_eq!(world.known.len(), MACS);
     world
@@ -221,8 +226,7 @@ fn a_retraction_takes_nothing_that_a_newer_session_exports_meanwhile() {
     world.notify(1, Notice::Closed(CloseReason::ConnectionLost));
     world.own(2);
     let kept = [0, MACS / 2, MACS - 1];
-    kept.iter()
-        .for_each(|number| world.notify(2, Notice::Exported(route(*number))));
+    kept.iter().for_each(|number| world.notify(2, exported(route(*number))));
     assert!(world.exported() > kept.len(), "the retraction goes on");
     world.work();
     assert_eq!(world.known_macs(), kept.map(mac).into());

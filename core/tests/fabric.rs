@@ -54,6 +54,21 @@ fn a_mac_that_moves_is_imported_from_its_new_tunnel_end_while_the_old_switch_sti
 }
 
 #[test]
+fn an_old_place_whose_network_is_configured_again_does_not_beat_the_new_one() {
+    for [first, second] in [[0, 1], [1, 0]] {
+        let mut net = pair();
+        net.learn(0, 0, mac(1));
+        net.learn(1, 1, mac(1));
+        (0..2).for_each(|switch| net.lose(switch, switch, mac(1)));
+        for switch in [first, second] {
+            net.export_again(switch, switch, mac(1));
+        }
+        assert_eq!((sequence(&net, 0, 1), sequence(&net, 1, 1)), (Some(1), Some(2)));
+        assert_eq!(net.imported(0, 0, mac(1)), Some(vtep(1)), "{first} was first");
+    }
+}
+
+#[test]
 fn a_takeover_retracts_and_exports_again_and_keeps_the_sequence() {
     let mut net = pair();
     net.learn(1, 1, mac(1));

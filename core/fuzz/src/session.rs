@@ -355,7 +355,7 @@ impl World {
 
     fn notified(&mut self, notice: &Notice) {
         match notice {
-            Notice::Exported(route) => assert!(self.exported.insert(*route), "exported twice: {route}"),
+            Notice::Exported { route, .. } => assert!(self.exported.insert(*route), "exported twice: {route}"),
             Notice::Withdrawn(route) => assert!(self.exported.remove(route), "never exported: {route}"),
             Notice::Closed(_) => {
                 self.exported.clear();

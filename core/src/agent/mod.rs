@@ -284,14 +284,15 @@ impl Agent {
                 self.update_roles(conn);
             }
             Notice::Confirmed { deletions, networks } => self.on_confirmed(conn, deletions, &networks),
-            Notice::Exported(route) => {
+            Notice::Exported { route, just_learned } => {
                 let before = self.exports.place_of(generation, route.network, route.mac);
                 self.exports.on_exported(generation, route);
                 let audited = self.sessions.get(conn).is_some_and(SessionRecord::is_audited);
                 let change = match before {
                     _ if !audited => Change::Inherited,
                     Some(vtep) => Change::Relocated(vtep),
-                    None => Change::Learned,
+                    None if just_learned => Change::Learned,
+                    None => Change::Inherited,
                 };
                 self.advertise(now, route, change);
             }

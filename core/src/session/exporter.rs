@@ -32,6 +32,8 @@ pub(super) struct Learned {
     placed: bool,
     /// A locator that a row names has not arrived.
     awaited: bool,
+    /// The row that counts came while we watched, and was at no place since.
+    just_now: bool,
 }
 
 /// The change of the exported routes of a MAC.
@@ -143,6 +145,7 @@ impl Learned {
             vteps: BTreeSet::new(),
             placed,
             awaited: false,
+            just_now: false,
         };
         let Some((row, network)) = row.zip(desired.network(network)) else {
             return nowhere(true);
@@ -151,7 +154,7 @@ impl Learned {
             return nowhere(replica.ucast_local.rows_of(row, mac).is_empty());
         }
         let locators = &replica.locators;
-        let (mut placed, mut awaited) = (true, false);
+        let (mut placed, mut awaited, mut just_now) = (true, false, false);
         let vteps: BTreeSet<Ipv4Addr> = if mac == Mac::BROADCAST {
             let rows = replica.mcast_local.rows_of(row);
             let sets = rows
@@ -161,14 +164,29 @@ impl Learned {
             sets.flat_map(|set| locators.vteps(set)).collect()
         } else {
             let rows = replica.ucast_local.rows_of(row, mac).iter().rev();
-            let entries = rows.filter_map(|row| replica.ucast_local.row(*row));
-            let named = entries.map(|entry| entry.locator);
-            let named = named.inspect(|it| awaited |= it.is_some_and(|locator| !locators.has_arrived(locator)));
-            let vteps = named.map(|locator| locators.learned_at(locator?, network.vni));
-            let mut vteps = vteps.inspect(|vtep| placed &= vtep.is_some()).flatten();
-            vteps.next().into_iter().collect()
+            let entries = rows.filter_map(|row| Some((*row, replica.ucast_local.row(*row)?.locator)));
+            let named = entries.inspect(|(_, it)| awaited |= it.is_some_and(|it| !locators.has_arrived(it)));
+            let vteps = named.map(|(row, locator)| Some((row, locators.learned_at(locator?, network.vni)?)));
+            let counts = vteps.inspect(|vtep| placed &= vtep.is_some()).flatten().next();
+            just_now = counts.is_some_and(|(row, _)| replica.ucast_local.has_arrived(row));
+            counts.map(|(_, vtep)| vtep).into_iter().collect()
         };
-        Self { vteps, placed, awaited }
+        Self {
+            vteps,
+            placed,
+            awaited,
+            just_now,
+        }
+    }
+
+    /// Whether the MAC is at a place that a route can name.
+    pub(super) fn is_somewhere(&self) -> bool {
+        !self.vteps.is_empty()
+    }
+
+    /// Whether the switch has learned it just now: a row that becomes a route for another reason may be of any age.
+    pub(super) fn is_just_now(&self) -> bool {
+        self.just_now
     }
 }
 
@@ -197,6 +215,7 @@ mod tests {
             vteps: vteps.iter().map(|n| Ipv4Addr::new(10, 0, 0, *n)).collect(),
             placed: true,
             awaited: false,
+            just_now: false,
         }
     }
 
@@ -218,6 +237,7 @@ mod tests {
             vteps: BTreeSet::new(),
             placed: false,
             awaited: true,
+            just_now: false,
         };
         assert_eq!(
             exporter.export(&permit(), NETWORK, mac(1), &nowhere),
@@ -238,6 +258,7 @@ mod tests {
             vteps: BTreeSet::new(),
             placed,
             awaited: !placed,
+            just_now: false,
         };
         for n in 1..=2 {
             exporter.export(&permit(), NETWORK, mac(n), &nowhere(false));

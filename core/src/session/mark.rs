@@ -136,8 +136,13 @@ impl Session {
 
     /// The switch learned, moved or lost a MAC.
     fn touch_local(&mut self, row: Uuid, mac: Mac) {
+        let network = self.replica.logical_switches.network(row);
+        if network.is_none() {
+            // Nothing in a logical switch of another client becomes a route.
+            self.replica.ucast_local.settle(row, mac);
+        }
         if self.progress.tables_read()
-            && let Some(network) = self.replica.logical_switches.network(row)
+            && let Some(network) = network
         {
             self.update_exports(network, mac);
             // It explains a route to the switch itself, or does so no longer.

@@ -53,7 +53,14 @@ pub enum Notice {
         networks: BTreeSet<Uuid>,
     },
     /// The switch learned this route.
-    Exported(Route),
+    Exported {
+        /// The route.
+        route: Route,
+        /// The switch inserted the row while this session watched, and it was no route since: the host came just now. Any
+        /// other row may be older than the rows of other switches: the network is configured again, or the locator was of
+        /// another kind.
+        just_learned: bool,
+    },
     /// The switch removed this route.
     Withdrawn(Route),
     /// The session is over for this reason, and with it every route that it exported. Nothing follows.

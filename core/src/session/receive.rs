@@ -195,6 +195,9 @@ impl Session {
     fn read_rows(&mut self, now: Time, mut reading: Reading, budget: &mut usize) {
         let mut touched = Vec::new();
         let replica = &mut self.replica;
+        // A session that waits does not know what the owner has exported.
+        let is_update = reading.completes().is_none();
+        replica.ucast_local.watch(is_update && self.lease.permit().is_some());
         let done = reading.rows(budget, |row| {
             let recorded = replica.record(row.monitor, row.table, row.uuid, row.change, &mut touched);
             recorded.map_err(|error| protocol_error(format!("row {} that cannot be read: {error}", row.uuid)))?;

@@ -11,10 +11,16 @@ impl Session {
         let Some(permit) = self.lease.permit() else { return };
         let learned = Learned::of(&self.replica, &self.desired, network, mac);
         let changes = self.exporter.export(&permit, network, mac, &learned);
+        let just_learned = learned.is_just_now();
+        if let Some(row) = self.replica.logical_switches.of_network(network)
+            && learned.is_somewhere()
+        {
+            self.replica.ucast_local.settle(row, mac);
+        }
         // In this order, so that the agent sees that a row went along with the tunnel end of its switch.
         for route in changes.exported {
             self.report(What::Exported(route));
-            self.wire.notify(Notice::Exported(route));
+            self.wire.notify(Notice::Exported { route, just_learned });
         }
         for route in changes.withdrawn {
             self.report(What::Withdrawn(route));

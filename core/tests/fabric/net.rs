@@ -228,7 +228,17 @@ impl Net {
     }
 
     pub(crate) fn learn(&mut self, agent: usize, switch: usize, mac: Mac) {
-        self.notify(agent, switch, Notice::Exported(route(switch, mac)));
+        self.export(agent, switch, mac, true);
+    }
+
+    /// A switch has had a MAC all the time, and a session exports it only now.
+    pub(crate) fn export_again(&mut self, agent: usize, switch: usize, mac: Mac) {
+        self.export(agent, switch, mac, false);
+    }
+
+    fn export(&mut self, agent: usize, switch: usize, mac: Mac, just_learned: bool) {
+        let route = route(switch, mac);
+        self.notify(agent, switch, Notice::Exported { route, just_learned });
     }
 
     pub(crate) fn lose(&mut self, agent: usize, switch: usize, mac: Mac) {

@@ -275,7 +275,13 @@ impl World {
             let route = Self::route(switch, mac);
             let session = self.sessions[switch].as_mut();
             if session.is_some_and(|(_, exports)| exports.insert(route)) {
-                self.notify(switch, Notice::Exported(route));
+                self.notify(
+                    switch,
+                    Notice::Exported {
+                        route,
+                        just_learned: true,
+                    },
+                );
             }
         }
     }

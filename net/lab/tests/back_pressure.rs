@@ -250,7 +250,7 @@ async fn a_session_reads_nothing_more_while_its_agent_is_behind() {
     // The agent is back: it receives every route, in order, and the session reads on.
     let mut received = Vec::new();
     while received.len() < stopped + NOTICES {
-        if let Notice::Exported(route) = agent.next().await {
+        if let Notice::Exported { route, .. } = agent.next().await {
             received.push(route.mac);
         }
     }

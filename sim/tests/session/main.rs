@@ -18,6 +18,7 @@ mod hostile;
 mod keepalive;
 mod locators;
 mod names;
+mod old_rows;
 mod opening;
 mod other_writers;
 mod ownership;

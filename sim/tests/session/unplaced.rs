@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 use tandem_core::event::What;
+use tandem_core::session::Notice;
 
 use crate::world::{TUNNEL_IP, Wanted, World, find_logical_switch, mac, name, ops};
 
@@ -30,6 +31,11 @@ fn a_local_mac_that_comes_before_its_locator_is_exported_when_that_comes() {
         assert!(
             world.happened(|what| matches!(what, What::Exported(route) if route.vtep == TUNNEL_IP)),
             "{updates:?}"
+        );
+        let just_now = |notice: &Notice| matches!(notice, Notice::Exported { just_learned: true, .. });
+        assert!(
+            world.notices.iter().any(|(_, _, notice)| just_now(notice)),
+            "it came with the row"
         );
     }
 }

@@ -101,7 +101,8 @@ pub enum Input {
 pub enum Change {
     /// The switch learned it just now.
     Learned,
-    /// The switch had learned it, at an unknown time, before our session was allowed to write.
+    /// The switch had learned it, at an unknown time: before our session was allowed to write, or before the network was
+    /// configured again.
     Inherited,
     /// The switch has had it at this other tunnel end of its own, which changed.
     Relocated(Ipv4Addr),

@@ -19,6 +19,10 @@ pub(in crate::session) struct Ucast {
     by_mac: BTreeMap<(Uuid, Mac), SmallVec<[Uuid; 1]>>,
     /// Rows whose MAC is none, by logical switch.
     strays: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    /// Rows are recorded that come just now, and not those that are found.
+    watches: bool,
+    /// Rows that came while we watched, and are not settled.
+    arrived: BTreeSet<Uuid>,
 }
 
 /// The columns of a row that matter.
@@ -82,6 +86,25 @@ impl Ucast {
         self.next_mac(logical_switch, None).is_some() || self.strays.contains_key(&logical_switch)
     }
 
+    /// Whether the rows that are recorded next come just now: otherwise they are found, and may be of any age.
+    pub(in crate::session) fn watch(&mut self, watches: bool) {
+        self.watches = watches;
+    }
+
+    /// Whether a row came while we watched, and its MAC is not settled.
+    pub(in crate::session) fn has_arrived(&self, row: Uuid) -> bool {
+        self.arrived.contains(&row)
+    }
+
+    /// From now on the rows of a MAC are old ones.
+    pub(in crate::session) fn settle(&mut self, logical_switch: Uuid, mac: Mac) {
+        if let Some(rows) = self.by_mac.get(&(logical_switch, mac)) {
+            for row in rows {
+                self.arrived.remove(row);
+            }
+        }
+    }
+
     /// Records a change, and names each (logical switch, MAC) that it touches.
     pub(in crate::session) fn record(
         &mut self,
@@ -97,6 +120,14 @@ impl Ucast {
         };
         if old == new {
             return;
+        }
+        // A row of which the locator alone changes was learned before: the switch has another tunnel end.
+        let place = |entry: Entry| (entry.logical_switch, entry.mac);
+        if old.map(place) != new.map(place) {
+            self.arrived.remove(&row);
+            if self.watches && new.is_some() {
+                self.arrived.insert(row);
+            }
         }
         if let Some(old) = old {
             self.unindex(row, old);
@@ -216,6 +247,24 @@ mod tests {
         assert_eq!(touched, macs.map(|mac| (LS, Some(mac))));
         assert_eq!(table.next_mac(LS, None), Some(macs[1]));
         assert_eq!(table.row(Uuid(1)).and_then(|entry| entry.locator), Some(Uuid(7)));
+    }
+
+    #[test]
+    fn only_a_row_that_comes_while_we_watch_has_arrived_and_only_until_it_is_settled() {
+        let mut table = Ucast::default();
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let full = |locator| Change::Full(columns("02:00:00:00:00:01", locator));
+        table.record(Uuid(1), full(7), |_, _| {});
+        table.watch(true);
+        table.record(Uuid(1), full(8), |_, _| {});
+        assert!(!table.has_arrived(Uuid(1)), "another locator makes no other row");
+        table.record(Uuid(2), full(8), |_, _| {});
+        assert!(table.has_arrived(Uuid(2)));
+        table.settle(LS, mac);
+        assert!(!table.has_arrived(Uuid(2)));
+        table.record(Uuid(3), full(8), |_, _| {});
+        table.record(Uuid(3), Change::Deleted, |_, _| {});
+        assert!(table.arrived.is_empty());
     }
 
     #[test]
