@@ -1,13 +1,15 @@
-//! What later seeds have beside: certificates that end, boxes that share a name, disks, brakes, and servers without room.
+//! What later seeds have beside: certificates that end, boxes that share a name, disks, brakes, servers without room, and networks
+//! that are lost for a while.
 //! Each is drawn from a stream of its own, so that all else in the plan of a seed is as it would be without it.
 
 use super::choices::Choices;
-use crate::plan::{DiskFault, Fault, Plan, Role, Scheduled, Span};
+use crate::plan::{Configure, DiskFault, Fault, Plan, Role, Scheduled, Span};
 
 const CERTIFICATES: u64 = 0x6365_7274;
 const DISKS: u64 = 0x6469_736b;
 const ROOM: u64 = 0x726f_6f6d;
 const BRAKE: u64 = 0x6272_616b;
+const LOSSES: u64 = 0x6c6f_7373;
 
 pub(super) fn add(plan: &mut Plan) {
     let seed = plan.seed;
@@ -15,6 +17,7 @@ pub(super) fn add(plan: &mut Plan) {
     add_disks(plan, &mut Choices::of(seed, DISKS));
     add_room(plan, &mut Choices::of(seed, ROOM));
     add_brake(plan, &mut Choices::of(seed, BRAKE));
+    add_losses(plan, &mut Choices::of(seed, LOSSES));
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
@@ -61,6 +64,28 @@ fn add_room(plan: &mut Plan, choices: &mut Choices) {
 /// A brake at the bound that is recommended.
 fn add_brake(plan: &mut Plan, choices: &mut Choices) {
     if choices.percent(15) {
+        plan.agent.brake_rows = 20;
+    }
+}
+
+/// The configuration loses all networks but one, and has them again a moment or minutes later; at times under a brake.
+fn add_losses(plan: &mut Plan, choices: &mut Choices) {
+    if plan.topology.networks < 2 || !choices.percent(15) {
+        return;
+    }
+    let what = Configure::LoseNetworks;
+    for _ in 0..choices.count(1, 2) {
+        let (lost, lasts) = (
+            moment(plan, choices),
+            choices.span(Span::millis(100), Span::seconds(150)),
+        );
+        let back = Span::millis((lost.as_micros() + lasts.as_micros()) / 1000);
+        let faults = [lost, back].map(|at| (at, Fault::Configure { what }));
+        let (lasts, faults) = (None, faults.into_iter());
+        plan.faults
+            .extend(faults.map(|(at, fault)| Scheduled { at, lasts, fault }));
+    }
+    if choices.percent(40) {
         plan.agent.brake_rows = 20;
     }
 }
