@@ -122,6 +122,10 @@ mutants! {
         "A broadcast row counts as right if the first of its locators is: frames go to a second tunnel end as well.";
     WritingCountsAsLife = "writing-counts-as-life", "S5",
         "Each transaction that is sent starts the keepalive anew: a silent line stays while there is something to write.";
+    BrakeWithholdsNothing = "brake-withholds-nothing", "S10",
+        "Deletions are carried out although they are reported as withheld: one that loses its routes empties the others.";
+    BrakeNeverReleases = "brake-never-releases", "S4",
+        "What an operator has confirmed stays withheld: rows that nobody desires stay in the switch for ever.";
 }
 
 impl fmt::Display for Mutant {

@@ -81,6 +81,8 @@ fn story(mutant: Mutant) -> Story {
         Mutant::WaiterClaimsLate => an_agent_waits_while_the_owner_crashes,
         Mutant::FirstLocatorCounts => broadcast_rows_get_a_second_tunnel_end,
         Mutant::WritingCountsAsLife => routes_change_while_the_line_is_silent,
+        Mutant::BrakeWithholdsNothing => an_agent_takes_its_routes_with_it,
+        Mutant::BrakeNeverReleases => networks_go_for_good,
     }
 }
 
@@ -372,7 +374,7 @@ fn an_agent_waits_while_the_owner_crashes(mutant: Option<Mutant>) -> bool {
                 kind = 'crash'
                 node = 'agent-a'
                 [[fault]]
-                at = '6m15s'
+                at = '375s'
                 for = '3m'
                 kind = 'crash'
                 node = 'agent-b'";
@@ -388,6 +390,25 @@ fn broadcast_rows_get_a_second_tunnel_end(mutant: Option<Mutant>) -> bool {
 
 fn routes_change_while_the_line_is_silent(mutant: Option<Mutant>) -> bool {
     goes_wrong(mutant, include_str!("../../scenarios/asymmetric-cut.toml"))
+}
+
+/// Two scenarios, because routes and configurations are braked in two places.
+fn an_agent_takes_its_routes_with_it(mutant: Option<Mutant>) -> bool {
+    let routes = include_str!("../../scenarios/control-nodes-lose-the-routes-of-an-agent.toml");
+    let networks = include_str!("../../scenarios/configuration-loses-its-networks.toml");
+    let [routes, networks] = [routes, networks].map(|text| goes_wrong(mutant, text));
+    if mutant.is_some() {
+        routes && networks
+    } else {
+        routes || networks
+    }
+}
+
+fn networks_go_for_good(mutant: Option<Mutant>) -> bool {
+    goes_wrong(
+        mutant,
+        include_str!("../../scenarios/configuration-loses-its-networks.toml"),
+    )
 }
 
 /// Each agent in its turn, so that the owner is among them.

@@ -40,7 +40,7 @@ pub(super) fn unicast(view: &View, network: Uuid, mac: Mac, deleting: bool, tran
         return match (desired.is_complete(network), deleting) {
             (false, _) => Step::Wait(Wait::Incomplete),
             (true, _) if view.withholds(network) && !desired.options().routed => Step::Wait(Wait::Withheld),
-            (true, _) if view.withdrawals.withholds(network, mac) => Step::Wait(Wait::Withheld),
+            (true, _) if view.withholds_mac(network, mac) => Step::Wait(Wait::Withheld),
             (true, false) => Step::Delete,
             (true, true) => delete(view, &rows, transaction),
         };

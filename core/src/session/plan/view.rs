@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::event::Lane;
-use crate::ids::Uuid;
+use crate::ids::{Mac, Uuid};
 use crate::ovsdb::limits::{Limited, Limits};
 use crate::ovsdb::transaction::{Ref, Transaction};
 use crate::session::desired::Desired;
@@ -49,7 +49,12 @@ impl View<'_> {
 
     /// Whether what a configuration no longer desires in a network waits for an operator.
     pub(super) fn withholds(&self, network: Uuid) -> bool {
-        self.uncounted || self.withheld.holds(network)
+        (self.uncounted || self.withheld.holds(network)) && !planted!(self.desired, BrakeWithholdsNothing)
+    }
+
+    /// Whether the deletion of a MAC without a route waits for an operator.
+    pub(super) fn withholds_mac(&self, network: Uuid, mac: Mac) -> bool {
+        self.withdrawals.withholds(network, mac) && !planted!(self.desired, BrakeWithholdsNothing)
     }
 
     /// Whether a table takes another row beyond those that are there, on the wire and in this transaction.

@@ -191,6 +191,12 @@ mod hunt {
             Mutant::WritingCountsAsLife => {
                 include_str!("../../../../../scenarios/asymmetric-cut.toml")
             }
+            Mutant::BrakeWithholdsNothing => {
+                include_str!("../../../../../scenarios/control-nodes-lose-the-routes-of-an-agent.toml")
+            }
+            Mutant::BrakeNeverReleases => {
+                include_str!("../../../../../scenarios/configuration-loses-its-networks.toml")
+            }
             _ => return None,
         };
         let plan = Plan::parse(text).ok()?;
