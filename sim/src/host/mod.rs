@@ -132,7 +132,7 @@ pub struct Host {
 impl Host {
     /// A program that has just been started: opening its ports is its first output. The seed decides in which order
     /// messages of one instant are delivered, and nothing else.
-    pub fn new(seed: u64, options: Options) -> Self {
+    pub fn new(seed: u64, mut options: Options) -> Self {
         let configuration = Arc::clone(&options.configuration);
         let mut agent = Agent::new(Arc::clone(&configuration), options.generation);
         if !options.control_nodes.is_empty() {
@@ -147,6 +147,12 @@ impl Host {
         if options.pair {
             agent = agent.with_peer();
         }
+        // The agent has it: what was wanted at the start is not remembered.
+        options.configuration = Arc::new(Configuration {
+            session: configuration.session.clone(),
+            networks: BTreeMap::new(),
+            switches: BTreeMap::new(),
+        });
         let mut host = Self {
             agent,
             lines: BTreeMap::new(),
