@@ -27,6 +27,7 @@ sim:              ## every scenario, and 2000 seeds, in the simulated world (SEE
 # The program with planted bugs stays in a folder of its own; what it shares with `make sim` is compiled once.
 mutants:          ## every bug planted in a build of its own is found in the simulated world (ARGS="--json")
 	@CARGO_BUILD_BUILD_DIR=target $(CARGO) run --locked --release -p tandem --features mutants --target-dir target/mutants -- sim mutants $(ARGS)
+	@CARGO_BUILD_BUILD_DIR=target $(CARGO) test --locked --release -p tandem-sim --features mutants --target-dir target/mutants --test mutants
 
 release:          ## build what `make sim` and `make mutants` run
 	$(CARGO) build --locked --release -p tandem

@@ -92,7 +92,7 @@ mutants! {
         "A subscription counts as complete at once: routes that the control node has not sent again yet are deleted.";
     OwnEndProgrammed = "own-end-programmed", "S4",
         "Routes to the switch's own tunnel end are programmed like any other.";
-    SlowClientDelaysAll = "slow-client-delays-all", "S3",
+    SlowClientDelaysAll = "slow-client-delays-all", "moves",
         "A control node sends to no client while one client does not take its data.";
     NameNotChecked = "name-not-checked", "S9",
         "A control node admits any valid certificate under any name: another node takes the place of an agent.";

@@ -367,7 +367,7 @@ fn a_database_is_large(mutant: Option<Mutant>) -> bool {
 }
 
 fn an_agent_waits_while_the_owner_crashes(mutant: Option<Mutant>) -> bool {
-    let text = "name = 'story'\nseed = 1\nduration = '10m'\n[topology]\ntargets = 2
+    let text = "name = 'story'\nseed = 1\nduration = '10m'\n[topology]\ntargets = 2\n[agent]\npair = true
                 [[fault]]
                 at = '75s'
                 for = '3m'

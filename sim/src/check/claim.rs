@@ -37,11 +37,11 @@ impl Check for Claim {
 
     fn on_event(&mut self, entry: &Entry, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
         match &entry.event {
-            ActorEvent::Switch(device::Event::LockPassed { lock, to, .. }) => {
+            ActorEvent::Switch(device::Event::LockPassed { lock, from, to }) => {
                 self.takeovers.retain(|_, takeover| takeover.switch != *entry.node);
                 let switch = world.switches().find(|switch| switch.name == &*entry.node);
                 if let (Some(switch), Some(conn)) = (switch.filter(|_| lock == LOCK), *to) {
-                    self.begin(world, switch, conn);
+                    self.begin(world, switch, conn, from.is_some());
                 }
             }
             ActorEvent::Agent(host::Event::Session(event)) => self.on_session(&entry.node, event, world, found),
@@ -75,13 +75,15 @@ impl Check for Claim {
 }
 
 impl Claim {
-    fn begin(&mut self, world: &World, switch: SwitchView<'_>, switch_conn: ConnId) {
+    fn begin(&mut self, world: &World, switch: SwitchView<'_>, switch_conn: ConnId, waited: bool) {
         let Some(way) = world.way(switch, switch_conn) else {
             return;
         };
         let line = way.agent.host.and_then(|host| host.sessions().get(&way.conn));
         let due = match line.map(|line| line.session.phase()) {
             Some(Phase::Opened | Phase::Identifying) => None,
+            // It got the lock when it asked for it.
+            Some(Phase::Reading) if !waited => None,
             Some(Phase::Synced) => Some(world.now() + bounds::lock(world.plan())),
             // It waits for the lock, and reads.
             Some(Phase::Reading | Phase::Closing) | None => return,

@@ -10,10 +10,10 @@ use crate::world::World;
 
 /// Lines in which programs of the same state may differ, for each program: whether something optional ever happened, for
 /// which reasons sessions ended, and what a session keeps ready that waits for a lock.
-const SLACK: usize = 1000;
+const SLACK: usize = 250;
 
 /// They may also differ by this part of all lines: another agent may own a switch.
-const PART: usize = 10;
+const PART: usize = 30;
 
 /// What is shown of the lines that are too many.
 const NAMED: usize = 6;

@@ -49,7 +49,7 @@ impl Plan {
             workload: settings::workload(&topology, &mut choices),
             topology,
             judgement: Judgement {
-                rest: seed < LATER && seed.is_multiple_of(RESTS),
+                rest: seed.is_multiple_of(RESTS),
                 ..Judgement::default()
             },
             #[cfg(feature = "mutants")]
