@@ -141,6 +141,10 @@ impl Moves {
         let (now, bound) = (world.now(), bounds::moves(world.plan()));
         let (network, mac) = key;
         let master = world.master(switch)?;
+        // Nobody knows in which order hosts moved while their network was lost.
+        if !Consumer::Agent(master.agent).is_in(network) {
+            return None;
+        }
         let session = (Arc::from(master.agent.name), master.conn);
         let settled = |at: Time| now.since(at) >= bound;
         let is_old = self.places.get(&key).is_none_or(|place| settled(place.since))

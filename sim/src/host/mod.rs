@@ -216,10 +216,10 @@ impl Host {
         self.file.take()
     }
 
-    /// A file that cannot be used is ignored.
+    /// A file that cannot be used is ignored. What was read is not kept.
     fn read(&mut self) {
+        let file = self.options.disk.as_mut().map(std::mem::take).unwrap_or_default();
         let session = &self.options.configuration.session;
-        let file = self.options.disk.clone().unwrap_or_default();
         if let Ok(remembered) = Remembered::decode(&file, &session.agent) {
             let revision = remembered.revision;
             let configuration = Arc::new(remembered.configuration(session.clone()));

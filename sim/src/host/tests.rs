@@ -66,6 +66,19 @@ fn switches_are_taken_once_everything_is_known_and_health_checks_at_once() {
 }
 
 #[test]
+fn what_was_wanted_and_read_at_the_start_is_not_kept_beside_what_the_agent_knows() {
+    let remembering = Options {
+        control_nodes: vec![HEALTH],
+        disk: Some(b"a file".to_vec()),
+        ..options()
+    };
+    assert!(!remembering.configuration.networks.is_empty());
+    let host = Host::new(1, remembering);
+    assert_eq!(host.options.configuration.networks.len(), 0);
+    assert_eq!(host.options.disk, Some(Vec::new()), "it remembers from now on");
+}
+
+#[test]
 fn a_drain_goes_on_when_the_last_proxy_has_fetched_the_grade() {
     let mut bench = Bench::new(1, options());
     bench.connect();
