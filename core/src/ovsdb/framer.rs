@@ -300,6 +300,10 @@ impl Framer {
         } else {
             let whole = self.buffer.get(self.start..end).unwrap_or_default().to_vec();
             self.start = end;
+            if end == self.buffer.len() {
+                self.buffer.clear();
+                (self.start, self.scanned) = (0, 0);
+            }
             whole
         };
         Frame {

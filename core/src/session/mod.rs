@@ -284,7 +284,10 @@ impl Session {
             // Without a brake, nothing was counted.
             self.reconciler.mark_all_due();
         }
-        self.narrow_confirmation();
+        // Nothing is counted again for the one that is in force.
+        if self.desired.is_another(&configuration, complete) {
+            self.narrow_confirmation();
+        }
         self.desired.configure(configuration, complete);
         self.reconciler.retry_all();
     }

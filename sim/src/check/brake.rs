@@ -71,10 +71,13 @@ impl Check for Brake {
         let gone = self.gone.entry((switch.to_owned(), conn)).or_default();
         let rows = Rows::of(view, commit);
         for change in &commit.changes {
-            if let Some(new) = change.new.as_deref()
-                && let Some((network, Some(mac))) = rows.named(change, new)
-            {
-                gone.0.retain(|it| (it.network, it.mac) != (network, Some(mac)));
+            match change.new.as_deref().and_then(|new| rows.named(change, new)) {
+                Some((network, mac @ Some(_))) => gone.0.retain(|it| (it.network, it.mac) != (network, mac)),
+                // The network is back: what it had before may have other routes by now, or none.
+                Some((network, None)) => gone
+                    .0
+                    .retain(|it| (it.network, it.why) != (network, Loss::Configuration)),
+                None => {}
             }
         }
         let mut losses = BTreeSet::new();

@@ -26,6 +26,9 @@ use crate::{bounds, host, model};
 /// How long the sequence of a path that went is remembered, less what it takes to use it.
 const REMEMBERED: Duration = Duration::from_secs(240);
 
+/// After so long, nobody remembers it.
+const FORGOTTEN: Duration = Duration::from_secs(360);
+
 /// The local preference of copies.
 const OF_COPIES: u32 = 1;
 
@@ -153,33 +156,34 @@ impl Moves {
         if !(is_old && owned && self.audited.contains(&session.0, session.1)) {
             return None;
         }
-        let mut exported = BTreeSet::new();
-        for other in world.agents() {
-            let ends = other
-                .host
-                .into_iter()
-                .flat_map(|host| host.agent().exports().vteps(network, mac));
-            let before = exported.len();
-            exported.extend(ends);
-            let is_other = other.name != master.agent.name && exported.len() > before;
-            if is_other && ways.reach.lasts(world, other.name, master.agent.name, network) < bound {
-                return None;
-            }
+        let exports = |other: AgentView<'_>| {
+            let host = other.host.into_iter();
+            host.flat_map(|host| host.agent().exports().vteps(network, mac)).next()
+        };
+        let mut others = world.agents().filter(|other| other.name != master.agent.name);
+        let is_near = |other: AgentView<'_>| {
+            exports(other).is_none() || ways.reach.lasts(world, other.name, master.agent.name, network) >= bound
+        };
+        if !others.all(is_near) {
+            return None;
         }
-        // Its row of the MAC may be exported again.
-        let mut silent = world
-            .switches()
-            .filter(|other| other.name != switch.name && !exported.contains(&other.tunnel_ip));
+        // Another agent may remember the sequence of a row that an owner exports, or will export, beside the best path.
+        let fabric = Consumer::Agent(master.agent).fabric()?;
         let is_known = |other: SwitchView<'_>| {
             let route = Route {
                 network,
                 mac,
                 vtep: other.tunnel_ip,
             };
-            let learned = || model::learned(world, other.switch).contains_key(&key);
-            self.seen.lately(&session.0, &route, now) || !learned()
+            fabric.paths(network, mac).any(|path| path.vtep == route.vtep)
+                || self.seen.lately(&session.0, &route, now)
+                || !model::learned(world, other.switch).contains_key(&key)
+                || !world
+                    .agents()
+                    .any(|agent| self.seen.remembers(&agent.name.into(), &route, now))
         };
-        silent.all(is_known).then_some(session)
+        let mut others = world.switches().filter(|other| other.name != switch.name);
+        others.all(is_known).then_some(session)
     }
 
     /// The place of a MAC, if it is old enough, and was exported by an owner that nothing has disturbed since.
@@ -367,7 +371,17 @@ impl Seen {
     fn lately(&self, agent: &Arc<str>, route: &Route, now: Time) -> bool {
         let Route { network, mac, vtep } = *route;
         let is_now = self.now.get(&(Arc::clone(agent), network, mac)) == Some(&vtep);
-        let before = self.before.get(&(Arc::clone(agent), *route));
-        is_now || before.is_some_and(|until| now.since(*until) <= REMEMBERED)
+        is_now || self.since(agent, route, now).is_some_and(|since| since <= REMEMBERED)
+    }
+
+    /// Whether an agent may remember the sequence of this path.
+    fn remembers(&self, agent: &Arc<str>, route: &Route, now: Time) -> bool {
+        self.since(agent, route, now).is_some_and(|since| since <= FORGOTTEN)
+    }
+
+    /// For how long this path has not been the best one of an agent, if it ever was.
+    fn since(&self, agent: &Arc<str>, route: &Route, now: Time) -> Option<Duration> {
+        let until = self.before.get(&(Arc::clone(agent), *route))?;
+        Some(now.since(*until))
     }
 }

@@ -1,5 +1,7 @@
 //! A configuration that lost a part must not empty a switch before an operator confirms it.
 
+use std::sync::Arc;
+
 use tandem_core::ConnId;
 use tandem_core::alarm::AlarmKind;
 use tandem_core::brake::Brake;
@@ -259,7 +261,19 @@ fn many_configurations_that_lose_a_little_each_are_withheld_together() {
     let mut world = World::new();
     let conn = world.manage(&with(&[(1, 100), (2, 100)]));
     for left in (0..100).rev().step_by(10) {
-        world.configure(conn, &with(&[(1, left), (2, 100)]));
+        // It is sent again at once, as another revision of the same.
+        let configuration: Arc<_> = with(&[(1, left), (2, 100)]).into();
+        for _ in 0..2 {
+            let configuration = Arc::clone(&configuration);
+            world.command(
+                conn,
+                Command::Configure {
+                    configuration,
+                    complete: true,
+                },
+            );
+        }
+        world.run();
         world.pass(SECOND);
     }
     let rows = found(&world.switch).remote.len();

@@ -64,9 +64,14 @@ impl Desired {
         self.options().mutant
     }
 
+    /// Whether a configuration is another than the one in force.
+    pub(super) fn is_another(&self, configuration: &Arc<Configuration>, complete: bool) -> bool {
+        (&self.configuration, self.complete) != (configuration, complete)
+    }
+
     /// Another configuration may be in force. If it differs, [`serve`](Self::serve) is due.
     pub(super) fn configure(&mut self, configuration: Arc<Configuration>, complete: bool) {
-        self.serve_due |= (&self.configuration, self.complete) != (&configuration, complete);
+        self.serve_due |= self.is_another(&configuration, complete);
         self.configuration = configuration;
         self.complete = complete;
     }
