@@ -8,9 +8,12 @@ use tandem_core::agent::uplinks::{Input as Up, Options, UplinkId};
 use tandem_core::agent::{Agent, Input, Output};
 use tandem_core::bounds::{ROUTES_PER_STEP, SEQUENCE_MEMORY};
 use tandem_core::configuration::{Configuration, Network, SessionOptions, Switch};
+use tandem_core::contrail_schema::{instance, virtual_network};
 use tandem_core::event::Route;
+use tandem_core::evpn::{Key, NextHop, Path};
 use tandem_core::session::Notice;
 use tandem_core::switch_identity::SwitchRow;
+use tandem_core::xmpp::Stanza;
 use tandem_core::{CloseReason, ConnId, Generation, Mac, Machine, Peer, Time, Uuid, Vni};
 
 const NETWORK: Uuid = Uuid(1);
@@ -121,6 +124,31 @@ fn published(routes: u32) -> (Agent, usize) {
     (agent, published)
 }
 
+/// The control node sends a route of the agent's and takes it back.
+fn reflect(agent: &mut Agent, number: u32) {
+    let [a, b, c, d] = number.to_be_bytes();
+    let vni = Vni::new(5001).expect("a VNI");
+    let key = Key::of_mac(vni, Mac([2, 0, a, b, c, d]));
+    let path = Path {
+        next_hops: vec![NextHop::vxlan(VTEP, vni)],
+        ..Path::default()
+    };
+    let instance = instance(&virtual_network("blue"));
+    let id = UplinkId(1);
+    for stanza in [
+        Stanza::Items {
+            instance: instance.clone(),
+            items: vec![(key, path)],
+        },
+        Stanza::Retracts {
+            instance: instance.clone(),
+            keys: vec![key],
+        },
+    ] {
+        sent(agent, Input::Uplink(Up::Received { id, stanza }));
+    }
+}
+
 #[test]
 fn the_routes_of_a_session_that_ends_are_withdrawn_a_step_at_a_time() {
     let (mut agent, published) = published(20_000);
@@ -170,6 +198,10 @@ fn an_agent_whose_routes_went_is_woken_until_it_has_forgotten_them() {
         notice: Notice::Closed(CloseReason::ConnectionLost),
     };
     sent(&mut agent, closed);
+    // The control node sends the routes, as it does, and then that they are gone.
+    for number in 0..2_000 {
+        reflect(&mut agent, number);
+    }
     let mut wakes = 0;
     while let Some(deadline) = agent.poll_timeout() {
         wakes += 1;

@@ -49,15 +49,15 @@ impl Adverts {
     /// leads elsewhere. So is what is remembered of other places: their rows are exported again by the next owner.
     pub(super) fn on_learned(
         &mut self,
-        now: Time,
         route: Route,
         best: Option<ReceivedPath>,
         paths: impl Iterator<Item = ReceivedPath>,
     ) -> Advert {
         let vtep = route.vtep;
-        self.leave(now, route);
         let elsewhere = best.filter(|best| best.vtep != vtep).map(|best| best.sequence);
+        let left = self.of(route.network, route.mac).filter(|left| left.vtep != vtep);
         let beaten = elsewhere
+            .max(left.map(|left| left.sequence))
             .max(self.remembered_elsewhere(route))
             .map(|sequence| sequence.saturating_add(1));
         let sequence = self.known(route, paths).max(beaten.unwrap_or(FIRST));
@@ -65,13 +65,7 @@ impl Adverts {
     }
 
     /// A switch has had a MAC for an unknown time: the sequence is what it was in this place, for nothing has moved.
-    pub(super) fn on_inherited(
-        &mut self,
-        now: Time,
-        route: Route,
-        paths: impl Iterator<Item = ReceivedPath>,
-    ) -> Advert {
-        self.leave(now, route);
+    pub(super) fn on_inherited(&mut self, route: Route, paths: impl Iterator<Item = ReceivedPath>) -> Advert {
         let sequence = self.known(route, paths);
         self.advertise(route, sequence)
     }
@@ -95,14 +89,6 @@ impl Adverts {
         elsewhere.map(|(_, remembered)| remembered.sequence).max()
     }
 
-    /// A MAC is about to be advertised in another place than it is: its sequence there is remembered.
-    fn leave(&mut self, now: Time, Route { network, mac, vtep }: Route) {
-        if let Some(left) = self.of(network, mac).filter(|left| left.vtep != vtep) {
-            let vtep = left.vtep;
-            self.remember(now, Route { network, mac, vtep }, left.sequence);
-        }
-    }
-
     fn advertise(&mut self, Route { network, mac, vtep }: Route, sequence: u32) -> Advert {
         let advert = Advert { vtep, sequence };
         self.current.insert((network, mac), advert);
@@ -122,7 +108,7 @@ impl Adverts {
         }
     }
 
-    /// A path at a tunnel end is gone, or our own is: its sequence is remembered. What was remembered of that place before
+    /// A path at a tunnel end is gone: its sequence is remembered. What was remembered of that place before
     /// counts no more, even if it was higher: an owner that started again gave a lower one, and whoever learns the MAC
     /// elsewhere beats that.
     pub(super) fn remember(&mut self, now: Time, route: Route, sequence: u32) {
@@ -148,11 +134,10 @@ impl Adverts {
         })
     }
 
-    /// No switch of ours has this MAC any more.
-    pub(super) fn on_withdrawn(&mut self, now: Time, network: Uuid, mac: Mac) {
-        if let Some(Advert { vtep, sequence }) = self.current.remove(&(network, mac)) {
-            self.remember(now, Route { network, mac, vtep }, sequence);
-        }
+    /// No switch of ours has this MAC any more. Its sequence is remembered when the path is gone that control nodes sent us
+    /// of it: what they never had, nobody can beat.
+    pub(super) fn on_withdrawn(&mut self, network: Uuid, mac: Mac) {
+        self.current.remove(&(network, mac));
     }
 
     /// The advert of a MAC.
@@ -211,9 +196,23 @@ mod tests {
 
     fn learned(adverts: &mut Adverts, paths: &[ReceivedPath]) -> u32 {
         let best = paths.iter().copied().max_by_key(|path| path.sequence);
-        adverts
-            .on_learned(Time::ORIGIN, ROUTE, best, paths.iter().copied())
-            .sequence
+        adverts.on_learned(ROUTE, best, paths.iter().copied()).sequence
+    }
+
+    /// Our route goes, and its path.
+    fn withdraw(adverts: &mut Adverts) {
+        let advert = adverts.of(ROUTE.network, ROUTE.mac).expect("an advert");
+        adverts.on_withdrawn(ROUTE.network, ROUTE.mac);
+        adverts.remember(Time::ORIGIN, ROUTE, advert.sequence);
+    }
+
+    #[test]
+    fn what_no_control_node_ever_had_is_not_remembered() {
+        let mut adverts = Adverts::default();
+        assert_eq!(learned(&mut adverts, &[path(THEIRS, 3)]), 4);
+        adverts.on_withdrawn(ROUTE.network, ROUTE.mac);
+        let inherited = adverts.on_inherited(ROUTE, std::iter::empty());
+        assert_eq!(inherited.sequence, 1, "nobody could have beaten 4");
     }
 
     #[test]
@@ -239,7 +238,7 @@ mod tests {
             first, 4,
             "the old row is still there, and a new owner will export it with 3"
         );
-        adverts.on_withdrawn(Time::ORIGIN, ROUTE.network, ROUTE.mac);
+        withdraw(&mut adverts);
         assert_eq!(learned(&mut adverts, &[]), first, "it has not moved");
     }
 
@@ -249,7 +248,7 @@ mod tests {
         let first = learned(&mut adverts, &[path(THEIRS, 3)]);
         for _ in 0..10 {
             assert_eq!(learned(&mut adverts, &[path(THEIRS, 3), path(OURS, first)]), first);
-            adverts.on_withdrawn(Time::ORIGIN, ROUTE.network, ROUTE.mac);
+            withdraw(&mut adverts);
         }
     }
 
@@ -269,7 +268,7 @@ mod tests {
         for sequence in [3, 1] {
             adverts.remember(Time::ORIGIN, ROUTE, sequence);
         }
-        let inherited = adverts.on_inherited(Time::ORIGIN, ROUTE, std::iter::empty());
+        let inherited = adverts.on_inherited(ROUTE, std::iter::empty());
         assert_eq!(inherited.sequence, 1, "a host that moved since has 2");
     }
 
@@ -278,12 +277,7 @@ mod tests {
         let mut adverts = Adverts::default();
         let first = learned(&mut adverts, &[]);
         let moved = Route { vtep: THEIRS, ..ROUTE };
-        let advert = adverts.on_learned(
-            Time::ORIGIN,
-            moved,
-            Some(path(OURS, first)),
-            [path(OURS, first)].into_iter(),
-        );
+        let advert = adverts.on_learned(moved, Some(path(OURS, first)), [path(OURS, first)].into_iter());
         assert_eq!((advert.vtep, advert.sequence), (THEIRS, first + 1));
     }
 
@@ -294,11 +288,8 @@ mod tests {
         let other = Route { vtep: THEIRS, ..ROUTE };
         for _ in 0..10 {
             let paths = [path(OURS, first)];
-            assert_eq!(adverts.on_inherited(Time::ORIGIN, other, paths.into_iter()).sequence, 1);
-            assert_eq!(
-                adverts.on_inherited(Time::ORIGIN, ROUTE, paths.into_iter()).sequence,
-                first
-            );
+            assert_eq!(adverts.on_inherited(other, paths.into_iter()).sequence, 1);
+            assert_eq!(adverts.on_inherited(ROUTE, paths.into_iter()).sequence, first);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Moves raise the sequence of a MAC, and nothing else does: an agent that raised it at every takeover would soon see it
 //! frozen elsewhere, and one that never raised it would see the old place win.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tandem_core::agent::uplinks;
@@ -22,8 +22,8 @@ const FIRST: u32 = 1;
 pub(super) struct Sequence {
     /// Where each MAC was exported last, and how often that was another place than before.
     places: BTreeMap<(Uuid, Mac), (Ipv4Addr, u32)>,
-    /// What switches have learned, and no agent has exported yet.
-    learned: BTreeSet<Route>,
+    /// What switches have learned, and no agent has exported yet, with the tunnel end of that time.
+    learned: BTreeMap<(String, Uuid, Mac), Ipv4Addr>,
     audited: Audited,
 }
 
@@ -38,7 +38,7 @@ impl Check for Sequence {
                 self.audited.on_event(&entry.node, event);
                 if let What::Exported(route) = &event.what {
                     self.exported(route);
-                    if self.learned.remove(route) && self.audited.contains(&entry.node, event.conn) {
+                    if self.was_learned(route, world) && self.audited.contains(&entry.node, event.conn) {
                         is_raised(&entry.node, route, world, found);
                     }
                 }
@@ -59,13 +59,20 @@ impl Check for Sequence {
         }
         if let Some(view) = world.switches().find(|view| view.name == switch) {
             let vtep = view.tunnel_ip;
-            let learned = learned::by(commit, view).map(|(network, mac)| Route { network, mac, vtep });
-            self.learned.extend(learned);
+            let learned = learned::by(commit, view);
+            self.learned
+                .extend(learned.map(|(network, mac)| ((switch.to_owned(), network, mac), vtep)));
         }
     }
 }
 
 impl Sequence {
+    /// Whether a route is exported for the first time since a switch has learned it there.
+    fn was_learned(&mut self, Route { network, mac, vtep }: &Route, world: &World) -> bool {
+        let mut switches = world.switches().filter(|switch| switch.tunnel_ip == *vtep);
+        switches.any(|switch| self.learned.remove(&(switch.name.to_owned(), *network, *mac)) == Some(*vtep))
+    }
+
     fn exported(&mut self, route: &Route) {
         let Route { network, mac, vtep } = *route;
         let place = self.places.entry((network, mac)).or_insert((vtep, 0));

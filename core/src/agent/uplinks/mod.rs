@@ -234,13 +234,13 @@ impl Uplinks {
     }
 
     /// The exports of a route changed.
-    fn on_exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr]) {
+    fn on_exported(&mut self, route: Route, change: Change, vteps: &[Ipv4Addr]) {
         let Route { network, mac, .. } = route;
         if mac.is_broadcast() {
             let concerned = self.publications.on_broadcasts_exported(network, vteps);
             return self.mark_broadcasts(network, &concerned);
         }
-        self.publications.on_exported(now, route, change, vteps, &self.fabric);
+        self.publications.on_exported(route, change, vteps, &self.fabric);
         self.mark_mac(network, mac);
         self.sweep_complete(network, mac);
     }
@@ -377,10 +377,10 @@ impl Machine for Uplinks {
             }
             Input::Closed { id, why } => self.on_closed(now, id, why),
             Input::Configured(configuration) => self.on_configured(now, configuration),
-            Input::Exported { route, change, vteps } => self.on_exported(now, route, change, &vteps),
+            Input::Exported { route, change, vteps } => self.on_exported(route, change, &vteps),
             Input::Retracted(routes) => {
                 for (route, vteps) in routes {
-                    self.on_exported(now, route, Change::SessionOver, &vteps);
+                    self.on_exported(route, Change::SessionOver, &vteps);
                 }
             }
             Input::Served(served) => self.on_served(now, served),

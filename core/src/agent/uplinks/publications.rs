@@ -155,7 +155,7 @@ impl Publications {
     }
 
     /// The exports of a MAC changed; it is at these tunnel ends now.
-    pub(super) fn on_exported(&mut self, now: Time, route: Route, change: Change, vteps: &[Ipv4Addr], fabric: &Fabric) {
+    pub(super) fn on_exported(&mut self, route: Route, change: Change, vteps: &[Ipv4Addr], fabric: &Fabric) {
         let Route { network, mac, vtep } = route;
         if let Some(hold) = self.hold.as_mut().filter(|_| change == Change::Withdrawn) {
             hold.on_withdrawn(&route);
@@ -173,7 +173,7 @@ impl Publications {
         };
         let learned = Some(vtep).filter(|_| follows);
         match learned.or_else(|| self.latest(network, mac, vteps, fabric)) {
-            None => self.adverts.on_withdrawn(now, network, mac),
+            None => self.adverts.on_withdrawn(network, mac),
             // Its own end of a line that is dead may still export the row that was gone and is back.
             Some(vtep) if advert == Some(vtep) && change != Change::Learned => {}
             Some(vtep) => {
@@ -182,9 +182,9 @@ impl Publications {
                 // A row that stood there before may be older than the path elsewhere: only a MAC that was just learned
                 // beats that.
                 if follows && moved && !planted!(self, MovesNotRaised) {
-                    self.adverts.on_learned(now, route, best, paths);
+                    self.adverts.on_learned(route, best, paths);
                 } else {
-                    self.adverts.on_inherited(now, route, paths);
+                    self.adverts.on_inherited(route, paths);
                 }
             }
         }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     fn export(publications: &mut Publications, change: Change, vtep: Ipv4Addr, vteps: &[Ipv4Addr]) {
-        publications.on_exported(Time::ORIGIN, route(vtep), change, vteps, &Fabric::default());
+        publications.on_exported(route(vtep), change, vteps, &Fabric::default());
     }
 
     #[test]
@@ -443,7 +443,7 @@ mod tests {
                 (Change::Relocated(HERE), THERE, &[HERE, THERE][..]),
                 (Change::Withdrawn, HERE, &[THERE]),
             ] {
-                publications.on_exported(Time::ORIGIN, route(vtep), change, vteps, &fabric);
+                publications.on_exported(route(vtep), change, vteps, &fabric);
             }
             assert_eq!(publications.place(NETWORK, MAC), Some((THERE, sequence)));
         }
@@ -455,8 +455,8 @@ mod tests {
         export(&mut publications, Change::Learned, HERE, &[HERE]);
         for _ in 0..3 {
             let fabric = fabric(&[received(THERE, 6)]);
-            publications.on_exported(Time::ORIGIN, route(HERE), Change::Withdrawn, &[HERE], &fabric);
-            publications.on_exported(Time::ORIGIN, route(HERE), Change::Learned, &[HERE], &fabric);
+            publications.on_exported(route(HERE), Change::Withdrawn, &[HERE], &fabric);
+            publications.on_exported(route(HERE), Change::Learned, &[HERE], &fabric);
             assert_eq!(publications.place(NETWORK, MAC), Some((HERE, 7)));
         }
     }
@@ -528,7 +528,10 @@ mod tests {
         export(&mut publications, Change::Learned, HERE, &[HERE]);
         export(&mut publications, Change::Learned, THERE, &[THERE]);
         for (now, sequence) in [(Time::ORIGIN, 2), (Time::ORIGIN + SEQUENCE_MEMORY, 1)] {
+            let (_, published) = publications.place(NETWORK, MAC).expect("a place");
             export(&mut publications, Change::Withdrawn, THERE, &[]);
+            let path = received(THERE, published);
+            publications.on_paths(Time::ORIGIN, (NETWORK, MAC), Some(path), &Fabric::default());
             publications.expire(now);
             export(&mut publications, Change::Inherited, THERE, &[THERE]);
             assert_eq!(publications.place(NETWORK, MAC), Some((THERE, sequence)));
