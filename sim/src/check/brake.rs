@@ -80,6 +80,9 @@ impl Check for Brake {
                 None => {}
             }
         }
+        // The route of some may be back, whose row is not.
+        gone.0
+            .retain(|it| it.why != Loss::Routes || !it.mac.is_some_and(|mac| has_route(writer, it.network, mac)));
         let mut losses = BTreeSet::new();
         let deleted = |change: &RowChange| rows.named(change, change.old.as_deref().filter(|_| change.new.is_none())?);
         for (network, mac) in commit.changes.iter().filter_map(deleted) {
@@ -166,11 +169,10 @@ impl<'a> Rows<'a> {
 
     /// Whether a MAC without a row has no route, and is not at the switch itself.
     fn is_lost(&self, writer: AgentView<'_>, network: Uuid, mac: Mac) -> bool {
-        let fabric = Consumer::Agent(writer).fabric();
-        let is_placed = fabric.is_some_and(|fabric| fabric.paths(network, mac).next().is_some());
         let tables = ["Ucast_Macs_Remote", "Ucast_Macs_Local"].into_iter();
         let mut rows = tables.flat_map(|table| self.macs(table, Some(network)));
-        !is_placed && !rows.any(|row| row.text("MAC").and_then(|text| text.parse().ok()) == Some(mac))
+        !has_route(writer, network, mac)
+            && !rows.any(|row| row.text("MAC").and_then(|text| text.parse().ok()) == Some(mac))
     }
 
     /// The rows that are there, among which the brake counts such deletions.
@@ -197,6 +199,12 @@ impl<'a> Rows<'a> {
             ours.is_some_and(|ours| network.is_none_or(|network| network == *ours))
         })
     }
+}
+
+/// Whether an agent knows a route of a MAC.
+fn has_route(agent: AgentView<'_>, network: Uuid, mac: Mac) -> bool {
+    let fabric = Consumer::Agent(agent).fabric();
+    fabric.is_some_and(|fabric| fabric.paths(network, mac).next().is_some())
 }
 
 /// Whether the configuration of an agent has a network on a switch.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use tandem_core::agent::uplinks;
 use tandem_core::event::{Route, What};
-use tandem_core::{Mac, Uuid};
+use tandem_core::{Mac, Time, Uuid};
 
 use super::learned::Audited;
 use super::{Check, Findings, Scene, learned};
@@ -20,8 +20,8 @@ const FIRST: u32 = 1;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sequence {
-    /// Where each MAC was exported last, and how often that was another place than before.
-    places: BTreeMap<(Uuid, Mac), (Ipv4Addr, u32)>,
+    /// Where each MAC was exported last and when, and how often that was another place than before.
+    places: BTreeMap<(Uuid, Mac), (Ipv4Addr, Time, u32)>,
     /// What switches have learned, and no agent has exported yet, with the tunnel end of that time.
     learned: BTreeMap<(String, Uuid, Mac), Ipv4Addr>,
     audited: Audited,
@@ -37,7 +37,7 @@ impl Check for Sequence {
             ActorEvent::Agent(host::Event::Session(event)) => {
                 self.audited.on_event(&entry.node, event);
                 if let What::Exported(route) = &event.what {
-                    self.exported(route);
+                    self.exported(route, world.now());
                     if self.was_learned(route, world) && self.audited.contains(&entry.node, event.conn) {
                         is_raised(&entry.node, route, world, found);
                     }
@@ -73,12 +73,14 @@ impl Sequence {
         switches.any(|switch| self.learned.remove(&(switch.name.to_owned(), *network, *mac)) == Some(*vtep))
     }
 
-    fn exported(&mut self, route: &Route) {
+    /// What sessions export at the same instant, their agent may take in the other order.
+    fn exported(&mut self, route: &Route, now: Time) {
         let Route { network, mac, vtep } = *route;
-        let place = self.places.entry((network, mac)).or_insert((vtep, 0));
-        if place.0 != vtep {
-            *place = (vtep, place.1 + 1);
+        let (end, at, moves) = self.places.entry((network, mac)).or_insert((vtep, now, 0));
+        if *end != vtep {
+            *moves += 1 + u32::from(*at == now);
         }
+        (*end, *at) = (vtep, now);
     }
 
     /// A row that a new owner inherits may count as a move here, and not there: this is the most that it may be.
@@ -86,7 +88,7 @@ impl Sequence {
         let agent = world.agents().find(|agent| agent.name == node);
         let uplinks = agent.and_then(|agent| agent.host?.agent().uplinks());
         let best = uplinks.and_then(|uplinks| uplinks.fabric().best(network, mac));
-        let Some((best, (_, moves))) = best.zip(self.places.get(&(network, mac))) else {
+        let Some((best, (.., moves))) = best.zip(self.places.get(&(network, mac))) else {
             return;
         };
         if best.sequence > FIRST + moves {
