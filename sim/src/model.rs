@@ -453,7 +453,7 @@ fn mac(row: &Row) -> Option<Mac> {
 
 /// The ways of a switch without an owner.
 fn reachable(world: &World, switch: SwitchView<'_>) -> String {
-    let holder = match switch.switch.lock_holder(crate::world::LOCK) {
+    let holder = match world.lock_holder(switch) {
         Some(conn) => format!("{conn} does"),
         None => "no client does".into(),
     };

@@ -204,6 +204,9 @@ fn vocabulary() -> BTreeSet<String> {
     let mut full = Plan::of_seed(0);
     full.switch.max_backoff = Some(Span::seconds(1));
     full.switch.drops_moved = true;
+    full.switch.lockless = true;
+    full.switch.sole_manager = true;
+    full.switch.other_managers = 1;
     full.switch.inactivity_probe = Some(Span::seconds(1));
     full.judgement = Judgement {
         rest: true,

@@ -1,4 +1,7 @@
-//! S1: no agent commits anything without holding the lock at that moment, or where a lock fences nothing.
+//! S1: no agent commits anything without holding the lock at that moment, or where nothing fences its writes.
+//!
+//! A switch without locks passes the right to write from one connection to the next: the first that asked for the lock has
+//! it, until it closes. With several managers it has no owner, unless the operator promises that only one of them writes.
 //!
 //! Since a lock has one holder, no other agent can point a right broadcast row away from the owner's services node.
 
@@ -20,6 +23,10 @@ impl Check for Lock {
         let model = world.plan().switch.model;
         if !model.fences() {
             found.add([switch], format!("{conn} wrote to a server that is {model}"));
+        }
+        if world.plan().is_unfenced() {
+            let what = format!("{conn} wrote to a switch that knows no locks and has several managers");
+            found.add([switch], what);
         }
         if !commit.locks.contains(LOCK) {
             let comment = commit.comments.join("; ");

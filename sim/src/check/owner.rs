@@ -14,7 +14,7 @@ use super::tick::Tick;
 use super::{Check, Findings, Scene};
 use crate::link::HostId;
 use crate::world::log::{ActorEvent, Entry};
-use crate::world::{LOCK, Standing, SwitchView, World};
+use crate::world::{Standing, SwitchView, World};
 use crate::{bounds, device, host};
 
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,7 @@ impl Stand {
     fn update(&mut self, world: &World, switch: SwitchView<'_>) {
         let now = world.now();
         let since = |before: &Option<Time>, holds: bool| holds.then(|| before.unwrap_or(now));
-        self.free = since(&self.free, switch.switch.lock_holder(LOCK).is_none());
+        self.free = since(&self.free, world.lock_holder(switch).is_none());
         self.unowned = since(&self.unowned, !has_owner(world, switch));
         let proxy = world.proxy_of(switch);
         if proxy.is_none() || proxy != self.proxy {

@@ -9,7 +9,7 @@ use tandem_core::{ConnId, Time};
 use crate::device;
 use crate::link::RETRANSMIT_MAX;
 use crate::world::log::{ActorEvent, Entry};
-use crate::world::{LOCK, Way, World};
+use crate::world::{Way, World};
 
 /// How the ways and the locks of all switches stand.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +65,7 @@ impl Steady {
                 let fit = way.agent.host.is_some_and(|host| host.agent().grade() == Grade::Fit);
                 fit && world.receives_changes(way.agent)
             };
-            let holder = switch.switch.lock_holder(LOCK);
+            let holder = world.lock_holder(switch);
             let master = ways.into_iter().find(|way| Some(way.switch_conn) == holder);
             let fit = master.filter(is_fit);
             for (since, way) in [(&mut self.holders, master), (&mut self.owners, fit)] {

@@ -141,7 +141,7 @@ fn role_of(Scene { world, ways }: Scene<'_>, agent: AgentView<'_>, switch: Switc
         .iter()
         .filter(|way| way.agent.name == agent.name && conns.contains(&way.conn))
         .collect();
-    let holder = switch.switch.lock_holder(crate::world::LOCK);
+    let holder = world.lock_holder(switch);
     if its.iter().any(|way| Some(way.switch_conn) == holder) {
         Role::Owner
     } else if its.len() == conns.len()

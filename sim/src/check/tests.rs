@@ -46,6 +46,20 @@ fn a_write_without_the_lock_is_found() {
 }
 
 #[test]
+fn a_write_that_nothing_fences_is_found() {
+    let mut commit = commit(Vec::new());
+    commit.locks.insert("tandem".into());
+    let count = |settings: &str| {
+        let text = format!("name = 'lockless'\nseed = 1\nduration = '1m'\n[switch]\nlockless = true\n{settings}");
+        let stage = run_plan(Plan::parse(&text).expect("a plan"), |_, _| {});
+        findings(|found| lock::Lock.on_commit("tor1", &commit, stage.scene(), found)).len()
+    };
+    assert_eq!(count(""), 0);
+    assert_eq!(count("other_managers = 1\nsole_manager = true"), 0);
+    assert_eq!(count("other_managers = 1"), 1);
+}
+
+#[test]
 fn a_lock_that_an_agent_with_a_session_does_not_take_is_found() {
     let found = spoiled_by(&mut owner::Owner::default(), |world| world.forget_owner("tor1"));
     let first = found.first().expect("a finding");

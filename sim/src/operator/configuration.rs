@@ -23,6 +23,8 @@ pub struct Intent {
     switches: BTreeMap<SwitchName, Ipv4Addr>,
     /// A switch must have a certificate with its name.
     certificates: bool,
+    /// No other program writes to a switch.
+    sole_manager: bool,
     /// In the order in which they were created.
     networks: BTreeMap<Uuid, Wanted>,
     /// Networks that there have been.
@@ -77,6 +79,7 @@ impl Intent {
             seed: plan.seed,
             switches: names.map(|name| (name.as_str().into(), vtep_of(&name))).collect(),
             certificates: plan.switch.certificates,
+            sole_manager: plan.switch.sole_manager,
             networks: BTreeMap::new(),
             created: 0,
             remote_macs: plan.topology.remote_macs,
@@ -138,11 +141,12 @@ impl Intent {
         for (uuid, wanted) in &self.networks {
             ports.entry(wanted.port.into()).or_default().insert(wanted.vlan, *uuid);
         }
-        let certificates = self.certificates;
+        let (certificates, sole_manager) = (self.certificates, self.sole_manager);
         let switch = move |name: &SwitchName, vtep| Switch {
             vtep: Some(vtep),
             certificate: certificates.then(|| CertificateRule::Named(name.to_string())),
             ports: ports.clone(),
+            sole_manager,
             ..Switch::default()
         };
         let switches = self.switches.iter();

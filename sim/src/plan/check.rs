@@ -118,6 +118,7 @@ impl Plan {
         );
         wrong.within("switch.dump_us_per_row", self.switch.dump_us_per_row, 0, 100_000);
         wrong.within("switch.foreign", self.switch.foreign, 0, 100);
+        wrong.within("switch.other_managers", self.switch.other_managers, 0, 3);
     }
 
     fn check_workload(&self, wrong: &mut Wrong) {

@@ -143,13 +143,23 @@ fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) 
     )?;
     writeln!(
         f,
-        "databases  {}{} foreign logical switches, a dump takes {} us a row{}",
+        "databases  {}{}{} foreign logical switches, a dump takes {} us a row{}{}{}",
         match switch.model {
             ServerModel::Standalone => String::new(),
             model @ (ServerModel::Clustered | ServerModel::Relay) => format!("{model}, "),
         },
+        if switch.lockless { "without locks, " } else { "" },
         switch.foreign,
         switch.dump_us_per_row,
+        match switch.other_managers {
+            0 => String::new(),
+            count => format!(", {count} other managers"),
+        },
+        if switch.sole_manager {
+            ", written by the agents alone"
+        } else {
+            ""
+        },
         if switch.drops_moved {
             ", moved MACs are dropped"
         } else {

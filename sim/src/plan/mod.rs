@@ -171,6 +171,15 @@ pub struct Switch {
     pub certificates: bool,
     /// What the servers are, by their own word.
     pub model: ServerModel,
+    /// The servers know no locks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lockless: bool,
+    /// The configuration promises that no other program writes to the switches, whatever their `Manager` rows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sole_manager: bool,
+    /// `Manager` rows of other programs, which read at most. None of them runs.
+    #[serde(skip_serializing_if = "is_off")]
+    pub other_managers: usize,
     /// A switch that is given the remote row of a MAC drops its own local row of it; otherwise that stays until it ages
     /// out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -361,16 +370,23 @@ pub enum Configure {
 }
 
 impl Plan {
+    /// Whether nothing fences the writes to a switch: it knows no locks, has several managers, and the operator does not
+    /// promise that only one of them writes.
+    pub fn is_unfenced(&self) -> bool {
+        let managers = self.topology.targets + self.switch.other_managers;
+        self.switch.lockless && managers > 1 && !self.switch.sole_manager
+    }
+
     /// The fault of this number, from 1 on: as logs and errors count them.
     pub fn fault(&self, number: usize) -> Option<&Scheduled> {
         self.faults.get(number.checked_sub(1)?)
     }
 }
 
-/// Plans that were written before there was a brake stay as they are.
+/// Plans that were written before there was such a key stay as they are.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_off(rows: &usize) -> bool {
-    *rows == 0
+fn is_off(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for Topology {
@@ -450,6 +466,9 @@ impl Default for Switch {
             foreign: 1,
             certificates: false,
             model: ServerModel::Standalone,
+            lockless: false,
+            sole_manager: false,
+            other_managers: 0,
             drops_moved: false,
         }
     }

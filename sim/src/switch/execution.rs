@@ -72,6 +72,11 @@ impl Switch {
             let changes = std::mem::take(&mut committed.changes);
             self.publish(&changes);
             if self.options.keeps_commits {
+                let in_vain = match by {
+                    Writer::Local => BTreeSet::new(),
+                    Writer::Remote(conn) => self.asked_in_vain.held_by(conn),
+                };
+                let locks = locks.into_iter().chain(in_vain).collect();
                 self.commits.push(Commit {
                     at: self.now,
                     by,

@@ -205,7 +205,7 @@ pub struct Commit {
     pub at: Time,
     /// The writer.
     pub by: Writer,
-    /// The locks that the writer held at that moment.
+    /// The locks that the writer held at that moment; of a server without locks, those that it would have held.
     pub locks: BTreeSet<String>,
     /// Its `comment` operations.
     pub comments: Vec<String>,
@@ -226,6 +226,8 @@ pub struct Switch {
     uuids: UuidSource,
     server_id: Uuid,
     locks: Locks,
+    /// The locks that its clients would hold if it knew locks.
+    asked_in_vain: Locks,
     sessions: BTreeMap<ConnId, Session>,
     /// Sessions with an update to send, or a message to read.
     ready: BTreeSet<ConnId>,
@@ -270,6 +272,7 @@ impl Switch {
             database: Database::new(schema),
             uuids,
             locks: Locks::default(),
+            asked_in_vain: Locks::default(),
             sessions: BTreeMap::new(),
             ready: BTreeSet::new(),
             turn_of: None,
@@ -377,9 +380,10 @@ impl Switch {
         std::mem::take(&mut self.not_owners)
     }
 
-    /// The holder of a lock.
+    /// The holder of a lock. Of a server without locks it is the client that would hold it: the first that asked for it and
+    /// is still connected.
     pub fn lock_holder(&self, name: &str) -> Option<ConnId> {
-        self.locks.holder(name)
+        self.locks.holder(name).or_else(|| self.asked_in_vain.holder(name))
     }
 
     /// The schema.

@@ -50,6 +50,7 @@ impl Switch {
         self.waiting.clear();
         self.retry = false;
         self.locks = super::Locks::default();
+        self.asked_in_vain = super::Locks::default();
         self.outputs.clear();
         if keeps_database {
             self.forget_ephemeral();

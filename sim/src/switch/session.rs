@@ -96,6 +96,7 @@ impl Switch {
             "monitor_cancel" => self.cancel_monitor(conn, &params).map(Answer::Json),
             "lock" | "steal" | "unlock" if self.options.standby => Err(Refusal::Text(READ_ONLY)),
             "lock" if self.options.locks => self.lock(conn, method, &params, Mode::Lock).map(Answer::Json),
+            "lock" => Err(self.note_in_vain(conn, &params)),
             "steal" if self.options.locks => self.lock(conn, method, &params, Mode::Steal).map(Answer::Json),
             "unlock" if self.options.locks => self.unlock(conn, method, &params).map(Answer::Json),
             "set_db_change_aware" => self.set_change_aware(conn, method, &params).map(Answer::Json),
@@ -242,6 +243,14 @@ impl Switch {
             Some(monitors.remove(place))
         });
         place.map(|_| json!({})).ok_or(Refusal::Text("unknown monitor"))
+    }
+
+    /// A server without locks answers as to any other method that it does not know. Only the observer sees who asked.
+    fn note_in_vain(&mut self, conn: ConnId, params: &[Value]) -> Refusal {
+        if let Ok(name) = lock_name("lock", params) {
+            self.asked_in_vain.ask(conn, name, Mode::Lock);
+        }
+        Refusal::Text("unknown method")
     }
 
     fn lock(&mut self, conn: ConnId, method: &str, params: &[Value], mode: Mode) -> Result<Value, Refusal> {
@@ -395,6 +404,22 @@ mod tests {
                 "{method}"
             );
         }
+    }
+
+    #[test]
+    fn the_observer_sees_who_would_hold_a_lock_that_the_server_does_not_know() {
+        let options = Options {
+            locks: false,
+            ..Options::new(SchemaVersion::V1_0_0)
+        };
+        let mut bench = Bench::with_options(options);
+        for conn in [1, 2] {
+            bench.connect(conn);
+            bench.ask(conn, "lock", json!(["tandem"]));
+        }
+        assert_eq!(bench.switch.lock_holder("tandem"), Some(ConnId(1)));
+        bench.close(1);
+        assert_eq!(bench.switch.lock_holder("tandem"), Some(ConnId(2)));
     }
 
     #[test]

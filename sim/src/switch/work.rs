@@ -187,6 +187,7 @@ impl Switch {
             return;
         }
         self.waiting.retain(|waiting| waiting.conn != conn);
+        self.asked_in_vain.release(conn);
         for (first, lock) in self.locks.release(conn) {
             self.notify(first, "locked", &lock);
         }

@@ -9,6 +9,7 @@
 //! vRouters  10.0.5.1 ...
 //! twin      10.1.2.1        a second box with the name of a switch, in worlds with such a fault
 //! intruder  10.0.6.1        dials control nodes, in worlds with such faults
+//! managers  10.0.7.1 ...    targets of other programs, which do not run
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -274,6 +275,7 @@ impl World {
         let plan = &self.plan.switch;
         let mut server = switch::Options::new(plan.schema_version().unwrap_or(SchemaVersion::V1_7_0));
         server.monitor_cond = plan.monitor_cond;
+        server.locks = !plan.lockless;
         server.dump_us_per_row = plan.dump_us_per_row.into();
         let millis = |span: crate::plan::Span| u32::try_from(span.as_micros() / 1000).unwrap_or(u32::MAX);
         let manager = |target| Manager {
@@ -281,6 +283,11 @@ impl World {
             max_backoff: plan.max_backoff.map(millis),
             inactivity_probe: plan.inactivity_probe.map(millis),
         };
+        let others = (0..plan.other_managers).map(|number| Manager {
+            target: format!("ssl:{}:{OVSDB}", numbered([10, 0, 7], number + 1)),
+            max_backoff: None,
+            inactivity_probe: None,
+        });
         server.model = Some(plan.model);
         let mut options = device::Options::new(server);
         options.certificate = certificate;
@@ -290,7 +297,7 @@ impl World {
                 tunnel_ip: address.to_string(),
                 ports: PORTS.map(str::to_owned).to_vec(),
             }),
-            managers: (0..self.targets()).map(manager).collect(),
+            managers: (0..self.targets()).map(manager).chain(others).collect(),
         };
         options.remotes = vec![format!("ptcp:{LOCAL_PORT}:{address}")];
         options.tls = Some(self.plan.agent.tls.duration());

@@ -43,14 +43,15 @@ impl World {
 
     /// Whether a client that is no agent holds the lock of a switch: the switch accepted its connection.
     pub fn is_stolen(&self, switch: SwitchView<'_>) -> bool {
-        let holder = switch.switch.lock_holder(super::LOCK);
+        let holder = self.lock_holder(switch);
         holder.is_some_and(|conn| conn.0 >= ACCEPTED)
     }
 
-    /// Whether a switch can have an owner at all: its lock fences, no other box has its name, and its certificate is good.
+    /// Whether a switch can have an owner at all: a lock or its sole manager fences, no other box has its name, and its certificate is good.
     pub fn can_be_owned(&self, switch: SwitchView<'_>) -> bool {
         let ended = self.certificate_of(switch.name) == crate::tls::Shown::Ended;
-        self.plan.switch.model.fences() && self.twin_of() != Some(switch.name) && !ended
+        let fenced = self.plan.switch.model.fences() && !self.plan.is_unfenced();
+        fenced && self.twin_of() != Some(switch.name) && !ended
     }
 
     fn standing(&self, switch: SwitchView<'_>, proxy: HostId, agent: AgentView<'_>) -> Standing {

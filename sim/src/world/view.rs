@@ -95,9 +95,15 @@ impl World {
         }
     }
 
+    /// The client that holds the lock of a switch, or would hold it if the switch knew locks; none where no client may write.
+    pub fn lock_holder(&self, switch: SwitchView<'_>) -> Option<ConnId> {
+        let holder = switch.switch.lock_holder(LOCK);
+        holder.filter(|_| !self.plan.is_unfenced())
+    }
+
     /// The agent that holds the lock of a switch, if it still knows the connection.
     pub fn master(&self, switch: SwitchView<'_>) -> Option<Way<'_>> {
-        self.way(switch, switch.switch.lock_holder(LOCK)?)
+        self.way(switch, self.lock_holder(switch)?)
     }
 
     /// Every connection of a switch that leads to an agent.

@@ -1,5 +1,5 @@
-//! What later seeds have beside: certificates that end, boxes that share a name, disks, brakes, servers without room, and networks
-//! that are lost for a while.
+//! What later seeds have beside: certificates that end, boxes that share a name, disks, brakes, servers without room or without
+//! locks, and networks that are lost for a while.
 //! Each is drawn from a stream of its own, so that all else in the plan of a seed is as it would be without it.
 
 use super::choices::Choices;
@@ -10,6 +10,7 @@ const DISKS: u64 = 0x6469_736b;
 const ROOM: u64 = 0x726f_6f6d;
 const BRAKE: u64 = 0x6272_616b;
 const LOSSES: u64 = 0x6c6f_7373;
+const LOCKS: u64 = 0x6c6f_636b;
 
 pub(super) fn add(plan: &mut Plan) {
     let seed = plan.seed;
@@ -18,6 +19,7 @@ pub(super) fn add(plan: &mut Plan) {
     add_room(plan, &mut Choices::of(seed, ROOM));
     add_brake(plan, &mut Choices::of(seed, BRAKE));
     add_losses(plan, &mut Choices::of(seed, LOSSES));
+    lose_locks(plan, &mut Choices::of(seed, LOCKS));
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
@@ -87,6 +89,16 @@ fn add_losses(plan: &mut Plan, choices: &mut Choices) {
     }
     if choices.percent(40) {
         plan.agent.brake_rows = 20;
+    }
+}
+
+/// Servers without locks, at times with a manager that only reads. With two targets no agent would write to them.
+fn lose_locks(plan: &mut Plan, choices: &mut Choices) {
+    let (lockless, shared) = (choices.percent(15), choices.percent(30));
+    if lockless && plan.topology.targets == 1 {
+        plan.switch.lockless = true;
+        plan.switch.sole_manager = shared;
+        plan.switch.other_managers = usize::from(shared);
     }
 }
 

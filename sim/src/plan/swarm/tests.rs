@@ -24,7 +24,11 @@ fn a_seed_makes_the_same_plan_every_time() {
 #[test]
 fn an_early_seed_has_no_fault_of_a_later_kind() {
     let plans = (0..LATER).map(Plan::of_seed);
-    assert!(plans.clone().all(|plan| !plan.switch.drops_moved));
+    assert!(
+        plans
+            .clone()
+            .all(|plan| !plan.switch.drops_moved && !plan.switch.lockless)
+    );
     let later = [
         Kind::Intrude,
         Kind::Twin,
