@@ -168,7 +168,9 @@ pub fn distrust(plan: &Plan) -> Duration {
 /// S2: from the lock to broadcast rows that are right: the claim, what it waits behind, the retries of one that lost a
 /// race, and the pause before the repair of one that is edited again and again.
 pub fn broadcast(plan: &Plan) -> Duration {
-    round_trip(plan) * 20 + dumps(plan) + RETRIES + repairs(plan) + confirmation(plan) + room(plan) + SECOND
+    let networks = u32::try_from(plan.topology.networks).unwrap_or(u32::MAX);
+    let claim = dumps(plan) + RETRIES + transactions(plan, networks);
+    round_trip(plan) * 20 + claim + repairs(plan) + confirmation(plan) + room(plan) + SECOND
 }
 
 /// The longest time until the operator has confirmed what the brake withholds; an agent that hangs is asked again.
@@ -206,7 +208,20 @@ fn repairs(plan: &Plan) -> Duration {
 pub fn tables(plan: &Plan) -> Duration {
     let rows = u32::try_from(plan.topology.networks * plan.topology.remote_macs).unwrap_or(u32::MAX);
     let grace = tandem_core::configuration::SessionOptions::LOCAL_MACS_GRACE;
-    broadcast(plan) + grace + OPERATOR + round_trip(plan) * 20 + PER_ROW * rows + routes(plan)
+    broadcast(plan)
+        + grace
+        + OPERATOR
+        + round_trip(plan) * 20
+        + PER_ROW * rows
+        + transactions(plan, rows)
+        + routes(plan)
+}
+
+/// How long so many rows may take where the configuration bounds the rows of a transaction, and each waits for the last.
+fn transactions(plan: &Plan, rows: u32) -> Duration {
+    let most = plan.switch.rows_per_transaction_max.map(u32::try_from);
+    let transactions = most.map_or(0, |most| rows.div_ceil(most.unwrap_or(u32::MAX).max(1)));
+    (round_trip(plan) + PER_ROW) * transactions
 }
 
 /// The longest time that anything is remembered when nothing happens any more: copies, and then the sequences of their

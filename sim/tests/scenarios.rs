@@ -207,6 +207,7 @@ fn vocabulary() -> BTreeSet<String> {
     full.switch.lockless = true;
     full.switch.sole_manager = true;
     full.switch.other_managers = 1;
+    full.switch.rows_per_transaction_max = Some(1);
     full.switch.inactivity_probe = Some(Span::seconds(1));
     full.judgement = Judgement {
         rest: true,

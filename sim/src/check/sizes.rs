@@ -1,4 +1,4 @@
-//! S7: queues, connections, and the work of one instant stay within their bounds.
+//! S7: queues, connections, transactions, and the work of one instant stay within their bounds.
 
 use tandem_core::Time;
 use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
@@ -8,6 +8,7 @@ use super::tick::Tick;
 use super::{Check, Findings, Scene};
 use crate::bounds;
 use crate::host::{self, HALF_OPEN_MAX};
+use crate::switch::{Commit, RowChange, Writer};
 use crate::world::log::{ActorEvent, Entry};
 use crate::world::{AgentView, World};
 
@@ -38,6 +39,17 @@ impl Check for Sizes {
             let what = "transactions on the wire";
             within(&entry.node, what, in_flight, TRANSACTIONS_IN_FLIGHT, found);
         }
+    }
+
+    /// Locators do not count: the agent creates those that its rows need, and the server deletes those that nothing needs.
+    fn on_commit(&mut self, switch: &str, commit: &Commit, Scene { world, .. }: Scene<'_>, found: &mut Findings) {
+        let Writer::Remote(_) = commit.by else { return };
+        let Some(most) = world.plan().switch.rows_per_transaction_max else {
+            return;
+        };
+        let counts = |change: &&RowChange| !change.table.starts_with("Physical_Locator");
+        let rows = commit.changes.iter().filter(counts).count();
+        within(switch, "rows in one transaction", rows, most, found);
     }
 
     fn inspect(&mut self, Scene { world, .. }: Scene<'_>, found: &mut Findings) {

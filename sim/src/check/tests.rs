@@ -60,6 +60,27 @@ fn a_write_that_nothing_fences_is_found() {
 }
 
 #[test]
+fn a_transaction_with_more_rows_than_configured_is_found() {
+    let text = "name = 'small'\nseed = 1\nduration = '1m'\n[switch]\nrows_per_transaction_max = 2";
+    let stage = run_plan(Plan::parse(text).expect("a plan"), |_, _| {});
+    let change = |table: &'static str| RowChange {
+        table,
+        uuid: tandem_core::Uuid(1),
+        old: None,
+        new: None,
+    };
+    let count = |tables: &[&'static str]| {
+        let commit = commit(tables.iter().map(|table| change(table)).collect());
+        findings(|found| sizes::Sizes::default().on_commit("tor1", &commit, stage.scene(), found)).len()
+    };
+    assert_eq!(
+        count(&["Ucast_Macs_Remote", "Physical_Locator", "Ucast_Macs_Remote"]),
+        0
+    );
+    assert_eq!(count(&["Ucast_Macs_Remote"; 3]), 1);
+}
+
+#[test]
 fn a_lock_that_an_agent_with_a_session_does_not_take_is_found() {
     let found = spoiled_by(&mut owner::Owner::default(), |world| world.forget_owner("tor1"));
     let first = found.first().expect("a finding");

@@ -25,6 +25,7 @@ pub struct Intent {
     certificates: bool,
     /// No other program writes to a switch.
     sole_manager: bool,
+    rows_per_transaction_max: Option<usize>,
     /// In the order in which they were created.
     networks: BTreeMap<Uuid, Wanted>,
     /// Networks that there have been.
@@ -80,6 +81,7 @@ impl Intent {
             switches: names.map(|name| (name.as_str().into(), vtep_of(&name))).collect(),
             certificates: plan.switch.certificates,
             sole_manager: plan.switch.sole_manager,
+            rows_per_transaction_max: plan.switch.rows_per_transaction_max,
             networks: BTreeMap::new(),
             created: 0,
             remote_macs: plan.topology.remote_macs,
@@ -142,12 +144,13 @@ impl Intent {
             ports.entry(wanted.port.into()).or_default().insert(wanted.vlan, *uuid);
         }
         let (certificates, sole_manager) = (self.certificates, self.sole_manager);
+        let rows_per_transaction_max = self.rows_per_transaction_max;
         let switch = move |name: &SwitchName, vtep| Switch {
             vtep: Some(vtep),
             certificate: certificates.then(|| CertificateRule::Named(name.to_string())),
             ports: ports.clone(),
             sole_manager,
-            ..Switch::default()
+            rows_per_transaction_max,
         };
         let switches = self.switches.iter();
         switches.map(move |(name, vtep)| (name.clone(), switch(name, *vtep)))

@@ -118,6 +118,9 @@ impl Plan {
         );
         wrong.within("switch.dump_us_per_row", self.switch.dump_us_per_row, 0, 100_000);
         wrong.within("switch.foreign", self.switch.foreign, 0, 100);
+        if let Some(rows) = self.switch.rows_per_transaction_max {
+            wrong.within("switch.rows_per_transaction_max", rows, 1, 1000);
+        }
         wrong.within("switch.other_managers", self.switch.other_managers, 0, 3);
     }
 

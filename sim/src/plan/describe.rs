@@ -143,7 +143,7 @@ fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) 
     )?;
     writeln!(
         f,
-        "databases  {}{}{} foreign logical switches, a dump takes {} us a row{}{}{}",
+        "databases  {}{}{} foreign logical switches, a dump takes {} us a row{}{}{}{}",
         match switch.model {
             ServerModel::Standalone => String::new(),
             model @ (ServerModel::Clustered | ServerModel::Relay) => format!("{model}, "),
@@ -151,6 +151,9 @@ fn describe_switch(f: &mut fmt::Formatter<'_>, switch: &Switch, targets: usize) 
         if switch.lockless { "without locks, " } else { "" },
         switch.foreign,
         switch.dump_us_per_row,
+        switch
+            .rows_per_transaction_max
+            .map_or_else(String::new, |rows| format!(", transactions of {rows} rows")),
         match switch.other_managers {
             0 => String::new(),
             count => format!(", {count} other managers"),

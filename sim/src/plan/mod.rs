@@ -180,6 +180,9 @@ pub struct Switch {
     /// `Manager` rows of other programs, which read at most. None of them runs.
     #[serde(skip_serializing_if = "is_off")]
     pub other_managers: usize,
+    /// The most rows that a transaction of an agent may write, by the configuration; without it, what the agent chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_per_transaction_max: Option<usize>,
     /// A switch that is given the remote row of a MAC drops its own local row of it; otherwise that stays until it ages
     /// out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -469,6 +472,7 @@ impl Default for Switch {
             lockless: false,
             sole_manager: false,
             other_managers: 0,
+            rows_per_transaction_max: None,
             drops_moved: false,
         }
     }

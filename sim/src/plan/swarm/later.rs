@@ -11,6 +11,7 @@ const ROOM: u64 = 0x726f_6f6d;
 const BRAKE: u64 = 0x6272_616b;
 const LOSSES: u64 = 0x6c6f_7373;
 const LOCKS: u64 = 0x6c6f_636b;
+const CAPS: u64 = 0x6361_7073;
 
 pub(super) fn add(plan: &mut Plan) {
     let seed = plan.seed;
@@ -20,6 +21,7 @@ pub(super) fn add(plan: &mut Plan) {
     add_brake(plan, &mut Choices::of(seed, BRAKE));
     add_losses(plan, &mut Choices::of(seed, LOSSES));
     lose_locks(plan, &mut Choices::of(seed, LOCKS));
+    add_cap(plan, &mut Choices::of(seed, CAPS));
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
@@ -100,6 +102,15 @@ fn lose_locks(plan: &mut Plan, choices: &mut Choices) {
         plan.switch.sole_manager = shared;
         plan.switch.other_managers = usize::from(shared);
     }
+}
+
+/// Switches that take only small transactions.
+fn add_cap(plan: &mut Plan, choices: &mut Choices) {
+    let (capped, rows) = (
+        choices.percent(15),
+        choices.weighted([(1, 1), (1, 2), (2, 10), (1, 50)]),
+    );
+    plan.switch.rows_per_transaction_max = capped.then_some(rows);
 }
 
 /// For a second or more, up to so many seconds.

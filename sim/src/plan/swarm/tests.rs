@@ -29,6 +29,7 @@ fn an_early_seed_has_no_fault_of_a_later_kind() {
             .clone()
             .all(|plan| !plan.switch.drops_moved && !plan.switch.lockless)
     );
+    assert!(plans.clone().all(|plan| plan.switch.rows_per_transaction_max.is_none()));
     let later = [
         Kind::Intrude,
         Kind::Twin,
