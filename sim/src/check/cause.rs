@@ -207,7 +207,8 @@ fn disturbed(world: &World, fault: usize) -> Vec<String> {
         | Kind::TsnDeath
         | Kind::Intrude
         | Kind::Twin
-        | Kind::Expire => named(&scheduled.fault),
+        | Kind::Expire
+        | Kind::Maint => named(&scheduled.fault),
     }
 }
 

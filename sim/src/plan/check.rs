@@ -278,7 +278,7 @@ impl Plan {
                 "switches have certificates only with `switch.certificates = true`",
             ),
             Fault::Tls { .. } | Fault::TsnDeath { .. } | Fault::Intrude { .. } => {}
-            Fault::Undo { .. } | Fault::Full { .. } => {}
+            Fault::Undo { .. } | Fault::Full { .. } | Fault::Maint { .. } => {}
             Fault::Configure {
                 what: Configure::AddNetwork | Configure::RemoveNetwork | Configure::Rebind | Configure::LoseNetworks,
             } => {}

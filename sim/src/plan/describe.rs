@@ -209,7 +209,7 @@ impl fmt::Display for Fault {
             Self::Crash { node } | Self::PowerLoss { node } | Self::Pause { node } | Self::Isolate { node } => {
                 write!(f, "{kind} {node}")
             }
-            Self::Drain { agent } | Self::TsnDeath { agent } => write!(f, "{kind} {agent}"),
+            Self::Drain { agent } | Self::TsnDeath { agent } | Self::Maint { agent } => write!(f, "{kind} {agent}"),
             Self::Cut { from, to } => write!(f, "{kind} {from} -> {to}"),
             Self::Jam { from, to } => write!(f, "{kind} {from} - {to}"),
             Self::Slow { from, to, times } => write!(f, "{kind} {from} - {to}, {times} times"),

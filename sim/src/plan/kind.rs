@@ -32,11 +32,12 @@ pub enum Kind {
     Disk,
     Undo,
     Full,
+    Maint,
 }
 
 impl Kind {
     /// Each of them, once.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Crash,
         Self::PowerLoss,
         Self::Pause,
@@ -62,6 +63,7 @@ impl Kind {
         Self::Disk,
         Self::Undo,
         Self::Full,
+        Self::Maint,
     ];
 
     /// As a plan writes it, such as `power_loss`.
@@ -92,6 +94,7 @@ impl Kind {
             Self::Disk => "disk",
             Self::Undo => "undo",
             Self::Full => "full",
+            Self::Maint => "maint",
         }
     }
 
@@ -118,7 +121,8 @@ impl Kind {
             | Self::Twin
             | Self::Expire
             | Self::Undo
-            | Self::Full => false,
+            | Self::Full
+            | Self::Maint => false,
         }
     }
 }
@@ -158,6 +162,7 @@ impl Fault {
             Self::Disk { .. } => Kind::Disk,
             Self::Undo { .. } => Kind::Undo,
             Self::Full { .. } => Kind::Full,
+            Self::Maint { .. } => Kind::Maint,
         }
     }
 }

@@ -283,6 +283,8 @@ pub enum Fault {
     Undo { switch: String },
     /// The server has no room: it refuses whatever its clients write.
     Full { switch: String },
+    /// An operator takes an agent out of every proxy: `set server ... state maint`, and `ready` afterwards.
+    Maint { agent: String },
     /// Something happens to the file in which an agent remembers its configuration.
     Disk { agent: String, how: DiskFault },
 }

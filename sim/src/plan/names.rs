@@ -115,6 +115,7 @@ impl Fault {
             Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } | Self::Disk { agent, .. } => {
                 vec![(agent, Some(Role::Agent))]
             }
+            Self::Maint { agent } => vec![(agent, Some(Role::Agent))],
             Self::Intrude { control, .. } => vec![(control, Some(Role::Control))],
             Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
         }
@@ -135,7 +136,7 @@ impl Fault {
             Self::Twin { switch } | Self::Expire { switch } => vec![switch],
             Self::Undo { switch } | Self::Full { switch } => vec![switch],
             Self::Drain { agent } | Self::Tls { agent, .. } | Self::TsnDeath { agent } => vec![agent],
-            Self::Disk { agent, .. } => vec![agent],
+            Self::Disk { agent, .. } | Self::Maint { agent } => vec![agent],
             Self::Intrude { control, .. } => vec![control],
             Self::MoveVip | Self::SplitVip | Self::Configure { .. } => Vec::new(),
         }

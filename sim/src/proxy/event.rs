@@ -49,6 +49,8 @@ pub enum DownWhy {
     Wrong,
     /// The answer of `agent-check`.
     Agent,
+    /// An operator.
+    Maint,
 }
 
 /// What ended a session.
@@ -113,6 +115,7 @@ impl fmt::Display for DownWhy {
             Self::TimedOut => "no answer",
             Self::Wrong => "wrong answer",
             Self::Agent => "agent-check",
+            Self::Maint => "maintenance",
         })
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Health {
     pub(super) up: bool,
     /// Whether the agent has answered `drain`, and not `ready` since.
     pub(super) drained: bool,
+    /// Whether an operator has set `maint`, and neither he nor the agent `ready` since.
+    pub(super) maint: bool,
     /// Of 100 that are configured: what the agent asked for.
     pub(super) weight: u32,
 }
@@ -71,6 +73,7 @@ impl Health {
             agent: Counter::new(1, 1),
             up: true,
             drained: false,
+            maint: false,
             weight: WEIGHT,
         }
     }
@@ -80,8 +83,32 @@ impl Health {
         self.up && !self.drained && self.weight > 0
     }
 
-    /// A violation that a check found.
+    /// An operator sets `maint`: it is down, whatever checks find.
+    pub(super) fn maintain(&mut self, server: &Server) -> Vec<Event> {
+        self.maint = true;
+        self.check.value = 0;
+        self.fall(server, DownWhy::Maint)
+    }
+
+    /// An operator sets `ready`, which ends a drain too: it is up at once, and the first check that fails takes it down.
+    pub(super) fn ready(&mut self, server: &Server) -> Vec<Event> {
+        self.drained = false;
+        self.leave_maintenance(server)
+    }
+
+    fn leave_maintenance(&mut self, server: &Server) -> Vec<Event> {
+        if !std::mem::replace(&mut self.maint, false) {
+            return Vec::new();
+        }
+        self.check.value = self.check.rise;
+        self.rise(server)
+    }
+
+    /// A violation that a check found. Checks pause while an operator has set `maint`.
     pub(super) fn checked(&mut self, server: &Server, outcome: &Outcome) -> Vec<Event> {
+        if self.maint {
+            return Vec::new();
+        }
         let why = match outcome {
             Outcome::Passed => None,
             Outcome::Refused => Some(DownWhy::Refused),
@@ -113,11 +140,11 @@ impl Health {
         };
         let text = text.split('#').next().unwrap_or_default();
         let mut events = Vec::new();
-        let (mut drained, mut up) = (self.drained, None);
+        let (mut drained, mut ready, mut up) = (self.drained, false, None);
         for word in text.split([' ', '\t', ',', '\r', '\n']) {
             match word {
-                "ready" => drained = false,
-                "drain" => drained = true,
+                "ready" => (drained, ready) = (false, true),
+                "drain" => (drained, ready) = (true, false),
                 "up" => up = Some(true),
                 "down" | "stopped" | "fail" => up = Some(false),
                 _ => {
@@ -134,6 +161,9 @@ impl Health {
             } else {
                 Event::ServerReady { server }
             });
+        }
+        if ready {
+            events.extend(self.leave_maintenance(server));
         }
         match up {
             Some(true) => {
@@ -217,7 +247,7 @@ impl Health {
     }
 
     fn rise(&mut self, server: &Server) -> Vec<Event> {
-        let rises = !self.up && self.check.is_up() && self.agent.is_up();
+        let rises = !self.up && !self.maint && self.check.is_up() && self.agent.is_up();
         self.up |= rises;
         let server = server.name.clone();
         rises.then_some(Event::ServerUp { server }).into_iter().collect()

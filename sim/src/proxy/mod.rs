@@ -4,7 +4,7 @@
 //! when it was tried on loopback. One [`Listen`] is one `listen` section with `mode tcp`; the rest is `plan::Proxy`,
 //! where `redispatch` is `option redispatch 1`. Every server has `weight 100`.
 //!
-//! Left out: `maint` and the administrator's socket, stick tables, `maxconn` and queues, `spread-checks`, the PROXY
+//! Left out: the administrator's socket but for `maint` and `ready`, stick tables, `maxconn` and queues, `spread-checks`, the PROXY
 //! protocol, and the drift of checks: an answer comes in less than a millisecond, but HAProxy's next check begins an
 //! interval after it.
 //!
@@ -19,7 +19,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -39,6 +39,8 @@ pub enum Command {
     /// A new process takes new connections and checks the servers afresh. The old one keeps its sessions, without
     /// checks, for as long as `hard_stop_after` allows.
     Reload,
+    /// An operator takes the servers at an address out (`set server ... state maint`), or in again (`ready`).
+    Order { at: Ipv4Addr, maint: bool },
     /// Ends in good order: accepts no connection any more, closes all. Nothing happens afterwards.
     Stop,
 }
@@ -63,6 +65,8 @@ pub struct ServerState<'a> {
     pub up: bool,
     /// The agent has answered `drain`, and not `ready` since.
     pub drained: bool,
+    /// An operator has taken it out.
+    pub maint: bool,
     /// Whether it can get new connections (a backup: when no other can).
     pub usable: bool,
     /// Sessions that this process gave it.
@@ -150,6 +154,11 @@ impl Machine for Proxy {
             }
             Input::Timeout => self.timeout(now),
             Input::Command(Command::Reload) => self.reload(now),
+            Input::Command(Command::Order { at, maint }) => {
+                if let Some(process) = self.processes.last_mut() {
+                    process.order(options, at, maint, shared);
+                }
+            }
             Input::Command(Command::Stop) => self.stop(),
             Input::Datagram { .. } => {}
         }
@@ -200,6 +209,7 @@ impl Proxy {
                 at: member.server.at,
                 up: member.health.up,
                 drained: member.health.drained,
+                maint: member.health.maint,
                 usable: member.health.is_usable(),
                 sessions: member.sessions,
             })

@@ -1,6 +1,7 @@
 //! One HAProxy process: its view of the servers, and the sessions that it took. A reload makes a second one.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tandem_core::{ConnId, Time};
@@ -146,6 +147,8 @@ impl Process {
         let Some(balance) = self.listens.get_mut(listen) else {
             return;
         };
+        let maint = |balance: &Balance| balance.member(server).is_some_and(|member| member.health.maint);
+        let before = maint(balance);
         let events = balance.learn(server, |health, server| {
             if agent {
                 health.on_agent_check(server, outcome)
@@ -164,6 +167,56 @@ impl Process {
         if let Some(what) = what {
             shared.outputs.push_back(Output::Check { check, what });
         }
+        if maint(balance) != before {
+            self.check_anew(options, listen, server, shared);
+        }
+        self.report(options, (listen, server), events, shared);
+    }
+
+    /// An operator sets `maint` or `ready`, in every `listen`.
+    pub(super) fn order(&mut self, options: &Options, at: Ipv4Addr, maint: bool, shared: &mut Shared) {
+        let servers = options.listens.iter().enumerate().flat_map(|(listen, it)| {
+            let servers = it.servers.iter().enumerate();
+            servers.filter_map(move |(server, it)| (*it.at.ip() == at).then_some((listen, server)))
+        });
+        for (listen, server) in servers {
+            let Some(balance) = self.listens.get_mut(listen) else {
+                continue;
+            };
+            let events = balance.learn(server, |health, server| {
+                if maint {
+                    health.maintain(server)
+                } else {
+                    health.ready(server)
+                }
+            });
+            self.check_anew(options, listen, server, shared);
+            self.report(options, (listen, server), events, shared);
+        }
+    }
+
+    /// What the last checks of a server found counts no more.
+    fn check_anew(&self, options: &Options, listen: usize, server: usize, shared: &mut Shared) {
+        let Some(member) = self.listens.get(listen).and_then(|balance| balance.member(server)) else {
+            return;
+        };
+        for (check, (of_listen, of_server, agent)) in &self.checks {
+            if (*of_listen, *of_server) != (listen, server) {
+                continue;
+            }
+            let (health, server) = (&member.health, &member.server);
+            let what = if *agent {
+                health.agent_check(server, &options.proxy, None, None)
+            } else {
+                Some(health.check(server, &options.proxy, None, None))
+            };
+            let check = *check;
+            shared.outputs.extend(what.map(|what| Output::Check { check, what }));
+        }
+    }
+
+    /// Reports what became of a server; if it is down, its sessions may end.
+    fn report(&mut self, options: &Options, (listen, server): (usize, usize), events: Vec<Event>, shared: &mut Shared) {
         for event in events {
             let down = matches!(event, Event::ServerDown { .. });
             shared.event(event);

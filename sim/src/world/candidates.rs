@@ -58,6 +58,9 @@ impl World {
         let check = self.plan.proxy.check;
         let state = self.nodes.get(agent.id.0).map(|node| node.state);
         let reached = self.links.passable(proxy, agent.id) && self.links.passable(agent.id, proxy);
+        if self.is_out(proxy, agent.tsn) {
+            return Standing::Harmless;
+        }
         match (state, agent.host) {
             (Some(State::Paused), _) if check == CheckKind::Connect && reached => Standing::Doubtful,
             (Some(State::Running), Some(_)) if reached && !self.is_clear_between(proxy, agent.id) => Standing::Doubtful,

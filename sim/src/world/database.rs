@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    fn has_fault(&self, switch: &str, kind: Kind) -> bool {
+    pub(super) fn has_fault(&self, switch: &str, kind: Kind) -> bool {
         let mut faults = self.active.iter().filter_map(|place| self.plan.faults.get(*place));
         faults.any(|it| it.fault.kind() == kind && it.fault.nodes().iter().any(|(name, _)| *name == switch))
     }

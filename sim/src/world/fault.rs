@@ -90,6 +90,10 @@ impl World {
             Fault::Undo { .. } if turn == Turn::Begins => self.undo(place),
             Fault::Undo { .. } => {}
             Fault::Full { switch } => self.fill(switch),
+            Fault::Maint { .. } => self
+                .nodes_of(Kind::is_proxy)
+                .into_iter()
+                .for_each(|it| self.maintain(it)),
             Fault::Disk { agent, how } => self.spoil_file(agent, *how),
             Fault::Twin { .. } => self.twin(turn),
             Fault::Expire { switch } => self.expire(switch),
@@ -289,12 +293,25 @@ impl World {
             Kind::Proxy(number) => {
                 let command = vip::Command::Priority(self.vip_priority(number));
                 self.deliver(host, Part::Vip, NodeInput::Vip(command));
+                self.maintain(host);
             }
             Kind::VRouter(_) => {
                 let command = vrouter::Command::Subscribe(self.instances());
                 self.deliver(host, Part::Program, NodeInput::VRouter(command));
             }
             Kind::Switch(_) | Kind::Control(_) | Kind::Thief | Kind::Intruder | Kind::Twin => {}
+        }
+    }
+
+    /// Takes agents out of a proxy, and in again those that an operator has taken out of it before.
+    fn maintain(&mut self, proxy: HostId) {
+        let agents = self.agents().map(|agent| (agent.name.to_owned(), agent.tsn));
+        for (name, at) in agents.collect::<Vec<_>>() {
+            let maint = self.has_fault(&name, crate::plan::Kind::Maint);
+            if maint != self.is_out(proxy, at) {
+                let command = proxy::Command::Order { at, maint };
+                self.deliver(proxy, Part::Program, NodeInput::Proxy(command));
+            }
         }
     }
 

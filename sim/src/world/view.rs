@@ -201,6 +201,12 @@ impl World {
         })
     }
 
+    /// Whether an operator has taken the agent at this address out of a proxy.
+    pub(super) fn is_out(&self, proxy: HostId, agent: Ipv4Addr) -> bool {
+        let mut servers = self.proxy(proxy).into_iter().flat_map(Proxy::servers);
+        servers.any(|server| server.maint && *server.at.ip() == agent)
+    }
+
     fn proxy(&self, host: HostId) -> Option<&Proxy> {
         match self.nodes.get(host.0)?.program.as_ref()? {
             Process::Proxy(proxy) => Some(proxy),

@@ -183,7 +183,7 @@ fn is_possible(plan: &Plan, kind: Kind) -> bool {
         | Kind::TsnDeath
         | Kind::Configure => true,
         // An intruder has a stream of choices of its own, `identity`; the others occur in scenarios.
-        Kind::Intrude | Kind::Twin | Kind::Expire | Kind::Disk | Kind::Undo | Kind::Full => false,
+        Kind::Intrude | Kind::Twin | Kind::Expire | Kind::Disk | Kind::Undo | Kind::Full | Kind::Maint => false,
     }
 }
 
@@ -265,7 +265,8 @@ fn may_outlast(plan: &Plan, fault: &Fault) -> bool {
         | Fault::Expire { .. }
         | Fault::Disk { .. }
         | Fault::Undo { .. }
-        | Fault::Full { .. } => false,
+        | Fault::Full { .. }
+        | Fault::Maint { .. } => false,
     }
 }
 
@@ -350,6 +351,7 @@ fn fault(plan: &Plan, kind: Kind, choices: &mut Choices) -> Fault {
         },
         Kind::Undo => with_role(plan, Role::Switch, choices, |switch| Fault::Undo { switch }),
         Kind::Full => with_role(plan, Role::Switch, choices, |switch| Fault::Full { switch }),
+        Kind::Maint => with_role(plan, Role::Agent, choices, |agent| Fault::Maint { agent }),
         Kind::Disk => with_role(plan, Role::Agent, choices, |agent| Fault::Disk {
             agent,
             how: DiskFault::Lost,

@@ -12,6 +12,7 @@ const BRAKE: u64 = 0x6272_616b;
 const LOSSES: u64 = 0x6c6f_7373;
 const LOCKS: u64 = 0x6c6f_636b;
 const CAPS: u64 = 0x6361_7073;
+const MAINTENANCE: u64 = 0x6d61_696e;
 
 pub(super) fn add(plan: &mut Plan) {
     let seed = plan.seed;
@@ -22,6 +23,7 @@ pub(super) fn add(plan: &mut Plan) {
     add_losses(plan, &mut Choices::of(seed, LOSSES));
     lose_locks(plan, &mut Choices::of(seed, LOCKS));
     add_cap(plan, &mut Choices::of(seed, CAPS));
+    add_maintenance(plan, &mut Choices::of(seed, MAINTENANCE));
     plan.faults.sort_by_key(|fault| fault.at);
 }
 
@@ -111,6 +113,16 @@ fn add_cap(plan: &mut Plan, choices: &mut Choices) {
         choices.weighted([(1, 1), (1, 2), (2, 10), (1, 50)]),
     );
     plan.switch.rows_per_transaction_max = capped.then_some(rows);
+}
+
+/// Agents that an operator takes out of the proxies.
+fn add_maintenance(plan: &mut Plan, choices: &mut Choices) {
+    if choices.percent(15) {
+        for _ in 0..choices.count(1, 3) {
+            let agent = any(plan, Role::Agent, choices);
+            push(plan, choices, 120, Fault::Maint { agent });
+        }
+    }
 }
 
 /// For a second or more, up to so many seconds.

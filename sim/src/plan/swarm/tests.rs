@@ -37,6 +37,7 @@ fn an_early_seed_has_no_fault_of_a_later_kind() {
         Kind::Disk,
         Kind::Undo,
         Kind::Full,
+        Kind::Maint,
     ];
     assert!(plans.flat_map(|plan| kinds(&plan)).all(|kind| !later.contains(&kind)));
 }

@@ -222,6 +222,32 @@ fn two_listens_with_backups_keep_one_connection_on_each() {
 }
 
 #[test]
+fn a_server_in_maintenance_has_no_sessions_whatever_checks_find_until_it_is_ready() {
+    let mut bench = Bench::new(|_| {});
+    let at = *server("a", 1).at.ip();
+    let order = |maint| Input::Command(Command::Order { at, maint });
+    // `ready` would undo it.
+    bench.answer(1, "up 100%");
+    let (one, other) = (bench.dial(), bench.dial());
+    bench.words();
+    bench.handle(order(true));
+    assert_eq!([bench.server_of(one), bench.server_of(other)], ["", "b"]);
+    bench.run(SECOND * 10);
+    let [second, third] = [bench.dial(), bench.dial()];
+    assert_eq!([bench.server_of(second), bench.server_of(third)], ["b", "b"]);
+    assert!(bench.words().iter().any(|word| word == "ServerDown a: maintenance"));
+    bench.handle(order(false));
+    let back = bench.dial();
+    assert_eq!(bench.server_of(back), "a");
+    bench.handle(order(true));
+    bench.set(1, Condition::Refusing);
+    bench.run(SECOND * 10);
+    bench.handle(order(false));
+    bench.run(SECOND * 2);
+    assert!(bench.proxy.servers().any(|server| server.name == "a" && !server.up));
+}
+
+#[test]
 fn a_reload_checks_afresh_and_leaves_old_sessions_unchecked_until_the_hard_stop() {
     let mut bench = Bench::new(|_| {});
     let (old, gone) = (bench.dial(), bench.dial());
