@@ -20,8 +20,9 @@ demo: $(if $(findstring --real,$(ARGS)),deps) ## kill the active agent of a swit
 
 check: lint unit  ## format, clippy, and every test that needs no real part: two minutes when built
 
-sim:              ## every scenario, and 2000 seeds, in the simulated world (SEEDS=5001..7000 ARGS="--json")
+sim:              ## every scenario, the bounds of failovers, and 2000 seeds, in the simulated world (SEEDS=5001..7000 ARGS="--json")
 	@$(CARGO) run --locked --release -p tandem -- sim run scenarios/
+	@$(CARGO) run --locked --release -p tandem -- sim failovers --page docs/src/failover-times.md
 	@$(CARGO) run --locked --release -p tandem -- sim sweep --seeds $(SEEDS) $(ARGS)
 
 # The program with planted bugs stays in a folder of its own; what it shares with `make sim` is compiled once.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tandem_core::agent::uplinks::What;
 use tandem_core::{Mac, Time, Uuid};
@@ -40,6 +41,17 @@ impl Absences {
     /// How long MACs were missing that are back.
     pub(crate) fn times(&self) -> Times {
         self.times.clone()
+    }
+
+    /// Since when each MAC is missing that is not back, at each consumer.
+    pub(crate) fn open(&self) -> impl Iterator<Item = Time> {
+        self.missing.values().flatten().map(|(_, (since, _))| *since)
+    }
+
+    /// The longest time that a MAC was missing that is back.
+    pub(crate) fn longest_over(&self) -> Duration {
+        let longest = self.times.values().flatten().copied().max();
+        Duration::from_micros(longest.unwrap_or_default())
     }
 
     /// A switch learned, or forgot.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tandem_core::Time;
@@ -66,6 +67,18 @@ impl Stopwatch {
     /// How long MACs were missing so far.
     pub fn missing(&self) -> Times {
         self.absences.times()
+    }
+
+    /// Whether MACs are missing now.
+    pub(crate) fn misses_macs(&self) -> bool {
+        self.absences.open().next().is_some()
+    }
+
+    /// The longest time that a MAC was missing, or has been until now.
+    pub(crate) fn longest_absence(&self, now: Time) -> Duration {
+        let over = self.absences.longest_over();
+        let open = self.absences.open().map(|since| now.since(since));
+        open.chain([over]).max().unwrap_or_default()
     }
 
     pub(crate) fn on_commit(&mut self, switch: &Arc<str>, commit: &Commit, world: &World) {

@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod check;
 pub mod control;
 pub mod device;
+pub mod drill;
 pub mod failover;
 pub mod host;
 pub mod intruder;

@@ -164,6 +164,16 @@ impl Run {
         &self.violations
     }
 
+    /// Whether MACs are missing somewhere now.
+    pub fn misses_macs(&self) -> bool {
+        self.stopwatch.misses_macs()
+    }
+
+    /// The longest time that a MAC was missing somewhere, or has been until now.
+    pub fn longest_absence(&self) -> Duration {
+        self.stopwatch.longest_absence(self.world.now())
+    }
+
     fn next_at(&self) -> Option<Time> {
         [self.world.next_at(), self.judges.due()].into_iter().flatten().min()
     }

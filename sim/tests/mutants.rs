@@ -23,6 +23,8 @@ use tandem_core::bounds::TRANSACTIONS_IN_FLIGHT;
 use tandem_core::configuration::Configuration;
 use tandem_core::mutant::Mutant;
 use tandem_core::session::{Command, Input};
+use tandem_sim::drill::times::Times;
+use tandem_sim::drill::{self, Drill, Hit, bounds};
 use tandem_sim::plan::Plan;
 use tandem_sim::run::{Detail, Run};
 use tandem_sim::switch::{Options, SchemaVersion};
@@ -99,6 +101,28 @@ fn every_planted_bug_shows_in_its_story() {
 fn no_story_goes_wrong_without_its_bug() {
     let wrong: Vec<_> = Mutant::ALL.into_iter().filter(|mutant| story(*mutant)(None)).collect();
     assert!(wrong.is_empty(), "something goes wrong without {wrong:?}");
+}
+
+/// The gate of `tandem sim failovers`: a bug that makes takeovers seconds slower is beyond the bounds.
+#[test]
+fn a_slower_takeover_is_beyond_the_bounds_of_failovers() {
+    let is_beyond = |mutant, targets| {
+        let drill = Drill {
+            targets,
+            hit: Hit::AgentCrashes,
+        };
+        let outcome = |seed| {
+            let mut plan = drill.plan(seed).expect("an owner");
+            plan.mutant = mutant;
+            drill::run(&plan)
+        };
+        let outcomes: Vec<_> = (1..=6).map(outcome).collect();
+        !Times::of(&outcomes).beyond(&bounds::of(drill)).is_empty()
+    };
+    for (mutant, targets) in [(Mutant::LockAskedLate, 1), (Mutant::WaiterClaimsLate, 2)] {
+        assert!(!is_beyond(None, targets), "too slow without {mutant:?}");
+        assert!(is_beyond(Some(mutant), targets), "{mutant:?} goes unseen");
+    }
 }
 
 fn a_takeover_finds_a_row_at_another_services_node(mutant: Option<Mutant>) -> bool {

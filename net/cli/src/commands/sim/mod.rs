@@ -5,6 +5,7 @@
 
 mod account;
 mod determinism;
+mod failovers;
 mod filter;
 mod hashes;
 mod mutants;
@@ -46,6 +47,7 @@ pub struct Args {
 enum Command {
     Run(run::Args),
     Sweep(sweep::Args),
+    Failovers(failovers::Args),
     Replay(run::ReplayArgs),
     Shrink(shrink::Args),
     Mutants(mutants::Args),
@@ -60,6 +62,7 @@ pub fn run(args: &Args, output: &mut Output<'_>) -> io::Result<Exit> {
     let exit = match &args.command {
         Command::Run(args) => run::run(args, output),
         Command::Sweep(args) => sweep::run(args, output),
+        Command::Failovers(args) => failovers::run(args, output),
         Command::Replay(args) => run::replay(args, output),
         Command::Shrink(args) => shrink::run(args, output),
         Command::Mutants(args) => mutants::run(args, output),
