@@ -81,8 +81,9 @@ impl Check for Brake {
             }
         }
         // The route of some may be back, whose row is not.
-        gone.0
-            .retain(|it| it.why != Loss::Routes || !it.mac.is_some_and(|mac| has_route(writer, it.network, mac)));
+        for it in gone.0.iter_mut().filter(|it| it.why == Loss::Routes) {
+            it.counts &= !it.mac.is_some_and(|mac| has_route(writer, it.network, mac));
+        }
         let mut losses = BTreeSet::new();
         let deleted = |change: &RowChange| rows.named(change, change.old.as_deref().filter(|_| change.new.is_none())?);
         for (network, mac) in commit.changes.iter().filter_map(deleted) {

@@ -156,19 +156,23 @@ impl Moves {
         if !(is_old && owned && self.audited.contains(&session.0, session.1)) {
             return None;
         }
-        let exports = |other: AgentView<'_>| {
+        let exports = |other: AgentView<'_>| -> Vec<Ipv4Addr> {
             let host = other.host.into_iter();
-            host.flat_map(|host| host.agent().exports().vteps(network, mac)).next()
+            host.flat_map(|host| host.agent().exports().vteps(network, mac))
+                .collect()
         };
         let mut others = world.agents().filter(|other| other.name != master.agent.name);
         let is_near = |other: AgentView<'_>| {
-            exports(other).is_none() || ways.reach.lasts(world, other.name, master.agent.name, network) >= bound
+            exports(other).is_empty() || ways.reach.lasts(world, other.name, master.agent.name, network) >= bound
         };
         if !others.all(is_near) {
             return None;
         }
         // Another agent may remember the sequence of a row that an owner exports, or will export, beside the best path.
         let fabric = Consumer::Agent(master.agent).fabric()?;
+        let is_exported = |end| world.agents().any(|agent| exports(agent).contains(&end));
+        let names: Vec<Arc<str>> = world.agents().map(|agent| Arc::from(agent.name)).collect();
+        let remembered = |route: &Route| names.iter().any(|agent| self.seen.remembers(agent, route, now));
         let is_known = |other: SwitchView<'_>| {
             let route = Route {
                 network,
@@ -178,9 +182,7 @@ impl Moves {
             fabric.paths(network, mac).any(|path| path.vtep == route.vtep)
                 || self.seen.lately(&session.0, &route, now)
                 || !model::learned(world, other.switch).contains_key(&key)
-                || !world
-                    .agents()
-                    .any(|agent| self.seen.remembers(&agent.name.into(), &route, now))
+                || is_exported(route.vtep) && !remembered(&route)
         };
         let mut others = world.switches().filter(|other| other.name != switch.name);
         others.all(is_known).then_some(session)
