@@ -180,7 +180,8 @@ impl Withdrawals {
                 entry.scope = Scope::default();
             }
         }
-        if all {
+        // A confirmation that covers nothing makes nothing that went before count less.
+        if all && confirmed > 0 {
             self.switch = Scope::default();
         }
         self.changed |= confirmed > 0;
@@ -304,6 +305,19 @@ mod tests {
         withdrawals.judge(at(1), BRAKE, |_| Some(10), 11);
         assert_eq!(withdrawals.withheld(), 9);
         assert!(withdrawals.withholds(late, mac(0)));
+    }
+
+    #[test]
+    fn a_confirmation_while_no_routes_are_complete_covers_nothing() {
+        let mut withdrawals = Withdrawals::default();
+        (0..9).for_each(|n| withdrawals.on_withdrawn(NETWORK, mac(n)));
+        let judged = withdrawals.judge(at(0), BRAKE, |_| Some(10), 10);
+        assert_eq!(judged.exceeded.len(), 2);
+        withdrawals.on_incomplete(NETWORK);
+        assert_eq!(withdrawals.confirm(), 0);
+        withdrawals.judge(at(1), BRAKE, |_| Some(10), 10);
+        assert_eq!(withdrawals.withheld(), 9);
+        assert_ne!(withdrawals.switch.held, Held::No, "it is still too much");
     }
 
     #[test]

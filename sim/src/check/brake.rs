@@ -52,6 +52,14 @@ impl Check for Brake {
             && let What::DeletionsConfirmed { .. } = event.what
         {
             self.confirmed.insert(entry.node.to_string(), world.now());
+            // What went before counts no more.
+            for ((switch, conn), gone) in &mut self.gone {
+                let view = world.switches().find(|view| view.name == switch);
+                let writer = view.and_then(|view| world.way(view, *conn));
+                if writer.is_some_and(|way| way.agent.name == &*entry.node && way.conn == event.conn) {
+                    gone.0.iter_mut().for_each(|it| it.counts = false);
+                }
+            }
         }
     }
 

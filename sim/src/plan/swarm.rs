@@ -26,7 +26,7 @@ const LATER: u64 = 1001;
 /// One plan in so many rests at its end: that takes as long as the rest of the run.
 const RESTS: u64 = 10;
 
-/// A check that later seeds excuse and count, until what it finds there is examined: seeds 1163300 and 4012352.
+/// A check that later seeds excuse and count, until a large range was judged by it: it was corrected last.
 const UNSETTLED: &str = "S10";
 
 /// The stream that faults of identity are drawn from.
