@@ -125,7 +125,7 @@ mutants! {
     BrakeWithholdsNothing = "brake-withholds-nothing", "S10",
         "Deletions are carried out although they are reported as withheld: one that loses its routes empties the others.";
     BrakeNeverReleases = "brake-never-releases", "S4",
-        "What an operator has confirmed stays withheld: rows that nobody desires stay in the switch for ever.";
+        "What an operator has confirmed stays withheld: rows that are not desired stay in the switch for ever.";
 }
 
 impl fmt::Display for Mutant {

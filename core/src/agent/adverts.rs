@@ -108,9 +108,9 @@ impl Adverts {
         }
     }
 
-    /// A path at a tunnel end is gone: its sequence is remembered. What was remembered of that place before
-    /// counts no more, even if it was higher: an owner that started again gave a lower one, and whoever learns the MAC
-    /// elsewhere beats that.
+    /// A path at a tunnel end is gone: its sequence is remembered. What was remembered of that place before counts no more,
+    /// even if it was higher: an owner that started again gave a lower one, and an agent that learns the MAC elsewhere beats
+    /// the lower one alone.
     pub(super) fn remember(&mut self, now: Time, route: Route, sequence: u32) {
         let until = now + SEQUENCE_MEMORY;
         let remembered = self.remembered.entry(route).or_insert(Remembered { sequence, until });
@@ -135,7 +135,7 @@ impl Adverts {
     }
 
     /// No switch of ours has this MAC any more. Its sequence is remembered when the path is gone that control nodes sent us
-    /// of it: what they never had, nobody can beat.
+    /// of it: no other agent can beat what they never had.
     pub(super) fn on_withdrawn(&mut self, network: Uuid, mac: Mac) {
         self.current.remove(&(network, mac));
     }
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(learned(&mut adverts, &[path(THEIRS, 3)]), 4);
         adverts.on_withdrawn(ROUTE.network, ROUTE.mac);
         let inherited = adverts.on_inherited(ROUTE, std::iter::empty());
-        assert_eq!(inherited.sequence, 1, "nobody could have beaten 4");
+        assert_eq!(inherited.sequence, 1, "no other agent could have beaten 4");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl ControlNode {
             return;
         };
         network_of(&instance).clone_into(&mut path.virtual_network);
-        // Who receives a broadcast is for us to say.
+        // The control node itself decides who receives a broadcast.
         (path.olist, path.leaf_olist) = (Vec::new(), Vec::new());
         let path = Arc::new(path);
         if client.next_hops.foreign(&key, &path).is_some() {

@@ -214,8 +214,8 @@ impl Admission {
         oldest.map(|(number, _)| *number).ok_or(first)
     }
 
-    /// Whether a connection is of an address that had a good session. Whoever reaches the port can claim an address in a
-    /// PROXY header: the claim of a proxy counts that had one, too.
+    /// Whether a connection is of an address that had a good session. A client that reaches the port can claim any address
+    /// in a PROXY header: such a claim counts if the proxy had a good session, too.
     fn has_proven(&self, it: &Connection) -> bool {
         self.is_proven(it.from) && it.via.is_none_or(|via| self.is_proven(via))
     }

@@ -1,7 +1,7 @@
 //! A host is in one place at a time: after a move that nothing hid, the latest place wins everywhere.
 //!
 //! The truth is in the databases: a MAC is where a switch has learned it last. A move is judged if the owner of that
-//! switch could know of every other place: it had read the switch, and everybody who exported the MAC elsewhere had
+//! switch could know of every other place: it had read the switch, and every agent that exported the MAC elsewhere had
 //! reached it for long enough. From then on, every agent and vRouter that the owner reaches must have its best path there,
 //! and every other switch its remote row. A copy must not stay where a path leads elsewhere.
 
@@ -26,7 +26,7 @@ use crate::{bounds, host, model};
 /// How long the sequence of a path that went is remembered, less what it takes to use it.
 const REMEMBERED: Duration = Duration::from_secs(240);
 
-/// After so long, nobody remembers it.
+/// After so long, no agent remembers it.
 const FORGOTTEN: Duration = Duration::from_secs(360);
 
 /// The local preference of copies.
@@ -144,7 +144,7 @@ impl Moves {
         let (now, bound) = (world.now(), bounds::moves(world.plan()));
         let (network, mac) = key;
         let master = world.master(switch)?;
-        // Nobody knows in which order hosts moved while their network was lost.
+        // No agent knows in which order hosts moved while their network was lost.
         if !Consumer::Agent(master.agent).is_in(network) {
             return None;
         }
@@ -300,7 +300,7 @@ impl Moves {
         }
     }
 
-    /// The copies that an agent holds although a path that somebody exports leads elsewhere, and nobody exports this one.
+    /// The copies that an agent holds although a path that an agent exports leads elsewhere, and no agent exports this one.
     fn find_copied(&mut self, Scene { world, ways }: Scene<'_>, found: &mut Findings) {
         let (now, bound) = (world.now(), bounds::moves(world.plan()));
         let exports = |agent: AgentView<'_>, network, mac| -> Vec<Ipv4Addr> {

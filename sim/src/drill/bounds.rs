@@ -1,7 +1,7 @@
 //! What a failover may take under the recommended settings: formulas over the configured timers.
 //!
-//! [`crate::bounds`] says what may ever happen, whatever the settings and whatever else is broken. Here one thing breaks,
-//! and the rest is well, so these are tighter: half of the runs take the usual course, and none more than the worst.
+//! [`crate::bounds`] contains what may ever happen, with any settings and any other fault. Here one thing breaks, and the
+//! rest is well, so these are tighter: half of the runs take the usual course, and none more than the worst.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ pub enum Standing {
     Harmless,
     /// Handshakes with it fail, and it looks well to the proxy, until it distrusts itself.
     Attracting,
-    /// It may get the connection, and nothing shows anybody that it is of no use.
+    /// It may get the connection, and no node can notice that it is of no use.
     Doubtful,
 }
 

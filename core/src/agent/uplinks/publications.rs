@@ -174,7 +174,7 @@ impl Publications {
         let learned = Some(vtep).filter(|_| follows);
         match learned.or_else(|| self.latest(network, mac, vteps, fabric)) {
             None => self.adverts.on_withdrawn(network, mac),
-            // Its own end of a line that is dead may still export the row that was gone and is back.
+            // The session of a dead line may still export the row that was gone and is back.
             Some(vtep) if advert == Some(vtep) && change != Change::Learned => {}
             Some(vtep) => {
                 let route = Route { network, mac, vtep };
@@ -190,8 +190,8 @@ impl Publications {
         }
     }
 
-    /// The tunnel end among those of our rows that the MAC came to last, as far as is known: the others are not advertised,
-    /// so they must not come forward later with a higher sequence, which nobody could beat in time.
+    /// The tunnel end among those of our rows that the MAC came to last, as far as is known. The others are not advertised:
+    /// if one were later, with a higher sequence than this, no other agent could have beaten it in time.
     fn latest(&self, network: Uuid, mac: Mac, vteps: &[Ipv4Addr], fabric: &Fabric) -> Option<Ipv4Addr> {
         let advert = self.adverts.of(network, mac).map(|advert| advert.vtep);
         let known = |vtep| {
